@@ -1,0 +1,144 @@
+"""The layers a network is described with: frozen values that know their options and nothing else.
+
+Axis names, here and everywhere: `o` filters, `i` channels, `r c` rows and columns, `u v` kernel rows and
+columns. A shape of one image is `(channels, rows, columns)`, or `(features,)` after flattening.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Pair = tuple[int, int]
+"""(rows, columns)."""
+
+Sides = tuple[int, int, int, int]
+"""(top, left, bottom, right)."""
+
+Padding = Literal["valid", "same"] | Sides
+"""`valid` adds nothing, `same` keeps ceil(size / stride) rows and columns, four numbers are taken as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Base of all layers. Abstract: it is never part of a network itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conv2D(Layer):
+    """The weighted sum of a neighbourhood, with the same weights at every position.
+
+        y[o, r, c] = bias[o] + sum over i, u, v of
+                     weight[o, i, u, v] * x[i, r * stride + u * dilation - top, c * stride + v * dilation - left]
+
+    Weights are (filters, channels / groups, rows, columns); with `groups` > 1 filter `o` sees its group's channels only.
+    """
+
+    filters: int
+    kernel: Pair
+    stride: Pair = (1, 1)
+    padding: Padding = "valid"
+    dilation: Pair = (1, 1)
+    groups: int = 1
+    bias: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class MaxPool2D(Layer):
+    """The most active value of each neighbourhood. Padding never wins. `stride=None` means the window's size."""
+
+    window: Pair
+    stride: Pair | None = None
+    padding: Padding = "valid"
+
+
+@dataclass(frozen=True, slots=True)
+class AvgPool2D(Layer):
+    """The mean of each neighbourhood; padding counts as zeros only with `count_padding`."""
+
+    window: Pair
+    stride: Pair | None = None
+    padding: Padding = "valid"
+    count_padding: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalAvgPool2D(Layer):
+    """The mean of each whole channel: (channels, rows, columns) to (channels,)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dense(Layer):
+    """The weighted sum of all inputs: y[o] = bias[o] + sum over i of weight[o, i] * x[i]. Pictures are flattened first."""
+
+    units: int
+    bias: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ReLU(Layer):
+    """max(x, 0); its slope at 0 is 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeakyReLU(Layer):
+    """x where x > 0, `slope` * x elsewhere."""
+
+    slope: float = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Sigmoid(Layer):
+    """1 / (1 + exp(-x))."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tanh(Layer):
+    """The hyperbolic tangent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Softmax(Layer):
+    """exp(x) over its sum, over the features of one image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flatten(Layer):
+    """(channels, rows, columns) to (features,), in that order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dropout(Layer):
+    """While training, each value is dropped with probability `rate` and the rest are divided by 1 - rate."""
+
+    rate: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Residual(Layer):
+    """body(x) + shortcut(x); an empty shortcut is x itself."""
+
+    body: tuple[Layer, ...]
+    shortcut: tuple[Layer, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Concat(Layer):
+    """The channels of several branches, one after the other; an empty branch is x itself."""
+
+    branches: tuple[tuple[Layer, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Input(Layer):
+    """Where pictures enter. Only `graph.py` makes it; it is node 0 of every graph."""
+
+
+@dataclass(frozen=True, slots=True)
+class Add(Layer):
+    """The sum of its inputs, all of one shape. Only `graph.py` makes it, for `Residual`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Join(Layer):
+    """Its inputs one after the other along channels (or features). Only `graph.py` makes it, for `Concat`."""
