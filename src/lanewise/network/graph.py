@@ -8,12 +8,36 @@ nothing. A `Flatten` node is put before a `Dense` that is given a picture, so th
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from lanewise.network.layers import Layer
+from lanewise.errors import NetworkError, ShapeError, TooLargeError
+from lanewise.network.layers import (
+    Add,
+    AvgPool2D,
+    Concat,
+    Conv2D,
+    Dense,
+    Flatten,
+    GlobalAvgPool2D,
+    Input,
+    Join,
+    Layer,
+    LeakyReLU,
+    MaxPool2D,
+    Residual,
+)
+from lanewise.network.options import MOST_DEPTH, MOST_LAYERS, is_whole, option_problem
+from lanewise.network.shapes import Shape, describe, output_shape
+from lanewise.network.text import layer_text
 
-Shape = tuple[int, ...]
-"""Of one image: (channels, rows, columns) or (features,)."""
+__all__ = ["Graph", "Node", "Parameter", "Shape", "build"]
+
+MOST_VALUES = 2**28
+"""Values a layer may hold for one picture, its padding counted: 16 pictures of them are 16 GiB."""
+
+MOST_PARAMETERS = 2**31 - 1
+"""Weights and biases of a whole network: 8 GiB of float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +81,156 @@ class Graph:
         """Shape of what comes out for one picture."""
         return self.nodes[-1].shape
 
+    @property
+    def parameter_count(self) -> int:
+        """Number of all weights and biases."""
+        return sum(math.prod(parameter.shape) for parameter in self.parameters)
+
+    def parameters_of(self, node: int) -> tuple[int, ...]:
+        """Positions in `parameters` of those of node `node`: (weight, bias), (weight,) or ()."""
+        return tuple(k for k, parameter in enumerate(self.parameters) if parameter.node == node)
+
+    def readers(self) -> tuple[tuple[int, ...], ...]:
+        """For each node the positions of the nodes that read it, in order; each once, even if it reads twice."""
+        readers: list[list[int]] = [[] for _ in self.nodes]
+        for position, node in enumerate(self.nodes):
+            for source in dict.fromkeys(node.inputs):
+                readers[source].append(position)
+        return tuple(map(tuple, readers))
+
 
 def build(layers: tuple[Layer, ...], input_shape: Shape) -> Graph:
-    """Lay `layers` out as a graph for pictures of `input_shape`."""
-    raise NotImplementedError
+    """Lay `layers` out as a graph for pictures of `input_shape`.
+
+    Parameters
+    ----------
+    layers : tuple of Layer
+        The network, as `text.parse` gives it.
+    input_shape : tuple of three int
+        (channels, rows, columns) of one picture.
+
+    Raises
+    ------
+    NetworkError
+        If there are no layers, or a layer has options that make no sense.
+    ShapeError
+        If a layer does not fit the shape that reaches it.
+    TooLargeError
+        If a layer or the parameters could not be held in memory by any sensible machine.
+    """
+    if not isinstance(layers, tuple | list) or not layers:
+        raise NetworkError(f"a network is a tuple of at least one layer, not {layers!r}; text is read by `parse`")
+    if not _is_picture(input_shape):
+        raise ShapeError(f"pictures have a shape (channels, rows, columns) of numbers from 1, not {input_shape!r}")
+    builder = _Builder(tuple(input_shape))
+    builder.chain(tuple(layers), 0, 0)
+    parameters = tuple(parameter for node in range(len(builder.nodes)) for parameter in builder.parameters(node))
+    graph = Graph(tuple(builder.nodes), parameters)
+    if graph.parameter_count > MOST_PARAMETERS:
+        largest = max(parameters, key=lambda parameter: math.prod(parameter.shape))
+        raise TooLargeError(
+            f"the network has {graph.parameter_count:,} weights and biases, more than {MOST_PARAMETERS:,}; most are in "
+            f"{builder.called(builder.nodes[largest.node])}, which gets "
+            f"{describe(builder.nodes[builder.nodes[largest.node].inputs[0]].shape)}: pool or stride before it"
+        )
+    return graph
+
+
+def _is_picture(shape: object) -> bool:
+    return isinstance(shape, tuple | list) and len(shape) == 3 and all(is_whole(n) and n >= 1 for n in shape)
+
+
+class _Builder:
+    """The nodes so far, and how many there are of each kind."""
+
+    def __init__(self, input_shape: Shape) -> None:
+        if math.prod(input_shape) > MOST_VALUES:
+            raise TooLargeError(f"{describe(input_shape)}: more than {MOST_VALUES:,} values each; shrink them")
+        self.nodes = [Node("input", Input(), (), input_shape)]
+        self.counts: dict[str, int] = {}
+
+    def chain(self, layers: tuple[Layer, ...], source: int, depth: int) -> int:
+        """Append `layers` one after the other, the first reading node `source`; say where the last one is."""
+        for layer in layers:
+            source = self.layer(layer, source, depth)
+        return source
+
+    def layer(self, layer: Layer, source: int, depth: int) -> int:
+        self.check_options(layer, depth)
+        match layer:
+            case Residual():
+                body = self.chain(layer.body, source, depth + 1)
+                return self.append(Add(), (body, self.chain(layer.shortcut, source, depth + 1)), layer)
+            case Concat():
+                ends = tuple(self.chain(branch, source, depth + 1) for branch in layer.branches)
+                return self.append(Join(), ends, layer)
+            case Dense() if len(self.nodes[source].shape) == 3:
+                return self.append(layer, (self.append(Flatten(), (source,), layer),), layer)
+            case _:
+                return self.append(layer, (source,), layer)
+
+    def check_options(self, layer: Layer, depth: int) -> None:
+        place = len(self.nodes)
+        if not isinstance(layer, Layer) or type(layer) is Layer or isinstance(layer, Input | Add | Join):
+            raise NetworkError(f"node {place} of the network is {layer!r}, which is not a layer to build from")
+        if depth > MOST_DEPTH or place > MOST_LAYERS:
+            raise NetworkError(f"more than {MOST_LAYERS:,} layers, or more than {MOST_DEPTH} inside each other")
+        if problem := option_problem(layer):
+            raise NetworkError(f"{self.next_name(layer)} ({_shortened(repr(layer))}): {problem}")
+
+    def append(self, layer: Layer, inputs: tuple[int, ...], described: Layer) -> int:
+        """Append the node of `layer`; `described` is the layer the user wrote, for messages."""
+        name = self.next_name(layer)
+        called = f"{name} ({_shortened(layer_text(described))})"
+        try:
+            shape, padding = output_shape(layer, tuple(self.nodes[source].shape for source in inputs))
+        except ShapeError as error:
+            raise ShapeError(f"{called}: {error}") from None
+        top, left, bottom, right = padding
+        _, rows, columns = (0, 0, 0) if not any(padding) else self.nodes[inputs[0]].shape
+        padded = self.nodes[inputs[0]].shape[0] * (top + rows + bottom) * (left + columns + right)
+        if max(math.prod(shape), padded) > MOST_VALUES:
+            raise TooLargeError(f"{called}: {max(math.prod(shape), padded):,} values for each picture are too many")
+        self.counts[_kind(layer)] = self.counts.get(_kind(layer), 0) + 1
+        self.nodes.append(Node(name, layer, inputs, shape, padding))
+        return len(self.nodes) - 1
+
+    def next_name(self, layer: Layer) -> str:
+        return f"{_kind(layer)}{self.counts.get(_kind(layer), 0) + 1}"
+
+    def called(self, node: Node) -> str:
+        return f"{node.name} ({_shortened(layer_text(node.layer))})"
+
+    def parameters(self, position: int) -> list[Parameter]:
+        node = self.nodes[position]
+        match node.layer:
+            case Conv2D() as conv:
+                channels = self.nodes[node.inputs[0]].shape[0]
+                shape: Shape = (conv.filters, channels // conv.groups, *conv.kernel)
+            case Dense() as dense:
+                shape = (dense.units, *self.nodes[node.inputs[0]].shape)
+            case _:
+                return []
+        weight = Parameter(position, "weight", shape)
+        return [weight, Parameter(position, "bias", shape[:1])] if node.layer.bias else [weight]
+
+
+def _kind(layer: Layer) -> str:
+    """First part of the names of such layers: "conv" of "conv1"."""
+    match layer:
+        case Conv2D():
+            return "conv"
+        case MaxPool2D():
+            return "max"
+        case AvgPool2D():
+            return "average"
+        case GlobalAvgPool2D():
+            return "global"
+        case LeakyReLU():
+            return "leaky"
+        case _:
+            return type(layer).__name__.lower()
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:79]}…"

@@ -31,7 +31,7 @@ class Conv2D(Layer):
         y[o, r, c] = bias[o] + sum over i, u, v of
                      weight[o, i, u, v] * x[i, r * stride + u * dilation - top, c * stride + v * dilation - left]
 
-    Weights are (filters, channels / groups, rows, columns); with `groups` > 1 filter `o` sees its group's channels only.
+    Weights are (filters, channels / groups, rows, columns); with `groups` > 1 a filter sees its group's channels only.
     """
 
     filters: int
@@ -69,7 +69,10 @@ class GlobalAvgPool2D(Layer):
 
 @dataclass(frozen=True, slots=True)
 class Dense(Layer):
-    """The weighted sum of all inputs: y[o] = bias[o] + sum over i of weight[o, i] * x[i]. Pictures are flattened first."""
+    """The weighted sum of all inputs; pictures are flattened first.
+
+    y[o] = bias[o] + sum over i of weight[o, i] * x[i]
+    """
 
     units: int
     bias: bool = True

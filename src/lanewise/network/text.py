@@ -1,0 +1,79 @@
+"""Networks as text: "conv 16@3x3 same, relu, max 2, dense 10" and back. The grammar stands in `parser.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lanewise.network.layers import (
+    AvgPool2D,
+    Concat,
+    Conv2D,
+    Dense,
+    Dropout,
+    GlobalAvgPool2D,
+    Layer,
+    LeakyReLU,
+    MaxPool2D,
+    Padding,
+    Pair,
+    Residual,
+)
+from lanewise.network.parser import parse
+
+__all__ = ["layer_text", "parse", "to_text"]
+
+
+def to_text(layers: Iterable[Layer]) -> str:
+    """Text of `layers` in its canonical form: `parse(to_text(layers)) == layers` for all that can be built."""
+    return ", ".join(layer_text(layer) for layer in layers)
+
+
+def layer_text(layer: Layer) -> str:
+    """Text of one layer, like "conv 16@3x3 same"; for the graph's own `Input`, `Add` and `Join` the name alone."""
+    match layer:
+        case Conv2D():
+            words = [
+                f"conv {layer.filters}@{layer.kernel[0]}x{layer.kernel[1]}",
+                _padding_text(layer.padding),
+                f"stride {_pair_text(layer.stride)}" if layer.stride != (1, 1) else "",
+                f"dilation {_pair_text(layer.dilation)}" if layer.dilation != (1, 1) else "",
+                f"groups {layer.groups}" if layer.groups != 1 else "",
+                "" if layer.bias else "nobias",
+            ]
+        case MaxPool2D() | AvgPool2D():
+            words = [
+                f"{'max' if isinstance(layer, MaxPool2D) else 'average'} {_pair_text(layer.window)}",
+                _padding_text(layer.padding),
+                f"stride {_pair_text(layer.stride)}" if layer.stride else "",
+                "count-padding" if isinstance(layer, AvgPool2D) and layer.count_padding else "",
+            ]
+        case GlobalAvgPool2D():
+            words = ["global average"]
+        case Dense():
+            words = [f"dense {layer.units}", "" if layer.bias else "nobias"]
+        case LeakyReLU():
+            words = [f"leaky {float(layer.slope)!r}"]
+        case Dropout():
+            words = [f"dropout {float(layer.rate)!r}"]
+        case Residual():
+            shortcut = f" | {to_text(layer.shortcut)}" if layer.shortcut else ""
+            words = [f"residual({to_text(layer.body)}{shortcut})"]
+        case Concat():
+            words = [f"concat({' | '.join(to_text(branch) for branch in layer.branches)})"]
+        case _:
+            words = [type(layer).__name__.lower()]
+    return " ".join(word for word in words if word)
+
+
+def _pair_text(pair: Pair) -> str:
+    rows, columns = pair
+    return f"{rows}" if rows == columns else f"{rows}x{columns}"
+
+
+def _padding_text(padding: Padding) -> str:
+    if isinstance(padding, str):
+        return "" if padding == "valid" else padding
+    top, left, bottom, right = padding
+    if (top, left) == (bottom, right):
+        return f"pad {_pair_text((top, left))}"
+    return f"pad {top}:{left}:{bottom}:{right}"
