@@ -1,0 +1,229 @@
+; The driver: many steps of a schedule in one native call, on several threads that meet at barriers.
+;
+; Every thread calls driver(job, thread) with the same job and its own number. A step is a list of phases. The tasks
+; of a phase are independent of one another: threads take them as they come, and all threads meet before the next
+; phase starts. What a task computes does not depend on who runs it, so neither do the results. A task runs sections, a
+; section runs its list of calls `repeats` times. A call hands a kernel an array of pointers, each one worked out as
+;
+;     base + offset + thread * s0 + step * s1 + task * s2 + repeat * s3          (all in bytes)
+;
+; `counts`, where given, holds one number a step: repetitions from that one on (counted as task * repeats + repeat, over
+; all tasks) are left out, which is how a batch that is not full skips the groups it does not have.
+;
+; All fields are 64 bits wide. `engine/schedule.py` lays them out.
+
+%Job     = type { ptr, i64, i64, i64, ptr, ptr, ptr }  ; bases, steps, threads, phases, phase list, meeting, yield
+%Phase   = type { i64, i64, ptr }                      ; tasks, sections, section list
+%Section = type { i64, i64, ptr, ptr }                 ; repeats, calls, call list, counts (or null)
+%Call    = type { ptr, i64, ptr }                      ; kernel, arguments, argument list
+%Arg     = type { i64, i64, i64, i64, i64, i64 }       ; base, offset, s0, s1, s2, s3
+%Meeting = type { i64, [7 x i64], i64, [7 x i64], i64 }; arrived, -, generation, -, next task: a cache line each
+
+declare void @llvm.x86.sse.stmxcsr(ptr)
+declare void @llvm.x86.sse.ldmxcsr(ptr)
+declare void @llvm.x86.sse2.pause()
+
+define void @driver(ptr %job, i64 %thread) nounwind {
+entry:
+  ; Denormal numbers make the gradients of a well-trained network many times slower: treat them as zero here, and give
+  ; the caller its control word back at the end.
+  %control.before = alloca i32
+  %control.inside = alloca i32
+  %pointers = alloca [16 x ptr], align 64
+  call void @llvm.x86.sse.stmxcsr(ptr %control.before)
+  %control = load i32, ptr %control.before
+  %flushing = or i32 %control, 32832                   ; flush to zero (0x8000), denormals are zero (0x0040)
+  store i32 %flushing, ptr %control.inside
+  call void @llvm.x86.sse.ldmxcsr(ptr %control.inside)
+
+  %steps.p = getelementptr %Job, ptr %job, i64 0, i32 1
+  %steps = load i64, ptr %steps.p
+  %phases.p = getelementptr %Job, ptr %job, i64 0, i32 3
+  %phases = load i64, ptr %phases.p
+  %phase.list.p = getelementptr %Job, ptr %job, i64 0, i32 4
+  %phase.list = load ptr, ptr %phase.list.p
+  %meeting.p = getelementptr %Job, ptr %job, i64 0, i32 5
+  %meeting = load ptr, ptr %meeting.p
+  %next.task = getelementptr %Meeting, ptr %meeting, i64 0, i32 4
+  br label %step.test
+
+step.test:
+  %step = phi i64 [ 0, %entry ], [ %step.next, %step.end ]
+  %step.more = icmp slt i64 %step, %steps
+  br i1 %step.more, label %phase.test, label %done
+
+phase.test:
+  %phase = phi i64 [ 0, %step.test ], [ %phase.next, %phase.end ]
+  %phase.more = icmp slt i64 %phase, %phases
+  br i1 %phase.more, label %phase.begin, label %step.end
+
+phase.begin:
+  %phase.p = getelementptr %Phase, ptr %phase.list, i64 %phase
+  %tasks = load i64, ptr %phase.p
+  %sections.p = getelementptr %Phase, ptr %phase.p, i64 0, i32 1
+  %sections = load i64, ptr %sections.p
+  %section.list.p = getelementptr %Phase, ptr %phase.p, i64 0, i32 2
+  %section.list = load ptr, ptr %section.list.p
+  br label %take
+
+take:
+  %task = atomicrmw add ptr %next.task, i64 1 monotonic
+  %task.more = icmp slt i64 %task, %tasks
+  br i1 %task.more, label %section.test, label %phase.end
+
+section.test:
+  %section = phi i64 [ 0, %take ], [ %section.next, %section.end ]
+  %section.more = icmp slt i64 %section, %sections
+  br i1 %section.more, label %section.begin, label %take
+
+section.begin:
+  %section.p = getelementptr %Section, ptr %section.list, i64 %section
+  %repeats = load i64, ptr %section.p
+  %calls.p = getelementptr %Section, ptr %section.p, i64 0, i32 1
+  %calls = load i64, ptr %calls.p
+  %call.list.p = getelementptr %Section, ptr %section.p, i64 0, i32 2
+  %call.list = load ptr, ptr %call.list.p
+  %counts.p = getelementptr %Section, ptr %section.p, i64 0, i32 3
+  %counts = load ptr, ptr %counts.p
+  %counted = icmp ne ptr %counts, null
+  br i1 %counted, label %section.count, label %section.limit
+
+section.count:
+  %count.p = getelementptr i64, ptr %counts, i64 %step
+  %count = load i64, ptr %count.p
+  %task.first = mul i64 %task, %repeats
+  %left = sub i64 %count, %task.first
+  %fewer = icmp slt i64 %left, %repeats
+  %allowed = select i1 %fewer, i64 %left, i64 %repeats
+  br label %section.limit
+
+section.limit:
+  %limit = phi i64 [ %repeats, %section.begin ], [ %allowed, %section.count ]
+  br label %repeat.test
+
+repeat.test:
+  %repeat = phi i64 [ 0, %section.limit ], [ %repeat.next, %repeat.end ]
+  %repeat.more = icmp slt i64 %repeat, %limit
+  br i1 %repeat.more, label %call.test, label %section.end
+
+call.test:
+  %call = phi i64 [ 0, %repeat.test ], [ %call.next, %call.run ]
+  %call.more = icmp slt i64 %call, %calls
+  br i1 %call.more, label %call.begin, label %repeat.end
+
+call.begin:
+  %call.p = getelementptr %Call, ptr %call.list, i64 %call
+  %kernel = load ptr, ptr %call.p
+  %args.p = getelementptr %Call, ptr %call.p, i64 0, i32 1
+  %args = load i64, ptr %args.p
+  %arg.list.p = getelementptr %Call, ptr %call.p, i64 0, i32 2
+  %arg.list = load ptr, ptr %arg.list.p
+  %bases = load ptr, ptr %job
+  br label %arg.test
+
+arg.test:
+  %arg = phi i64 [ 0, %call.begin ], [ %arg.next, %arg.begin ]
+  %arg.more = icmp slt i64 %arg, %args
+  br i1 %arg.more, label %arg.begin, label %call.run
+
+arg.begin:
+  %arg.p = getelementptr %Arg, ptr %arg.list, i64 %arg
+  %base.number = load i64, ptr %arg.p
+  %base.p = getelementptr ptr, ptr %bases, i64 %base.number
+  %base = load ptr, ptr %base.p
+  %offset.p = getelementptr %Arg, ptr %arg.p, i64 0, i32 1
+  %offset = load i64, ptr %offset.p
+  %s0.p = getelementptr %Arg, ptr %arg.p, i64 0, i32 2
+  %s0 = load i64, ptr %s0.p
+  %s1.p = getelementptr %Arg, ptr %arg.p, i64 0, i32 3
+  %s1 = load i64, ptr %s1.p
+  %s2.p = getelementptr %Arg, ptr %arg.p, i64 0, i32 4
+  %s2 = load i64, ptr %s2.p
+  %s3.p = getelementptr %Arg, ptr %arg.p, i64 0, i32 5
+  %s3 = load i64, ptr %s3.p
+  %by.thread = mul i64 %thread, %s0
+  %by.step = mul i64 %step, %s1
+  %by.task = mul i64 %task, %s2
+  %by.repeat = mul i64 %repeat, %s3
+  %sum0 = add i64 %offset, %by.thread
+  %sum1 = add i64 %sum0, %by.step
+  %sum2 = add i64 %sum1, %by.task
+  %sum3 = add i64 %sum2, %by.repeat
+  %pointer = getelementptr i8, ptr %base, i64 %sum3
+  %slot = getelementptr [16 x ptr], ptr %pointers, i64 0, i64 %arg
+  store ptr %pointer, ptr %slot
+  %arg.next = add i64 %arg, 1
+  br label %arg.test
+
+call.run:
+  call void %kernel(ptr %pointers)
+  %call.next = add i64 %call, 1
+  br label %call.test
+
+repeat.end:
+  %repeat.next = add i64 %repeat, 1
+  br label %repeat.test
+
+section.end:
+  %section.next = add i64 %section, 1
+  br label %section.test
+
+phase.end:
+  call void @meet(ptr %job, ptr %meeting)
+  %phase.next = add i64 %phase, 1
+  br label %phase.test
+
+step.end:
+  %step.next = add i64 %step, 1
+  br label %step.test
+
+done:
+  call void @llvm.x86.sse.ldmxcsr(ptr %control.before)
+  ret void
+}
+
+; Wait until all threads are here. The last one puts the task counter back and lets the others go. Whoever waits spins
+; for a moment (the usual case: the others are about to arrive), then offers its core to whoever else wants it.
+define internal void @meet(ptr %job, ptr %meeting) nounwind {
+entry:
+  %threads.p = getelementptr %Job, ptr %job, i64 0, i32 2
+  %threads = load i64, ptr %threads.p
+  %yield.p = getelementptr %Job, ptr %job, i64 0, i32 6
+  %yield = load ptr, ptr %yield.p
+  %generation.p = getelementptr %Meeting, ptr %meeting, i64 0, i32 2
+  %generation = load atomic i64, ptr %generation.p acquire, align 8
+  %before = atomicrmw add ptr %meeting, i64 1 acq_rel
+  %arrived = add i64 %before, 1
+  %last = icmp eq i64 %arrived, %threads
+  br i1 %last, label %release, label %wait
+
+release:
+  %next.task = getelementptr %Meeting, ptr %meeting, i64 0, i32 4
+  store atomic i64 0, ptr %meeting monotonic, align 8
+  store atomic i64 0, ptr %next.task monotonic, align 8
+  %generation.next = add i64 %generation, 1
+  store atomic i64 %generation.next, ptr %generation.p release, align 8
+  ret void
+
+wait:
+  %spins = phi i64 [ 0, %entry ], [ %spins.next, %again ]
+  %now = load atomic i64, ptr %generation.p acquire, align 8
+  %open = icmp ne i64 %now, %generation
+  br i1 %open, label %leave, label %pause
+
+pause:
+  call void @llvm.x86.sse2.pause()
+  %spins.next = add i64 %spins, 1
+  %patient = icmp slt i64 %spins, 2000
+  br i1 %patient, label %again, label %offer
+
+offer:
+  call void %yield()
+  br label %again
+
+again:
+  br label %wait
+
+leave:
+  ret void
+}

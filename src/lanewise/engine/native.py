@@ -1,0 +1,195 @@
+"""Lane programs as machine code, and the cache on disk that makes the second time quick.
+
+One file per program, named by the digest of all that decides its bits: the program's text, the renderer's version,
+LLVM's version, the processor's name and features. An entry is written under a temporary name and renamed, so
+readers see a whole file or none; its content carries a digest of itself, and one that does not match is rebuilt.
+Only the owner may enter the folder: whoever can write machine code there can run it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import stat
+import tempfile
+from collections.abc import Callable, Iterable
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from llvmlite import binding
+
+from lanewise.lanes.llvm import render
+from lanewise.lanes.program import Program
+from lanewise.target import Target
+
+RENDERER_VERSION = 1
+"""Raise it whenever `lanes/llvm.py` or the driver changes what is emitted for the same program."""
+
+_MAGIC = b"lanewise object 1\n"
+_lock = Lock()  # LLVM is used by one thread at a time
+
+
+def cache_folder() -> Path:
+    """Where machine code is kept: LANEWISE_CACHE, or else lanewise/ under the user's cache folder."""
+    named = os.environ.get("LANEWISE_CACHE")
+    if named:
+        return Path(named) / "code"
+    base = os.environ.get("XDG_CACHE_HOME") or (
+        os.environ.get("LOCALAPPDATA") if os.name == "nt" else os.path.join(os.path.expanduser("~"), ".cache")
+    )
+    return Path(base or tempfile.gettempdir()) / "lanewise" / "code"
+
+
+@cache
+def _initialise() -> str:
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    return ".".join(map(str, binding.llvm_version_info))
+
+
+@cache
+def _machine(target: Target) -> binding.TargetMachine:
+    _initialise()
+    return binding.Target.from_default_triple().create_target_machine(
+        cpu=target.cpu, features=target.features, opt=2, reloc="pic", codemodel="jitdefault", jit=True
+    )
+
+
+def _parse(text: str, target: Target) -> binding.ModuleRef:
+    module = binding.parse_assembly(text)
+    module.triple = binding.get_default_triple()
+    module.data_layout = str(_machine(target).target_data)
+    module.verify()
+    return module
+
+
+def assembly(program: Program, target: Target) -> str:
+    """The assembly text of a program, for people and for tests that read it."""
+    with _lock:
+        return str(_machine(target).emit_assembly(_parse(render(program, "kernel", target), target)))
+
+
+class Cache:
+    """A folder of compiled programs. One that cannot be used is no failure: everything is then compiled anew."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder or cache_folder()
+        self.hits = self.misses = 0
+        self._usable = self._prepare()
+
+    def _prepare(self) -> bool:
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            status = self.folder.stat()
+            if os.name == "nt":
+                return True
+            if status.st_uid != os.getuid():
+                return False
+            if stat.S_IMODE(status.st_mode) != 0o700:
+                self.folder.chmod(0o700)
+        except OSError:
+            return False
+        return True
+
+    def get(self, key: str, build: Callable[[], bytes]) -> bytes:
+        """The object code under `key`, from disk if a whole entry is there, else built and kept."""
+        path = self.folder / f"{key}.o"
+        code = self._read(path) if self._usable else None
+        if code is not None:
+            self.hits += 1
+            return code
+        self.misses += 1
+        code = build()
+        if self._usable:
+            self._write(path, code)
+        return code
+
+    def _read(self, path: Path) -> bytes | None:
+        try:
+            entry = path.read_bytes()
+        except OSError:
+            return None
+        head = len(_MAGIC) + 32
+        if not entry.startswith(_MAGIC) or hashlib.sha256(entry[head:]).digest() != entry[len(_MAGIC) : head]:
+            return None
+        return entry[head:]
+
+    def _write(self, path: Path, code: bytes) -> None:
+        temporary = None
+        try:
+            descriptor, temporary = tempfile.mkstemp(dir=self.folder, suffix=".part")
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(_MAGIC + hashlib.sha256(code).digest() + code)
+            os.replace(temporary, path)
+        except OSError:  # a full disk or a read-only folder: the code in memory serves
+            if temporary is not None and os.path.exists(temporary):
+                os.unlink(temporary)
+
+
+def _key(text: str, target: Target) -> str:
+    parts = (text, str(RENDERER_VERSION), _initialise(), binding.get_default_triple(), target.cpu, target.features)
+    return hashlib.sha256("\0".join((*parts, str(target.bits))).encode()).hexdigest()
+
+
+class Library:
+    """Compiled programs in memory. Function addresses are valid for as long as the library lives, so keep it.
+
+    Parameters
+    ----------
+    programs : iterable of Program
+        Equal programs (whatever their names) are compiled once.
+    target : Target
+    cache : Cache, optional
+        Where object code is kept between processes; the user's cache folder by default.
+    """
+
+    def __init__(self, programs: Iterable[Program], target: Target, cache: Cache | None = None) -> None:
+        self.cache = cache or Cache()
+        with _lock:
+            _machine(target)
+            self._engine = binding.create_mcjit_compiler(_parse("", target), _fresh_machine(target))
+            self._added: set[str] = set()
+            self._symbols = [self._add_program(program, target) for program in programs]
+            self.driver_symbol = self._add_driver(target)
+            self._engine.finalize_object()
+
+    def _add_program(self, program: Program, target: Target) -> str:
+        text = str(program).split("\n", 1)[1]  # the name does not matter to the machine
+        key = _key(text, target)
+        symbol = f"k{key}"
+        self._add(symbol, key, lambda: render(program, symbol, target), target)
+        return symbol
+
+    def _add_driver(self, target: Target) -> str:
+        text = resources.files("lanewise.engine").joinpath("driver.ll").read_text()
+        key = _key(text, target)
+        symbol = f"d{key}"
+        self._add(symbol, key, lambda: text.replace("@driver", f"@{symbol}"), target)
+        return symbol
+
+    def _add(self, symbol: str, key: str, text: Callable[[], str], target: Target) -> None:
+        if symbol in self._added:
+            return
+        self._added.add(symbol)
+        code = self.cache.get(key, lambda: bytes(_machine(target).emit_object(_parse(text(), target))))
+        self._engine.add_object_file(binding.ObjectFileRef.from_data(code))
+
+    def addresses(self) -> list[int]:
+        """The address of each program's function, `void (void **buffers)`, in the order given."""
+        return [int(self._engine.get_function_address(symbol)) for symbol in self._symbols]
+
+    def driver(self) -> Callable[[Any, int], None]:
+        """The driver, `driver(job, thread)`; see `driver.ll`."""
+        prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
+        return prototype(self._engine.get_function_address(self.driver_symbol))
+
+
+def _fresh_machine(target: Target) -> binding.TargetMachine:
+    """The engine takes ownership of its machine, so it gets one of its own."""
+    return binding.Target.from_default_triple().create_target_machine(
+        cpu=target.cpu, features=target.features, opt=2, reloc="pic", codemodel="jitdefault", jit=True
+    )

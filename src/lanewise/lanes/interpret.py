@@ -1,0 +1,150 @@
+"""The meaning of a lane program, in NumPy: the definition that every renderer is judged by, bit for bit.
+
+It is slow and obvious. The one subtle thing is the fused multiply-add, which rounds once: see `fused_multiply_add`.
+Numbers below the smallest normal float32 keep their value here, while native code flushes them to zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lanewise.errors import ProgramError
+from lanewise.lanes.program import (
+    F32,
+    LANES,
+    Affine,
+    Constant,
+    Gather,
+    Get,
+    LaneNumber,
+    Let,
+    Load,
+    Loop,
+    Program,
+    Set,
+    Shuffle,
+    Statement,
+    Store,
+)
+
+Lanes = NDArray[Any]
+
+
+def fused_multiply_add(a: Lanes, b: Lanes, c: Lanes) -> Lanes:
+    """a * b + c for float32, rounded once.
+
+    The product of two float32 is exact in float64. The sum may not be; its error is found exactly (Knuth's two-sum) and
+    the sum is rounded to odd, so that the second rounding, to float32, gives what a single one would have given
+    (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums", IEEE Transactions on Computers, 2008).
+    """
+    with np.errstate(all="ignore"):
+        product, addend = a.astype(np.float64) * b.astype(np.float64), c.astype(np.float64)
+        total = product + addend
+        back = total - product
+        error = (product - (total - back)) + (addend - back)
+        bits = total.view(np.int64)
+        inexact = np.isfinite(total) & (error != 0) & (bits & 1 == 0)
+        towards = np.where((error > 0) == (total > 0), 1, -1)
+        odd = np.where(inexact, bits + towards, bits).view(np.float64)
+        return odd.astype(np.float32)
+
+
+def _unsigned(a: Lanes) -> Lanes:
+    return a.view(np.uint32)
+
+
+_MEANING: dict[str, Callable[..., Lanes]] = {
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "div": np.divide,
+    "fma": fused_multiply_add,
+    "sqrt": np.sqrt,
+    "max": lambda a, b: np.where(a > b, a, b),
+    "min": lambda a, b: np.where(a < b, a, b),
+    "where_gt": lambda a, b, x, y: np.where(a > b, x, y),
+    "where_eq": lambda a, b, x, y: np.where(a == b, x, y),
+    "iadd": np.add,
+    "isub": np.subtract,
+    "imul": np.multiply,
+    "iand": np.bitwise_and,
+    "ixor": np.bitwise_xor,
+    "shl": np.left_shift,
+    "shr": lambda a, b: (_unsigned(a) >> _unsigned(b)).view(np.int32),
+    "where_ult": lambda a, b, x, y: np.where(_unsigned(a) < _unsigned(b), x, y),
+    "to_float": lambda a: a.astype(np.float32),
+    "to_int": lambda a: a.astype(np.int32),
+    "bits_of": lambda a: a.view(np.int32),
+    "float_of_bits": lambda a: a.view(np.float32),
+    "high_product": lambda a, b: (
+        (_unsigned(a).astype(np.uint64) * _unsigned(b).astype(np.uint64)) >> np.uint64(32)
+    ).astype(np.uint32).view(np.int32),
+}  # fmt: skip
+
+
+class _Machine:
+    """The state of one run: buffers, registers, values and loop variables."""
+
+    def __init__(self, program: Program, buffers: list[Lanes]) -> None:
+        self.buffers = buffers
+        self.values: list[Lanes | None] = [None] * len(program.types)
+        self.registers: list[Lanes | None] = [None] * len(program.register_types)
+        self.loops: dict[int, int] = {}
+
+    def position(self, index: Affine) -> int:
+        return index.constant + sum(self.loops[loop] * coefficient for loop, coefficient in index.terms)
+
+    def run(self, body: list[Statement]) -> None:
+        values = self.values
+        for s in body:
+            match s:
+                case Let(id, op, args):
+                    values[id] = _MEANING[op](*(values[a] for a in args))
+                case Constant(id, type, value):
+                    values[id] = np.full(LANES, value, np.float32 if type == F32 else np.int32)
+                case LaneNumber(id):
+                    values[id] = np.arange(LANES, dtype=np.int32)
+                case Shuffle(id, a, b, mask):
+                    values[id] = np.concatenate([values[a], values[b]])[list(mask)]
+                case Load(id, buffer, index, how):
+                    at = self.position(index)
+                    data = self.buffers[buffer][at : at + (LANES if how == "vector" else 1)]
+                    values[id] = np.array(data) if how == "vector" else np.repeat(data, LANES)
+                case Gather(id, buffer, image, stride, offset):
+                    values[id] = self.gather(buffer, values[image], stride, values[offset])
+                case Store(buffer, index, value, how):
+                    at, count = self.position(index), LANES if how == "vector" else 1
+                    self.buffers[buffer][at : at + count] = values[value][:count]  # type: ignore[index]
+                case Get(id, register):
+                    values[id] = self.registers[register]
+                case Set(register, value):
+                    self.registers[register] = values[value]
+                case Loop(variable, count, inner):
+                    for self.loops[variable] in range(count):
+                        self.run(inner)
+
+    def gather(self, buffer: int, image: Any, stride: int, offset: Any) -> Lanes:
+        data = self.buffers[buffer]
+        picked = data[image.astype(np.int64) * stride + offset]
+        return picked.astype(np.int32) if picked.dtype == np.uint8 else picked
+
+
+def interpret(program: Program, buffers: list[Lanes]) -> None:
+    """Run `program` on one flat array per buffer; arrays that it stores to are changed in place.
+
+    Parameters
+    ----------
+    program : Program
+    buffers : list of 1-D arrays, float32, int32 or uint8 as the program says, in the order of `program.buffers`.
+    """
+    for spec, data in zip(program.buffers, buffers, strict=True):
+        expected = {"f32": np.float32, "i32": np.int32, "u8": np.uint8}[spec.type]
+        if data.ndim != 1 or data.dtype != expected or data.size < spec.scalars:
+            raise ProgramError(
+                f"{program.name}: {spec.name} takes {spec.scalars} {spec.type}, not {data.dtype} {data.shape}"
+            )
+    _Machine(program, buffers).run(program.body)

@@ -1,0 +1,74 @@
+"""The processor that code is made for: its name, its features, the width of its vector registers.
+
+`LANEWISE_TARGET` (or the `target` argument of whoever compiles) overrides the processor found, with one of
+`avx512`, `avx2`, `x86-64`, so that what a smaller machine would do can be tested on a larger one. The results
+are the same bits on all of them.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from lanewise.errors import OptionError
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the compiler needs to know of a processor.
+
+    `features` is LLVM's text ("+avx2,+fma"), `registers` the number of vector registers, `bits` their width.
+    """
+
+    name: str
+    cpu: str
+    features: str
+    registers: int
+    bits: int
+
+    @property
+    def values(self) -> int:
+        """How many values of 16 float32 lanes fit into the registers at once."""
+        return self.registers * self.bits // 512
+
+
+_NO_AVX512 = ",".join(
+    f"-avx512{part}"
+    for part in ("f", "bw", "cd", "dq", "vl", "fp16", "bf16", "bitalg", "ifma", "vbmi", "vbmi2", "vnni", "vpopcntdq")
+)
+
+NAMED = {
+    "avx512": Target("avx512", "skylake-avx512", "+avx512f,+avx512vl,+avx512bw,+avx512dq,+avx512cd,+fma", 32, 512),
+    "avx2": Target("avx2", "haswell", f"+avx2,+fma,{_NO_AVX512}", 16, 256),
+    "x86-64": Target("x86-64", "x86-64", f"-avx,-avx2,-fma,{_NO_AVX512}", 16, 128),
+}
+
+
+def named(name: str) -> Target:
+    """The target called `name`: "host" or one of `NAMED`."""
+    if name == "host":
+        return host()
+    if name not in NAMED:
+        raise OptionError(f'unknown target "{name}"; there are host, {", ".join(NAMED)}')
+    return NAMED[name]
+
+
+def chosen() -> Target:
+    """The target named by the environment variable LANEWISE_TARGET, or else this machine."""
+    return named(os.environ.get("LANEWISE_TARGET") or "host")
+
+
+def host() -> Target:
+    """This machine."""
+    from llvmlite import binding
+
+    features = binding.get_host_cpu_features()
+    cpu = binding.get_host_cpu_name()
+    text = features.flatten()
+    if features.get("avx512f") and features.get("avx512vl"):
+        return Target("host", cpu, text, 32, 512)
+    if features.get("avx2") and features.get("fma"):
+        return Target("host", cpu, text, 16, 256)
+    if features.get("neon"):
+        return Target("host", cpu, text, 32, 128)
+    return Target("host", cpu, text, 16, 128)
