@@ -1,0 +1,314 @@
+"""The plain NumPy meaning of every node, forward and backward, in float64: the judge of all fast code.
+
+Everything is written the slow and obvious way, one kernel row `u` and column `v` at a time. Values carry the pictures
+in front: (n, channels, rows, columns) or (n, features). A leading `d` marks a slope: d loss / d value. Whole numbers
+come out exact as long as they stay below 2**53. Losses and updates have a file of their own, and are met here too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from lanewise.network.graph import Graph, Node
+from lanewise.network.layers import (
+    Add,
+    AvgPool2D,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2D,
+    Input,
+    Join,
+    LeakyReLU,
+    MaxPool2D,
+    Pair,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Tanh,
+)
+from lanewise.network.reference_training import Array, adamw, sgd, sigmoid_cross_entropy, softmax_cross_entropy
+
+__all__ = ["Array", "Masks", "adamw", "backward", "forward", "sgd", "sigmoid_cross_entropy", "softmax_cross_entropy"]
+
+Masks = Mapping[int, npt.ArrayLike]
+"""Position of a Dropout node -> which of its values are kept (1) or dropped (0), of the shape of its values."""
+
+
+def forward(
+    graph: Graph, parameters: Sequence[npt.ArrayLike], x: npt.ArrayLike, *, dropout_masks: Masks | None = None
+) -> list[Array]:
+    """Compute the values of all nodes.
+
+    Parameters
+    ----------
+    graph : Graph
+    parameters : sequence of arrays
+        In the order and of the shapes of `graph.parameters`.
+    x : array of shape (n, channels, rows, columns)
+    dropout_masks : mapping, optional
+        For each Dropout node what it keeps, as while training; without, Dropout passes everything on.
+
+    Returns
+    -------
+    list of float64 arrays
+        One for each node, (n, *node.shape); the last one is the output.
+    """
+    values = [np.asarray(x, np.float64)]
+    if values[0].shape[1:] != graph.input_shape:
+        raise ValueError(f"x has the shape {values[0].shape}, the graph takes (n, *{graph.input_shape})")
+    for position, node in enumerate(graph.nodes[1:], 1):
+        weights = [np.asarray(parameters[k], np.float64) for k in graph.parameters_of(position)]
+        inputs = [values[source] for source in node.inputs]
+        values.append(_forward(node, weights, inputs, (dropout_masks or {}).get(position)))
+    return values
+
+
+def backward(
+    graph: Graph,
+    parameters: Sequence[npt.ArrayLike],
+    values: Sequence[Array],
+    slope: npt.ArrayLike,
+    *,
+    dropout_masks: Masks | None = None,
+) -> tuple[list[Array], list[Array]]:
+    """Carry the slope of the loss from the output back to everything.
+
+    Parameters
+    ----------
+    graph, parameters, dropout_masks
+        As given to `forward`.
+    values : list of arrays
+        What `forward` returned.
+    slope : array of shape (n, *graph.output_shape)
+        d loss / d output.
+
+    Returns
+    -------
+    parameter_slopes : list of float64 arrays
+        d loss / d parameter, summed over the pictures, of the shapes of `graph.parameters`.
+    value_slopes : list of float64 arrays
+        d loss / d value for each node; the first is that of the pictures.
+    """
+    slopes = [np.zeros_like(value) for value in values]
+    slopes[-1] += np.asarray(slope, np.float64)
+    parameter_slopes = [np.zeros(parameter.shape) for parameter in graph.parameters]
+    for position in range(len(graph.nodes) - 1, 0, -1):
+        node, own = graph.nodes[position], graph.parameters_of(position)
+        inputs = [values[source] for source in node.inputs]
+        weights = [np.asarray(parameters[k], np.float64) for k in own]
+        mask = (dropout_masks or {}).get(position)
+        dweights, dinputs = _backward(node, weights, inputs, values[position], slopes[position], mask)
+        for source, dx in zip(node.inputs, dinputs, strict=True):
+            slopes[source] += dx
+        for k, dw in zip(own, dweights, strict=True):
+            parameter_slopes[k] = dw
+    return parameter_slopes, slopes
+
+
+def _forward(node: Node, weights: list[Array], inputs: list[Array], mask: npt.ArrayLike | None) -> Array:
+    x = inputs[0]
+    match node.layer:
+        case Conv2D():
+            return _conv(node, weights, x)
+        case MaxPool2D():
+            return _max_pool(node, x)
+        case AvgPool2D():
+            return _average_pool(node, x)
+        case GlobalAvgPool2D():
+            return np.asarray(x.mean(axis=(2, 3)))
+        case Dense():
+            return x @ weights[0].T + (weights[1] if len(weights) > 1 else 0.0)
+        case ReLU():
+            return np.where(x > 0, x, 0.0)
+        case LeakyReLU(slope):
+            return np.where(x > 0, x, slope * x)
+        case Sigmoid():
+            return _sigmoid(x)
+        case Tanh():
+            return np.tanh(x)
+        case Softmax():
+            return _softmax(x)
+        case Flatten():
+            return x.reshape(len(x), -1)
+        case Dropout(rate):
+            return x if mask is None else x * np.asarray(mask, np.float64) / (1 - rate)
+        case Add():
+            return sum(inputs[1:], start=x)
+        case Join():
+            return np.concatenate(inputs, axis=1)
+    raise TypeError(f"{node.name}: {type(node.layer).__name__} has no meaning here")
+
+
+def _backward(
+    node: Node, weights: list[Array], inputs: list[Array], y: Array, dy: Array, mask: npt.ArrayLike | None
+) -> tuple[list[Array], list[Array]]:
+    """Slopes of the node's parameters and of its inputs, from those of its output."""
+    x = inputs[0]
+    match node.layer:
+        case Conv2D():
+            return _dconv(node, weights, x, dy)
+        case MaxPool2D():
+            return [], [_dmax_pool(node, x, y, dy)]
+        case AvgPool2D():
+            return [], [_daverage_pool(node, x, dy)]
+        case GlobalAvgPool2D():
+            _, _, rows, columns = x.shape
+            return [], [np.broadcast_to(dy[:, :, None, None] / (rows * columns), x.shape)]
+        case Dense():
+            return [dy.T @ x, dy.sum(axis=0)][: len(weights)], [dy @ weights[0]]
+        case ReLU():
+            return [], [np.where(x > 0, dy, 0.0)]
+        case LeakyReLU(slope):
+            return [], [np.where(x > 0, dy, slope * dy)]
+        case Sigmoid():
+            return [], [dy * y * (1 - y)]
+        case Tanh():
+            return [], [dy * (1 - y * y)]
+        case Softmax():
+            return [], [y * (dy - (dy * y).sum(axis=1, keepdims=True))]
+        case Flatten():
+            return [], [dy.reshape(x.shape)]
+        case Dropout(rate):
+            return [], [dy if mask is None else dy * np.asarray(mask, np.float64) / (1 - rate)]
+        case Add():
+            return [], [dy for _ in inputs]
+        case Join():
+            ends = np.cumsum([branch.shape[1] for branch in inputs])
+            return [], np.split(dy, ends[:-1], axis=1)
+        case Input():
+            return [], []
+    raise TypeError(f"{node.name}: {type(node.layer).__name__} has no meaning here")
+
+
+# Neighbourhoods: what convolutions and pools have in common
+
+
+def _padded(node: Node, x: Array, value: float) -> Array:
+    top, left, bottom, right = node.padding
+    return np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=value)
+
+
+def _unpadded(node: Node, padded: Array) -> Array:
+    top, left, bottom, right = node.padding
+    _, _, rows, columns = padded.shape
+    return padded[:, :, top : rows - bottom, left : columns - right]
+
+
+def _taps(
+    node: Node, kernel: Pair, stride: Pair, dilation: Pair = (1, 1)
+) -> Iterator[tuple[int, int, tuple[slice, ...]]]:
+    """For each kernel row u and column v: which padded values they meet, at all output positions at once."""
+    _, rows, columns = node.shape
+    for u in range(kernel[0]):
+        for v in range(kernel[1]):
+            r, c = u * dilation[0], v * dilation[1]
+            met_rows = slice(r, r + (rows - 1) * stride[0] + 1, stride[0])
+            met_columns = slice(c, c + (columns - 1) * stride[1] + 1, stride[1])
+            yield u, v, (slice(None), slice(None), met_rows, met_columns)
+
+
+# Convolution: g stands for a group, o and i for the filters and channels within it
+
+
+def _grouped(array: Array, groups: int) -> Array:
+    """Split channels into (groups, channels of one group)."""
+    n, channels, rows, columns = array.shape
+    return array.reshape(n, groups, channels // groups, rows, columns)
+
+
+def _conv(node: Node, weights: list[Array], x: Array) -> Array:
+    layer = node.layer
+    assert isinstance(layer, Conv2D)
+    weight = weights[0].reshape(layer.groups, layer.filters // layer.groups, -1, *layer.kernel)
+    padded = _padded(node, x, 0.0)
+    y = np.zeros((len(x), *node.shape))
+    for u, v, met in _taps(node, layer.kernel, layer.stride, layer.dilation):
+        patch = _grouped(padded[met], layer.groups)
+        y += np.einsum("goi,ngirc->ngorc", weight[..., u, v], patch).reshape(y.shape)
+    return y + weights[1][:, None, None] if layer.bias else y
+
+
+def _dconv(node: Node, weights: list[Array], x: Array, dy: Array) -> tuple[list[Array], list[Array]]:
+    layer = node.layer
+    assert isinstance(layer, Conv2D)
+    weight = weights[0].reshape(layer.groups, layer.filters // layer.groups, -1, *layer.kernel)
+    padded = _padded(node, x, 0.0)
+    dpadded, dweight, dy_grouped = np.zeros_like(padded), np.zeros_like(weight), _grouped(dy, layer.groups)
+    for u, v, met in _taps(node, layer.kernel, layer.stride, layer.dilation):
+        patch = _grouped(padded[met], layer.groups)
+        dweight[..., u, v] = np.einsum("ngorc,ngirc->goi", dy_grouped, patch)
+        dpadded[met] += np.einsum("goi,ngorc->ngirc", weight[..., u, v], dy_grouped).reshape(dpadded[met].shape)
+    dweights = [dweight.reshape(weights[0].shape)]
+    return dweights + [dy.sum(axis=(0, 2, 3))] * layer.bias, [_unpadded(node, dpadded)]
+
+
+# Pooling
+
+
+def _max_pool(node: Node, x: Array) -> Array:
+    layer = node.layer
+    assert isinstance(layer, MaxPool2D)
+    padded = _padded(node, x, -np.inf)
+    y = np.full((len(x), *node.shape), -np.inf)
+    for _, _, met in _taps(node, layer.window, layer.stride or layer.window):
+        y = np.maximum(y, padded[met])
+    return y
+
+
+def _dmax_pool(node: Node, x: Array, y: Array, dy: Array) -> Array:
+    """Give the slope to the first value, in row-major order of the window, that is the maximum."""
+    layer = node.layer
+    assert isinstance(layer, MaxPool2D)
+    padded = _padded(node, x, -np.inf)
+    dpadded, given = np.zeros_like(padded), np.zeros(y.shape, bool)
+    for _, _, met in _taps(node, layer.window, layer.stride or layer.window):
+        winner = (padded[met] == y) & ~given
+        dpadded[met] += dy * winner
+        given |= winner
+    return _unpadded(node, dpadded)
+
+
+def _average_pool(node: Node, x: Array) -> Array:
+    layer = node.layer
+    assert isinstance(layer, AvgPool2D)
+    padded = _padded(node, x, 0.0)
+    y = np.zeros((len(x), *node.shape))
+    for _, _, met in _taps(node, layer.window, layer.stride or layer.window):
+        y += padded[met]
+    return y / _divisor(node, layer, x)
+
+
+def _daverage_pool(node: Node, x: Array, dy: Array) -> Array:
+    layer = node.layer
+    assert isinstance(layer, AvgPool2D)
+    dpadded = np.zeros_like(_padded(node, x, 0.0))
+    for _, _, met in _taps(node, layer.window, layer.stride or layer.window):
+        dpadded[met] += dy / _divisor(node, layer, x)
+    return _unpadded(node, dpadded)
+
+
+def _divisor(node: Node, layer: AvgPool2D, x: Array) -> Array:
+    """Values that each window averages, of shape (1, 1, rows, columns)."""
+    present = _padded(node, np.ones_like(x[:1, :1]), 1.0 if layer.count_padding else 0.0)
+    divisor = np.zeros((1, 1, *node.shape[1:]))
+    for _, _, met in _taps(node, layer.window, layer.stride or layer.window):
+        divisor += present[met]
+    return divisor
+
+
+# Functions of one picture's values
+
+
+def _sigmoid(x: Array) -> Array:
+    small = np.exp(-np.abs(x))  # never overflows
+    return np.asarray(np.where(x >= 0, 1.0, small) / (1 + small))
+
+
+def _softmax(x: Array) -> Array:
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    return np.asarray(e / e.sum(axis=1, keepdims=True))
