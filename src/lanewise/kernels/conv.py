@@ -1,0 +1,267 @@
+"""Convolution: the weighted sum of a neighbourhood, with the same weights at every position.
+
+    y[o, r, c]     = bias[o] + sum over i, u, v of  w[o, i, u, v] x[i, r s + u d, c s + v d]
+    dx[i, r, c]    = sum over o, u, v of            w[o, i, u, v] dy[o, (r - u d) / s, (c - v d) / s]   where whole
+    dw[o, i, u, v] = sum over r, c, images of       dy[o, r, c] x[i, r s + u d, c s + v d]
+    db[o]          = sum over r, c, images of       dy[o, r, c]
+
+with stride s and dilation d; x and dy are read through borders of zeros, where padding shifts rows by `top` and columns by
+`left`. Sums run in the order written: `o` or `i` outermost, then u, v; or r, c. Then lanes by the fixed tree of
+`across.py`. Tiles choose which outputs are worked on together, never the order of one sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lanewise.kernels.across import lane_sum
+from lanewise.kernels.layout import Layout, Sides
+from lanewise.kernels.tiles import blocks, outer_product
+from lanewise.lanes.program import Buffer, Index, Program, Recorder, Register, Value
+
+UNROLLED_MULTIPLY_ADDS = 160
+"""Kernel rows `u` become a loop when unrolling them would record more than this: code that fits, compiled sooner."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conv:
+    """A convolution with everything resolved; `padding` is (top, left, bottom, right)."""
+
+    filters: int
+    channels: int
+    kernel: tuple[int, int]
+    stride: tuple[int, int] = (1, 1)
+    padding: Sides = (0, 0, 0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+    bias: bool = True
+
+    @property
+    def weight_shape(self) -> tuple[int, int, int, int]:
+        """(filters, channels of one group, kernel rows, kernel columns)."""
+        return (self.filters, self.channels // self.groups, *self.kernel)
+
+    def x_border(self, x: Layout, y: Layout) -> Sides:
+        """How far past its edges the input is read: by the forward kernel and by the weight slope."""
+        (_, x_rows, x_columns), (_, rows, columns) = x.shape, y.shape
+        reach_rows = (rows - 1) * self.stride[0] + (self.kernel[0] - 1) * self.dilation[0] + 1
+        reach_columns = (columns - 1) * self.stride[1] + (self.kernel[1] - 1) * self.dilation[1] + 1
+        top, left = self.padding[:2]
+        return (top, left, max(0, reach_rows - top - x_rows), max(0, reach_columns - left - x_columns))
+
+    def dy_border(self, x: Layout, y: Layout) -> Sides:
+        """How far past its edges the output's slope is read by the input slope."""
+        before, after = [0, 0], [0, 0]
+        for axis in (0, 1):
+            size, out = x.shape[1 + axis], y.shape[1 + axis]
+            for phase in _phases(self, axis, size):
+                for _, shift in phase.taps:
+                    before[axis] = max(before[axis], -shift)
+                    after[axis] = max(after[axis], phase.count - 1 + shift - (out - 1))
+        return (before[0], before[1], after[0], after[1])
+
+
+@dataclass(frozen=True, slots=True)
+class _Phase:
+    """Input positions first, first + stride, ...: `count` of them are fed by the same taps.
+
+    `taps` are (kernel index, shift): position number n reads the output's slope at n + shift.
+    """
+
+    first: int
+    count: int
+    taps: tuple[tuple[int, int], ...]
+
+
+def _phases(conv: Conv, axis: int, size: int) -> Iterator[_Phase]:
+    stride, dilation, before = conv.stride[axis], conv.dilation[axis], conv.padding[axis]
+    for first in range(min(stride, size)):
+        reach = [(u, first + before - u * dilation) for u in range(conv.kernel[axis])]
+        taps = tuple((u, position // stride) for u, position in reach if position % stride == 0)
+        yield _Phase(first, len(range(first, size, stride)), taps)
+
+
+def forward(conv: Conv, x: Layout, y: Layout, *, relu: bool = False, values: int = 32) -> Program:
+    """Buffers: x, weight, bias (if any), y. With `relu`, y = max(y, 0)."""
+    k = Recorder("conv forward")
+    x_in, w = x.buffer(k, "x"), k.scalars("weight", conv.weight_shape)
+    b = k.scalars("bias", (conv.filters,)) if conv.bias else None
+    y_out = y.buffer(k, "y")
+    (rows_u, columns_v), (s_r, s_c), (d_r, d_c) = conv.kernel, conv.stride, conv.dilation
+    top, left = conv.padding[:2]
+    _, rows, columns = y.shape
+    group_filters, group_channels = conv.filters // conv.groups, conv.channels // conv.groups
+    tile_o, tile_c = outer_product(group_filters, columns, columns_v, s_c, values)
+
+    for g in k.loop(conv.groups):
+        for r in k.loop(rows):
+            for c, width in blocks(k, columns, tile_c):
+                for o, height in blocks(k, group_filters, tile_o):
+                    filters = [g * group_filters + o + m for m in range(height)]
+                    total = [[k.register(b[f] if b else 0.0) for _ in range(width)] for f in filters]
+                    for i in k.loop(group_channels):
+                        for u in _rolled(k, rows_u, height * width * columns_v):
+                            seen: dict[int, Value] = {}
+                            for v in range(columns_v):
+                                weights = [w[f, i, u, v] for f in filters]
+                                for q in range(width):
+                                    at = q * s_c + v * d_c
+                                    if at not in seen:
+                                        row, column = r * s_r + u * d_r - top, c * s_c + at - left
+                                        seen[at] = x_in[g * group_channels + i, row, column]
+                                    for m in range(height):
+                                        total[m][q].accumulate(weights[m], seen[at])
+                    for m, f in enumerate(filters):
+                        for q in range(width):
+                            result = total[m][q].get()
+                            y_out[f, r, c + q] = k.apply("max", result, 0.0) if relu else result
+    return k.program()
+
+
+def _rolled(k: Recorder, count: int, multiply_adds: int) -> Iterator[Index]:
+    """Kernel rows: unrolled while that stays small, else a loop."""
+    return iter(range(count)) if count * multiply_adds <= UNROLLED_MULTIPLY_ADDS else k.loop(count)
+
+
+def backward_input(
+    conv: Conv, x: Layout, dy: Layout, dx: Layout, *, gate: bool = False, accumulate: bool = False, values: int = 32
+) -> Program:
+    """Buffers: weight, dy, x (with `gate`), dx.
+
+    With `gate`, x came out of a ReLU and dx is made zero where x is: the ReLU's own backward pass for free.
+    """
+    k = Recorder("conv backward input")
+    w, dy_in = k.scalars("weight", conv.weight_shape), dy.buffer(k, "dy")
+    x_in = x.buffer(k, "x") if gate else None
+    dx_out = dx.buffer(k, "dx")
+    group_filters, group_channels = conv.filters // conv.groups, conv.channels // conv.groups
+    s_r, s_c = conv.stride
+    for row_phase in _phases(conv, 0, x.shape[1]):
+        for column_phase in _phases(conv, 1, x.shape[2]):
+            taps = max(1, len(column_phase.taps))
+            tile_i, tile_c = outer_product(group_channels, column_phase.count, taps, 1, values)
+            for g in k.loop(conv.groups):
+                for r in k.loop(row_phase.count):
+                    for c, width in blocks(k, column_phase.count, tile_c):
+                        for i, height in blocks(k, group_channels, tile_i):
+                            total = [[k.register() for _ in range(width)] for _ in range(height)]
+                            for o in k.loop(group_filters if row_phase.taps and column_phase.taps else 0):
+                                f = g * group_filters + o
+                                _gather_taps(dy_in, w, (f, i, r, c), row_phase, column_phase, total)
+                            for m in range(height):
+                                for q in range(width):
+                                    place = (
+                                        g * group_channels + i + m,
+                                        r * s_r + row_phase.first,
+                                        (c + q) * s_c + column_phase.first,
+                                    )
+                                    _finish_slope(k, total[m][q].get(), x_in, dx_out, place, accumulate)
+    return k.program()
+
+
+def _gather_taps(
+    dy: Buffer,
+    w: Buffer,
+    at: tuple[Index, Index, Index, Index],
+    row_phase: _Phase,
+    column_phase: _Phase,
+    total: list[list[Register]],
+) -> None:
+    """Add what filter f's slope says of a tile of input channels (from i on) and columns (from c on)."""
+    f, i, r, c = at
+    for u, row_shift in row_phase.taps:
+        seen: dict[int, Value] = {}
+        for v, column_shift in column_phase.taps:
+            weights = [w[f, i + m, u, v] for m in range(len(total))]
+            for q in range(len(total[0])):
+                column = q + column_shift
+                if column not in seen:
+                    seen[column] = dy[f, r + row_shift, c + column]
+                for m, weight in enumerate(weights):
+                    total[m][q].accumulate(weight, seen[column])
+
+
+def _finish_slope(
+    k: Recorder,
+    slope: Value,
+    x: Buffer | None,
+    dx: Buffer,
+    place: tuple[Index, Index, Index],
+    accumulate: bool,
+) -> None:
+    if x is not None:
+        slope = k.apply("where_gt", x[place], 0.0, slope, 0.0)
+    dx[place] = dx[place] + slope if accumulate else slope
+
+
+def backward_weight(conv: Conv, x: Layout, dy: Layout, *, values: int = 32) -> Program:
+    """Buffers: x, dy, dweight, dbias (if any). Adds this group of images to dweight and dbias."""
+    k = Recorder("conv backward weight")
+    x_in, dy_in = x.buffer(k, "x"), dy.buffer(k, "dy")
+    dw = k.scalars("dweight", conv.weight_shape)
+    (rows_u, columns_v), (s_r, s_c), (d_r, d_c) = conv.kernel, conv.stride, conv.dilation
+    top, left = conv.padding[:2]
+    _, rows, columns = dy.shape
+    group_filters, group_channels = conv.filters // conv.groups, conv.channels // conv.groups
+    tile = _weight_tile(conv, columns, values)
+
+    for g in k.loop(conv.groups):
+        for o, height in blocks(k, group_filters, tile.filters):
+            filters = [g * group_filters + o + m for m in range(height)]
+            for i in k.loop(group_channels):
+                for u, tap_rows in blocks(k, rows_u, tile.rows):
+                    taps = [(n, v) for n in range(tap_rows) for v in range(columns_v)]
+                    total = [{tap: k.register() for tap in taps} for _ in filters]
+                    for r in k.loop(rows):
+                        for c, width in blocks(k, columns, tile.columns):
+                            slopes = [[dy_in[f, r, c + q] for q in range(width)] for f in filters]
+                            seen: dict[tuple[int, int], Value] = {}
+                            for q in range(width):
+                                for n, v in taps:
+                                    at = q * s_c + v * d_c
+                                    if (n, at) not in seen:
+                                        row, column = r * s_r + (u + n) * d_r - top, c * s_c + at - left
+                                        seen[n, at] = x_in[g * group_channels + i, row, column]
+                                    for m in range(height):
+                                        total[m][n, v].accumulate(slopes[m][q], seen[n, at])
+                    for m, f in enumerate(filters):
+                        for n, v in taps:
+                            place = (f, i, u + n, v)
+                            dw[place] = dw[place] + lane_sum(k, total[m][n, v].get())
+    if conv.bias:
+        _bias_slope(k, dy_in, dy, k.scalars("dbias", (conv.filters,)))
+    return k.program()
+
+
+@dataclass(frozen=True, slots=True)
+class _WeightTile:
+    """Filters and kernel rows that are summed together, and columns that are unrolled."""
+
+    filters: int
+    rows: int
+    columns: int
+
+
+def _weight_tile(conv: Conv, columns: int, values: int) -> _WeightTile:
+    """All taps of two filters where they fit (3x3), else one kernel row of a few filters; each column feeds them all."""
+    most = {32: 18, 8: 6}.get(values, 3)
+    taps, row = conv.kernel[0] * conv.kernel[1], conv.kernel[1]
+    group_filters = conv.filters // conv.groups
+    rows = conv.kernel[0] if taps <= max(1, most // 2) or (taps <= most and group_filters == 1) else 1
+    filters = max(1, min(group_filters, most // (rows * row)))
+    unrolled = max(1, 96 // max(1, filters * rows * row))
+    best = min(range(1, min(columns, unrolled, 8) + 1), key=lambda n: (-(-columns // n) + (columns % n > 0), n))
+    return _WeightTile(filters, rows, best)
+
+
+def _bias_slope(k: Recorder, dy_in: Buffer, dy: Layout, db: Buffer) -> None:
+    filters, rows, columns = dy.shape
+    for o, height in blocks(k, filters, 8):
+        total = [k.register() for _ in range(height)]
+        for r in k.loop(rows):
+            for c in k.loop(columns):
+                for m in range(height):
+                    total[m].add(dy_in[o + m, r, c])
+        for m in range(height):
+            db[o + m] = db[o + m] + lane_sum(k, total[m].get())

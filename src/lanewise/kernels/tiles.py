@@ -1,0 +1,57 @@
+"""Register tiles: how many outputs a kernel works on at once. A tile changes speed and never a bit.
+
+A broadcast weight should feed several pixels, and a loaded pixel several filters; about ten to fourteen accumulators
+hide the latency of a multiply-add (four cycles, two a cycle) without running out of registers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+
+from lanewise.lanes.program import Index, Recorder
+
+
+def blocks(k: Recorder, count: int, size: int) -> Iterator[tuple[Index, int]]:
+    """Cover 0 .. count - 1: a loop of blocks of `size`, then one smaller block. Yields (first, width)."""
+    for block in k.loop(count // size):
+        yield block * size, size
+    if count % size:
+        yield count - count % size, count % size
+
+
+def _widths(count: int, size: int) -> list[tuple[int, int]]:
+    """(width, how often) of the blocks that `blocks` makes."""
+    return [(w, n) for w, n in ((size, count // size), (count % size, 1)) if w and n]
+
+
+@cache
+def outer_product(rows: int, columns: int, taps: int, step: int, values: int) -> tuple[int, int]:
+    """Tile (rows, columns) for accumulators that are fed by broadcasts per row and by sliding loads per column.
+
+    Parameters
+    ----------
+    rows, columns : int
+        How many there are in all (filters and pixels of a row of the picture).
+    taps : int
+        How many taps along a row share the loaded pixels.
+    step : int
+        How far apart neighbouring columns read (the stride).
+    values : int
+        How many 16-lane values the registers hold: 32 for AVX-512, 8 for AVX2, 4 for SSE.
+
+    The cost of a tile is counted in half cycles (one multiply-add or one load each), for all taps of one row.
+    """
+    most = {32: 14, 8: 6}.get(values, max(1, values // 2))
+    best, best_cost = (1, 1), float("inf")
+    for a in range(1, min(rows, most) + 1):
+        for b in range(1, min(columns, most // a) + 1):
+            cost = 0.0
+            for (m, often_m) in _widths(rows, a):
+                for (n, often_n) in _widths(columns, b):
+                    loads = (n - 1) * step + taps + m * taps
+                    latency = 8 * taps * min(1.0, values / 32)
+                    cost += often_m * often_n * (max(m * n * taps, latency) + 0.35 * loads)
+            if cost < best_cost - 1e-9:
+                best, best_cost = (a, b), cost
+    return best
