@@ -9,6 +9,7 @@ nothing. A `Flatten` node is put before a `Dense` that is given a picture, so th
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 
 from lanewise.errors import NetworkError, ShapeError, TooLargeError
@@ -88,7 +89,8 @@ class Graph:
 
     def parameters_of(self, node: int) -> tuple[int, ...]:
         """Positions in `parameters` of those of node `node`: (weight, bias), (weight,) or ()."""
-        return tuple(k for k, parameter in enumerate(self.parameters) if parameter.node == node)
+        first = bisect_left(self.parameters, node, key=lambda parameter: parameter.node)
+        return tuple(range(first, bisect_right(self.parameters, node, key=lambda parameter: parameter.node)))
 
     def readers(self) -> tuple[tuple[int, ...], ...]:
         """For each node the positions of the nodes that read it, in order; each once, even if it reads twice."""

@@ -1,0 +1,172 @@
+"""What a network costs and what makes it a convolutional one: counted layer by layer, exactly.
+
+A fully connected layer ties every output to every input. A convolution ties it to a neighbourhood (sparse connectivity)
+and uses each weight at every position (weight sharing); here both are numbers. A connection is an input and an output
+with a weight between them; where a kernel reaches into padding there is none.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from lanewise.network.graph import Graph, Node, Shape
+from lanewise.network.layers import AvgPool2D, Conv2D, Dense, GlobalAvgPool2D, MaxPool2D, Pair
+
+
+@dataclass(frozen=True, slots=True)
+class LayerAccount:
+    """One node in numbers, all for one picture.
+
+    Attributes
+    ----------
+    name : str
+        The node's, like "conv1".
+    output_shape : tuple of int
+    weights, biases : int
+        Apart; together they are the layer's parameters.
+    connections : int
+        Pairs of an input and an output that are tied: by a weight, or by the window of a pool. Zero for layers that
+        treat each value alone.
+    density : float
+        `connections` as a share of all pairs of an input and an output; 1 for a fully connected layer, 0 without
+        connections.
+    mean_sharing, max_sharing : float, int
+        Connections that use one and the same weight, on average and at most. Zero without weights.
+    dense_weights : int
+        Weights of the fully connected layer from and to the same shapes; zero without connections.
+    multiply_adds : int
+        One for each connection with a weight; zero without weights.
+    receptive_field : (rows, columns)
+        Part of the picture that one output can depend on, at most all of it.
+    jump : (rows, columns)
+        Pixels of the picture between neighbouring outputs.
+    """
+
+    name: str
+    output_shape: Shape
+    weights: int
+    biases: int
+    connections: int
+    density: float
+    mean_sharing: float
+    max_sharing: int
+    dense_weights: int
+    multiply_adds: int
+    receptive_field: Pair
+    jump: Pair
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over a whole network; `dense_weights` is of the layers that have weights."""
+
+    weights: int
+    biases: int
+    connections: int
+    dense_weights: int
+    multiply_adds: int
+
+
+def account(graph: Graph) -> tuple[LayerAccount, ...]:
+    """Count every node of `graph`, in the order of its nodes, that of the input first."""
+    accounts: list[LayerAccount] = []
+    for position, node in enumerate(graph.nodes):
+        sources = [accounts[source] for source in node.inputs]
+        shapes = [graph.parameters[k].shape for k in graph.parameters_of(position)]
+        weights = math.prod(shapes[0]) if shapes else 0
+        connections, max_sharing = _connections(node, sources[0].output_shape) if sources else (0, 0)
+        pairs = math.prod(node.shape) * math.prod(sources[0].output_shape) if connections else 0
+        receptive_field, jump = _view(node, sources, graph.input_shape[1:])
+        accounts.append(
+            LayerAccount(
+                name=node.name,
+                output_shape=node.shape,
+                weights=weights,
+                biases=sum(math.prod(shape) for shape in shapes[1:]),
+                connections=connections,
+                density=connections / pairs if pairs else 0.0,
+                mean_sharing=connections / weights if weights else 0.0,
+                max_sharing=max_sharing if weights else 0,
+                dense_weights=pairs,
+                multiply_adds=connections if weights else 0,
+                receptive_field=receptive_field,
+                jump=jump,
+            )
+        )
+    return tuple(accounts)
+
+
+def totals(accounts: tuple[LayerAccount, ...]) -> Totals:
+    """Add up the accounts of all nodes."""
+    return Totals(
+        weights=sum(one.weights for one in accounts),
+        biases=sum(one.biases for one in accounts),
+        connections=sum(one.connections for one in accounts),
+        dense_weights=sum(one.dense_weights for one in accounts if one.weights),
+        multiply_adds=sum(one.multiply_adds for one in accounts),
+    )
+
+
+def _neighbourhood(node: Node) -> tuple[Pair, Pair, Pair] | None:
+    """Kernel, stride and dilation of layers that look at one."""
+    match node.layer:
+        case Conv2D() as conv:
+            return conv.kernel, conv.stride, conv.dilation
+        case MaxPool2D() | AvgPool2D() as pool:
+            return pool.window, pool.stride or pool.window, (1, 1)
+    return None
+
+
+def _connections(node: Node, input_shape: Shape) -> tuple[int, int]:
+    """Number of connections, and the largest number of them that share a weight."""
+    match node.layer:
+        case Dense():
+            return math.prod(input_shape) * math.prod(node.shape), 1
+        case GlobalAvgPool2D():
+            return math.prod(input_shape), 0
+        case Conv2D() as conv:
+            channels = input_shape[0] // conv.groups
+        case MaxPool2D() | AvgPool2D():
+            channels = 1
+        case _:
+            return 0, 0
+    per_row, per_column = (_uses(node, input_shape, axis) for axis in (0, 1))
+    filters, *_ = node.shape
+    return filters * channels * sum(per_row) * sum(per_column), max(per_row) * max(per_column)
+
+
+def _uses(node: Node, input_shape: Shape, axis: int) -> list[int]:
+    """For each kernel row (axis 0) or column (axis 1): at how many positions it meets the picture, not the padding.
+
+    Position r meets input row r * stride + u * dilation - top. Rows and columns do not depend on each other, so
+    counts for a whole kernel are products of these.
+    """
+    neighbourhood = _neighbourhood(node)
+    assert neighbourhood is not None
+    kernel, stride, dilation = (pair[axis] for pair in neighbourhood)
+    size, positions, before = input_shape[1 + axis], node.shape[1 + axis], node.padding[axis]
+    uses = []
+    for u in range(kernel):
+        start = u * dilation - before
+        first = max(0, -(start // stride))
+        last = min(positions - 1, (size - 1 - start) // stride)
+        uses.append(max(0, last - first + 1))
+    return uses
+
+
+def _view(node: Node, sources: list[LayerAccount], picture: Shape) -> tuple[Pair, Pair]:
+    """Receptive field and jump of a node; where branches meet, the largest counts."""
+    rows, columns = picture
+    if not sources:
+        return (1, 1), (1, 1)
+    if isinstance(node.layer, Dense | GlobalAvgPool2D):
+        return (rows, columns), (rows, columns)
+    fields, jumps = [], []
+    kernel, stride, dilation = _neighbourhood(node) or ((1, 1), (1, 1), (1, 1))
+    for axis, whole in enumerate(picture):
+        jump = max(source.jump[axis] for source in sources)
+        field = max(source.receptive_field[axis] for source in sources)
+        fields.append(min(whole, field + (kernel[axis] - 1) * dilation[axis] * jump))
+        jumps.append(jump * stride[axis])
+    return (fields[0], fields[1]), (jumps[0], jumps[1])

@@ -1,0 +1,92 @@
+"""The weights that training starts from."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from lanewise.errors import OptionError
+from lanewise.network.graph import Graph, Parameter
+from lanewise.network.layers import Conv2D, Dense, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
+
+BLOCK = 2**18
+"""Weights drawn at once, so that a large layer needs little memory beside its own."""
+
+
+def initial_parameters(graph: Graph, seed: int) -> list[npt.NDArray[np.float32]]:
+    """Draw the parameters that training starts from.
+
+    Weights are normal with mean 0 and a standard deviation that keeps the size of values from layer to layer:
+
+        sqrt(2 / fan_in)                   where ReLU comes next     (He et al. 2015)
+        sqrt(2 / ((1 + slope**2) fan_in))  where leaky ReLU does
+        sqrt(1 / fan_in)                   elsewhere                 (LeCun et al. 1998)
+
+    Biases are zero. The numbers depend on the seed and on the position of the parameter in `graph.parameters` and on
+    nothing else, so changing one layer leaves the start of the others alone.
+
+    Parameters
+    ----------
+    graph : Graph
+    seed : int
+        From 0 to 2**64 - 1.
+
+    Returns
+    -------
+    list of float32 arrays
+        In the order and of the shapes of `graph.parameters`.
+    """
+    if not 0 <= seed < 2**64:
+        raise OptionError(f"a seed is a whole number from 0 to 2**64 - 1, not {seed!r}")
+    readers = graph.readers()
+    return [
+        np.zeros(parameter.shape, np.float32)
+        if parameter.role == "bias"
+        else _weight(parameter, _gain(graph, readers, parameter.node), seed, position)
+        for position, parameter in enumerate(graph.parameters)
+    ]
+
+
+def _weight(parameter: Parameter, gain: float, seed: int, position: int) -> npt.NDArray[np.float32]:
+    fan_in = math.prod(parameter.shape[1:])
+    weight = np.empty(math.prod(parameter.shape), np.float32)
+    bits = np.random.Philox(key=np.array([seed, position], np.uint64))
+    for start in range(0, len(weight), BLOCK):
+        part = weight[start : start + BLOCK]
+        part[:] = _normal(bits, len(part)) * math.sqrt(gain / fan_in)
+    return weight.reshape(parameter.shape)
+
+
+def _normal(bits: np.random.Philox, count: int) -> npt.NDArray[np.float64]:
+    """Normal numbers as the sum of twelve uniform ones of 16 bits each, less its mean: of variance 1.
+
+    Cut off at six standard deviations, which is no loss here, and made of whole numbers only, so that they are the same
+    with every mathematical library and every version of NumPy, which vows this for `Philox` and not for its normals.
+    """
+    twelve = bits.random_raw(3 * count).view(np.uint16).reshape(count, 12)
+    return np.asarray((twelve.sum(axis=1, dtype=np.int64) - 6 * (2**16 - 1)) / 2.0**16)
+
+
+def _gain(graph: Graph, readers: tuple[tuple[int, ...], ...], node: int) -> float:
+    """How much a layer's variance must be raised for the non-linearity that its output meets first.
+
+    Pools, sums and joins are passed through; where ways part, a ReLU on any of them decides.
+    """
+    gains, seen, ahead = [1.0], {node}, [*readers[node]]
+    while ahead:
+        position = ahead.pop()
+        if position in seen:
+            continue
+        seen.add(position)
+        match graph.nodes[position].layer:
+            case ReLU():
+                gains.append(2.0)
+            case LeakyReLU(slope):
+                gains.append(2 / (1 + slope * slope))
+            case Conv2D() | Dense() | Sigmoid() | Tanh() | Softmax():
+                pass
+            case _:
+                ahead += readers[position]
+    return max(gains)

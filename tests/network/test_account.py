@@ -1,0 +1,125 @@
+"""Every figure of an account against counting one by one, and the figures that a reader can check on paper."""
+
+import numpy as np
+import pytest
+
+from lanewise.network.account import account, totals
+from lanewise.network.graph import build
+from lanewise.network.reference import backward, forward
+from lanewise.network.text import parse
+from tests.cases import LAYER_CASES, NETWORK_CASES
+
+
+def accounts_of(text, shape):
+    return account(build(parse(text), shape))
+
+
+def test_one_kernel_on_a_4x4_picture_has_4_weights():
+    conv = accounts_of("conv 1@2x2", (1, 4, 4))[1]
+    assert (conv.weights, conv.biases, conv.output_shape) == (4, 1, (1, 3, 3))
+    assert (conv.connections, conv.mean_sharing, conv.max_sharing) == (36, 9, 9)
+    assert conv.density == 36 / (16 * 9)
+
+
+def test_fully_connected_to_100_neurons_it_has_1600():
+    dense = accounts_of("dense 100", (1, 4, 4))[-1]
+    assert (dense.weights, dense.biases, dense.connections, dense.dense_weights) == (1_600, 100, 1_600, 1_600)
+    assert (dense.density, dense.mean_sharing, dense.max_sharing) == (1.0, 1.0, 1)
+
+
+def test_100_kernels_have_400():
+    assert accounts_of("conv 100@2x2", (1, 4, 4))[1].weights == 400
+
+
+def test_six_5x5_kernels_have_150_where_a_fully_connected_layer_has_4816896():
+    conv = accounts_of("conv 6@5x5", (1, 32, 32))[1]
+    assert conv.output_shape == (6, 28, 28)
+    assert (conv.weights, conv.dense_weights, conv.biases) == (150, 4_816_896, 6)
+    assert (conv.mean_sharing, conv.multiply_adds) == (28 * 28, 150 * 28 * 28)
+
+
+def test_padding_is_no_connection():
+    conv = accounts_of("conv 1@3 same", (1, 3, 3))[1]
+    assert conv.connections == 4 * 4 + 4 * 6 + 9  # corners, edges, middle
+    assert (conv.max_sharing, conv.mean_sharing) == (9, 49 / 9)
+
+
+def test_pools_connect_without_weights():
+    pool = accounts_of("max 3 same stride 2", (2, 5, 5))[1]
+    assert (pool.weights, pool.biases, pool.mean_sharing, pool.multiply_adds) == (0, 0, 0.0, 0)
+    assert pool.connections == 2 * 7 * 7
+    assert accounts_of("global average", (3, 4, 5))[1].connections == 60
+
+
+def uses_one_by_one(graph):
+    """Uses of each weight of the only layer with weights: of ones everywhere, its slope counts its connections."""
+    ones = [np.ones(parameter.shape) for parameter in graph.parameters]
+    values = forward(graph, ones, np.ones((1, *graph.input_shape)))
+    slopes, _ = backward(graph, ones, values, np.ones((1, *graph.output_shape)))
+    return slopes[0]
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in LAYER_CASES if case.name.startswith(("conv", "dense_"))], ids=lambda case: case.name
+)
+def test_connections_are_counted_exactly(case):
+    graph = case.graph()
+    uses, found = uses_one_by_one(graph), account(graph)[-1]
+    assert found.connections == found.multiply_adds == uses.sum()
+    assert found.weights == uses.size
+    assert found.max_sharing == uses.max()
+    assert found.mean_sharing == pytest.approx(uses.mean())
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in LAYER_CASES if case.name.startswith(("max", "average"))], ids=lambda case: case.name
+)
+def test_connections_of_pools_are_counted_exactly(case):
+    graph = build(parse(case.text.replace("max", "average").replace(" count-padding", "")), case.input_shape)
+    rows = forward(graph, [], np.ones((1, *graph.input_shape)))[-1]
+    assert (rows == 1).all()
+    connections = 0
+    for channel, row, column in np.ndindex(graph.input_shape):
+        x = np.zeros((1, *graph.input_shape))
+        x[0, channel, row, column] = 1
+        connections += np.count_nonzero(forward(graph, [], x)[-1])
+    assert account(graph)[1].connections == connections
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "jump"),
+    [
+        ("conv 1@3", (3, 3), (1, 1)),
+        ("conv 1@3, conv 1@3", (5, 5), (1, 1)),
+        ("conv 1@3x1 stride 2x1, relu, max 1x2, conv 1@3", (7, 6), (2, 2)),
+        ("conv 1@3 dilation 2x3 , conv 1@2 dilation 4", (9, 11), (1, 1)),
+        ("residual(conv 1@3 same | conv 1@1)", (3, 3), (1, 1)),
+        ("concat(conv 1@1 | conv 1@5 same), flatten", (5, 5), (1, 1)),
+        ("conv 1@3 same, dense 2, relu", (40, 30), (40, 30)),
+        ("global average", (40, 30), (40, 30)),
+        ("max 8, conv 1@5x3", (40, 24), (8, 8)),
+        ("4 * (max 2 same), conv 1@3 same", (40, 30), (16, 16)),
+    ],
+)
+def test_receptive_field_and_jump(text, field, jump):
+    last = accounts_of(text, (1, 40, 30))[-1]
+    assert (last.receptive_field, last.jump) == (field, jump)
+
+
+def test_totals_of_a_network():
+    graph = build(
+        parse("conv 6@5 same, relu, max 2, conv 16@5, relu, max 2, dense 120, dense 84, dense 10"), (1, 28, 28)
+    )
+    found = totals(account(graph))
+    assert (found.weights, found.biases) == (61_470, 236)  # LeNet-5 with full connections between its convolutions
+    assert found.weights + found.biases == graph.parameter_count
+    assert found.connections > found.multiply_adds  # pools connect, but do not multiply
+    assert found.dense_weights == 784 * 4704 + 1176 * 1600 + 400 * 120 + 120 * 84 + 84 * 10
+
+
+@pytest.mark.parametrize("case", LAYER_CASES + NETWORK_CASES, ids=lambda case: case.name)
+def test_every_node_has_an_account(case):
+    graph = case.graph()
+    accounts = account(graph)
+    assert [one.name for one in accounts] == [node.name for node in graph.nodes]
+    assert all(0 <= one.density <= 1 for one in accounts)
