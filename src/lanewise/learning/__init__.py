@@ -1,0 +1,1 @@
+"""Pictures in, trained weights out: reading, augmenting, scheduling, the training loop."""

@@ -1,0 +1,216 @@
+"""Which files of a folder are pictures, of which class, to learn from or to judge by. Nothing is decoded here.
+
+    FOLDER/CLASS/*.png                          one set
+    FOLDER/{train,val,test}/CLASS/*.png         up to three sets; `validation` is as good as `val`
+
+Folders inside a class belong to the class. The order is that of the names, so it is the same everywhere.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lanewise.errors import DataError
+
+SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
+    *(".pbm", ".pgm", ".ppm", ".pnm"),
+)
+"""Names that end like this, in any case, are taken for pictures."""
+
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+_PARTS = {"train": TRAIN, "val": VALIDATION, "validation": VALIDATION, "test": TEST}
+_LITTER = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "icon\r"})
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFile:
+    """A file that is a picture by its name.
+
+    Attributes
+    ----------
+    path : str
+        Where to open it.
+    name : str
+        Relative to the folder the user named, with `/`, fit for printing.
+    label : int
+        Position among the classes; -1 where there are none.
+    stamp : (bytes, modified ns, changed ns)
+        Differs when the file was written again.
+    """
+
+    path: str
+    name: str
+    label: int
+    stamp: tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One set of pictures on disk: the files of all classes, and what was left aside."""
+
+    folder: Path
+    files: tuple[PictureFile, ...]
+    classes: tuple[str, ...]
+    skipped: tuple[tuple[str, str], ...]
+
+
+def list_sets(root: Path) -> dict[str, Listing]:
+    """Find the sets of pictures in a folder to learn from; `train` is always among them.
+
+    Raises
+    ------
+    DataError
+        When the folder is missing, or not laid out as pictures to learn from have to be.
+    """
+    parts = _parts_of(root)
+    if not parts:
+        return {TRAIN: _list_classes(root, root, None, learning=True)}
+    if TRAIN not in parts:
+        raise DataError(f"{root} holds {' and '.join(parts)} but no train folder to learn from")
+    train = _list_classes(root, parts[TRAIN], None, learning=True)
+    others = (part for part in (VALIDATION, TEST) if part in parts)
+    return {TRAIN: train} | {part: _list_classes(root, parts[part], train.classes, learning=False) for part in others}
+
+
+def list_to_judge(root: Path, classes: Sequence[str]) -> tuple[str, Listing]:
+    """Find the pictures to judge a model with: those in `test`, else in `validation`, else all there are.
+
+    Returns
+    -------
+    part : str
+        "test", "validation", "train" or, without such folders, "all".
+    listing : Listing
+        Labels are positions in `classes`; some classes may have no picture.
+    """
+    parts = _parts_of(root)
+    for part in (TEST, VALIDATION, TRAIN):
+        if part in parts:
+            return part, _list_classes(root, parts[part], classes, learning=False)
+    return "all", _list_classes(root, root, classes, learning=False)
+
+
+def list_tree(root: Path) -> Listing:
+    """Find all pictures below a folder, whatever its layout."""
+    _check_folder(root)
+    files: list[PictureFile] = []
+    skipped: list[tuple[str, str]] = []
+    _collect(root, printable(str(root)), -1, files, skipped)
+    return Listing(root, tuple(files), (), tuple(skipped))
+
+
+def printable(name: str) -> str:
+    r"""Make a file name fit for printing and for JSON: bytes that are no UTF-8 become `\xff`."""
+    return name.replace(os.sep, "/").encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _parts_of(root: Path) -> dict[str, Path]:
+    """The folders train, val and test in `root`; none when it holds classes."""
+    _check_folder(root)
+    folders = [entry.name for entry in _entries(root) if entry.is_dir()]
+    parts: dict[str, Path] = {}
+    for name in folders:
+        part = _PARTS.get(name.lower())
+        if part is None:
+            continue
+        if part in parts:
+            raise DataError(f"{root} holds both {parts[part].name!r} and {name!r}: keep one of them")
+        parts[part] = root / name
+    classes = [name for name in folders if name.lower() not in _PARTS]
+    if parts and classes:
+        raise DataError(
+            f"{root} holds {_some(path.name for path in parts.values())} beside {_some(classes)}: it may hold either "
+            "train, val and test, or one folder a class: move what does not belong, or rename it if it is a class"
+        )
+    return parts
+
+
+def _list_classes(root: Path, folder: Path, known: Sequence[str] | None, *, learning: bool) -> Listing:
+    """List one folder a class. With `known` classes there may be fewer in the folder, but no others."""
+    entries = list(_entries(folder))
+    names = [entry.name for entry in entries if entry.is_dir()]
+    loose = [entry.name for entry in entries if _is_picture_name(entry.name) and not entry.is_dir()]
+    if not names:
+        found = f"{len(loose)} pictures but no folders" if loose else "no pictures"
+        raise DataError(f"{folder} holds {found}: put each class into a folder with its name")
+    classes = tuple(printable(name) for name in names) if known is None else tuple(known)
+    if learning and len(classes) < 2:
+        raise DataError(f"{folder} holds one class only, {classes[0]!r}: learning takes two at least")
+    place = {name: n for n, name in enumerate(classes)}
+    prefix = printable(os.path.relpath(folder, root) + "/") if folder != root else ""
+    files: list[PictureFile] = []
+    skipped = [(prefix + printable(name), "it lies outside the folders of the classes") for name in loose]
+    for name in names:
+        shown = printable(name)
+        if shown not in place:
+            raise DataError(f"{folder} holds a folder {shown!r}, which is none of the classes {_some(classes)}")
+        before = len(files)
+        _collect(folder / name, prefix + shown, place[shown], files, skipped)
+        if learning and len(files) == before:
+            raise DataError(f"the class {shown!r} in {folder} holds no pictures: add some, or remove its folder")
+    if not files:
+        raise DataError(f"there are no pictures in {folder}: its files end in none of {' '.join(SUFFIXES)}")
+    return Listing(folder, tuple(files), classes, tuple(skipped))
+
+
+def _collect(
+    folder: str | Path,
+    name: str,
+    label: int,
+    files: list[PictureFile],
+    skipped: list[tuple[str, str]],
+    above: frozenset[tuple[int, int]] = frozenset(),
+) -> None:
+    """Add the pictures below `folder`, depth first. A link to a folder that it lies in (`above`) is not followed."""
+    here = os.stat(folder)
+    if (here.st_dev, here.st_ino) in above:
+        return
+    above |= {(here.st_dev, here.st_ino)}
+    for entry in _entries(folder):
+        shown = f"{name}/{printable(entry.name)}"
+        try:
+            if entry.is_dir():
+                _collect(entry.path, shown, label, files, skipped, above)
+                continue
+            status = entry.stat()
+        except OSError as error:
+            skipped.append((shown, (error.strerror or "it cannot be opened").lower()))
+            continue
+        if not _is_picture_name(entry.name):
+            suffix = os.path.splitext(entry.name)[1]
+            skipped.append((shown, f"{suffix} is no picture format known here" if suffix else "its name has no suffix"))
+        elif not stat.S_ISREG(status.st_mode):
+            skipped.append((shown, "it is not an ordinary file"))
+        else:
+            stamp = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+            files.append(PictureFile(entry.path, shown, label, stamp))
+
+
+def _entries(folder: str | Path) -> Iterator[os.DirEntry[str]]:
+    """What a folder holds, in the order of names, without hidden files and the litter of file browsers."""
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise DataError(f"cannot read the folder {folder}: {error.strerror}") from None
+    return (entry for entry in found if not entry.name.startswith(".") and entry.name.lower() not in _LITTER)
+
+
+def _check_folder(root: Path) -> None:
+    if not root.exists():
+        raise DataError(f"no such folder: {root}")
+    if not root.is_dir():
+        raise DataError(f"{root} is not a folder of pictures")
+
+
+def _is_picture_name(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in SUFFIXES
+
+
+def _some(names: Iterator[str] | Sequence[str]) -> str:
+    shown = [repr(name) for name in names]
+    return ", ".join(shown[:6]) + (f" and {len(shown) - 6} more" if len(shown) > 6 else "")
