@@ -60,6 +60,7 @@ LAYER_CASES = [
     Case("conv_pad_each_side", "conv 3@3 pad 0:1:2:3", (2, 4, 5)),
     Case("conv_pad_top_left", "conv 2@2 pad 1:1:0:0", (1, 3, 5)),
     Case("conv_pad_beyond_kernel", "conv 2@2 pad 3:2:0:4", (2, 3, 4)),
+    Case("conv_pad_kernel_rows_never_used", "conv 2@5x3 pad 4:0:0:1", (1, 1, 3)),
     Case("conv_pad_stride", "conv 3@4 pad 1:0:2:1 stride 2x3", (2, 7, 10)),
     Case("conv_dilation_2", "conv 3@3 dilation 2", (2, 7, 9)),
     Case("conv_dilation_same", "conv 3@3x2 same dilation 2x3", (2, 5, 8)),
