@@ -1,0 +1,22 @@
+"""The model file: an ONNX file with the preprocessing inside its graph, and classes and provenance in its metadata.
+
+    contents.py    what a file holds, as checked values: the network, its weights, preprocessing, classes, history
+    metadata.py    classes, network text, history and provenance as properties of the file, and back
+    write.py       contents -> ONNX -> disk, so that an older file survives whatever goes wrong
+    tensors.py     the arrays and attributes of a file that nobody vouches for
+    drafts.py      a network while it is being read: nodes that can still change
+    step.py        one node of a file, asked for its inputs and attributes by kind
+    windows.py, shaping.py, operators.py   one function for each ONNX operator: what it means as a layer,
+                   or why it is refused
+    entrance.py    the preprocessing at the beginning of a file's graph
+    read.py        disk -> ONNX -> contents
+
+Reading runs no code, opens no second file and believes nothing: sizes, shapes, names and metadata are checked against
+each other, and whatever does not fit is refused by name.
+"""
+
+from lanewise.files.contents import Contents, Label, Preprocessing
+from lanewise.files.read import Reading, read, read_graph
+from lanewise.files.write import to_onnx, write
+
+__all__ = ["Contents", "Label", "Preprocessing", "Reading", "read", "read_graph", "to_onnx", "write"]

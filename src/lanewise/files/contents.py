@@ -1,0 +1,156 @@
+"""What a model file holds, as values that are checked once, when they are made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lanewise.errors import NetworkError, OptionError
+from lanewise.network.graph import Graph, build
+from lanewise.network.layers import Sigmoid, Softmax
+from lanewise.network.text import parse
+
+Label = str | int | float | bool
+"""The name of a class, as the user wrote it."""
+
+PixelType = Literal["uint8", "float32"]
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """What happens to a picture before the network sees it: x = raw * scale + offset, channel by channel.
+
+    Parameters
+    ----------
+    rows, columns, channels : int
+        Size of the pictures that enter, in pixels.
+    dtype : {"uint8", "float32"}
+        Type of the raw pixels.
+    scale, offset : tuple of float, one for each channel
+        Rounded to float32 here, so that what is saved is what was used.
+    resize : str, optional
+        How pictures of another size are brought to this one: a word of the picture loader's.
+    """
+
+    rows: int
+    columns: int
+    channels: int
+    dtype: PixelType
+    scale: tuple[float, ...]
+    offset: tuple[float, ...]
+    resize: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the values and round them."""
+        if min(self.rows, self.columns, self.channels) < 1:
+            raise OptionError(
+                f"pictures of {self.rows}x{self.columns}x{self.channels} have no pixels; every size is 1 or more"
+            )
+        if self.dtype not in get_args(PixelType):
+            raise OptionError(f"pixels of type {self.dtype!r}: a network takes uint8 or float32")
+        for name, values in (("scale", self.scale), ("offset", self.offset)):
+            rounded = tuple(float(np.float32(value)) for value in values)
+            if len(rounded) != self.channels or not all(map(math.isfinite, rounded)):
+                raise OptionError(
+                    f"{name} of the preprocessing is {values}: one finite number for each of {self.channels} channels"
+                )
+            object.__setattr__(self, name, rounded)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(rows, columns, channels) of one picture."""
+        return self.rows, self.columns, self.channels
+
+    def apply(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
+        """Raw pixels (N, rows, columns, channels) as the network takes them: (N, channels, rows, columns) float32."""
+        scaled = pixels.astype(np.float32) * np.array(self.scale, np.float32) + np.array(self.offset, np.float32)
+        return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+
+
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """A trained network and everything needed to use it, to go on training it and to know where it came from.
+
+    Parameters
+    ----------
+    graph : Graph
+        Ends in a softmax over the classes, or in a sigmoid of one output for two classes.
+    parameters : tuple of ndarray
+        Float32, in the order and shapes of `graph.parameters`. They are copied and made read-only.
+    classes : tuple of str, int, float or bool
+        The label of each class, in the order of the outputs.
+    preprocessing : Preprocessing
+    network : str, optional
+        The text the graph was built from; None for a network that came from elsewhere.
+    history : tuple of mappings
+        One record for each epoch, of JSON values.
+    provenance : mapping
+        Where the model came from, as JSON values: version, seed, date, accuracy and the like.
+    notes : tuple of str
+        Sentences for the user about how the file was read. They are not saved.
+
+    Raises
+    ------
+    NetworkError
+        The parts do not belong together.
+    """
+
+    graph: Graph
+    parameters: tuple[NDArray[np.float32], ...]
+    classes: tuple[Label, ...]
+    preprocessing: Preprocessing
+    network: str | None = None
+    history: tuple[Mapping[str, Any], ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check that the parts belong together."""
+        object.__setattr__(self, "parameters", _checked_parameters(self.graph, self.parameters))
+        object.__setattr__(self, "classes", tuple(self.classes))
+        rows, columns, channels = self.preprocessing.shape
+        if self.graph.input_shape != (channels, rows, columns):
+            raise NetworkError(
+                f"the network takes pictures of (channels, rows, columns) = {self.graph.input_shape}, "
+                f"but the preprocessing makes {(channels, rows, columns)}"
+            )
+        _check_output(self.graph, self.classes)
+        if self.network is not None and build(parse(self.network), self.graph.input_shape) != self.graph:
+            raise NetworkError(f"the text of the network describes another network than its graph: {self.network}")
+
+
+def _checked_parameters(graph: Graph, arrays: tuple[NDArray[Any], ...]) -> tuple[NDArray[np.float32], ...]:
+    if len(arrays) != len(graph.parameters):
+        raise NetworkError(
+            f"the network has {len(graph.parameters)} arrays of weights and biases, {len(arrays)} were given"
+        )
+    checked = []
+    for parameter, array in zip(graph.parameters, arrays, strict=True):
+        name = f"the {parameter.role} of {graph.nodes[parameter.node].name}"
+        if array.shape != parameter.shape:
+            raise NetworkError(f"{name} has shape {array.shape}, but the network needs {parameter.shape}")
+        copy = np.array(array, dtype=np.float32, order="C")
+        if not np.isfinite(copy).all():
+            raise NetworkError(f"{name} holds NaN or infinity: training went astray, or the file was damaged")
+        copy.setflags(write=False)
+        checked.append(copy)
+    return tuple(checked)
+
+
+def _check_output(graph: Graph, classes: tuple[Label, ...]) -> None:
+    last, shape = graph.nodes[-1].layer, graph.output_shape
+    if len(set(classes)) != len(classes):
+        raise NetworkError(f"two classes have the same label: {', '.join(map(str, classes))}")
+    if isinstance(last, Softmax) and shape == (len(classes),):
+        return
+    if isinstance(last, Sigmoid) and shape == (1,) and len(classes) == 2:
+        return
+    raise NetworkError(
+        f"{len(classes)} classes do not fit a network that ends in {type(last).__name__.lower()} of shape {shape}; "
+        "it must end in a softmax with one output for each class, or a sigmoid with one output for two classes"
+    )

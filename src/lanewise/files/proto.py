@@ -1,0 +1,189 @@
+"""From bytes to an ONNX graph whose outline is sound: one input, one output, unique names, nothing outside the file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lanewise.errors import ModelFileError
+from lanewise.files.tensors import Constant, array_of, attributes_of, quoted, refuse_external
+
+OLDEST_OPSET = 7
+"""Before it, Add and its kin had another rule of broadcasting."""
+
+MOST_NODES = 50_000
+STANDARD_DOMAINS = ("", "ai.onnx")
+
+
+@dataclass(frozen=True, eq=False)
+class OnnxFile:
+    """The graph of an ONNX file, as far as it leads to the output.
+
+    `nodes` are `NodeProto` in the file's order, without those that make constants. `uses` counts how often each tensor
+    is read, the output of the graph counted, and `readers` names the operators that read it.
+    """
+
+    nodes: tuple[Any, ...]
+    input: Any
+    output: str
+    opset: int
+    uses: Mapping[str, int]
+    readers: Mapping[str, tuple[str, ...]]
+    constants: dict[str, Any]
+
+    def constant(self, name: str) -> Constant | None:
+        """The array called `name`, or None if the file holds none of that name."""
+        found = self.constants.get(name)
+        if found is None or isinstance(found, np.ndarray):
+            return found
+        array = _constant_of(found) if hasattr(found, "op_type") else array_of(found)
+        self.constants[name] = array
+        return array
+
+
+def called(node: Any) -> str:
+    """What messages call a `NodeProto`: by its name, or else by what it writes."""
+    operator = quoted(node.op_type)[1:-1]
+    if node.name:
+        return f"node {quoted(node.name)} ({operator})"
+    return f"the node that writes {quoted(node.output[0]) if node.output else 'nothing'} ({operator})"
+
+
+def parse(data: bytes, where: str) -> Any:
+    """The `ModelProto` in the bytes of a file; `where` names the file in messages.
+
+    Raises
+    ------
+    ModelFileError
+        The bytes are no ONNX model, or not all of one.
+    """
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from onnx import ModelProto
+
+    model = ModelProto()
+    try:
+        model.ParseFromString(data)
+    except DecodeError:
+        raise ModelFileError(f"{where} is not an ONNX model, or was cut short: it cannot be decoded") from None
+    if not model.HasField("graph") or not model.opset_import:
+        raise ModelFileError(f"{where} is not an ONNX model, or was cut short: it lacks {_lacking(model)}")
+    return model
+
+
+def outline(model: Any) -> OnnxFile:
+    """Check the outline of a `ModelProto` and keep what its output depends on.
+
+    Raises
+    ------
+    ModelFileError
+        Names what is wrong: a function, an opset out of range, external data, a name given twice, several inputs.
+    """
+    if model.functions:
+        raise ModelFileError(
+            f"function {quoted(model.functions[0].name)}: a model that defines its own functions is not read"
+        )
+    graph, opset = model.graph, _opset(model)
+    if len(graph.node) > MOST_NODES:
+        raise ModelFileError(f"the graph has {len(graph.node)} nodes; at most {MOST_NODES} are read")
+    if graph.sparse_initializer:
+        raise ModelFileError(
+            "the model keeps weights as sparse tensors, which are not read; export it with dense weights"
+        )
+    for tensor in graph.initializer:
+        refuse_external(tensor)
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    inputs = [entry for entry in graph.input if entry.name not in constants]
+    if len(inputs) != 1 or len(graph.output) != 1:
+        raise ModelFileError(
+            f"the model has {len(inputs)} inputs ({_names(inputs)}) and {len(graph.output)} outputs "
+            f"({_names(graph.output)}); a network that can be read has one of each"
+        )
+    producers = _producers(graph, inputs[0].name)
+    needed = _needed(graph.output[0].name, producers)
+    nodes = [node for node in graph.node if any(name in needed for name in node.output if name)]
+    constants |= {node.output[0]: node for node in nodes if node.op_type == "Constant" and _standard(node)}
+    network = tuple(node for node in nodes if node.op_type != "Constant" or not _standard(node))
+    readers: dict[str, list[str]] = {graph.output[0].name: [""]}
+    for node in network:
+        for name in node.input:
+            readers.setdefault(name, []).append(node.op_type)
+    return OnnxFile(
+        nodes=network,
+        input=inputs[0],
+        output=graph.output[0].name,
+        opset=opset,
+        uses=Counter({name: len(operators) for name, operators in readers.items()}),
+        readers={name: tuple(operators) for name, operators in readers.items()},
+        constants=constants,
+    )
+
+
+def _opset(model: Any) -> int:
+    from onnx.defs import onnx_opset_version
+
+    versions = [entry.version for entry in model.opset_import if entry.domain in STANDARD_DOMAINS]
+    newest = onnx_opset_version()
+    if len(versions) != 1 or not OLDEST_OPSET <= versions[0] <= newest:
+        what = ", ".join(map(str, versions[:3])) or "none"
+        raise ModelFileError(
+            f"the model is of opset {what}; {OLDEST_OPSET} to {newest} are read: export it with opset 17"
+        )
+    return int(versions[0])
+
+
+def _producers(graph: Any, input_name: str) -> dict[str, Any]:
+    """The node that writes each tensor; a name written twice is refused."""
+    taken = Counter([input_name, *(tensor.name for tensor in graph.initializer)])
+    producers: dict[str, Any] = {}
+    for name, times in taken.items():
+        if times > 1:
+            raise ModelFileError(f"tensor {quoted(name)} is defined {times} times: the file is damaged")
+    for node in graph.node:
+        for name in filter(None, node.output):
+            if name in producers or name in taken:
+                raise ModelFileError(
+                    f"{called(node)} writes {quoted(name)}, which was written before: the file is damaged"
+                )
+            producers[name] = node
+    return producers
+
+
+def _needed(output: str, producers: Mapping[str, Any]) -> set[str]:
+    """All tensors that the output depends on, so that left-overs of training in a file do no harm."""
+    needed, waiting = {output}, [output]
+    while waiting:
+        node = producers.get(waiting.pop())
+        for name in node.input if node is not None else ():
+            if name not in needed:
+                needed.add(name)
+                waiting.append(name)
+    return needed
+
+
+def _standard(node: Any) -> bool:
+    return node.domain in STANDARD_DOMAINS
+
+
+def _constant_of(node: Any) -> Constant:
+    """The array that a Constant node makes."""
+    try:
+        attributes = attributes_of(node)
+    except ModelFileError as error:
+        raise ModelFileError(f"{called(node)}: {error}") from None
+    kinds = {"value": None, "value_float": "f4", "value_floats": "f4", "value_int": "i8", "value_ints": "i8"}
+    if len(attributes) != 1 or not attributes.keys() <= kinds.keys():
+        raise ModelFileError(f"{called(node)}: it must have one value, of numbers")
+    ((kind, value),) = attributes.items()
+    return np.asarray(value, dtype=kinds[kind])
+
+
+def _names(entries: Any) -> str:
+    return ", ".join(quoted(entry.name) for entry in entries[:5]) or "none"
+
+
+def _lacking(model: Any) -> str:
+    return "its opset" if model.HasField("graph") else "a graph"

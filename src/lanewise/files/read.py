@@ -1,0 +1,234 @@
+"""Reading a model file: our own exactly, anybody's ONNX file as far as its operators are layers here."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lanewise.errors import LanewiseError, ModelFileError, NetworkError, TooLargeError
+from lanewise.files.contents import Contents, Label, PixelType, Preprocessing
+from lanewise.files.drafts import Drafts, Value, Weights
+from lanewise.files.entrance import Entrance, enter
+from lanewise.files.metadata import Properties, digest, from_properties, to_json
+from lanewise.files.operators import OPERATORS
+from lanewise.files.proto import STANDARD_DOMAINS, OnnxFile, called, outline, parse
+from lanewise.files.step import Step
+from lanewise.files.tensors import attributes_of, quoted
+from lanewise.network import text
+from lanewise.network.graph import Graph, Node, build
+from lanewise.network.layers import AvgPool2D, Conv2D, Dropout, Flatten, Layer, LeakyReLU, MaxPool2D, Sigmoid, Softmax
+
+MOST_BYTES = 2 << 30
+"""Protocol buffers can hold no more."""
+
+LONGEST_WORD = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """A network as an ONNX graph has it: the graph sees raw * scale + offset, in (N, channels, rows, columns)."""
+
+    graph: Graph
+    parameters: tuple[Weights, ...]
+    dtype: PixelType
+    scale: tuple[float, ...]
+    offset: tuple[float, ...]
+
+    def preprocessing(self, resize: str | None) -> Preprocessing:
+        """What is done to pictures before the graph."""
+        channels, rows, columns = self.graph.input_shape
+        return Preprocessing(rows, columns, channels, self.dtype, self.scale, self.offset, resize)
+
+
+def read(
+    path: str | os.PathLike[str], *, classes: tuple[Label, ...] | None = None, most_bytes: int = MOST_BYTES
+) -> Contents:
+    """Read a model file, Lanewise's own or any ONNX file made of operators that are layers here.
+
+    Parameters
+    ----------
+    path : path of the file
+    classes : tuple of labels, optional
+        Names for the outputs of a file that is not Lanewise's own; "0", "1", ... unless given.
+    most_bytes : int
+        Largest file that is read, in bytes.
+
+    Raises
+    ------
+    ModelFileError
+        The file is not there, not ONNX, damaged, too large, or holds what is not read; the message names it.
+    """
+    where = f'model file "{os.fspath(path)}"'
+    model = parse(_bytes(Path(path), where, most_bytes), where)
+    texts = {entry.key: entry.value for entry in model.metadata_props}
+    try:
+        if "lanewise_format" in texts or model.producer_name == "lanewise":
+            return _own(read_graph(model), from_properties(texts))
+        return _foreign(model, classes)
+    except LanewiseError as error:
+        first_line, *_ = str(error).splitlines()
+        raise ModelFileError(f"{where}: {first_line}") from None
+
+
+def read_graph(model: Any) -> Reading:
+    """The network in an `onnx.ModelProto` made of supported operators.
+
+    Raises
+    ------
+    ModelFileError
+        Names the node (by its name, or by what it writes), its operator, and why it is not read.
+    """
+    drafts, _, entrance = _walk(model)
+    return _finish(drafts, entrance)
+
+
+def _bytes(path: Path, where: str, most_bytes: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise ModelFileError(f"{where} is not a regular file")
+            if status.st_size > most_bytes:
+                raise ModelFileError(f"{where} has {status.st_size:,} bytes; at most {most_bytes:,} are read")
+            return file.read(most_bytes + 1)
+    except ModelFileError:
+        raise
+    except OSError as error:
+        raise ModelFileError(f"{where} cannot be read: {error.strerror or error}") from None
+
+
+def _walk(model: Any) -> tuple[Drafts, Value, Entrance]:
+    file = outline(model)
+    entrance = enter(file)
+    drafts = Drafts(entrance.shape)
+    value = Value(0, max(entrance.rank, 3), own=False)
+    if entrance.rank == 2:
+        value = drafts.add(Flatten(), (value,), own=False, rank=2)
+    values = {entrance.tensor: value}
+    for position, node in enumerate(file.nodes):
+        if position not in entrance.passed:
+            values[node.output[0]] = _step(node, file, values, drafts, entrance.batch)
+    if file.output not in values:
+        raise ModelFileError(
+            f"nothing that reads the input writes the output {quoted(file.output)}: the file is damaged"
+        )
+    return drafts, values[file.output], entrance
+
+
+def _step(node: Any, file: OnnxFile, values: dict[str, Value], drafts: Drafts, batch: int | None) -> Value:
+    """The value that one node of the file makes."""
+    try:
+        if node.domain not in STANDARD_DOMAINS or node.op_type not in OPERATORS:
+            domain = f" of domain {quoted(node.domain)}" if node.domain not in STANDARD_DOMAINS else ""
+            raise ModelFileError(f"the operator{domain} is not supported; those that are: {', '.join(OPERATORS)}")
+        function, most_inputs, known = OPERATORS[node.op_type]
+        attributes = attributes_of(node)
+        if unknown := attributes.keys() - set(known.split()):
+            raise ModelFileError(f"its attribute {quoted(min(unknown))} is not supported")
+        if len(node.input) > most_inputs or any(file.uses.get(name) for name in node.output[1:] if name):
+            raise ModelFileError("it has more inputs, or outputs that are read, than are supported")
+        inputs = tuple(_input(name, file, values) for name in node.input)
+        outputs, readers = sum(map(bool, node.output)), file.readers.get(node.output[0], ())
+        return function(Step(node.op_type, inputs, attributes, outputs, readers, file.opset, batch, drafts))
+    except (ModelFileError, NetworkError, TooLargeError) as error:
+        raise ModelFileError(f"{called(node)}: {error}") from None
+
+
+def _input(name: str, file: OnnxFile, values: dict[str, Value]) -> Any:
+    if not name:
+        return None
+    if name in values:
+        return values[name]
+    constant = file.constant(name)
+    if constant is None:
+        raise ModelFileError(
+            f"it reads {quoted(name)}, which nothing before it writes: the file is damaged or not in order"
+        )
+    return constant
+
+
+def _finish(drafts: Drafts, entrance: Entrance) -> Reading:
+    graph, parameters = drafts.finish()
+    scale, offset = (tuple(map(float, numbers)) for numbers in (entrance.scale, entrance.offset))
+    return Reading(graph, parameters, entrance.dtype, scale, offset)
+
+
+def _foreign(model: Any, classes: tuple[Label, ...] | None) -> Contents:
+    """The contents of a file that somebody else wrote, made to end in probabilities."""
+    drafts, output, entrance = _walk(model)
+    notes = ["It was not written by Lanewise: pictures must be prepared as its author did."]
+    shape = drafts.shape(output)
+    if len(shape) == 3 and shape[1:] == (1, 1):
+        output = drafts.add(Flatten(), (output,), own=True, rank=2)
+        shape = drafts.shape(output)
+    if len(shape) != 1:
+        raise ModelFileError(
+            f"its output has the shape {shape} for each picture; a classifier has one number for each class"
+        )
+    if not isinstance(drafts.nodes[-1].layer, Softmax | Sigmoid):
+        last: Layer = Sigmoid() if shape == (1,) else Softmax()
+        output = drafts.add(last, (output,), own=True)
+        notes.append(f"It ends without probabilities, so a {type(last).__name__.lower()} was added.")
+    labels = classes if classes is not None else tuple(map(str, range(max(2, *shape))))
+    reading = _finish(drafts, entrance)
+    return Contents(reading.graph, reading.parameters, labels, reading.preprocessing(None), notes=tuple(notes))
+
+
+def _own(reading: Reading, properties: Properties) -> Contents:
+    """The contents of a file that Lanewise wrote; what the metadata says must be what the graph does."""
+    if digest(reading.parameters) != properties.digest:
+        raise ModelFileError(
+            "its weights are not those that were saved: it was damaged or edited; save the model again"
+        )
+    resize = properties.preprocessing.get("resize")
+    if not (resize is None or (isinstance(resize, str) and len(resize) <= LONGEST_WORD)):
+        raise ModelFileError("the property 'preprocessing' must have a short text 'resize', or null")
+    preprocessing = reading.preprocessing(resize)
+    if to_json(asdict(preprocessing)) != to_json(properties.preprocessing):
+        raise ModelFileError("the property 'preprocessing' does not say what its graph does: it was damaged or edited")
+    graph = reading.graph
+    if properties.network is not None:
+        graph = build(text.parse(properties.network), graph.input_shape)
+        if _comparable(graph) != _comparable(reading.graph):
+            raise ModelFileError(
+                "the property 'network' describes another network than its graph: it was damaged or edited"
+            )
+    return Contents(
+        graph,
+        reading.parameters,
+        properties.classes,
+        preprocessing,
+        properties.network,
+        properties.history,
+        properties.provenance,
+    )
+
+
+def _comparable(graph: Graph) -> list[tuple[Any, ...]]:
+    """What an ONNX file keeps of a graph: no dropout, paddings as numbers, slopes as float32."""
+    place: dict[int, int] = {}
+    kept: list[tuple[Any, ...]] = []
+    for position, node in enumerate(graph.nodes):
+        if isinstance(node.layer, Dropout):
+            place[position] = place[node.inputs[0]]
+            continue
+        place[position] = len(kept)
+        kept.append((_plain_layer(node), tuple(place[source] for source in node.inputs), node.shape, node.padding))
+    return kept
+
+
+def _plain_layer(node: Node) -> Layer:
+    match node.layer:
+        case Conv2D() as layer:
+            return replace(layer, padding="valid")
+        case MaxPool2D() | AvgPool2D() as layer:
+            return replace(layer, padding="valid", stride=layer.stride or layer.window)
+        case LeakyReLU(slope):
+            return LeakyReLU(float(np.float32(slope)))
+        case layer:
+            return layer

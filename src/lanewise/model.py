@@ -1,0 +1,157 @@
+"""A trained network that predicts, and is saved as one file.
+
+model = lanewise.train("pictures")
+model.predict("new.jpg")
+model.save("model.onnx")
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lanewise.errors import DataError
+from lanewise.files import Contents, Label, Preprocessing, read, write
+from lanewise.files.read import MOST_BYTES
+
+__all__ = ["Model", "Preprocessing"]
+
+Path = str | os.PathLike[str]
+Pixels = NDArray[np.uint8 | np.float32]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Model(Contents):
+    """A network with its weights, classes, preprocessing, history and provenance (see `Contents` for each)."""
+
+    def predict_proba(self, x: ArrayLike | Path | Sequence[Path]) -> NDArray[np.float32]:
+        """Probabilities of the classes.
+
+        Parameters
+        ----------
+        x : array, path or list of paths
+            Raw pixels (N, rows, columns, channels), (N, rows, columns) with one channel, or one such picture; or
+            picture files, and folders that are searched, decoded and resized as when the network was trained.
+
+        Returns
+        -------
+        ndarray of float32, (N, classes)
+            In the order of `classes`; every row adds up to 1.
+
+        Raises
+        ------
+        DataError
+            Pictures of another size, with NaN or infinity, or files that cannot be used.
+        """
+        outputs = self._outputs(self._pixels(x))
+        if outputs.shape[1] == 1 and len(self.classes) == 2:
+            outputs = np.hstack([1 - outputs, outputs])
+        return outputs
+
+    def predict(self, x: ArrayLike | Path | Sequence[Path]) -> NDArray[Any]:
+        """The most probable class of each picture, as its label: an array (N,). `x` is as in `predict_proba`."""
+        # Labels of several types stay what they are, instead of all becoming text.
+        alike = len(set(map(type, self.classes))) == 1
+        labels = np.array(self.classes, dtype=None if alike else object)
+        chosen: NDArray[Any] = labels[self.predict_proba(x).argmax(axis=1)]
+        return chosen
+
+    def save(self, path: Path) -> None:
+        """Save as an ONNX file. An older file of that name is replaced whole, or not at all.
+
+        Raises
+        ------
+        ModelFileError
+            The file cannot be written; the message says why, and an older file is as it was.
+        """
+        write(self, path)
+
+    @classmethod
+    def load(cls, path: Path, *, classes: Sequence[Label] | None = None, most_bytes: int = MOST_BYTES) -> Self:
+        """Load a model that Lanewise saved, or any ONNX classifier made of layers that Lanewise has.
+
+        Parameters
+        ----------
+        path : path
+        classes : sequence of labels, optional
+            Names for the outputs of a file from elsewhere; "0", "1", ... unless given.
+        most_bytes : int
+            Largest file that is read.
+
+        Raises
+        ------
+        ModelFileError
+            The file cannot be read; the message names what is wrong with it.
+        """
+        contents = read(path, classes=None if classes is None else tuple(classes), most_bytes=most_bytes)
+        return cls(**{entry.name: getattr(contents, entry.name) for entry in fields(contents)})
+
+    def __repr__(self) -> str:
+        """One line that says what the model is."""
+        rows, columns, channels = self.preprocessing.shape
+        network = self.network or f"{len(self.graph.nodes)} nodes"
+        return f"<Model: {rows}x{columns}x{channels} pictures, {len(self.classes)} classes, {network}>"
+
+    def _outputs(self, pixels: Pixels) -> NDArray[np.float32]:
+        """What the last node of the network gives for raw pixels (N, rows, columns, channels): (N, outputs)."""
+        from lanewise.network.reference import forward
+
+        return forward(self.graph, self.parameters, self.preprocessing.apply(pixels))[-1].astype(np.float32)
+
+    def _pixels(self, x: ArrayLike | Path | Sequence[Path]) -> Pixels:
+        """Raw pixels (N, rows, columns, channels) of whatever the user gave."""
+        if isinstance(x, str | os.PathLike):
+            return self._decoded([x])
+        if isinstance(x, list | tuple) and x and all(isinstance(path, str | os.PathLike) for path in x):
+            return self._decoded(x)
+        return self._array(np.asarray(x))
+
+    def _decoded(self, paths: Sequence[Any]) -> Pixels:
+        from lanewise.learning.images import load_for_prediction
+        from lanewise.learning.pictures import STRETCH
+
+        rows, columns, channels = self.preprocessing.shape
+        # Networks from arrays, or from elsewhere, never saw a resized picture: files get the ordinary treatment.
+        resize = self.preprocessing.resize or STRETCH
+        pixels, _, skipped = load_for_prediction(paths, size=(rows, columns), channels=channels, resize=resize)
+        if skipped:
+            name, reason = skipped[0]
+            more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
+            raise DataError(f"{name} is no usable picture: {reason}{more}; leave it out")
+        return self._checked(pixels)
+
+    def _array(self, array: NDArray[Any]) -> Pixels:
+        rows, columns, channels = self.preprocessing.shape
+        if array.dtype.kind not in "buif":
+            raise DataError(f"pictures must be numbers, but the array holds {array.dtype}")
+        full = (rows, columns, channels)
+        shapes = (full, full[:2]) if channels == 1 else (full,)
+        if array.shape[1:] in shapes or array.shape in shapes:
+            return self._checked(array.reshape(-1, *full))
+        wanted = f"(N, {rows}, {columns}, {channels})" + (f" or (N, {rows}, {columns})" if channels == 1 else "")
+        raise DataError(
+            f"an array of shape {array.shape} does not fit this model, which takes {wanted}; resize the pictures, "
+            "or give their file names"
+        )
+
+    def _checked(self, array: NDArray[Any]) -> Pixels:
+        """uint8 where that loses nothing and the network takes it, else float32 without NaN and infinity."""
+        bytes_fit = array.dtype.kind in "bui" and array.size and array.min() >= 0 and array.max() <= 255
+        if self.preprocessing.dtype == "uint8" and (bytes_fit or not array.size):
+            return np.ascontiguousarray(array, np.uint8)
+        with np.errstate(over="ignore"):
+            pixels = np.ascontiguousarray(array, np.float32)
+        finite = np.isfinite(pixels).all(axis=(1, 2, 3))
+        if not finite.all():
+            raise DataError(
+                f"picture {int(finite.argmin())} holds NaN or infinity; replace it or leave the picture out"
+            )
+        # Pictures scaled to 0..1 would all look black to it: a mistake that is easy to make and hard to see.
+        if self.preprocessing.dtype == "uint8" and array.dtype.kind == "f" and 0 < pixels.max() <= 1:
+            raise DataError("these pictures lie within 0 to 1, but the model learned from 0 to 255: multiply by 255")
+        return pixels
