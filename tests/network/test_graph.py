@@ -3,7 +3,7 @@ import re
 import pytest
 
 from lanewise.errors import NetworkError, ShapeError, TooLargeError
-from lanewise.network.graph import Parameter, build
+from lanewise.network.graph import Parameter, assemble, build
 from lanewise.network.layers import (
     Add,
     AvgPool2D,
@@ -198,7 +198,7 @@ def test_options_that_make_no_sense_are_refused(layer, name, message):
 
 @pytest.mark.parametrize("layer", [Input(), Add(), Join(), Layer(), "relu", None])
 def test_only_layers_to_build_from_are_built(layer):
-    with pytest.raises(NetworkError, match=r"node 2 of the network is .* not a layer to build from"):
+    with pytest.raises(NetworkError, match=r"node 2 of the network is .*, not a layer to build from"):
         build((ReLU(), layer), (1, 4, 4))
 
 
@@ -233,7 +233,7 @@ def test_depth_and_length_have_limits():
     layer = ReLU()
     for _ in range(MOST_DEPTH + 1):
         layer = Residual((layer,))
-    with pytest.raises(NetworkError, match="more than 50 inside each other"):
+    with pytest.raises(NetworkError, match="more than 50 residuals and concats are inside each other"):
         build((layer,), (1, 2, 2))
     with pytest.raises(NetworkError, match="more than 10,000 layers"):
         build((ReLU(),) * 10_001, (1, 2, 2))
@@ -243,6 +243,35 @@ def test_long_layers_are_shortened_in_messages():
     with pytest.raises(ShapeError) as caught:
         nodes_of(f"residual({', '.join(['relu'] * 100)}, conv 4@3)")
     assert "relu, relu…): its body gives" in str(caught.value)
+
+
+@pytest.mark.parametrize("case", LAYER_CASES + NETWORK_CASES, ids=str)
+def test_assembled_from_its_own_nodes_a_graph_is_the_same(case):
+    graph = case.graph()
+    assert assemble([(node.layer, node.inputs) for node in graph.nodes[1:]], graph.input_shape) == graph
+
+
+def test_more_than_two_nodes_can_be_added():
+    steps = [(ReLU(), (0,)), (LeakyReLU(), (0,)), (Add(), (0, 1, 2))]
+    assert assemble(steps, (2, 3, 4)).output_shape == (2, 3, 4)
+    with pytest.raises(ShapeError, match="cannot be added"):
+        assemble([*steps, (MaxPool2D((2, 2)), (0,)), (Add(), (3, 2, 4))], (2, 3, 4))
+
+
+@pytest.mark.parametrize(
+    ("layer", "inputs", "message"),
+    [
+        (Residual((ReLU(),)), (0,), "node 1 of the graph cannot be"),
+        (Input(), (), "node 1 of the graph cannot be Input()"),
+        (ReLU(), (1,), "of nodes (1,)"),
+        (ReLU(), (), "of nodes ()"),
+        (Dense(0), (0,), "its units must be"),
+        (Dense(3), (0,), "dense1 (dense 3): needs features, not pictures of 4x5 with 2 channels; put `flatten`"),
+    ],
+)
+def test_nodes_that_do_not_fit_are_not_assembled(layer, inputs, message):
+    with pytest.raises(NetworkError, match=re.escape(message)):
+        assemble([(layer, inputs)], (2, 4, 5))
 
 
 @pytest.mark.parametrize("case", LAYER_CASES + NETWORK_CASES, ids=str)

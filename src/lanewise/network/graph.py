@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lanewise.errors import NetworkError, ShapeError, TooLargeError
@@ -32,7 +33,7 @@ from lanewise.network.options import MOST_DEPTH, MOST_LAYERS, is_whole, option_p
 from lanewise.network.shapes import Shape, describe, output_shape
 from lanewise.network.text import layer_text
 
-__all__ = ["Graph", "Node", "Parameter", "Shape", "build"]
+__all__ = ["Graph", "Node", "Parameter", "Shape", "assemble", "build"]
 
 MOST_VALUES = 2**28
 """Values a layer may hold for one picture, its padding counted: 16 pictures of them are 16 GiB."""
@@ -122,20 +123,39 @@ def build(layers: tuple[Layer, ...], input_shape: Shape) -> Graph:
     """
     if not isinstance(layers, tuple | list) or not layers:
         raise NetworkError(f"a network is a tuple of at least one layer, not {layers!r}; text is read by `parse`")
-    if not _is_picture(input_shape):
-        raise ShapeError(f"pictures have a shape (channels, rows, columns) of numbers from 1, not {input_shape!r}")
-    builder = _Builder(tuple(input_shape))
+    builder = _Builder(input_shape)
     builder.chain(tuple(layers), 0, 0)
-    parameters = tuple(parameter for node in range(len(builder.nodes)) for parameter in builder.parameters(node))
-    graph = Graph(tuple(builder.nodes), parameters)
-    if graph.parameter_count > MOST_PARAMETERS:
-        largest = max(parameters, key=lambda parameter: math.prod(parameter.shape))
-        raise TooLargeError(
-            f"the network has {graph.parameter_count:,} weights and biases, more than {MOST_PARAMETERS:,}; most are in "
-            f"{builder.called(builder.nodes[largest.node])}, which gets "
-            f"{describe(builder.nodes[builder.nodes[largest.node].inputs[0]].shape)}: pool or stride before it"
-        )
-    return graph
+    return builder.graph()
+
+
+def assemble(steps: Iterable[tuple[Layer, tuple[int, ...]]], input_shape: Shape) -> Graph:
+    """Put together a graph whose nodes are known already, for whoever reads one from a file.
+
+    Parameters
+    ----------
+    steps : iterable of (layer, inputs)
+        The nodes after the input in order, `Add`, `Join` and `Flatten` among them. `inputs` are positions in
+        `Graph.nodes`, where 0 is the input.
+    input_shape : tuple of three int
+        (channels, rows, columns) of one picture.
+
+    Raises
+    ------
+    NetworkError, ShapeError, TooLargeError
+        As `build` does.
+    """
+    builder = _Builder(input_shape)
+    for layer, inputs in steps:
+        if not _can_read(layer, inputs, len(builder.nodes)):
+            raise NetworkError(f"node {len(builder.nodes)} of the graph cannot be {layer!r} of nodes {inputs}")
+        builder.check_options(layer)
+        builder.append(layer, inputs, layer)
+    return builder.graph()
+
+
+def _can_read(layer: Layer, inputs: tuple[int, ...], position: int) -> bool:
+    right_number = len(inputs) >= 1 if isinstance(layer, Add | Join) else len(inputs) == 1
+    return right_number and not isinstance(layer, Residual | Concat | Input) and all(0 <= n < position for n in inputs)
 
 
 def _is_picture(shape: object) -> bool:
@@ -146,9 +166,11 @@ class _Builder:
     """The nodes so far, and how many there are of each kind."""
 
     def __init__(self, input_shape: Shape) -> None:
+        if not _is_picture(input_shape):
+            raise ShapeError(f"pictures have a shape (channels, rows, columns) of numbers from 1, not {input_shape!r}")
         if math.prod(input_shape) > MOST_VALUES:
             raise TooLargeError(f"{describe(input_shape)}: more than {MOST_VALUES:,} values each; shrink them")
-        self.nodes = [Node("input", Input(), (), input_shape)]
+        self.nodes = [Node("input", Input(), (), tuple(input_shape))]
         self.counts: dict[str, int] = {}
 
     def chain(self, layers: tuple[Layer, ...], source: int, depth: int) -> int:
@@ -158,7 +180,11 @@ class _Builder:
         return source
 
     def layer(self, layer: Layer, source: int, depth: int) -> int:
-        self.check_options(layer, depth)
+        if not isinstance(layer, Layer) or type(layer) is Layer or isinstance(layer, Input | Add | Join):
+            raise NetworkError(f"node {len(self.nodes)} of the network is {layer!r}, not a layer to build from")
+        if depth > MOST_DEPTH:
+            raise NetworkError(f"more than {MOST_DEPTH} residuals and concats are inside each other")
+        self.check_options(layer)
         match layer:
             case Residual():
                 body = self.chain(layer.body, source, depth + 1)
@@ -171,12 +197,9 @@ class _Builder:
             case _:
                 return self.append(layer, (source,), layer)
 
-    def check_options(self, layer: Layer, depth: int) -> None:
-        place = len(self.nodes)
-        if not isinstance(layer, Layer) or type(layer) is Layer or isinstance(layer, Input | Add | Join):
-            raise NetworkError(f"node {place} of the network is {layer!r}, which is not a layer to build from")
-        if depth > MOST_DEPTH or place > MOST_LAYERS:
-            raise NetworkError(f"more than {MOST_LAYERS:,} layers, or more than {MOST_DEPTH} inside each other")
+    def check_options(self, layer: Layer) -> None:
+        if len(self.nodes) > MOST_LAYERS:
+            raise NetworkError(f"the network has more than {MOST_LAYERS:,} layers")
         if problem := option_problem(layer):
             raise NetworkError(f"{self.next_name(layer)} ({_shortened(repr(layer))}): {problem}")
 
@@ -200,9 +223,6 @@ class _Builder:
     def next_name(self, layer: Layer) -> str:
         return f"{_kind(layer)}{self.counts.get(_kind(layer), 0) + 1}"
 
-    def called(self, node: Node) -> str:
-        return f"{node.name} ({_shortened(layer_text(node.layer))})"
-
     def parameters(self, position: int) -> list[Parameter]:
         node = self.nodes[position]
         match node.layer:
@@ -215,6 +235,19 @@ class _Builder:
                 return []
         weight = Parameter(position, "weight", shape)
         return [weight, Parameter(position, "bias", shape[:1])] if node.layer.bias else [weight]
+
+    def graph(self) -> Graph:
+        parameters = tuple(parameter for node in range(len(self.nodes)) for parameter in self.parameters(node))
+        graph = Graph(tuple(self.nodes), parameters)
+        if graph.parameter_count > MOST_PARAMETERS:
+            largest = max(parameters, key=lambda parameter: math.prod(parameter.shape))
+            node = self.nodes[largest.node]
+            raise TooLargeError(
+                f"the network has {graph.parameter_count:,} weights and biases, more than {MOST_PARAMETERS:,}; most "
+                f"are in {node.name} ({_shortened(layer_text(node.layer))}), which gets "
+                f"{describe(self.nodes[node.inputs[0]].shape)}: pool or stride before it"
+            )
+        return graph
 
 
 def _kind(layer: Layer) -> str:

@@ -59,7 +59,8 @@ def output_shape(layer: Layer, inputs: tuple[Shape, ...]) -> tuple[Shape, Sides]
         case Flatten():
             return (math.prod(shape),), none
         case Add():
-            _branches_equal(*inputs)
+            for other in inputs[1:]:
+                _branches_equal(shape, other)
             return shape, none
         case Join():
             return _joined(inputs), none
