@@ -1,0 +1,95 @@
+"""A network compiled for prediction: many pictures in one native call, 16 side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lanewise.engine.limits import check_memory
+from lanewise.engine.native import Cache
+from lanewise.engine.parameters import FlatParameters
+from lanewise.engine.plan import Planner
+from lanewise.engine.schedule import Executable, Phase, Place, Section, aligned, default_threads
+from lanewise.engine.training import Floats, Integers, PictureFormat
+from lanewise.kernels import gather
+from lanewise.lanes.program import LANES
+from lanewise.network.graph import Graph
+from lanewise.target import Target, chosen
+
+BLOCK = 4096
+"""Groups of 16 pictures per native call at most."""
+
+
+class Inference:
+    """What comes out of a network for pictures.
+
+    Parameters
+    ----------
+    graph : Graph
+    parameters : list of float32 arrays in the order of `graph.parameters`, or a Trainer's live vector
+    picture_format : PictureFormat
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        parameters: Sequence[Floats] | Floats,
+        picture_format: PictureFormat,
+        *,
+        threads: int | None = None,
+        target: Target | None = None,
+        cache: Cache | None = None,
+    ) -> None:
+        self.graph, self.format = graph, picture_format
+        self.threads = threads or default_threads()
+        target = target or chosen()
+        flat = FlatParameters.of(graph)
+        images = Place("images", by_task=4 * LANES)
+        planner = Planner(graph, training=False, registers=target.values, images=images, key=Place("keys"))
+        x, x_layout = planner.value(0)
+        program = gather.gather(picture_format.shape, picture_format.kernel_type, x_layout, None)
+        planner.call(program, Place("pixels"), images, Place("scale"), Place("offset"), x)
+        planner.forward()
+        last = len(graph.nodes) - 1
+        slot, layout = planner.value(last)
+        assert layout.plain, "nobody reads the output, so it has no border"
+        self._outputs = layout.elements
+        planner.fixed[slot] = Place("outputs", by_task=4 * LANES * self._outputs)
+        plan = planner.finish()
+        check_memory("running this network", plan.arena * self.threads + 8 * flat.total)
+        self._executable = Executable([Phase(None, (Section(plan.calls),))], target, cache)
+        if isinstance(parameters, np.ndarray):
+            vector = parameters
+        else:
+            vector = aligned(flat.total)
+            vector[:] = flat.pack(parameters)
+        self._arrays = {
+            "arena": aligned(plan.arena * self.threads // 4),
+            "parameters": vector,
+            "scale": picture_format.scale.astype(np.float32),
+            "offset": picture_format.offset.astype(np.float32),
+        }
+
+    def run(self, pixels: NDArray[np.generic], images: Integers | None = None) -> Floats:
+        """The outputs, (pictures, ...) float32.
+
+        Parameters
+        ----------
+        pixels : (pictures, rows, columns, channels), C-contiguous, of the format's type
+        images : int32 array, optional
+            Which pictures; all by default.
+        """
+        numbers = np.arange(len(pixels), dtype=np.int32) if images is None else np.asarray(images, np.int32)
+        result = np.empty((len(numbers), self._outputs), np.float32)
+        for first in range(0, len(numbers), BLOCK * LANES):
+            part = numbers[first : first + BLOCK * LANES]
+            groups = -(-len(part) // LANES)
+            padded = np.full(groups * LANES, -1, np.int32)
+            padded[: len(part)] = part
+            outputs = aligned((groups, self._outputs, LANES))
+            arrays = self._arrays | {"pixels": pixels, "images": padded, "outputs": outputs}
+            self._executable.run(arrays, tasks=groups, threads=min(self.threads, groups))
+            result[first : first + len(part)] = outputs.transpose(0, 2, 1).reshape(-1, self._outputs)[: len(part)]
+        return result.reshape(len(numbers), *self.graph.output_shape)

@@ -1,0 +1,34 @@
+"""Says that something will not fit into memory before it is allocated."""
+
+from __future__ import annotations
+
+import os
+
+from lanewise.errors import TooLargeError
+
+
+def available_memory() -> int | None:
+    """Bytes that can be had without swapping, where the system tells."""
+    try:
+        with open("/proc/meminfo") as file:
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def check_memory(what: str, needed: int, batch_size: int | None = None) -> None:
+    """Raise TooLargeError if `needed` bytes are more than there are."""
+    available = available_memory()
+    if available is not None and needed > available:
+        hint = "; use fewer filters or units, pool earlier, or make the pictures smaller"
+        if batch_size is not None and batch_size > 128:
+            hint += f", or a batch smaller than {batch_size}"
+        raise TooLargeError(
+            f"{what} needs {needed / 2**30:.1f} GB of memory, but only {available / 2**30:.1f} GB are free{hint}"
+        )

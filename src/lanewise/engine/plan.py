@@ -1,0 +1,323 @@
+"""A graph as a list of kernel calls: for one group of 16 images, forward, and backward.
+
+Calls name the memory that they use by symbolic slots, ("value", 3) or ("slope", 3); when the list is complete, the first
+and last use of each slot are known, `memory.py` places them in the arena, and the slots become addresses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lanewise.engine.memory import Block, place
+from lanewise.engine.parameters import FlatParameters
+from lanewise.engine.schedule import Call, Place
+from lanewise.engine.values import Values, conv_of, values_of
+from lanewise.kernels import conv, dense, pointwise, pool
+from lanewise.kernels.layout import Layout
+from lanewise.lanes.program import Program
+from lanewise.network.graph import Graph, Node
+from lanewise.network.layers import (
+    Add,
+    AvgPool2D,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2D,
+    Join,
+    LeakyReLU,
+    MaxPool2D,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Tanh,
+)
+
+Slot = tuple[str, int]
+"""Memory of the arena: ("value" | "slope" | "gated", number of the value)."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupPlan:
+    """Calls for one group of images, and the bytes of arena that one thread needs for them."""
+
+    calls: tuple[Call, ...]
+    arena: int
+
+
+class Planner:
+    """Collects the calls for one group.
+
+    Parameters
+    ----------
+    graph : Graph
+    training : bool
+        Whether slopes will be asked for, and Dropout drops.
+    registers : int
+        How many values of 16 lanes the target's registers hold.
+    images, key : Place
+        The numbers of the group's images, and (seed, epoch): what Dropout's random numbers are made from.
+    gradients : Place, optional
+        Where this group's shard sums its gradients, laid out like the parameters.
+    """
+
+    def __init__(
+        self, graph: Graph, *, training: bool, registers: int, images: Place, key: Place, gradients: Place | None = None
+    ) -> None:
+        self.graph = graph
+        self.values: Values = values_of(graph, training=training)
+        self.flat = FlatParameters.of(graph)
+        self.registers = registers
+        self.images, self.key, self.gradients = images, key, gradients
+        self.calls: list[tuple[Program, tuple[Slot | Place, ...]]] = []
+        self.layouts: dict[Slot, Layout] = {}
+        self.fixed: dict[Slot, Place] = {}
+        self._sloped: set[int] = set()  # values whose slope has been written by some reader already
+
+    # what is where
+
+    def call(self, program: Program, *places: Slot | Place) -> None:
+        """Append one call."""
+        self.calls.append((program, places))
+
+    def value(self, node: int) -> tuple[Slot, Layout]:
+        """Slot and layout of what `node` computes."""
+        value = self.values.of_node[node]
+        slot, layout = ("value", value), self.values.layouts[value]
+        self.layouts[slot] = layout
+        return slot, layout
+
+    def slope(self, node: int) -> tuple[Slot, Layout]:
+        """Slot and layout of the slope of what `node` computes."""
+        value = self.values.of_node[node]
+        slot, layout = ("slope", value), self.values.slopes[value]
+        self.layouts[slot] = layout
+        return slot, layout
+
+    def parameter(self, node: int, *, gradient: bool = False) -> list[Place]:
+        """Where the node's weight and bias (or their gradients) are."""
+        base = self.gradients if gradient else Place("parameters")
+        assert base is not None
+        return [
+            Place(base.base, base.offset + 4 * self.flat.starts[n], base.by_thread, base.by_step, base.by_task)
+            for n in self.graph.parameters_of(node)
+        ]
+
+    def finish(self) -> GroupPlan:
+        """Place all slots and turn them into addresses."""
+        uses: dict[Slot, list[int]] = {}
+        for number, (_, places) in enumerate(self.calls):
+            for slot in places:
+                if not isinstance(slot, Place) and slot not in self.fixed:
+                    uses.setdefault(slot, []).append(number)
+        slots = sorted(uses)
+        blocks = [
+            Block(4 * self.layouts[s].scalars, min(uses[s]), max(uses[s]), not self.layouts[s].plain) for s in slots
+        ]
+        starts, size = place(blocks)
+        addresses = {s: Place("arena", start, by_thread=size) for s, start in zip(slots, starts, strict=True)}
+        addresses |= self.fixed
+        return GroupPlan(
+            tuple(
+                Call(program, tuple(p if isinstance(p, Place) else addresses[p] for p in places))
+                for program, places in self.calls
+            ),
+            size,
+        )
+
+    # forward
+
+    def forward(self, *, until: int | None = None) -> None:
+        """Append the forward pass, up to node `until` (all nodes by default)."""
+        last = len(self.graph.nodes) - 1 if until is None else until
+        for number, node in enumerate(self.graph.nodes[: last + 1]):
+            if node.inputs and self.values.of_node[number] == number:
+                self._forward(number, node)
+
+    def _forward(self, number: int, node: Node) -> None:
+        y, y_layout = self.value(number)
+        inputs = [self.value(source) for source in node.inputs]
+        x, x_layout = inputs[0]
+        relu = number in self.values.rectified
+        match node.layer:
+            case Conv2D():
+                program = conv.forward(
+                    conv_of(self.graph, node), x_layout, y_layout, relu=relu, values=self.registers
+                )
+                self.call(program, x, *self.parameter(number), y)
+            case Dense(units, bias):
+                program = dense.forward(x_layout.elements, units, bias=bias, relu=relu, values=self.registers)
+                self.call(program, x, *self.parameter(number), y)
+            case MaxPool2D():
+                self.call(pool.max_forward(_pool_of(node), x_layout, y_layout), x, y)
+            case AvgPool2D(count_padding=count_padding):
+                self.call(pool.average_forward(_pool_of(node), x_layout, y_layout, count_padding=count_padding), x, y)
+            case GlobalAvgPool2D():
+                self.call(pool.global_average_forward(x_layout, y_layout), x, y)
+            case ReLU():
+                self.call(pointwise.relu_forward(x_layout, y_layout), x, y)
+            case LeakyReLU(slope):
+                self.call(pointwise.leaky_relu_forward(x_layout, y_layout, slope), x, y)
+            case Sigmoid():
+                self.call(pointwise.sigmoid_forward(x_layout, y_layout), x, y)
+            case Tanh():
+                self.call(pointwise.tanh_forward(x_layout, y_layout), x, y)
+            case Softmax():
+                self.call(pointwise.softmax_forward(x_layout, y_layout), x, y)
+            case Dropout(rate):
+                program = pointwise.dropout_forward(x_layout, y_layout, rate, number)
+                self.call(program, x, y, self.images, self.key)
+            case Flatten():
+                self.call(pointwise.copy(x_layout, _as_picture(y_layout, x_layout)), x, y)
+            case Add():
+                program = pointwise.add_forward([layout for _, layout in inputs], y_layout)
+                self.call(program, *(slot for slot, _ in inputs), y)
+            case Join():
+                program = pointwise.join_forward([layout for _, layout in inputs], y_layout)
+                self.call(program, *(slot for slot, _ in inputs), y)
+            case _:
+                raise AssertionError(node)
+
+    # backward
+
+    def written(self, node: int) -> None:
+        """Note that the slope of what `node` computes is there already (the loss wrote it)."""
+        self._sloped.add(self.values.of_node[node])
+
+    def backward(self, *, start: int | None = None) -> None:
+        """Append the backward pass from node `start` (the last by default), whose slope is there."""
+        last = len(self.graph.nodes) - 1 if start is None else start
+        for number in range(last, 0, -1):
+            node = self.graph.nodes[number]
+            if self.values.of_node[number] == number and number in self.values.trained:
+                dy, dy_layout = self._pre_activation_slope(number)
+                self._parameter_slopes(number, node, dy, dy_layout)
+                for position, source in enumerate(node.inputs):
+                    if self.values.of_node[source] in self.values.trained:
+                        self._input_slope(number, node, position, dy, dy_layout)
+
+    def _pre_activation_slope(self, number: int) -> tuple[Slot, Layout]:
+        """The slope before the ReLU that the kernel of `number` includes, if it does."""
+        dy, layout = self.slope(number)
+        if number not in self.values.rectified or self._gates(number):
+            return dy, layout
+        gated: Slot = ("gated", number)
+        self.layouts[gated] = layout
+        y, y_layout = self.value(number)
+        self.call(pointwise.relu_backward(y_layout, layout, layout, accumulate=False), y, dy, gated)
+        return gated, layout
+
+    def _gates(self, value: int) -> bool:
+        """Whether the one reader of this rectified value applies the ReLU's slope in its own kernel."""
+        readers = self.values.readers[value]
+        return len(readers) == 1 and isinstance(
+            self.graph.nodes[readers[0]].layer, Conv2D | Dense | MaxPool2D | AvgPool2D
+        )
+
+    def _parameter_slopes(self, number: int, node: Node, dy: Slot, dy_layout: Layout) -> None:
+        if not self.graph.parameters_of(number):
+            return
+        x, x_layout = self.value(node.inputs[0])
+        match node.layer:
+            case Conv2D():
+                program = conv.backward_weight(conv_of(self.graph, node), x_layout, dy_layout, values=self.registers)
+            case Dense(units, bias):
+                program = dense.backward_weight(x_layout.elements, units, bias=bias, values=self.registers)
+            case _:
+                raise AssertionError(node)
+        self.call(program, x, dy, *self.parameter(number, gradient=True))
+
+    def _input_slope(self, number: int, node: Node, position: int, dy: Slot, dy_layout: Layout) -> None:
+        source = node.inputs[position]
+        value = self.values.of_node[source]
+        dx, dx_layout = self.slope(source)
+        x, x_layout = self.value(source)
+        y, y_layout = self.value(number)
+        accumulate = value in self._sloped
+        self._sloped.add(value)
+        gate = value in self.values.rectified and self._gates(value)
+        with_x = [x] if gate else []
+        match node.layer:
+            case Conv2D():
+                program = conv.backward_input(
+                    conv_of(self.graph, node),
+                    x_layout,
+                    dy_layout,
+                    dx_layout,
+                    gate=gate,
+                    accumulate=accumulate,
+                    values=self.registers,
+                )
+                self.call(program, self.parameter(number)[0], dy, *with_x, dx)
+            case Dense(units):
+                program = dense.backward_input(
+                    x_layout.elements, units, gate=gate, accumulate=accumulate, values=self.registers
+                )
+                self.call(program, self.parameter(number)[0], dy, *with_x, dx)
+            case MaxPool2D():
+                program = pool.max_backward(
+                    _pool_of(node), x_layout, y_layout, dy_layout, dx_layout, gate=gate, accumulate=accumulate
+                )
+                self.call(program, x, y, dy, dx)
+            case AvgPool2D(count_padding=count_padding):
+                program = pool.average_backward(
+                    _pool_of(node),
+                    x_layout,
+                    dy_layout,
+                    dx_layout,
+                    count_padding=count_padding,
+                    gate=gate,
+                    accumulate=accumulate,
+                )
+                self.call(program, *with_x, dy, dx)
+            case GlobalAvgPool2D():
+                self.call(pool.global_average_backward(dy_layout, dx_layout, accumulate=accumulate), dy, dx)
+            case ReLU():
+                self.call(pointwise.relu_backward(y_layout, dy_layout, dx_layout, accumulate=accumulate), y, dy, dx)
+            case LeakyReLU(slope):
+                program = pointwise.leaky_relu_backward(y_layout, dy_layout, dx_layout, slope, accumulate=accumulate)
+                self.call(program, y, dy, dx)
+            case Sigmoid():
+                self.call(pointwise.sigmoid_backward(y_layout, dy_layout, dx_layout, accumulate=accumulate), y, dy, dx)
+            case Tanh():
+                self.call(pointwise.tanh_backward(y_layout, dy_layout, dx_layout, accumulate=accumulate), y, dy, dx)
+            case Softmax():
+                self.call(pointwise.softmax_backward(y_layout, dy_layout, dx_layout, accumulate=accumulate), y, dy, dx)
+            case Dropout(rate):
+                program = pointwise.dropout_backward(dy_layout, dx_layout, rate, number, accumulate=accumulate)
+                self.call(program, dy, dx, self.images, self.key)
+            case Flatten():
+                program = pointwise.copy(_as_picture(dy_layout, dx_layout), dx_layout, accumulate=accumulate)
+                self.call(program, dy, dx)
+            case Add():
+                self.call(pointwise.copy(dy_layout, dx_layout, accumulate=accumulate), dy, dx)
+            case Join():
+                before = sum(self.graph.nodes[n].shape[0] for n in node.inputs[:position])
+                program = pointwise.join_backward(dy_layout, dx_layout, before, accumulate=accumulate)
+                self.call(program, dy, dx)
+            case _:
+                raise AssertionError(node)
+
+
+def _pool_of(node: Node) -> pool.Pool:
+    layer = node.layer
+    assert isinstance(layer, MaxPool2D | AvgPool2D)
+    return pool.Pool(layer.window, layer.stride or layer.window, node.padding)
+
+
+def _as_picture(flat: Layout, picture: Layout) -> Layout:
+    """Flattened memory seen as the picture that it was: the order of elements is the same."""
+    assert flat.plain
+    return Layout(picture.shape)
+
+
+def logits_node(graph: Graph) -> int:
+    """The node whose values the loss is computed from: what the final Softmax or Sigmoid reads."""
+    last = graph.nodes[-1]
+    return last.inputs[0] if isinstance(last.layer, Softmax | Sigmoid) else len(graph.nodes) - 1
+
+
+def sections_names(calls: Sequence[Call]) -> list[str]:
+    """Names of the programs called, in order: what a plan does, for people."""
+    return [call.program.name for call in calls]

@@ -1,0 +1,184 @@
+"""What the driver is told to do, as values here and as the tables of 64-bit numbers that `driver.ll` reads."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lanewise.engine.native import Cache, Library
+from lanewise.lanes.program import Program
+from lanewise.target import Target
+
+MOST_ARGUMENTS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An address: base + offset + thread * by_thread + step * by_step + task * by_task + repeat * by_repeat, in bytes.
+
+    `base` names an array that is given when the schedule runs.
+    """
+
+    base: str
+    offset: int = 0
+    by_thread: int = 0
+    by_step: int = 0
+    by_task: int = 0
+    by_repeat: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One kernel and where its buffers are."""
+
+    program: Program
+    places: tuple[Place, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Calls that a task runs `repeats` times; `counted` sections stop at the number of groups that a step has."""
+
+    calls: tuple[Call, ...]
+    repeats: int = 1
+    counted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """Tasks that are independent of one another; all threads meet when they are done.
+
+    `tasks=None`: as many as `Executable.run` is told.
+    """
+
+    tasks: int | None
+    sections: tuple[Section, ...]
+
+
+class Executable:
+    """A schedule with its kernels compiled. It holds no data: arrays are bound by name at each run."""
+
+    def __init__(self, phases: Sequence[Phase], target: Target, cache: Cache | None = None) -> None:
+        self.phases = tuple(phases)
+        calls = [call for phase in phases for section in phase.sections for call in section.calls]
+        self._library = Library([call.program for call in calls], target, cache)
+        self._addresses = iter(self._library.addresses())
+        self._driver = self._library.driver()
+        self.bases = sorted({place.base for call in calls for place in call.places})
+        self._kept: list[NDArray[np.int64]] = []
+        self._counted: list[NDArray[np.int64]] = []
+        self._phases = self._table([self._phase(phase) for phase in phases])
+        self._meeting = self._table([[0] * 17])
+        self._yield = _yield_function()
+
+    @property
+    def cache(self) -> Cache:
+        """The cache that served it; its counts tell what was compiled."""
+        return self._library.cache
+
+    def run(
+        self,
+        arrays: dict[str, NDArray[Any]],
+        *,
+        steps: int = 1,
+        threads: int = 1,
+        tasks: int = 0,
+        counts: NDArray[np.int64] | None = None,
+    ) -> None:
+        """Run `steps` steps on `threads` threads.
+
+        Parameters
+        ----------
+        arrays : dict of base name to C-contiguous array
+        steps, threads : int
+        tasks : int
+            For phases that leave it open.
+        counts : int64 array of `steps`, for counted sections
+        """
+        if counts is not None:
+            for record in self._counted:
+                record[3] = counts.ctypes.data
+        for record, phase in zip(self._phases.reshape(-1, 3), self.phases, strict=True):
+            record[0] = tasks if phase.tasks is None else phase.tasks
+        bases = np.array([arrays[name].ctypes.data for name in self.bases], np.int64)
+        job = np.array(
+            [
+                bases.ctypes.data,
+                steps,
+                threads,
+                len(self.phases),
+                self._phases.ctypes.data,
+                self._meeting.ctypes.data,
+                self._yield,
+            ],
+            np.int64,
+        )
+        self._meeting[:] = 0
+        run_threads(self._driver, job.ctypes.data, threads)
+
+    # tables
+
+    def _table(self, rows: list[list[int]]) -> NDArray[np.int64]:
+        table = np.array(rows, np.int64).reshape(-1)
+        self._kept.append(table)
+        return table
+
+    def _phase(self, phase: Phase) -> list[int]:
+        table = self._table([self._section(section) for section in phase.sections])
+        for number, section in enumerate(phase.sections):
+            if section.counted:
+                self._counted.append(table[4 * number : 4 * number + 4])
+        return [0, len(phase.sections), table.ctypes.data]
+
+    def _section(self, section: Section) -> list[int]:
+        calls = self._table([self._call(call) for call in section.calls])
+        return [section.repeats, len(section.calls), calls.ctypes.data, 0]
+
+    def _call(self, call: Call) -> list[int]:
+        assert len(call.places) == len(call.program.buffers) <= MOST_ARGUMENTS, call.program.name
+        rows = [
+            [self.bases.index(p.base), p.offset, p.by_thread, p.by_step, p.by_task, p.by_repeat] for p in call.places
+        ]
+        return [next(self._addresses), len(rows), self._table(rows).ctypes.data]
+
+
+def run_threads(function: Callable[[int, int], None], job: int, threads: int) -> None:
+    """Call function(job, n) for n = 0 .. threads - 1 at the same time; native code runs without the interpreter's lock."""
+    others = [threading.Thread(target=function, args=(job, n), daemon=True) for n in range(1, threads)]
+    for thread in others:
+        thread.start()
+    try:
+        function(job, 0)
+    finally:  # also when interrupted: the others still use the job
+        for thread in others:
+            thread.join()
+
+
+def _yield_function() -> int:
+    """Address of the system's function that offers the core to another thread."""
+    library: Any = ctypes.WinDLL("kernel32") if os.name == "nt" else ctypes.CDLL(None)  # type: ignore[attr-defined,unused-ignore]
+    function = library.SwitchToThread if os.name == "nt" else library.sched_yield
+    return int(ctypes.cast(function, ctypes.c_void_p).value or 0)
+
+
+def default_threads() -> int:
+    """The number of processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def aligned(shape: Sequence[int] | int, dtype: Any = np.float32) -> NDArray[Any]:
+    """A zeroed array that starts on a cache line."""
+    count = int(np.prod(shape))
+    item = np.dtype(dtype).itemsize
+    raw = np.zeros(count * item + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + count * item].view(dtype).reshape(shape)

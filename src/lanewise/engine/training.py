@@ -1,0 +1,264 @@
+"""Training steps in native code: gather, forward, loss, backward, update, for many batches in one call.
+
+A batch is cut into shards of whole groups of 16 images. Each shard sums its gradients alone; the shards are added in order
+while the parameters are updated. Threads take whole shards, so results do not depend on how many threads there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lanewise.engine.limits import check_memory
+from lanewise.engine.native import Cache
+from lanewise.engine.parameters import CHUNK, FlatParameters
+from lanewise.engine.plan import Planner, logits_node
+from lanewise.engine.schedule import Call, Executable, Phase, Place, Section, aligned, default_threads
+from lanewise.errors import NetworkError
+from lanewise.kernels import gather, loss, update
+from lanewise.lanes.program import LANES
+from lanewise.network.graph import Graph
+from lanewise.network.layers import Sigmoid
+from lanewise.target import Target, chosen
+
+MOST_SHARDS = 8
+
+Floats = NDArray[np.float32]
+Integers = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Optimizer:
+    """How parameters are updated; learning rates are given per step.
+
+    name : "sgd" (momentum, Nesterov or not) or "adamw" (beta1 = momentum)
+    """
+
+    name: str = "sgd"
+    momentum: float = 0.9
+    nesterov: bool = True
+    weight_decay: float = 0.0
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Batches to learn from; one row a step.
+
+    Attributes
+    ----------
+    images : (steps, batch) int32, numbers of pictures; -1 where a batch is not full (at its end)
+    labels : (steps, batch) int32
+    weights : (steps, batch) float32, each image's share of the loss; 0 where absent
+    learning_rates : (steps,) float32
+    keys : (steps, 2) int32, (seed, epoch)
+    """
+
+    images: Integers
+    labels: Integers
+    weights: Floats
+    learning_rates: Floats
+    keys: Integers
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFormat:
+    """What pictures look like in memory: (rows, columns, channels) of uint8 or float32, and raw * scale + offset."""
+
+    shape: tuple[int, int, int]
+    dtype: str
+    scale: Floats
+    offset: Floats
+
+    @property
+    def kernel_type(self) -> str:
+        """The pixel type in a lane program's words."""
+        return {"uint8": "u8", "float32": "f32"}[self.dtype]
+
+
+class Trainer:
+    """A network compiled for training, its parameters and the optimiser's state.
+
+    Parameters
+    ----------
+    graph : Graph
+        Ends in Softmax, or in Sigmoid with one output.
+    parameters : list of float32 arrays, in the order of `graph.parameters`
+    picture_format : PictureFormat
+    batch_size : int
+    optimizer : Optimizer
+    smoothing : float
+        Label smoothing, 0 to below 1.
+    augment : gather.Augment, optional
+    threads : int, optional
+        All processors by default.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        parameters: Sequence[Floats],
+        picture_format: PictureFormat,
+        *,
+        batch_size: int = 128,
+        optimizer: Optimizer | None = None,
+        smoothing: float = 0.0,
+        augment: gather.Augment | None = None,
+        threads: int | None = None,
+        target: Target | None = None,
+        cache: Cache | None = None,
+    ) -> None:
+        self.graph = graph
+        self.format = picture_format
+        self.optimizer = optimizer or Optimizer()
+        self.smoothing, self.augment = smoothing, augment
+        self.threads = threads or default_threads()
+        self.target = target or chosen()
+        self.flat = FlatParameters.of(graph)
+        self.groups = -(-batch_size // LANES)
+        self.shards = min(self.groups, MOST_SHARDS)
+        self.groups_per_shard = -(-self.groups // self.shards)
+        self.steps_done = 0
+
+        gradient_phase, arena = self._gradient_phase()
+        check_memory(
+            "training this network", arena * self.threads + 4 * self.flat.total * (self.shards + 6), batch_size
+        )
+        self._executable = Executable([gradient_phase, self._update_phase()], self.target, cache)
+        states = 1 if self.optimizer.name == "sgd" else 2
+        self._arrays = {
+            "arena": aligned(arena * self.threads // 4),
+            "parameters": aligned(self.flat.total),
+            "gradients": aligned((self.shards, self.flat.total)),
+            "decay": aligned(self.flat.total),
+            "scale": picture_format.scale.astype(np.float32),
+            "offset": picture_format.offset.astype(np.float32),
+        } | {f"state{n}": aligned(self.flat.total) for n in range(states)}
+        self._arrays["parameters"][:] = self.flat.pack(parameters)
+        self._arrays["decay"][:] = self.flat.decay()
+
+    @property
+    def cache(self) -> Cache:
+        """The cache that served the kernels."""
+        return self._executable.cache
+
+    @property
+    def vector(self) -> Floats:
+        """All parameters in one flat vector, live."""
+        return self._arrays["parameters"]
+
+    @property
+    def gradients(self) -> list[Floats]:
+        """The gradients of the last step, summed over shards in order; for tests and for looking at."""
+        total = np.zeros(self.flat.total, np.float32)
+        for shard in self._arrays["gradients"]:
+            total += shard
+        return self.flat.unpack(total)
+
+    @property
+    def parameters(self) -> list[Floats]:
+        """Copies of all parameters, in the order of `graph.parameters`."""
+        return self.flat.unpack(self.vector)
+
+    def run(self, pixels: NDArray[np.generic], steps: Steps) -> tuple[Floats, Floats]:
+        """Learn from `steps`; returns the loss of each image, and 1 where its class was guessed right; 0 where absent.
+
+        `pixels` is (pictures, rows, columns, channels) of the format's type, C-contiguous.
+        """
+        count, batch = steps.images.shape
+        lanes = self.groups * LANES
+        images = np.full((count, lanes), -1, np.int32)
+        labels, weights = np.zeros((count, lanes), np.int32), np.zeros((count, lanes), np.float32)
+        images[:, :batch], labels[:, :batch], weights[:, :batch] = steps.images, steps.labels, steps.weights
+        losses, correct = np.zeros((count, lanes), np.float32), np.zeros((count, lanes), np.float32)
+        groups = -(-np.count_nonzero(images >= 0, axis=1) // LANES).astype(np.int64)
+        arrays = self._arrays | {
+            "pixels": pixels,
+            "images": images,
+            "labels": labels,
+            "weights": weights,
+            "losses": losses,
+            "correct": correct,
+            "hyper": self._hyper(steps.learning_rates),
+            "keys": np.ascontiguousarray(steps.keys, np.int32),
+        }
+        self._executable.run(arrays, steps=count, threads=self.threads, counts=groups)
+        self.steps_done += count
+        return losses[:, :batch], correct[:, :batch]
+
+    def _hyper(self, learning_rates: Floats) -> Floats:
+        o = self.optimizer
+        hyper = np.zeros((len(learning_rates), 8), np.float32)
+        hyper[:, 0] = learning_rates
+        if o.name == "sgd":
+            hyper[:, 1], hyper[:, 2] = o.momentum, o.weight_decay
+        else:
+            step = self.steps_done + 1.0 + np.arange(len(learning_rates))
+            hyper[:, 1:5] = o.momentum, o.beta2, o.epsilon, o.weight_decay
+            hyper[:, 5] = 1 / (1 - o.momentum**step)
+            hyper[:, 6] = 1 / (1 - o.beta2**step)
+        return hyper
+
+    def _gradient_phase(self) -> tuple[Phase, int]:
+        def per_lane(base: str) -> Place:
+            return Place(
+                base,
+                by_step=4 * LANES * self.groups,
+                by_task=4 * LANES * self.groups_per_shard,
+                by_repeat=4 * LANES,
+            )
+
+        images, key = per_lane("images"), Place("keys", by_step=8)
+        gradients = Place("gradients", by_task=4 * self.flat.total)
+        planner = Planner(
+            self.graph, training=True, registers=self.target.values, images=images, key=key, gradients=gradients
+        )
+        x, x_layout = planner.value(0)
+        program = gather.gather(self.format.shape, self.format.kernel_type, x_layout, self.augment)
+        keyed = [key] if self.augment else []
+        planner.call(program, Place("pixels"), images, Place("scale"), Place("offset"), *keyed, x)
+        last = logits_node(self.graph)
+        planner.forward(until=last)
+        logits, logits_layout = planner.value(last)
+        dlogits, _ = planner.slope(last)
+        planner.call(
+            self._loss(logits_layout.elements),
+            logits,
+            per_lane("labels"),
+            per_lane("weights"),
+            dlogits,
+            per_lane("losses"),
+            per_lane("correct"),
+        )
+        planner.written(last)
+        planner.backward(start=last)
+        plan = planner.finish()
+        zero = Call(update.zero(self.flat.total), (gradients,))
+        return Phase(
+            self.shards, (Section((zero,)), Section(plan.calls, repeats=self.groups_per_shard, counted=True))
+        ), plan.arena
+
+    def _loss(self, outputs: int) -> update.Program:
+        if isinstance(self.graph.nodes[-1].layer, Sigmoid):
+            if outputs != 1:
+                raise NetworkError(f"a network that ends in sigmoid has one output to learn from, not {outputs}")
+            return loss.sigmoid_cross_entropy(self.smoothing)
+        return loss.softmax_cross_entropy(outputs, self.smoothing)
+
+    def _update_phase(self) -> Phase:
+        def chunk(base: str) -> Place:
+            return Place(base, by_task=4 * CHUNK)
+
+        hyper = Place("hyper", by_step=32)
+        if self.optimizer.name == "sgd":
+            program = update.sgd(CHUNK, self.shards, self.flat.total, self.optimizer.nesterov)
+            states = ["state0"]
+        else:
+            program = update.adamw(CHUNK, self.shards, self.flat.total)
+            states = ["state0", "state1"]
+        call = Call(program, (chunk("parameters"), *map(chunk, states), chunk("gradients"), chunk("decay"), hyper))
+        return Phase(self.flat.total // CHUNK, (Section((call,)),))

@@ -1,0 +1,108 @@
+"""Which nodes of a graph share one value in memory, and how each value lies there.
+
+A ReLU right behind a convolution or dense layer is computed by that layer's kernel (the value is `rectified`), a
+Flatten of a value without border is the same memory read differently, and Dropout does nothing at inference.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lanewise.kernels.conv import Conv
+from lanewise.kernels.layout import Layout
+from lanewise.network.graph import Graph, Node
+from lanewise.network.layers import Conv2D, Dense, Dropout, Flatten, ReLU
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """What the nodes of a graph compute.
+
+    Attributes
+    ----------
+    of_node : the value of each node, named by the first node that has it
+    layouts, slopes : by value, how it and its slope lie in memory
+    rectified : values that have been through a ReLU inside the kernel that made them
+    readers : by value, the nodes whose kernels read it
+    trained : values whose slope is needed, because parameters lie before them
+    """
+
+    of_node: tuple[int, ...]
+    layouts: dict[int, Layout]
+    slopes: dict[int, Layout]
+    rectified: frozenset[int]
+    readers: dict[int, tuple[int, ...]]
+    trained: frozenset[int]
+
+
+def conv_of(graph: Graph, node: Node) -> Conv:
+    """The kernel's description of a convolution node."""
+    layer = node.layer
+    assert isinstance(layer, Conv2D)
+    channels = graph.nodes[node.inputs[0]].shape[0]
+    return Conv(
+        layer.filters, channels, layer.kernel, layer.stride, node.padding, layer.dilation, layer.groups, layer.bias
+    )
+
+
+def values_of(graph: Graph, *, training: bool) -> Values:
+    """Decide who shares, then give each value the border that its readers need."""
+    count = [0] * len(graph.nodes)
+    for node in graph.nodes:
+        for source in node.inputs:
+            count[source] += 1
+    of_node = list(range(len(graph.nodes)))
+    rectified = set()
+    for number, node in enumerate(graph.nodes):
+        if isinstance(node.layer, ReLU):
+            source = node.inputs[0]
+            if isinstance(graph.nodes[source].layer, Conv2D | Dense) and count[source] == 1:
+                of_node[number] = source
+                rectified.add(source)
+        elif isinstance(node.layer, Dropout) and (not training or node.layer.rate == 0):
+            of_node[number] = of_node[node.inputs[0]]
+
+    layouts, slopes = _layouts(graph, of_node, training)
+    for number, node in enumerate(graph.nodes):
+        if isinstance(node.layer, Flatten):
+            value = of_node[node.inputs[0]]
+            if layouts[value].plain and slopes[value].plain:
+                of_node = [value if of_node[n] == number else of_node[n] for n in range(len(of_node))]
+    kept = {value: layouts[value] for value in sorted(set(of_node))}
+
+    readers: dict[int, list[int]] = {value: [] for value in kept}
+    for number, node in enumerate(graph.nodes):
+        for source in node.inputs:
+            if of_node[number] != of_node[source]:
+                readers[of_node[source]].append(number)
+    return Values(
+        tuple(of_node),
+        kept,
+        {value: slopes[value] for value in kept},
+        frozenset(rectified),
+        {value: tuple(nodes) for value, nodes in readers.items()},
+        _trained(graph, of_node),
+    )
+
+
+def _layouts(graph: Graph, of_node: list[int], training: bool) -> tuple[dict[int, Layout], dict[int, Layout]]:
+    layouts = {value: Layout.of(graph.nodes[value].shape) for value in set(of_node)}
+    slopes = dict(layouts)
+    trained = _trained(graph, of_node)
+    for number, node in enumerate(graph.nodes):
+        if isinstance(node.layer, Conv2D):
+            source, own = of_node[node.inputs[0]], of_node[number]
+            conv = conv_of(graph, node)
+            layouts[source] = layouts[source].with_border(conv.x_border(layouts[source], layouts[own]))
+            if training and source in trained:
+                slopes[own] = slopes[own].with_border(conv.dy_border(layouts[source], layouts[own]))
+    return layouts, slopes
+
+
+def _trained(graph: Graph, of_node: list[int]) -> frozenset[int]:
+    owners = {parameter.node for parameter in graph.parameters}
+    trained: set[int] = set()
+    for number, node in enumerate(graph.nodes):
+        if number in owners or any(of_node[source] in trained for source in node.inputs):
+            trained.add(of_node[number])
+    return frozenset(trained)
