@@ -1,0 +1,111 @@
+"""exp, log, tanh and sigmoid, recorded from elementary operations, so that every machine computes the same bits.
+
+Each reduces its argument to a short interval and evaluates there a polynomial, by Horner's rule in fused multiply-adds.
+The coefficients are our own fits by Remez's exchange algorithm, of least greatest relative error, rounded to float32;
+tests hold each function to the error that its docstring claims. NaN gives NaN. Results below the smallest normal
+float32 are zero, because native code flushes them anyway. (`sqrt` is an operation of the lane program, exact.)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from lanewise.lanes.program import Recorder, Value
+
+LOG2_E = math.log2(math.e)
+LN2_HIGH = 0.693359375  # nine bits of it, so that its product with a small whole number is exact
+LN2_LOW = math.log(2.0) - LN2_HIGH
+ROUNDING = 1.5 * 2.0**23  # added to a float32, it leaves no room for a fraction: the sum's lowest bits are the integer
+SIGN = 1 << 31
+SMALLEST_NORMAL = 2.0**-126
+
+EXP_LARGEST, EXP_SMALLEST = 88.72284, -87.33  # beyond them the result is infinite, or no normal number
+EXP = (0.4999999403953552, 0.1666651964187622, 0.04166839271783829, 0.008368780836462975, 0.0013814467238262296)
+"""(exp(r) - 1 - r) / r**2 for |r| <= log(2) / 2, constant term first."""
+
+LOG = (
+    0.3333333134651184,
+    -0.2500082552433014,
+    0.20001235604286194,
+    -0.1662314385175705,
+    0.14201368391513824,
+    -0.13162003457546234,
+    0.1276542842388153,
+    -0.07634390145540237,
+)
+"""(log(1 + f) - f + f**2 / 2) / f**3 for sqrt(1/2) <= 1 + f <= sqrt(2)."""
+
+TANH_SMALL = 0.625
+TANH = (-0.3333328366279602, 0.13331490755081177, -0.05374349653720856, 0.02065058797587985, -0.005717045161873102)
+"""(tanh(x) / x - 1) / x**2 as a polynomial in x**2, for |x| <= TANH_SMALL."""
+
+
+def polynomial(k: Recorder, x: Value, coefficients: Sequence[float]) -> Value:
+    """coefficients[0] + coefficients[1] * x + ..., by Horner's rule."""
+    result = k.constant(coefficients[-1])
+    for coefficient in reversed(coefficients[:-1]):
+        result = k.apply("fma", result, x, coefficient)
+    return result
+
+
+def negative(k: Recorder, x: Value) -> Value:
+    """-x, by its sign bit."""
+    return k.apply("float_of_bits", k.apply("ixor", k.apply("bits_of", x), k.integer(SIGN)))
+
+
+def magnitude(k: Recorder, x: Value) -> Value:
+    """|x|, by its sign bit."""
+    return k.apply("float_of_bits", k.apply("iand", k.apply("bits_of", x), k.integer(SIGN - 1)))
+
+
+def exp(k: Recorder, x: Value) -> Value:
+    """e**x = 2**n e**r with n = round(x / log 2) and r = x - n log 2; within 1.1 units in the last place."""
+    shifted = k.apply("fma", x, LOG2_E, ROUNDING)
+    n = shifted - ROUNDING
+    r = k.apply("fma", n, -LN2_LOW, k.apply("fma", n, -LN2_HIGH, x))
+    e_r = k.apply("fma", k.apply("mul", r, r), polynomial(k, r, EXP), r) + 1.0
+    # n is in the lowest bits of `shifted`: moved up, it is added to the exponent of e_r
+    n_up = k.apply("shl", k.apply("bits_of", shifted), 23)
+    scaled = k.apply("float_of_bits", k.apply("bits_of", e_r) + n_up)
+    bounded = k.apply("where_gt", x, EXP_LARGEST, math.inf, k.apply("where_gt", EXP_SMALLEST, x, 0.0, scaled))
+    return k.apply("where_eq", x, x, bounded, x)
+
+
+def log(k: Recorder, x: Value) -> Value:
+    """log x = e log 2 + log(1 + f) with x = 2**e (1 + f); within 1.1 units in the last place.
+
+    -infinity for zero (and for what flushes to zero), NaN for negative numbers.
+    """
+    bits = k.apply("bits_of", x)
+    # 0x3F3504F3 is sqrt(1/2): so 1 + f lies between it and sqrt(2), and f is small on both sides of 1
+    exponent = k.apply("shr", bits - 0x3F3504F3 + (127 << 23), 23) - 127
+    f = k.apply("float_of_bits", bits - k.apply("shl", exponent, 23)) - 1.0
+    e = k.apply("to_float", exponent)
+    square = f * f
+    tail = k.apply("fma", e, LN2_LOW, k.apply("mul", square * f, polynomial(k, f, LOG)))
+    tail = k.apply("fma", square, -0.5, tail)
+    result = k.apply("fma", e, LN2_HIGH, f + tail)
+    result = k.apply("where_gt", SMALLEST_NORMAL, x, -math.inf, result)
+    result = k.apply("where_gt", 0.0, x, math.nan, result)
+    # infinity and NaN answer themselves
+    return k.apply("where_gt", math.inf, x, result, x)
+
+
+def sigmoid(k: Recorder, x: Value) -> Value:
+    """1 / (1 + exp(-x)); within 2 units in the last place."""
+    return k.apply("div", 1.0, exp(k, negative(k, x)) + 1.0)
+
+
+def tanh(k: Recorder, x: Value) -> Value:
+    """x + x**3 p(x**2) where |x| < 0.625, else sign(x) (1 - 2 / (exp(2 |x|) + 1)).
+
+    Within 1.5 units in the last place.
+    """
+    size = magnitude(k, x)
+    square = size * size
+    small = k.apply("fma", k.apply("mul", square * size, polynomial(k, square, TANH)), 1.0, size)
+    large = k.apply("sub", 1.0, k.apply("div", 2.0, exp(k, size + size) + 1.0))
+    result = k.apply("where_gt", TANH_SMALL, size, small, large)
+    sign = k.apply("iand", k.apply("bits_of", x), k.integer(SIGN))
+    return k.apply("float_of_bits", k.apply("ixor", k.apply("bits_of", result), sign))

@@ -1,0 +1,140 @@
+"""Gathering: pictures of a data set into the lanes, scaled, and shifted or mirrored on the way.
+
+    y[i, r, c] = scale[i] * picture[r', c', i] + offset[i]
+
+where (r', c') is (r, c) without augmentation. With it, each image is shifted by whole rows and columns and mirrored or
+not, by random numbers of its own:
+
+    c' = clamp(c + shift, 0, columns - 1), with c replaced by columns - 1 - c in mirrored images
+
+and rows likewise: pixels from outside the picture take the nearest one of its edge.
+
+Pictures are (rows, columns, channels) and follow one another in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from lanewise.errors import ProgramError
+from lanewise.kernels import random
+from lanewise.kernels.layout import Layout
+from lanewise.lanes.program import I32, LANES, Index, Program, Recorder, Value
+
+UNROLLED_CHANNELS = 4
+
+SHIFT_PLACES = (2**32 - 1, 2**32 - 2)
+FLIP_PLACES = (2**32 - 3, 2**32 - 4)
+"""Places of the random numbers, for rows and for columns: the last there are, so that dropout does not get to them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Augment:
+    """How images may be changed while they are gathered.
+
+    Shifts are whole pixels from -shift to shift, all equally likely; a flip is done to every other image by chance.
+    """
+
+    shift_rows: int = 0
+    shift_columns: int = 0
+    flip_rows: bool = False
+    flip_columns: bool = False
+
+
+def gather(
+    picture_shape: tuple[int, int, int], dtype: Literal["u8", "f32"], y: Layout, augment: Augment | None = None
+) -> Program:
+    """Fill the lanes of y with pictures.
+
+    Parameters
+    ----------
+    picture_shape : (rows, columns, channels)
+    dtype : "u8" or "f32"
+        What a picture's values are.
+    y : Layout
+        Of shape (channels, rows, columns).
+    augment : Augment, optional
+
+    Buffers: pixels (declared as one picture; memory is read wherever `images` points), images (i32, 16: the number of
+    each lane's picture, -1 for none, which reads picture 0), scale and offset (f32, one for each channel),
+    key (i32, 2: seed, epoch; only with `augment`), y.
+    """
+    rows, columns, channels = picture_shape
+    if y.shape != (channels, rows, columns):
+        raise ProgramError(f"gather: pictures of {picture_shape} do not fit the layout {y.shape}")
+    k = Recorder("gather")
+    pixels = k.scalars("pixels", (rows * columns * channels,), dtype)
+    images = k.scalars("images", (LANES,), I32).vector(0)
+    scale, offset = k.scalars("scale", (channels,)), k.scalars("offset", (channels,))
+    key = k.scalars("key", (2,), I32) if augment else None
+    ys = y.buffer(k, "y")
+    # as unsigned numbers, the negative ones are those from 2**31 on
+    present = k.apply("where_ult", images, k.integer(1 << 31), images, k.integer(0))
+
+    def put(i: Index, r: Index, c: Index, place: Value) -> None:
+        raw = k.gather(pixels, present, rows * columns * channels, place)
+        value = k.apply("to_float", raw) if raw.type == I32 else raw
+        ys[i, r, c] = k.apply("fma", value, scale[i], offset[i])
+
+    place = k.register(k.integer(0))
+    if augment is None or key is None:
+        for r, c in _pixels(k, rows, columns):
+            for i in _each(k, channels):
+                put(i, r, c, place.get())
+                place.add(1)
+        return k.program()
+    numbers = random.stream(k, key, images)
+    down = _Axis(k, numbers, 0, rows, augment.shift_rows, augment.flip_rows)
+    across = _Axis(k, numbers, 1, columns, augment.shift_columns, augment.flip_columns)
+    for r in k.loop(rows):
+        row = down.next() * (columns * channels)
+        across.start()
+        for c in k.loop(columns):
+            place.set(row + across.next() * channels)
+            for i in _each(k, channels):
+                put(i, r, c, place.get())
+                place.add(1)
+    return k.program()
+
+
+def _pixels(k: Recorder, rows: int, columns: int) -> Iterator[tuple[Index, Index]]:
+    for r in k.loop(rows):
+        for c in k.loop(columns):
+            yield r, c
+
+
+def _each(k: Recorder, channels: int) -> Iterator[Index]:
+    """The channels of a pixel; few are unrolled."""
+    yield from range(channels) if channels <= UNROLLED_CHANNELS else k.loop(channels)
+
+
+class _Axis:
+    """A walk along the rows or columns of the picture, each lane in its own direction and from its own start."""
+
+    def __init__(self, k: Recorder, numbers: random.Stream, axis: int, size: int, shift: int, flip: bool) -> None:
+        self.k, self.size = k, size
+        self.first, self.step = k.integer(0), k.integer(1)
+        if flip:
+            coin = k.apply("shr", random.bits(k, numbers, k.integer(FLIP_PLACES[axis])), 31)
+            self.first, self.step = coin * (size - 1), k.apply("isub", 1, k.apply("shl", coin, 1))
+        if shift:
+            drawn = random.below(k, random.bits(k, numbers, k.integer(SHIFT_PLACES[axis])), 2 * shift + 1)
+            self.first = self.first + (drawn - shift)
+        self.clamped = shift > 0
+        self.here = k.register(self.first)
+
+    def start(self) -> None:
+        """Go back to the beginning."""
+        self.here.set(self.first)
+
+    def next(self) -> Value:
+        """Where the walk is, kept inside the picture; then go on by one."""
+        k, here = self.k, self.here.get()
+        self.here.add(self.step)
+        if not self.clamped:
+            return here
+        # as unsigned numbers, the negative ones are those from 2**31 on
+        inside = k.apply("where_ult", here, k.integer(1 << 31), here, k.integer(0))
+        return k.apply("where_ult", inside, self.size, inside, self.size - 1)

@@ -1,0 +1,106 @@
+"""Losses: how wrong the outputs of 16 images are, and the slope of that; smoothing s moves targets off 0 and 1.
+
+    softmax   p[k] = exp(z[k]) / sum of exp(z)              q[k] = (1 - s) [k = label] + s / K
+              loss = - sum over k of q[k] log p[k]          dz[k] = weight (p[k] - q[k])
+    sigmoid   p = 1 / (1 + exp(-z))                         q = (1 - s) label + s / 2
+              loss = - q log p - (1 - q) log (1 - p)        dz = weight (p - q)
+
+Buffers, lane n belonging to image n: logits and dlogits (one element of 16 lanes for each output), labels (i32, 16),
+weights (f32, 16), loss (f32, 16), correct (f32, 16), in the order logits, labels, weights, dlogits, loss, correct.
+A weight is the image's own, divided by the batch's sum of weights, and 0 for lanes without an image. `loss` is written
+without the weight; `correct` is 1 where the image is classified rightly and else 0.
+"""
+
+from __future__ import annotations
+
+from lanewise.kernels import functions
+from lanewise.lanes.program import I32, LANES, Buffer, Program, Recorder, Value
+
+
+def _declare(k: Recorder, outputs: int) -> tuple[Buffer, Buffer, Buffer, Buffer, Buffer, Buffer]:
+    return (
+        k.lanes("logits", (outputs,)),
+        k.scalars("labels", (LANES,), I32),
+        k.scalars("weights", (LANES,)),
+        k.lanes("dlogits", (outputs,)),
+        k.scalars("loss", (LANES,)),
+        k.scalars("correct", (LANES,)),
+    )
+
+
+def softmax_cross_entropy(classes: int, smoothing: float = 0.0) -> Program:
+    """Cross-entropy of softmax(logits) against one label from 0 to classes - 1 for each image.
+
+    With m = max z and S = sum of exp(z[k] - m), in the order of the classes, nothing overflows:
+
+        loss = log S - (1 - s) (z[label] - m) - s / K * sum over k of (z[k] - m)
+
+    `correct` says whether the first of the largest logits is the label's.
+    """
+    k = Recorder("softmax_cross_entropy")
+    logits, labels, weights, dlogits, losses, correct = _declare(k, classes)
+    label, weight = k.apply("to_float", labels.vector(0)), weights.vector(0)
+
+    largest, best, number = k.register(logits[0]), k.register(0.0), k.register(0.0)
+    own = k.register(0.0)
+    for j in k.loop(classes):
+        z, so_far, class_number = logits[j], largest.get(), number.get()
+        best.set(k.apply("where_gt", z, so_far, class_number, best))
+        largest.set(k.apply("max", z, so_far))
+        own.set(k.apply("where_eq", class_number, label, z, own))
+        number.add(1.0)
+    most = largest.get()
+
+    total, total_shifted = k.register(0.0), k.register(0.0)
+    for j in k.loop(classes):
+        shifted = logits[j] - most
+        dlogits[j] = e = functions.exp(k, shifted)
+        total.add(e)
+        if smoothing:
+            total_shifted.add(shifted)
+    share = k.apply("div", 1.0, total)
+
+    off, on = smoothing / classes, 1.0 - smoothing + smoothing / classes
+    number.set(k.constant(0.0))
+    for j in k.loop(classes):
+        target = k.apply("where_eq", number.get(), label, on, off)
+        dlogits[j] = weight * (dlogits[j] * share - target)
+        number.add(1.0)
+
+    loss = k.apply("fma", own.get() - most, -(1.0 - smoothing), functions.log(k, total.get()))
+    losses.set_vector(k.apply("fma", total_shifted, -off, loss) if smoothing else loss, 0)
+    correct.set_vector(k.apply("where_eq", best, label, 1.0, 0.0), 0)
+    return k.program()
+
+
+def sigmoid_cross_entropy(smoothing: float = 0.0) -> Program:
+    """Cross-entropy of sigmoid(logit), one output, against labels 0 and 1.
+
+    With u = z for label 0 and u = -z for label 1, so that a small error is not the difference of numbers near 1:
+
+        loss = max(u, 0) + log(1 + exp(-|u|)) - s / 2 * u
+        dz = weight * (sigmoid(u) - s / 2), with its sign turned for label 1
+
+    `correct` says whether (logit > 0) is the label.
+    """
+    k = Recorder("sigmoid_cross_entropy")
+    logits, labels, weights, dlogits, losses, correct = _declare(k, 1)
+    z, label = logits[0], k.apply("to_float", labels.vector(0))
+    sign = k.apply("where_eq", label, 0.0, 1.0, -1.0)
+    u = z * sign
+    dlogits[0] = weights.vector(0) * sign * (functions.sigmoid(k, u) - smoothing / 2)
+    loss = k.apply("max", u, 0.0) + _log_1_plus(k, functions.exp(k, functions.negative(k, functions.magnitude(k, u))))
+    losses.set_vector(k.apply("fma", u, -smoothing / 2, loss), 0)
+    answer = k.apply("where_gt", z, 0.0, 1.0, 0.0)
+    correct.set_vector(k.apply("where_eq", answer, label, 1.0, 0.0), 0)
+    return k.program()
+
+
+def _log_1_plus(k: Recorder, e: Value) -> Value:
+    """log(1 + e) for e from 0 to 1, exact to a few units in the last place for small e too.
+
+    With w = 1 + e rounded: log w + (what the rounding lost) / w.
+    """
+    w = e + 1.0
+    lost = e - (w - 1.0)
+    return functions.log(k, w) + lost / w

@@ -1,0 +1,243 @@
+"""Kernels that look at one element at a time, or at one image's features: activations, dropout, add, join, copy.
+
+    relu       y = max(x, 0)                     dx = dy where y > 0, else 0
+    leaky relu y = x where x > 0, else s x       dx = dy where y > 0, else s dy
+    sigmoid    y = 1 / (1 + exp(-x))             dx = dy y (1 - y)
+    tanh       y = tanh x                        dx = dy (1 - y**2)
+    softmax    y[j] = e[j] / sum of e            dx[j] = y[j] (dy[j] - sum over i of dy[i] y[i])
+               with e[j] = exp(x[j] - max x)
+    dropout    y = x / (1 - rate), or 0 for those dropped; dx from dy likewise
+    add        y = x0 + x1 + ...                 dx = dy
+    join       y = x0, then x1, ... by channel   dx = those channels of dy
+
+Slopes are worked out from y, so x need not be kept. With `accumulate` backward kernels add to dx, else they replace it.
+Layouts may differ in their borders, which are never written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from lanewise.errors import ProgramError
+from lanewise.kernels import functions
+from lanewise.kernels.layout import Layout
+from lanewise.kernels.random import bits, stream
+from lanewise.kernels.tiles import blocks
+from lanewise.lanes.program import I32, LANES, Buffer, Index, Program, Recorder, Value
+
+Place = tuple[Index, ...]
+"""Where an element is: (channel, row, column), or (number,) where all layouts are plain."""
+
+UNROLL = 8
+UNROLL_FUNCTIONS = 2  # exp and its like are long already
+
+
+def declare(k: Recorder, **layouts: Layout) -> list[Buffer]:
+    """Declare values of one shape for `elements`, in the order given."""
+    if len({layout.shape for layout in layouts.values()}) != 1:
+        shapes = ", ".join(f"{name} {layout.shape}" for name, layout in layouts.items())
+        raise ProgramError(f"{k.name}: {shapes} should have one shape")
+    flat = all(layout.plain for layout in layouts.values())
+    return [layout.flat(k, name) if flat else layout.buffer(k, name) for name, layout in layouts.items()]
+
+
+def elements(k: Recorder, *layouts: Layout, unroll: int = UNROLL) -> Iterator[Place]:
+    """All elements of values that were declared with `declare`, in the order in which they lie in memory."""
+    channels, rows, columns = layouts[0].shape
+    if all(layout.plain for layout in layouts):
+        for first, width in blocks(k, channels * rows * columns, unroll):
+            for q in range(width):
+                yield (first + q,)
+        return
+    for i in k.loop(channels):
+        for r in k.loop(rows):
+            for first, width in blocks(k, columns, unroll):
+                for q in range(width):
+                    yield (i, r, first + q)
+
+
+def put(buffer: Buffer, at: Place, value: Value, accumulate: bool) -> None:
+    """Store `value`, or add it to what is there."""
+    buffer[at] = buffer[at] + value if accumulate else value
+
+
+def _map(name: str, x: Layout, y: Layout, function: Callable[[Recorder, Value], Value], unroll: int) -> Program:
+    """y = function(x). Buffers: x, y."""
+    k = Recorder(name)
+    xs, ys = declare(k, x=x, y=y)
+    for at in elements(k, x, y, unroll=unroll):
+        ys[at] = function(k, xs[at])
+    return k.program()
+
+
+def _map_slope(
+    name: str, y: Layout, dy: Layout, dx: Layout, accumulate: bool, slope: Callable[[Recorder, Value, Value], Value]
+) -> Program:
+    """dx = slope(y, dy). Buffers: y, dy, dx."""
+    k = Recorder(name)
+    ys, dys, dxs = declare(k, y=y, dy=dy, dx=dx)
+    for at in elements(k, y, dy, dx):
+        put(dxs, at, slope(k, ys[at], dys[at]), accumulate)
+    return k.program()
+
+
+def relu(x: Layout, y: Layout) -> Program:
+    """y = max(x, 0); NaN stays NaN. Buffers: x, y."""
+    return _map("relu", x, y, lambda k, value: k.apply("max", 0.0, value), UNROLL)
+
+
+def relu_backward(y: Layout, dy: Layout, dx: Layout, accumulate: bool) -> Program:
+    """dx = dy where y > 0, else 0. Buffers: y, dy, dx."""
+    return _map_slope("relu_backward", y, dy, dx, accumulate, lambda k, y, dy: k.apply("where_gt", y, 0.0, dy, 0.0))
+
+
+def leaky_relu(x: Layout, y: Layout, slope: float) -> Program:
+    """y = x where x > 0, else slope * x, for slopes from 0 to 1. Buffers: x, y."""
+    return _map("leaky_relu", x, y, lambda k, v: k.apply("where_gt", v, 0.0, v, v * slope), UNROLL)
+
+
+def leaky_relu_backward(y: Layout, dy: Layout, dx: Layout, slope: float, accumulate: bool) -> Program:
+    """dx = dy where y > 0, else slope * dy. Buffers: y, dy, dx."""
+    return _map_slope(
+        "leaky_relu_backward", y, dy, dx, accumulate, lambda k, y, dy: k.apply("where_gt", y, 0.0, dy, dy * slope)
+    )
+
+
+def sigmoid(x: Layout, y: Layout) -> Program:
+    """y = 1 / (1 + exp(-x)). Buffers: x, y."""
+    return _map("sigmoid", x, y, functions.sigmoid, UNROLL_FUNCTIONS)
+
+
+def sigmoid_backward(y: Layout, dy: Layout, dx: Layout, accumulate: bool) -> Program:
+    """dx = dy y (1 - y). Buffers: y, dy, dx."""
+    return _map_slope("sigmoid_backward", y, dy, dx, accumulate, lambda k, y, dy: dy * (y * k.apply("sub", 1.0, y)))
+
+
+def tanh(x: Layout, y: Layout) -> Program:
+    """y = tanh x. Buffers: x, y."""
+    return _map("tanh", x, y, functions.tanh, UNROLL_FUNCTIONS)
+
+
+def tanh_backward(y: Layout, dy: Layout, dx: Layout, accumulate: bool) -> Program:
+    """dx = dy (1 - y**2), as dy (1 - y) (1 + y). Buffers: y, dy, dx."""
+    return _map_slope(
+        "tanh_backward", y, dy, dx, accumulate, lambda k, y, dy: dy * (k.apply("sub", 1.0, y) * (y + 1.0))
+    )
+
+
+def softmax(x: Layout, y: Layout) -> Program:
+    """y[j] = exp(x[j] - max x) / sum of them, over the features of one image. Buffers: x, y."""
+    k = Recorder("softmax")
+    xs, ys = declare(k, x=x, y=y)
+    largest, total = k.register(float("-inf")), k.register(0.0)
+    for at in elements(k, x, y):
+        largest.set(k.apply("max", largest, xs[at]))
+    most = largest.get()
+    for at in elements(k, x, y, unroll=UNROLL_FUNCTIONS):
+        ys[at] = e = functions.exp(k, xs[at] - most)
+        total.add(e)
+    share = k.apply("div", 1.0, total)
+    for at in elements(k, x, y):
+        ys[at] = ys[at] * share
+    return k.program()
+
+
+def softmax_backward(y: Layout, dy: Layout, dx: Layout, accumulate: bool) -> Program:
+    """dx[j] = y[j] (dy[j] - sum over i of dy[i] y[i]). Buffers: y, dy, dx."""
+    k = Recorder("softmax_backward")
+    ys, dys, dxs = declare(k, y=y, dy=dy, dx=dx)
+    total = k.register(0.0)
+    for at in elements(k, y, dy, dx):
+        total.accumulate(dys[at], ys[at])
+    mean = total.get()
+    for at in elements(k, y, dy, dx):
+        put(dxs, at, ys[at] * (dys[at] - mean), accumulate)
+    return k.program()
+
+
+def dropout(x: Layout, y: Layout, rate: float, first_place: int) -> Program:
+    """y = x / (1 - rate), or 0 for the elements that are dropped, each with probability `rate`.
+
+    Element number n (borders not counted) is dropped where the random bits of place `first_place` + n, as an unsigned
+    number, are below rate * 2**32; give each dropout of a network places of its own.
+
+    Buffers: x, y, images (i32, 16: the number of each lane's image), key (i32, 2: seed, epoch).
+    """
+    return _dropout("dropout", {"x": x, "y": y}, rate, first_place, False)
+
+
+def dropout_backward(dy: Layout, dx: Layout, rate: float, first_place: int, accumulate: bool) -> Program:
+    """dx = dy / (1 - rate), or 0 for the elements that `dropout` dropped. Buffers: dy, dx, images, key."""
+    return _dropout("dropout_backward", {"dy": dy, "dx": dx}, rate, first_place, accumulate)
+
+
+def _dropout(name: str, layouts: dict[str, Layout], rate: float, first_place: int, accumulate: bool) -> Program:
+    k = Recorder(name)
+    source, result = declare(k, **layouts)
+    images, key = k.scalars("images", (LANES,), I32), k.scalars("key", (2,), I32)
+    numbers = stream(k, key, images.vector(0))
+    dropped, scale = k.integer(min(round(rate * 2**32), 2**32 - 1)), 1 / (1 - rate)
+    place = k.register(k.integer(first_place))
+    for at in elements(k, *layouts.values(), unroll=UNROLL_FUNCTIONS):
+        kept = k.apply("where_ult", bits(k, numbers, place.get()), dropped, 0.0, source[at] * scale)
+        put(result, at, kept, accumulate)
+        place.add(1)
+    return k.program()
+
+
+def add(inputs: Sequence[Layout], y: Layout) -> Program:
+    """y = x0 + x1 + ..., in that order. Buffers: x0, x1, ..., y."""
+    k = Recorder("add")
+    *xs, ys = declare(k, **{f"x{n}": x for n, x in enumerate(inputs)}, y=y)
+    for at in elements(k, *inputs, y):
+        total = xs[0][at]
+        for x in xs[1:]:
+            total = total + x[at]
+        ys[at] = total
+    return k.program()
+
+
+def copy(x: Layout, y: Layout, accumulate: bool = False) -> Program:
+    """y = x, between borders or between shapes of as many elements (Flatten and back). Buffers: x, y."""
+    if x.shape != y.shape:
+        # one that is plain lies in memory as the other would without its border
+        x, y = (replace(x, shape=y.shape), y) if x.plain else (x, replace(y, shape=x.shape))
+        if x.elements != y.elements or not (x.plain or y.plain):
+            raise ProgramError(f"copy: {x} and {y} have different shapes, or both have borders")
+    k = Recorder("copy")
+    xs, ys = declare(k, x=x, y=y)
+    for at in elements(k, x, y):
+        put(ys, at, xs[at], accumulate)
+    return k.program()
+
+
+def join(inputs: Sequence[Layout], y: Layout) -> Program:
+    """y = the channels of x0, then those of x1, ... Buffers: x0, x1, ..., y."""
+    k = Recorder("join")
+    buffers = [x.buffer(k, f"x{n}") for n, x in enumerate(inputs)]
+    ys, first = y.buffer(k, "y"), 0
+    for x, xs in zip(inputs, buffers, strict=True):
+        _copy_channels(k, xs, 0, ys, first, x.shape, False)
+        first += x.shape[0]
+    return k.program()
+
+
+def join_backward(dy: Layout, dx: Layout, first_channel: int, accumulate: bool) -> Program:
+    """dx = the channels of dy from `first_channel` on. Buffers: dy, dx."""
+    k = Recorder("join_backward")
+    dys, dxs = dy.buffer(k, "dy"), dx.buffer(k, "dx")
+    _copy_channels(k, dys, first_channel, dxs, 0, dx.shape, accumulate)
+    return k.program()
+
+
+def _copy_channels(
+    k: Recorder, source: Buffer, first: int, result: Buffer, second: int, shape: tuple[int, int, int], accumulate: bool
+) -> None:
+    """result[second + i] = source[first + i] for the channels i of `shape`."""
+    channels, rows, columns = shape
+    for i in k.loop(channels):
+        for r in k.loop(rows):
+            for start, width in blocks(k, columns, UNROLL):
+                for q in range(width):
+                    put(result, (second + i, r, start + q), source[first + i, r, start + q], accumulate)

@@ -1,0 +1,86 @@
+"""Random numbers that are a function of what they are for: the seed, the epoch, the image and the place.
+
+    (a, b) = stream(seed, epoch, image)
+    bits   = mix(mix(place ^ a) + b)
+
+Nothing is counted up, so a number does not depend on threads, on the order of work or on what else was drawn, and the
+backward pass finds the forward pass's numbers again without their being stored. `mix` is the 32-bit finaliser
+"lowbias32" of C. Wellons, "Prospecting for Hash Functions", 2018: a bijection in which each bit of the input changes
+each bit of the output with a probability very close to one half.
+
+`key` is a buffer of two int32: seed, epoch. The first half of this file records programs, the second half is its twin
+in NumPy.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lanewise.lanes.program import Buffer, Operand, Recorder, Value
+
+MULTIPLIERS = (0x7FEB352D, 0x846CA68B)
+SHIFTS = (16, 15, 16)
+GOLDEN = 0x9E3779B9
+"""2**32 over the golden ratio: keeps the zeros of seed, epoch and image from meeting `mix(0) = 0`."""
+
+
+class Stream(NamedTuple):
+    """The random numbers of one image in each lane: 64 bits from seed, epoch and the image's number."""
+
+    a: Value
+    b: Value
+
+
+def mix(k: Recorder, x: Value) -> Value:
+    """Scatter 32 bits; a bijection."""
+    for shift, multiplier in zip(SHIFTS, MULTIPLIERS, strict=False):
+        x = k.apply("imul", k.apply("ixor", x, k.apply("shr", x, shift)), k.integer(multiplier))
+    return k.apply("ixor", x, k.apply("shr", x, SHIFTS[2]))
+
+
+def stream(k: Recorder, key: Buffer, image: Value) -> Stream:
+    """The stream of each lane's image; record it once, outside of loops."""
+    epoch = mix(k, mix(k, key[0] + k.integer(GOLDEN)) + key[1])
+    a = mix(k, k.apply("ixor", epoch, image))
+    return Stream(a, mix(k, a + k.integer(GOLDEN)))
+
+
+def bits(k: Recorder, stream: Stream, place: Operand) -> Value:
+    """32 random bits for `place`, an int or an int32 value."""
+    return mix(k, mix(k, k.apply("ixor", stream.a, place)) + stream.b)
+
+
+def uniform(k: Recorder, bits: Value) -> Value:
+    """A float32 from 0 (included) to 1 (excluded), a multiple of 2**-24."""
+    return k.apply("to_float", k.apply("shr", bits, 8)) * 2.0**-24
+
+
+def below(k: Recorder, bits: Value, count: int) -> Value:
+    """An int32 from 0 to count - 1."""
+    return k.apply("high_product", bits, k.integer(count))
+
+
+def mix_array(x: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+    """`mix` of each element."""
+    for shift, multiplier in zip(SHIFTS, MULTIPLIERS, strict=False):
+        x = (x ^ (x >> np.uint32(shift))) * np.uint32(multiplier)
+    return x ^ (x >> np.uint32(SHIFTS[2]))
+
+
+def bits_array(seed: int, epoch: int, image: npt.ArrayLike, place: npt.ArrayLike) -> npt.NDArray[np.uint32]:
+    """The numbers that `bits` gives, as uint32, for whole images and places that broadcast against each other.
+
+    All four are taken modulo 2**32.
+    """
+
+    def unsigned(values: npt.ArrayLike) -> npt.NDArray[np.uint32]:
+        return (np.atleast_1d(np.asarray(values, np.int64)) & 0xFFFFFFFF).astype(np.uint32)
+
+    golden = np.uint32(GOLDEN)
+    start = mix_array(mix_array(unsigned(seed) + golden) + unsigned(epoch))
+    a = mix_array(start ^ unsigned(image))
+    b = mix_array(a + golden)
+    return mix_array(mix_array(unsigned(place) ^ a) + b)

@@ -1,0 +1,103 @@
+"""What the tests of kernels share: running a program both ways, and moving values into lanes and out of them."""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lanewise.engine.native import Cache, Library
+from lanewise.kernels.layout import Layout
+from lanewise.lanes.interpret import interpret
+from lanewise.lanes.program import LANES, Program
+from lanewise.target import host, named
+
+Arrays = list[npt.NDArray[Any]]
+
+TARGETS = ("host", "avx2", "x86-64")
+"""Those that any x86-64 machine since 2013 can run."""
+
+
+def aligned(scalars: int, dtype: npt.DTypeLike = np.float32) -> npt.NDArray[Any]:
+    """Zeros that start at a multiple of 64 bytes."""
+    bytes = scalars * np.dtype(dtype).itemsize
+    raw = np.zeros(bytes + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + bytes].view(dtype)
+
+
+def buffer(values: npt.ArrayLike, dtype: npt.DTypeLike = np.float32) -> npt.NDArray[Any]:
+    """Flat, aligned copy of `values`."""
+    flat = np.asarray(values, dtype).ravel()
+    copy = aligned(flat.size, dtype)
+    copy[:] = flat
+    return copy
+
+
+def into_lanes(values: npt.ArrayLike, layout: Layout) -> npt.NDArray[np.float32]:
+    """A buffer for `layout` holding (n <= 16, channels, rows, columns); other lanes and the border are zero."""
+    array = np.asarray(values, np.float32)
+    array = array.reshape(len(array), *layout.shape)
+    whole = _whole(aligned(layout.scalars), layout)
+    _inside(whole, layout)[..., : len(array)] = np.moveaxis(array, 0, -1)
+    return whole.reshape(-1)
+
+
+def from_lanes(data: npt.NDArray[np.float32], layout: Layout, count: int = LANES) -> npt.NDArray[np.float32]:
+    """(count, channels, rows, columns) out of a buffer for `layout`."""
+    return np.moveaxis(_inside(_whole(data, layout), layout)[..., :count], -1, 0).copy()
+
+
+def border_of(data: npt.NDArray[np.float32], layout: Layout) -> npt.NDArray[np.float32]:
+    """A copy of a buffer with its inside set to zero: what is left is the border."""
+    whole = _whole(data.copy(), layout)
+    _inside(whole, layout)[...] = 0
+    return whole.reshape(-1)
+
+
+def _whole(data: npt.NDArray[np.float32], layout: Layout) -> npt.NDArray[np.float32]:
+    top, left, bottom, right = layout.border
+    channels, rows, columns = layout.shape
+    return data.reshape(channels, top + rows + bottom, left + columns + right, LANES)
+
+
+def _inside(whole: npt.NDArray[np.float32], layout: Layout) -> npt.NDArray[np.float32]:
+    top, left, _, _ = layout.border
+    _, rows, columns = layout.shape
+    return whole[:, top : top + rows, left : left + columns]
+
+
+def run(program: Program, buffers: Arrays) -> Arrays:
+    """Copies of the buffers after interpreting the program."""
+    results = [buffer(b, b.dtype) for b in buffers]
+    with np.errstate(all="ignore"):
+        interpret(program, results)
+    return results
+
+
+@cache
+def _code_cache() -> Cache:
+    return Cache()
+
+
+def run_native(program: Program, buffers: Arrays, target: str = "host") -> Arrays:
+    """Copies of the buffers after running the program's machine code for `target`."""
+    results = [buffer(b, b.dtype) for b in buffers]
+    chosen = host() if target == "host" else named(target)
+    library = Library([program], chosen, _code_cache())
+    pointers = (ctypes.c_void_p * len(results))(*(b.ctypes.data for b in results))
+    ctypes.CFUNCTYPE(None, ctypes.c_void_p)(library.addresses()[0])(ctypes.addressof(pointers))
+    return results
+
+
+def run_everywhere(program: Program, buffers: Arrays, targets: tuple[str, ...] = TARGETS) -> Arrays:
+    """As `run`, after checking that machine code for each of the targets leaves the very same bits."""
+    results = run(program, buffers)
+    for target in targets:
+        for spec, expected, came in zip(program.buffers, results, run_native(program, buffers, target), strict=True):
+            same = np.array_equal(expected.view(np.uint8), came.view(np.uint8))
+            assert same, f"{program.name} for {target}: {spec.name} differs from the interpreter's"
+    return results
