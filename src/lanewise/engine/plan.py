@@ -6,8 +6,8 @@ and last use of each slot are known, `memory.py` places them in the arena, and t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 from lanewise.engine.memory import Block, place
 from lanewise.engine.parameters import FlatParameters
@@ -84,16 +84,21 @@ class Planner:
     def value(self, node: int) -> tuple[Slot, Layout]:
         """Slot and layout of what `node` computes."""
         value = self.values.of_node[node]
-        slot, layout = ("value", value), self.values.layouts[value]
-        self.layouts[slot] = layout
-        return slot, layout
+        slot = ("value", value)
+        self.layouts[slot] = self.values.layouts[value]
+        return slot, self._seen_by(node, self.layouts[slot])
 
     def slope(self, node: int) -> tuple[Slot, Layout]:
         """Slot and layout of the slope of what `node` computes."""
         value = self.values.of_node[node]
-        slot, layout = ("slope", value), self.values.slopes[value]
-        self.layouts[slot] = layout
-        return slot, layout
+        slot = ("slope", value)
+        self.layouts[slot] = self.values.slopes[value]
+        return slot, self._seen_by(node, self.layouts[slot])
+
+    def _seen_by(self, node: int, layout: Layout) -> Layout:
+        """The layout in the shape of `node`: what was a picture is features behind a Flatten, in the same memory."""
+        shape = self.graph.nodes[node].shape
+        return Layout.of(shape) if len(shape) == 1 else layout
 
     def parameter(self, node: int, *, gradient: bool = False) -> list[Place]:
         """Where the node's weight and bias (or their gradients) are."""
@@ -156,28 +161,33 @@ class Planner:
             case GlobalAvgPool2D():
                 self.call(pool.global_average_forward(x_layout, y_layout), x, y)
             case ReLU():
-                self.call(pointwise.relu_forward(x_layout, y_layout), x, y)
+                self.call(pointwise.relu(x_layout, y_layout), x, y)
             case LeakyReLU(slope):
-                self.call(pointwise.leaky_relu_forward(x_layout, y_layout, slope), x, y)
+                self.call(pointwise.leaky_relu(x_layout, y_layout, slope), x, y)
             case Sigmoid():
-                self.call(pointwise.sigmoid_forward(x_layout, y_layout), x, y)
+                self.call(pointwise.sigmoid(x_layout, y_layout), x, y)
             case Tanh():
-                self.call(pointwise.tanh_forward(x_layout, y_layout), x, y)
+                self.call(pointwise.tanh(x_layout, y_layout), x, y)
             case Softmax():
-                self.call(pointwise.softmax_forward(x_layout, y_layout), x, y)
+                self.call(pointwise.softmax(x_layout, y_layout), x, y)
             case Dropout(rate):
-                program = pointwise.dropout_forward(x_layout, y_layout, rate, number)
+                program = pointwise.dropout(x_layout, y_layout, rate, self._first_place(number))
                 self.call(program, x, y, self.images, self.key)
             case Flatten():
-                self.call(pointwise.copy(x_layout, _as_picture(y_layout, x_layout)), x, y)
+                self.call(pointwise.copy(x_layout, y_layout), x, y)
             case Add():
-                program = pointwise.add_forward([layout for _, layout in inputs], y_layout)
+                program = pointwise.add([layout for _, layout in inputs], y_layout)
                 self.call(program, *(slot for slot, _ in inputs), y)
             case Join():
-                program = pointwise.join_forward([layout for _, layout in inputs], y_layout)
+                program = pointwise.join([layout for _, layout in inputs], y_layout)
                 self.call(program, *(slot for slot, _ in inputs), y)
             case _:
                 raise AssertionError(node)
+
+    def _first_place(self, number: int) -> int:
+        """Where the random numbers of a Dropout node start: after those of the Dropouts before it."""
+        earlier = (node for node in self.graph.nodes[:number] if isinstance(node.layer, Dropout))
+        return sum(prod(node.shape) for node in earlier)
 
     # backward
 
@@ -212,7 +222,7 @@ class Planner:
         """Whether the one reader of this rectified value applies the ReLU's slope in its own kernel."""
         readers = self.values.readers[value]
         return len(readers) == 1 and isinstance(
-            self.graph.nodes[readers[0]].layer, Conv2D | Dense | MaxPool2D | AvgPool2D
+            self.graph.nodes[readers[0]].layer, Conv2D | Dense | MaxPool2D | AvgPool2D | GlobalAvgPool2D
         )
 
     def _parameter_slopes(self, number: int, node: Node, dy: Slot, dy_layout: Layout) -> None:
@@ -270,9 +280,12 @@ class Planner:
                     gate=gate,
                     accumulate=accumulate,
                 )
-                self.call(program, *with_x, dy, dx)
+                self.call(program, x, dy, dx)
             case GlobalAvgPool2D():
-                self.call(pool.global_average_backward(dy_layout, dx_layout, accumulate=accumulate), dy, dx)
+                program = pool.global_average_backward(
+                    x_layout, dy_layout, dx_layout, gate=gate, accumulate=accumulate
+                )
+                self.call(program, x, dy, dx)
             case ReLU():
                 self.call(pointwise.relu_backward(y_layout, dy_layout, dx_layout, accumulate=accumulate), y, dy, dx)
             case LeakyReLU(slope):
@@ -285,10 +298,12 @@ class Planner:
             case Softmax():
                 self.call(pointwise.softmax_backward(y_layout, dy_layout, dx_layout, accumulate=accumulate), y, dy, dx)
             case Dropout(rate):
-                program = pointwise.dropout_backward(dy_layout, dx_layout, rate, number, accumulate=accumulate)
+                program = pointwise.dropout_backward(
+                    dy_layout, dx_layout, rate, self._first_place(number), accumulate=accumulate
+                )
                 self.call(program, dy, dx, self.images, self.key)
             case Flatten():
-                program = pointwise.copy(_as_picture(dy_layout, dx_layout), dx_layout, accumulate=accumulate)
+                program = pointwise.copy(dy_layout, dx_layout, accumulate=accumulate)
                 self.call(program, dy, dx)
             case Add():
                 self.call(pointwise.copy(dy_layout, dx_layout, accumulate=accumulate), dy, dx)
@@ -306,18 +321,7 @@ def _pool_of(node: Node) -> pool.Pool:
     return pool.Pool(layer.window, layer.stride or layer.window, node.padding)
 
 
-def _as_picture(flat: Layout, picture: Layout) -> Layout:
-    """Flattened memory seen as the picture that it was: the order of elements is the same."""
-    assert flat.plain
-    return Layout(picture.shape)
-
-
 def logits_node(graph: Graph) -> int:
     """The node whose values the loss is computed from: what the final Softmax or Sigmoid reads."""
     last = graph.nodes[-1]
     return last.inputs[0] if isinstance(last.layer, Softmax | Sigmoid) else len(graph.nodes) - 1
-
-
-def sections_names(calls: Sequence[Call]) -> list[str]:
-    """Names of the programs called, in order: what a plan does, for people."""
-    return [call.program.name for call in calls]

@@ -115,7 +115,7 @@ def forward(conv: Conv, x: Layout, y: Layout, *, relu: bool = False, values: int
                     for m, f in enumerate(filters):
                         for q in range(width):
                             result = total[m][q].get()
-                            y_out[f, r, c + q] = k.apply("max", result, 0.0) if relu else result
+                            y_out[f, r, c + q] = k.apply("max", 0.0, result) if relu else result
     return k.program()
 
 

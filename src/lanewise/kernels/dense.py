@@ -46,7 +46,7 @@ def forward(inputs: int, units: int, *, bias: bool = True, relu: bool = False, v
                     total[m].accumulate(w[o + m, i + n], value)
         for m in range(height):
             result = total[m].get()
-            y[o + m] = k.apply("max", result, 0.0) if relu else result
+            y[o + m] = k.apply("max", 0.0, result) if relu else result
     return k.program()
 
 
