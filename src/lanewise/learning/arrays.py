@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lanewise.errors import DataError, TooLargeError
-from lanewise.learning.pictures import Labels, Pictures, PictureSets, Pixels, empty_pixels
+from lanewise.learning.pictures import Labels, Pictures, PictureSets, Pixels, empty_pixels, with_missing_told
 
 DIGITS_FILE = Path(__file__).parent.parent / "data" / "digits.npz"
 """The built-in handwritten digits: 1,438 to learn from and 359 to test on, 8x8. Their source is told beside them."""
@@ -48,6 +49,8 @@ def from_arrays(
     DataError
         Naming the picture or label that cannot be used.
     """
+    if classes is not None and len(set(classes)) < len(classes):
+        raise DataError(f"the class names {_listed(classes)} are not all different")
     pixels, notes = _pixels(x, image_shape)
     if y is None:
         return Pictures(pixels, None, tuple(classes or ()), notes=notes)
@@ -72,12 +75,14 @@ def read_npz(path: Path) -> PictureSets:
     if train_key not in arrays:
         raise DataError(f"{path} holds {_listed(arrays)}: it needs x_train and y_train, or x and y")
     train = _npz_part(path, arrays, train_key, None)
+    if len(train.classes) - len(train.without_pictures()) < 2:
+        raise DataError(f"{path}, {train_key}: all pictures are of one class, and learning takes two at least")
     others = [_npz_part(path, arrays, key, train.classes) if key in arrays else None for key in ("x_val", "x_test")]
     for part, key in zip(others, ("x_val", "x_test"), strict=True):
         if part is not None and part.pixels.shape[1:] != train.pixels.shape[1:]:
             came, fits = _by(part.pixels.shape[1:]), _by(train.pixels.shape[1:])
             raise DataError(f"{path}: pictures of {key} are {came}, those to learn from are {fits}: make them alike")
-    return PictureSets(train, *others)
+    return with_missing_told(PictureSets(train, *others))
 
 
 def read_npz_to_judge(path: Path, classes: Sequence[str]) -> tuple[str, Pictures]:
@@ -111,10 +116,15 @@ def _arrays_of(path: Path) -> dict[str, npt.NDArray[np.generic]]:
     """Load the arrays that matter. Pickled objects are refused."""
     wanted = {f"{a}{part}" for a in "xy" for part in ("", "_train", "_val", "_test")} | {"class_names"}
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
+        with open(path, "rb") as file:
+            arrays = np.load(file, allow_pickle=False)
+            if isinstance(arrays, np.ndarray):
                 raise DataError(f"{path} is one array, not an .npz file: save x_train and y_train with numpy.savez")
-            return {key: file[key] for key in file.files if key in wanted or not wanted & set(file.files)}
+            if not wanted & set(arrays.files):
+                raise DataError(f"{path} holds {_listed(arrays.files)}: it needs x_train and y_train, or x and y")
+            return {key: arrays[key] for key in arrays.files if key in wanted}
+    except DataError:
+        raise
     except FileNotFoundError:
         raise DataError(f"no such file: {path}") from None
     except MemoryError:
@@ -131,17 +141,17 @@ def _pixels(x: npt.ArrayLike, image_shape: Sequence[int] | None) -> tuple[Pixels
         raise DataError("the pictures differ in shape: one array holds pictures of one shape only") from None
     if array.dtype.kind not in "buif":
         raise DataError(f"pictures must be numbers, but the array holds {array.dtype}")
+    if array.ndim > 1 and 0 in array.shape:
+        raise DataError(f"there are no pictures in an array of shape {array.shape}")
     if array.ndim == 2:
         rows_columns = tuple(image_shape) if image_shape is not None else (1, array.shape[1])
-        if np.prod(rows_columns) != array.shape[1] or len(rows_columns) not in (2, 3):
+        if math.prod(rows_columns) != array.shape[1] or len(rows_columns) not in (2, 3) or min(rows_columns) < 1:
             raise DataError(f"a row of {array.shape[1]} numbers is no picture of image_shape {_by(rows_columns)}")
         array = array.reshape(len(array), *rows_columns)
     if array.ndim == 3:
         array = array[..., np.newaxis]
     if array.ndim != 4:
         raise DataError(f"an array of shape {array.shape} is no set of pictures: give (N, rows, columns[, channels])")
-    if 0 in array.shape:
-        raise DataError(f"there are no pictures in an array of shape {np.shape(x)}")
     if image_shape is not None and tuple(image_shape) not in (array.shape[1:], array.shape[1:3]):
         raise DataError(f"pictures are {_by(array.shape[1:])}, but image_shape says {_by(tuple(image_shape))}")
     notes: tuple[str, ...] = ()
@@ -155,7 +165,11 @@ def _pixels(x: npt.ArrayLike, image_shape: Sequence[int] | None) -> tuple[Pixels
 
 def _as_engine_type(array: npt.NDArray[np.generic]) -> Pixels:
     """uint8 where that loses nothing, otherwise float32 that is finite; C-contiguous."""
-    if array.dtype.kind == "b" or (array.dtype.kind in "iu" and array.min() >= 0 and array.max() <= 255):
+    if (
+        array.dtype.kind == "b"
+        or array.dtype == np.uint8
+        or (array.dtype.kind in "iu" and array.min() >= 0 and array.max() <= 255)
+    ):
         return np.ascontiguousarray(array, np.uint8)
     with np.errstate(over="ignore"):
         pixels = np.ascontiguousarray(array, np.float32)
@@ -187,12 +201,14 @@ def _labels(y: npt.ArrayLike, count: int) -> npt.NDArray[np.generic]:
     if len(labels) != count:
         raise DataError(f"there are {count} pictures but {len(labels)} labels: give one label a picture")
     if labels.dtype.kind == "O":
-        kinds = sorted({type(label).__name__ for label in labels.tolist()})
+        kinds = sorted({_kind(label) for label in labels.tolist()})
+        if kinds not in (["string"], ["whole number"]):
+            raise DataError(f"labels must be all whole numbers or all strings, but here they are {', '.join(kinds)}")
         labels = np.array(labels.tolist())
-        if len(kinds) > 1 or labels.dtype.kind == "O":
-            raise DataError(f"labels must be all whole numbers or all strings, but they are {', '.join(kinds)}")
+    if labels.dtype.kind == "S":
+        labels = np.char.decode(labels, "utf-8", "backslashreplace")
     if labels.dtype.kind == "f":
-        odd = np.flatnonzero(labels != np.trunc(labels))
+        odd = np.flatnonzero(~np.isfinite(labels) | (labels != np.trunc(labels)))
         if len(odd):
             raise DataError(f"label {odd[0]} is {labels[odd[0]]}: labels are classes, whole numbers or strings")
         labels = labels.astype(np.int64)
@@ -229,6 +245,12 @@ def _positions(labels: npt.NDArray[np.generic], classes: Sequence[str]) -> Label
             f"label {wrong[0]} is {labels[wrong[0]]}: with {len(classes)} classes it must be 0 to {len(classes) - 1}"
         )
     return labels.astype(np.int32)
+
+
+def _kind(label: object) -> str:
+    if isinstance(label, str):
+        return "string"
+    return "whole number" if isinstance(label, int | np.integer) else type(label).__name__
 
 
 def _is_whole(name: str) -> bool:

@@ -81,8 +81,7 @@ def read_pixels(
         header = _header(image, _orientation(image))
         if image.format == "JPEG":
             # Decoded at a half, a quarter or an eighth where that stays at twice the size wanted or above.
-            longest = 2 * max(size)
-            image.draft(None, (longest, longest) if _orientation(image) >= 5 else (2 * size[1], 2 * size[0]))
+            image.draft(None, (2 * size[0], 2 * size[1]) if _orientation(image) >= 5 else (2 * size[1], 2 * size[0]))
         image.load()
         plain = _eight_bits(image)
         if (turn := _TO_UPRIGHT.get(_orientation(image))) is not None:
@@ -133,7 +132,8 @@ def _decoders() -> tuple[tuple[Callable[[bytes], bool], _Opener], ...]:
 
 
 def _header(image: ImageFile.ImageFile, orientation: int) -> Header:
-    columns, rows = image.size if orientation < 5 else image.size[::-1]
+    upright = orientation < 5 or image.format == "TIFF"  # whose plugin gives the size after turning
+    columns, rows = image.size if upright else image.size[::-1]
     return Header(rows, columns, image.mode in _GREY_MODES)
 
 
@@ -173,13 +173,11 @@ def _reasons() -> Iterator[None]:
         yield
     except DataError:
         raise
-    except OSError as error:
-        text = str(error)
-        if error.errno is not None:
-            raise DataError(f"it cannot be opened: {os.strerror(error.errno).lower()}") from None
-        raise DataError("it is cut short" if "truncated" in text.lower() else f"it is damaged ({text})") from None
     except MemoryError:
         raise DataError("there is not memory enough to decode it") from None
-    except Exception as error:  # Decoders raise SyntaxError, struct.error, zlib.error, EOFError, IndexError and more.
+    except Exception as error:  # Decoders raise OSError, SyntaxError, struct.error, EOFError, IndexError and more.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise DataError(f"it cannot be opened: {os.strerror(error.errno).lower()}") from None
         text = str(error).partition("\n")[0] or type(error).__name__
-        raise DataError(f"it is damaged ({text})") from None
+        short = any(word in text for word in ("truncated", "Truncated", "requires a buffer", "EOF"))
+        raise DataError("it is cut short" if short else f"it is damaged ({text})") from None

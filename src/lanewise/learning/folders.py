@@ -99,8 +99,15 @@ def list_tree(root: Path) -> Listing:
     _check_folder(root)
     files: list[PictureFile] = []
     skipped: list[tuple[str, str]] = []
-    _collect(root, printable(str(root)), -1, files, skipped)
+    _collect(root, printable(str(root)), -1, files, skipped, set())
     return Listing(root, tuple(files), (), tuple(skipped))
+
+
+def single_file(path: Path) -> PictureFile:
+    """Take a file for a picture whatever its name."""
+    status = path.stat()
+    stamp = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return PictureFile(os.fspath(path), printable(os.fspath(path)), -1, stamp)
 
 
 def printable(name: str) -> str:
@@ -111,7 +118,7 @@ def printable(name: str) -> str:
 def _parts_of(root: Path) -> dict[str, Path]:
     """The folders train, val and test in `root`; none when it holds classes."""
     _check_folder(root)
-    folders = [entry.name for entry in _entries(root) if entry.is_dir()]
+    folders = [entry.name for entry in _entries(root) if _is_folder(entry)]
     parts: dict[str, Path] = {}
     for name in folders:
         part = _PARTS.get(name.lower())
@@ -132,10 +139,10 @@ def _parts_of(root: Path) -> dict[str, Path]:
 def _list_classes(root: Path, folder: Path, known: Sequence[str] | None, *, learning: bool) -> Listing:
     """List one folder a class. With `known` classes there may be fewer in the folder, but no others."""
     entries = list(_entries(folder))
-    names = [entry.name for entry in entries if entry.is_dir()]
-    loose = [entry.name for entry in entries if _is_picture_name(entry.name) and not entry.is_dir()]
+    names = [entry.name for entry in entries if _is_folder(entry)]
+    loose = [entry.name for entry in entries if _is_picture_name(entry.name) and not _is_folder(entry)]
     if not names:
-        found = f"{len(loose)} pictures but no folders" if loose else "no pictures"
+        found = "pictures but no folders" if loose else "no pictures"
         raise DataError(f"{folder} holds {found}: put each class into a folder with its name")
     classes = tuple(printable(name) for name in names) if known is None else tuple(known)
     if learning and len(classes) < 2:
@@ -149,7 +156,7 @@ def _list_classes(root: Path, folder: Path, known: Sequence[str] | None, *, lear
         if shown not in place:
             raise DataError(f"{folder} holds a folder {shown!r}, which is none of the classes {_some(classes)}")
         before = len(files)
-        _collect(folder / name, prefix + shown, place[shown], files, skipped)
+        _collect(folder / name, prefix + shown, place[shown], files, skipped, set())
         if learning and len(files) == before:
             raise DataError(f"the class {shown!r} in {folder} holds no pictures: add some, or remove its folder")
     if not files:
@@ -163,18 +170,18 @@ def _collect(
     label: int,
     files: list[PictureFile],
     skipped: list[tuple[str, str]],
-    above: frozenset[tuple[int, int]] = frozenset(),
+    seen: set[tuple[int, int]],
 ) -> None:
-    """Add the pictures below `folder`, depth first. A link to a folder that it lies in (`above`) is not followed."""
+    """Add the pictures below `folder`, depth first. Links are followed, but no folder is entered twice."""
     here = os.stat(folder)
-    if (here.st_dev, here.st_ino) in above:
+    if (here.st_dev, here.st_ino) in seen:
         return
-    above |= {(here.st_dev, here.st_ino)}
+    seen.add((here.st_dev, here.st_ino))
     for entry in _entries(folder):
         shown = f"{name}/{printable(entry.name)}"
         try:
             if entry.is_dir():
-                _collect(entry.path, shown, label, files, skipped, above)
+                _collect(entry.path, shown, label, files, skipped, seen)
                 continue
             status = entry.stat()
         except OSError as error:
@@ -205,6 +212,13 @@ def _check_folder(root: Path) -> None:
         raise DataError(f"no such folder: {root}")
     if not root.is_dir():
         raise DataError(f"{root} is not a folder of pictures")
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _is_picture_name(name: str) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy.typing as npt
@@ -19,8 +20,8 @@ from lanewise.errors import DataError, OptionError
 from lanewise.learning import picture_cache
 from lanewise.learning.arrays import DIGITS_FILE, from_arrays, read_npz, read_npz_to_judge
 from lanewise.learning.decode import MAX_PIXELS
-from lanewise.learning.folders import TRAIN, Listing, PictureFile, list_sets, list_to_judge, list_tree, printable
-from lanewise.learning.pictures import STRETCH, Pictures, PictureSets, Pixels, empty_pixels
+from lanewise.learning.folders import TRAIN, Listing, PictureFile, list_sets, list_to_judge, list_tree, single_file
+from lanewise.learning.pictures import STRETCH, Pictures, PictureSets, Pixels, empty_pixels, with_missing_told
 from lanewise.learning.reading import Progress, Target, decode_into, listed_reasons, read_listing
 
 Source = str | os.PathLike[str] | tuple[npt.ArrayLike, npt.ArrayLike]
@@ -75,8 +76,10 @@ def load(
     target = Target(parse_size(size), _check_channels(channels), max_pixels)
     if isinstance(source, tuple):
         return _checked(PictureSets(from_arrays(*source)), target)
-    if source == DIGITS or _is_npz(source):
-        return _checked(read_npz(DIGITS_FILE if source == DIGITS else Path(source)), target)
+    if source == DIGITS:
+        return _checked(_digits(), target)
+    if _is_npz(source):
+        return _checked(read_npz(Path(source)), target)
     listings = list_sets(Path(source))
     total = sum(len(listing.files) for listing in listings.values())
     done = 0
@@ -87,7 +90,7 @@ def load(
         target = Target(pictures.size, pictures.channels, max_pixels)
         done += len(listing.files)
     _check_each_class(parts[TRAIN], listings[TRAIN].folder)
-    return PictureSets(**parts)
+    return with_missing_told(PictureSets(**parts))
 
 
 def load_to_judge(
@@ -173,7 +176,7 @@ def load_for_prediction(
             files += listing.files
             skipped += listing.skipped
         elif path.is_file():
-            files.append(PictureFile(os.fspath(path), printable(os.fspath(path)), -1, (0, 0, 0)))
+            files.append(single_file(path))
         else:
             raise DataError(f"no such {'file or folder' if not path.exists() else 'picture file'}: {path}")
     if not files:
@@ -219,6 +222,14 @@ def _offset(progress: Progress | None, before: int, total: int) -> Progress | No
     return lambda done, _: tell(before + done, total)
 
 
+def _digits() -> PictureSets:
+    sets = read_npz(DIGITS_FILE)
+    if not os.path.isdir(DIGITS):
+        return sets
+    note = f"these are the built-in digits; for the folder of that name give {os.path.join('.', DIGITS)}"
+    return replace(sets, train=replace(sets.train, notes=(note,)))
+
+
 def _is_npz(source: str | os.PathLike[str]) -> bool:
     return os.fspath(source).lower().endswith(".npz") and not os.path.isdir(source)
 
@@ -252,11 +263,13 @@ def _check_resize(resize: str | None) -> None:
 
 def _check_strict(strict: bool, skipped: Sequence[tuple[str, str]], folder: Path) -> None:
     if strict and skipped:
-        raise DataError(f"{len(skipped)} files in {folder} cannot be used: {listed_reasons(skipped)}")
+        raise DataError(
+            f"{len(skipped)} of the files in {folder} cannot be used ({listed_reasons(skipped)}): "
+            "remove them, or let them be skipped"
+        )
 
 
 def _check_each_class(pictures: Pictures, folder: Path) -> None:
     """Each class to learn must have kept a picture."""
-    for name, count in zip(pictures.classes, pictures.counts(), strict=True):
-        if count == 0:
-            raise DataError(f"no picture of {name!r} in {folder} can be read: {listed_reasons(pictures.skipped)}")
+    for name in pictures.without_pictures():
+        raise DataError(f"no picture of {name!r} in {folder} can be read: {listed_reasons(pictures.skipped)}")

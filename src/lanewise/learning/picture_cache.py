@@ -44,14 +44,18 @@ Shape = tuple[int, ...]
 class Draft:
     """A cache file that is being written: `pixels` is mapped from it, to be filled in and given to `publish`."""
 
-    pixels: Pixels
+    pixels: np.memmap[Any, np.dtype[np.uint8]]
     path: Path
 
 
 def default_folder() -> Path:
     """Where decoded pictures are kept: below `$XDG_CACHE_HOME`, or `~/.cache`."""
     base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "lanewise" / "pictures"
+    if not os.path.isabs(base):
+        base = os.path.expanduser("~/.cache")
+    if not os.path.isabs(base):
+        base = os.devnull  # a user without a home: nothing can be written there, so nothing is kept
+    return Path(base) / "lanewise" / "pictures"
 
 
 def entry(folder: Path, key: str) -> Path:
@@ -125,12 +129,12 @@ def publish(draft: Draft, path: Path, count: int, stamp: str, known: dict[str, A
     pixels : (count, rows, columns, channels) uint8
         Mapped from the file, read-only. They are there even if the file could not be finished.
     """
-    pixels = draft.pixels[:count]
+    pixels: Pixels = draft.pixels[:count]
     shape = pixels.shape
     about = {"shape": shape, "stamp": stamp, "crc": _crc(pixels), "known": known}
     text = json.dumps(about).encode()
     try:
-        draft.pixels.base.flush()  # type: ignore[union-attr]
+        draft.pixels.flush()
         with open(draft.path, "r+b") as file:
             header = _npy_header(shape)
             file.write(header)

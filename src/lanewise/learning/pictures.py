@@ -78,10 +78,15 @@ class Pictures:
             return ()
         return tuple(np.bincount(self.labels, minlength=len(self.classes)).tolist())
 
+    def without_pictures(self) -> tuple[str, ...]:
+        """Name the classes that have no picture here."""
+        return tuple(name for name, count in zip(self.classes, self.counts(), strict=True) if count == 0)
+
     def take(self, indices: npt.NDArray[np.int64]) -> Pictures:
         """Copy the pictures at `indices`, in that order."""
         pixels = empty_pixels((len(indices), *self.pixels.shape[1:]), self.pixels.dtype)
-        np.take(self.pixels, indices, axis=0, out=pixels, mode="clip")
+        for start in range(0, len(indices), _BLOCK):
+            pixels[start : start + _BLOCK] = self.pixels[indices[start : start + _BLOCK]]
         return replace(
             self,
             pixels=pixels,
@@ -123,6 +128,17 @@ class PictureSets:
 
     def _parts(self) -> Iterator[Pictures]:
         return (part for part in (self.train, self.validation, self.test) if part is not None)
+
+
+def with_missing_told(sets: PictureSets) -> PictureSets:
+    """Add a note to each set in which a class has no picture."""
+    told: dict[str, Pictures] = {}
+    for name in ("train", "validation", "test"):
+        part: Pictures | None = getattr(sets, name)
+        if part is not None and (missing := part.without_pictures()):
+            note = f"the {name} set holds no picture of {', '.join(map(repr, missing))}"
+            told[name] = replace(part, notes=(*part.notes, note))
+    return replace(sets, **told)
 
 
 def empty_pixels(shape: tuple[int, ...], dtype: npt.DTypeLike = np.uint8) -> Pixels:
