@@ -93,7 +93,7 @@ def log(k: Recorder, x: Value) -> Value:
 
 
 def sigmoid(k: Recorder, x: Value) -> Value:
-    """1 / (1 + exp(-x)); within 2 units in the last place."""
+    """1 / (1 + exp(-x)); within 2.5 units in the last place."""
     return k.apply("div", 1.0, exp(k, negative(k, x)) + 1.0)
 
 

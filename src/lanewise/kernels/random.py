@@ -70,10 +70,12 @@ def mix_array(x: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
     return x ^ (x >> np.uint32(SHIFTS[2]))
 
 
-def bits_array(seed: int, epoch: int, image: npt.ArrayLike, place: npt.ArrayLike) -> npt.NDArray[np.uint32]:
-    """The numbers that `bits` gives, as uint32, for whole images and places that broadcast against each other.
+def bits_array(
+    seed: npt.ArrayLike, epoch: npt.ArrayLike, image: npt.ArrayLike, place: npt.ArrayLike
+) -> npt.NDArray[np.uint32]:
+    """The numbers that `bits` gives, as uint32 of at least one axis.
 
-    All four are taken modulo 2**32.
+    All four are whole numbers, taken modulo 2**32, and broadcast against each other.
     """
 
     def unsigned(values: npt.ArrayLike) -> npt.NDArray[np.uint32]:
