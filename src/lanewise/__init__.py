@@ -1,0 +1,55 @@
+"""Lanewise trains convolutional networks on the CPU you already have.
+
+    import lanewise
+
+    model = lanewise.train("pictures")        # a folder with a subfolder per class
+    model.predict("new.jpg")
+    model.save("model.onnx")
+
+Names are loaded when they are first used, so that `import lanewise` takes no time.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "train": "lanewise.fitting",
+    "Progress": "lanewise.learning.train",
+    "load": "lanewise.learning.images",
+    "Model": "lanewise.model",
+    "evaluate": "lanewise.evaluate",
+    "CNNClassifier": "lanewise.estimator",
+    "LanewiseError": "lanewise.errors",
+}
+
+__all__ = ["CNNClassifier", "LanewiseError", "Model", "Progress", "__version__", "evaluate", "load", "train"]
+
+if TYPE_CHECKING:
+    from lanewise.errors import LanewiseError
+    from lanewise.estimator import CNNClassifier
+    from lanewise.evaluate import evaluate
+    from lanewise.fitting import train
+    from lanewise.learning.images import load
+    from lanewise.learning.train import Progress
+    from lanewise.model import Model
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'lanewise' has no attribute {name!r}")
+    try:
+        value = getattr(import_module(_WHERE[name]), name)
+    except ModuleNotFoundError as error:
+        if error.name == "sklearn":
+            raise ImportError('CNNClassifier needs scikit-learn: pip install "lanewise[sklearn]"') from error
+        raise
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,400 @@
+"""`lanewise.train`: pictures in, a trained model out."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lanewise.engine.inference import Inference
+from lanewise.engine.training import Floats, Optimizer, PictureFormat, Trainer
+from lanewise.errors import DataError, OptionError
+from lanewise.files import Preprocessing
+from lanewise.kernels.gather import Augment
+from lanewise.learning import augment as augmenting
+from lanewise.learning import recipe
+from lanewise.learning.images import load
+from lanewise.learning.pictures import Pictures, PictureSets, statistics
+from lanewise.learning.schedule import schedule_named
+from lanewise.learning.split import stratified_split
+from lanewise.learning.train import DivergedError, Held, Learned, Lesson, Progress, learn
+from lanewise.model import Model
+from lanewise.network.graph import Graph
+from lanewise.network.initial import initial_parameters
+from lanewise.network.layers import Layer
+from lanewise.network.text import parse
+
+Source = str | os.PathLike[str] | PictureSets | Pictures | ArrayLike
+Say = Callable[[str], None]
+
+RESTARTS = 3
+"""How often training that diverged starts again at a third of the learning rate, where the rate is ours to choose."""
+
+
+def train(
+    source: Source,
+    y: ArrayLike | None = None,
+    *,
+    network: str | tuple[Layer, ...] = "auto",
+    epochs: int | None = None,
+    budget: float | None = None,
+    batch_size: int = 128,
+    optimizer: str = "sgd",
+    learning_rate: float | None = None,
+    momentum: float = 0.9,
+    weight_decay: float | None = None,
+    schedule: str = "one-cycle",
+    smoothing: float = 0.0,
+    augment: str = "auto",
+    class_weight: str | Mapping[Any, float] | None = None,
+    sample_weight: ArrayLike | None = None,
+    validation_fraction: float = 0.1,
+    early_stopping: bool = True,
+    size: str | int | tuple[int, int] | None = None,
+    channels: int | None = None,
+    strict: bool = False,
+    threads: int | None = None,
+    seed: int = 0,
+    start: Model | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    notes: Say | None = None,
+) -> Model:
+    """Train a convolutional network to tell pictures apart.
+
+    Parameters
+    ----------
+    source : path, "digits", array, Pictures or PictureSets
+        A folder with a subfolder per class, or with train, val and test; an `.npz` file; the built-in digits; or
+        pictures (N, rows, columns), (N, rows, columns, channels) with labels `y`.
+    network : "auto", text or tuple of layers
+        For example "conv 16@3x3 same, relu, max 2, dense 100, relu, dense 10". By default chosen from the pictures.
+    epochs : int, optional
+        Passes over the pictures; chosen from their number by default.
+    budget : float, optional
+        Seconds to train for, instead of epochs: the schedule is stretched over what the measured speed allows.
+    batch_size : int
+    optimizer : "sgd" (Nesterov momentum) or "adamw"
+    learning_rate : float, optional
+        The peak. If it is left to Lanewise and training diverges, it starts again at a third of it.
+    momentum, weight_decay, smoothing : float
+        Weight decay spares biases; `smoothing` is label smoothing, 0 to below 1.
+    schedule : "one-cycle", "cosine" or "constant"
+    augment : "auto", "none", "shift", "flip" or "shift+flip"
+    class_weight : "balanced" or dict of class to weight, optional
+    sample_weight : (N,) array, optional
+        Each picture's weight; those of weight 0 are left out.
+    validation_fraction : float
+        Share of the training pictures held out to find the best weights by, where no validation set is given; 0: none.
+    early_stopping : bool
+        Stop when the validation figures have long stopped improving.
+    size, channels, strict
+        How pictures are read; see `lanewise.learning.images.load`.
+    threads : int, optional
+        All processors by default. The result does not depend on it.
+    seed : int
+        The same seed, data and version give the same bits (with `epochs`; a budget depends on the machine's speed).
+    start : Model, optional
+        Go on training this model, with its own network.
+    progress : callable, optional
+        Given a `Progress` several times a second.
+    notes : callable, optional
+        Given sentences about what was found and chosen, before learning starts.
+
+    Returns
+    -------
+    Model
+        With the best weights found. Interrupted by Ctrl-C, the best so far, with `provenance["interrupted"]`.
+
+    Raises
+    ------
+    DataError, NetworkError, OptionError, TooLargeError
+        Each with one line that names the culprit and the way out.
+    """
+    began = time.perf_counter()
+    say = notes or (lambda sentence: None)
+    _check_options(epochs, budget, batch_size, optimizer, learning_rate, smoothing, validation_fraction, threads)
+    sets = _sets(source, y, size, channels, strict)
+    for note in sets.notes:
+        say(note)
+    pictures = sets.train
+    assert pictures.labels is not None
+    weights = _weights(pictures, class_weight, sample_weight)
+    chosen, held = _held_out(sets, weights, validation_fraction, seed, say)
+    mean, std = _moments(start, pictures, chosen)
+    graph, text, parameters = _network(network, start, pictures, len(chosen), seed, say)
+    picked = augmenting.choose(augment, pictures.pixels, pictures.labels, chosen)
+    say(picked.said)
+
+    if epochs is None and budget is None:
+        epochs = recipe.default_epochs(len(chosen))
+    rate = recipe.LEARNING_RATES[optimizer] if learning_rate is None else learning_rate
+    decay = recipe.WEIGHT_DECAYS[optimizer] if weight_decay is None else weight_decay
+    lesson = Lesson(
+        pixels=pictures.pixels,
+        labels=pictures.labels,
+        indices=chosen,
+        weights=weights,
+        validation=held,
+        batch_size=min(batch_size, len(chosen)),
+        seed=seed,
+        learning_rate=rate,
+        schedule=schedule_named(schedule),
+        epochs=epochs,
+        budget=budget,
+        patience=None if not early_stopping or epochs is None else max(10, epochs // 2),
+        started=began,
+    )
+    engine = _Engine(
+        graph,
+        PictureFormat(
+            (*pictures.size, pictures.channels),
+            str(pictures.pixels.dtype),
+            (1 / std).astype(np.float32),
+            (-mean / std).astype(np.float32),
+        ),
+        Optimizer(optimizer, momentum=momentum, weight_decay=decay),
+        smoothing,
+        picked.augment,
+        threads,
+    )
+    learned, trainer, rate = _learn(engine, parameters, lesson, learning_rate is None, progress, say)
+    if learned.interrupted and learned.steps == 0:
+        raise KeyboardInterrupt
+    return Model(
+        graph=graph,
+        parameters=tuple(trainer.flat.unpack(learned.vector)),
+        classes=pictures.classes,
+        preprocessing=_preprocessing(engine.picture_format, pictures),
+        network=text,
+        history=tuple(learned.history),
+        provenance={
+            "version": _version(),
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seed": seed,
+            "pictures": len(chosen),
+            "epochs": len(learned.history),
+            "steps": learned.steps,
+            "batch_size": lesson.batch_size,
+            "optimizer": optimizer,
+            "learning_rate": rate,
+            "weight_decay": decay,
+            "augment": augment,
+            "images_per_second": round(learned.images / max(learned.seconds, 1e-9)),
+            "seconds": round(time.perf_counter() - began, 3),
+            "interrupted": learned.interrupted,
+            "stopped_early": learned.stopped_early,
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Engine:
+    """All that the engine needs besides the parameters."""
+
+    graph: Graph
+    picture_format: PictureFormat
+    optimizer: Optimizer
+    smoothing: float
+    augment: Augment | None
+    threads: int | None
+
+    def trainer(self, parameters: Sequence[Floats], batch_size: int) -> Trainer:
+        return Trainer(
+            self.graph,
+            parameters,
+            self.picture_format,
+            batch_size=batch_size,
+            optimizer=self.optimizer,
+            smoothing=self.smoothing,
+            augment=self.augment,
+            threads=self.threads,
+        )
+
+
+def _learn(
+    engine: _Engine,
+    parameters: list[Floats],
+    lesson: Lesson,
+    restart: bool,
+    progress: Callable[[Progress], None] | None,
+    say: Say,
+) -> tuple[Learned, Trainer, float]:
+    """Train; where the learning rate is ours to choose, start again more slowly if that diverges."""
+    from dataclasses import replace
+
+    for attempt in range(RESTARTS + 1):
+        trainer = engine.trainer(parameters, lesson.batch_size)
+        judge = None
+        if lesson.validation is not None:
+            judge = Inference(engine.graph, trainer.vector, engine.picture_format, threads=engine.threads)
+        try:
+            learned = learn(trainer, judge, lesson, progress or (lambda report: None))
+            return learned, trainer, lesson.learning_rate
+        except DivergedError:
+            if not restart or attempt == RESTARTS:
+                raise
+            lesson = replace(lesson, learning_rate=lesson.learning_rate / 3)
+            say(f"Training diverged; starting again with a learning rate of {lesson.learning_rate:.3g}.")
+    raise AssertionError
+
+
+def _sets(
+    source: Source,
+    y: ArrayLike | None,
+    size: str | int | tuple[int, int] | None,
+    channels: int | None,
+    strict: bool,
+) -> PictureSets:
+    if isinstance(source, PictureSets):
+        return source
+    if isinstance(source, Pictures):
+        return PictureSets(source)
+    if isinstance(source, str | os.PathLike):
+        if y is not None:
+            raise DataError(f"{os.fspath(source)} brings its own labels: leave `y` out")
+        return load(source, size=size, channels=channels, strict=strict)
+    if y is None:
+        raise DataError("pictures given as an array need labels: train(x, y)")
+    return load((source, y), size=size, channels=channels)
+
+
+def _weights(
+    pictures: Pictures, class_weight: str | Mapping[Any, float] | None, sample_weight: ArrayLike | None
+) -> Floats:
+    """One weight a picture, 1 on average over those that count."""
+    labels = pictures.labels
+    assert labels is not None
+    weights = np.ones(len(labels), np.float64)
+    if sample_weight is not None:
+        weights = np.array(sample_weight, np.float64)
+        if weights.shape != labels.shape:
+            raise DataError(f"sample_weight has shape {weights.shape}, but there are {len(labels)} pictures")
+        if not np.isfinite(weights).all() or (weights < 0).any():
+            bad = int(np.flatnonzero(~np.isfinite(weights) | (weights < 0))[0])
+            raise DataError(f"sample_weight[{bad}] is {weights[bad]}: weights are finite and not negative")
+        if not weights.any():
+            raise DataError("all of sample_weight is 0: nothing would be learned")
+    if isinstance(class_weight, str):
+        if class_weight != "balanced":
+            raise OptionError(f'class_weight is "balanced" or a dict of class to weight, not "{class_weight}"')
+        counts = np.bincount(labels, weights=weights, minlength=len(pictures.classes))
+        weights = weights / np.maximum(counts, 1e-300)[labels]
+    elif class_weight is not None:
+        known = {str(name): number for number, name in enumerate(pictures.classes)}
+        each = np.ones(len(known))
+        for name, weight in class_weight.items():
+            if str(name) not in known:
+                raise OptionError(f"class_weight names {name!r}, but the classes are {', '.join(known)}")
+            each[known[str(name)]] = weight
+        weights = weights * each[labels]
+    return (weights / weights[weights > 0].mean()).astype(np.float32)
+
+
+def _held_out(
+    sets: PictureSets, weights: Floats, fraction: float, seed: int, say: Say
+) -> tuple[NDArray[np.int64], Held | None]:
+    """Which pictures to learn from, and which to stop by."""
+    pictures, labels = sets.train, sets.train.labels
+    assert labels is not None
+    chosen = np.flatnonzero(weights > 0)
+    if sets.validation is not None:
+        assert sets.validation.labels is not None
+        return chosen, Held(sets.validation.pixels, sets.validation.labels, np.arange(len(sets.validation)))
+    if fraction == 0 or np.bincount(labels[chosen]).max() < 2:
+        return chosen, None
+    kept, out = stratified_split(labels[chosen], fraction, seed)
+    say(
+        f"{len(out)} of {len(chosen)} training pictures are held out, in equal share of each class, "
+        "to find the best weights by."
+    )
+    return chosen[kept], Held(pictures.pixels, labels, chosen[out])
+
+
+def _moments(
+    start: Model | None, pictures: Pictures, chosen: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation to bring pixels to the same range by; those of the model that goes on learning."""
+    if start is None:
+        return statistics(pictures.pixels, chosen)
+    if start.preprocessing.shape != (*pictures.size, pictures.channels):
+        raise DataError(
+            f"the model to go on from takes pictures of {start.preprocessing.shape}, "
+            f"but these are {(*pictures.size, pictures.channels)} (rows, columns, channels)"
+        )
+    if tuple(map(str, start.classes)) != tuple(map(str, pictures.classes)):
+        raise DataError(
+            f"the model to go on from knows the classes {', '.join(map(str, start.classes))}, "
+            f"but these pictures have {', '.join(map(str, pictures.classes))}"
+        )
+    scale = np.array(start.preprocessing.scale, np.float64)
+    return -np.array(start.preprocessing.offset, np.float64) / scale, 1 / scale
+
+
+def _network(
+    network: str | tuple[Layer, ...], start: Model | None, pictures: Pictures, count: int, seed: int, say: Say
+) -> tuple[Graph, str | None, list[Floats]]:
+    """The graph, its text, and the parameters to start from."""
+    if start is not None:
+        if network != "auto" and (start.network is None or _layers(network) != parse(start.network)):
+            raise OptionError("a model that goes on learning keeps its own network: leave `network` out")
+        return start.graph, start.network, [np.array(p) for p in start.parameters]
+    shape = (pictures.channels, *pictures.size)
+    graph, text = recipe.network_for(network, shape, len(pictures.classes), count)
+    say(f"{'Network chosen' if network == 'auto' else 'Network'}: {text}")
+    return graph, text, list(initial_parameters(graph, seed))
+
+
+def _layers(network: str | tuple[Layer, ...]) -> tuple[Layer, ...]:
+    return parse(network) if isinstance(network, str) else tuple(network)
+
+
+def _preprocessing(picture_format: PictureFormat, pictures: Pictures) -> Preprocessing:
+    rows, columns, channels = picture_format.shape
+    return Preprocessing(
+        rows=rows,
+        columns=columns,
+        channels=channels,
+        dtype=picture_format.dtype,
+        scale=tuple(map(float, picture_format.scale)),
+        offset=tuple(map(float, picture_format.offset)),
+        resize=pictures.resize,
+    )
+
+
+def _check_options(
+    epochs: int | None,
+    budget: float | None,
+    batch_size: int,
+    optimizer: str,
+    learning_rate: float | None,
+    smoothing: float,
+    validation_fraction: float,
+    threads: int | None,
+) -> None:
+    if epochs is not None and budget is not None:
+        raise OptionError("give epochs or a budget of time, not both")
+    for name, value in (("epochs", epochs), ("batch_size", batch_size), ("threads", threads)):
+        if value is not None and (isinstance(value, bool) or int(value) != value or value < 1):
+            raise OptionError(f"{name} is a whole number from 1 on, not {value!r}")
+    if budget is not None and not budget > 0:
+        raise OptionError(f"a budget is a number of seconds above 0, not {budget!r}")
+    if optimizer not in recipe.LEARNING_RATES:
+        raise OptionError(f'unknown optimizer "{optimizer}"; there are {", ".join(recipe.LEARNING_RATES)}')
+    if learning_rate is not None and not learning_rate > 0:
+        raise OptionError(f"the learning rate is above 0, not {learning_rate!r}")
+    if not 0 <= smoothing < 1:
+        raise OptionError(f"label smoothing lies between 0 and 1, not {smoothing!r}")
+    if not 0 <= validation_fraction < 1:
+        raise OptionError(f"validation_fraction lies between 0 and 1, not {validation_fraction!r}")
+
+
+def _version() -> str:
+    from lanewise import __version__
+
+    return __version__

@@ -1,0 +1,84 @@
+"""Defaults that learn well untouched: the network, the learning rate, how long."""
+
+from __future__ import annotations
+
+from lanewise.errors import NetworkError
+from lanewise.network.graph import Graph, build
+from lanewise.network.layers import Dense, Layer, Sigmoid, Softmax
+from lanewise.network.text import parse, to_text
+
+MOST_STAGES = 4
+SMALL_ENOUGH = 7  # rows and columns after which pooling stops
+LEARNING_RATES = {"sgd": 0.05, "adamw": 0.002}
+WEIGHT_DECAYS = {"sgd": 5e-4, "adamw": 0.01}
+
+
+def default_network(shape: tuple[int, int, int], classes: int, count: int) -> str:
+    """The text of a network for `count` pictures of shape (channels, rows, columns).
+
+    Convolutions of 3x3 with twice the filters after each pooling, until 7 rows or columns or fewer are left, then one
+    hidden dense layer. Pictures of a single row have no neighbourhood worth assuming: they get a hidden layer alone.
+    """
+    _, rows, columns = shape
+    size, filters, parts = min(rows, columns), 16, []
+    if size >= 3:
+        stages = 0
+        while stages == 0 or (size > SMALL_ENOUGH and stages < MOST_STAGES):
+            parts.append(f"conv {filters}@3x3 same, relu" + (", max 2" if size >= 4 else ""))
+            size, filters, stages = size // 2, min(2 * filters, 128), stages + 1
+    parts.append("dense 100, relu")
+    parts.append(output_layers(classes))
+    return to_text(parse(", ".join(parts)))
+
+
+def output_layers(classes: int) -> str:
+    """The last layers of a classifier: one sigmoid output for two classes, else a softmax output each."""
+    return "dense 1, sigmoid" if classes == 2 else f"dense {classes}, softmax"
+
+
+def network_for(
+    network: str | tuple[Layer, ...], shape: tuple[int, int, int], classes: int, count: int
+) -> tuple[Graph, str]:
+    """The graph to train, and its text.
+
+    Parameters
+    ----------
+    network : "auto", text, or tuple of layers
+        A network that ends without softmax or sigmoid gets the one that fits.
+    shape : (channels, rows, columns)
+    classes, count : int
+        Of the training pictures.
+
+    Raises
+    ------
+    NetworkError
+        If its outputs do not fit the classes.
+    """
+    if isinstance(network, str):
+        layers = parse(default_network(shape, classes, count) if network.strip() == "auto" else network)
+    else:
+        layers = tuple(network)
+    outputs = build(layers, shape).output_shape
+    if outputs not in ((classes,), *([(1,)] if classes == 2 else [])):
+        what = " x ".join(map(str, outputs))
+        raise NetworkError(
+            f"the network ends with {what} outputs, but there are {classes} classes: "
+            f'end it with "{output_layers(classes)}"'
+        )
+    if isinstance(layers[-1], Softmax) and outputs == (1,):
+        raise NetworkError('softmax over one output is always 1: end the network with "dense 1, sigmoid"')
+    if isinstance(layers[-1], Sigmoid) and outputs != (1,):
+        raise NetworkError(f'for one of {classes} classes end the network with "{output_layers(classes)}", not sigmoid')
+    if not isinstance(layers[-1], Softmax | Sigmoid):
+        layers = (*layers, Sigmoid() if outputs == (1,) else Softmax())
+    return build(layers, shape), to_text(layers)
+
+
+def default_epochs(count: int) -> int:
+    """Enough passes over small data, fewer over large: about 150,000 pictures in all, 8 to 60 epochs."""
+    return max(8, min(60, round(150_000 / max(1, count))))
+
+
+def has_hidden_layers(layers: tuple[Layer, ...]) -> bool:
+    """Whether anything is learned before the last dense layer."""
+    return sum(isinstance(layer, Dense) for layer in layers) > 1
