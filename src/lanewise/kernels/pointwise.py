@@ -201,10 +201,10 @@ def add(inputs: Sequence[Layout], y: Layout) -> Program:
 def copy(x: Layout, y: Layout, accumulate: bool = False) -> Program:
     """y = x, between borders or between shapes of as many elements (Flatten and back). Buffers: x, y."""
     if x.shape != y.shape:
+        if x.elements != y.elements or not (x.plain or y.plain):
+            raise ProgramError(f"copy: {x} and {y} hold different numbers of elements, or both have borders")
         # one that is plain lies in memory as the other would without its border
         x, y = (replace(x, shape=y.shape), y) if x.plain else (x, replace(y, shape=x.shape))
-        if x.elements != y.elements or not (x.plain or y.plain):
-            raise ProgramError(f"copy: {x} and {y} have different shapes, or both have borders")
     k = Recorder("copy")
     xs, ys = declare(k, x=x, y=y)
     for at in elements(k, x, y):

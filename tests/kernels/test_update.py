@@ -1,0 +1,104 @@
+"""Updates against the reference, whole chunks at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from lanewise.errors import ProgramError
+from lanewise.kernels import update
+from lanewise.network import reference
+from tests.kernels.support import buffer, run_everywhere
+
+CHUNK, SHARDS, TOTAL = 112, 3, 160  # seven vectors: a whole turn of the loop and a part of one
+
+Array = npt.NDArray[np.float32]
+
+
+def drawn() -> tuple[Array, Array, Array, Array]:
+    """Parameters, gradients of the shards, decay, and something positive."""
+    rng = np.random.default_rng(0)
+    parameters, gradients = buffer(rng.normal(size=CHUNK)), buffer(rng.normal(size=SHARDS * TOTAL))
+    return parameters, gradients, buffer(rng.integers(0, 2, CHUNK)), buffer(rng.random(CHUNK))
+
+
+def summed(gradients: Array) -> npt.NDArray[np.float64]:
+    return gradients.reshape(SHARDS, TOTAL)[:, :CHUNK].astype(np.float64).sum(axis=0)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_sgd(nesterov: bool) -> None:
+    parameters, gradients, decay, velocity = drawn()
+    hyper = buffer([0.1, 0.9, 0.01, np.nan, np.nan, np.nan, np.nan, np.nan])
+    program = update.sgd(CHUNK, SHARDS, TOTAL, nesterov)
+    came, came_velocity, *rest = run_everywhere(program, [parameters, velocity, gradients, decay, hyper])
+    for chosen, weight_decay in ((decay == 1, 0.01), (decay == 0, 0.0)):
+        expected, expected_velocity = reference.sgd(
+            parameters[chosen],
+            summed(gradients)[chosen],
+            velocity[chosen],
+            learning_rate=0.1,
+            momentum=0.9,
+            nesterov=nesterov,
+            weight_decay=weight_decay,
+        )
+        np.testing.assert_allclose(came[chosen], expected, atol=5e-7)
+        np.testing.assert_allclose(came_velocity[chosen], expected_velocity, atol=1e-6)
+    for before, after in zip((gradients, decay, hyper), rest, strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize("step", [1, 5])
+def test_adamw(step: int) -> None:
+    parameters, gradients, decay, square = drawn()
+    mean = buffer(np.random.default_rng(1).normal(size=CHUNK)) if step > 1 else buffer(np.zeros(CHUNK))
+    square = square if step > 1 else buffer(np.zeros(CHUNK))
+    hyper = buffer([0.1, 0.9, 0.99, 1e-6, 0.01, 1 / (1 - 0.9**step), 1 / (1 - 0.99**step), np.nan])
+    program = update.adamw(CHUNK, SHARDS, TOTAL)
+    came = run_everywhere(program, [parameters, mean, square, gradients, decay, hyper])
+    for chosen, weight_decay in ((decay == 1, 0.01), (decay == 0, 0.0)):
+        expected = reference.adamw(
+            parameters[chosen],
+            summed(gradients)[chosen],
+            mean[chosen],
+            square[chosen],
+            step,
+            learning_rate=0.1,
+            beta1=0.9,
+            beta2=0.99,
+            epsilon=1e-6,
+            weight_decay=weight_decay,
+        )
+        for a, b in zip(came[:3], expected, strict=True):
+            np.testing.assert_allclose(a[chosen], b, rtol=5e-6, atol=1e-6)
+
+
+def test_shards_are_added_in_order() -> None:
+    gradients = np.zeros((3, 16), np.float32)
+    gradients[:, 0] = [2.0**24, 1.0, -(2.0**24)]  # 0 in this order, 1 in any other
+    arrays = [buffer(np.zeros(16)), buffer(np.zeros(16)), buffer(gradients), buffer(np.zeros(16))]
+    _, velocity, *_ = run_everywhere(update.sgd(16, 3, 16, False), [*arrays, buffer(np.zeros(8))])
+    assert velocity[0] == 0
+
+
+def test_chunks_do_not_change_bits() -> None:
+    parameters, gradients, decay, velocity = drawn()
+    hyper = buffer([0.1, 0.9, 0.01, 0, 0, 0, 0, 0])
+    whole = run_everywhere(update.sgd(CHUNK, SHARDS, TOTAL, True), [parameters, velocity, gradients, decay, hyper])
+    at = slice(32, 96)
+    parts = [parameters[at], velocity[at], gradients.reshape(SHARDS, TOTAL)[:, 32:], decay[at], hyper]
+    part = run_everywhere(update.sgd(64, SHARDS, TOTAL - 32, True), [buffer(p) for p in parts], ("host",))
+    np.testing.assert_array_equal(part[0], whole[0][at])
+    np.testing.assert_array_equal(part[1], whole[1][at])
+
+
+def test_zero() -> None:
+    values = buffer(np.full(16 * 21, np.nan))
+    assert not run_everywhere(update.zero(16 * 19), [values])[0][: 16 * 19].any()
+    assert np.isnan(run_everywhere(update.zero(16 * 19), [values])[0][16 * 19 :]).all()
+
+
+def test_chunks_are_whole_vectors() -> None:
+    with pytest.raises(ProgramError, match="sgd: 20 scalars are not a multiple of 16"):
+        update.sgd(20, 1, 20, False)
