@@ -97,3 +97,9 @@ def test_same_bits_everywhere(function: Function) -> None:
     x = np.abs(x) if function is functions.log else x  # NaN may have any bits
     x = np.resize(x, 32 * LANES)
     run_everywhere(program_of(function, 32), [buffer(x), aligned(x.size)], TARGETS)
+
+
+@pytest.mark.parametrize("function", [functions.exp, functions.log, functions.tanh, functions.sigmoid])
+def test_not_a_number_of_any_bits_stays_one(function: Function) -> None:
+    x = np.array([0x7FC00001, 0x7FFFFFFF, -1, -0x3FFFFF], np.int32).view(np.float32)
+    assert np.isnan(computed(function, x)).all()
