@@ -48,7 +48,10 @@ class Model(Contents):
         DataError
             Pictures of another size, with NaN or infinity, or files that cannot be used.
         """
-        outputs = self._outputs(self._pixels(x))
+        pixels = self._pixels(x)
+        if not len(pixels):
+            return np.empty((0, len(self.classes)), np.float32)
+        outputs = self._outputs(pixels)
         if outputs.shape[1] == 1 and len(self.classes) == 2:
             outputs = np.hstack([1 - outputs, outputs])
         return outputs
@@ -98,7 +101,7 @@ class Model(Contents):
         return f"<Model: {rows}x{columns}x{channels} pictures, {len(self.classes)} classes, {network}>"
 
     def _outputs(self, pixels: Pixels) -> NDArray[np.float32]:
-        """What the last node of the network gives for raw pixels (N, rows, columns, channels): (N, outputs)."""
+        """What the last node gives for raw pixels (N, rows, columns, channels) of uint8 or float32: (N, outputs)."""
         from lanewise.network.reference import forward
 
         return forward(self.graph, self.parameters, self.preprocessing.apply(pixels))[-1].astype(np.float32)
@@ -109,7 +112,11 @@ class Model(Contents):
             return self._decoded([x])
         if isinstance(x, list | tuple) and x and all(isinstance(path, str | os.PathLike) for path in x):
             return self._decoded(x)
-        return self._array(np.asarray(x))
+        try:
+            array = np.asarray(x)
+        except ValueError:
+            raise DataError("the pictures differ in shape; one array holds pictures of one shape only") from None
+        return self._array(array)
 
     def _decoded(self, paths: Sequence[Any]) -> Pixels:
         from lanewise.learning.images import load_for_prediction

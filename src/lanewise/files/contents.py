@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -122,6 +122,10 @@ class Contents:
         _check_output(self.graph, self.classes)
         if self.network is not None and build(parse(self.network), self.graph.input_shape) != self.graph:
             raise NetworkError(f"the text of the network describes another network than its graph: {self.network}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what the file would hold and nothing that was derived from it; it is checked again when it comes back."""
+        return type(self), tuple(getattr(self, entry.name) for entry in fields(self))
 
 
 def _checked_parameters(graph: Graph, arrays: tuple[NDArray[Any], ...]) -> tuple[NDArray[np.float32], ...]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.errors import NetworkError
-from lanewise.network.graph import Graph, Shape, _Builder
+from lanewise.network.graph import Graph, Shape, assemble
 from lanewise.network.layers import Conv2D, Dense, Input, Layer
 from lanewise.network.options import option_problem
 from lanewise.network.shapes import output_shape
@@ -96,12 +96,9 @@ class Drafts:
 
     def finish(self) -> tuple[Graph, tuple[Weights, ...]]:
         """The graph, and its weights and biases in order."""
-        builder = _Builder(self.nodes[0].shape)
-        for draft in self.nodes[1:]:
-            builder.append(draft.layer, draft.inputs, draft.layer)
-        parameters = tuple(parameter for node in range(len(self.nodes)) for parameter in builder.parameters(node))
+        graph = assemble(((draft.layer, draft.inputs) for draft in self.nodes[1:]), self.nodes[0].shape)
         arrays = [array for draft in self.nodes for array in (draft.weight, draft.bias) if array is not None]
-        return Graph(tuple(builder.nodes), parameters), tuple(map(np.ascontiguousarray, arrays))
+        return graph, tuple(map(np.ascontiguousarray, arrays))
 
     def _append(self, draft: Draft, own: bool, rank: int) -> Value:
         if problem := option_problem(draft.layer):

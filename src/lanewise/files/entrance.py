@@ -51,7 +51,7 @@ def enter(file: OnnxFile) -> Entrance:
         The input is no picture of a fixed size in uint8 or float32, or is prepared in a way that is not read.
     """
     element, batch, sizes = _input_type(file)
-    chain = _chain(file, element)
+    chain = _chain(file, element, len(sizes) + 1)
     operators = [file.nodes[position].op_type for position in chain]
     channels_last = "Transpose" in operators
     if not {"Transpose", "Cast"} & set(operators):
@@ -83,8 +83,11 @@ def _input_type(file: OnnxFile) -> tuple[int, int | None, tuple[int, ...]]:
     if not file.input.type.HasField("tensor_type") or tensor.elem_type not in (FLOAT, UINT8):
         _refuse(file, f"holds {type_name(tensor.elem_type)}; float32 and uint8 are read")
     if not tensor.HasField("shape") or len(tensor.shape.dim) not in (2, 3, 4):
-        axes = f"has {len(tensor.shape.dim)} axes" if tensor.HasField("shape") else "has no shape"
-        _refuse(file, f"{axes}; pictures (N, C, H, W), sequences (N, C, L) and features (N, F) are read")
+        count = len(tensor.shape.dim) if tensor.HasField("shape") else "unknown"
+        _refuse(
+            file,
+            f"has the wrong number of axes ({count}); pictures (N, C, H, W), sequences (N, C, L), features (N, F) fit",
+        )
     first, *rest = tensor.shape.dim
     sizes = tuple(int(dim.dim_value) for dim in rest)
     if min(sizes) < 1:
@@ -95,7 +98,7 @@ def _input_type(file: OnnxFile) -> tuple[int, int | None, tuple[int, ...]]:
     return tensor.elem_type, first.dim_value if first.dim_value > 0 else None, sizes
 
 
-def _chain(file: OnnxFile, element: int) -> list[int]:
+def _chain(file: OnnxFile, element: int, rank: int) -> list[int]:
     """Positions of the nodes that follow the input one by one and could be preprocessing."""
     reader = {name: position for position, node in enumerate(file.nodes) for name in node.input}
     chain: list[int] = []
@@ -107,7 +110,7 @@ def _chain(file: OnnxFile, element: int) -> list[int]:
         if node.op_type == "Cast" and attributes_of(node).get("to") == FLOAT:
             is_float = True
         elif node.op_type == "Transpose":
-            if attributes_of(node).get("perm") != CHANNELS_FIRST:
+            if rank != 4 or attributes_of(node).get("perm") != CHANNELS_FIRST:
                 break
         elif node.op_type not in ("Add", "Sub", "Mul", "Div") or not is_float or _constant(file, node) is None:
             break

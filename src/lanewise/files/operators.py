@@ -6,6 +6,7 @@ attributes that the table does not know are refused before it is called.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import reduce
 
@@ -15,7 +16,7 @@ from lanewise.files import shaping, windows
 from lanewise.files.drafts import Channels, Value, Weights
 from lanewise.files.step import Step
 from lanewise.files.tensors import FLOAT, Constant, type_name
-from lanewise.network.layers import Add, Dense, Join, Layer, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
+from lanewise.network.layers import Add, Dense, Flatten, Join, Layer, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
 
 
 def _elementwise(layer: Layer) -> Callable[[Step], Value]:
@@ -34,7 +35,14 @@ def _dropout(step: Step) -> Value:
     training = step.constant(2, "training mode")
     if training is not None and np.any(training):
         step.fail("it drops values at random, as in training; export the model for inference")
+    _refuse_training(step)
     return _identity(step)
+
+
+def _refuse_training(step: Step) -> None:
+    """Opset 6 told training from inference by `is_test`, and took training if nothing was said."""
+    if step.opset < 7 and not step.number("is_test", 0):
+        step.fail("it is meant for training; export the model for inference")
 
 
 def _cast(step: Step) -> Value:
@@ -150,6 +158,7 @@ def _batch_normalization(step: Step) -> Value:
         step.fail(f"its scale, shift, mean and variance must be {channels} numbers each, one for each channel")
     if step.number("training_mode", 0) or step.number("spatial", 1) != 1 or step.outputs > 1:
         step.fail("it normalises by the batch, as in training; export the model for inference")
+    _refuse_training(step)
     gain, shift, mean, variance = (array.astype(np.float64) for array in arrays if array is not None)
     if np.any(variance + step.number("epsilon", 1e-5) <= 0):
         step.fail("its variance is negative or zero: the file is damaged")
@@ -158,11 +167,11 @@ def _batch_normalization(step: Step) -> Value:
 
 
 def _softmax(step: Step) -> Value:
-    x = step.value()
-    if x.rank != 2 or step.axis(-1 if step.opset >= 13 else 1, x.rank) != 1:
-        step.fail(
-            f"softmax is read over the features of (N, F) only, not over an axis of {x.rank} axes; flatten before it"
-        )
+    x, dims = step.value(), step.dims(step.value())
+    if step.axis(-1 if step.opset >= 13 else 1, x.rank) != 1 or math.prod(dims) != dims[0]:
+        step.fail(f"softmax is read over the features of one picture, not over one axis of {dims}; flatten before it")
+    if len(step.drafts.shape(x)) == 3:  # one row and one column: written with 4 axes, but features
+        x = step.drafts.add(Flatten(), (x,), own=True)
     return step.drafts.add(Softmax(), (x,), own=step.own)
 
 
@@ -182,14 +191,14 @@ _WINDOW = "auto_pad dilations kernel_shape pads strides"
 OPERATORS: dict[str, tuple[Callable[[Step], Value], int, str]] = {
     "Add": (_arithmetic, 2, ""),
     "AveragePool": (windows.average_pool, 1, f"{_WINDOW} ceil_mode count_include_pad"),
-    "BatchNormalization": (_batch_normalization, 5, "epsilon momentum spatial training_mode"),
+    "BatchNormalization": (_batch_normalization, 5, "epsilon momentum spatial training_mode is_test"),
     "Cast": (_cast, 1, "to saturate"),
     "Concat": (_concat, MANY, "axis"),
     "Conv": (windows.conv, 3, f"{_WINDOW} group"),
     "Div": (_arithmetic, 2, ""),
-    "Dropout": (_dropout, 3, "ratio seed"),
+    "Dropout": (_dropout, 3, "ratio seed is_test"),
     "Flatten": (shaping.flatten, 1, "axis"),
-    "Gemm": (_gemm, 3, "alpha beta transA transB"),
+    "Gemm": (_gemm, 3, "alpha beta transA transB broadcast"),
     "GlobalAveragePool": (windows.global_average_pool, 1, ""),
     "Identity": (_identity, 1, ""),
     "LeakyRelu": (_leaky_relu, 1, "alpha"),

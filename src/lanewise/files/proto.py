@@ -12,8 +12,8 @@ import numpy as np
 from lanewise.errors import ModelFileError
 from lanewise.files.tensors import Constant, array_of, attributes_of, quoted, refuse_external
 
-OLDEST_OPSET = 7
-"""Before it, Add and its kin had another rule of broadcasting."""
+OLDEST_OPSET = 6
+"""Before it, nearly every operator had attributes of its own kind."""
 
 MOST_NODES = 50_000
 STANDARD_DOMAINS = ("", "ai.onnx")
@@ -97,14 +97,9 @@ def outline(model: Any) -> OnnxFile:
         refuse_external(tensor)
     constants = {tensor.name: tensor for tensor in graph.initializer}
     inputs = [entry for entry in graph.input if entry.name not in constants]
-    if len(inputs) != 1 or len(graph.output) != 1:
-        raise ModelFileError(
-            f"the model has {len(inputs)} inputs ({_names(inputs)}) and {len(graph.output)} outputs "
-            f"({_names(graph.output)}); a network that can be read has one of each"
-        )
-    producers = _producers(graph, inputs[0].name)
-    needed = _needed(graph.output[0].name, producers)
-    nodes = [node for node in graph.node if any(name in needed for name in node.output if name)]
+    producers = _producers(graph, {entry.name for entry in inputs})
+    _one_way_through(inputs, graph.output, producers)
+    nodes = _leading_to(graph.output[0].name, inputs[0].name, producers, constants)
     constants |= {node.output[0]: node for node in nodes if node.op_type == "Constant" and _standard(node)}
     network = tuple(node for node in nodes if node.op_type != "Constant" or not _standard(node))
     readers: dict[str, list[str]] = {graph.output[0].name: [""]}
@@ -135,9 +130,9 @@ def _opset(model: Any) -> int:
     return int(versions[0])
 
 
-def _producers(graph: Any, input_name: str) -> dict[str, Any]:
+def _producers(graph: Any, inputs: set[str]) -> dict[str, Any]:
     """The node that writes each tensor; a name written twice is refused."""
-    taken = Counter([input_name, *(tensor.name for tensor in graph.initializer)])
+    taken = Counter([*inputs, *(tensor.name for tensor in graph.initializer)])
     producers: dict[str, Any] = {}
     for name, times in taken.items():
         if times > 1:
@@ -152,8 +147,18 @@ def _producers(graph: Any, input_name: str) -> dict[str, Any]:
     return producers
 
 
-def _needed(output: str, producers: Mapping[str, Any]) -> set[str]:
-    """All tensors that the output depends on, so that left-overs of training in a file do no harm."""
+def _one_way_through(inputs: list[Any], outputs: Any, producers: Mapping[str, Any]) -> None:
+    if len(inputs) == len(outputs) == 1:
+        return
+    last = next((called(producers[entry.name]) for entry in outputs if entry.name in producers), "no node")
+    raise ModelFileError(
+        f"the model has inputs: {_names(inputs)}, and outputs: {_names(outputs)} (from {last}); "
+        "a network that can be read has one of each"
+    )
+
+
+def _leading_to(output: str, entry: str, producers: Mapping[str, Any], constants: Mapping[str, Any]) -> list[Any]:
+    """The nodes that the output depends on, so that left-overs of training in a file do no harm; they are in order."""
     needed, waiting = {output}, [output]
     while waiting:
         node = producers.get(waiting.pop())
@@ -161,7 +166,18 @@ def _needed(output: str, producers: Mapping[str, Any]) -> set[str]:
             if name not in needed:
                 needed.add(name)
                 waiting.append(name)
-    return needed
+    nodes = list({id(node): node for name, node in producers.items() if name in needed}.values())
+    known = {"", entry, *constants}
+    for node in nodes:
+        for name in node.input:
+            if name not in known:
+                raise ModelFileError(
+                    f"{called(node)}: it reads {quoted(name)}, which nothing before it writes: the file is damaged"
+                )
+        known.update(node.output)
+    if output not in known or entry not in needed:
+        raise ModelFileError(f"nothing that reads the input {quoted(entry)} writes the output {quoted(output)}")
+    return nodes
 
 
 def _standard(node: Any) -> bool:

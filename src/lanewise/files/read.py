@@ -17,6 +17,7 @@ from lanewise.files.entrance import Entrance, enter
 from lanewise.files.metadata import Properties, digest, from_properties, to_json
 from lanewise.files.operators import OPERATORS
 from lanewise.files.proto import STANDARD_DOMAINS, OnnxFile, called, outline, parse
+from lanewise.files.shaping import fold
 from lanewise.files.step import Step
 from lanewise.files.tensors import attributes_of, quoted
 from lanewise.network import text
@@ -66,6 +67,8 @@ def read(
     where = f'model file "{os.fspath(path)}"'
     model = parse(_bytes(Path(path), where, most_bytes), where)
     texts = {entry.key: entry.value for entry in model.metadata_props}
+    if any(isinstance(text, bytes) for pair in texts.items() for text in pair):
+        raise ModelFileError(f"{where}: its metadata is not text: the file is damaged")
     try:
         if "lanewise_format" in texts or model.producer_name == "lanewise":
             return _own(read_graph(model), from_properties(texts))
@@ -112,16 +115,12 @@ def _walk(model: Any) -> tuple[Drafts, Value, Entrance]:
     values = {entrance.tensor: value}
     for position, node in enumerate(file.nodes):
         if position not in entrance.passed:
-            values[node.output[0]] = _step(node, file, values, drafts, entrance.batch)
-    if file.output not in values:
-        raise ModelFileError(
-            f"nothing that reads the input writes the output {quoted(file.output)}: the file is damaged"
-        )
+            _step(node, file, values, drafts, entrance.batch)
     return drafts, values[file.output], entrance
 
 
-def _step(node: Any, file: OnnxFile, values: dict[str, Value], drafts: Drafts, batch: int | None) -> Value:
-    """The value that one node of the file makes."""
+def _step(node: Any, file: OnnxFile, values: dict[str, Value], drafts: Drafts, batch: int | None) -> None:
+    """Read one node of the file: a new value of the network, or a new constant if it reads constants alone."""
     try:
         if node.domain not in STANDARD_DOMAINS or node.op_type not in OPERATORS:
             domain = f" of domain {quoted(node.domain)}" if node.domain not in STANDARD_DOMAINS else ""
@@ -129,31 +128,27 @@ def _step(node: Any, file: OnnxFile, values: dict[str, Value], drafts: Drafts, b
         function, most_inputs, known = OPERATORS[node.op_type]
         attributes = attributes_of(node)
         if unknown := attributes.keys() - set(known.split()):
-            raise ModelFileError(f"its attribute {quoted(min(unknown))} is not supported")
+            raise ModelFileError(f"its attribute {quoted(min(unknown, key=str))} is not supported")
         if len(node.input) > most_inputs or any(file.uses.get(name) for name in node.output[1:] if name):
             raise ModelFileError("it has more inputs, or outputs that are read, than are supported")
-        inputs = tuple(_input(name, file, values) for name in node.input)
+        inputs = tuple(values[name] if name in values else file.constant(name) for name in node.input)
+        constants = tuple(found for found in inputs if not isinstance(found, Value))
+        if inputs and len(constants) == len(inputs):
+            file.constants[node.output[0]] = fold(node.op_type, constants, attributes)
+            return
         outputs, readers = sum(map(bool, node.output)), file.readers.get(node.output[0], ())
-        return function(Step(node.op_type, inputs, attributes, outputs, readers, file.opset, batch, drafts))
+        values[node.output[0]] = function(
+            Step(node.op_type, inputs, attributes, outputs, readers, file.opset, batch, drafts)
+        )
     except (ModelFileError, NetworkError, TooLargeError) as error:
         raise ModelFileError(f"{called(node)}: {error}") from None
 
 
-def _input(name: str, file: OnnxFile, values: dict[str, Value]) -> Any:
-    if not name:
-        return None
-    if name in values:
-        return values[name]
-    constant = file.constant(name)
-    if constant is None:
-        raise ModelFileError(
-            f"it reads {quoted(name)}, which nothing before it writes: the file is damaged or not in order"
-        )
-    return constant
-
-
 def _finish(drafts: Drafts, entrance: Entrance) -> Reading:
-    graph, parameters = drafts.finish()
+    try:
+        graph, parameters = drafts.finish()
+    except (NetworkError, TooLargeError) as error:
+        raise ModelFileError(str(error)) from None
     scale, offset = (tuple(map(float, numbers)) for numbers in (entrance.scale, entrance.offset))
     return Reading(graph, parameters, entrance.dtype, scale, offset)
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import numpy as np
+
+from lanewise.errors import ModelFileError
 from lanewise.files.drafts import Value
 from lanewise.files.step import Step
+from lanewise.files.tensors import Constant
 from lanewise.network.layers import Flatten
 
 
@@ -85,3 +90,34 @@ def _shaped(step: Step, x: Value, sizes: tuple[int, ...]) -> Value:
     if (len(sizes) == 3 and sizes == shape) or (len(sizes) == 2 and (sizes[0], 1, sizes[1]) == shape):
         return step.passed(x, rank=len(sizes) + 1)
     step.fail(f"it turns {step.dims(x)} into {sizes}; only flattening to (N, {math.prod(shape)}) is read")
+
+
+def fold(operator: str, inputs: tuple[Constant | None, ...], attributes: dict[str, Any]) -> Constant:
+    """What `operator` makes of constants alone, for files that write a weight one way and use it another.
+
+    Raises
+    ------
+    ModelFileError
+        It is not one of those that only move numbers, or does not fit; there is no other arithmetic on constants.
+    """
+    array, second = (*inputs, None)[:2]
+    listed = second.tolist() if second is not None and second.ndim == 1 and second.dtype.kind == "i" else None
+    axes = attributes.get("axes", listed)
+    if array is not None:
+        try:
+            match operator:
+                case "Identity":
+                    return array
+                case "Transpose":
+                    return array.transpose(attributes.get("perm"))
+                case "Unsqueeze" if axes is not None:
+                    return np.expand_dims(array, tuple(axes))
+                case "Squeeze":
+                    return np.squeeze(array, None if axes is None else tuple(axes))
+                case "Reshape" if listed is not None and 0 not in listed:
+                    return array.reshape(listed)
+        except (ValueError, TypeError):
+            raise ModelFileError(f"it does not fit a constant of shape {array.shape}") from None
+    raise ModelFileError(
+        "it computes with constants alone; simplify the model before (onnxsim, or export with folding)"
+    )

@@ -32,8 +32,13 @@ Constant = NDArray[Any]
 """An array of float32, int32, int64 or bool that the file holds."""
 
 
-def quoted(name: str) -> str:
-    """A name from a file, in quotes, at most 80 characters, with nothing in it that a terminal would obey."""
+def quoted(name: str | bytes) -> str:
+    """A name from a file, in quotes, at most 80 characters, with nothing in it that a terminal would obey.
+
+    A name that is no UTF-8 arrives as bytes.
+    """
+    if isinstance(name, bytes):
+        name = name.decode("utf-8", "replace")
     return json.dumps(name if len(name) <= 80 else name[:77] + "...")
 
 
