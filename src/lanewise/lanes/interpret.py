@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.errors import ProgramError
-from lanewise.lanes.program import (
+from lanewise.lanes.ir import (
     F32,
     LANES,
     Affine,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 
-from lanewise.lanes.program import (
+from lanewise.lanes.ir import (
     F32,
     I32,
     LANES,
@@ -181,7 +181,9 @@ class _Renderer:
             return
         self.emit(f"{result}.s = load {_SCALAR[type]}, ptr {pointer}, align {align}")
         self.emit(f"{result}.i = insertelement {_TYPE[type]} poison, {_SCALAR[type]} {result}.s, i64 0")
-        self.emit(f"{result} = shufflevector {_TYPE[type]} {result}.i, {_TYPE[type]} poison, <16 x i32> zeroinitializer")
+        self.emit(
+            f"{result} = shufflevector {_TYPE[type]} {result}.i, {_TYPE[type]} poison, <16 x i32> zeroinitializer"
+        )
 
     def gather(self, s: Gather) -> None:
         type, result = self.program.buffers[s.buffer].type, f"%v{s.id}"

@@ -1,19 +1,4 @@
-"""The lane program: the language that kernels are recorded in, and the recorder.
-
-A value has 16 lanes, float32 or int32; lane n belongs to image n. A program is a list of statements:
-
-    Let(id, op, args)                  value = op(args), no side effect; the operations are the table OPERATIONS
-    Load(id, buffer, index, how)       how = "vector": 16 scalars from index on; "broadcast": one scalar to all lanes
-    Gather(id, buffer, image, stride, offset)   lane n: the scalar at image[n] * stride + offset[n]
-    Store(buffer, index, value, how)   how = "vector": 16 scalars; "first": lane 0 alone
-    Get(id, register)                  value = what the register holds now
-    Set(register, value)
-    Loop(variable, count, body)        body for variable = 0, 1, ..., count - 1
-
-An index is affine: constant + sum of coefficient * loop variable, counted in scalars of the buffer. It is checked
-against the buffer's bounds while recording, for all values of the loop variables at once.
-
-A kernel is a Python function that records one:
+"""The recorder: a kernel is a Python function that records a lane program (`ir.py`).
 
     k = Recorder("scale")
     x, y, w = k.lanes("x", (channels, columns)), k.lanes("y", (channels, columns)), k.scalars("w", (channels,))
@@ -24,204 +9,56 @@ A kernel is a Python function that records one:
     program = k.program()
 
 Every operation is recorded when Python executes it, so a value never changes after it was made; only a register
-does, and reading one takes a snapshot.
+does, and reading one takes a snapshot. An index is checked against the buffer's bounds while recording, for all values
+of the loop variables at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from math import prod
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from lanewise.errors import ProgramError
+from lanewise.lanes.ir import (
+    F32,
+    I32,
+    LANES,
+    OPERATIONS,
+    U8,
+    Affine,
+    BufferSpec,
+    Constant,
+    Gather,
+    Get,
+    Index,
+    LaneNumber,
+    Let,
+    Load,
+    Loop,
+    Program,
+    Set,
+    Shuffle,
+    Statement,
+    Store,
+)
 
-LANES = 16
-
-F32, I32, U8 = "f32", "i32", "u8"
-BYTES = {F32: 4, I32: 4, U8: 1}
-
-# operation -> (types of the arguments, type of the result). "?" stands for one type, the same wherever it appears.
-OPERATIONS: dict[str, tuple[tuple[str, ...], str]] = {
-    "add": ((F32, F32), F32),
-    "sub": ((F32, F32), F32),
-    "mul": ((F32, F32), F32),
-    "div": ((F32, F32), F32),
-    "fma": ((F32, F32, F32), F32),  # a * b + c, rounded once
-    "sqrt": ((F32,), F32),
-    "max": ((F32, F32), F32),  # a if a > b else b
-    "min": ((F32, F32), F32),  # a if a < b else b
-    "where_gt": ((F32, F32, "?", "?"), "?"),  # a > b chooses the third, lane by lane, else the fourth
-    "where_eq": ((F32, F32, "?", "?"), "?"),
-    "iadd": ((I32, I32), I32),  # integers wrap around
-    "isub": ((I32, I32), I32),
-    "imul": ((I32, I32), I32),
-    "iand": ((I32, I32), I32),
-    "ixor": ((I32, I32), I32),
-    "shl": ((I32, I32), I32),
-    "shr": ((I32, I32), I32),  # zeros come in from the left
-    "where_ult": ((I32, I32, "?", "?"), "?"),  # a < b as unsigned numbers
-    "to_float": ((I32,), F32),
-    "to_int": ((F32,), I32),  # rounded towards zero
-    "bits_of": ((F32,), I32),
-    "float_of_bits": ((I32,), F32),
-    "high_product": ((I32, I32), I32),  # upper 32 bits of the unsigned product
-}
-
-
-class Affine:
-    """constant + sum of coefficient * loop variable."""
-
-    __slots__ = ("constant", "terms")
-
-    def __init__(self, constant: int, terms: tuple[tuple[int, int], ...] = ()) -> None:
-        self.constant, self.terms = constant, terms  # terms: (loop number, coefficient), by loop number
-
-    def __add__(self, other: Index) -> Affine:
-        if isinstance(other, int):
-            return Affine(self.constant + other, self.terms)
-        terms = dict(self.terms)
-        for loop, coefficient in other.terms:
-            terms[loop] = terms.get(loop, 0) + coefficient
-        return Affine(self.constant + other.constant, tuple(sorted((v, c) for v, c in terms.items() if c)))
-
-    __radd__ = __add__
-
-    def __mul__(self, factor: int) -> Affine:
-        return Affine(self.constant * factor, tuple((v, c * factor) for v, c in self.terms) if factor else ())
-
-    __rmul__ = __mul__
-
-    def __sub__(self, other: Index) -> Affine:
-        return self + (-other if isinstance(other, int) else other * -1)
-
-    def __str__(self) -> str:
-        parts = [f"L{v}" if c == 1 else f"{c}*L{v}" for v, c in self.terms]
-        return " + ".join([*parts, str(self.constant)] if self.constant or not parts else parts)
-
-
-Index: TypeAlias = int | Affine
-
-
-class Let(NamedTuple):
-    id: int
-    op: str
-    args: tuple[int, ...]
-
-
-class Constant(NamedTuple):
-    id: int
-    type: str
-    value: float | int
-
-
-class LaneNumber(NamedTuple):
-    id: int
-
-
-class Shuffle(NamedTuple):
-    """Lane n of the result is lane mask[n] of `a` followed by `b` (32 lanes)."""
-
-    id: int
-    a: int
-    b: int
-    mask: tuple[int, ...]
-
-
-class Load(NamedTuple):
-    id: int
-    buffer: int
-    index: Affine
-    how: str
-
-
-class Gather(NamedTuple):
-    id: int
-    buffer: int
-    image: int
-    stride: int
-    offset: int
-
-
-class Store(NamedTuple):
-    buffer: int
-    index: Affine
-    value: int
-    how: str
-
-
-class Get(NamedTuple):
-    id: int
-    register: int
-
-
-class Set(NamedTuple):
-    register: int
-    value: int
-
-
-class Loop(NamedTuple):
-    variable: int
-    count: int
-    body: list[Statement]
-    registers: set[int]  # set somewhere in the body
-
-
-Statement: TypeAlias = Let | Constant | LaneNumber | Shuffle | Load | Gather | Store | Get | Set | Loop
-
-
-@dataclass(frozen=True, slots=True)
-class BufferSpec:
-    """Memory that a program is handed: `scalars` numbers of `type`, `lanes` when it is addressed 16 by 16 and aligned."""
-
-    name: str
-    type: str
-    scalars: int
-    lanes: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """A recorded kernel. `types[id]` is the type of value `id`; `register_types` likewise."""
-
-    name: str
-    buffers: tuple[BufferSpec, ...]
-    body: list[Statement]
-    types: list[str]
-    register_types: list[str]
-
-    def __str__(self) -> str:
-        lines = [f"program {self.name}"]
-        lines += [f"  buffer {b.name}: {b.scalars} {b.type}{' in lanes' if b.lanes else ''}" for b in self.buffers]
-        self._print(self.body, "  ", lines)
-        return "\n".join(lines) + "\n"
-
-    def _print(self, body: list[Statement], indent: str, lines: list[str]) -> None:
-        for s in body:
-            match s:
-                case Let(id, op, args):
-                    text = f"v{id} = {op} " + " ".join(f"v{a}" for a in args)
-                case Constant(id, type, value):
-                    text = f"v{id} = {type} {value!r}"
-                case LaneNumber(id):
-                    text = f"v{id} = lane number"
-                case Shuffle(id, a, b, mask):
-                    text = f"v{id} = shuffle v{a} v{b} {' '.join(map(str, mask))}"
-                case Load(id, buffer, index, how):
-                    text = f"v{id} = {self.buffers[buffer].name}[{index}] {how}"
-                case Gather(id, buffer, image, stride, offset):
-                    text = f"v{id} = {self.buffers[buffer].name}[v{image} * {stride} + v{offset}]"
-                case Store(buffer, index, value, how):
-                    text = f"{self.buffers[buffer].name}[{index}] {how} = v{value}"
-                case Get(id, register):
-                    text = f"v{id} = r{register}"
-                case Set(register, value):
-                    text = f"r{register} = v{value}"
-                case Loop(variable, count, inner):
-                    lines.append(f"{indent}for L{variable} in 0..{count - 1}")
-                    self._print(inner, indent + "  ", lines)
-                    continue
-            lines.append(indent + text)
+__all__ = [
+    "F32",
+    "I32",
+    "LANES",
+    "OPERATIONS",
+    "U8",
+    "Buffer",
+    "Index",
+    "Loop",
+    "Operand",
+    "Program",
+    "Recorder",
+    "Register",
+    "Statement",
+    "Value",
+]
 
 
 class Value:
@@ -297,6 +134,7 @@ class Buffer:
         if len(indices) != len(self.strides):
             raise ProgramError(f"{self.name} has {len(self.strides)} axes, but {len(indices)} indices were given")
         constant, terms = self.origin, dict[int, int]()
+        self.k.check_loops(i for i in indices if not isinstance(i, int))
         for axis, (i, stride) in enumerate(zip(indices, self.strides, strict=True)):
             low, high = (i, i) if isinstance(i, int) else self.k.bounds(i)
             if axis == len(indices) - 1:
@@ -334,6 +172,8 @@ class Buffer:
 
     def lane(self, lane: int, *index: Index) -> Value:
         """Lane `lane` of one element, broadcast to all lanes."""
+        if not self.lanes or not 0 <= lane < LANES:
+            raise ProgramError(f"{self.k.name}: {self.name} has no lane {lane}")
         return self.k.load(self, self.at(index) + lane, "broadcast")
 
 
@@ -349,9 +189,10 @@ class Recorder:
         self.body: list[Statement] = []
         self._statements = self.body
         self._scopes: list[int] = [0]  # the open scopes, outermost first
+        self._loops: list[int] = []  # the open loops, outermost first
         self._registers_set: list[set[int]] = [set()]
         self._next_scope = 1
-        self._constants: dict[tuple[str, float | int], Value] = {}
+        self._constants: dict[tuple[str, str], Value] = {}
 
     # buffers
 
@@ -387,14 +228,22 @@ class Recorder:
         outer, self._statements = self._statements, []
         scope, self._next_scope = self._next_scope, self._next_scope + 1
         self._scopes.append(scope)
+        self._loops.append(number)
         self._registers_set.append(set())
         yield Affine(0, ((number, 1),))
         if self._scopes.pop() != scope:
             raise ProgramError(f"{self.name}: a loop was left before its body ended")
+        self._loops.pop()
         registers = self._registers_set.pop()
         self._registers_set[-1] |= registers
         outer.append(Loop(number, count, self._statements, registers))
         self._statements = outer
+
+    def check_loops(self, indices: Iterable[Affine]) -> None:
+        """Raise ProgramError if an index uses the variable of a loop that has ended."""
+        for index in indices:
+            if any(loop not in self._loops for loop, _ in index.terms):
+                raise ProgramError(f"{self.name}: the index {index} uses a loop that has ended")
 
     def bounds(self, index: Affine) -> tuple[int, int]:
         """Smallest and largest value the index takes."""
@@ -408,11 +257,12 @@ class Recorder:
 
     def constant(self, value: float | int, type: str = F32) -> Value:
         """The same number in all lanes; recorded once, at the head of the program."""
-        known = self._constants.get((type, value))
+        key = (type, repr(value))  # 0.0 and -0.0 are equal, and not the same
+        known = self._constants.get(key)
         if known is None:
             known = Value(self, self._new(type), type, 0)
             self.body.insert(len(self._constants), Constant(known.id, type, value))
-            self._constants[type, value] = known
+            self._constants[key] = known
         return known
 
     def integer(self, value: int) -> Value:
@@ -435,15 +285,14 @@ class Recorder:
 
     def read(self, register: Register) -> Value:
         """A snapshot of the register."""
-        self._check_open(register.scope)
+        self._check_usable(register)
         value = self._value(register.type)
         self._statements.append(Get(value.id, register.number))
         return value
 
     def write(self, register: Register, value: Value) -> None:
         """Replace what the register holds."""
-        self._check_open(register.scope)
-        self._check_open(value.scope)
+        self._check_usable(register, value)
         if value.type != register.type:
             raise ProgramError(f"{self.name}: a register of {register.type} was given {value.type}")
         self._registers_set[-1].add(register.number)
@@ -470,8 +319,7 @@ class Recorder:
         """Lane n of the result is lane mask[n] of `a` followed by `b`."""
         if len(mask) != LANES or not all(0 <= m < 2 * LANES for m in mask) or a.type != b.type:
             raise ProgramError(f"{self.name}: a shuffle takes 16 lane numbers below 32 and two values of one type")
-        self._check_open(a.scope)
-        self._check_open(b.scope)
+        self._check_usable(a, b)
         value = self._value(a.type)
         self._statements.append(Shuffle(value.id, a.id, b.id, tuple(mask)))
         return value
@@ -480,12 +328,17 @@ class Recorder:
 
     def load(self, buffer: Buffer, index: Affine, how: str) -> Value:
         """Record a load from a position in scalars; kernels write `buffer[...]`."""
+        if buffer.type == U8:
+            raise ProgramError(f"{self.name}: {buffer.name} holds bytes, which can only be gathered")
         value = self._value(buffer.type)
         self._statements.append(Load(value.id, buffer.number, index, how))
         return value
 
     def gather(self, buffer: Buffer, image: Value, stride: int, offset: Value) -> Value:
         """Lane n: the scalar at image[n] * stride + offset[n] of `buffer`; bytes come as integers."""
+        self._check_usable(image, offset)
+        if image.type != I32 or offset.type != I32:
+            raise ProgramError(f"{self.name}: a gather takes two values of {I32}, not {image.type} and {offset.type}")
         value = self._value(I32 if buffer.type == U8 else buffer.type)
         self._statements.append(Gather(value.id, buffer.number, image.id, stride, offset.id))
         return value
@@ -514,15 +367,18 @@ class Recorder:
 
     def _operand(self, operand: Operand, type: str) -> Value:
         if isinstance(operand, Value):
-            self._check_open(operand.scope)
+            self._check_usable(operand)
             return operand
         if isinstance(operand, Register):
             return self.read(operand)
         return self.constant(float(operand), F32) if type == F32 else self.integer(int(operand))
 
-    def _check_open(self, scope: int) -> None:
-        if scope not in self._scopes:
-            raise ProgramError(f"{self.name}: a value made inside a loop was used after the loop ended")
+    def _check_usable(self, *values: Value | Register) -> None:
+        for value in values:
+            if value.k is not self:
+                raise ProgramError(f"{self.name}: a value of another program, {value.k.name}, was used")
+            if value.scope not in self._scopes:
+                raise ProgramError(f"{self.name}: a value made inside a loop was used after the loop ended")
 
 
 def _plain(operand: Operand) -> bool:
