@@ -91,7 +91,7 @@ class Planner:
     def slope(self, node: int) -> tuple[Slot, Layout]:
         """Slot and layout of the slope of what `node` computes."""
         value = self.values.of_node[node]
-        slot = ("slope", value)
+        slot = ("value" if value in self.values.in_place else "slope", value)
         self.layouts[slot] = self.values.slopes[value]
         return slot, self._seen_by(node, self.layouts[slot])
 
@@ -265,6 +265,9 @@ class Planner:
                     x_layout.elements, units, gate=gate, accumulate=accumulate, values=self.registers
                 )
                 self.call(program, self.parameter(number)[0], dy, *with_x, dx)
+            case MaxPool2D() if value in self.values.in_place:
+                program = pool.max_backward_in_place(_pool_of(node), x_layout, y_layout, dy_layout, gate=gate)
+                self.call(program, x, y, dy)
             case MaxPool2D():
                 program = pool.max_backward(
                     _pool_of(node), x_layout, y_layout, dy_layout, dx_layout, gate=gate, accumulate=accumulate

@@ -6,12 +6,13 @@ Flatten of a value without border is the same memory read differently, and Dropo
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout
 from lanewise.network.graph import Graph, Node
-from lanewise.network.layers import Conv2D, Dense, Dropout, Flatten, ReLU
+from lanewise.network.layers import Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Values:
     rectified : values that have been through a ReLU inside the kernel that made them
     readers : by value, the nodes whose kernels read it
     trained : values whose slope is needed, because parameters lie before them
+    in_place : values whose slope is written over the value itself: nobody needs it any more by then
     """
 
     of_node: tuple[int, ...]
@@ -33,6 +35,7 @@ class Values:
     rectified: frozenset[int]
     readers: dict[int, tuple[int, ...]]
     trained: frozenset[int]
+    in_place: frozenset[int]
 
 
 def conv_of(graph: Graph, node: Node) -> Conv:
@@ -63,6 +66,9 @@ def values_of(graph: Graph, *, training: bool) -> Values:
             of_node[number] = of_node[node.inputs[0]]
 
     layouts, slopes = _layouts(graph, of_node, training)
+    in_place = frozenset(_in_place(graph, of_node, count)) if training else frozenset()
+    for value in in_place:
+        layouts[value] = slopes[value] = layouts[value].with_border(slopes[value].border)
     for number, node in enumerate(graph.nodes):
         if isinstance(node.layer, Flatten):
             value = of_node[node.inputs[0]]
@@ -82,7 +88,22 @@ def values_of(graph: Graph, *, training: bool) -> Values:
         frozenset(rectified),
         {value: tuple(nodes) for value, nodes in readers.items()},
         _trained(graph, of_node),
+        in_place,
     )
+
+
+def _in_place(graph: Graph, of_node: list[int], count: list[int]) -> Iterator[int]:
+    """Outputs of a convolution that only a max pool without overlap reads: its backward kernel can work in place.
+
+    The convolution's own slopes are made from its input and its output's slope, so its output is not missed.
+    """
+    for node in graph.nodes:
+        if isinstance(node.layer, MaxPool2D):
+            source = node.inputs[0]
+            value, (rows, columns) = of_node[source], node.layer.stride or node.layer.window
+            apart = rows >= node.layer.window[0] and columns >= node.layer.window[1]
+            if apart and count[source] == 1 and isinstance(graph.nodes[value].layer, Conv2D):
+                yield value
 
 
 def _layouts(graph: Graph, of_node: list[int], training: bool) -> tuple[dict[int, Layout], dict[int, Layout]]:
