@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lanewise.errors import DataError, OptionError
+from lanewise.errors import DataError, OptionError, TooLargeError
+from lanewise.learning import picture_cache, pictures
 from lanewise.learning.images import load, load_for_prediction, load_to_judge, parse_size
 from lanewise.learning.reading import choose_size
 
@@ -155,6 +156,8 @@ def test_what_cannot_be_used_is_skipped_and_said(paint: Paint) -> None:
         assert load(root).skipped == sets.skipped
         with pytest.raises(DataError, match=r"of the files in .* cannot be used \('outside.png'"):
             load(root, strict=True)
+    with pytest.raises(DataError):
+        load(root, strict=True, size=5, progress=lambda done, total: pytest.fail("decoded for nothing"))
     for name in ("outside.png", "b/notes.txt"):
         (root / name).unlink()
     with pytest.raises(DataError, match=r"3 of the files in .* cannot be used \('a/1.png': it is cut short"):
@@ -272,6 +275,15 @@ def test_channels(paint: Paint) -> None:
     assert values(load(root, channels=1).train.pixels) == [10, 30, 76]
 
 
+def test_too_large_for_memory(paint: Paint, monkeypatch: pytest.MonkeyPatch) -> None:
+    paint("a/0.png")
+    root = paint("b/0.png")
+    monkeypatch.setattr(picture_cache, "reserve", lambda *_: None)
+    monkeypatch.setattr(pictures, "available_memory", lambda: 2**29 - 1)
+    with pytest.raises(TooLargeError, match=r"2 pictures of 16384x16384x1 need 0\.5 GB"):
+        load(root, size=16384)
+
+
 def test_progress(paint: Paint) -> None:
     for part, count in (("train", 40), ("test", 5)):
         for n in range(count):
@@ -309,21 +321,23 @@ def test_to_judge(paint: Paint) -> None:
         root = paint(name)
 
     def judge(source: Path) -> tuple[tuple[str, ...], str]:
-        pictures, part = load_to_judge(source, classes=("a", "b", "c"), size=(8, 8), channels=3)
-        assert pictures.pixels.shape[1:] == (8, 8, 3)
-        assert pictures.classes == ("a", "b", "c")
-        return pictures.names, part
+        found, part = load_to_judge(source, classes=("a", "b", "c"), size=(8, 8), channels=3)
+        assert found.pixels.shape[1:] == (8, 8, 3)
+        assert found.classes == ("a", "b", "c")
+        return found.names, part
 
     assert judge(root) == (("val/c/1.png",), "validation")
     paint("test/b/2.png")
     assert judge(root) == (("test/b/2.png",), "test")
     assert judge(root / "train") == (("a/0.png", "b/0.png", "c/0.png"), "all")
     assert judge(root / "test") == (("b/2.png",), "all")
-    pictures, _ = load_to_judge(root / "test", classes=("a", "b", "c"), size=(8, 8), channels=3)
-    assert pictures.labels is not None
-    assert pictures.labels.tolist() == [1]
+    found, _ = load_to_judge(root / "test", classes=("a", "b", "c"), size=(8, 8), channels=3)
+    assert found.labels is not None
+    assert found.labels.tolist() == [1]
     with pytest.raises(DataError, match="a folder 'c', which is none of the classes 'a', 'b'"):
         load_to_judge(root / "train", classes=("a", "b"), size=(8, 8), channels=3)
+    with pytest.raises(DataError, match="pictures of 5 channels: files give 1 or 3"):
+        load_to_judge(root, classes=("a", "b", "c"), size=(8, 8), channels=5)
     with pytest.raises(OptionError, match="resized by 'crop'"):
         load_to_judge(root, classes=("a", "b", "c"), size=(8, 8), channels=3, resize="crop")
 

@@ -127,6 +127,7 @@ def load_to_judge(
     elif source == DIGITS or _is_npz(source):
         part, pictures = read_npz_to_judge(DIGITS_FILE if source == DIGITS else Path(source), classes)
     else:
+        _check_files_will_do(channels)
         part, listing = list_to_judge(Path(source), classes)
         return _read(listing, target, cache_dir, progress, strict), part
     _check_fit(pictures, target)
@@ -166,8 +167,7 @@ def load_for_prediction(
         When one of `paths` does not exist, or there is no picture in any of them.
     """
     _check_resize(resize)
-    if channels not in (1, 3):
-        raise DataError(f"this model takes pictures of {channels} channels: files have 1 or 3, so give it arrays")
+    _check_files_will_do(channels)
     files: list[PictureFile] = []
     skipped: list[tuple[str, str]] = []
     for path in map(Path, paths):
@@ -254,6 +254,11 @@ def _check_channels(channels: int | None) -> int | None:
     if channels not in (None, 1, 3):
         raise OptionError(f"pictures of {channels} channels cannot be read from files: give 1 for grey or 3 for colour")
     return channels
+
+
+def _check_files_will_do(channels: int) -> None:
+    if channels not in (1, 3):
+        raise DataError(f"the model takes pictures of {channels} channels: files give 1 or 3, so give it arrays")
 
 
 def _check_resize(resize: str | None) -> None:

@@ -108,11 +108,7 @@ def reserve(path: Path, shape: Shape) -> Draft | None:
     except OSError:
         return None
     try:
-        # Room is taken now: that the disk is full must not be found out while writing to mapped memory.
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(descriptor, 0, size)
-        else:
-            os.truncate(descriptor, size)
+        _take_room(descriptor, size)
         return Draft(np.memmap(name, np.uint8, "r+", start, shape), Path(name))
     except OSError:
         os.unlink(name)
@@ -176,6 +172,15 @@ def _stored(file: BinaryIO, shape: Shape, end: int) -> Pixels | None:
         return np.memmap(file, np.uint8, "r", len(header), shape)
     pixels = empty_pixels(shape)
     return pixels if file.readinto(pixels.reshape(-1).data) == size else None  # type: ignore[attr-defined]
+
+
+def _take_room(descriptor: int, size: int) -> None:
+    """Make a file `size` bytes long now, so that no full disk is found out while writing to mapped memory."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+        return
+    for start in range(0, size, _BLOCK):
+        os.write(descriptor, bytes(min(_BLOCK, size - start)))
 
 
 def _npy_header(shape: Shape) -> bytes:

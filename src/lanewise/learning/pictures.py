@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from lanewise.engine.limits import available_memory
 from lanewise.errors import DataError, TooLargeError
 
 Pixels = npt.NDArray[np.uint8 | np.float32]
@@ -144,13 +145,13 @@ def with_missing_told(sets: PictureSets) -> PictureSets:
 def empty_pixels(shape: tuple[int, ...], dtype: npt.DTypeLike = np.uint8) -> Pixels:
     """Allocate pixels with `SLACK` bytes after the last one, which belong to the same memory."""
     count = math.prod(shape) * np.dtype(dtype).itemsize
-    try:
-        memory = np.empty(count + SLACK, np.uint8)
-    except MemoryError:
+    free = available_memory()
+    if free is not None and count > free:
         raise TooLargeError(
-            f"{shape[0]:,} pictures of {shape[1]}x{shape[2]}x{shape[3]} need {count / 2**30:.1f} GiB of memory: "
-            "choose a smaller picture size"
-        ) from None
+            f"{shape[0]:,} pictures of {shape[1]}x{shape[2]}x{shape[3]} need {count / 2**30:,.1f} GB, more than the "
+            f"{free / 2**30:,.1f} GB of memory that are free: make room in the cache folder, or choose a smaller size"
+        )
+    memory = np.empty(count + SLACK, np.uint8)
     memory[count:] = 0
     return memory[:count].view(dtype).reshape(shape)
 
