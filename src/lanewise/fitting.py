@@ -169,7 +169,7 @@ def train(
     return Model(
         graph=graph,
         parameters=tuple(trainer.flat.unpack(learned.vector)),
-        classes=pictures.classes,
+        classes=_labels_of(pictures, y),
         preprocessing=_preprocessing(engine.picture_format, pictures),
         network=text,
         history=tuple(learned.history),
@@ -262,6 +262,14 @@ def _sets(
     if y is None:
         raise DataError("pictures given as an array need labels: train(x, y)")
     return load((source, y), size=size, channels=channels)
+
+
+def _labels_of(pictures: Pictures, y: ArrayLike | None) -> tuple[Any, ...]:
+    """The names of the classes; for arrays, the labels as they were given: numbers stay numbers."""
+    if y is None:
+        return pictures.classes
+    values = np.unique(np.asarray(y)).tolist()
+    return tuple(values) if tuple(map(str, values)) == pictures.classes else pictures.classes
 
 
 def _weights(

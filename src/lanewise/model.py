@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +19,9 @@ from numpy.typing import ArrayLike, NDArray
 from lanewise.errors import DataError
 from lanewise.files import Contents, Label, Preprocessing, read, write
 from lanewise.files.read import MOST_BYTES
+
+if TYPE_CHECKING:
+    from lanewise.engine.inference import Inference
 
 __all__ = ["Model", "Preprocessing"]
 
@@ -102,9 +106,21 @@ class Model(Contents):
 
     def _outputs(self, pixels: Pixels) -> NDArray[np.float32]:
         """What the last node gives for raw pixels (N, rows, columns, channels) of uint8 or float32: (N, outputs)."""
-        from lanewise.network.reference import forward
+        from lanewise.engine.inference import Inference
+        from lanewise.engine.training import PictureFormat
 
-        return forward(self.graph, self.parameters, self.preprocessing.apply(pixels))[-1].astype(np.float32)
+        dtype = pixels.dtype.name
+        if dtype not in self._compiled:
+            preprocessing = self.preprocessing
+            scale, offset = np.array(preprocessing.scale, np.float32), np.array(preprocessing.offset, np.float32)
+            picture_format = PictureFormat(preprocessing.shape, dtype, scale, offset)
+            self._compiled[dtype] = Inference(self.graph, self.parameters, picture_format)
+        return self._compiled[dtype].run(np.ascontiguousarray(pixels))
+
+    @cached_property
+    def _compiled(self) -> dict[str, Inference]:
+        """The network in machine code, by the type of raw pixels; made when it is first needed."""
+        return {}
 
     def _pixels(self, x: ArrayLike | Path | Sequence[Path]) -> Pixels:
         """Raw pixels (N, rows, columns, channels) of whatever the user gave."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +66,7 @@ class Inference:
         else:
             vector = aligned(flat.total)
             vector[:] = flat.pack(parameters)
+        self._lock = Lock()  # callers on several threads share one arena
         self._arrays = {
             "arena": aligned(plan.arena * self.threads // 4),
             "parameters": vector,
@@ -81,6 +83,10 @@ class Inference:
         images : int32 array, optional
             Which pictures; all by default.
         """
+        with self._lock:
+            return self._run(pixels, images)
+
+    def _run(self, pixels: NDArray[np.generic], images: Integers | None) -> Floats:
         numbers = np.arange(len(pixels), dtype=np.int32) if images is None else np.asarray(images, np.int32)
         result = np.empty((len(numbers), self._outputs), np.float32)
         for first in range(0, len(numbers), BLOCK * LANES):
