@@ -50,11 +50,15 @@ def fused_multiply_add(a: Lanes, b: Lanes, c: Lanes) -> Lanes:
         inexact = np.isfinite(total) & (error != 0) & (bits & 1 == 0)
         towards = np.where((error > 0) == (total > 0), 1, -1)
         odd = np.where(inexact, bits + towards, bits).view(np.float64)
-        return odd.astype(np.float32)
+        return np.asarray(odd.astype(np.float32))
 
 
 def _unsigned(a: Lanes) -> Lanes:
     return a.view(np.uint32)
+
+
+def _choose(condition: Any, a: Lanes, b: Lanes) -> Lanes:
+    return np.asarray(np.where(condition, a, b))
 
 
 _MEANING: dict[str, Callable[..., Lanes]] = {
@@ -64,10 +68,10 @@ _MEANING: dict[str, Callable[..., Lanes]] = {
     "div": np.divide,
     "fma": fused_multiply_add,
     "sqrt": np.sqrt,
-    "max": lambda a, b: np.where(a > b, a, b),
-    "min": lambda a, b: np.where(a < b, a, b),
-    "where_gt": lambda a, b, x, y: np.where(a > b, x, y),
-    "where_eq": lambda a, b, x, y: np.where(a == b, x, y),
+    "max": lambda a, b: _choose(a > b, a, b),
+    "min": lambda a, b: _choose(a < b, a, b),
+    "where_gt": lambda a, b, x, y: _choose(a > b, x, y),
+    "where_eq": lambda a, b, x, y: _choose(a == b, x, y),
     "iadd": np.add,
     "isub": np.subtract,
     "imul": np.multiply,
@@ -75,7 +79,7 @@ _MEANING: dict[str, Callable[..., Lanes]] = {
     "ixor": np.bitwise_xor,
     "shl": np.left_shift,
     "shr": lambda a, b: (_unsigned(a) >> _unsigned(b)).view(np.int32),
-    "where_ult": lambda a, b, x, y: np.where(_unsigned(a) < _unsigned(b), x, y),
+    "where_ult": lambda a, b, x, y: _choose(_unsigned(a) < _unsigned(b), x, y),
     "to_float": lambda a: a.astype(np.float32),
     "to_int": lambda a: a.astype(np.int32),
     "bits_of": lambda a: a.view(np.int32),
@@ -110,26 +114,26 @@ class _Machine:
                     values[id] = np.arange(LANES, dtype=np.int32)
                 case Shuffle(id, a, b, mask):
                     values[id] = np.concatenate([values[a], values[b]])[list(mask)]
-                case Load(id, buffer, index, how):
-                    at = self.position(index)
-                    data = self.buffers[buffer][at : at + (LANES if how == "vector" else 1)]
+                case Load(id, buffer, at, how):
+                    first = self.position(at)
+                    data = self.buffers[buffer][first : first + (LANES if how == "vector" else 1)]
                     values[id] = np.array(data) if how == "vector" else np.repeat(data, LANES)
                 case Gather(id, buffer, image, stride, offset):
                     values[id] = self.gather(buffer, values[image], stride, values[offset])
-                case Store(buffer, index, value, how):
-                    at, count = self.position(index), LANES if how == "vector" else 1
-                    self.buffers[buffer][at : at + count] = values[value][:count]  # type: ignore[index]
+                case Store(buffer, at, value, how):
+                    first, count = self.position(at), LANES if how == "vector" else 1
+                    self.buffers[buffer][first : first + count] = values[value][:count]  # type: ignore[index]
                 case Get(id, register):
                     values[id] = self.registers[register]
                 case Set(register, value):
                     self.registers[register] = values[value]
-                case Loop(variable, count, inner):
-                    for self.loops[variable] in range(count):
+                case Loop(variable, turns, inner):
+                    for self.loops[variable] in range(turns):
                         self.run(inner)
 
     def gather(self, buffer: int, image: Any, stride: int, offset: Any) -> Lanes:
         data = self.buffers[buffer]
-        picked = data[image.astype(np.int64) * stride + offset]
+        picked: Lanes = data[image.astype(np.int64) * stride + offset]
         return picked.astype(np.int32) if picked.dtype == np.uint8 else picked
 
 

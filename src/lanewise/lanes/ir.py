@@ -6,17 +6,16 @@ A value has 16 lanes, float32 or int32; lane n belongs to image n. A program is 
     Constant(id, type, value)          the same number in all lanes
     LaneNumber(id)                     0, 1, ..., 15
     Shuffle(id, a, b, mask)            lane n: lane mask[n] of `a` followed by `b`
-    Load(id, buffer, index, how)       how = "vector": 16 scalars from index on; "broadcast": one scalar to all lanes
+    Load(id, buffer, at, how)          how = "vector": 16 scalars from `at` on; "broadcast": one scalar to all lanes
     Gather(id, buffer, image, stride, offset)   lane n: the scalar at image[n] * stride + offset[n]
-    Store(buffer, index, value, how)   how = "vector": 16 scalars; "first": lane 0 alone
+    Store(buffer, at, value, how)      how = "vector": 16 scalars; "first": lane 0 alone
     Get(id, register)                  value = what the register holds now
     Set(register, value)
-    Loop(variable, count, body)        body for variable = 0, 1, ..., count - 1
+    Loop(variable, turns, body)        body for variable = 0, 1, ..., turns - 1
 
-An index is affine: constant + sum of coefficient * loop variable, counted in scalars of the buffer. `program.py`
+`at` is affine: constant + sum of coefficient * loop variable, counted in scalars of the buffer. `program.py`
 records such programs, `interpret.py` says what they mean, `llvm.py` turns them into machine code.
 """
-
 
 from __future__ import annotations
 
@@ -121,11 +120,11 @@ class Shuffle(NamedTuple):
 
 
 class Load(NamedTuple):
-    """16 scalars from index on ("vector"), or one to all lanes ("broadcast")."""
+    """16 scalars from `at` on ("vector"), or one to all lanes ("broadcast")."""
 
     id: int
     buffer: int
-    index: Affine
+    at: Affine
     how: str
 
 
@@ -140,10 +139,10 @@ class Gather(NamedTuple):
 
 
 class Store(NamedTuple):
-    """All lanes to 16 scalars from index on ("vector"), or lane 0 alone ("first")."""
+    """All lanes to 16 scalars from `at` on ("vector"), or lane 0 alone ("first")."""
 
     buffer: int
-    index: Affine
+    at: Affine
     value: int
     how: str
 
@@ -163,10 +162,10 @@ class Set(NamedTuple):
 
 
 class Loop(NamedTuple):
-    """The body for variable = 0, 1, ..., count - 1."""
+    """The body for variable = 0, 1, ..., turns - 1."""
 
     variable: int
-    count: int
+    turns: int
     body: list[Statement]
     registers: set[int]  # set somewhere in the body
 
@@ -211,18 +210,18 @@ class Program:
                     text = f"v{id} = lane number"
                 case Shuffle(id, a, b, mask):
                     text = f"v{id} = shuffle v{a} v{b} {' '.join(map(str, mask))}"
-                case Load(id, buffer, index, how):
-                    text = f"v{id} = {self.buffers[buffer].name}[{index}] {how}"
+                case Load(id, buffer, at, how):
+                    text = f"v{id} = {self.buffers[buffer].name}[{at}] {how}"
                 case Gather(id, buffer, image, stride, offset):
                     text = f"v{id} = {self.buffers[buffer].name}[v{image} * {stride} + v{offset}]"
-                case Store(buffer, index, value, how):
-                    text = f"{self.buffers[buffer].name}[{index}] {how} = v{value}"
+                case Store(buffer, at, value, how):
+                    text = f"{self.buffers[buffer].name}[{at}] {how} = v{value}"
                 case Get(id, register):
                     text = f"v{id} = r{register}"
                 case Set(register, value):
                     text = f"r{register} = v{value}"
-                case Loop(variable, count, inner):
-                    lines.append(f"{indent}for L{variable} in 0..{count - 1}")
+                case Loop(variable, turns, inner):
+                    lines.append(f"{indent}for L{variable} in 0..{turns - 1}")
                     self._print(inner, indent + "  ", lines)
                     continue
             lines.append(indent + text)

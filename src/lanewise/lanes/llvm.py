@@ -168,13 +168,13 @@ class _Renderer:
                 case Loop():
                     self.loop(s)
 
-    def alignment(self, buffer: int, how: str, index: Affine) -> int:
+    def alignment(self, buffer: int, how: str) -> int:
         spec = self.program.buffers[buffer]
         return 64 if spec.lanes and how == "vector" else 4
 
     def load(self, s: Load) -> None:
-        pointer, type = self.address(s.buffer, s.index), self.program.types[s.id]
-        align = self.alignment(s.buffer, s.how, s.index)
+        pointer, type = self.address(s.buffer, s.at), self.program.types[s.id]
+        align = self.alignment(s.buffer, s.how)
         result = self.values[s.id] = f"%v{s.id}"
         if s.how == "vector":
             self.emit(f"{result} = load {_TYPE[type]}, ptr {pointer}, align {align}")
@@ -204,8 +204,8 @@ class _Renderer:
         self.values[s.id] = result
 
     def store(self, s: Store) -> None:
-        pointer, type = self.address(s.buffer, s.index), self.program.types[s.value]
-        align, value = self.alignment(s.buffer, s.how, s.index), self.values[s.value]
+        pointer, type = self.address(s.buffer, s.at), self.program.types[s.value]
+        align, value = self.alignment(s.buffer, s.how), self.values[s.value]
         if s.how == "vector":
             self.emit(f"store {_TYPE[type]} {value}, ptr {pointer}, align {align}")
             return
@@ -236,7 +236,7 @@ class _Renderer:
             *scope.head,
             *scope.lines,
             f"  {variable}.next = add nuw nsw i64 {variable}, 1",
-            f"  {variable}.done = icmp eq i64 {variable}.next, {s.count}",
+            f"  {variable}.done = icmp eq i64 {variable}.next, {s.turns}",
             f"  br i1 {variable}.done, label %{exit}, label %{head}",
             f"{exit}:",
         ]

@@ -303,7 +303,8 @@ class Recorder:
         expected, result = OPERATIONS[op]
         if len(operands) != len(expected):
             raise ProgramError(f"{self.name}: {op} takes {len(expected)} operands, not {len(operands)}")
-        free = next((o.type for o, e in zip(operands, expected, strict=True) if e == "?" and not _plain(o)), F32)
+        chosen_between = (o for o, e in zip(operands, expected, strict=True) if e == "?")
+        free = next((o.type for o in chosen_between if not isinstance(o, int | float)), F32)
         args = []
         for operand, wanted in zip(operands, expected, strict=True):
             type = free if wanted == "?" else wanted
@@ -379,7 +380,3 @@ class Recorder:
                 raise ProgramError(f"{self.name}: a value of another program, {value.k.name}, was used")
             if value.scope not in self._scopes:
                 raise ProgramError(f"{self.name}: a value made inside a loop was used after the loop ended")
-
-
-def _plain(operand: Operand) -> bool:
-    return isinstance(operand, (int, float))
