@@ -27,7 +27,8 @@ SLACK = 64
 STRETCH = "stretch"
 """How pictures of other sizes are resized: stretched to the size, smoothed first where that makes them smaller."""
 
-_BLOCK = 256  # pictures; 256 squares of a byte fit in 32 bits
+_BLOCK = 256  # pictures at most that are looked at together: so many squares of a byte fit in 32 bits
+_BLOCK_BYTES = 2**22  # or so many bytes, which the processor caches: twice as fast for large pictures
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -179,8 +180,9 @@ def statistics(pixels: Pixels, indices: npt.NDArray[np.int64] | None = None) -> 
     shift = np.zeros(channels) if pixels.dtype == np.uint8 else pixels[chosen[0], 0, 0].astype(np.float64)
     total: list[float] = [0] * channels
     squares: list[float] = [0] * channels
-    for start in range(0, len(chosen), _BLOCK):
-        here = chosen[start : start + _BLOCK]
+    together = min(max(_BLOCK_BYTES // pixels[0].nbytes, 1), _BLOCK)
+    for start in range(0, len(chosen), together):
+        here = chosen[start : start + together]
         block = pixels[here[0] : here[-1] + 1] if (np.diff(here) == 1).all() else pixels[here]
         sums, square_sums = _block_sums(block, shift)
         for c in range(channels):
