@@ -138,6 +138,10 @@ def not_a_number(model):
     model.graph.initializer[2].CopyFrom(numpy_helper.from_array(array, "conv1.weight"))
 
 
+def not_a_number_scale(model):
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(np.float32([1, np.nan, np.inf]), "scale"))
+
+
 def twice(model):
     model.graph.initializer.append(model.graph.initializer[2])
 
@@ -261,6 +265,7 @@ ATTACKS = [
     (other_type, 'node "conv1" (Conv): tensor "conv1.weight" holds float16'),
     (whole_numbers, 'node "conv1" (Conv): its weight (input 2) holds int64; float32 is needed'),
     (not_a_number, "its weights are not those that were saved"),
+    (not_a_number_scale, "is not one finite number for each of 3 channels"),
     (twice, 'tensor "conv1.weight" is defined 2 times'),
     (sparse, "sparse tensors, which are not read"),
     (gone, 'node "max1" (MaxPool): it reads "relu1", which nothing before it writes'),
@@ -303,7 +308,7 @@ ATTACKS = [
     ),
     (
         input_of(TensorProto.UINT8, 9, 7),
-        'node "scale" (Mul): its constant of shape (3,) is not one number for each of 1',
+        'node "scale" (Mul): its constant of shape (3,) is not one finite number for each of 1',
     ),
     (
         input_of(TensorProto.UINT8, 1, 9, 7, 3, 1),
@@ -361,6 +366,7 @@ PREPROCESSING = {"rows": 9, "columns": 7, "channels": 3, "dtype": "uint8", "scal
         ({"network": "dense 3, " * 20_000}, "it has a network text of 180000 characters; at most 100000 are read"),
         ({"network": "9999 * (" * 60 + "relu" + ")" * 60}, "more than 50 brackets"),
         ({"network": "9999 * (residual(" * 20 + "relu" + "))" * 20}, "more than"),
+        ({"network": "dense \x1b[31m"}, r"\x1b"),
         ({"digest": "0"}, "its weights are not those that were saved"),
         ({"lanewise_format": "2"}, "it was written by a newer Lanewise (format 2, this one reads 1); update lanewise"),
         ({"lanewise_format": "x"}, "it has the format 'x'"),

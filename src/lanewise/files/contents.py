@@ -124,7 +124,7 @@ class Contents:
             raise NetworkError(f"the text of the network describes another network than its graph: {self.network}")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle what the file would hold and nothing that was derived from it; it is checked again when it comes back."""
+        """Pickle what a file would hold and nothing derived from it; it is checked again when it comes back."""
         return type(self), tuple(getattr(self, entry.name) for entry in fields(self))
 
 

@@ -64,12 +64,13 @@ def enter(file: OnnxFile) -> Entrance:
     )
     scale, offset = np.ones(shape[0]), np.zeros(shape[0])
     axis = 3 if channels_last else 1
-    for node in (file.nodes[position] for position in chain):
-        if node.op_type == "Transpose":
-            axis = 1
-        elif node.op_type != "Cast":
-            gain, shift = _affine(file, node, rank, axis, shape[0])
-            scale, offset = scale * gain, offset * gain + shift
+    with np.errstate(all="ignore"):  # of what comes out, only finite numbers are taken
+        for node in (file.nodes[position] for position in chain):
+            if node.op_type == "Transpose":
+                axis = 1
+            elif node.op_type != "Cast":
+                gain, shift = _affine(file, node, rank, axis, shape[0])
+                scale, offset = scale * gain, offset * gain + shift
     tensor = file.nodes[chain[-1]].output[0] if chain else file.input.name
     if element == UINT8 and "Cast" not in operators:
         _refuse(file, "takes uint8 but is never cast to float32")
@@ -132,7 +133,7 @@ def _affine(file: OnnxFile, node: Any, rank: int, axis: int, channels: int) -> t
     pair = None if numbers is None else scale_and_shift(node.op_type, numbers, constant_first=place == 0)
     if pair is None or not np.isfinite(pair).all():
         raise ModelFileError(
-            f"{called(node)}: its constant of shape {constant.shape} is not one number for each of {channels} channels"
+            f"{called(node)}: its constant of shape {constant.shape} is not one finite number for each of {channels} channels"
         )
     return pair
 

@@ -75,7 +75,9 @@ def read(
         return _foreign(model, classes)
     except LanewiseError as error:
         first_line, *_ = str(error).splitlines()
-        raise ModelFileError(f"{where}: {first_line}") from None
+        # What a file says about itself must not be obeyed by the user's terminal.
+        harmless = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in first_line)
+        raise ModelFileError(f"{where}: {harmless}") from None
 
 
 def read_graph(model: Any) -> Reading:
@@ -113,9 +115,11 @@ def _walk(model: Any) -> tuple[Drafts, Value, Entrance]:
     if entrance.rank == 2:
         value = drafts.add(Flatten(), (value,), own=False, rank=2)
     values = {entrance.tensor: value}
-    for position, node in enumerate(file.nodes):
-        if position not in entrance.passed:
-            _step(node, file, values, drafts, entrance.batch)
+    # Weights that are not finite are refused later, with all the others; arithmetic on them says nothing before.
+    with np.errstate(all="ignore"):
+        for position, node in enumerate(file.nodes):
+            if position not in entrance.passed:
+                _step(node, file, values, drafts, entrance.batch)
     return drafts, values[file.output], entrance
 
 
