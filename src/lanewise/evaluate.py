@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from lanewise.learning.arrays import from_arrays
 from lanewise.learning.images import DIGITS, Source, load, load_to_judge
 from lanewise.learning.pictures import STRETCH, Pictures, PictureSets
 from lanewise.learning.reading import Progress
+from lanewise.learning.split import stratified_split
 from lanewise.model import Model
 
 Z = 1.959963984540054
@@ -246,6 +247,26 @@ def pictures_for(
             return _relabelled(_part_of(sets, source, split), like_learning["classes"]), split
     pictures, found = load_to_judge(source, **like_learning, strict=strict, progress=progress)
     return pictures, split or found
+
+
+def judging_part(sets: PictureSets, validation_fraction: float, seed: int) -> tuple[Pictures, str]:
+    """The pictures to judge a model by that `lanewise.train` has learned from `sets`, and what they are.
+
+    The test pictures; without them the validation pictures; without those the part of the training pictures that
+    `lanewise.train` holds out for the same fraction and seed; and if it holds out nothing, the training pictures.
+    """
+    labels = sets.train.labels
+    assert labels is not None
+    if sets.test is not None:
+        return sets.test, "test"
+    if sets.validation is not None:
+        return sets.validation, "validation"
+    if validation_fraction == 0 or np.bincount(labels).max() < 2:
+        return sets.train, "train"
+    _, held_out = stratified_split(labels, validation_fraction, seed)
+    part = sets.train.take(held_out)
+    # Positions among the held out would mislead: nobody else can see that array.
+    return (part if part.names else replace(part, names=tuple(f"training picture {n}" for n in held_out))), "validation"
 
 
 def _folder_of(source: str | os.PathLike[str], split: str) -> str:

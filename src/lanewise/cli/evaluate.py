@@ -1,0 +1,67 @@
+"""`lanewise evaluate`: how good a model is on pictures whose classes are known."""
+
+from __future__ import annotations
+
+import click
+
+from lanewise.cli.options import json_option, strict_option
+
+
+@click.command(no_args_is_help=True)
+@click.argument("model", type=click.Path())
+@click.argument("pictures", type=click.Path())
+@click.option(
+    "--split",
+    type=click.Choice(["test", "validation", "train"]),
+    help="Which part of the pictures; by default the first of these that there is.",
+)
+@click.option("--only", metavar="PATTERN", help="Judge only files whose name matches, like 'street-*'.")
+@strict_option
+@json_option
+def evaluate(model: str, pictures: str, split: str | None, only: str | None, strict: bool, as_json: bool) -> None:
+    """Judge a model by pictures whose classes are known.
+
+    MODEL is a file that `lanewise train` saved. PICTURES is a folder with a folder of pictures per class, perhaps
+    inside folders train, val and test; an .npz file; or the word digits. Shows the accuracy with its 95 % interval,
+    figures for each class, the confusion matrix and the worst mistakes.
+    """
+    import time
+
+    from lanewise.cli import judging
+    from lanewise.cli.output import open_output, skipped_json
+    from lanewise.cli.wording import plural, shape, shown
+    from lanewise.evaluate import evaluate, pictures_for
+    from lanewise.model import Model
+
+    started = time.perf_counter()
+    out = open_output(as_json)
+    loaded = Model.load(model)
+    out.tell("Model", f"{shown(model)}: {shape(loaded.graph.input_shape)}, {plural(len(loaded.classes), 'class')}")
+    with out.reading() as progress:
+        found, part = pictures_for(loaded, pictures, split=split, strict=strict, progress=progress)
+    if only is not None:
+        found = found.matching(only)
+    what = {"all": "", "train": "training "}.get(part, f"{part} ")
+    matching = f" that match {shown(only)}" if only is not None else ""
+    out.tell("Pictures", f"{shown(pictures)}: {plural(len(found), f'{what}picture')}{matching}")
+    notes = [*loaded.notes, *judging.without_lists(found.notes)]
+    if part == "train":
+        notes.append("These pictures were for learning: the figure says nothing about pictures the model has not seen.")
+    out.notes(notes)
+    out.skipped(found.skipped)
+    judged = evaluate(loaded, found, split=part)
+    out.blank()
+    judging.accuracy(out, judged)
+    judging.details(out, judged)
+    out.finish(
+        {
+            **judged.to_json(),
+            "model": shown(model),
+            "pictures": shown(pictures),
+            "only": only,
+            "network": loaded.network,
+            "seconds": round(time.perf_counter() - started, 3),
+            "notes": notes,
+            "skipped": skipped_json(found.skipped),
+        }
+    )

@@ -1,0 +1,92 @@
+"""The command `lanewise`: errors as one line on standard error, and the exit status.
+
+0     done
+1     it could not be done
+2     the command was not understood
+130   stopped by Ctrl-C; `train` has kept the best model so far
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from lanewise.cli.evaluate import evaluate
+from lanewise.cli.inspect import inspect
+from lanewise.cli.predict import predict
+from lanewise.cli.train import train
+from lanewise.errors import LanewiseError, ProgramError
+
+FAILED, INTERRUPTED = 1, 130
+
+
+class Commands(click.Group):
+    """A group that says in one line what went wrong."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the commands in the order in which one meets them."""
+        return list(self.commands)
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run a command; does not return unless `standalone_mode` is false."""
+        name = prog_name or "lanewise"
+        if not standalone_mode:
+            return super().main(args, name, complete_var, False, **extra)
+        try:
+            status = super().main(args, name, complete_var, False, **extra) or 0
+        except click.UsageError as error:
+            status = error.exit_code
+            _say_usage(error)
+        except click.ClickException as error:
+            status = error.exit_code
+            _say(error.format_message())
+        except click.Abort:
+            status = INTERRUPTED
+            _say("stopped")
+        except ProgramError:
+            raise
+        except LanewiseError as error:
+            status = FAILED
+            _say(str(error))
+        sys.exit(status)
+
+
+def _say(message: str) -> None:
+    click.echo(f"lanewise: {message}", err=True)
+
+
+def _say_usage(error: click.UsageError) -> None:
+    """One line, but the whole help for a command without anything."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return
+    command = error.ctx.command_path if error.ctx is not None else "lanewise"
+    click.echo(f"{command}: {error.format_message()} See: {command} --help", err=True)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="lanewise", message="%(prog)s %(version)s")
+def lanewise() -> None:
+    """Train convolutional networks on the CPU you already have, and see what they are.
+
+    \b
+    lanewise train digits                    learn the built-in handwritten digits
+    lanewise train photos/                   learn a folder that holds a folder of pictures per class
+    lanewise predict photos.onnx new.jpg     ask the model
+    lanewise evaluate photos.onnx other/     judge it by pictures whose classes are known
+    lanewise inspect photos.onnx             look at its layers, weights and connections
+    """
+
+
+for _command in (train, predict, evaluate, inspect):
+    lanewise.add_command(_command)

@@ -1,0 +1,78 @@
+"""`lanewise inspect`: a network layer by layer, in numbers."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lanewise.cli.options import json_option, picture_shape
+
+if TYPE_CHECKING:
+    from lanewise.model import Model
+    from lanewise.network.graph import Graph
+
+
+@click.command(no_args_is_help=True)
+@click.argument("model_or_text")
+@click.option(
+    "--input",
+    "picture",
+    callback=picture_shape,
+    metavar="SHAPE",
+    help="What a network given as text gets: rows x columns x channels, like 30x30x3.",
+)
+@json_option
+def inspect(model_or_text: str, picture: tuple[int, int, int] | None, as_json: bool) -> None:
+    """Show a network layer by layer, in numbers.
+
+    MODEL_OR_TEXT is a model file, or a network as text together with --input:
+
+    \b
+    lanewise inspect digits.onnx
+    lanewise inspect "conv 6@5x5, relu, max 2, dense 10" --input 32x32x1
+
+    A connection is an input and an output with a weight between them, or with both in one window of a pool; a fully
+    connected layer has all that are possible. Uses of a weight are the connections that share it, on average.
+    """
+    from lanewise.cli import layers
+    from lanewise.cli.output import open_output
+
+    model, graph, text = _network(model_or_text, picture)
+    out = open_output(as_json)
+    if model is not None:
+        layers.tell_model(out, model, model_or_text)
+    layers.show(out, graph, text)
+    out.finish(layers.to_json(graph, text) | _of_model(model, model_or_text))
+
+
+def _network(given: str, picture: tuple[int, int, int] | None) -> tuple[Model | None, Graph, str | None]:
+    """The model if it is one, its graph and its text."""
+    from lanewise.network.graph import build
+    from lanewise.network.text import parse, to_text
+
+    if os.path.isfile(given) or given.lower().endswith(".onnx"):
+        from lanewise.model import Model
+
+        if picture is not None:
+            raise click.BadParameter("a model file has its own input: leave it out.", param_hint="--input")
+        model = Model.load(given)
+        return model, model.graph, model.network
+    layers = parse(given)
+    if picture is None:
+        raise click.UsageError("A network given as text needs the shape of its pictures, like --input 30x30x3.")
+    return None, build(layers, picture), to_text(layers)
+
+
+def _of_model(model: Model | None, path: str) -> dict[str, Any]:
+    from lanewise.cli.wording import shown
+
+    if model is None:
+        return {"model": None}
+    return {
+        "model": shown(path),
+        "classes": model.classes,
+        "provenance": model.provenance,
+        "notes": model.notes,
+    }

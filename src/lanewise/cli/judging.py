@@ -1,0 +1,132 @@
+"""An evaluation as people read it: the accuracy, a table of classes, the confusion matrix, the worst mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from lanewise.cli.output import Output
+from lanewise.cli.wording import interval, percent, plural, shown
+from lanewise.evaluate import ClassFigures, Evaluation
+
+TITLES = {
+    "test": "Test accuracy",
+    "validation": "Validation accuracy",
+    "train": "Training accuracy",
+    "all": "Accuracy",
+}
+"""What a figure is called, after the pictures that gave it."""
+
+MOST_ROWS = 30
+MOST_MATRIX = 12
+MOST_SHOWN = 5
+
+
+def accuracy(out: Output, evaluation: Evaluation, label: str | None = None) -> None:
+    """Say the accuracy, and how far it can be trusted."""
+    out.result(label or TITLES[evaluation.split], figures(evaluation), "bold green")
+
+
+def figures(evaluation: Evaluation) -> str:
+    """The accuracy in one line, like "98.3 %  (353 of 359; 95 % interval 96.4 to 99.2 %)"."""
+    count = evaluation.count
+    return (
+        f"{percent(evaluation.accuracy, count)}  ({evaluation.correct:,} of {count:,}; "
+        f"95 % interval {interval(evaluation.interval, count)})"
+    )
+
+
+def without_lists(notes: Sequence[str]) -> list[str]:
+    """Notes about pictures, but for those on skipped files: they are listed apart, and all of them."""
+    return [note for note in notes if " skipped: " not in note]
+
+
+def details(out: Output, evaluation: Evaluation) -> None:
+    """Show what is behind the accuracy."""
+    if out.as_json or out.quiet:
+        return
+    _show(out, *_classes(evaluation))
+    if evaluation.correct == evaluation.count:
+        out.blank()
+        out.result("Mistakes", "none")
+        return
+    matrix = _matrix(evaluation) if len(evaluation.classes) <= MOST_MATRIX else None
+    # A matrix whose columns were cut would be no matrix.
+    if matrix is not None and out.console.measure(matrix).minimum <= out.console.width:
+        _show(out, "Confusion matrix: rows are what pictures show, columns what they were taken for", matrix)
+    else:
+        _show(out, *_confusions(evaluation))
+    _show(out, *_mistakes(evaluation))
+
+
+def _show(out: Output, title: str, table: Table) -> None:
+    out.blank()
+    out.console.print(title, style="bold")
+    out.table(table)
+
+
+def _table() -> Table:
+    return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+
+
+def _classes(evaluation: Evaluation) -> tuple[str, Table]:
+    rows, title = list(evaluation.per_class), "Classes"
+    if len(rows) > MOST_ROWS:
+        title = f"Classes: the {MOST_ROWS} hardest of {len(rows):,}"
+        rows = sorted((row for row in rows if row.count), key=lambda row: row.f1 or 0.0)[:MOST_ROWS]
+    table = _table()
+    table.add_column("class", overflow="fold")
+    for name in ("pictures", "precision", "recall", "F1"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(shown(row.label), f"{row.count:,}", *_shares(row))
+    return title, table
+
+
+def _shares(row: ClassFigures) -> tuple[str, ...]:
+    return tuple("-" if share is None else f"{100 * share:.1f} %" for share in (row.precision, row.recall, row.f1))
+
+
+def _matrix(evaluation: Evaluation) -> Table:
+    table = _table()
+    table.add_column("", no_wrap=True)
+    for label in evaluation.classes:
+        table.add_column(shown(label), justify="right", no_wrap=True)
+    for n, label in enumerate(evaluation.classes):
+        cells = [_cell(int(count), n == m) for m, count in enumerate(evaluation.confusion[n])]
+        table.add_row(shown(label), *cells)
+    return table
+
+
+def _cell(count: int, right: bool) -> Text:
+    if right:
+        return Text(f"{count:,}", "green")
+    return Text(f"{count:,}", "bold red") if count else Text(".", "dim")
+
+
+def _confusions(evaluation: Evaluation) -> tuple[str, Table]:
+    found = evaluation.confusions()
+    title = f"The most frequent of {plural(len(found), 'confusion')}"
+    table = _table()
+    table.add_column("what is", overflow="fold")
+    table.add_column("was taken for", overflow="fold")
+    table.add_column("times", justify="right", no_wrap=True)
+    for true, taken, count in found[:MOST_MATRIX]:
+        table.add_row(shown(true), shown(taken), f"{count:,}")
+    return title, table
+
+
+def _mistakes(evaluation: Evaluation) -> tuple[str, Table]:
+    worst = evaluation.mistakes[:MOST_SHOWN]
+    title = f"The worst of {plural(evaluation.count - evaluation.correct, 'mistake')}, made with the most confidence"
+    table = _table()
+    for name in ("picture", "is", "was taken for"):
+        table.add_column(name, overflow="fold")
+    table.add_column("with probability", justify="right", no_wrap=True)
+    for one in worst:
+        name = f"number {one.picture}" if isinstance(one.picture, int) else shown(one.picture)
+        table.add_row(name, shown(one.true), shown(one.predicted), f"{100 * one.probability:.1f} %")
+    return title, table

@@ -1,0 +1,177 @@
+"""A network layer by layer as people read it, and what its numbers mean."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from lanewise.cli.output import Output
+from lanewise.cli.wording import plural, shape, shown
+from lanewise.model import Model
+from lanewise.network.account import LayerAccount, Totals, account, totals
+from lanewise.network.graph import Graph, Node
+from lanewise.network.layers import Conv2D
+from lanewise.network.text import layer_text
+
+Cell = Callable[[LayerAccount], str]
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if value else "-"
+
+
+def _share(value: float) -> str:
+    if not value:
+        return "-"
+    return "100 %" if value == 1 else f"{100 * value:.2g} %" if value < 0.1 else f"{100 * value:.1f} %"
+
+
+def _times(value: float) -> str:
+    return f"{value:,.0f}" if value >= 9.95 or value == round(value) else f"{value:.1f}"
+
+
+def _used(one: LayerAccount) -> str:
+    return _times(one.mean_sharing) if one.weights else "-"
+
+
+SIZES: dict[str, Cell] = {
+    "output": lambda one: shape(one.output_shape),
+    "weights": lambda one: _number(one.weights),
+    "biases": lambda one: _number(one.biases),
+    "multiply-\nadds": lambda one: _number(one.multiply_adds),
+    "receptive\nfield": lambda one: f"{one.receptive_field[0]}x{one.receptive_field[1]}",
+}
+"""Columns on what a layer makes and costs."""
+
+CONNECTIONS: dict[str, Cell] = {
+    "connections": lambda one: _number(one.connections),
+    "of all\npossible": lambda one: _share(one.density),
+    "uses of\na weight": _used,
+    "fully connected\nweights": lambda one: _number(one.dense_weights if one.weights else 0),
+}
+"""Columns on what makes it a convolutional one; the last is on a fully connected layer of the same shapes."""
+
+
+def tell_model(out: Output, model: Model, path: str) -> None:
+    """Say what a model file holds besides its network."""
+    rows, columns, channels = model.preprocessing.shape
+    out.result("Model", f"{shown(path)}: pictures of {rows}x{columns}x{channels} ({model.preprocessing.dtype})")
+    labels = ", ".join(map(shown, model.classes[:20]))
+    more = f" and {len(model.classes) - 20} more" if len(model.classes) > 20 else ""
+    out.result("Classes", f"{plural(len(model.classes), 'class')}: {labels}{more}")
+    known = model.provenance
+    if {"pictures", "epochs", "date", "version"} <= known.keys():
+        learned = f"{plural(known['pictures'], 'picture')} for {plural(known['epochs'], 'epoch')}"
+        out.result("Learned", f"from {learned} by Lanewise {shown(known['version'])}, {shown(known['date'])}")
+    out.notes(model.notes)
+
+
+def show(out: Output, graph: Graph, text: str | None) -> None:
+    """Print a network as tables, and what they mean."""
+    accounts = account(graph)
+    if text is not None:
+        out.result("Network", text)
+    out.result("Input", f"{shape(graph.input_shape)}: {math.prod(graph.input_shape):,} numbers a picture")
+    out.blank()
+    whole = _table(graph, accounts, SIZES | CONNECTIONS)
+    # Shrunk columns would cut numbers; two tables do not.
+    fits = out.console.measure(whole).maximum <= out.console.width
+    for table in (whole,) if fits else (_table(graph, accounts, SIZES), _table(graph, accounts, CONNECTIONS)):
+        out.table(table)
+        out.blank()
+    out.result("In plain words", meaning(graph, accounts))
+
+
+def to_json(graph: Graph, text: str | None) -> dict[str, Any]:
+    """The same for programs. Shapes are (rows, columns, channels) or (features,)."""
+    accounts = account(graph)
+    total = totals(accounts)
+    return {
+        "network": text,
+        "input": _channels_last(graph.input_shape),
+        "layers": [
+            {
+                "name": one.name,
+                "layer": layer_text(node.layer),
+                "inputs": [graph.nodes[source].name for source in node.inputs],
+                "output_shape": _channels_last(one.output_shape),
+                "weights": one.weights,
+                "biases": one.biases,
+                "connections": one.connections,
+                "density": one.density,
+                "sparsity": 1 - one.density if one.connections else None,
+                "mean_sharing": one.mean_sharing,
+                "max_sharing": one.max_sharing,
+                "dense_weights": one.dense_weights,
+                "multiply_adds": one.multiply_adds,
+                "receptive_field": one.receptive_field,
+            }
+            for node, one in zip(graph.nodes, accounts, strict=True)
+        ],
+        "totals": {name: getattr(total, name) for name in Totals.__dataclass_fields__},
+        "meaning": meaning(graph, accounts),
+    }
+
+
+def meaning(graph: Graph, accounts: tuple[LayerAccount, ...]) -> str:
+    """What the numbers of a network say, in a sentence or two."""
+    total = totals(accounts)
+    convolutions = [
+        one for node, one in zip(graph.nodes, accounts, strict=True) if isinstance(node.layer, Conv2D) and one.weights
+    ]
+    if not total.weights:
+        return "No layer has weights, so there is nothing to learn here."
+    cost = f"A picture takes {total.multiply_adds:,} multiply-adds."
+    if not convolutions:
+        return (
+            f"Every layer with weights is fully connected: each of its {total.weights:,} weights ties one input to one "
+            f"output and is used once a picture. {cost}"
+        )
+    connections = sum(one.connections for one in convolutions)
+    weights = sum(one.weights for one in convolutions)
+    possible = sum(one.dense_weights for one in convolutions)
+    return (
+        f"Of all connections that its convolutions could have, {_share(1 - connections / possible)} are left out "
+        f"(sparse connectivity); those that are there share {weights:,} weights, each used "
+        f"{_times(connections / weights)} times a picture (weight sharing). So the whole network learns "
+        f"{total.weights:,} weights where fully connected layers of the same shapes have {total.dense_weights:,}, "
+        f"{_times(total.dense_weights / total.weights)} times as many. {cost}"
+    )
+
+
+def _table(graph: Graph, accounts: tuple[LayerAccount, ...], columns: dict[str, Cell]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, show_footer=True)
+    total = totals(accounts)
+    table.add_column("layer", "in all", overflow="fold")
+    for name in columns:
+        table.add_column(name, _footer(name, total), justify="right", no_wrap=True)
+    for number, (node, one) in enumerate(zip(graph.nodes, accounts, strict=True)):
+        table.add_row(_called(graph, number, node), *(cell(one) for cell in columns.values()))
+    return table
+
+
+def _footer(column: str, total: Totals) -> str:
+    sums = {
+        "weights": total.weights,
+        "biases": total.biases,
+        "multiply-\nadds": total.multiply_adds,
+        "connections": total.connections,
+        "fully connected\nweights": total.dense_weights,
+    }
+    return _number(sums[column]) if column in sums else ""
+
+
+def _called(graph: Graph, number: int, node: Node) -> str:
+    """The layer as in the text; where it does not read the one before it, which it reads."""
+    text = layer_text(node.layer)
+    if number == 0 or node.inputs == (number - 1,):
+        return text
+    return f"{text} of {', '.join(graph.nodes[source].name for source in node.inputs)}"
+
+
+def _channels_last(sizes: tuple[int, ...]) -> list[int]:
+    return [*sizes[1:], sizes[0]]

@@ -1,0 +1,73 @@
+"""`lanewise predict`: the class of each picture, and how probable it is."""
+
+from __future__ import annotations
+
+import click
+
+from lanewise.cli.options import json_option, strict_option
+
+
+@click.command(no_args_is_help=True)
+@click.argument("model", type=click.Path())
+@click.argument("paths", nargs=-1, required=True, type=click.Path())
+@click.option("--top", type=click.IntRange(1), default=1, metavar="N", help="Show the N most probable classes.")
+@strict_option
+@json_option
+def predict(model: str, paths: tuple[str, ...], top: int, strict: bool, as_json: bool) -> None:
+    """Say what pictures show.
+
+    Prints the most probable class of each, and its probability. MODEL is a file that `lanewise train` saved. PATHS are
+    picture files, and folders, which are searched to the bottom. Pictures are brought to the model's size as they were
+    for learning.
+    """
+    import numpy as np
+
+    from lanewise.cli.output import open_output, skipped_json
+    from lanewise.cli.wording import plural, shown
+    from lanewise.errors import DataError
+    from lanewise.learning.images import load_for_prediction
+    from lanewise.learning.pictures import STRETCH
+    from lanewise.learning.reading import listed_reasons
+    from lanewise.model import Model
+
+    # Standard output is for answers alone, so that they can be piped; all else goes to standard error.
+    out = open_output(as_json, aside=True)
+    loaded = Model.load(model)
+    rows, columns, channels = loaded.preprocessing.shape
+    resize = loaded.preprocessing.resize or STRETCH
+    with out.reading() as progress:
+        pixels, names, skipped = load_for_prediction(
+            paths, size=(rows, columns), channels=channels, resize=resize, progress=progress
+        )
+    if skipped and (strict or not names):
+        raise DataError(f"{plural(len(skipped), 'file')} cannot be used ({listed_reasons(skipped)})")
+    out.notes(loaded.notes)
+    out.skipped(skipped)
+    probabilities = loaded.predict_proba(pixels)
+    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
+    answers = [
+        [(loaded.classes[k], float(row[k])) for k in order] for row, order in zip(probabilities, best, strict=True)
+    ]
+    if not as_json:
+        longest = max(len(shown(name)) for name in names)
+        widest = max(len(shown(label)) for label in loaded.classes)
+        for name, answer in zip(names, answers, strict=True):
+            cells = [f"{shown(label):<{widest}}  {100 * probability:5.1f} %" for label, probability in answer]
+            click.echo("   ".join([f"{shown(name):<{longest}}", *cells]))
+    out.finish(
+        {
+            "model": shown(model),
+            "classes": loaded.classes,
+            "predictions": [
+                {
+                    "file": name,
+                    "class": answer[0][0],
+                    "probability": answer[0][1],
+                    "top": [{"class": label, "probability": probability} for label, probability in answer],
+                }
+                for name, answer in zip(names, answers, strict=True)
+            ],
+            "notes": loaded.notes,
+            "skipped": skipped_json(skipped),
+        }
+    )

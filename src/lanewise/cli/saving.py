@@ -1,0 +1,151 @@
+"""Where a trained model goes. Nothing that somebody made is lost: no file is replaced unasked, and no model is let go.
+
+place_for(...)   before training: a name, and whether something can be written there at all
+save(...)        after it: there, or somewhere else if that fails
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lanewise.cli.wording import shown
+from lanewise.errors import ModelFileError
+
+if TYPE_CHECKING:
+    from lanewise.model import Model
+
+SUFFIX = ".onnx"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A file to save to; `replace` says that an older one may go."""
+
+    path: Path
+    replace: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """Where a model was saved, and why not where it should have been."""
+
+    path: Path
+    trouble: str | None = None
+
+
+def place_for(pictures: str, output: str | None, force: bool) -> Place:
+    """Choose where the model learned from `pictures` goes, and try whether it can be written there.
+
+    Parameters
+    ----------
+    pictures : str
+        The folder, the `.npz` file or the word that the user named: the default name derives from it.
+    output : str or None
+        The file or folder that the user wants.
+    force : bool
+        An older file `output` may be replaced.
+
+    Raises
+    ------
+    click.BadParameter
+        `output` is there already.
+    ModelFileError
+        Nothing can be written there.
+    """
+    name = (Path(os.path.abspath(pictures)).name.removesuffix(".npz") or "model") + SUFFIX
+    if output is None or os.path.isdir(output):
+        path = _free(Path(output or "", name))
+        _try(path)
+        return Place(path, replace=False)
+    path = Path(output)
+    if os.path.lexists(path):
+        if not force:
+            raise click.BadParameter(
+                f"{shown(output)} exists already: choose another name, or give --force to replace it.",
+                param_hint="--output",
+            )
+        if not path.is_file():
+            raise click.BadParameter(
+                f"{shown(output)} is no ordinary file: choose another name.", param_hint="--output"
+            )
+    _try(path)
+    return Place(path, replace=force)
+
+
+def save(model: Model, place: Place) -> Saved:
+    """Save a model, in the folder for temporary files or the home folder if its place has become unfit.
+
+    Raises
+    ------
+    ModelFileError
+        It can be saved nowhere.
+    """
+    with _undisturbed():
+        try:
+            # Somebody else may have written a file of this name since training began.
+            path = place.path if place.replace else _free(place.path)
+            model.save(path)
+            return Saved(path)
+        except ModelFileError as error:
+            trouble = error
+        for make_folder in (_new_temporary, Path.home):
+            with suppress(ModelFileError, OSError, RuntimeError):
+                path = _free(make_folder() / place.path.name)
+                model.save(path)
+                return Saved(path, str(trouble))
+        raise trouble
+
+
+def _new_temporary() -> Path:
+    return Path(tempfile.mkdtemp(prefix="lanewise-"))
+
+
+def _free(path: Path) -> Path:
+    """The path itself or, where something is there already, one with a number: digits.onnx, digits-2.onnx."""
+    number, free = 1, path
+    while os.path.lexists(free):
+        number += 1
+        free = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return free
+
+
+def _try(path: Path) -> None:
+    """Write a small file beside `path` and remove it: hours of training should not end at a full disk."""
+    folder = Path(os.path.realpath(path)).parent
+    probe = folder / f".lanewise-{secrets.token_hex(6)}.tmp"
+    try:
+        descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            os.write(descriptor, bytes(4096))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+            probe.unlink()
+    except OSError as error:
+        raise ModelFileError(
+            f'the model could not be saved as "{shown(path)}": {error.strerror}; choose another place with --output'
+        ) from None
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let Ctrl-C wait: whoever presses it twice still wants the model."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

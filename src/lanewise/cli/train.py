@@ -1,0 +1,93 @@
+"""`lanewise train`: pictures in, a trained and judged model out."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+
+from lanewise.cli.options import json_option, seconds, strict_option
+
+FAILED, INTERRUPTED = 1, 130
+
+
+@click.command(no_args_is_help=True)
+@click.argument("pictures", type=click.Path())
+@click.option("--network", metavar="TEXT", help="Layers, like 'conv 16@3x3 same, relu, max 2, dense 10'.")
+@click.option("--epochs", type=click.IntRange(1), metavar="N", help="How often each picture is learned from.")
+@click.option("--budget", callback=seconds, metavar="TIME", help="How long to learn instead: 30s, 2m, 1h.")
+@click.option("--batch-size", type=click.IntRange(1), default=128, metavar="N", show_default=True)
+@click.option("--optimizer", type=click.Choice(["sgd", "adamw"]), default="sgd", show_default=True)
+@click.option("--learning-rate", type=float, metavar="X", help="The largest; by default it suits the optimizer.")
+@click.option("--weight-decay", type=float, metavar="X", help="By default it suits the optimizer.")
+@click.option(
+    "--schedule",
+    type=click.Choice(["one-cycle", "cosine", "constant"]),
+    default="one-cycle",
+    show_default=True,
+    help="How the learning rate goes up and down.",
+)
+@click.option("--smoothing", type=float, default=0.0, metavar="X", help="Label smoothing, 0 to below 1.")
+@click.option(
+    "--augment",
+    type=click.Choice(["auto", "none", "shift", "flip", "shift+flip"]),
+    default="auto",
+    show_default=True,
+    help="How pictures are varied while learning.",
+)
+@click.option(
+    "--class-weight", type=click.Choice(["balanced"]), help="Let rare classes count as much as frequent ones."
+)
+@click.option(
+    "--validation-fraction",
+    type=float,
+    default=0.1,
+    metavar="X",
+    show_default=True,
+    help="Share of the training pictures held out to find the best weights by, where there are no validation pictures.",
+)
+@click.option("--no-early-stopping", is_flag=True, help="Go through all epochs, even if nothing improves any more.")
+@click.option("--size", metavar="SIZE", help="Resize pictures to this: 32, or rows x columns like 32x48.")
+@click.option("--grey/--colour", "--gray/--color", default=None, help="How pictures are read; by default as they are.")
+@click.option("--start", metavar="MODEL", type=click.Path(), help="Go on training this model.")
+@click.option("--threads", type=click.IntRange(1), metavar="N", help="By default as many as processors.")
+@click.option("--seed", type=int, default=0, metavar="N", show_default=True, help="Same seed, same result.")
+@click.option(
+    "--output", "-o", metavar="FILE", type=click.Path(), help="Where the model goes; by default PICTURES.onnx."
+)
+@click.option("--force", is_flag=True, help="Let --output replace a file.")
+@click.option("--only", multiple=True, metavar="PATTERN", help="Judge the files that match apart too; repeatable.")
+@strict_option
+@json_option
+@click.option("--quiet", "-q", is_flag=True, help="Say the results only.")
+def train(pictures: str, output: str | None, force: bool, as_json: bool, quiet: bool, **options: Any) -> None:
+    """Learn to tell pictures apart, and save the model.
+
+    PICTURES is a folder that holds a folder of pictures per class, or folders train, val and test that do; an .npz
+    file with arrays x_train and y_train; or the word digits, for the handwritten digits built in. Test pictures only
+    judge. Without them the validation pictures do, and the figure is called a validation figure.
+
+    Ctrl-C stops learning and keeps the best model so far; the exit status is then 130.
+    """
+    if options["epochs"] is not None and options["budget"] is not None:
+        raise click.UsageError("Give --epochs or --budget, not both.")
+    if options["start"] is not None and options["network"] is not None:
+        raise click.UsageError("A model that goes on learning keeps its network: give --start or --network, not both.")
+    from lanewise.cli import training
+    from lanewise.cli.output import open_output
+    from lanewise.cli.saving import place_for, save
+
+    began = time.perf_counter()
+    out = open_output(as_json, quiet=quiet)
+    place = place_for(pictures, output, force)
+    lesson = training.prepare(out, pictures, options)
+    model = training.learn(out, lesson, options)
+    # Saved before it is judged: whatever happens from here on, the model is there.
+    saved = save(model, place)
+    training.report(out, lesson, model, saved, began)
+    if saved.trouble is not None:
+        click.echo(f'lanewise: {saved.trouble}; it was saved as "{saved.path}" instead', err=True)
+        raise click.exceptions.Exit(FAILED)
+    if model.provenance["interrupted"]:
+        raise click.exceptions.Exit(INTERRUPTED)

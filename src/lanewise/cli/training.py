@@ -1,0 +1,231 @@
+"""What `lanewise train` does between its options and its exit status: find, learn, judge, and say so.
+
+prepare(...) -> Lesson      pictures and network, told before learning begins
+learn(...) -> Model
+report(...)                 how good it is, where it is, what to try next
+"""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import lanewise
+from lanewise.cli import judging
+from lanewise.cli.output import Output, skipped_json
+from lanewise.cli.progress import learning
+from lanewise.cli.saving import Saved
+from lanewise.cli.wording import duration, file_size, plural, shape, shown
+from lanewise.evaluate import Evaluation, evaluate, judging_part
+from lanewise.learning.images import load
+from lanewise.learning.pictures import Pictures, PictureSets
+from lanewise.learning.recipe import network_for
+from lanewise.model import Model
+from lanewise.network.account import account, totals
+from lanewise.network.graph import Graph
+from lanewise.network.text import parse
+
+PASSED_ON = (
+    *("epochs", "budget", "batch_size", "optimizer", "learning_rate", "weight_decay", "schedule", "smoothing"),
+    *("augment", "class_weight", "validation_fraction", "threads", "seed"),
+)
+"""Options that `lanewise.train` knows under the same name."""
+
+MOST_CLASSES = 12
+MOST_SHAPES = 12
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lesson:
+    """All that is settled before learning.
+
+    Attributes
+    ----------
+    name : what the user called the pictures
+    sets : PictureSets
+    network : str or None
+        Its text; None for that of `start` from elsewhere.
+    start : model to go on from, or None
+    judged_by, split : the pictures to judge by, and what they are
+    only : (pattern, pictures)
+        Parts of `judged_by` to be judged apart.
+    notes : list of str
+        Sentences that were said; more are added while learning.
+    """
+
+    name: str
+    sets: PictureSets
+    network: str | None
+    start: Model | None
+    judged_by: Pictures
+    split: str
+    only: tuple[tuple[str, Pictures], ...]
+    notes: list[str]
+
+
+def prepare(out: Output, name: str, options: Mapping[str, Any]) -> Lesson:
+    """Read the pictures, lay out the network, and show both. Whatever can fail before learning fails here."""
+    if options["network"] not in (None, "auto"):
+        parse(options["network"])  # a typo is told before pictures are read
+    start = None if options["start"] is None else Model.load(options["start"])
+    channels = {None: None, True: 1, False: 3}[options["grey"]]
+    size = options["size"]
+    if start is not None:
+        rows, columns, own_channels = start.preprocessing.shape
+        size, channels = size or (rows, columns), channels or own_channels
+    with out.reading() as progress:
+        sets = load(name, size=size, channels=channels, strict=options["strict"], progress=progress)
+    part, split = judging_part(sets, options["validation_fraction"], options["seed"])
+    _tell_pictures(out, name, sets)
+    notes = judging.without_lists(sets.notes)
+    out.notes(notes)
+    out.skipped(sets.skipped)
+    train = sets.train
+    if start is None:
+        picture = (train.channels, *train.size)
+        graph, text = network_for(options["network"] or "auto", picture, len(train.classes), len(train))
+        network: str | None = text
+    else:
+        graph, network = start.graph, start.network
+    _tell_network(out, graph, network, chosen=start is None and options["network"] in (None, "auto"))
+    only = tuple((pattern, part.matching(pattern)) for pattern in options["only"])
+    return Lesson(name, sets, network, start, part, split, only, notes)
+
+
+def learn(out: Output, lesson: Lesson, options: Mapping[str, Any]) -> Model:
+    """Train, and show how it goes."""
+
+    label = itertools.chain(["Learning"], itertools.repeat(""))
+
+    def say(note: str) -> None:
+        # Pictures and network have been shown already.
+        if note not in lesson.sets.notes and not note.startswith("Network"):
+            lesson.notes.append(note)
+            out.tell(next(label), note)
+
+    with learning(out) as progress:
+        model = lanewise.train(
+            lesson.sets,
+            network="auto" if lesson.start is not None or lesson.network is None else lesson.network,
+            start=lesson.start,
+            early_stopping=not options["no_early_stopping"],
+            progress=progress,
+            notes=say,
+            **{key: options[key] for key in PASSED_ON},
+        )
+    out.tell("Learned", _learned(model), "yellow" if model.provenance["interrupted"] else None)
+    return model
+
+
+def report(out: Output, lesson: Lesson, model: Model, saved: Saved, began: float) -> None:
+    """Judge the model, and say how good it is, where it is, and what to try next. `began`: by `time.perf_counter`."""
+    judged = evaluate(model, lesson.judged_by, split=lesson.split)
+    only = [(pattern, evaluate(model, pictures, split=lesson.split)) for pattern, pictures in lesson.only]
+    out.blank()
+    judging.accuracy(out, judged)
+    for pattern, one in only:
+        judging.accuracy(out, one, f"  {shown(pattern)}")
+    if not out.quiet:
+        out.result("", _honestly(lesson))
+    judging.details(out, judged)
+    out.blank()
+    where = shown(saved.path)
+    out.result("Saved", f"{where} ({file_size(saved.path.stat().st_size)})", "bold")
+    if not out.quiet and not out.as_json:
+        quoted = shlex.quote(str(saved.path))
+        out.tell("Try next", f"lanewise predict {quoted} PICTURE...")
+        out.tell("", f"lanewise inspect {quoted}")
+    provenance = model.provenance
+    out.finish(
+        {
+            **judged.to_json(),
+            "only": [{"pattern": pattern, **_brief(one)} for pattern, one in only],
+            "pictures": shown(lesson.name),
+            "network": model.network,
+            "parameters": model.graph.parameter_count,
+            "model": where,
+            "seconds": provenance["seconds"],
+            "total_seconds": round(time.perf_counter() - began, 3),
+            **{key: provenance[key] for key in ("epochs", "images_per_second", "seed", "interrupted")},
+            "history": model.history,
+            "notes": lesson.notes,
+            "skipped": skipped_json(lesson.sets.skipped),
+        }
+    )
+
+
+def _tell_pictures(out: Output, name: str, sets: PictureSets) -> None:
+    train = sets.train
+    colour = {1: "grey", 3: "colour"}.get(train.channels, plural(train.channels, "channel"))
+    size = f"{train.size[0]}x{train.size[1]}"
+    out.tell("Pictures", f"{shown(name)}: {size}, {colour}, {plural(len(train.classes), 'class')}")
+    if len(train.classes) <= MOST_CLASSES:
+        counts = zip(train.classes, train.counts(), strict=True)
+        out.tell("", ", ".join(f"{shown(label)} ({count:,})" for label, count in counts))
+    else:
+        out.tell("", f"{min(train.counts()):,} to {max(train.counts()):,} of each class")
+    parts = [f"{len(train):,} to learn from"]
+    if sets.validation is not None:
+        parts.append(f"{len(sets.validation):,} to find the best weights by")
+    if sets.test is not None:
+        parts.append(f"{len(sets.test):,} to judge by")
+    out.tell("", ", ".join(parts))
+
+
+def _tell_network(out: Output, graph: Graph, text: str | None, *, chosen: bool) -> None:
+    out.tell("Network", text or f"{len(graph.nodes)} nodes, from elsewhere")
+    if chosen:
+        out.tell("", "(the default for such pictures: copy it, change it, and give it with --network)")
+    shapes = [shape(node.shape) for node in graph.nodes]
+    changes = [one for n, one in enumerate(shapes) if n == 0 or one != shapes[n - 1]]
+    straight = all(node.inputs == (n,) for n, node in enumerate(graph.nodes[1:]))
+    if straight and len(changes) <= MOST_SHAPES:
+        out.tell("", " -> ".join(changes))
+    out.tell("", connectedness(graph))
+
+
+def connectedness(graph: Graph) -> str:
+    """What a network has to learn beside the fully connected network of the same shapes, in one line."""
+    found = totals(account(graph))
+    own = f"{found.weights:,} weights and {found.biases:,} biases"
+    if found.weights == 0:
+        return "no weights: there is nothing to learn in it"
+    if found.dense_weights == found.weights:
+        return f"{own}; all layers are fully connected"
+    times = found.dense_weights / found.weights
+    return (
+        f"{own}; fully connected layers of the same shapes have {found.dense_weights:,} weights, "
+        f"{times:,.{1 if times < 9.95 else 0}f} times as many"
+    )
+
+
+def _learned(model: Model) -> str:
+    provenance = model.provenance
+    epochs = plural(provenance["epochs"], "epoch")
+    text = (
+        f"{epochs} of {plural(provenance['pictures'], 'picture')} in {duration(provenance['seconds'])}, "
+        f"{provenance['images_per_second']:,} images/s"
+    )
+    if provenance["interrupted"]:
+        return f"stopped by you after {text}; the best weights so far are kept"
+    if provenance["stopped_early"]:
+        return f"{text}; stopped early because nothing improved any more"
+    return text
+
+
+def _honestly(lesson: Lesson) -> str:
+    """What the figure is worth, by the pictures that gave it."""
+    if lesson.split == "test":
+        return "on test pictures, which had no part in learning"
+    if lesson.split == "validation":
+        return "on pictures that were not learned from but chose the best weights: expect slightly less on new ones"
+    return "on the pictures that were learned from: it says nothing about new ones"
+
+
+def _brief(judged: Evaluation) -> dict[str, Any]:
+    record = judged.to_json()
+    return {key: record[key] for key in ("count", "correct", "accuracy", "interval", "loss")}
