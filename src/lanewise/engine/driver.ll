@@ -10,7 +10,8 @@
 ; `counts`, where given, holds one number a step: repetitions from that one on (counted as task * repeats + repeat, over
 ; all tasks) are left out, which is how a batch that is not full skips the groups it does not have.
 ;
-; All fields are 64 bits wide. `engine/schedule.py` lays them out.
+; All fields are 64 bits wide. `engine/schedule.py` lays them out. Behind this text comes that of the processor's family,
+; driver_x86.ll or driver_aarch64.ll, with flush_denormals, restore_control and wait_a_moment.
 
 %Job     = type { ptr, i64, i64, i64, ptr, ptr, ptr }  ; bases, steps, threads, phases, phase list, meeting, yield
 %Phase   = type { i64, i64, ptr }                      ; tasks, sections, section list
@@ -19,22 +20,12 @@
 %Arg     = type { i64, i64, i64, i64, i64, i64 }       ; base, offset, s0, s1, s2, s3
 %Meeting = type { i64, [7 x i64], i64, [7 x i64], i64 }; arrived, -, generation, -, next task: a cache line each
 
-declare void @llvm.x86.sse.stmxcsr(ptr)
-declare void @llvm.x86.sse.ldmxcsr(ptr)
-declare void @llvm.x86.sse2.pause()
-
 define void @driver(ptr %job, i64 %thread) nounwind {
 entry:
   ; Denormal numbers make the gradients of a well-trained network many times slower: treat them as zero here, and give
   ; the caller its control word back at the end.
-  %control.before = alloca i32
-  %control.inside = alloca i32
   %pointers = alloca [16 x ptr], align 64
-  call void @llvm.x86.sse.stmxcsr(ptr %control.before)
-  %control = load i32, ptr %control.before
-  %flushing = or i32 %control, 32832                   ; flush to zero (0x8000), denormals are zero (0x0040)
-  store i32 %flushing, ptr %control.inside
-  call void @llvm.x86.sse.ldmxcsr(ptr %control.inside)
+  %control.before = call i64 @flush_denormals()
 
   %steps.p = getelementptr %Job, ptr %job, i64 0, i32 1
   %steps = load i64, ptr %steps.p
@@ -178,7 +169,7 @@ step.end:
   br label %step.test
 
 done:
-  call void @llvm.x86.sse.ldmxcsr(ptr %control.before)
+  call void @restore_control(i64 %control.before)
   ret void
 }
 
@@ -212,7 +203,7 @@ wait:
   br i1 %open, label %leave, label %pause
 
 pause:
-  call void @llvm.x86.sse2.pause()
+  call void @wait_a_moment()
   %spins.next = add i64 %spins, 1
   %patient = icmp slt i64 %spins, 2000
   br i1 %patient, label %again, label %offer

@@ -2,7 +2,7 @@
 
 One file per program, named by the digest of all that decides its bits: the program's text, the renderer's version,
 LLVM's version, the processor's name and features. An entry is written under a temporary name and renamed, so
-readers see a whole file or none; its content carries a digest of itself, and one that does not match is rebuilt.
+readers see a whole file or none; it carries a digest of its name and content, and one that does not match is rebuilt.
 Only the owner may enter the folder: whoever can write machine code there can run it.
 """
 
@@ -22,14 +22,16 @@ from typing import Any
 
 from llvmlite import binding
 
+from lanewise.errors import LanewiseError
 from lanewise.lanes.llvm import render
 from lanewise.lanes.program import Program
 from lanewise.target import Target
 
 RENDERER_VERSION = 1
-"""Raise it whenever `lanes/llvm.py` or the driver changes what is emitted for the same program."""
+"""Raise it whenever `lanes/llvm.py` changes what is emitted for the same program."""
 
-_MAGIC = b"lanewise object 1\n"
+_MAGIC = b"lanewise object 2\n"
+_FAMILIES = {"x86_64": "x86", "amd64": "x86", "aarch64": "aarch64", "arm64": "aarch64"}
 _lock = Lock()  # LLVM is used by one thread at a time
 
 
@@ -53,6 +55,10 @@ def _initialise() -> str:
 
 @cache
 def _machine(target: Target) -> binding.TargetMachine:
+    return _fresh_machine(target)
+
+
+def _fresh_machine(target: Target) -> binding.TargetMachine:
     _initialise()
     return binding.Target.from_default_triple().create_target_machine(
         cpu=target.cpu, features=target.features, opt=2, reloc="pic", codemodel="jitdefault", jit=True
@@ -98,36 +104,49 @@ class Cache:
     def get(self, key: str, build: Callable[[], bytes]) -> bytes:
         """The object code under `key`, from disk if a whole entry is there, else built and kept."""
         path = self.folder / f"{key}.o"
-        code = self._read(path) if self._usable else None
+        code = self._read(path, key) if self._usable else None
         if code is not None:
             self.hits += 1
             return code
         self.misses += 1
         code = build()
         if self._usable:
-            self._write(path, code)
+            self._write(path, key, code)
         return code
 
-    def _read(self, path: Path) -> bytes | None:
+    def _read(self, path: Path, key: str) -> bytes | None:
         try:
             entry = path.read_bytes()
         except OSError:
             return None
         head = len(_MAGIC) + 32
-        if not entry.startswith(_MAGIC) or hashlib.sha256(entry[head:]).digest() != entry[len(_MAGIC) : head]:
+        if not entry.startswith(_MAGIC) or _digest(key, entry[head:]) != entry[len(_MAGIC) : head]:
             return None
         return entry[head:]
 
-    def _write(self, path: Path, code: bytes) -> None:
+    def _write(self, path: Path, key: str, code: bytes) -> None:
         temporary = None
         try:
             descriptor, temporary = tempfile.mkstemp(dir=self.folder, suffix=".part")
             with os.fdopen(descriptor, "wb") as file:
-                file.write(_MAGIC + hashlib.sha256(code).digest() + code)
+                file.write(_MAGIC + _digest(key, code) + code)
             os.replace(temporary, path)
         except OSError:  # a full disk or a read-only folder: the code in memory serves
             if temporary is not None and os.path.exists(temporary):
                 os.unlink(temporary)
+
+
+def _digest(key: str, code: bytes) -> bytes:
+    return hashlib.sha256(key.encode() + code).digest()
+
+
+def driver_text(triple: str) -> str:
+    """LLVM's text of the driver for processors of the family that `triple` names."""
+    family = _FAMILIES.get(triple.partition("-")[0])
+    if family is None:
+        raise LanewiseError(f"Lanewise makes code for x86-64 and AArch64 processors; this one is {triple}")
+    folder = resources.files("lanewise.engine")
+    return "".join(folder.joinpath(name).read_text() for name in ("driver.ll", f"driver_{family}.ll"))
 
 
 def _key(text: str, target: Target) -> str:
@@ -150,7 +169,7 @@ class Library:
     def __init__(self, programs: Iterable[Program], target: Target, cache: Cache | None = None) -> None:
         self.cache = cache or Cache()
         with _lock:
-            _machine(target)
+            # The engine takes ownership of its machine, so it gets one of its own.
             self._engine = binding.create_mcjit_compiler(_parse("", target), _fresh_machine(target))
             self._added: set[str] = set()
             self._symbols = [self._add_program(program, target) for program in programs]
@@ -165,7 +184,7 @@ class Library:
         return symbol
 
     def _add_driver(self, target: Target) -> str:
-        text = resources.files("lanewise.engine").joinpath("driver.ll").read_text()
+        text = driver_text(binding.get_default_triple())
         key = _key(text, target)
         symbol = f"d{key}"
         self._add(symbol, key, lambda: text.replace("@driver", f"@{symbol}"), target)
@@ -186,10 +205,3 @@ class Library:
         """The driver, `driver(job, thread)`; see `driver.ll`."""
         prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
         return prototype(self._engine.get_function_address(self.driver_symbol))
-
-
-def _fresh_machine(target: Target) -> binding.TargetMachine:
-    """The engine takes ownership of its machine, so it gets one of its own."""
-    return binding.Target.from_default_triple().create_target_machine(
-        cpu=target.cpu, features=target.features, opt=2, reloc="pic", codemodel="jitdefault", jit=True
-    )
