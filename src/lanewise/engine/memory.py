@@ -12,7 +12,7 @@ ALIGNMENT = 64  # bytes: one 16-lane value, one cache line
 class Block:
     """Memory that is needed from call number `first` to call number `last`.
 
-    A `lasting` block shares its place with nobody: it has a border of zeros that is written once, when the arena is made.
+    A `lasting` block shares its place with nobody: it has a border of zeros, written once, when the arena is made.
     """
 
     size: int  # bytes

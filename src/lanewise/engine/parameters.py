@@ -1,6 +1,7 @@
 """All parameters of a network in one flat float32 vector, and back.
 
-Each array starts on a multiple of 16 scalars; rows of dense weights are padded to vectors. The padding is zero and stays so.
+Each array starts on a multiple of 16 scalars; rows of dense weights are padded to vectors. The padding is zero and
+stays so.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A graph as a list of kernel calls: for one group of 16 images, forward, and backward.
 
-Calls name the memory that they use by symbolic slots, ("value", 3) or ("slope", 3); when the list is complete, the first
-and last use of each slot are known, `memory.py` places them in the arena, and the slots become addresses.
+Calls name the memory that they use by symbolic slots, ("value", 3) or ("slope", 3); when the list is complete, the
+first and last use of each slot are known, `memory.py` places them in the arena, and the slots become addresses.
 """
 
 from __future__ import annotations

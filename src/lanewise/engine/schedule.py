@@ -77,6 +77,7 @@ class Executable:
         self._phases = self._table([self._phase(phase) for phase in phases])
         self._meeting = self._table([[0] * 17])
         self._yield = _yield_function()
+        self._running = threading.Lock()
 
     @property
     def cache(self) -> Cache:
@@ -92,7 +93,7 @@ class Executable:
         tasks: int = 0,
         counts: NDArray[np.int64] | None = None,
     ) -> None:
-        """Run `steps` steps on `threads` threads.
+        """Run `steps` steps on `threads` threads. A second caller waits until the first is done.
 
         Parameters
         ----------
@@ -102,6 +103,17 @@ class Executable:
             For phases that leave it open.
         counts : int64 array of `steps`, for counted sections
         """
+        with self._running:  # the tables are filled in for one run at a time
+            self._run(arrays, steps, threads, tasks, counts)
+
+    def _run(
+        self,
+        arrays: dict[str, NDArray[Any]],
+        steps: int,
+        threads: int,
+        tasks: int,
+        counts: NDArray[np.int64] | None,
+    ) -> None:
         if counts is not None:
             for record in self._counted:
                 record[3] = counts.ctypes.data
@@ -150,15 +162,42 @@ class Executable:
 
 
 def run_threads(function: Callable[[int, int], None], job: int, threads: int) -> None:
-    """Call function(job, n) for n = 0 .. threads - 1 at the same time; native code runs without the interpreter's lock."""
-    others = [threading.Thread(target=function, args=(job, n), daemon=True) for n in range(1, threads)]
-    for thread in others:
-        thread.start()
-    try:
+    """Call function(job, n) for n = 0 .. threads - 1 at the same time; native code runs without Python's lock.
+
+    The threads wait for one another inside, so either all of them enter or none, and this returns when all are out,
+    whenever Ctrl-C is pressed: it is raised at the end. Hence the caller's own thread, the one that Ctrl-C interrupts,
+    only waits.
+    """
+    if threads == 1:
         function(job, 0)
-    finally:  # also when interrupted: the others still use the job
-        for thread in others:
-            thread.join()
+        return
+    gate, open_to_all = threading.Event(), False
+
+    def enter(n: int) -> None:
+        gate.wait()
+        if open_to_all:
+            function(job, n)
+
+    workers = [threading.Thread(target=enter, args=(n,), daemon=True) for n in range(threads)]
+    try:
+        for worker in workers:
+            worker.start()
+        open_to_all = True
+    finally:  # also when the system has no more threads to give
+        gate.set()
+        _join([worker for worker in workers if worker.ident is not None])
+
+
+def _join(workers: Sequence[threading.Thread]) -> None:
+    interrupt: KeyboardInterrupt | None = None
+    for worker in workers:
+        while worker.is_alive():
+            try:
+                worker.join()
+            except KeyboardInterrupt as pressed:
+                interrupt = pressed
+    if interrupt is not None:
+        raise interrupt
 
 
 def _yield_function() -> int:
@@ -181,4 +220,4 @@ def aligned(shape: Sequence[int] | int, dtype: Any = np.float32) -> NDArray[Any]
     item = np.dtype(dtype).itemsize
     raw = np.zeros(count * item + 64, np.uint8)
     start = -raw.ctypes.data % 64
-    return raw[start : start + count * item].view(dtype).reshape(shape)
+    return np.asarray(raw[start : start + count * item].view(dtype).reshape(shape))

@@ -1,13 +1,14 @@
 """Training steps in native code: gather, forward, loss, backward, update, for many batches in one call.
 
-A batch is cut into shards of whole groups of 16 images. Each shard sums its gradients alone; the shards are added in order
-while the parameters are updated. Threads take whole shards, so results do not depend on how many threads there are.
+A batch is cut into shards of whole groups of 16 images. Each shard sums its gradients alone; the shards are added in
+order while the parameters are updated. Threads take whole shards, so results do not depend on their number.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from lanewise.engine.plan import Planner, logits_node
 from lanewise.engine.schedule import Call, Executable, Phase, Place, Section, aligned, default_threads
 from lanewise.errors import NetworkError
 from lanewise.kernels import gather, loss, update
-from lanewise.lanes.program import LANES
+from lanewise.lanes.program import LANES, Program
 from lanewise.network.graph import Graph
 from lanewise.network.layers import Sigmoid
 from lanewise.target import Target, chosen
@@ -75,9 +76,9 @@ class PictureFormat:
     offset: Floats
 
     @property
-    def kernel_type(self) -> str:
+    def kernel_type(self) -> Literal["u8", "f32"]:
         """The pixel type in a lane program's words."""
-        return {"uint8": "u8", "float32": "f32"}[self.dtype]
+        return "u8" if self.dtype == "uint8" else "f32"
 
 
 class Trainer:
@@ -178,7 +179,9 @@ class Trainer:
         groups = -(-np.count_nonzero(images >= 0, axis=1) // LANES).astype(np.int64)
         arrays = self._arrays | {
             "pixels": pixels,
-            "images": images,
+            # Lanes without a picture compute too, with a weight of 0, and 0 times a number of the batch's own pictures
+            # is 0, whereas those of a picture outside it might be infinite.
+            "images": np.where(images >= 0, images, images[:, :1]),
             "labels": labels,
             "weights": weights,
             "losses": losses,
@@ -188,6 +191,7 @@ class Trainer:
         }
         self._executable.run(arrays, steps=count, threads=self.threads, counts=groups)
         self.steps_done += count
+        losses[images < 0], correct[images < 0] = 0, 0
         return losses[:, :batch], correct[:, :batch]
 
     def _hyper(self, learning_rates: Floats) -> Floats:
@@ -242,7 +246,7 @@ class Trainer:
             self.shards, (Section((zero,)), Section(plan.calls, repeats=self.groups_per_shard, counted=True))
         ), plan.arena
 
-    def _loss(self, outputs: int) -> update.Program:
+    def _loss(self, outputs: int) -> Program:
         if isinstance(self.graph.nodes[-1].layer, Sigmoid):
             if outputs != 1:
                 raise NetworkError(f"a network that ends in sigmoid has one output to learn from, not {outputs}")
