@@ -54,8 +54,29 @@ def named(name: str) -> Target:
 
 
 def chosen() -> Target:
-    """The target named by the environment variable LANEWISE_TARGET, or else this machine."""
-    return named(os.environ.get("LANEWISE_TARGET") or "host")
+    """The target named by the environment variable LANEWISE_TARGET, or else this machine.
+
+    Raises
+    ------
+    OptionError
+        If there is no such target, or this machine cannot run its code.
+    """
+    name = os.environ.get("LANEWISE_TARGET") or "host"
+    target = named(name)
+    if missing := missing_features(target):
+        raise OptionError(
+            f"LANEWISE_TARGET is {name}, but this processor has no {', '.join(missing)}; unset it to use what there is"
+        )
+    return target
+
+
+def missing_features(target: Target) -> list[str]:
+    """Features that code for `target` may use and this machine lacks; such code would crash here."""
+    from llvmlite import binding
+
+    present = binding.get_host_cpu_features()
+    wanted = [feature[1:] for feature in target.features.split(",") if feature.startswith("+")]
+    return [feature for feature in wanted if not present.get(feature)]
 
 
 def host() -> Target:

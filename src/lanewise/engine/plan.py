@@ -147,9 +147,7 @@ class Planner:
         relu = number in self.values.rectified
         match node.layer:
             case Conv2D():
-                program = conv.forward(
-                    conv_of(self.graph, node), x_layout, y_layout, relu=relu, values=self.registers
-                )
+                program = conv.forward(conv_of(self.graph, node), x_layout, y_layout, relu=relu, values=self.registers)
                 self.call(program, x, *self.parameter(number), y)
             case Dense(units, bias):
                 program = dense.forward(x_layout.elements, units, bias=bias, relu=relu, values=self.registers)
@@ -285,9 +283,7 @@ class Planner:
                 )
                 self.call(program, x, dy, dx)
             case GlobalAvgPool2D():
-                program = pool.global_average_backward(
-                    x_layout, dy_layout, dx_layout, gate=gate, accumulate=accumulate
-                )
+                program = pool.global_average_backward(x_layout, dy_layout, dx_layout, gate=gate, accumulate=accumulate)
                 self.call(program, x, dy, dx)
             case ReLU():
                 self.call(pointwise.relu_backward(y_layout, dy_layout, dx_layout, accumulate=accumulate), y, dy, dx)
