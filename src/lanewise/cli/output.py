@@ -14,12 +14,13 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
+from rich.text import Text
 
 from lanewise.cli.wording import plural, shown
 from lanewise.files.metadata import to_json
 from lanewise.learning.reading import Progress as Reading
 
-LABEL = 17
+LABEL = 20
 """Characters of the column of labels."""
 
 PIPE_WIDTH = 200
@@ -60,8 +61,8 @@ class Output:
             self._line(label, text, style)
 
     def blank(self) -> None:
-        """Leave a line empty, between paragraphs."""
-        if not self.quiet:
+        """Leave a line empty, between paragraphs of results."""
+        if not self.quiet and not self.as_json:
             self.console.print()
 
     def table(self, table: Table) -> None:
@@ -101,7 +102,7 @@ class Output:
             return
         columns = (TextColumn(" " * LABEL + "reading"), BarColumn(), MofNCompleteColumn())
         with Progress(*columns, console=self.console, transient=True) as bar:
-            task = bar.add_task("")
+            task = bar.add_task("", total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
 
     def _line(self, label: str, text: str, style: str | None = None) -> None:
@@ -112,8 +113,8 @@ class Output:
             lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
         for n, line in enumerate(lines):
             start = f"{label if n == 0 else '':<{LABEL - 1}} "
-            self.console.print(start, style="bold", end="", soft_wrap=True)
-            self.console.print(line, style=style, soft_wrap=True)
+            # One print for one line: between two a live bar would be drawn.
+            self.console.print(Text.assemble((start, "bold"), (line, style or "")), soft_wrap=True)
 
 
 def skipped_json(skipped: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
