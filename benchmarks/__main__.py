@@ -122,6 +122,73 @@ def train(
     _show(report, before.with_versions(versions), markdown, json_file)
 
 
+@main.command()
+@click.option("--nets", type=_Names(tuple(NETS)), default=",".join(NETS), show_default=True, help="Whose layers.")
+@click.option("--rounds", type=click.IntRange(1), default=7, show_default=True)
+@_output_options
+def kernels(nets: tuple[str, ...], rounds: int, markdown: bool, json_file: Path | None) -> None:
+    """GF/s of each kernel on one thread, beside a large matrix product."""
+    from benchmarks import kernels
+
+    before = Circumstances.now()
+    _show(kernels.measure(nets, rounds, _say), before, markdown, json_file)
+
+
+@main.command()
+@_data("mnist.npz")
+@click.option("--network", default=NETS["lenet"].text, show_default="lenet", help='Text of the network, or "auto".')
+@click.option("--epochs", type=click.IntRange(1), default=5, show_default=True)
+@click.option("--target", type=click.FloatRange(0, 1), default=0.99, show_default=True, help="Accuracy to reach.")
+@_seeds
+@click.option("--threads", type=click.IntRange(1), default=2, show_default=True)
+@_output_options
+def mnist(
+    data: Path,
+    network: str,
+    epochs: int,
+    target: float,
+    seeds: int,
+    threads: int,
+    markdown: bool,
+    json_file: Path | None,
+) -> None:
+    """Seconds from the start of a fresh process to 99 % on the test digits."""
+    from benchmarks import mnist
+
+    before = Circumstances.now()
+    _show(mnist.measure(data, network, epochs, target, seeds, threads, _say), before, markdown, json_file)
+
+
+@main.command()
+@_data("signboard30.tar.gz")
+@_seeds
+@click.option("--threads", type=click.IntRange(1), default=2, show_default=True)
+@_output_options
+def signboard(data: Path, seeds: int, threads: int, markdown: bool, json_file: Path | None) -> None:
+    """Accuracy on photographs: the default network beside a fully connected one."""
+    from benchmarks import signboard
+
+    before = Circumstances.now()
+    _show(signboard.measure(data, seeds, threads, _say), before, markdown, json_file)
+
+
+@main.command()
+@click.option(
+    "--packages",
+    type=_Names(("lanewise", "torch")),
+    default="lanewise,torch",
+    show_default=True,
+    help="What to install, each into an environment that is thrown away.",
+)
+@_output_options
+def install(packages: tuple[str, ...], markdown: bool, json_file: Path | None) -> None:
+    """Size of a fresh install, and seconds of its import."""
+    from benchmarks import install
+
+    before = Circumstances.now()
+    _show(install.measure(packages, _say), before, markdown, json_file)
+
+
 def _show(report: Report, circumstances: Circumstances, markdown: bool, json_file: Path | None) -> None:
     show(report, circumstances, markdown=markdown, json_file=json_file)
 

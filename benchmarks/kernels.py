@@ -1,0 +1,168 @@
+"""`python -m benchmarks kernels`: how fast each kernel multiplies and adds, beside a large matrix product.
+
+The cases are the convolutions and dense layers of the nets that are raced. One thread, buffers of one group of 16
+images, so what a kernel works on is in the cache as it is in training. The matrix product is NumPy's own, in float32,
+timed in turn with each kernel.
+
+Run as a module, this file is the process that measures; it prints one JSON object a kernel.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from math import prod
+from statistics import median
+
+import numpy as np
+
+from benchmarks.nets import NETS
+from benchmarks.process import run_module
+from benchmarks.report import Report, Table, figure
+from lanewise.engine.native import Library
+from lanewise.engine.schedule import aligned
+from lanewise.engine.values import conv_of
+from lanewise.kernels import conv, dense
+from lanewise.kernels.layout import Layout
+from lanewise.lanes.program import LANES, Program
+from lanewise.network.layers import Conv2D, Dense
+from lanewise.network.shapes import describe
+from lanewise.network.text import layer_text
+from lanewise.target import chosen
+
+MATRIX = 1024
+"""Rows and columns of the matrices multiplied: too large for the first caches, as such products are in frameworks."""
+
+BURST = 0.02
+"""Seconds a turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """One kernel: GF/s is 10^9 floating-point operations a second, a multiply-add counting as two.
+
+    `share` is its speed over that of the matrix product in the same rounds.
+    """
+
+    net: str
+    layer: str
+    kernel: str
+    microseconds: float
+    gflops: float
+    matrix_gflops: float
+    share: float
+
+
+def measure(nets: tuple[str, ...], rounds: int, say: Callable[[str], None]) -> Report:
+    """Measure in a process of its own, where the matrix product has one thread as well."""
+    process = run_module("benchmarks.kernels", ",".join(nets), str(rounds), threads=1)
+    speeds = []
+    with process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            speeds.append(Speed(**json.loads(line)))
+            say(f"{speeds[-1].net}, {speeds[-1].layer}, {speeds[-1].kernel}")
+    if process.returncode:
+        raise RuntimeError(f"the measuring process ended with status {process.returncode}")
+    return report(speeds)
+
+
+def report(speeds: list[Speed]) -> Report:
+    """One table for each net."""
+    tables = []
+    for net in dict.fromkeys(speed.net for speed in speeds):
+        rows = tuple(
+            (
+                speed.layer,
+                speed.kernel,
+                figure(speed.microseconds),
+                figure(speed.gflops),
+                f"{100 * speed.share:.0f} %",
+            )
+            for speed in speeds
+            if speed.net == net
+        )
+        title = f"{net}: kernels for 16 images, 1 thread"
+        tables.append(Table(title, ("layer and its input", "kernel", "µs", "GF/s", "of a matrix product"), rows))
+    product = median(speed.matrix_gflops for speed in speeds)
+    remarks = (
+        f"The matrix product of {MATRIX} x {MATRIX} float32 ran at {figure(product)} GF/s on 1 thread (median).",
+        "Kernels are called from Python one by one here, which costs the smallest of them half their time.",
+    )
+    return Report("kernels", tuple(tables), remarks, {"kernels": [asdict(speed) for speed in speeds]})
+
+
+def _main(nets: str, rounds: str) -> None:
+    for net in nets.split(","):
+        for speed in _speeds(net, int(rounds)):
+            print(json.dumps(asdict(speed)), flush=True)
+
+
+def _speeds(net: str, rounds: int) -> Iterator[Speed]:
+    matrix = np.random.default_rng(0).standard_normal((MATRIX, MATRIX), np.float32)
+    product = np.empty_like(matrix)
+    for layer, kernel, program, work in _programs(net, chosen().values):
+        run = _runner(program)
+        times = max(1, round(BURST / _seconds(run, 3)))
+        kernel_rates, matrix_rates = [], []
+        for _ in range(rounds):
+            matrix_rates.append(2e-9 * MATRIX**3 / _seconds(lambda: np.matmul(matrix, matrix, out=product), 1))
+            kernel_rates.append(1e-9 * work / _seconds(run, times))
+        shares = [ours / theirs for ours, theirs in zip(kernel_rates, matrix_rates, strict=True)]
+        rate = median(kernel_rates)
+        yield Speed(net, layer, kernel, 1e-3 * work / rate, rate, median(matrix_rates), median(shares))
+
+
+def _seconds(run: Callable[[], object], times: int) -> float:
+    start = time.perf_counter()
+    for _ in range(times):
+        run()
+    return (time.perf_counter() - start) / times
+
+
+def _programs(net: str, values: int) -> Iterator[tuple[str, str, Program, int]]:
+    """Layer, kernel, program and floating-point operations of each kernel of `net`, as training uses them."""
+    graph = NETS[net].graph
+    for node in graph.nodes:
+        shape = graph.nodes[node.inputs[0]].shape if node.inputs else ()
+        name = f"{layer_text(node.layer)}, {describe(shape)}" if shape else ""
+        if isinstance(node.layer, Conv2D):
+            layer = conv_of(graph, node)
+            x, y = Layout.of(shape), Layout.of(node.shape)
+            bordered_x, bordered_dy = x.with_border(layer.x_border(x, y)), y.with_border(layer.dy_border(x, y))
+            work = 2 * LANES * prod(node.shape) * prod(layer.weight_shape[1:])
+            yield name, "forward", conv.forward(layer, bordered_x, y, relu=True, values=values), work
+            if node.inputs != (0,):  # nobody asks for the slope of the pictures
+                slope = conv.backward_input(layer, bordered_x, bordered_dy, x, gate=True, values=values)
+                yield name, "input slope", slope, work
+            yield name, "weight slope", conv.backward_weight(layer, bordered_x, y, values=values), work
+        elif isinstance(node.layer, Dense):
+            inputs, units = shape[0], node.layer.units
+            work = 2 * LANES * inputs * units
+            yield name, "forward", dense.forward(inputs, units, relu=True, values=values), work
+            yield name, "input slope", dense.backward_input(inputs, units, gate=True, values=values), work
+            yield name, "weight slope", dense.backward_weight(inputs, units, values=values), work
+
+
+def _runner(program: Program) -> Callable[[], None]:
+    """The program compiled, as a function of nothing: it works on buffers of its own, filled with small numbers."""
+    library = Library([program], chosen())
+    buffers = [aligned(buffer.scalars) for buffer in program.buffers]
+    numbers = np.random.default_rng(0)
+    for buffer in buffers:
+        buffer[:] = 0.1 * numbers.standard_normal(len(buffer))
+    pointers = (ctypes.c_void_p * len(buffers))(*(buffer.ctypes.data for buffer in buffers))
+    native = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(library.addresses()[0])
+
+    def run(keep: tuple[object, ...] = (library, buffers)) -> None:
+        native(pointers)
+
+    return run
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

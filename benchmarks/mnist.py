@@ -1,0 +1,133 @@
+"""`python -m benchmarks mnist`: from the start of a fresh process to a trained network and its test accuracy.
+
+Each run is a process of its own that reads the file, trains for a fixed number of epochs and judges on the test
+pictures; the clock starts before the process does and stops when it has ended. The first run has an empty cache, so its
+kernels are compiled; all later ones find them there.
+
+Run as a module, this file is that process.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.process import run_module
+from benchmarks.report import Report, Table, figure
+
+PARTS = ("import", "read", "compile", "train", "judge")
+
+
+def measure(
+    data: Path, network: str, epochs: int, target: float, seeds: int, threads: int, say: Callable[[str], None]
+) -> Report:
+    """Run once for each seed, and once more before them for the empty cache."""
+    runs: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as cache:
+        for seed in [0, *range(seeds)]:
+            say(f"seed {seed}, {'the cache is full' if runs else 'the cache is empty'}")
+            options = {"data": str(data), "network": network, "epochs": epochs, "threads": threads, "seed": seed}
+            start = time.perf_counter()
+            with run_module("benchmarks.mnist", json.dumps(options), threads=threads, LANEWISE_CACHE=cache) as process:
+                output, _ = process.communicate()
+            seconds = time.perf_counter() - start
+            if process.returncode:
+                raise RuntimeError(f"the process that trains ended with status {process.returncode}")
+            runs.append({"seed": seed, "cache": "full" if runs else "empty", "seconds": seconds, **json.loads(output)})
+    return report(runs, network, epochs, target)
+
+
+def report(runs: list[dict[str, Any]], network: str, epochs: int, target: float) -> Report:
+    """One row for each run."""
+    rows = tuple(
+        (
+            f"seed {run['seed']}, {run['cache']} cache",
+            f"{100 * run['accuracy']:.2f} %",
+            *(f"{run['parts'][part]:.2f}" for part in PARTS),
+            f"{run['seconds'] - sum(run['parts'].values()):.2f}",
+            f"{run['seconds']:.2f}",
+        )
+        for run in runs
+    )
+    reached = [run["accuracy"] >= target for run in runs]
+    warm = [run["seconds"] for run in runs if run["cache"] == "full"]
+    remarks = (
+        f"{sum(reached)} of {len(runs)} runs reached {100 * target:.1f} % on the {runs[0]['test']:,} test pictures, "
+        "which were not looked at before the end.",
+        f"Whole process: {figure(runs[0]['seconds'])} s the first time, {figure(median(warm))} s (median) after it.",
+        f"{runs[0]['network']}; {epochs} epochs of {runs[0]['pictures']:,} pictures.",
+    )
+    columns = ("seconds", "accuracy", *PARTS, "start and end", "whole process")
+    title = "MNIST, from the start of the process to its end"
+    figures = {"network": network, "epochs": epochs, "target": target, "runs": runs}
+    return Report("mnist", (Table(title, columns, rows),), remarks, figures)
+
+
+def _main(options: dict[str, Any]) -> None:
+    clock = _Clock()
+    import numpy as np
+
+    import lanewise
+    from lanewise.learning import images, pictures
+
+    train = lanewise.train  # it is loaded when it is first named
+    clock.stop("import")
+    sets = images.load(options["data"])
+    clock.stop("read")
+    last = 0.0
+
+    def remember(progress: lanewise.Progress) -> None:
+        nonlocal last
+        last = progress.seconds
+
+    model = train(
+        pictures.PictureSets(sets.train),
+        network=options["network"],
+        epochs=options["epochs"],
+        threads=options["threads"],
+        seed=options["seed"],
+        validation_fraction=0,
+        progress=remember,
+    )
+    clock.stop("compile")
+    clock.move(last, "compile", "train")
+    assert sets.test is not None
+    accuracy = float(np.mean(model.predict_proba(sets.test.pixels).argmax(axis=1) == sets.test.labels))
+    clock.stop("judge")
+    answer = {
+        "accuracy": accuracy,
+        "parts": clock.parts,
+        "network": model.network,
+        "pictures": len(sets.train),
+        "test": len(sets.test),
+        "images_per_second": model.provenance["images_per_second"],
+    }
+    print(json.dumps(answer))
+
+
+class _Clock:
+    """Seconds of each part, one after the other."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def stop(self, part: str) -> None:
+        """What has passed since the last stop belongs to `part`."""
+        now = time.perf_counter()
+        self.parts[part], self._last = now - self._last, now
+
+    def move(self, seconds: float, source: str, destination: str) -> None:
+        """Part of what was booked under `source` belongs to `destination`."""
+        self.parts[source] -= seconds
+        self.parts[destination] = seconds
+
+
+if __name__ == "__main__":
+    _main(json.loads(sys.argv[1]))
