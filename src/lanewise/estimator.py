@@ -151,8 +151,9 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         X : (samples, features), (samples, rows, columns) or (samples, rows, columns, channels)
-            Pictures; unsigned bytes and booleans are kept as they are, other numbers become float32. They need no
-            scaling: the model brings them to mean 0 and standard deviation 1 itself.
+            Pictures; unsigned bytes and booleans are kept as they are, other numbers become float32. Pixels need no
+            scaling: the model brings each channel to mean 0 and standard deviation 1 itself. Features that are no
+            pixels and differ in scale do: put a StandardScaler before.
         y : (samples,)
             Labels: strings, whole numbers or booleans.
         sample_weight : (samples,), optional
@@ -168,7 +169,8 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         classes = np.unique(given[weights > 0])
         if len(classes) < 2:
             where = "y holds" if weights.all() else "the samples whose weight is not 0 are of"
-            raise DataError(f"{where} 1 class only, {classes[0]!r}: it takes two at least to learn to tell them apart")
+            only = classes.tolist()[0]
+            raise DataError(f"{where} 1 class only, {only!r}: it takes two at least to learn to tell them apart")
         if going_on:
             self._check_same_classes(classes)
         return self._learn(pixels, given, weights, classes, going_on)
@@ -196,7 +198,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self._check_same_classes(known)
         if len(strangers := np.flatnonzero(~np.isin(given, known))):
             row = strangers[0]
-            raise DataError(f"y[{row}] is {given[row]!r}, which is none of the classes {known.tolist()}")
+            raise DataError(f"y[{row}] is {given.tolist()[row]!r}, which is none of the classes {known.tolist()}")
         once = {"epochs": 1, "budget": None, "schedule": "constant", "validation_fraction": 0.0}
         return self._learn(pixels, given, weights, known, going_on, **once)
 
@@ -224,7 +226,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_consistent_length(pixels, labels)
         check_classification_targets(labels)
         weights = _check_sample_weight(sample_weight, pixels, dtype=np.float64, ensure_non_negative=True)
-        if not weights.any():  # scikit-learn says so itself, but only since 1.8
+        if not weights.any():  # newer versions of scikit-learn have said so by now
             raise DataError("every sample_weight is 0: there is nothing to learn from")
         return pixels, labels, weights
 
@@ -335,7 +337,7 @@ def _picture_shape(shape: tuple[int, ...], wanted: Sequence[int] | None) -> tupl
     if len(shape) == 2 and math.prod(picture) != shape[1]:
         raise DataError(f"X has {shape[1]} features but image_shape {tuple(wanted)} needs {math.prod(picture)}")
     if len(shape) > 2 and (*shape[1:], 1)[:3] != picture:
-        raise DataError(f"the pictures in X are of shape {shape[1:]} but image_shape is {tuple(wanted)}")
+        raise DataError(f"X holds pictures of shape {shape[1:]} but image_shape {tuple(wanted)} is needed")
     return rows, columns, channels
 
 
