@@ -54,8 +54,7 @@ def details(out: Output, evaluation: Evaluation) -> None:
         out.result("Mistakes", "none")
         return
     matrix = _matrix(evaluation) if len(evaluation.classes) <= MOST_MATRIX else None
-    # A matrix whose columns were cut would be no matrix.
-    if matrix is not None and out.console.measure(matrix).minimum <= out.console.width:
+    if matrix is not None and out.fits(matrix):
         _show(out, "Confusion matrix: rows are what pictures show, columns what they were taken for", matrix)
     else:
         _show(out, *_confusions(evaluation))

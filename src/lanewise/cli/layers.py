@@ -78,9 +78,9 @@ def show(out: Output, graph: Graph, text: str | None) -> None:
     out.result("Input", f"{shape(graph.input_shape)}: {math.prod(graph.input_shape):,} numbers a picture")
     out.blank()
     whole = _table(graph, accounts, SIZES | CONNECTIONS)
-    # Shrunk columns would cut numbers; two tables do not.
-    fits = out.console.measure(whole).maximum <= out.console.width
-    for table in (whole,) if fits else (_table(graph, accounts, SIZES), _table(graph, accounts, CONNECTIONS)):
+    for table in (
+        (whole,) if out.fits(whole) else (_table(graph, accounts, SIZES), _table(graph, accounts, CONNECTIONS))
+    ):
         out.table(table)
         out.blank()
     out.result("In plain words", meaning(graph, accounts))

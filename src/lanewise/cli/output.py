@@ -70,6 +70,11 @@ class Output:
         if not self.as_json and not self.quiet:
             self.console.print(table)
 
+    def fits(self, table: Table) -> bool:
+        """Whether a table can be shown without cutting any of its cells."""
+        roomy = self.console.options.update(width=100_000)
+        return self.console.measure(table, options=roomy).maximum <= self.console.width
+
     def skipped(self, skipped: Sequence[tuple[str, str]]) -> None:
         """List the files that could not be used. People who are quiet hear it on standard error all the same."""
         if not skipped:

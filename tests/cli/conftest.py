@@ -1,0 +1,93 @@
+"""Running commands, small pictures to run them on, and a model that is trained once."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from lanewise.cli.group import lanewise
+
+
+@pytest.fixture(scope="session", autouse=True)
+def caches(tmp_path_factory):
+    """Leave the caches of whoever runs the tests alone."""
+    before = os.environ.get("XDG_CACHE_HOME")
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    if before is None:
+        del os.environ["XDG_CACHE_HOME"]
+    else:
+        os.environ["XDG_CACHE_HOME"] = before
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """Every test works in a folder of its own."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def run(*arguments):
+    """A command in this process; `exit_code`, `stdout` and `stderr` of the result are what a shell would see."""
+    return CliRunner(catch_exceptions=False).invoke(lanewise, [str(argument) for argument in arguments])
+
+
+def failed(result):
+    """The one line of a command that could not do its work."""
+    assert result.exit_code == 1, result.output
+    assert result.stdout == ""
+    assert result.stderr.startswith("lanewise: ")
+    assert result.stderr.count("\n") == 1, result.stderr
+    return result.stderr
+
+
+def misused(result):
+    """The one line of a command that was not understood."""
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    assert result.stderr.startswith("lanewise")
+    assert result.stderr.count("\n") == 1, result.stderr
+    return result.stderr
+
+
+def make_pictures(root, counts, size=(8, 8)):
+    """A folder for each class, of pictures whose brightness tells the class; `size` is (columns, rows)."""
+    random = np.random.default_rng(3)
+    for number, (name, count) in enumerate(counts.items()):
+        (root / name).mkdir(parents=True)
+        for n in range(count):
+            grey = 40 + 140 * number + random.integers(0, 30, (size[1], size[0]))
+            Image.fromarray(grey.astype(np.uint8)).save(root / name / f"{name[:2]}-{n:02}.png")
+    return root
+
+
+@pytest.fixture
+def photos(tmp_path):
+    return make_pictures(tmp_path / "photos", {"dark": 12, "light": 12})
+
+
+@pytest.fixture(scope="session")
+def digits_model(tmp_path_factory, caches):
+    """A model of the built-in digits, and what `train --json` said about it."""
+    path = tmp_path_factory.mktemp("trained") / "digits.onnx"
+    result = run("train", "digits", "--network", "dense 10", "--epochs", 4, "--json", "-o", path)
+    assert result.exit_code == 0, result.output
+    return path, json.loads(result.stdout)
+
+
+@pytest.fixture(scope="session")
+def photos_model(tmp_path_factory, caches):
+    """A model of dark and light pictures, 8x8, grey."""
+    folder = tmp_path_factory.mktemp("photos_model")
+    make_pictures(folder / "photos", {"dark": 12, "light": 12})
+    path = folder / "photos.onnx"
+    result = run("train", folder / "photos", "--network", "dense 1", "--epochs", 40, "-q", "-o", path)
+    assert result.exit_code == 0, result.output
+    return path

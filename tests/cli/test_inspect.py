@@ -1,0 +1,122 @@
+"""The figures of the command against those that a reader can check on paper."""
+
+import json
+
+import pytest
+
+from tests.cli.conftest import failed, misused, run
+
+
+def layers(text, shape):
+    return json.loads(run("inspect", text, "--input", shape, "--json").stdout)["layers"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shape", "weights"),
+    [
+        ("conv 1@2x2", "4x4x1", 4),
+        ("dense 100", "4x4", 1_600),
+        ("conv 100@2x2", "4x4x1", 400),
+        ("conv 6@5x5", "32x32x1", 150),
+    ],
+)
+def test_weights_of_the_article(text, shape, weights):
+    assert layers(text, shape)[-1]["weights"] == weights
+    assert f" {weights:,} " in run("inspect", text, "--input", shape).stdout
+
+
+def test_a_layer_in_all_its_numbers():
+    (_, conv) = layers("conv 6@5x5", "32x32x1")
+    assert conv == {
+        "name": "conv1",
+        "layer": "conv 6@5x5",
+        "inputs": ["input"],
+        "output_shape": [28, 28, 6],
+        "weights": 150,
+        "biases": 6,
+        "connections": 117_600,
+        "density": 25 / 1024,
+        "sparsity": 1 - 25 / 1024,
+        "mean_sharing": 784.0,
+        "max_sharing": 784,
+        "dense_weights": 4_816_896,
+        "multiply_adds": 117_600,
+        "receptive_field": [5, 5],
+    }
+
+
+def test_the_table_shows_every_number():
+    shown = run("inspect", "conv 6@5x5, relu, max 2", "--input", "32x32x1").stdout
+    row = next(line for line in shown.splitlines() if line.startswith("conv 6@5x5 "))
+    assert row.split() == [
+        *("conv", "6@5x5", "28x28x6", "150", "6", "117,600", "5x5", "117,600", "2.4", "%", "784", "4,816,896")
+    ]
+    pool = next(line for line in shown.splitlines() if line.startswith("max 2 "))
+    assert pool.split() == [*("max", "2", "14x14x6", "-", "-", "-", "6x6", "4,704", "0.085", "%", "-", "-")]
+    whole = next(line for line in shown.splitlines() if line.startswith("in all"))
+    assert whole.split() == ["in", "all", "150", "6", "117,600", "122,304", "4,816,896"]
+
+
+def test_plain_words_for_a_convolutional_network():
+    told = json.loads(run("inspect", "conv 6@5x5", "--input", "32x32x1", "--json").stdout)
+    assert "97.6 % are left out" in told["meaning"]
+    assert "each used 784 times a picture" in told["meaning"]
+    assert "32,113 times as many" in told["meaning"]
+    assert told["totals"]["dense_weights"] == 4_816_896
+    assert told["model"] is None
+
+
+def test_plain_words_for_networks_without_convolutions_or_weights():
+    dense = run("inspect", "dense 100, relu, dense 1, sigmoid", "--input", "30x30x3").stdout
+    assert "Every layer with weights is fully connected: each of its 270,100 weights" in dense
+    assert "No layer has weights" in run("inspect", "max 2", "--input", "4x4").stdout
+
+
+def test_a_layer_that_reads_another_than_the_one_before_says_so():
+    shown = run("inspect", "residual(conv 1@3 same, relu)", "--input", "4x4").stdout
+    assert "add of relu1, input" in shown
+
+
+def test_narrow_terminals_get_two_tables(monkeypatch):
+    monkeypatch.setattr("lanewise.cli.output.PIPE_WIDTH", 70)
+    shown = run("inspect", "conv 6@5x5", "--input", "32x32x1").stdout
+    assert sum(line.startswith("conv 6@5x5 ") for line in shown.splitlines()) == 2
+    assert "4,816,896" in shown
+    assert max(map(len, shown.partition("In plain")[0].splitlines())) <= 70
+
+
+def test_a_model_file(digits_model):
+    path, _ = digits_model
+    shown = run("inspect", path).stdout
+    assert "10 classes: 0, 1, 2" in shown
+    assert "1,295 pictures for 4 epochs" in shown
+    told = json.loads(run("inspect", path, "--json").stdout)
+    assert told["classes"] == list("0123456789")
+    assert told["network"] == "dense 10, softmax"
+    assert told["provenance"]["epochs"] == 4
+
+
+def test_a_typo_has_a_caret_under_it():
+    result = run("inspect", "conv 6@5x5, rleu", "--input", "32x32x1")
+    assert (result.exit_code, result.stdout) == (1, "")
+    first, text, caret = result.stderr.splitlines()
+    assert first.startswith("lanewise: ")
+    assert text[caret.index("^") : caret.rindex("^") + 1] == "rleu"
+
+
+@pytest.mark.parametrize("shape", ["32", "32x", "0x4x1", "4x4x1x1", "x", "-4x4", "4x4x0", "ax4", "9" * 20 + "x1"])
+def test_shapes_that_are_none(shape):
+    assert "is no shape of pictures" in misused(run("inspect", "dense 10", "--input", shape))
+
+
+def test_text_needs_a_shape_and_a_model_has_one(digits_model):
+    assert "like --input 30x30x3" in misused(run("inspect", "dense 10"))
+    assert "--input" in misused(run("inspect", digits_model[0], "--input", "8x8x1"))
+
+
+def test_a_model_file_that_is_missing_is_no_network_text():
+    assert '"gone.onnx"' in failed(run("inspect", "gone.onnx"))
+
+
+def test_a_network_too_large_is_refused():
+    assert "weights" in failed(run("inspect", "dense 100000, dense 100000", "--input", "100x100x3"))
