@@ -265,7 +265,7 @@ ATTACKS = [
     (other_type, 'node "conv1" (Conv): tensor "conv1.weight" holds float16'),
     (whole_numbers, 'node "conv1" (Conv): its weight (input 2) holds int64; float32 is needed'),
     (not_a_number, "its weights are not those that were saved"),
-    (not_a_number_scale, "is not one finite number for each of 3 channels"),
+    (not_a_number_scale, "is no finite number for 3 channels"),
     (twice, 'tensor "conv1.weight" is defined 2 times'),
     (sparse, "sparse tensors, which are not read"),
     (gone, 'node "max1" (MaxPool): it reads "relu1", which nothing before it writes'),
@@ -308,7 +308,7 @@ ATTACKS = [
     ),
     (
         input_of(TensorProto.UINT8, 9, 7),
-        'node "scale" (Mul): its constant of shape (3,) is not one finite number for each of 1',
+        'node "scale" (Mul): its constant of shape (3,) is no finite number for 1',
     ),
     (
         input_of(TensorProto.UINT8, 1, 9, 7, 3, 1),

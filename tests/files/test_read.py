@@ -175,6 +175,11 @@ FOREIGN = {
         "a = Conv(x, w) i = Identity(a) b = Add(i, c) d = Add(a, b) y = Flatten(d)",
         {"w": (4, 3, 3, 3), "c": (1, 4, 1, 1)},
     ),
+    "an identity with two readers keeps its bias": (
+        PICTURE,
+        "a = Conv(x, w) i = Identity(a) b = Add(i, c) d = Add(i, b) y = Flatten(d)",
+        {"w": (4, 3, 3, 3), "c": (1, 4, 1, 1)},
+    ),
     "sums and joins": (
         PICTURE,
         "a = Conv<pads=[1,1,1,1]>(x, w) b = Tanh(a) c = Sum(a, x, b) "
@@ -217,6 +222,92 @@ def test_other_files_give_the_numbers_of_onnx_runtime(case):
     expected = run(model, x)
     found = forward(reading.graph, reading.parameters, x.reshape(4, *reading.graph.input_shape))[-1]
     assert found.reshape(expected.shape) == pytest.approx(expected, rel=1e-5, abs=1e-5)
+
+
+REFUSED = [
+    (PICTURE, "y = LRN<size=3>(x)", {}, 13, "(LRN): the operator is not supported"),
+    (PICTURE, "y = Reshape(x, s)", {"s": [1, 216]}, 13, "the shape [1, 216] does not keep each picture's 216 values"),
+    (PICTURE, "y = Reshape(x, s)", {"s": [-1, -1]}, 13, "the shape [-1, -1] does not keep"),
+    (PICTURE, "y = Reshape(x, s)", {"s": [0, 24, 9]}, 13, "it turns (3, 8, 9) into (24, 9)"),
+    (PICTURE, "y = Flatten<axis=2>(x)", {}, 13, "it flattens from axis 2"),
+    (PICTURE, "y = Transpose<perm=[0,2,3,1]>(x)", {}, 13, "it moves axes inside the network"),
+    (
+        PICTURE,
+        "y = Softmax(x)",
+        {},
+        13,
+        "softmax is read over the features of one picture, not over one axis of (3, 8, 9)",
+    ),
+    (PICTURE, "y = Softmax<axis=1>(x)", {}, 11, "softmax is read over the features of one picture"),
+    (PICTURE, "y = Concat<axis=2>(x, x)", {}, 13, "it must join its inputs along axis 1"),
+    (PICTURE, "y = Mul(x, x)", {}, 13, "it combines two values of the network"),
+    (PICTURE, "y = Div(w, x)", {"w": (1,)}, 13, "it divides by the network's values or by zero"),
+    (PICTURE, "y = Div(x, w)", {"w": np.zeros(1, np.float32)}, 13, "it divides by the network's values or by zero"),
+    (PICTURE, "y = Add(x, w)", {"w": (9,)}, 13, "(float32 (9,)) is not one float32 for each of 3 channels"),
+    (PICTURE, "y = Add(x, w)", {"w": (2, 1, 3, 1, 1)}, 13, "is not one float32 for each of 3 channels"),
+    (PICTURE, "a = MaxPool<kernel_shape=[2,2]>(x) y = Add(a, x)", {}, 13, "it adds shapes (3, 7, 8) and (3, 8, 9)"),
+    (PICTURE, "a, i = MaxPool<kernel_shape=[2,2]>(x) b = Cast<to=1>(i) y = Add(a, b)", {}, 13, "outputs that are read"),
+    (PICTURE, "y = MaxPool<kernel_shape=[2,2], dilations=[2,1]>(x)", {}, 13, "pooling with dilation is not supported"),
+    (
+        PICTURE,
+        "y = AveragePool<kernel_shape=[3,3], strides=[2,2], ceil_mode=1, count_include_pad=1>(x)",
+        {},
+        13,
+        "ceil_mode with count_include_pad makes windows hang over",
+    ),
+    (PICTURE, "a = Relu(x) y = Conv(x, a)", {}, 13, "its weight (input 2) is computed by the network"),
+    (PICTURE, "y = Conv(x, w, b)", {"w": (4, 3, 3, 3), "b": (3,)}, 13, "its bias has shape (3,); 4 filters need (4,)"),
+    (PICTURE, "y = Conv(x, w)", {"w": (4, 3, 3)}, 13, "its weight must be there and have as many axes as its input, 4"),
+    (
+        PICTURE,
+        "y = Conv<kernel_shape=[1,1]>(x, w)",
+        {"w": (4, 3, 3, 3)},
+        13,
+        "its kernel_shape (1, 1) is not that of its",
+    ),
+    (PICTURE, "y = LeakyRelu<alpha=-2.0>(x)", {}, 13, "its slope must be a number from 0 to 1, not -2.0"),
+    (PICTURE, "y = Cast<to=11>(x)", {}, 13, "it casts to double"),
+    (PICTURE, "y = Dropout(x)", {}, 6, "it is meant for training"),
+    (PICTURE, "y = Dropout(x, r, t)", {"r": np.float32(0.5), "t": np.array(True)}, 13, "it drops values at random"),
+    (PICTURE, "y = Add<broadcast=1>(x, w)", {"w": (3, 1, 1)}, 6, 'its attribute "broadcast" is not supported'),
+    (FEATURES, "y = Gemm<transA=1>(x, w)", {"w": (6, 6)}, 13, "it transposes its input, which would mix pictures"),
+    (FEATURES, "y = Gemm(x, w)", {"w": (5, 6)}, 13, "a matrix for 5 inputs does not fit 6 features"),
+    (
+        FEATURES,
+        "y = Gemm(x, w, b)",
+        {"w": (6, 3), "b": (4, 3)},
+        13,
+        "its bias of shape (4, 3) is not one number for each of",
+    ),
+    (FEATURES, "a = Relu(x) y = Mul(a, w)", {"w": (6,)}, 13, "it scales or shifts features that do not come straight"),
+    (FEATURES, "a = Add(w, w) y = Add(x, a)", {"w": (6,)}, 13, "it computes with constants alone"),
+    (FEATURES, "y = Unsqueeze(x, a)", {"a": [0]}, 13, "it must add axes after the batch"),
+    ("float[N,3,1,9] x => float[N,K] y", "y = Squeeze(x)", {}, 13, "it must name the axes it drops"),
+    ("uint8[N,3,8,9] x => uint8[N,K] y", "y = Flatten(x)", {}, 13, "takes uint8 but is never cast to float32"),
+    ("uint8[N,8,9,3] x => float[N,K] y", "a = Add(x, w) y = Cast<to=1>(a)", {"w": [1]}, 13, "is never cast to float32"),
+    (
+        PICTURE,
+        "y = BatchNormalization(x, s, s, s, v)",
+        {"s": (3,), "v": np.float32([1, 1, -1])},
+        13,
+        "its variance is negative or zero",
+    ),
+    (PICTURE, "y = BatchNormalization(x, s, s, s, s)", {"s": (4,)}, 13, "must be 3 numbers each"),
+    (PICTURE, "y = BatchNormalization<training_mode=1>(x, s, s, s, s)", {"s": (3,)}, 14, "it normalises by the batch"),
+]
+
+
+@pytest.mark.parametrize(("head", "nodes", "arrays", "opset", "problem"), REFUSED, ids=[case[1] for case in REFUSED])
+def test_what_is_not_a_layer_is_refused_by_the_name_of_its_node(head, nodes, arrays, opset, problem):
+    with pytest.raises(ModelFileError) as caught:
+        read_graph(foreign(head, nodes, opset, **arrays))
+    assert problem in str(caught.value)
+    assert 'node that writes "' in str(caught.value)
+
+
+def test_a_second_output_that_nobody_needs_does_no_harm():
+    model = foreign(PICTURE, "y, i = MaxPool<kernel_shape=[2,2]>(x) z = Cast<to=1>(i)")
+    assert [type(node.layer).__name__ for node in read_graph(model).graph.nodes] == ["Input", "MaxPool2D"]
 
 
 def test_scale_and_shift_are_taken_into_the_layer_before():

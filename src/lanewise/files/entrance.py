@@ -133,7 +133,7 @@ def _affine(file: OnnxFile, node: Any, rank: int, axis: int, channels: int) -> t
     pair = None if numbers is None else scale_and_shift(node.op_type, numbers, constant_first=place == 0)
     if pair is None or not np.isfinite(pair).all():
         raise ModelFileError(
-            f"{called(node)}: its constant of shape {constant.shape} is not one finite number for each of {channels} channels"
+            f"{called(node)}: its constant of shape {constant.shape} is no finite number for {channels} channels"
         )
     return pair
 
