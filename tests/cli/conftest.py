@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from lanewise.cli.group import lanewise
+import lanewise
+from lanewise.cli.group import lanewise as command
+
+FAST = ("--network", "dense 1", "--epochs", 3)
+"""Options of `train` for tests that look at something else."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -36,7 +41,7 @@ def here(tmp_path, monkeypatch):
 
 def run(*arguments):
     """A command in this process; `exit_code`, `stdout` and `stderr` of the result are what a shell would see."""
-    return CliRunner(catch_exceptions=False).invoke(lanewise, [str(argument) for argument in arguments])
+    return CliRunner(catch_exceptions=False).invoke(command, [str(argument) for argument in arguments])
 
 
 def failed(result):
@@ -54,6 +59,20 @@ def misused(result):
     assert result.stdout == ""
     assert result.stderr.startswith("lanewise")
     assert result.stderr.count("\n") == 1, result.stderr
+    return result.stderr
+
+
+def told(*arguments):
+    result = run("train", *arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def error_of(*arguments):
+    """The line of a command that failed after it had begun to talk."""
+    result = run(*arguments)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("lanewise: ")
     return result.stderr
 
 
@@ -91,3 +110,19 @@ def photos_model(tmp_path_factory, caches):
     result = run("train", folder / "photos", "--network", "dense 1", "--epochs", 40, "-q", "-o", path)
     assert result.exit_code == 0, result.output
     return path
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    """A stand-in for `lanewise.train` that does one epoch of the real one; what it was given, and how it ends."""
+    real, fake = lanewise.train, type("Fake", (), {"given": {}, "reports": (), "provenance": {}})()
+
+    def train(sets, **options):
+        fake.given = options
+        for report in fake.reports:
+            options["progress"](report)
+        model = real(sets, **{**options, "epochs": 1, "budget": None, "progress": None})
+        return replace(model, provenance={**model.provenance, **fake.provenance})
+
+    monkeypatch.setattr(lanewise, "train", train)
+    return fake

@@ -32,7 +32,11 @@ def test_a_share_has_as_many_decimals_as_its_count_justifies():
 
 
 def test_plural():
-    assert [plural(1, "class"), plural(2, "class"), plural(1797, "picture")] == ["1 class", "2 classes", "1,797 pictures"]
+    assert [plural(1, "class"), plural(2, "class"), plural(1797, "picture")] == [
+        "1 class",
+        "2 classes",
+        "1,797 pictures",
+    ]
     assert plural(5, "epoch") == "5 epochs"
 
 

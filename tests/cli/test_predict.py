@@ -1,0 +1,129 @@
+"""What `predict` and `evaluate` say, and what bad input gets from them."""
+
+import json
+
+import pytest
+
+from lanewise.model import Model
+from tests.cli.conftest import failed, make_pictures, misused, run
+
+
+def test_a_line_for_each_file(photos, photos_model):
+    result = run("predict", photos_model, photos / "light", photos / "dark" / "da-00.png")
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert [name for name, *_ in lines] == [f"{photos}/light/li-{n:02}.png" for n in range(12)] + [
+        f"{photos}/dark/da-00.png"
+    ]
+    assert [label for _, label, *_ in lines] == ["light"] * 12 + ["dark"]
+    assert all(50 <= float(share) <= 100 and unit == "%" for _, _, share, unit in lines)
+
+
+def test_top_shows_more_classes_most_probable_first(photos, photos_model):
+    (line,) = run("predict", photos_model, photos / "dark" / "da-00.png", "--top", 5).stdout.splitlines()
+    _, first, share, _, second, other, _ = line.split()
+    assert (first, second) == ("dark", "light")
+    assert float(share) + float(other) == pytest.approx(100, abs=0.11)
+
+
+def test_json_has_the_models_probabilities(photos, photos_model):
+    told = json.loads(run("predict", photos_model, photos / "dark", "--top", 2, "--json").stdout)
+    assert told["classes"] == ["dark", "light"]
+    assert told["skipped"] == []
+    expected = Model.load(photos_model).predict_proba([photos / "dark"])
+    assert [one["probability"] for one in told["predictions"]] == pytest.approx(expected.max(axis=1).tolist())
+    assert told["predictions"][0]["top"][1]["class"] == "light"
+
+
+def test_files_that_cannot_be_used_are_listed_apart(photos, photos_model):
+    (photos / "dark" / "broken.png").write_text("hello")
+    result = run("predict", photos_model, photos)
+    assert result.exit_code == 0
+    assert len(result.stdout.splitlines()) == 24
+    assert "1 file" in result.stderr
+    assert "dark/broken.png" in result.stderr
+    told = json.loads(run("predict", photos_model, photos, "--json").stdout)
+    assert [one["file"] for one in told["skipped"]] == [f"{photos}/dark/broken.png"]
+    assert "broken.png" in failed(run("predict", photos_model, photos, "--strict"))
+    assert "broken.png" in failed(run("predict", photos_model, photos / "dark" / "broken.png"))
+
+
+def test_what_is_not_there(photos, photos_model, tmp_path):
+    assert '"gone.onnx"' in failed(run("predict", "gone.onnx", photos))
+    assert "gone.png" in failed(run("predict", photos_model, tmp_path / "gone.png"))
+    (tmp_path / "empty").mkdir()
+    assert "no pictures" in failed(run("predict", photos_model, tmp_path / "empty"))
+    assert "'PATHS...'" in misused(run("predict", photos_model))
+
+
+@pytest.mark.parametrize("length", [0, 10, 400, -1])
+def test_a_model_file_cut_short(photos, photos_model, here, length):
+    (here / "cut.onnx").write_bytes(photos_model.read_bytes()[:length])
+    assert '"cut.onnx"' in failed(run("predict", "cut.onnx", photos))
+    assert '"cut.onnx"' in failed(run("inspect", "cut.onnx"))
+
+
+def test_evaluate_says_all_there_is(digits_model):
+    path, record = digits_model
+    shown = run("evaluate", path, "digits").stdout
+    assert "digits: 359 test pictures" in shown
+    assert f"Test accuracy       {100 * record['accuracy']:.1f} %  ({record['correct']} of 359; 95 % interval " in shown
+    for text in ("precision", "recall", "F1", "Confusion matrix", "was taken for", "number "):
+        assert text in shown
+    nines = next(line for line in shown.splitlines() if line.startswith("9 "))
+    assert nines.split()[1] == "36"
+
+
+def test_evaluate_agrees_with_train(digits_model):
+    path, record = digits_model
+    told = json.loads(run("evaluate", path, "digits", "--json").stdout)
+    for key in ("accuracy", "interval", "count", "split", "per_class", "confusion", "mistakes", "network", "classes"):
+        assert told[key] == record[key]
+
+
+def test_evaluate_a_part(digits_model):
+    path, _ = digits_model
+    told = json.loads(run("evaluate", path, "digits", "--split", "train", "--json").stdout)
+    assert (told["split"], told["count"]) == ("train", 1438)
+    assert any("were for learning" in note for note in told["notes"])
+    assert "no validation pictures" in failed_after_start(run("evaluate", path, "digits", "--split", "validation"))
+
+
+def failed_after_start(result):
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+    return result.stderr
+
+
+def test_evaluate_only_what_matches(photos, photos_model):
+    told = json.loads(run("evaluate", photos_model, photos, "--only", "da-*", "--json").stdout)
+    assert (told["split"], told["count"], told["only"]) == ("all", 12, "da-*")
+    assert told["per_class"][1] == {"class": "light", "count": 0, "precision": None, "recall": None, "f1": None}
+    shown = run("evaluate", photos_model, photos, "--only", "da-*").stdout
+    assert "12 pictures that match da-*" in shown
+    assert next(line for line in shown.splitlines() if line.startswith("light ")).split() == ["light", "0", *"---"]
+
+
+def test_many_classes_get_the_most_frequent_confusions(digits_model, monkeypatch):
+    monkeypatch.setattr("lanewise.cli.judging.MOST_MATRIX", 3)
+    monkeypatch.setattr("lanewise.cli.judging.MOST_ROWS", 4)
+    path, record = digits_model
+    shown = run("evaluate", path, "digits").stdout
+    assert "Confusion matrix" not in shown
+    assert "The most frequent of" in shown
+    assert "the 4 hardest of 10" in shown
+    hardest = min(record["per_class"], key=lambda figures: figures["f1"])["class"]
+    rows = shown[shown.index("hardest") :].splitlines()
+    assert rows[3].startswith(f"{hardest} ")
+
+
+def test_no_mistakes_no_tables_of_them(photos, photos_model):
+    shown = run("evaluate", photos_model, photos).stdout
+    assert "100.0 %" in shown
+    assert "Mistakes            none" in shown
+    assert "Confusion" not in shown
+
+
+def test_evaluate_by_other_classes(tmp_path, digits_model):
+    make_pictures(tmp_path / "other", {"big": 2, "small": 2})
+    assert "'big'" in failed_after_start(run("evaluate", digits_model[0], tmp_path / "other"))

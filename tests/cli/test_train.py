@@ -1,0 +1,170 @@
+"""From pictures to a judged and saved model."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+
+import lanewise
+from lanewise.model import Model
+from tests.cli.conftest import FAST, error_of, make_pictures, misused, run, told
+
+
+def test_json_is_one_object_with_what_was_promised(digits_model):
+    path, record = digits_model
+    assert record["model"] == str(path)
+    assert record["split"] == "test"
+    assert (record["count"], record["classes"]) == (359, list("0123456789"))
+    assert record["accuracy"] == record["correct"] / 359 > 0.8
+    assert record["interval"][0] < record["accuracy"] < record["interval"][1]
+    assert record["network"] == "dense 10, softmax"
+    assert [figures["class"] for figures in record["per_class"]] == record["classes"]
+    assert sum(map(sum, record["confusion"])) == 359
+    assert 0 < record["seconds"] <= record["total_seconds"]
+    assert record["epochs"] == len(record["history"]) == 4
+    assert record["interrupted"] is False
+    assert record["skipped"] == []
+    assert any("held out" in note for note in record["notes"])
+
+
+def test_the_accuracy_is_that_of_the_saved_model(digits_model):
+    path, record = digits_model
+    with np.load(lanewise.learning.images.DIGITS_FILE) as file:
+        predicted = Model.load(path).predict(file["x_test"])
+        assert (predicted == file["y_test"].astype(str)).mean() == pytest.approx(record["accuracy"])
+
+
+def test_what_is_said_on_the_way(photos, here):
+    result = run("train", photos, *FAST)
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    lines = result.stdout
+    for text in (
+        "Pictures            ",
+        "8x8, grey, 2 classes",
+        "dark (12), light (12)",
+        "24 to learn from",
+        "Network             dense 1, sigmoid",
+        "64 weights and 1 biases; all layers are fully connected",
+        "8x8x1 -> 64 -> 1",
+        "held out",
+        "Epoch 3/3 ",
+        "Validation accuracy ",
+        "chose the best weights",
+        "precision",
+        "Saved               photos.onnx",
+        "lanewise predict photos.onnx PICTURE...",
+    ):
+        assert text in lines
+    assert lines.count("dense 1, sigmoid") == 1
+    assert lines.index("Pictures") < lines.index("Network") < lines.index("Epoch") < lines.index("Saved")
+    assert (here / "photos.onnx").is_file()
+
+
+def test_quiet_says_the_results_only(photos):
+    result = run("train", photos, *FAST, "-q")
+    assert [line[:20].rstrip() for line in result.stdout.splitlines()] == ["Validation accuracy", "Saved"]
+
+
+def test_json_keeps_standard_output_clean(photos):
+    result = run("train", photos, *FAST, "--json")
+    assert json.loads(result.stdout)["split"] == "validation"
+    assert "Epoch" in result.stderr
+    assert "precision" not in result.stderr
+    assert run("train", photos, *FAST, "--json", "-q").stderr == ""
+
+
+def test_held_out_pictures_are_those_that_chose_the_weights(photos):
+    """The figure of the command is that of the training loop, so both mean the same pictures."""
+    record = told(photos, *FAST, "--validation-fraction", 0.25, "--seed", 7)
+    best = max(epoch["validation_accuracy"] for epoch in record["history"] if epoch["validation_accuracy"] is not None)
+    assert (record["split"], record["count"], record["accuracy"]) == ("validation", 6, best)
+    losses = [epoch["validation_loss"] for epoch in record["history"] if epoch["validation_accuracy"] == best]
+    assert record["loss"] == pytest.approx(min(losses), rel=1e-4)
+
+
+def test_without_held_out_pictures_the_figure_is_a_training_figure(photos):
+    record = told(photos, *FAST, "--validation-fraction", 0)
+    assert (record["split"], record["count"]) == ("train", 24)
+    assert "Training accuracy" in run("train", photos, *FAST, "--validation-fraction", 0).stdout
+
+
+@pytest.mark.parametrize(("parts", "split"), [(("train", "val"), "validation"), (("train", "val", "test"), "test")])
+def test_parts_of_a_folder_are_called_what_they_are(tmp_path, parts, split):
+    for part in parts:
+        make_pictures(tmp_path / "root" / part, {"dark": 6, "light": 6})
+    record = told(tmp_path / "root", *FAST)
+    assert (record["split"], record["count"]) == (split, 12)
+
+
+def test_only_judges_what_matches_apart(photos):
+    record = told(photos, *FAST, "--validation-fraction", 0, "--only", "da-*", "--only", "*-00.png")
+    assert [(one["pattern"], one["count"]) for one in record["only"]] == [("da-*", 12), ("*-00.png", 2)]
+    assert record["count"] == 24
+    assert "  da-*              " in run("train", photos, *FAST, "--only", "da-*").stdout
+
+
+def test_a_pattern_that_matches_nothing_is_told_before_learning(photos, fake):
+    assert "'street-*'" in error_of("train", photos, *FAST, "--only", "street-*")
+    assert fake.given == {}
+
+
+def test_options_reach_training(photos, fake):
+    run(
+        *("train", photos, "--network", "dense 2", "--budget", "1.5m", "--batch-size", 32, "--optimizer", "adamw"),
+        *("--learning-rate", 0.01, "--weight-decay", 0.002, "--schedule", "cosine", "--smoothing", 0.1),
+        *("--augment", "shift", "--class-weight", "balanced", "--validation-fraction", 0.2, "--no-early-stopping"),
+        *("--threads", 1, "--seed", 3),
+    )
+    del fake.given["progress"], fake.given["notes"]
+    assert fake.given == {
+        "network": "dense 2, softmax",
+        "start": None,
+        "epochs": None,
+        "budget": 90.0,
+        "batch_size": 32,
+        "optimizer": "adamw",
+        "learning_rate": 0.01,
+        "weight_decay": 0.002,
+        "schedule": "cosine",
+        "smoothing": 0.1,
+        "augment": "shift",
+        "class_weight": "balanced",
+        "validation_fraction": 0.2,
+        "early_stopping": False,
+        "threads": 1,
+        "seed": 3,
+    }
+
+
+def test_size_and_colour(photos):
+    assert "6x4, colour" in run("train", photos, *FAST, "--size", "6x4", "--colour").stdout
+    assert "8x8, grey" in run("train", photos, *FAST, "--grey").stdout
+
+
+def test_pictures_of_many_sizes_are_resized_and_that_is_said(tmp_path):
+    make_pictures(tmp_path / "mixed", {"dark": 4, "light": 4})
+    make_pictures(tmp_path / "mixed" / "dark" / "more", {"wide": 3}, size=(20, 10))
+    result = run("train", tmp_path / "mixed", *FAST)
+    assert result.exit_code == 0
+    assert "11 pictures of 2 sizes in mixed were resized to" in result.stdout
+
+
+def test_going_on_from_a_model(photos, photos_model):
+    record = told(photos, "--start", photos_model, "--epochs", 1)
+    assert record["network"] == "dense 1, sigmoid"
+    assert record["history"][0]["accuracy"] > 0.9  # it did not start from nothing
+    assert "not both" in misused(run("train", photos, "--start", photos_model, "--network", "dense 1"))
+
+
+def test_going_on_from_a_model_of_other_classes(tmp_path, photos_model):
+    make_pictures(tmp_path / "other", {"big": 4, "small": 4})
+    assert "dark, light" in error_of("train", tmp_path / "other", "--start", photos_model)
+
+
+def test_a_budget_is_kept(photos):
+    started = time.perf_counter()
+    record = told(photos, "--network", "dense 1", "--budget", "0.3s")
+    assert 0.1 < record["seconds"] < 5
+    assert time.perf_counter() - started < 10
