@@ -1,5 +1,7 @@
 """The ONNX project's own tests of its operators, put through the reader: `python -m tests.onnx_counts` prints a table.
 
+The numbers are those of the reference, with `--engine` those of the compiled network.
+
 A test there is a model, its inputs and its outputs. All inputs but the first become constants of the file, as weights
 are; inputs that are added or joined come in side by side, as one. Each test must then end as `passed`, the right
 numbers, or as `refused`, with a message that names the node.
@@ -12,7 +14,7 @@ import re
 import sys
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +23,10 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from onnx.backend.test.loader import load_model_tests
 
+from lanewise.engine.inference import Inference
+from lanewise.engine.training import PictureFormat
 from lanewise.errors import ModelFileError
-from lanewise.files import read_graph
+from lanewise.files import Reading, read_graph
 from lanewise.files.operators import OPERATORS
 from lanewise.network.reference import forward
 
@@ -37,6 +41,10 @@ NODE_MODULES = re.findall(
 
 CONVERTED = ("pytorch-converted", "pytorch-operator", "simple")
 """Tests that ONNX ships as files: models that another framework wrote."""
+
+
+Compute = Callable[[Reading, np.ndarray], np.ndarray]
+"""How a network that was read is computed, for (N, channels, rows, columns)."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +144,19 @@ def _with_joined_inputs(test: OnnxTest) -> tuple[onnx.ModelProto, np.ndarray]:
     return model, x
 
 
-def outcome(test: OnnxTest) -> tuple[str, str]:
+def by_reference(reading: Reading, x: np.ndarray) -> np.ndarray:
+    return forward(reading.graph, reading.parameters, x)[-1]
+
+
+def by_engine(reading: Reading, x: np.ndarray) -> np.ndarray:
+    channels, rows, columns = reading.graph.input_shape
+    ones, zeros = np.ones(channels, np.float32), np.zeros(channels, np.float32)
+    picture_format = PictureFormat((rows, columns, channels), "float32", ones, zeros)
+    pictures = np.ascontiguousarray(x.transpose(0, 2, 3, 1), np.float32)
+    return Inference(reading.graph, reading.parameters, picture_format).run(pictures)
+
+
+def outcome(test: OnnxTest, compute: Compute = by_reference) -> tuple[str, str]:
     """("passed" | "refused" | "wrong", what the message or the difference was)."""
     model, x = _with_joined_inputs(test) if _joinable(test) else _with_constants(test)
     try:
@@ -148,21 +168,23 @@ def outcome(test: OnnxTest) -> tuple[str, str]:
         return ("refused" if named else "wrong"), str(error)
     expected = np.asarray(test.outputs[0])
     assert set(reading.scale) == {1.0}, "no test has preprocessing"
-    y = forward(reading.graph, reading.parameters, x.reshape(len(x), *reading.graph.input_shape))[-1]
+    y = compute(reading, x.reshape(len(x), *reading.graph.input_shape))
     if y.size == expected.size and len(y) == len(expected):
         y = y.reshape(expected.shape)
     right = y.shape == expected.shape and np.allclose(y, expected, rtol=test.rtol, atol=max(test.atol, 1e-6))
     return ("passed", "") if right else ("wrong", f"{expected.shape} expected, {y.shape} came, or other numbers")
 
 
-def count(tests: Iterator[OnnxTest]) -> tuple[Counter[str], dict[str, Counter[str]], list[str]]:
+def count(
+    tests: Iterator[OnnxTest], compute: Compute = by_reference
+) -> tuple[Counter[str], dict[str, Counter[str]], list[str]]:
     """Outcomes in all, by operator, and a line for each test that did not pass."""
     total: Counter[str] = Counter()
     by_operator: dict[str, Counter[str]] = defaultdict(Counter)
     lines = []
     for test in tests:
         if test.ours:
-            result, message = outcome(test)
+            result, message = outcome(test, compute)
             total[result] += 1
             for operator in test.operators:
                 by_operator[operator][result] += 1
@@ -172,12 +194,13 @@ def count(tests: Iterator[OnnxTest]) -> tuple[Counter[str], dict[str, Counter[st
 
 
 def main() -> int:
+    compute = by_engine if "--engine" in sys.argv[1:] else by_reference
     wrong = 0
     for title, tests in (
         ("ONNX node tests", node_tests(everything=True)),
         ("ONNX converted models", converted_tests()),
     ):
-        total, by_operator, lines = count(tests)
+        total, by_operator, lines = count(tests, compute)
         print(f"{title}: {total['passed']} passed, {total['refused']} refused by name, {total['wrong']} wrong")
         for operator, counts in sorted(by_operator.items()):
             print(
