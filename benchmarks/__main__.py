@@ -137,7 +137,7 @@ def kernels(nets: tuple[str, ...], rounds: int, markdown: bool, json_file: Path 
 @main.command()
 @_data("mnist.npz")
 @click.option("--network", default=NETS["lenet"].text, show_default="lenet", help='Text of the network, or "auto".')
-@click.option("--epochs", type=click.IntRange(1), default=5, show_default=True)
+@click.option("--epochs", type=click.IntRange(1), default=4, show_default=True)
 @click.option("--target", type=click.FloatRange(0, 1), default=0.99, show_default=True, help="Accuracy to reach.")
 @_seeds
 @click.option("--threads", type=click.IntRange(1), default=2, show_default=True)
