@@ -37,7 +37,7 @@ def any_floats(rng: np.random.Generator) -> Array:
 
 def near_floats(rng: np.random.Generator) -> Array:
     """Few bits and close exponents: equal ones, zeros of both signs, ties and cancellations are common."""
-    values = rng.integers(-9, 10, SIZE) * 2.0 ** rng.integers(-2, 3, SIZE)
+    values = rng.integers(-3, 4, SIZE) * 2.0 ** rng.integers(-2, 3, SIZE)
     return np.where(values == 0, rng.choice([0.0, -0.0], SIZE), values).astype(np.float32)
 
 
