@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lanewise.engine.inference import Inference
-from lanewise.engine.training import Floats, Optimizer, PictureFormat, Trainer
+from lanewise.engine.limits import check_memory
+from lanewise.engine.training import MOST_SHARDS, Floats, Optimizer, PictureFormat, Trainer
 from lanewise.errors import DataError, OptionError
 from lanewise.files import Preprocessing
 from lanewise.kernels.gather import Augment
@@ -354,6 +355,8 @@ def _network(
         return start.graph, start.network, [np.array(p) for p in start.parameters]
     shape = (pictures.channels, *pictures.size)
     graph, text = recipe.network_for(network, shape, len(pictures.classes), count)
+    # before the first weight is drawn: parameters, their slopes by shard, state, and copies of the best
+    check_memory("training this network", 4 * graph.parameter_count * (MOST_SHARDS + 6))
     say(f"{'Network chosen' if network == 'auto' else 'Network'}: {text}")
     return graph, text, list(initial_parameters(graph, seed))
 

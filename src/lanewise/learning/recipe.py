@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from lanewise.errors import NetworkError
 from lanewise.network.graph import Graph, build
-from lanewise.network.layers import Dense, Layer, Sigmoid, Softmax
+from lanewise.network.layers import Layer, Sigmoid, Softmax
 from lanewise.network.text import parse, to_text
 
 MOST_STAGES = 4
-SMALL_ENOUGH = 7  # rows and columns after which pooling stops
+SMALL_ENOUGH = 5  # rows and columns after which pooling stops
+DROPOUT = 0.25
 LEARNING_RATES = {"sgd": 0.05, "adamw": 0.002}
 WEIGHT_DECAYS = {"sgd": 5e-4, "adamw": 0.01}
 
@@ -16,8 +17,8 @@ WEIGHT_DECAYS = {"sgd": 5e-4, "adamw": 0.01}
 def default_network(shape: tuple[int, int, int], classes: int, count: int) -> str:
     """The text of a network for `count` pictures of shape (channels, rows, columns).
 
-    Convolutions of 3x3 with twice the filters after each pooling, until 7 rows or columns or fewer are left, then one
-    hidden dense layer. Pictures of a single row have no neighbourhood worth assuming: they get a hidden layer alone.
+    Convolutions of 3x3 with twice the filters after each pooling, until 5 rows or columns or fewer are left, then one
+    hidden dense layer that sees three quarters of what came out of them at a time. Pictures of a single row have no neighbourhood worth assuming: they get a hidden layer alone.
     """
     _, rows, columns = shape
     size, filters, parts = min(rows, columns), 16, []
@@ -26,6 +27,7 @@ def default_network(shape: tuple[int, int, int], classes: int, count: int) -> st
         while stages == 0 or (size > SMALL_ENOUGH and stages < MOST_STAGES):
             parts.append(f"conv {filters}@3x3 same, relu" + (", max 2" if size >= 4 else ""))
             size, filters, stages = size // 2, min(2 * filters, 128), stages + 1
+        parts.append(f"dropout {DROPOUT}")
     parts.append("dense 100, relu")
     parts.append(output_layers(classes))
     return to_text(parse(", ".join(parts)))
@@ -77,8 +79,3 @@ def network_for(
 def default_epochs(count: int) -> int:
     """Enough passes over small data, fewer over large: about 150,000 pictures in all, 8 to 60 epochs."""
     return max(8, min(60, round(150_000 / max(1, count))))
-
-
-def has_hidden_layers(layers: tuple[Layer, ...]) -> bool:
-    """Whether anything is learned before the last dense layer."""
-    return sum(isinstance(layer, Dense) for layer in layers) > 1

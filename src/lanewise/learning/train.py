@@ -181,9 +181,13 @@ class _Loop:
             return float("inf")
         return steps + max(0.0, left - 0.02) * steps / self.seconds
 
+    def more(self) -> bool:
+        """Whether there is a step to go."""
+        return self.total_steps() - self.done.steps >= 0.5
+
     def run(self) -> Learned:
         try:
-            while self.done.steps < round(self.total_steps()) and not self.done.stopped_early:
+            while self.more() and not self.done.stopped_early:
                 self.one_epoch()
         except KeyboardInterrupt:
             self.done.interrupted = True
@@ -200,15 +204,14 @@ class _Loop:
         step = 0
         while step < self.steps_per_epoch:
             total = self.total_steps()
-            if self.done.steps >= round(total):
+            if not self.more():
                 break
             count = min(self.chunk(), self.steps_per_epoch - step, max(1, round(min(total, 1e9)) - self.done.steps))
             self.learn_chunk(epoch, step, count, total)
             step += count
-            if step < self.steps_per_epoch and self.done.steps < round(self.total_steps()):
+            if step < self.steps_per_epoch and self.more():
                 self.tell(epoch, epoch_done=False)
-        last = self.done.steps >= round(self.total_steps())
-        if self.judge is not None and (last or self.unjudged >= 3 * len(self.lesson.validation.indices)):  # type: ignore[union-attr]
+        if self.judge is not None and (not self.more() or self.unjudged >= 3 * len(self.lesson.validation.indices)):  # type: ignore[union-attr]
             self.judge_now(epoch)
         self.record(epoch)
         self.tell(epoch, epoch_done=True)
