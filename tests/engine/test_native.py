@@ -1,0 +1,217 @@
+"""Machine code and its cache: found again, never trusted when damaged, and no failure where there is none."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from llvmlite import binding
+
+from lanewise.engine import native
+from lanewise.engine.native import Cache, Library, cache_folder, driver_text
+from lanewise.errors import LanewiseError
+from lanewise.lanes.ir import Program
+from lanewise.lanes.program import Recorder
+from lanewise.target import host, named
+from tests.kernels import support
+
+posix = pytest.mark.skipif(os.name == "nt", reason="owners and modes are those of POSIX")
+
+
+def double(factor: float = 2.0, name: str = "double") -> Program:
+    k = Recorder(name)
+    x = k.lanes("x", (1,))
+    x[0] = x[0] * factor
+    return k.program()
+
+
+def works(cache: Cache, factor: float = 2.0) -> bool:
+    """Compile through `cache`, run, and say whether the result is right."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(support, "_code_cache", lambda: cache)
+        (came,) = support.run_native(double(factor), [support.buffer(np.arange(16.0))])
+    return bool((came == factor * np.arange(16)).all())
+
+
+def entries(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.o"))
+
+
+def test_second_time_is_found(tmp_path: Path) -> None:
+    first, second = Cache(tmp_path), Cache(tmp_path)
+    assert works(first)
+    assert (first.hits, first.misses) == (0, 2)  # the program and the driver
+    assert works(second)
+    assert (second.hits, second.misses) == (2, 0)
+    assert len(list(tmp_path.iterdir())) == 2, "a temporary file was left"
+
+
+def test_what_decides_the_bits_decides_the_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def misses(program: Program, target: str) -> int:
+        cache = Cache(tmp_path)
+        Library([program], named(target), cache)
+        return cache.misses
+
+    assert misses(double(), "avx2") == 2
+    assert misses(double(name="other name"), "avx2") == 0
+    assert misses(double(3.0), "avx2") == 1
+    assert misses(double(), "x86-64") == 2
+    monkeypatch.setattr(native, "RENDERER_VERSION", native.RENDERER_VERSION + 1)
+    assert misses(double(), "avx2") == 2
+
+
+def test_equal_programs_are_compiled_once(tmp_path: Path) -> None:
+    library = Library([double(), double(3.0), double(name="again")], host(), Cache(tmp_path))
+    first, other, again = library.addresses()
+    assert first == again != other
+    assert len(entries(tmp_path)) == 3
+
+
+def flipped(entry: bytes) -> bytes:
+    return entry[:-9] + bytes([entry[-9] ^ 1]) + entry[-8:]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        flipped,
+        lambda entry: entry[:40] + bytes([entry[40] ^ 128]) + entry[41:],
+        lambda entry: entry[: len(entry) // 2],
+        lambda entry: entry[:30],
+        lambda entry: b"",
+        lambda entry: b"\x7fELF something else altogether",
+        lambda entry: entry + b"\0",
+    ],
+    ids=["flipped bit", "flipped bit early", "cut in half", "cut in the head", "empty", "foreign", "longer"],
+)
+def test_damaged_entry_is_rebuilt(tmp_path: Path, damage: object) -> None:
+    assert works(Cache(tmp_path))
+    whole = {path: path.read_bytes() for path in entries(tmp_path)}
+    for path, entry in whole.items():
+        path.write_bytes(damage(entry))  # type: ignore[operator]
+    cache = Cache(tmp_path)
+    assert works(cache)
+    assert (cache.hits, cache.misses) == (0, 2)
+    assert {path: path.read_bytes() for path in entries(tmp_path)} == whole
+
+
+def test_entry_under_a_wrong_name_is_rebuilt(tmp_path: Path) -> None:
+    """A whole entry, but of another program: it has no function of the name that is asked for."""
+    assert works(Cache(tmp_path), 2.0)
+    two = set(entries(tmp_path))
+    assert works(Cache(tmp_path), 3.0)
+    (three,) = set(entries(tmp_path)) - two
+    for path in two:
+        path.write_bytes(three.read_bytes())
+    cache = Cache(tmp_path)
+    assert works(cache, 2.0)
+    assert cache.hits == 0
+
+
+def test_entry_that_is_a_folder(tmp_path: Path) -> None:
+    assert works(Cache(tmp_path))
+    for path in entries(tmp_path):
+        path.unlink()
+        path.mkdir()
+    assert works(Cache(tmp_path))
+    assert not list(tmp_path.glob("*.part")), "a temporary file was left"
+
+
+# The folder
+
+
+@posix
+def test_only_the_owner_may_enter(tmp_path: Path) -> None:
+    made, found = tmp_path / "a" / "b", tmp_path / "open"
+    found.mkdir(mode=0o755)
+    for folder in (made, found):
+        assert works(Cache(folder))
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert entries(folder)
+        assert all(not stat.S_IMODE(path.stat().st_mode) & 0o077 for path in entries(folder))
+
+
+@posix
+def test_folder_of_someone_else_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert works(Cache(tmp_path))
+    before = os.listdir(tmp_path)
+    monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
+    cache = Cache(tmp_path)
+    assert works(cache, 5.0)
+    assert works(cache)
+    assert cache.hits == 0
+    assert os.listdir(tmp_path) == before
+
+
+def test_folder_that_cannot_be_made_is_no_failure(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    cache = Cache(tmp_path / "file" / "code")
+    assert works(cache)
+    assert cache.misses == 2
+
+
+def test_folder_that_cannot_be_written_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    cache = Cache(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(native.tempfile, "mkstemp", full)
+        assert works(cache)
+    with monkeypatch.context() as patch:
+        patch.setattr(native.os, "replace", full)
+        assert works(cache)
+    assert list(tmp_path.iterdir()) == [], "nothing may be left of an entry that could not be written"
+
+
+def test_folder_named_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANEWISE_CACHE", "/somewhere")
+    assert cache_folder() == Path("/somewhere/code")
+    monkeypatch.delenv("LANEWISE_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
+    assert cache_folder() == Path("/cache/lanewise/code")
+    if os.name != "nt":
+        monkeypatch.delenv("XDG_CACHE_HOME")
+        monkeypatch.setenv("HOME", "/home/someone")
+        assert cache_folder() == Path("/home/someone/.cache/lanewise/code")
+
+
+PROCESS = """
+import sys
+from pathlib import Path
+from lanewise.engine.native import Cache
+from tests.engine.test_native import works
+cache = Cache(Path(sys.argv[1]))
+assert all(works(cache, float(factor)) for factor in range(1, 20))
+"""
+
+
+def test_two_processes_at_once(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", PROCESS, str(tmp_path)]
+    root = Path(__file__).parents[2]
+    both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=root) for _ in range(2)]
+    for process in both:
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 0, said
+    assert len(entries(tmp_path)) == 20
+    assert not list(tmp_path.glob("*.part"))
+    cache = Cache(tmp_path)
+    assert all(works(cache, float(factor)) for factor in range(1, 20))
+    assert cache.misses == 0
+
+
+# The driver's text
+
+
+def test_driver_for_each_family() -> None:
+    for triple in ("x86_64-pc-linux-gnu", "aarch64-apple-darwin", "arm64-apple-darwin"):
+        module = binding.parse_assembly(driver_text(triple))
+        defined = {function.name for function in module.functions if not function.is_declaration}
+        assert defined == {"driver", "meet", "flush_denormals", "restore_control", "wait_a_moment"}
+    with pytest.raises(LanewiseError, match=r"x86-64 and AArch64 processors; this one is riscv64"):
+        driver_text("riscv64-unknown-linux-gnu")

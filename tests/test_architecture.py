@@ -1,0 +1,159 @@
+"""The house stands as it is drawn: imports go down, files stay short, heavy packages stay behind their doors."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "lanewise"
+FILES = sorted(SOURCE.rglob("*.py"))
+
+FLOORS: dict[str, int] = {
+    "errors.py": 0,
+    "target.py": 0,
+    "network/": 1,
+    "lanes/": 2,
+    "kernels/": 3,
+    "engine/": 4,
+    "learning/": 5,
+    "files/": 6,
+    "model.py": 6,
+    "fitting.py": 6,
+    "estimator.py": 7,
+    "evaluate.py": 7,
+    "cli/": 8,
+    "__main__.py": 9,
+    "__init__.py": 8,  # what users import; inside, only the command line does
+}
+LINES = 400
+
+DOORS = {
+    "llvmlite": {"engine/native.py", "target.py"},
+    "PIL": {"learning/decode.py"},
+    "sklearn": {"estimator.py"},
+    "onnx": {"files/"},
+    "click": {"cli/"},
+    "rich": {"cli/"},
+}
+"""Package -> files or folders that may import it."""
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(SOURCE).as_posix()
+
+
+def floor(name: str) -> int:
+    place = name.partition("/")[0] + ("/" if "/" in name else "")
+    assert place in FLOORS, f"{name} stands on no floor: give it one in this test and in ARCHITECTURE.md"
+    return FLOORS[place]
+
+
+def imports(path: Path) -> list[str]:
+    """All modules that a file imports, in functions too."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name_of(path)} line {node.lineno}: imports are written out from lanewise on"
+            assert node.module is not None
+            # the version may be read anywhere: the package's front is there before any of its files
+            submodules = [f"{node.module}.{alias.name}" for alias in node.names if alias.name != "__version__"]
+            found += [m if file_of(m) else node.module for m in submodules]
+    return found
+
+
+def file_of(module: str) -> str | None:
+    """The file of one of our modules, as `name_of` calls it."""
+    place = ROOT / "src" / Path(*module.split("."))
+    for path in (place.with_suffix(".py"), place / "__init__.py"):
+        if path.exists() and SOURCE in path.parents:
+            return name_of(path)
+    return None
+
+
+OWN_IMPORTS = {
+    name_of(path): sorted({own for module in imports(path) if (own := file_of(module)) not in (None, name_of(path))})
+    for path in FILES
+}
+
+
+def test_imports_go_down() -> None:
+    wrong = [
+        f"{name} (floor {floor(name)}) imports {other} (floor {floor(other)})"
+        for name, others in OWN_IMPORTS.items()
+        for other in others
+        if floor(other) > floor(name)
+    ]
+    assert not wrong, wrong
+
+
+def test_no_circles() -> None:
+    """Within a floor there is an order, too."""
+    try:
+        order = list(TopologicalSorter(OWN_IMPORTS).static_order())
+    except CycleError as error:
+        pytest.fail(f"files import each other in a circle: {error.args[1]}")
+    assert set(order) == {name_of(path) for path in FILES}
+
+
+def test_packages_are_empty_but_for_their_fronts() -> None:
+    """A folder's __init__ imports nothing from it, or whoever imports one file of it would get them all."""
+    for name, others in OWN_IMPORTS.items():
+        folder = name.removesuffix("__init__.py")
+        if folder and folder != name and folder not in ("files/", "cli/"):
+            assert not others, f"{name} imports {others}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_files_are_short(path: Path) -> None:
+    lines = path.read_text().count("\n")
+    assert lines <= LINES, f"{name_of(path)} has {lines} lines; what in it has a name of its own?"
+
+
+@pytest.mark.parametrize("package", DOORS)
+def test_heavy_packages_stay_behind_their_doors(package: str) -> None:
+    allowed = DOORS[package]
+    users = {name_of(path) for path in FILES if any(m.split(".")[0] == package for m in imports(path))}
+    wrong = {name for name in users if name not in allowed and name.partition("/")[0] + "/" not in allowed}
+    assert not wrong, f"{package} is imported by {sorted(wrong)}"
+    assert users, f"{package} is imported by nobody"
+
+
+def test_only_the_compiler_mentions_llvm() -> None:
+    mentions = {name_of(path) for path in FILES if "llvmlite" in path.read_text()}
+    assert mentions <= {"lanes/llvm.py", "engine/native.py", "target.py"}
+
+
+LIGHT = """
+import time
+begun = time.perf_counter()
+import lanewise
+seconds = time.perf_counter() - begun
+import sys
+heavy = [name for name in ("llvmlite", "onnx", "PIL", "click", "rich", "sklearn", "scipy") if name in sys.modules]
+print(seconds, *heavy)
+"""
+
+
+def test_import_is_light() -> None:
+    def fresh() -> list[str]:
+        return subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=True).stdout.split()
+
+    runs = [fresh() for _ in range(3)]
+    assert all(len(run) == 1 for run in runs), f"import lanewise imports {runs[0][1:]}"
+    assert min(float(run[0]) for run in runs) < 0.25
+
+
+def test_architecture_names_every_file() -> None:
+    """The drawing is complete: each file is in ARCHITECTURE.md by its name, and it names no other."""
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    for path in [*FILES, *SOURCE.rglob("*.ll")]:
+        if path.name != "__init__.py":
+            assert path.name in text, f"{name_of(path)} is not in ARCHITECTURE.md"
