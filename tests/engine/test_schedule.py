@@ -1,0 +1,277 @@
+"""The driver: phases in order, each task once, threads that wait for one another, and the control word given back."""
+
+from __future__ import annotations
+
+import ctypes
+import signal
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from lanewise.engine import schedule
+from lanewise.engine.native import Library
+from lanewise.engine.schedule import (
+    Call,
+    Executable,
+    Phase,
+    Place,
+    Section,
+    aligned,
+    default_threads,
+    run_threads,
+)
+from lanewise.lanes.ir import I32, LANES, Program
+from lanewise.lanes.program import Recorder
+from lanewise.target import host
+
+Array = npt.NDArray[Any]
+BYTES = 4 * LANES
+
+
+def add_one() -> Program:
+    """x += 1"""
+    k = Recorder("add one")
+    x = k.scalars("x", (LANES,), I32)
+    x.set_vector(x.vector(0) + 1, 0)
+    return k.program()
+
+
+def sum_of(count: int) -> Program:
+    """y = (y + sum of x) % 2**20"""
+    k = Recorder("sum")
+    x, y = k.scalars("x", (count, LANES), I32), k.scalars("y", (LANES,), I32)
+    total = k.register(y.vector(0))
+    for n in k.loop(count):
+        total.add(x.vector(n, 0))
+    y.set_vector(k.apply("iand", total, 2**20 - 1), 0)
+    return k.program()
+
+
+def tally(steps: int, tasks: int, repeats: int) -> Array:
+    return aligned((steps, tasks, repeats, LANES), np.int32)
+
+
+def per_repeat(base: str, tasks: int, repeats: int) -> Place:
+    return Place(base, by_step=BYTES * tasks * repeats, by_task=BYTES * repeats, by_repeat=BYTES)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 8, 24])
+@pytest.mark.parametrize(("steps", "tasks", "repeats"), [(1, 1, 1), (5, 7, 3), (200, 3, 2), (1, 300, 1), (3, 0, 1)])
+def test_each_task_runs_once(threads: int, steps: int, tasks: int, repeats: int) -> None:
+    """More threads than tasks, more than cores, one, many: each repetition of each task of each step, once."""
+    first, second = tally(steps, tasks, repeats), tally(steps, tasks, 1)
+    section = Section((Call(add_one(), (per_repeat("first", tasks, repeats),)),), repeats)
+    both = Section((Call(add_one(), (per_repeat("second", tasks, 1),)),) * 2)
+    executable = Executable([Phase(tasks, (section, both))], host())
+    for times in (1, 2):
+        executable.run({"first": first, "second": second}, steps=steps, threads=threads)
+        assert (first == times).all()
+        assert (second == 2 * times).all()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_phases_wait_for_one_another(threads: int) -> None:
+    """Each task reads what all tasks of the phase before wrote, over many steps: one early reader spoils the sums."""
+    tasks, steps = 6, 300
+    sums = [Call(sum_of(tasks), (Place(a), Place(b, by_task=BYTES))) for a, b in (("x", "y"), ("y", "z"), ("z", "x"))]
+    executable = Executable([Phase(tasks, (Section((call,)),)) for call in sums], host())
+    arrays = {name: aligned((tasks, LANES), np.int32) for name in "xyz"}
+    arrays["x"][:] = np.arange(tasks * LANES).reshape(tasks, LANES)
+    expected = {name: array.copy() for name, array in arrays.items()}
+    executable.run(arrays, steps=steps, threads=threads)
+    for _ in range(steps):
+        for a, b in (("x", "y"), ("y", "z"), ("z", "x")):
+            expected[b] = (expected[b] + expected[a].sum(axis=0)) % 2**20
+    for name, array in expected.items():
+        np.testing.assert_array_equal(arrays[name], array)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_counted_sections_stop_at_the_number_of_groups(threads: int) -> None:
+    tasks, repeats = 4, 3
+    counts = np.array([12, 0, 1, 3, 4, 11, 100], np.int64)
+    counted, always = tally(len(counts), tasks, repeats), tally(len(counts), tasks, 1)
+    phase = Phase(
+        tasks,
+        (
+            Section((Call(add_one(), (per_repeat("always", tasks, 1),)),)),
+            Section((Call(add_one(), (per_repeat("counted", tasks, repeats),)),), repeats, counted=True),
+        ),
+    )
+    executable = Executable([phase], host())
+    executable.run({"counted": counted, "always": always}, steps=len(counts), threads=threads, counts=counts)
+    assert (always == 1).all()
+    for came, count in zip(counted[..., 0].reshape(len(counts), -1), counts, strict=True):
+        np.testing.assert_array_equal(came, np.arange(tasks * repeats) < count)
+
+
+def test_tasks_may_be_left_open() -> None:
+    executable = Executable([Phase(None, (Section((Call(add_one(), (Place("x", by_task=BYTES),)),)),))], host())
+    for tasks in (3, 1, 5):
+        x = aligned((6, LANES), np.int32)
+        executable.run({"x": x}, tasks=tasks, threads=2)
+        np.testing.assert_array_equal(x[:, 0], np.arange(6) < tasks)
+
+
+def test_memory_of_each_thread() -> None:
+    """`by_thread` gives each thread its own: what threads count there adds up."""
+    x = aligned((4, LANES), np.int32)
+    executable = Executable([Phase(64, (Section((Call(add_one(), (Place("x", by_thread=BYTES),)),)),))], host())
+    executable.run({"x": x}, steps=10, threads=4)
+    assert x[:, 0].sum() == 640
+    assert (x == x[:, :1]).all()
+
+
+def test_offsets() -> None:
+    x = aligned((3, LANES), np.int32)
+    Executable([Phase(1, (Section((Call(add_one(), (Place("x", BYTES),)),)),))], host()).run({"x": x})
+    assert x[:, 0].tolist() == [0, 1, 0]
+
+
+def test_callers_take_turns() -> None:
+    """Several Python threads with one executable: each gets its own result."""
+    executable = Executable([Phase(None, (Section((Call(add_one(), (Place("x", by_task=BYTES),)),)),))], host())
+    arrays = [aligned((tasks, LANES), np.int32) for tasks in range(1, 9)]
+
+    def caller(x: Array) -> None:
+        for _ in range(50):
+            executable.run({"x": x}, tasks=len(x), threads=2)
+
+    callers = [threading.Thread(target=caller, args=(x,)) for x in arrays]
+    for thread in callers:
+        thread.start()
+    for thread in callers:
+        thread.join()
+    assert all((x == 50).all() for x in arrays)
+
+
+# Denormals
+
+
+def product() -> Program:
+    k = Recorder("product")
+    x, y = k.lanes("x", (2,)), k.lanes("y", (2,))
+    y[0] = x[0] * 0.1  # a denormal result
+    y[1] = x[1] * 1e20  # a denormal operand
+    return k.program()
+
+
+def keeps_denormals() -> bool:
+    return bool(np.float32(1e-38) * np.float32(0.1) != 0 and np.float32(1e-40) * np.float32(1e20) != 0)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_denormals_are_zero_inside_and_kept_outside(threads: int) -> None:
+    x, y = aligned((2, LANES)), aligned((3, 2, LANES))
+    x[0], x[1], y[:] = 1e-38, 1e-40, 5.0
+    executable = Executable(
+        [Phase(3, (Section((Call(product(), (Place("x"), Place("y", by_task=2 * BYTES))),)),))], host()
+    )
+    assert keeps_denormals()
+    executable.run({"x": x, "y": y}, threads=threads)
+    assert keeps_denormals(), "the caller's control word was not given back"
+    assert (y == 0).all(), "denormals were not flushed inside"
+
+
+def test_denormals_without_the_driver_are_kept() -> None:
+    """It is the driver that flushes them: the test above would else prove nothing."""
+    x, y = aligned((2, LANES)), aligned((2, LANES))
+    x[0], x[1] = 1e-38, 1e-40
+    library = Library([product()], host())
+    pointers = (ctypes.c_void_p * 2)(x.ctypes.data, y.ctypes.data)
+    ctypes.CFUNCTYPE(None, ctypes.c_void_p)(library.addresses()[0])(ctypes.addressof(pointers))
+    assert (y > 0).all()
+
+
+# Threads of Python around the driver
+
+
+def test_run_threads_enter_together() -> None:
+    meeting, seen = threading.Barrier(4, timeout=10), []
+
+    def function(job: int, n: int) -> None:
+        meeting.wait()
+        seen.append((job, n))
+
+    run_threads(function, 7, 4)
+    assert sorted(seen) == [(7, n) for n in range(4)]
+
+
+def test_no_thread_enters_if_one_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would wait for it for ever, on memory that is gone."""
+    started: list[threading.Thread] = []
+    start = threading.Thread.start
+
+    def limited(self: threading.Thread) -> None:
+        if len(started) == 2:
+            raise RuntimeError("can't start new thread")
+        started.append(self)
+        start(self)
+
+    entered: list[int] = []
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    with pytest.raises(RuntimeError, match="can't start"):
+        run_threads(lambda job, n: entered.append(n), 0, 4)
+    assert len(started) == 2
+    assert not any(thread.is_alive() for thread in started)
+    assert entered == []
+
+
+def test_interrupt_is_raised_when_all_are_out() -> None:
+    out: list[int] = []
+
+    def function(job: int, n: int) -> None:
+        if n == 0:
+            signal.raise_signal(signal.SIGINT)
+        time.sleep(0.1)
+        out.append(n)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_threads(function, 0, 3)
+    assert sorted(out) == [0, 1, 2]
+
+
+def test_an_interrupted_run_leaves_the_executable_usable() -> None:
+    x = aligned((64, LANES), np.int32)
+    executable = Executable([Phase(64, (Section((Call(add_one(), (Place("x", by_task=BYTES),)),)),))], host())
+    done = 0
+
+    def run_for_ever() -> None:
+        nonlocal done
+        while True:
+            executable.run({"x": x}, steps=5, threads=2)
+            done += 1
+
+    timer = threading.Timer(0.02, lambda: signal.raise_signal(signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        run_for_ever()
+    timer.join()
+    assert (x == x[0, 0]).all(), "a step was left half done"
+    executable.run({"x": x}, steps=5, threads=2)
+    assert 5 * done < x[0, 0] <= 5 * (done + 2)
+
+
+# Odds and ends
+
+
+def test_aligned() -> None:
+    for shape, dtype in ((3, np.float32), ((2, 5, 16), np.int32), ((7,), np.uint8)):
+        array = aligned(shape, dtype)
+        assert array.ctypes.data % 64 == 0
+        assert array.flags.c_contiguous
+        assert array.shape == (shape if isinstance(shape, tuple) else (shape,))
+        assert array.dtype == dtype
+        assert not array.any()
+
+
+def test_default_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedule.os, "sched_getaffinity", lambda _: {0, 3, 5}, raising=False)
+    assert default_threads() == 3
+    monkeypatch.delattr(schedule.os, "sched_getaffinity")
+    monkeypatch.setattr(schedule.os, "cpu_count", lambda: None)
+    assert default_threads() == 1
