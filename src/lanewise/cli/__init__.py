@@ -1,15 +1,17 @@
 """The command line: `lanewise train`, `predict`, `evaluate` and `inspect`.
 
-    group.py        the command `lanewise` itself: errors as one line, exit status
-    options.py      types of options: 30s, 30x30x3, and options that commands share
-    train.py predict.py evaluate.py inspect.py    a command each: what it is asked, in which order it works
-    saving.py       where a trained model goes, so that nothing is lost
+    wording.py      numbers, durations, shapes and file names as people read them
     output.py       what is said: to people on the terminal, to programs as JSON
     progress.py     the live bar, or plain lines where there is no terminal
     judging.py      an evaluation as tables
-    wording.py      numbers, durations, shapes and file names as people read them
+    layers.py       a network as tables, and what its numbers mean
+    saving.py       where a trained model goes, so that nothing is lost
+    training.py     what `train` does between its options and its exit status
+    options.py      values like 30s and 30x30x3, and options that commands share
+    train.py predict.py evaluate.py inspect.py    a command each: what it is asked
+    group.py        the command `lanewise` itself: errors as one line, exit status
 
-Nothing but click is imported before a command runs, so that help comes at once.
+Before a command runs, nothing is imported but click, so that help comes at once.
 """
 
 
