@@ -138,8 +138,8 @@ def meaning(graph: Graph, accounts: tuple[LayerAccount, ...]) -> str:
         f"Of all connections that its convolutions could have, {_share(1 - connections / possible)} are left out "
         f"(sparse connectivity); those that are there share {weights:,} weights, each used "
         f"{_times(connections / weights)} times a picture (weight sharing). So the whole network learns "
-        f"{total.weights:,} weights where fully connected layers of the same shapes have {total.dense_weights:,}, "
-        f"{_times(total.dense_weights / total.weights)} times as many. {cost}"
+        f"{total.weights:,} weights where fully connected layers of the same shapes have {total.dense_weights:,} "
+        f"({_times(total.dense_weights / total.weights)} times as many). {cost}"
     )
 
 

@@ -198,8 +198,8 @@ def connectedness(graph: Graph) -> str:
         return f"{own}; all layers are fully connected"
     times = found.dense_weights / found.weights
     return (
-        f"{own}; fully connected layers of the same shapes have {found.dense_weights:,} weights, "
-        f"{times:,.{1 if times < 9.95 else 0}f} times as many"
+        f"{own}; fully connected layers of the same shapes have {found.dense_weights:,} weights "
+        f"({times:,.{1 if times < 9.95 else 0}f} times as many)"
     )
 
 
