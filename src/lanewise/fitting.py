@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -155,7 +155,7 @@ def train(
         graph,
         PictureFormat(
             (*pictures.size, pictures.channels),
-            str(pictures.pixels.dtype),
+            "uint8" if pictures.pixels.dtype == np.uint8 else "float32",
             (1 / std).astype(np.float32),
             (-mean / std).astype(np.float32),
         ),
@@ -227,8 +227,6 @@ def _learn(
     say: Say,
 ) -> tuple[Learned, Trainer, float]:
     """Train; where the learning rate is ours to choose, start again more slowly if that diverges."""
-    from dataclasses import replace
-
     for attempt in range(RESTARTS + 1):
         trainer = engine.trainer(parameters, lesson.batch_size)
         judge = None
@@ -302,7 +300,8 @@ def _weights(
                 raise OptionError(f"class_weight names {name!r}, but the classes are {', '.join(known)}")
             each[known[str(name)]] = weight
         weights = weights * each[labels]
-    return (weights / weights[weights > 0].mean()).astype(np.float32)
+    scaled: Floats = (weights / weights[weights > 0].mean()).astype(np.float32)
+    return scaled
 
 
 def _held_out(

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lanewise.errors import DataError
 from lanewise.files import Contents, Label, Preprocessing, read, write
+from lanewise.files.contents import PixelType
 from lanewise.files.read import MOST_BYTES
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class Model(Contents):
         from lanewise.engine.inference import Inference
         from lanewise.engine.training import PictureFormat
 
-        dtype = pixels.dtype.name
+        dtype: PixelType = "uint8" if pixels.dtype == np.uint8 else "float32"
         if dtype not in self._compiled:
             preprocessing = self.preprocessing
             scale, offset = np.array(preprocessing.scale, np.float32), np.array(preprocessing.offset, np.float32)

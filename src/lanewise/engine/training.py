@@ -71,7 +71,7 @@ class PictureFormat:
     """What pictures look like in memory: (rows, columns, channels) of uint8 or float32, and raw * scale + offset."""
 
     shape: tuple[int, int, int]
-    dtype: str
+    dtype: Literal["uint8", "float32"]
     scale: Floats
     offset: Floats
 

@@ -5,9 +5,9 @@
     dw[o, i, u, v] = sum over r, c, images of       dy[o, r, c] x[i, r s + u d, c s + v d]
     db[o]          = sum over r, c, images of       dy[o, r, c]
 
-with stride s and dilation d; x and dy are read through borders of zeros, where padding shifts rows by `top` and columns by
-`left`. Sums run in the order written: `o` or `i` outermost, then u, v; or r, c. Then lanes by the fixed tree of
-`across.py`. Tiles choose which outputs are worked on together, never the order of one sum.
+with stride s and dilation d; x and dy are read through borders of zeros, where padding shifts rows by `top` and
+columns by `left`. Sums run in the order written: `o` or `i` outermost, then u, v; or r, c. Then lanes by the fixed tree
+of `across.py`. Tiles choose which outputs are worked on together, never the order of one sum.
 """
 
 from __future__ import annotations
@@ -244,7 +244,7 @@ class _WeightTile:
 
 
 def _weight_tile(conv: Conv, columns: int, values: int) -> _WeightTile:
-    """All taps of two filters where they fit (3x3), else one kernel row of a few filters; each column feeds them all."""
+    """All taps of two filters where they fit (3x3), else one kernel row of a few filters; a column feeds them all."""
     most = {32: 18, 8: 6}.get(values, 3)
     taps, row = conv.kernel[0] * conv.kernel[1], conv.kernel[1]
     group_filters = conv.filters // conv.groups

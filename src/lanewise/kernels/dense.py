@@ -5,15 +5,14 @@
     dw[o, i] = sum over images n of      dy[o, n] x[i, n]
     db[o]    = sum over images n of      dy[o, n]
 
-Rows of w are padded to whole vectors of 16 (`padded`), the padding being zero and staying so. The weight slope swaps the
-roles: 16 inputs of 16 images are transposed, lanes then hold inputs, and the sum over images runs in order, one
+Rows of w are padded to whole vectors of 16 (`padded`), the padding being zero and staying so. The weight slope swaps
+the roles: 16 inputs of 16 images are transposed, lanes then hold inputs, and the sum over images runs in order, one
 multiply-add each, instead of a reduction per weight.
 """
 
 from __future__ import annotations
 
 from lanewise.kernels.across import lane_sum, transpose
-from lanewise.kernels.layout import Layout
 from lanewise.kernels.tiles import blocks
 from lanewise.lanes.program import LANES, Program, Recorder
 

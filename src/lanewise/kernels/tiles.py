@@ -47,8 +47,8 @@ def outer_product(rows: int, columns: int, taps: int, step: int, values: int) ->
     for a in range(1, min(rows, most) + 1):
         for b in range(1, min(columns, most // a) + 1):
             cost = 0.0
-            for (m, often_m) in _widths(rows, a):
-                for (n, often_n) in _widths(columns, b):
+            for m, often_m in _widths(rows, a):
+                for n, often_n in _widths(columns, b):
                     loads = (n - 1) * step + taps + m * taps
                     latency = 8 * taps * min(1.0, values / 32)
                     cost += often_m * often_n * (max(m * n * taps, latency) + 0.35 * loads)

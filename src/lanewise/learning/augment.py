@@ -1,7 +1,7 @@
 """Which changes of a picture leave its class alone, decided by looking at the data.
 
-Shifting by a few pixels suits almost any picture. Mirroring ruins digits, letters and arrows; it is used only if mirrored
-pictures still look like their own class, judged by their nearest neighbour among the others.
+Shifting by a few pixels suits almost any picture. Mirroring ruins digits, letters and arrows; it is used only if
+mirrored pictures still look like their own class, judged by their nearest neighbour among the others.
 """
 
 from __future__ import annotations
@@ -45,14 +45,10 @@ def choose(name: str, pixels: Pixels, labels: NDArray[np.int32], indices: NDArra
             f"mirrored pictures look {'as much' if flip else 'less'} like their own class "
             f"(nearest neighbour {mirrored:.0%}, unmirrored {own:.0%})"
         )
-    augment = Augment(
-        shift_rows=shifts[0] if shift else 0, shift_columns=shifts[1] if shift else 0, flip_columns=flip
-    )
+    augment = Augment(shift_rows=shifts[0] if shift else 0, shift_columns=shifts[1] if shift else 0, flip_columns=flip)
     if not (shift or flip):
         return Choice(None, "Pictures are learned as they are, without shifts or mirroring.")
-    done = " and ".join(
-        [f"shifted by up to {shifts[0]}x{shifts[1]} pixels"] * shift + ["mirrored at random"] * flip
-    )
+    done = " and ".join([f"shifted by up to {shifts[0]}x{shifts[1]} pixels"] * shift + ["mirrored at random"] * flip)
     return Choice(augment, f"While learning, pictures are {done}" + (f"; {why}." if why else "."))
 
 
@@ -61,9 +57,7 @@ def _shift(size: int) -> int:
     return 0 if size < 8 else max(1, round(size / 14))
 
 
-def mirror_agreement(
-    pixels: Pixels, labels: NDArray[np.int32], indices: NDArray[np.int64]
-) -> tuple[float, float]:
+def mirror_agreement(pixels: Pixels, labels: NDArray[np.int32], indices: NDArray[np.int64]) -> tuple[float, float]:
     """How often a picture's nearest neighbour has its class: for pictures as they are, and for mirrored ones.
 
     A picture's own original is never its neighbour, nor is the mirrored picture's.
@@ -76,9 +70,7 @@ def mirror_agreement(
     return _agreement(flat, flat, own), _agreement(mirrored, flat, own)
 
 
-def _agreement(
-    questions: NDArray[np.float32], known: NDArray[np.float32], labels: NDArray[np.int32]
-) -> float:
+def _agreement(questions: NDArray[np.float32], known: NDArray[np.float32], labels: NDArray[np.int32]) -> float:
     # Squared distances without the question's own norm, which is the same for all neighbours.
     distances = (known * known).sum(axis=1)[None, :] - 2 * questions @ known.T
     np.fill_diagonal(distances, np.inf)

@@ -18,7 +18,8 @@ def default_network(shape: tuple[int, int, int], classes: int, count: int) -> st
     """The text of a network for `count` pictures of shape (channels, rows, columns).
 
     Convolutions of 3x3 with twice the filters after each pooling, until 5 rows or columns or fewer are left, then one
-    hidden dense layer that sees three quarters of what came out of them at a time. Pictures of a single row have no neighbourhood worth assuming: they get a hidden layer alone.
+    hidden dense layer that sees three quarters of what came out of them at a time. Pictures of fewer than 3 rows have
+    no neighbourhood worth assuming: they get a hidden layer alone.
     """
     _, rows, columns = shape
     size, filters, parts = min(rows, columns), 16, []

@@ -7,8 +7,8 @@
             tell how it goes
         judge on the validation pictures, keep the weights if they are the best so far
 
-Random numbers are counter-based: the order of an epoch depends on (seed, epoch), the augmentation of a picture on (seed, epoch,
-picture), and neither on threads or on how steps are cut into chunks.
+Random numbers are counter-based: the order of an epoch depends on (seed, epoch), the augmentation of a picture on
+(seed, epoch, picture), and neither on threads or on how steps are cut into chunks.
 """
 
 from __future__ import annotations
