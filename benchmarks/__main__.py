@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +39,11 @@ def _seeds(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--seeds", type=click.IntRange(1), default=3, show_default=True, help="How many seeds, from 0 on."
     )(command)
+
+
+def _threads(command: Callable[..., Any]) -> Callable[..., Any]:
+    most = os.cpu_count() or 1
+    return click.option("--threads", type=click.IntRange(1, most), default=min(2, most), show_default=True)(command)
 
 
 def _data(name: str) -> Callable[..., Any]:
@@ -86,7 +92,7 @@ def main() -> None:
     show_default=True,
     help=f"Frameworks, or single modes: {', '.join(peer.name for peer in PEERS)}.",
 )
-@click.option("--threads", type=click.IntRange(1), default=2, show_default=True)
+@_threads
 @click.option("--batch", type=click.IntRange(1), default=128, show_default=True)
 @click.option("--rounds", type=click.IntRange(1), default=7, show_default=True)
 @click.option("--burst", type=click.FloatRange(0.01), default=0.5, show_default=True, help="Seconds a turn.")
@@ -140,7 +146,7 @@ def kernels(nets: tuple[str, ...], rounds: int, markdown: bool, json_file: Path 
 @click.option("--epochs", type=click.IntRange(1), default=4, show_default=True)
 @click.option("--target", type=click.FloatRange(0, 1), default=0.99, show_default=True, help="Accuracy to reach.")
 @_seeds
-@click.option("--threads", type=click.IntRange(1), default=2, show_default=True)
+@_threads
 @_output_options
 def mnist(
     data: Path,
@@ -162,7 +168,7 @@ def mnist(
 @main.command()
 @_data("signboard30.tar.gz")
 @_seeds
-@click.option("--threads", type=click.IntRange(1), default=2, show_default=True)
+@_threads
 @_output_options
 def signboard(data: Path, seeds: int, threads: int, markdown: bool, json_file: Path | None) -> None:
     """Accuracy on photographs: the default network beside a fully connected one."""

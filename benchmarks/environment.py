@@ -10,6 +10,8 @@ import venv
 from collections.abc import Callable
 from pathlib import Path
 
+import click
+
 from benchmarks.peers import FRAMEWORKS, Peer
 
 TORCH = "torch==2.13.0"
@@ -62,7 +64,7 @@ def _install_first(python: Path, framework: str, choices: list[list[str]]) -> No
         )
         if done.returncode == 0:
             return
-    raise RuntimeError(f"{framework} could not be installed; pip's own words are above")
+    raise click.ClickException(f"{framework} could not be installed; pip's own words are above")
 
 
 def installed(folder: Path) -> dict[str, str]:

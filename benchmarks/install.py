@@ -15,6 +15,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import click
+
 from benchmarks.environment import TORCH, create, python_of
 from benchmarks.process import ROOT
 from benchmarks.report import Report, Table, figure
@@ -74,7 +76,7 @@ def _copied_repository(folder: Path) -> Path:
 def _run(command: list[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed: {done.stderr.strip()}")
+        raise click.ClickException(f"{' '.join(command)} failed: {done.stderr.strip()}")
     return done.stdout
 
 

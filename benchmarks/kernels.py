@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from math import prod
 from statistics import median
 
+import click
 import numpy as np
 
 from benchmarks.nets import NETS
@@ -67,7 +68,7 @@ def measure(nets: tuple[str, ...], rounds: int, say: Callable[[str], None]) -> R
             speeds.append(Speed(**json.loads(line)))
             say(f"{speeds[-1].net}, {speeds[-1].layer}, {speeds[-1].kernel}")
     if process.returncode:
-        raise RuntimeError(f"the measuring process ended with status {process.returncode}")
+        raise click.ClickException(f"the measuring process ended with status {process.returncode}")
     return report(speeds)
 
 

@@ -18,6 +18,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import click
+
 from benchmarks.process import run_module
 from benchmarks.report import Report, Table, figure
 
@@ -38,7 +40,7 @@ def measure(
                 output, _ = process.communicate()
             seconds = time.perf_counter() - start
             if process.returncode:
-                raise RuntimeError(f"the process that trains ended with status {process.returncode}")
+                raise click.ClickException(f"the process that trains ended with status {process.returncode}")
             runs.append({"seed": seed, "cache": "full" if runs else "empty", "seconds": seconds, **json.loads(output)})
     return report(runs, network, epochs, target)
 

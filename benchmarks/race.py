@@ -19,7 +19,7 @@ from benchmarks.nets import Net
 from benchmarks.peers import LANEWISE, Peer
 from benchmarks.process import Worker, WorkerError
 
-WARM_UP = 8
+WARM_UP = 4
 """Steps before anything is timed; compilers are done by then."""
 
 SETTLE = 0.05
@@ -81,9 +81,8 @@ def _race(net: Net, workers: dict[Peer, Worker], settings: Settings, say: Say) -
         say(f"{net.name}: {peer.name} gets ready")
         try:
             losses[peer] = _get_ready(net, peer, worker, settings)
-            trial = worker.ask(run=WARM_UP)["seconds"]
-            counts[peer] = max(1, round(settings.burst * WARM_UP / trial))
             _check_loss(peer, losses)
+            counts[peer] = _steps_of_a_burst(worker, settings.burst)
         except WorkerError as error:
             problems[peer] = str(error)
     able = [peer for peer in workers if peer not in problems]
@@ -102,6 +101,16 @@ def _race(net: Net, workers: dict[Peer, Worker], settings: Settings, say: Say) -
 def _get_ready(net: Net, peer: Peer, worker: Worker, settings: Settings) -> float:
     worker.ask(build=net.name, mode=peer.mode, batch=settings.batch, threads=settings.threads)
     return float(worker.ask(run=WARM_UP)["loss"])
+
+
+def _steps_of_a_burst(worker: Worker, burst: float) -> int:
+    """How many steps take about `burst` seconds, by ever longer trials."""
+    count = 1
+    while True:
+        seconds = worker.ask(run=count)["seconds"]
+        if seconds > burst / 4:
+            return max(1, round(burst * count / seconds))
+        count *= 2
 
 
 def _check_loss(peer: Peer, losses: dict[Peer, float]) -> None:

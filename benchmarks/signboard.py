@@ -17,6 +17,8 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+import click
+
 from benchmarks.process import environment
 from benchmarks.report import Report, Table, figure
 
@@ -48,7 +50,7 @@ def _train(folder: Path, network: str | None, seed: int, threads: int) -> dict[s
     done = subprocess.run(command, stdout=subprocess.PIPE, env=variables)
     seconds = time.perf_counter() - start
     if done.returncode:
-        raise RuntimeError(f"lanewise train ended with status {done.returncode}; its own words are above")
+        raise click.ClickException(f"lanewise train ended with status {done.returncode}; its own words are above")
     said = json.loads(done.stdout)
     return {
         "seed": seed,

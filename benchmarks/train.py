@@ -43,7 +43,7 @@ def report(entries: list[Entry], settings: Settings) -> Report:
         *_verdicts(entries, nets),
         *(_loss_sentence(line) for line in lost),
     ]
-    if drawn and not lost:
+    if not lost and any(line.entry.peer != LANEWISE for line in drawn.values()):
         remarks.append("Lanewise lost nowhere in this run.")
     if any(not line.entry.peer.exact for line in drawn.values()):
         remarks.append("bfloat16 keeps 8 bits of every factor instead of 24: shown for honesty, not counted as best.")
@@ -62,8 +62,8 @@ def _table(entries: list[Entry], net: str, settings: Settings) -> Table:
     ]
     rows += [(entry.peer.name, "–", "–", entry.problem[:80]) for entry in entries if entry.net == net and entry.problem]
     title = (
-        f"{net}: training images/s, batch {settings.batch}, {settings.threads} threads, "
-        f"median of {settings.rounds} rounds"
+        f"{net}: training images/s, batch {settings.batch}, threads: {settings.threads}, "
+        f"medians of rounds: {settings.rounds}"
     )
     return Table(title, ("", "images/s", "Lanewise is", "over rounds"), tuple(rows))
 
