@@ -107,7 +107,7 @@ def _steps_of_a_burst(worker: Worker, burst: float) -> int:
     """How many steps take about `burst` seconds, by ever longer trials."""
     count = 1
     while True:
-        seconds = worker.ask(run=count)["seconds"]
+        seconds = float(worker.ask(run=count)["seconds"])
         if seconds > burst / 4:
             return max(1, round(burst * count / seconds))
         count *= 2
