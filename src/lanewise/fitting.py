@@ -25,6 +25,7 @@ from lanewise.learning.pictures import Pictures, PictureSets, statistics
 from lanewise.learning.schedule import schedule_named
 from lanewise.learning.split import stratified_split
 from lanewise.learning.train import DivergedError, Held, Learned, Lesson, Progress, learn
+from lanewise.learning.weights import picture_weights
 from lanewise.model import Model
 from lanewise.network.graph import Graph
 from lanewise.network.initial import initial_parameters
@@ -119,13 +120,24 @@ def train(
     """
     began = time.perf_counter()
     say = notes or (lambda sentence: None)
-    _check_options(epochs, budget, batch_size, optimizer, learning_rate, smoothing, validation_fraction, threads)
+    _check_options(
+        epochs,
+        budget,
+        batch_size,
+        optimizer,
+        learning_rate,
+        momentum,
+        weight_decay,
+        smoothing,
+        validation_fraction,
+        threads,
+    )
     sets = _sets(source, y, size, channels, strict)
     for note in sets.notes:
         say(note)
     pictures = sets.train
     assert pictures.labels is not None
-    weights = _weights(pictures, class_weight, sample_weight)
+    weights = picture_weights(pictures, class_weight, sample_weight)
     chosen, held = _held_out(sets, weights, validation_fraction, seed, say)
     mean, std = _moments(start, pictures, chosen)
     graph, text, parameters = _network(network, start, pictures, len(chosen), seed, say)
@@ -271,39 +283,6 @@ def _labels_of(pictures: Pictures, y: ArrayLike | None) -> tuple[Any, ...]:
     return tuple(values) if tuple(map(str, values)) == pictures.classes else pictures.classes
 
 
-def _weights(
-    pictures: Pictures, class_weight: str | Mapping[Any, float] | None, sample_weight: ArrayLike | None
-) -> Floats:
-    """One weight a picture, 1 on average over those that count."""
-    labels = pictures.labels
-    assert labels is not None
-    weights = np.ones(len(labels), np.float64)
-    if sample_weight is not None:
-        weights = np.array(sample_weight, np.float64)
-        if weights.shape != labels.shape:
-            raise DataError(f"sample_weight has shape {weights.shape}, but there are {len(labels)} pictures")
-        if not np.isfinite(weights).all() or (weights < 0).any():
-            bad = int(np.flatnonzero(~np.isfinite(weights) | (weights < 0))[0])
-            raise DataError(f"sample_weight[{bad}] is {weights[bad]}: weights are finite and not negative")
-        if not weights.any():
-            raise DataError("all of sample_weight is 0: nothing would be learned")
-    if isinstance(class_weight, str):
-        if class_weight != "balanced":
-            raise OptionError(f'class_weight is "balanced" or a dict of class to weight, not "{class_weight}"')
-        counts = np.bincount(labels, weights=weights, minlength=len(pictures.classes))
-        weights = weights / np.maximum(counts, 1e-300)[labels]
-    elif class_weight is not None:
-        known = {str(name): number for number, name in enumerate(pictures.classes)}
-        each = np.ones(len(known))
-        for name, weight in class_weight.items():
-            if str(name) not in known:
-                raise OptionError(f"class_weight names {name!r}, but the classes are {', '.join(known)}")
-            each[known[str(name)]] = weight
-        weights = weights * each[labels]
-    scaled: Floats = (weights / weights[weights > 0].mean()).astype(np.float32)
-    return scaled
-
-
 def _held_out(
     sets: PictureSets, weights: Floats, fraction: float, seed: int, say: Say
 ) -> tuple[NDArray[np.int64], Held | None]:
@@ -383,6 +362,8 @@ def _check_options(
     batch_size: int,
     optimizer: str,
     learning_rate: float | None,
+    momentum: float,
+    weight_decay: float | None,
     smoothing: float,
     validation_fraction: float,
     threads: int | None,
@@ -398,6 +379,10 @@ def _check_options(
         raise OptionError(f'unknown optimizer "{optimizer}"; there are {", ".join(recipe.LEARNING_RATES)}')
     if learning_rate is not None and not learning_rate > 0:
         raise OptionError(f"the learning rate is above 0, not {learning_rate!r}")
+    if weight_decay is not None and not 0 <= weight_decay < 1:
+        raise OptionError(f"weight_decay lies between 0 and 1, not {weight_decay!r}")
+    if not 0 <= momentum < 1:
+        raise OptionError(f"momentum lies between 0 and 1, not {momentum!r}")
     if not 0 <= smoothing < 1:
         raise OptionError(f"label smoothing lies between 0 and 1, not {smoothing!r}")
     if not 0 <= validation_fraction < 1:

@@ -160,8 +160,8 @@ class _Loop:
         self.steps_per_epoch = -(-len(lesson.indices) // lesson.batch_size)
         self.done = Learned(trainer.vector.copy())
         self.begun = time.perf_counter()
-        self.best: tuple[float, float] = (-1.0, 0.0)
-        self.best_epoch = 0
+        self.best: tuple[float, float] = (-1.0, -float("inf"))  # accuracy, minus the loss
+        self.best_epoch = self.improved_epoch = 0
         self.validation: tuple[float, float] | None = None
         self.unjudged = 0  # pictures learned from since the last judgement
         self.rate = 0.0
@@ -211,6 +211,8 @@ class _Loop:
             step += count
             if step < self.steps_per_epoch and self.more():
                 self.tell(epoch, epoch_done=False)
+        if epoch.images == 0:  # the budget ran out between two epochs
+            return
         if self.judge is not None and (not self.more() or self.unjudged >= 3 * len(self.lesson.validation.indices)):  # type: ignore[union-attr]
             self.judge_now(epoch)
         self.record(epoch)
@@ -261,11 +263,13 @@ class _Loop:
         outputs = self.judge.run(held.pixels, held.indices.astype(np.int32))
         loss, accuracy = judged(outputs, held.labels[held.indices])
         self.validation, self.unjudged = (loss, accuracy), 0
+        if accuracy > self.best[0] or -loss > 0.999 * self.best[1]:  # more than noise, so worth waiting on
+            self.improved_epoch = epoch.number + 1
         if (accuracy, -loss) >= self.best:
             self.best, self.best_epoch = (accuracy, -loss), epoch.number + 1
             self.done.vector = self.trainer.vector.copy()
         patience = self.lesson.patience
-        if patience is not None and epoch.number + 1 - self.best_epoch >= patience:
+        if patience is not None and epoch.number + 1 - self.improved_epoch >= patience:
             self.done.stopped_early = True
 
     def record(self, epoch: _Epoch) -> None:

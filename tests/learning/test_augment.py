@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+
+from lanewise.errors import OptionError
+from lanewise.kernels.gather import Augment
+from lanewise.learning.augment import choose, mirror_agreement
+from lanewise.learning.images import load
+
+
+def symmetric_pictures(count=200, seed=0):
+    """Round blobs against bars across: both look the same in a mirror."""
+    random = np.random.default_rng(seed)
+    rows, columns = np.mgrid[0:16, 0:16]
+    labels = np.arange(count, dtype=np.int32) % 2
+    pixels = np.empty((count, 16, 16, 1), np.uint8)
+    for n, label in enumerate(labels):
+        r, c = random.uniform(5, 11, 2)
+        shape = (rows - r) ** 2 + (columns - c) ** 2 < 16 if label else abs(rows - r) < 2
+        pixels[n, :, :, 0] = 200 * shape + random.integers(0, 20, (16, 16))
+    return pixels, labels
+
+
+def arrows(count=200):
+    """Left and right arrows: each is the other in a mirror."""
+    random = np.random.default_rng(1)
+    labels = np.arange(count, dtype=np.int32) % 2
+    pixels = random.integers(0, 20, (count, 16, 16, 1)).astype(np.uint8)
+    ramp = np.linspace(0, 200, 16).astype(np.uint8)
+    pixels[labels == 0] += ramp[None, None, :, None]
+    pixels[labels == 1] += ramp[None, None, ::-1, None]
+    return pixels, labels
+
+
+def test_pictures_that_look_alike_in_a_mirror_are_mirrored():
+    pixels, labels = symmetric_pictures()
+    choice = choose("auto", pixels, labels, np.arange(len(labels)))
+    assert choice.augment == Augment(shift_rows=1, shift_columns=1, flip_columns=True)
+    assert "mirrored at random" in choice.said
+
+
+def test_arrows_are_not_mirrored():
+    pixels, labels = arrows()
+    own, mirrored = mirror_agreement(pixels, labels, np.arange(len(labels)))
+    assert own == 1.0
+    assert mirrored == 0.0
+    choice = choose("auto", pixels, labels, np.arange(len(labels)))
+    assert choice.augment is not None
+    assert not choice.augment.flip_columns
+    assert "less like their own class" in choice.said
+
+
+def test_digits_are_shifted_and_not_mirrored():
+    digits = load("digits").train
+    choice = choose("auto", digits.pixels, digits.labels, np.arange(len(digits)))
+    assert choice.augment == Augment(shift_rows=1, shift_columns=1)
+
+
+def test_what_is_asked_for_is_done():
+    pixels, labels = arrows()
+    everything = np.arange(len(labels))
+    assert choose("none", pixels, labels, everything).augment is None
+    assert choose("flip", pixels, labels, everything).augment == Augment(flip_columns=True)
+    assert choose("shift", pixels, labels, everything).augment == Augment(shift_rows=1, shift_columns=1)
+    with pytest.raises(OptionError, match="rotate"):
+        choose("rotate", pixels, labels, everything)
+
+
+def test_a_single_row_is_left_alone():
+    pixels = np.zeros((60, 1, 30, 1), np.float32)
+    choice = choose("auto", pixels, np.arange(60, dtype=np.int32) % 2, np.arange(60))
+    assert choice.augment == Augment(shift_columns=2)
+    small = np.zeros((60, 1, 7, 1), np.float32)
+    assert choose("auto", small, np.arange(60, dtype=np.int32) % 2, np.arange(60)).augment is None

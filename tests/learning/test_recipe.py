@@ -1,0 +1,56 @@
+import pytest
+
+from lanewise.errors import NetworkError
+from lanewise.learning.recipe import default_epochs, default_network, network_for
+from lanewise.network.layers import Dense, Sigmoid, Softmax
+from lanewise.network.text import parse
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    "size", [(1, 1), (1, 30), (2, 2), (3, 3), (3, 40), (5, 4), (8, 8), (28, 28), (30, 45), (96, 64), (224, 200)]
+)
+@pytest.mark.parametrize("classes", [2, 3, 100])
+def test_the_default_network_fits_any_picture(channels, size, classes):
+    graph, text = network_for("auto", (channels, *size), classes, 500)
+    assert graph.output_shape == ((1,) if classes == 2 else (classes,))
+    assert isinstance(graph.nodes[-1].layer, Sigmoid if classes == 2 else Softmax)
+    assert network_for(text, (channels, *size), classes, 500) == (graph, text)
+    assert graph.parameter_count < 4_000_000
+
+
+def test_the_default_network_is_a_text_to_go_on_from():
+    assert default_network((3, 30, 30), 2, 3000) == (
+        "conv 16@3x3 same, relu, max 2, conv 32@3x3 same, relu, max 2, conv 64@3x3 same, relu, max 2, "
+        "dropout 0.25, dense 100, relu, dense 1, sigmoid"
+    )
+
+
+def test_the_last_activation_may_be_left_out():
+    assert network_for("dense 10", (1, 8, 8), 10, 100)[1] == "dense 10, softmax"
+    assert network_for("dense 1", (1, 8, 8), 2, 100)[1] == "dense 1, sigmoid"
+    assert network_for("dense 2", (1, 8, 8), 2, 100)[1] == "dense 2, softmax"
+    assert network_for((Dense(3),), (1, 8, 8), 3, 100)[1] == "dense 3, softmax"
+
+
+@pytest.mark.parametrize(
+    ("text", "classes", "hint"),
+    [
+        ("dense 9", 10, "dense 10, softmax"),
+        ("conv 10@3", 10, "10 x 6 x 6"),
+        ("dense 1", 3, "dense 3, softmax"),
+        ("dense 1, softmax", 2, "dense 1, sigmoid"),
+        ("dense 3, sigmoid", 3, "dense 3, softmax"),
+    ],
+)
+def test_a_network_that_does_not_fit_the_classes_is_refused_with_what_would(text, classes, hint):
+    with pytest.raises(NetworkError, match=hint):
+        network_for(text, (1, 8, 8), classes, 100)
+
+
+def test_every_default_network_parses():
+    assert parse(default_network((1, 8, 8), 10, 1000))
+
+
+def test_small_data_is_seen_more_often():
+    assert [default_epochs(n) for n in (1, 100, 3000, 60_000, 10**7)] == [60, 60, 50, 8, 8]

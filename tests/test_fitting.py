@@ -1,0 +1,216 @@
+"""`lanewise.train` as a user sees it, on small pictures that can be learned in a moment."""
+
+import os
+import signal
+import threading
+import time
+from contextlib import suppress
+
+import numpy as np
+import pytest
+
+import lanewise
+from lanewise.errors import DataError, LanewiseError, OptionError, TooLargeError
+from lanewise.learning.images import load
+from lanewise.learning.pictures import PictureSets
+
+QUICK = {"network": "conv 8@3x3 same, relu, max 2, dense 10", "epochs": 4, "augment": "none"}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load("digits")
+
+
+@pytest.fixture(scope="module")
+def model(digits):
+    return lanewise.train(digits, **QUICK)
+
+
+def accuracy(model, pictures):
+    return (model.predict_proba(pictures.pixels).argmax(axis=1) == pictures.labels).mean()
+
+
+def same(a, b):
+    return all(np.array_equal(p, q) for p, q in zip(a.parameters, b.parameters, strict=True))
+
+
+def test_learns(model, digits):
+    assert accuracy(model, digits.test) > 0.9
+    assert model.network == "conv 8@3x3 same, relu, max 2, dense 10, softmax"
+    assert [record["epoch"] for record in model.history] == [1, 2, 3, 4]
+    assert model.history[-1]["loss"] < model.history[0]["loss"]
+    assert model.provenance["steps"] == 4 * -(-model.provenance["pictures"] // 128)
+
+
+def test_the_default_learns_well(digits):
+    assert accuracy(lanewise.train(digits, epochs=20), digits.test) > 0.96
+
+
+def test_the_same_seed_gives_the_same_bits_on_any_number_of_threads(model, digits):
+    assert same(model, lanewise.train(digits, threads=1, **QUICK))
+    assert same(model, lanewise.train(digits, threads=3, **QUICK))
+    assert not same(model, lanewise.train(digits, seed=1, **QUICK))
+
+
+def test_how_steps_are_cut_into_native_calls_changes_nothing(model, digits, monkeypatch):
+    monkeypatch.setattr("lanewise.learning.train.CHUNK_SECONDS", 0.0)
+    assert same(model, lanewise.train(digits, **QUICK))
+
+
+def test_arrays_learn_like_pictures_and_labels_stay_as_given(digits):
+    x, y = digits.train.pixels[:, :, :, 0], digits.train.labels + 5
+    model = lanewise.train(x, y, **QUICK)
+    assert model.classes == tuple(range(5, 15))
+    predicted = model.predict(digits.test.pixels)
+    assert predicted.dtype.kind == "i"
+    assert (predicted == digits.test.labels + 5).mean() > 0.9
+
+
+def test_a_model_goes_on_learning(model, digits):
+    before = accuracy(model, digits.test)
+    further = lanewise.train(digits, start=model, epochs=4, augment="none", seed=3)
+    assert further.network == model.network
+    assert further.preprocessing == model.preprocessing
+    assert further.history[0]["loss"] < model.history[0]["loss"] / 2
+    assert accuracy(further, digits.test) >= before - 0.02
+    with pytest.raises(OptionError, match="its own network"):
+        lanewise.train(digits, start=model, network="dense 10")
+
+
+def test_a_budget_is_kept(digits):
+    began = time.perf_counter()
+    model = lanewise.train(digits, network="dense 10", budget=1.0)
+    assert time.perf_counter() - began < 3
+    assert model.history[-1]["learning_rate"] < 0.005  # the schedule came to its end
+    assert len(model.history) > 5
+
+
+def test_the_best_weights_are_restored(digits):
+    """A rate that ruins what was learned at its peak: the weights must be those of the best epoch."""
+    model = lanewise.train(digits, network="dense 10", epochs=6, learning_rate=2.0, schedule="constant", augment="none")
+    best = max(record["validation_accuracy"] for record in model.history)
+    held = lanewise.train(digits, network="dense 10", epochs=1, augment="none")
+    assert best >= held.history[0]["validation_accuracy"] - 0.2
+    from lanewise.learning.split import stratified_split
+
+    _, out = stratified_split(digits.train.labels, 0.1, 0)
+    assert accuracy(model, digits.train.take(out)) == pytest.approx(best)
+
+
+def test_early_stopping_stops(digits):
+    few = PictureSets(digits.train.take(np.arange(100)), digits.train.take(np.arange(100, 140)))
+    model = lanewise.train(few, network="dense 10", epochs=40, learning_rate=1e-9, augment="none")
+    assert model.provenance["stopped_early"]
+    assert len(model.history) < 40
+    whole = lanewise.train(few, network="dense 10", epochs=40, learning_rate=1e-9, augment="none", early_stopping=False)
+    assert len(whole.history) == 40
+
+
+def test_pictures_of_no_weight_are_as_good_as_absent(digits):
+    few = digits.train.take(np.arange(300))
+    weights = np.ones(300)
+    weights[250:] = 0
+    spoiled = few.pixels.copy()
+    spoiled[250:] = 255
+    a = lanewise.train(few.pixels, few.labels, sample_weight=weights, **QUICK)
+    b = lanewise.train(spoiled, few.labels, sample_weight=weights, **QUICK)
+    assert same(a, b)
+
+
+def test_balanced_classes_help_the_rare_one():
+    random = np.random.default_rng(0)
+    y = np.array([0] * 950 + [1] * 50)
+    x = random.normal(0, 1, (1000, 4, 4)).astype(np.float32)
+    x[y == 1] += 0.35
+    plain = lanewise.train(x, y, network="dense 1", epochs=10)
+    fair = lanewise.train(x, y, network="dense 1", epochs=10, class_weight="balanced")
+    assert (fair.predict(x[y == 1]) == 1).mean() > (plain.predict(x[y == 1]) == 1).mean() + 0.2
+
+
+def test_progress_is_told(digits):
+    told = []
+    lanewise.train(digits, progress=told.append, **QUICK)
+    assert [p.epoch for p in told if p.epoch_done] == [1, 2, 3, 4]
+    assert told[-1].fraction == 1
+    assert told[-1].validation_accuracy is not None
+    assert all(p.images_per_second > 0 for p in told)
+
+
+def test_notes_say_what_was_chosen(digits):
+    said = []
+    lanewise.train(digits, epochs=1, notes=said.append)
+    text = " ".join(said)
+    assert "143 of 1438 training pictures are held out" in text
+    assert "Network chosen: conv 16@3x3" in text
+    assert "shifted by up to 1x1" in text
+
+
+def test_training_that_diverges_starts_again_more_slowly(digits, monkeypatch):
+    monkeypatch.setattr("lanewise.learning.recipe.LEARNING_RATES", {"sgd": 3000.0, "adamw": 1.0})
+    said = []
+    pixels = digits.train.pixels.astype(np.float32)
+    with pytest.raises(LanewiseError, match="diverged"):
+        lanewise.train(pixels, digits.train.labels, learning_rate=1e9, network="dense 30, relu, dense 10", epochs=3)
+    with suppress(LanewiseError):
+        lanewise.train(pixels, digits.train.labels, network="dense 30, relu, dense 10", epochs=3, notes=said.append)
+    assert any("starting again with a learning rate of 1e+03" in sentence for sentence in said)
+
+
+def test_ctrl_c_gives_the_best_so_far(digits):
+    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    try:
+        model = lanewise.train(digits, network="conv 8@3x3 same, relu, max 2, dense 10", budget=60)
+    finally:
+        timer.cancel()
+    assert model.provenance["interrupted"]
+    assert accuracy(model, digits.test) > 0.5
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"epochs": 0}, "epochs is a whole number from 1 on, not 0"),
+        ({"epochs": 2, "budget": 3.0}, "not both"),
+        ({"budget": -1.0}, "budget"),
+        ({"optimizer": "adam"}, "sgd, adamw"),
+        ({"learning_rate": 0.0}, "above 0"),
+        ({"smoothing": 1.0}, "smoothing"),
+        ({"weight_decay": -1.0}, "weight_decay"),
+        ({"momentum": float("nan")}, "momentum"),
+        ({"validation_fraction": 1.0}, "validation_fraction"),
+        ({"threads": 0}, "threads"),
+        ({"schedule": "step"}, "one-cycle"),
+        ({"class_weight": "even"}, "balanced"),
+        ({"class_weight": {"eleven": 2.0}}, "eleven"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(digits, options, said):
+    with pytest.raises(OptionError, match=said):
+        lanewise.train(digits, **options)
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        (np.ones(7), "1438"),
+        (np.full(1438, -1.0), r"sample_weight\[0\] is -1"),
+        (np.zeros(1438), "all of sample_weight"),
+    ],
+)
+def test_weights_that_make_no_sense_are_refused(digits, weights, said):
+    with pytest.raises(DataError, match=said):
+        lanewise.train(digits.train.pixels, digits.train.labels, sample_weight=weights)
+
+
+def test_a_network_too_large_for_memory_is_refused_before_it_is_made(digits):
+    with pytest.raises(TooLargeError, match="GB of memory"):
+        lanewise.train(digits, network="dense 1000000, relu, dense 500, relu, dense 10")
+
+
+def test_arrays_need_labels(digits):
+    with pytest.raises(DataError, match="labels"):
+        lanewise.train(digits.train.pixels)
+    with pytest.raises(DataError, match="leave `y` out"):
+        lanewise.train("digits", digits.train.labels)
