@@ -138,7 +138,7 @@ def _aarch64_assembly(text: str) -> str:
         family = binding.Target.from_triple("aarch64-unknown-linux-gnu")
     except RuntimeError:
         pytest.skip("this llvmlite writes no AArch64 code")
-    machine = family.create_target_machine(cpu="generic", features="+neon", opt=2, reloc="pic")
+    machine = family.create_target_machine(cpu="generic", features="+neon", jit=True, **native.MACHINE_OPTIONS)
     module = binding.parse_assembly(text)
     module.triple = "aarch64-unknown-linux-gnu"
     module.data_layout = str(machine.target_data)

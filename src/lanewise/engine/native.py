@@ -30,6 +30,10 @@ from lanewise.target import Target
 RENDERER_VERSION = 1
 """Raise it whenever `lanes/llvm.py` changes what is emitted for the same program."""
 
+MACHINE_OPTIONS: dict[str, Any] = {"opt": 2, "reloc": "static", "codemodel": "jitdefault"}
+"""Addresses are written into the code when it is loaded. With position-independent code LLVM's loader got calls within
+an object wrong by one entry of the offset table, once an object before it had called a function of the C library."""
+
 _MAGIC = b"lanewise object 2\n"
 _FAMILIES = {"x86_64": "x86", "amd64": "x86", "aarch64": "aarch64", "arm64": "aarch64"}
 _lock = Lock()  # LLVM is used by one thread at a time
@@ -61,7 +65,7 @@ def _machine(target: Target) -> binding.TargetMachine:
 def _fresh_machine(target: Target) -> binding.TargetMachine:
     _initialise()
     return binding.Target.from_default_triple().create_target_machine(
-        cpu=target.cpu, features=target.features, opt=2, reloc="pic", codemodel="jitdefault", jit=True
+        cpu=target.cpu, features=target.features, jit=True, **MACHINE_OPTIONS
     )
 
 
@@ -150,8 +154,8 @@ def driver_text(triple: str) -> str:
 
 
 def _key(text: str, target: Target) -> str:
-    parts = (text, str(RENDERER_VERSION), _initialise(), binding.get_default_triple(), target.cpu, target.features)
-    return hashlib.sha256("\0".join((*parts, str(target.bits))).encode()).hexdigest()
+    parts = (text, str(RENDERER_VERSION), str(MACHINE_OPTIONS), _initialise(), binding.get_default_triple())
+    return hashlib.sha256("\0".join((*parts, target.cpu, target.features, str(target.bits))).encode()).hexdigest()
 
 
 class Library:
