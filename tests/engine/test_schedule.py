@@ -161,13 +161,13 @@ def product() -> Program:
 
 
 def keeps_denormals() -> bool:
-    return bool(np.float32(1e-38) * np.float32(0.1) != 0 and np.float32(1e-40) * np.float32(1e20) != 0)
+    return bool(np.float32(2e-38) * np.float32(0.1) != 0 and np.float32(1e-40) * np.float32(1e20) != 0)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_denormals_are_zero_inside_and_kept_outside(threads: int) -> None:
     x, y = aligned((2, LANES)), aligned((3, 2, LANES))
-    x[0], x[1], y[:] = 1e-38, 1e-40, 5.0
+    x[0], x[1], y[:] = 2e-38, 1e-40, 5.0
     executable = Executable(
         [Phase(3, (Section((Call(product(), (Place("x"), Place("y", by_task=2 * BYTES))),)),))], host()
     )
@@ -180,7 +180,7 @@ def test_denormals_are_zero_inside_and_kept_outside(threads: int) -> None:
 def test_denormals_without_the_driver_are_kept() -> None:
     """It is the driver that flushes them: the test above would else prove nothing."""
     x, y = aligned((2, LANES)), aligned((2, LANES))
-    x[0], x[1] = 1e-38, 1e-40
+    x[0], x[1] = 2e-38, 1e-40
     library = Library([product()], host())
     pointers = (ctypes.c_void_p * 2)(x.ctypes.data, y.ctypes.data)
     ctypes.CFUNCTYPE(None, ctypes.c_void_p)(library.addresses()[0])(ctypes.addressof(pointers))

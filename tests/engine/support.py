@@ -1,0 +1,66 @@
+"""What the tests of training share: networks with parameters, pictures and steps, all from one seed."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from lanewise.engine.training import Floats, PictureFormat, Steps
+from lanewise.network.graph import Graph, build
+from lanewise.network.initial import initial_parameters
+from lanewise.network.text import parse
+
+Array = npt.NDArray[np.float64]
+
+
+def network(text: str, input_shape: tuple[int, int, int]) -> Graph:
+    return build(parse(text), input_shape)
+
+
+def parameters_for(graph: Graph, seed: int = 0) -> list[Floats]:
+    """Initial ones, with something added so that biases matter."""
+    rng = np.random.default_rng(seed)
+    return [p + rng.integers(-64, 65, p.shape).astype(np.float32) / 512 for p in initial_parameters(graph, seed)]
+
+
+def format_for(graph: Graph, dtype: str = "float32", scale: float = 1.0, offset: float = 0.0) -> PictureFormat:
+    channels, rows, columns = graph.input_shape
+    return PictureFormat(
+        (rows, columns, channels),
+        dtype,
+        np.full(channels, scale, np.float32),
+        np.full(channels, offset, np.float32),
+    )
+
+
+def pictures_for(graph: Graph, count: int, seed: int = 1) -> Floats:
+    """(count, rows, columns, channels), of few bits, the same with every version of NumPy."""
+    channels, rows, columns = graph.input_shape
+    bits = np.random.Philox(key=[seed, 0]).random_raw(count * rows * columns * channels)
+    return ((bits % 65).astype(np.float32) / 16 - 2).reshape(count, rows, columns, channels)
+
+
+def as_values(pictures: Floats) -> Array:
+    """As the reference takes them: (n, channels, rows, columns)."""
+    return pictures.transpose(0, 3, 1, 2).astype(np.float64)
+
+
+def steps_of(
+    images: npt.ArrayLike,
+    classes: int,
+    *,
+    learning_rate: float = 0.0,
+    weights: npt.ArrayLike | None = None,
+    key: tuple[int, int] = (0, 0),
+) -> Steps:
+    """Steps over `images`, (steps, batch) with -1 for absent ones; picture n is of class n * 7 % classes."""
+    numbers = np.atleast_2d(np.asarray(images, np.int32))
+    present = numbers >= 0
+    share = np.where(present, 1 / np.maximum(present.sum(axis=1, keepdims=True), 1), 0)
+    return Steps(
+        numbers,
+        np.where(present, numbers * 7 % classes, 0).astype(np.int32),
+        np.asarray(share if weights is None else weights, np.float32).reshape(numbers.shape),
+        np.full(len(numbers), learning_rate, np.float32),
+        np.tile(np.array(key, np.int32), (len(numbers), 1)),
+    )

@@ -1,0 +1,135 @@
+"""The same bits: for any number of threads, on every target, and from version to version."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pytest
+
+from lanewise.engine.inference import Inference
+from lanewise.engine.training import Optimizer, Trainer
+from lanewise.kernels.gather import Augment
+from lanewise.network import layers
+from lanewise.network.initial import initial_parameters
+from lanewise.target import NAMED, missing_features, named
+from tests.engine.support import format_for, network, pictures_for, steps_of
+
+pytestmark = pytest.mark.skipif(bool(missing_features(NAMED["avx2"])), reason="this machine runs no AVX2 code")
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A short training, and the hashes that it has always led to."""
+
+    text: str
+    input_shape: tuple[int, int, int]
+    optimizer: Optimizer
+    batch: int
+    steps: int
+    smoothing: float
+    augment: Augment | None
+    weights: str
+    outputs: str
+
+
+LESSONS = {
+    "lenet": Lesson(
+        "conv 6@5 same, relu, max 2, conv 16@5, relu, max 2, dense 120, relu, dense 84, relu, dense 10, softmax",
+        (1, 28, 28),
+        Optimizer(weight_decay=5e-4),
+        40,
+        3,
+        0.0,
+        None,
+        "b3970cba073f2a8166269fb8b65d3ef5f7db8ee34d4a37eea6714a1c48b0126b",
+        "e48116d5bace7eb17e4afedce6b4738d8cb1f265563857aa3af747001b81e55e",
+    ),
+    "every_layer": Lesson(
+        "conv 5@3 pad 1:0:2:1 dilation 1x2, leaky, concat(conv 2@1 | max 3 same stride 1 | ), average 2, "
+        "residual(conv 8@3 same groups 4 nobias, tanh, dropout 0.25 | conv 8@1), relu, max 3 stride 2, "
+        "concat(global average | flatten, dense 7, sigmoid), dropout 0.5, dense 4, softmax",
+        (3, 11, 13),
+        Optimizer("adamw", weight_decay=1e-2),
+        37,
+        3,
+        0.1,
+        Augment(shift_rows=1, shift_columns=2, flip_columns=True),
+        "0d9c0bbe89543b003b8a3731abd914faf92057117b8364786ac459533aafed20",
+        "52d372725b5413b310ede73e1d57f846607b24a4347fbf1c3dd53ed8a9f1ed74",
+    ),
+    "sigmoid": Lesson(
+        "conv 4@3 same stride 2, relu, dense 1, sigmoid",
+        (2, 7, 6),
+        Optimizer(momentum=0.5, nesterov=False),
+        20,
+        4,
+        0.0,
+        None,
+        "7a18ba8c8f2bf30d4a9b245160cf321dd9982bcfa8d9bb59c712532228462f78",
+        "ca47368f3c5531c17e97c109ed749dae7467663d940eeec220f9af58423870e1",
+    ),
+}
+
+
+def _digest(array: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array, "<f4").tobytes()).hexdigest()
+
+
+@cache
+def trained(name: str, target: str, threads: int) -> tuple[str, str]:
+    """Hashes of all that training leaves, and of what the network then says."""
+    lesson = LESSONS[name]
+    graph = network(lesson.text, lesson.input_shape)
+    picture_format = format_for(graph)
+    pictures = pictures_for(graph, 60)
+    trainer = Trainer(
+        graph,
+        initial_parameters(graph, 5),
+        picture_format,
+        batch_size=lesson.batch,
+        optimizer=lesson.optimizer,
+        smoothing=lesson.smoothing,
+        augment=lesson.augment,
+        threads=threads,
+        target=named(target),
+    )
+    images = (np.arange(lesson.steps * lesson.batch) % 60).reshape(lesson.steps, lesson.batch)
+    images[-1, -5:] = -1  # the last batch is not full
+    classes = max(2, graph.output_shape[0])
+    losses, _ = trainer.run(pictures, steps_of(images, classes, learning_rate=0.02, key=(3, 1)))
+    assert np.isfinite(losses).all()
+    judge = Inference(graph, trainer.vector, picture_format, threads=threads, target=named(target))
+    outputs = judge.run(pictures)
+    return _digest(np.concatenate([trainer.vector, losses.ravel()])), _digest(outputs)
+
+
+@pytest.mark.parametrize("name", LESSONS)
+@pytest.mark.parametrize("threads", [2, 3, 5])
+def test_same_bits_for_any_number_of_threads(name: str, threads: int) -> None:
+    assert trained(name, "host", threads) == trained(name, "host", 1)
+
+
+@pytest.mark.parametrize("name", LESSONS)
+@pytest.mark.parametrize(("target", "threads"), [("avx2", 1), ("avx2", 2), ("x86-64", 2)])
+def test_same_bits_on_every_target(name: str, target: str, threads: int) -> None:
+    assert trained(name, target, threads) == trained(name, "host", 1)
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_same_bits_as_ever(name: str) -> None:
+    """A change of these hashes is a change of arithmetic: say so in CHANGELOG.md, and write down the new ones."""
+    assert trained(name, "host", 1) == (LESSONS[name].weights, LESSONS[name].outputs)
+
+
+def test_bits_depend_on_what_they_should() -> None:
+    """Were the hash one of nothing, the tests above would prove nothing."""
+    assert len({trained(name, "host", 1) for name in LESSONS}) == len(LESSONS)
+
+
+def test_every_layer_is_there() -> None:
+    kinds = {type(node.layer) for lesson in LESSONS.values() for node in network(lesson.text, lesson.input_shape).nodes}
+    all_kinds = {kind for kind in vars(layers).values() if isinstance(kind, type) and issubclass(kind, layers.Layer)}
+    assert all_kinds - kinds == {layers.Layer, layers.Residual, layers.Concat}
