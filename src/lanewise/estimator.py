@@ -180,6 +180,8 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ) -> Self:
         """Go once over X, from what was learned so far, at a learning rate that stays the same; hold nothing out.
 
+        Each call sets up the engine anew, up to 0.1 s, and begins without momentum: give it many pictures at a time.
+
         Parameters
         ----------
         X, y, sample_weight
