@@ -13,7 +13,7 @@ import pytest
 from llvmlite import binding
 
 from lanewise.engine import native
-from lanewise.engine.native import Cache, Library, cache_folder, driver_text
+from lanewise.engine.native import Cache, Library, driver_text
 from lanewise.errors import LanewiseError
 from lanewise.lanes.ir import Program
 from lanewise.lanes.program import Recorder
@@ -167,18 +167,6 @@ def test_folder_that_cannot_be_written_is_no_failure(tmp_path: Path, monkeypatch
         patch.setattr(native.os, "replace", full)
         assert works(cache)
     assert list(tmp_path.iterdir()) == [], "nothing may be left of an entry that could not be written"
-
-
-def test_folder_named_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LANEWISE_CACHE", "/somewhere")
-    assert cache_folder() == Path("/somewhere/code")
-    monkeypatch.delenv("LANEWISE_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
-    assert cache_folder() == Path("/cache/lanewise/code")
-    if os.name != "nt":
-        monkeypatch.delenv("XDG_CACHE_HOME")
-        monkeypatch.setenv("HOME", "/home/someone")
-        assert cache_folder() == Path("/home/someone/.cache/lanewise/code")
 
 
 PROCESS = """

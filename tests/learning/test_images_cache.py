@@ -206,9 +206,6 @@ def test_default_folder(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     load(root)
     assert len(list((tmp_path / "xdg" / "lanewise" / "pictures").iterdir())) == 1
-    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert picture_cache.default_folder() == tmp_path / "home" / ".cache" / "lanewise" / "pictures"
 
 
 def test_processes_at_the_same_time(root: Path, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from typing import Any
 
 from llvmlite import binding
 
+from lanewise.caching import cache_folder
 from lanewise.errors import LanewiseError
 from lanewise.lanes.llvm import render
 from lanewise.lanes.program import Program
@@ -37,17 +38,6 @@ an object wrong by one entry of the offset table, once an object before it had c
 _MAGIC = b"lanewise object 2\n"
 _FAMILIES = {"x86_64": "x86", "amd64": "x86", "aarch64": "aarch64", "arm64": "aarch64"}
 _lock = Lock()  # LLVM is used by one thread at a time
-
-
-def cache_folder() -> Path:
-    """Where machine code is kept: LANEWISE_CACHE, or else lanewise/ under the user's cache folder."""
-    named = os.environ.get("LANEWISE_CACHE")
-    if named:
-        return Path(named) / "code"
-    base = os.environ.get("XDG_CACHE_HOME") or (
-        os.environ.get("LOCALAPPDATA") if os.name == "nt" else os.path.join(os.path.expanduser("~"), ".cache")
-    )
-    return Path(base or tempfile.gettempdir()) / "lanewise" / "code"
 
 
 @cache
@@ -87,7 +77,7 @@ class Cache:
     """A folder of compiled programs. One that cannot be used is no failure: everything is then compiled anew."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.folder = folder or cache_folder()
+        self.folder = folder or cache_folder("code")
         self.hits = self.misses = 0
         self._usable = self._prepare()
 

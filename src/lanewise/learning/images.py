@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy.typing as npt
 
+from lanewise.caching import cache_folder
 from lanewise.errors import DataError, OptionError
-from lanewise.learning import picture_cache
 from lanewise.learning.arrays import DIGITS_FILE, from_arrays, read_npz, read_npz_to_judge
 from lanewise.learning.decode import MAX_PIXELS
 from lanewise.learning.folders import TRAIN, Listing, PictureFile, list_sets, list_to_judge, list_tree, single_file
@@ -208,7 +208,7 @@ def _read(
     listing: Listing, target: Target, cache_dir: str | os.PathLike[str] | None, progress: Progress | None, strict: bool
 ) -> Pictures:
     _check_strict(strict, listing.skipped, listing.folder)
-    cache = Path(cache_dir) if cache_dir is not None else picture_cache.default_folder()
+    cache = Path(cache_dir) if cache_dir is not None else cache_folder("pictures")
     pictures = read_listing(listing, target, cache, progress)
     _check_strict(strict, pictures.skipped, listing.folder)
     return pictures

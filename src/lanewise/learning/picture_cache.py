@@ -48,16 +48,6 @@ class Draft:
     path: Path
 
 
-def default_folder() -> Path:
-    """Where decoded pictures are kept: below `$XDG_CACHE_HOME`, or `~/.cache`."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    if not os.path.isabs(base):
-        base = os.path.expanduser("~/.cache")
-    if not os.path.isabs(base):
-        base = os.devnull  # a user without a home: nothing can be written there, so nothing is kept
-    return Path(base) / "lanewise" / "pictures"
-
-
 def entry(folder: Path, key: str) -> Path:
     """The file that belongs to `key`, 32 hexadecimal digits."""
     return folder / (key + _SUFFIX)
