@@ -1,0 +1,144 @@
+"""Prediction against the reference, for any number of pictures, and a network's plan: who shares memory with whom."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lanewise.engine import inference
+from lanewise.engine.inference import Inference
+from lanewise.engine.parameters import CHUNK, FlatParameters
+from lanewise.engine.plan import Planner
+from lanewise.engine.schedule import Place
+from lanewise.engine.training import Trainer
+from lanewise.engine.values import values_of
+from lanewise.network import reference
+from lanewise.network.layers import Conv2D, Dense, Dropout, Flatten, ReLU
+from tests.cases import LAYER_CASES, NETWORK_CASES, Case
+from tests.engine.support import as_values, format_for, network, parameters_for, pictures_for
+
+
+@pytest.mark.parametrize("case", LAYER_CASES + NETWORK_CASES, ids=str)
+def test_outputs(case: Case) -> None:
+    """Each layer as the whole network: its output is the network's, its input the pictures."""
+    graph = case.graph()
+    parameters, pictures = parameters_for(graph), pictures_for(graph, 21)
+    came = Inference(graph, parameters, format_for(graph), threads=2).run(pictures)
+    expected = reference.forward(graph, parameters, as_values(pictures))[-1]
+    assert came.shape == (21, *graph.output_shape)
+    np.testing.assert_allclose(came, expected, rtol=1e-5, atol=1e-5)
+
+
+TEXT = "conv 5@3 same, relu, max 2, dropout 0.5, dense 6, relu, dense 4, softmax"
+
+
+@pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 100])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_any_number_of_pictures(count: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also more than one native call takes: a picture's result has the same bits in any company."""
+    graph = network(TEXT, (2, 5, 6))
+    parameters, pictures = parameters_for(graph), pictures_for(graph, 101)
+    judge = Inference(graph, parameters, format_for(graph), threads=threads)
+    whole = judge.run(pictures)
+    monkeypatch.setattr(inference, "BLOCK", 2)
+    np.testing.assert_array_equal(judge.run(pictures[:count]), whole[:count])
+
+
+def test_chosen_pictures() -> None:
+    graph = network(TEXT, (2, 5, 6))
+    parameters, pictures = parameters_for(graph), pictures_for(graph, 50)
+    judge = Inference(graph, parameters, format_for(graph))
+    order = np.array([49, 0, 7, 7, 3])
+    np.testing.assert_array_equal(judge.run(pictures, order), judge.run(pictures)[order])
+
+
+def test_live_vector_of_a_trainer() -> None:
+    graph = network(TEXT, (2, 5, 6))
+    pictures = pictures_for(graph, 20)
+    trainer = Trainer(graph, parameters_for(graph), format_for(graph), batch_size=16, threads=1)
+    judge = Inference(graph, trainer.vector, format_for(graph))
+    before = judge.run(pictures)
+    trainer.vector[:] *= 2
+    after = judge.run(pictures)
+    assert (before != after).any()
+    np.testing.assert_array_equal(after, Inference(graph, trainer.parameters, format_for(graph)).run(pictures))
+
+
+# Plans
+
+
+def planner_for(text: str, shape: tuple[int, int, int], *, training: bool) -> Planner:
+    graph = network(text, shape)
+    planner = Planner(
+        graph,
+        training=training,
+        registers=32,
+        images=Place("images"),
+        key=Place("keys"),
+        gradients=Place("gradients"),
+    )
+    planner.forward()
+    return planner
+
+
+DEEP = ", ".join(["conv 8@3, relu"] * 12)
+
+
+def test_arena_of_a_deep_network_is_small() -> None:
+    """Only two neighbours are alive at a time when predicting; values without borders share their places."""
+    planner = planner_for(DEEP, (8, 40, 40), training=False)
+    every = sum(4 * planner.layouts[slot].scalars for slot in planner.layouts)
+    two = 2 * 4 * 16 * 8 * 40 * 40
+    assert planner.finish().arena <= two < every / 3
+
+
+def test_arena_while_training_shares_slopes() -> None:
+    """Values must last until their slopes are there; slopes need not."""
+    planner = planner_for("conv 8@1, " + ", ".join(["tanh"] * 20), (8, 20, 20), training=True)
+    nodes = len(planner.graph.nodes)
+    planner.slope(nodes - 1)
+    planner.written(nodes - 1)
+    planner.backward()
+    one = 4 * 16 * 8 * 20 * 20
+    assert nodes * one <= planner.finish().arena <= (nodes + 2) * one
+
+
+def test_values_that_share() -> None:
+    graph = network("conv 4@3 same, relu, dropout 0.5, flatten, dense 5, relu, dense 3", (2, 4, 4))
+    at = {type(node.layer): number for number, node in reversed(list(enumerate(graph.nodes)))}
+    predicting, training = values_of(graph, training=False), values_of(graph, training=True)
+    conv, relu, dropout, flatten = (at[kind] for kind in (Conv2D, ReLU, Dropout, Flatten))
+    assert predicting.of_node[conv] == predicting.of_node[relu] == predicting.of_node[dropout] == conv
+    assert predicting.of_node[flatten] == conv
+    assert training.of_node[relu] == conv
+    assert training.of_node[dropout] == training.of_node[flatten] == dropout
+    assert training.rectified == {conv, at[Dense]}
+    assert 0 not in training.trained
+    assert predicting.layouts[0].border == (1, 1, 1, 1)
+
+
+def test_relu_that_is_not_the_only_reader_has_a_value_of_its_own() -> None:
+    graph = network("conv 4@1, concat(relu | )", (2, 3, 3))
+    values = values_of(graph, training=True)
+    assert values.rectified == frozenset()
+    assert len(set(values.of_node)) == len(graph.nodes)
+
+
+# The flat vector
+
+
+def test_flat_parameters() -> None:
+    graph = network("conv 4@2 groups 2, dense 5, dense 2", (2, 3, 4))
+    flat = FlatParameters.of(graph)
+    parameters = parameters_for(graph)
+    vector = flat.pack(parameters)
+    assert flat.total % CHUNK == 0
+    assert all(start % 16 == 0 for start in flat.starts)
+    for given, back, view in zip(parameters, flat.unpack(vector), flat.views(vector), strict=True):
+        np.testing.assert_array_equal(given, back)
+        assert np.shares_memory(view, vector)
+        assert not np.shares_memory(back, vector)
+    assert np.count_nonzero(vector) == sum(map(np.count_nonzero, parameters))
+    weights = sum(p.size for p, q in zip(parameters, graph.parameters, strict=True) if q.role == "weight")
+    assert flat.decay().sum() == weights
+    assert set(np.unique(flat.decay())) == {0.0, 1.0}
