@@ -184,6 +184,8 @@ def test_ctrl_c_gives_the_best_so_far(digits):
         ({"schedule": "step"}, "one-cycle"),
         ({"class_weight": "even"}, "balanced"),
         ({"class_weight": {"eleven": 2.0}}, "eleven"),
+        ({"class_weight": {"1": -2.0}}, "not negative"),
+        ({"class_weight": {str(n): 0.0 for n in range(10)}}, "no picture of any weight"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(digits, options, said):

@@ -25,12 +25,11 @@ from lanewise.learning.pictures import Pictures, PictureSets, statistics
 from lanewise.learning.schedule import schedule_named
 from lanewise.learning.split import stratified_split
 from lanewise.learning.train import DivergedError, Held, Learned, Lesson, Progress, learn
-from lanewise.learning.weights import picture_weights
+from lanewise.learning.weights import class_weights, picture_weights
 from lanewise.model import Model
 from lanewise.network.graph import Graph
 from lanewise.network.initial import initial_parameters
 from lanewise.network.layers import Layer
-from lanewise.network.text import parse
 
 Source = str | os.PathLike[str] | PictureSets | Pictures | ArrayLike
 Say = Callable[[str], None]
@@ -145,7 +144,7 @@ def train(
     say(picked.said)
 
     if epochs is None and budget is None:
-        epochs = recipe.default_epochs(len(chosen))
+        epochs = recipe.default_epochs(len(chosen), min(batch_size, len(chosen)))
     rate = recipe.LEARNING_RATES[optimizer] if learning_rate is None else learning_rate
     decay = recipe.WEIGHT_DECAYS[optimizer] if weight_decay is None else weight_decay
     lesson = Lesson(
@@ -292,7 +291,12 @@ def _held_out(
     chosen = np.flatnonzero(weights > 0)
     if sets.validation is not None:
         assert sets.validation.labels is not None
-        return chosen, Held(sets.validation.pixels, sets.validation.labels, np.arange(len(sets.validation)))
+        return chosen, Held(
+            sets.validation.pixels,
+            sets.validation.labels,
+            np.arange(len(sets.validation)),
+            class_weights(labels, weights, len(pictures.classes))[sets.validation.labels],
+        )
     if fraction == 0 or np.bincount(labels[chosen]).max() < 2:
         return chosen, None
     kept, out = stratified_split(labels[chosen], fraction, seed)
@@ -300,7 +304,7 @@ def _held_out(
         f"{len(out)} of {len(chosen)} training pictures are held out, in equal share of each class, "
         "to find the best weights by."
     )
-    return chosen[kept], Held(pictures.pixels, labels, chosen[out])
+    return chosen[kept], Held(pictures.pixels, labels, chosen[out], weights)
 
 
 def _moments(
@@ -327,20 +331,16 @@ def _network(
     network: str | tuple[Layer, ...], start: Model | None, pictures: Pictures, count: int, seed: int, say: Say
 ) -> tuple[Graph, str | None, list[Floats]]:
     """The graph, its text, and the parameters to start from."""
+    shape = (pictures.channels, *pictures.size)
     if start is not None:
-        if network != "auto" and (start.network is None or _layers(network) != parse(start.network)):
+        if network != "auto" and recipe.network_for(network, shape, len(pictures.classes), count)[0] != start.graph:
             raise OptionError("a model that goes on learning keeps its own network: leave `network` out")
         return start.graph, start.network, [np.array(p) for p in start.parameters]
-    shape = (pictures.channels, *pictures.size)
     graph, text = recipe.network_for(network, shape, len(pictures.classes), count)
     # before the first weight is drawn: parameters, their slopes by shard, state, and copies of the best
     check_memory("training this network", 4 * graph.parameter_count * (MOST_SHARDS + 6))
     say(f"{'Network chosen' if network == 'auto' else 'Network'}: {text}")
     return graph, text, list(initial_parameters(graph, seed))
-
-
-def _layers(network: str | tuple[Layer, ...]) -> tuple[Layer, ...]:
-    return parse(network) if isinstance(network, str) else tuple(network)
 
 
 def _preprocessing(picture_format: PictureFormat, pictures: Pictures) -> Preprocessing:

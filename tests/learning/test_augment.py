@@ -67,7 +67,6 @@ def test_what_is_asked_for_is_done():
 
 def test_a_single_row_is_left_alone():
     pixels = np.zeros((60, 1, 30, 1), np.float32)
-    choice = choose("auto", pixels, np.arange(60, dtype=np.int32) % 2, np.arange(60))
-    assert choice.augment == Augment(shift_columns=2)
-    small = np.zeros((60, 1, 7, 1), np.float32)
-    assert choose("auto", small, np.arange(60, dtype=np.int32) % 2, np.arange(60)).augment is None
+    labels = np.arange(60, dtype=np.int32) % 2
+    assert choose("auto", pixels, labels, np.arange(60)).augment is None
+    assert choose("shift", pixels, labels, np.arange(60)).augment == Augment(shift_columns=2)

@@ -53,4 +53,4 @@ def test_every_default_network_parses():
 
 
 def test_small_data_is_seen_more_often():
-    assert [default_epochs(n) for n in (1, 100, 3000, 60_000, 10**7)] == [60, 60, 50, 8, 8]
+    assert [default_epochs(n, 128) for n in (1, 100, 600, 3000, 60_000, 10**7)] == [200, 200, 60, 50, 8, 8]

@@ -35,10 +35,11 @@ def choose(name: str, pixels: Pixels, labels: NDArray[np.int32], indices: NDArra
         raise OptionError(f'unknown augmentation "{name}"; there are {", ".join(CHOICES)}')
     rows, columns = pixels.shape[1:3]
     shifts = (_shift(rows), _shift(columns))
-    shift = name in ("auto", "shift", "shift+flip") and any(shifts)
+    pictures = min(rows, columns) > 1  # a single row may be features in any order
+    shift = (name in ("shift", "shift+flip") or (name == "auto" and pictures)) and any(shifts)
     flip = name in ("flip", "shift+flip")
     why = ""
-    if name == "auto" and min(rows, columns) > 1 and len(indices) >= 50:
+    if name == "auto" and pictures and len(indices) >= 50:
         own, mirrored = mirror_agreement(pixels, labels, indices)
         flip = mirrored >= own - 0.02
         why = (

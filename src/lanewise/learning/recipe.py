@@ -77,6 +77,10 @@ def network_for(
     return build(layers, shape), to_text(layers)
 
 
-def default_epochs(count: int) -> int:
-    """Enough passes over small data, fewer over large: about 150,000 pictures in all, 8 to 60 epochs."""
-    return max(8, min(60, round(150_000 / max(1, count))))
+def default_epochs(count: int, batch_size: int) -> int:
+    """Enough passes over small data, fewer over large: about 150,000 pictures in all, 8 to 60 epochs.
+
+    Very small data takes more, so that there are 200 steps at least.
+    """
+    steps = -(-count // batch_size)
+    return max(8, min(60, round(150_000 / count)), -(-200 // steps))

@@ -63,11 +63,12 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Held:
-    """Pictures to judge by: those at `indices` of `pixels`."""
+    """Pictures to judge by: those at `indices` of `pixels`, each with its weight."""
 
     pixels: Pixels
     labels: NDArray[np.int32]
     indices: Indices
+    weights: Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -256,13 +257,17 @@ class _Loop:
             )
 
     def judge_now(self, epoch: _Epoch) -> None:
-        """Judge on the validation pictures; keep the weights if more are right, or as many at less loss."""
+        """Judge on the validation pictures; keep the weights if more are right, or as many at less loss.
+
+        What is told is the plain figure; what decides counts each picture by its weight, as the loss does.
+        """
         held = self.lesson.validation
         assert held is not None
         assert self.judge is not None
         outputs = self.judge.run(held.pixels, held.indices.astype(np.int32))
-        loss, accuracy = judged(outputs, held.labels[held.indices])
-        self.validation, self.unjudged = (loss, accuracy), 0
+        labels = held.labels[held.indices]
+        self.validation, self.unjudged = judged(outputs, labels), 0
+        loss, accuracy = judged(outputs, labels, held.weights[held.indices])
         if accuracy > self.best[0] or -loss > 0.999 * self.best[1]:  # more than noise, so worth waiting on
             self.improved_epoch = epoch.number + 1
         if (accuracy, -loss) >= self.best:
@@ -308,13 +313,16 @@ class _Loop:
         )
 
 
-def judged(outputs: Floats, labels: NDArray[np.int32]) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy of probabilities (N, classes), or (N, 1) for two classes."""
+def judged(outputs: Floats, labels: NDArray[np.int32], weights: Floats | None = None) -> tuple[float, float]:
+    """Mean cross-entropy and accuracy of probabilities (N, classes), or (N, 1) for two classes; weighted if told."""
+    if weights is not None and not weights.any():
+        weights = None  # of no class that was learned: count all alike
     if outputs.shape[1] == 1:
         outputs = np.hstack([1 - outputs, outputs])
     chosen = outputs[np.arange(len(labels)), labels]
-    loss = -np.log(np.maximum(chosen, 1e-12)).mean(dtype=np.float64)
-    return float(loss), float((outputs.argmax(axis=1) == labels).mean())
+    losses = -np.log(np.maximum(chosen, 1e-12).astype(np.float64))
+    right = outputs.argmax(axis=1) == labels
+    return float(np.average(losses, weights=weights)), float(np.average(right, weights=weights))
 
 
 def _permutation(random: np.random.Generator, count: int) -> Indices:

@@ -54,7 +54,17 @@ def picture_weights(
         for name, weight in class_weight.items():
             if str(name) not in known:
                 raise OptionError(f"class_weight names {name!r}, but the classes are {', '.join(known)}")
+            if not 0 <= weight < float("inf"):
+                raise OptionError(f"class_weight of {name!r} is {weight!r}: weights are finite and not negative")
             each[known[str(name)]] = weight
         weights = weights * each[labels]
+        if not weights.any():
+            raise OptionError("class_weight leaves no picture of any weight: nothing would be learned")
     scaled: Floats = (weights / weights[weights > 0].mean()).astype(np.float32)
     return scaled
+
+
+def class_weights(labels: NDArray[np.int32], weights: Floats, classes: int) -> Floats:
+    """The mean weight of each class's training pictures."""
+    totals = np.bincount(labels, weights=weights, minlength=classes)
+    return (totals / np.maximum(np.bincount(labels, minlength=classes), 1)).astype(np.float32)
