@@ -21,7 +21,9 @@ from lanewise.kernels.tiles import blocks, outer_product
 from lanewise.lanes.program import Buffer, Index, Program, Recorder, Register, Value
 
 UNROLLED_MULTIPLY_ADDS = 160
-"""Kernel rows `u` become a loop when unrolling them would record more than this: code that fits, compiled sooner."""
+UNROLLED_SLOPES = 400
+"""Kernel rows `u` become a loop when unrolling them would record more than this, forward and in the input slope: code
+that fits, compiled sooner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +68,19 @@ class Conv:
 class _Phase:
     """Input positions first, first + stride, ...: `count` of them are fed by the same taps.
 
-    `taps` are (kernel index, shift): position number n reads the output's slope at n + shift.
+    `taps` are (kernel index, shift): position number n reads the output's slope at n + shift. Both are evenly spaced.
     """
 
     first: int
     count: int
     taps: tuple[tuple[int, int], ...]
+
+    def rolled(self, k: Recorder, multiply_adds: int) -> Iterator[tuple[Index, Index]]:
+        """The taps: unrolled while that stays small, else a loop."""
+        (u, shift), *others = self.taps
+        next_u, next_shift = others[0] if others else (u, shift)
+        for n in _rolled(k, len(self.taps), multiply_adds, UNROLLED_SLOPES):
+            yield u + n * (next_u - u), shift + n * (next_shift - shift)
 
 
 def _phases(conv: Conv, axis: int, size: int) -> Iterator[_Phase]:
@@ -119,9 +128,9 @@ def forward(conv: Conv, x: Layout, y: Layout, *, relu: bool = False, values: int
     return k.program()
 
 
-def _rolled(k: Recorder, count: int, multiply_adds: int) -> Iterator[Index]:
+def _rolled(k: Recorder, count: int, multiply_adds: int, most: int = UNROLLED_MULTIPLY_ADDS) -> Iterator[Index]:
     """Kernel rows: unrolled while that stays small, else a loop."""
-    return iter(range(count)) if count * multiply_adds <= UNROLLED_MULTIPLY_ADDS else k.loop(count)
+    return iter(range(count)) if count * multiply_adds <= most else k.loop(count)
 
 
 def backward_input(
@@ -148,7 +157,7 @@ def backward_input(
                             total = [[k.register() for _ in range(width)] for _ in range(height)]
                             for o in k.loop(group_filters if row_phase.taps and column_phase.taps else 0):
                                 f = g * group_filters + o
-                                _gather_taps(dy_in, w, (f, i, r, c), row_phase, column_phase, total)
+                                _gather_taps(k, dy_in, w, (f, i, r, c), row_phase, column_phase, total)
                             for m in range(height):
                                 for q in range(width):
                                     place = (
@@ -161,6 +170,7 @@ def backward_input(
 
 
 def _gather_taps(
+    k: Recorder,
     dy: Buffer,
     w: Buffer,
     at: tuple[Index, Index, Index, Index],
@@ -170,7 +180,7 @@ def _gather_taps(
 ) -> None:
     """Add what filter f's slope says of a tile of input channels (from i on) and columns (from c on)."""
     f, i, r, c = at
-    for u, row_shift in row_phase.taps:
+    for u, row_shift in row_phase.rolled(k, len(total) * len(total[0]) * len(column_phase.taps)):
         seen: dict[int, Value] = {}
         for v, column_shift in column_phase.taps:
             weights = [w[f, i + m, u, v] for m in range(len(total))]

@@ -1,0 +1,243 @@
+"""Convolution, forward and both slopes: against the reference, against its own formula, the same bits for any tile."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from lanewise.kernels import conv
+from lanewise.kernels.conv import Conv
+from lanewise.kernels.layout import Layout
+from lanewise.lanes.ir import Loop, Program, Statement
+from lanewise.network import reference
+from lanewise.network.graph import Graph
+from lanewise.network.layers import Conv2D
+from tests.cases import LAYER_CASES, Case
+from tests.kernels.support import (
+    Arrays,
+    border_of,
+    buffer,
+    from_lanes,
+    into_lanes,
+    run_everywhere,
+    run_native,
+)
+
+Array = npt.NDArray[Any]
+
+CASES = [
+    *(c for c in LAYER_CASES if isinstance(c.graph().nodes[-1].layer, Conv2D) and len(c.graph().nodes) == 2),
+    # so large that kernel rows are loops
+    Case("conv_9x9", "conv 3@9 same", (2, 10, 13)),
+    Case("conv_9x8_stride_dilation", "conv 3@9x8 pad 9:8:7:9 stride 2x1 dilation 3x1", (3, 14, 11)),
+]
+VALUES = (32, 8, 4)
+"""How many values the registers hold: of AVX-512, AVX2 and SSE."""
+
+
+def geometry(graph: Graph) -> Conv:
+    node = graph.nodes[1]
+    layer = node.layer
+    assert isinstance(layer, Conv2D)
+    channels = graph.input_shape[0]
+    return Conv(
+        layer.filters, channels, layer.kernel, layer.stride, node.padding, layer.dilation, layer.groups, layer.bias
+    )
+
+
+class Setting:
+    """A convolution with layouts, operands and what the reference makes of them; whole numbers or not."""
+
+    def __init__(self, case: Case, *, whole: bool, images: int = 16, extra: int = 0) -> None:
+        self.graph = case.graph()
+        self.conv = geometry(self.graph)
+        x, y = Layout(self.graph.input_shape), Layout.of(self.graph.output_shape)
+        more = (extra, 2 * extra, 0, extra)
+        self.x = x.with_border(self.conv.x_border(x, y)).with_border(more)
+        self.y = y.with_border(more)
+        self.dy = y.with_border(self.conv.dy_border(x, y)).with_border(more)
+        self.dx = x.with_border(more)
+        rng = np.random.default_rng(len(case.name))
+
+        def draw(*shape: int) -> Array:
+            return rng.integers(-8, 9, shape).astype(np.float64) if whole else np.float32(rng.standard_normal(shape))
+
+        self.pictures = draw(images, *self.graph.input_shape)
+        self.parameters = [draw(*p.shape) for p in self.graph.parameters]
+        self.slope = draw(images, *self.graph.output_shape)
+        self.values = reference.forward(self.graph, self.parameters, self.pictures)
+        self.parameter_slopes, (self.input_slope, _) = reference.backward(
+            self.graph, self.parameters, self.values, self.slope
+        )
+
+    def forward(self, values: int = 32, relu: bool = False) -> tuple[Program, Arrays]:
+        program = conv.forward(self.conv, self.x, self.y, relu=relu, values=values)
+        weights = [buffer(p) for p in self.parameters]
+        return program, [into_lanes(self.pictures, self.x), *weights, into_lanes(0 * self.slope[:1], self.y)]
+
+    def backward_input(self, values: int = 32, gate: bool = False, accumulate: bool = False) -> tuple[Program, Arrays]:
+        program = conv.backward_input(
+            self.conv, self.x, self.dy, self.dx, gate=gate, accumulate=accumulate, values=values
+        )
+        x = [into_lanes(self.pictures, self.x)] if gate else []
+        before = into_lanes(np.full_like(self.pictures, 3.0), self.dx)
+        return program, [buffer(self.parameters[0]), into_lanes(self.slope, self.dy), *x, before]
+
+    def backward_weight(self, values: int = 32) -> tuple[Program, Arrays]:
+        program = conv.backward_weight(self.conv, self.x, self.dy, values=values)
+        before = [buffer(np.full(p.shape, 2.0)) for p in self.parameters]
+        return program, [into_lanes(self.pictures, self.x), into_lanes(self.slope, self.dy), *before]
+
+
+def close(came: Array, expected: Array, whole: bool) -> None:
+    expected = np.asarray(expected).reshape(came.shape)
+    if whole:
+        np.testing.assert_array_equal(came, expected)
+    else:
+        np.testing.assert_allclose(came, expected, rtol=2e-5, atol=2e-5 * (1e-30 + float(np.abs(expected).max())))
+
+
+def run_judged(program: Program, arrays: Arrays, whole: bool) -> Arrays:
+    """Whole numbers are judged by the reference alone, exactly; real ones by the interpreter too, bit for bit."""
+    return run_native(program, arrays) if whole else run_everywhere(program, arrays, ("host",))
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["whole numbers", "real numbers"])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_forward(case: Case, whole: bool) -> None:
+    s = Setting(case, whole=whole)
+    y = run_judged(*s.forward(), whole)[-1]
+    close(from_lanes(y, s.y), s.values[1], whole)
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["whole numbers", "real numbers"])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_backward_input(case: Case, whole: bool) -> None:
+    s = Setting(case, whole=whole)
+    dx = run_judged(*s.backward_input(), whole)[-1]
+    close(from_lanes(dx, s.dx), s.input_slope, whole)
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["whole numbers", "real numbers"])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_backward_weight(case: Case, whole: bool) -> None:
+    """The group's slopes are added to what is there."""
+    s = Setting(case, whole=whole)
+    came = run_judged(*s.backward_weight(), whole)[2:]
+    for slope, expected in zip(came, s.parameter_slopes, strict=True):
+        close(slope - 2.0, expected.ravel(), whole)
+
+
+def _kernels(s: Setting, values: int) -> list[tuple[Program, Arrays]]:
+    gated = s.backward_input(values, gate=True, accumulate=True)
+    return [s.forward(values), s.backward_input(values), gated, s.backward_weight(values)]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_tiles_change_no_bits(case: Case) -> None:
+    s = Setting(case, whole=False)
+    widest = [run_native(*kernel) for kernel in _kernels(s, VALUES[0])]
+    for values in VALUES[1:]:
+        for kernel, expected in zip(_kernels(s, values), widest, strict=True):
+            for came, wanted in zip(run_native(*kernel), expected, strict=True):
+                np.testing.assert_array_equal(came.view(np.uint32), wanted.view(np.uint32))
+
+
+SOME = [case for case in CASES if case.name in ("conv_3x3_seventeen_filters", "conv_everything", "conv_pad_each_side")]
+
+
+@pytest.mark.parametrize("case", SOME, ids=str)
+def test_each_target(case: Case) -> None:
+    for kernel in _kernels(Setting(case, whole=False), 8):
+        run_everywhere(*kernel)
+
+
+@pytest.mark.parametrize("case", SOME, ids=str)
+def test_wider_borders_are_neither_read_nor_written(case: Case) -> None:
+    """A value may have a wider border than this kernel needs, for the sake of other readers."""
+    s = Setting(case, whole=True, extra=2)
+    y = run_native(*s.forward())[-1]
+    close(from_lanes(y, s.y), s.values[1], True)
+    assert not border_of(y, s.y).any()
+    dx = run_native(*s.backward_input())[-1]
+    close(from_lanes(dx, s.dx), s.input_slope, True)
+    assert not border_of(dx, s.dx).any()
+    for slope, expected in zip(run_native(*s.backward_weight())[2:], s.parameter_slopes, strict=True):
+        close(slope - 2.0, expected.ravel(), True)
+
+
+@pytest.mark.parametrize("case", SOME, ids=str)
+def test_relu_inside(case: Case) -> None:
+    s = Setting(case, whole=True)
+    y = run_everywhere(*s.forward(relu=True), ("host",))[-1]
+    close(from_lanes(y, s.y), np.maximum(s.values[1], 0), True)
+
+
+@pytest.mark.parametrize("gate", [False, True])
+@pytest.mark.parametrize("accumulate", [False, True])
+@pytest.mark.parametrize("case", SOME, ids=str)
+def test_gate_and_accumulate(case: Case, gate: bool, accumulate: bool) -> None:
+    """With a gate, the slope is nothing where x is not above zero; it is replaced or added to."""
+    s = Setting(case, whole=True)
+    assert (s.pictures == 0).any()
+    dx = run_everywhere(*s.backward_input(gate=gate, accumulate=accumulate), ("host",))[-1]
+    expected = np.where(s.pictures > 0, s.input_slope, 0) if gate else s.input_slope
+    close(from_lanes(dx, s.dx), expected + 3.0 * accumulate, True)
+
+
+def test_lanes_do_not_meet() -> None:
+    """One image's values depend on no other image; weight slopes are the sum over images."""
+    case = SOME[0]
+    full, half = Setting(case, whole=False), Setting(case, whole=False)
+    half.pictures, half.slope = full.pictures[:5], full.slope[:5]
+    for one, other in ((full.forward(), half.forward()), (full.backward_input(), half.backward_input())):
+        a, b = run_native(*one)[-1].reshape(-1, 16), run_native(*other)[-1].reshape(-1, 16)
+        np.testing.assert_array_equal(a[:, :5], b[:, :5])
+    sums = [run_native(*half.backward_weight())[2] - 2.0]
+    half.pictures, half.slope = full.pictures[5:], full.slope[5:]
+    sums.append(run_native(*half.backward_weight())[2] - 2.0)
+    close(sums[0] + sums[1], run_native(*full.backward_weight())[2] - 2.0, False)
+
+
+@pytest.mark.parametrize("case", SOME, ids=str)
+def test_finite_differences(case: Case) -> None:
+    """The slopes are the slopes of the forward kernel itself, which is linear: differences are exact."""
+    s = Setting(case, whole=True, images=3)
+    rng = np.random.default_rng(1)
+
+    def loss() -> float:
+        return float(
+            (from_lanes(run_native(*s.forward())[-1], s.y, 3).reshape(s.slope.shape) * s.slope).sum(dtype=float)
+        )
+
+    dx = from_lanes(run_native(*s.backward_input())[-1], s.dx, 3)
+    slopes = [slope - 2.0 for slope in run_native(*s.backward_weight())[2:]]
+    for array, slope in ((s.pictures, dx), *zip(s.parameters, slopes, strict=True)):
+        flat, before = array.reshape(-1), loss()
+        for place in rng.choice(flat.size, min(5, flat.size), replace=False):
+            flat[place] += 1
+            assert loss() - before == slope.reshape(-1)[place]
+            flat[place] -= 1
+
+
+def _recorded(body: list[Statement]) -> int:
+    return sum(_recorded(s.body) if isinstance(s, Loop) else 1 for s in body)
+
+
+def test_code_stays_small() -> None:
+    """Unrolling is bounded, whatever the kernel's size."""
+    for kernel, filters in (((3, 3), 64), ((7, 7), 64), ((11, 11), 7), ((31, 31), 3), ((1, 31), 33)):
+        big = Conv(filters, 16, kernel, padding=(kernel[0] // 2, kernel[1] // 2) * 2)
+        x = Layout((16, 40, 40))
+        y = replace(x, shape=(filters, 40, 40))
+        x, dy = x.with_border(big.x_border(x, y)), y.with_border(big.dy_border(x, y))
+        for program in (
+            conv.forward(big, x, y),
+            conv.backward_input(big, x, dy, x),
+            conv.backward_weight(big, x, dy),
+        ):
+            assert _recorded(program.body) < 6000, f"{program.name} {kernel}"
