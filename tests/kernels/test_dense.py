@@ -1,0 +1,150 @@
+"""The fully connected layer against its formula, exactly for whole numbers, and the same bits for any tile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from lanewise.kernels import dense
+from lanewise.lanes.ir import LANES, Program
+from tests.kernels.support import Arrays, aligned, buffer, run_everywhere, run_native
+
+Array = npt.NDArray[Any]
+
+SIZES = [(1, 1), (13, 1), (1, 5), (4, 14), (16, 15), (17, 29), (31, 17), (50, 33)]
+VALUES = (32, 8, 4)
+BEFORE = 3.0
+
+
+class Setting:
+    """Operands x (inputs, 16), w (units, inputs), b (units,), dy (units, 16)."""
+
+    def __init__(self, inputs: int, units: int, *, whole: bool) -> None:
+        self.inputs, self.units = inputs, units
+        rng = np.random.default_rng(inputs * 100 + units)
+
+        def draw(*shape: int) -> Array:
+            return rng.integers(-8, 9, shape).astype(np.float32) if whole else np.float32(rng.standard_normal(shape))
+
+        self.x, self.w = draw(inputs, LANES), draw(units, inputs)
+        self.b, self.dy = draw(units), draw(units, LANES)
+
+    @property
+    def rows(self) -> Array:
+        """Weights as they lie in memory: rows of whole vectors."""
+        stored = np.zeros((self.units, dense.padded(self.inputs)), np.float32)
+        stored[:, : self.inputs] = self.w
+        return stored
+
+    def forward(self, values: int = 32, *, bias: bool = True, relu: bool = False) -> tuple[Program, Arrays]:
+        program = dense.forward(self.inputs, self.units, bias=bias, relu=relu, values=values)
+        biases = [buffer(self.b)] if bias else []
+        return program, [buffer(self.x), buffer(self.rows), *biases, aligned(self.units * LANES)]
+
+    def backward_input(
+        self, values: int = 32, *, gate: bool = False, accumulate: bool = False
+    ) -> tuple[Program, Arrays]:
+        program = dense.backward_input(self.inputs, self.units, gate=gate, accumulate=accumulate, values=values)
+        x = [buffer(self.x)] if gate else []
+        return program, [buffer(self.rows), buffer(self.dy), *x, buffer(np.full(self.x.shape, BEFORE))]
+
+    def backward_weight(self, values: int = 32, *, bias: bool = True) -> tuple[Program, Arrays]:
+        program = dense.backward_weight(self.inputs, self.units, bias=bias, values=values)
+        before = np.where(np.arange(dense.padded(self.inputs)) < self.inputs, BEFORE, 0)
+        biases = [buffer(np.full(self.units, BEFORE))] if bias else []
+        weights = buffer(np.broadcast_to(before, self.rows.shape))
+        return program, [buffer(self.x), buffer(self.dy), weights, *biases]
+
+    def kernels(self, values: int) -> list[tuple[Program, Arrays]]:
+        gated = self.backward_input(values, gate=True, accumulate=True)
+        return [self.forward(values), self.backward_input(values), gated, self.backward_weight(values)]
+
+
+def close(came: Array, expected: Array, whole: bool) -> None:
+    if whole:
+        np.testing.assert_array_equal(came, expected.reshape(came.shape))
+    else:
+        np.testing.assert_allclose(
+            came, expected.reshape(came.shape), rtol=2e-5, atol=2e-5 * float(abs(expected).max())
+        )
+
+
+both = pytest.mark.parametrize("whole", [True, False], ids=["whole numbers", "real numbers"])
+sizes = pytest.mark.parametrize(("inputs", "units"), SIZES)
+
+
+@both
+@sizes
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("relu", [True, False])
+def test_forward(inputs: int, units: int, whole: bool, bias: bool, relu: bool) -> None:
+    s = Setting(inputs, units, whole=whole)
+    y = run_everywhere(*s.forward(bias=bias, relu=relu), ("host",))[-1]
+    expected = s.w.astype(float) @ s.x + (s.b[:, None] if bias else 0)
+    close(y, np.maximum(expected, 0) if relu else expected, whole)
+
+
+@both
+@sizes
+@pytest.mark.parametrize("gate", [True, False])
+@pytest.mark.parametrize("accumulate", [True, False])
+def test_backward_input(inputs: int, units: int, whole: bool, gate: bool, accumulate: bool) -> None:
+    s = Setting(inputs, units, whole=whole)
+    dx = run_everywhere(*s.backward_input(gate=gate, accumulate=accumulate), ("host",))[-1]
+    expected = s.w.T.astype(float) @ s.dy
+    close(dx, (np.where(s.x > 0, expected, 0) if gate else expected) + BEFORE * accumulate, whole)
+
+
+@both
+@sizes
+@pytest.mark.parametrize("bias", [True, False])
+def test_backward_weight(inputs: int, units: int, whole: bool, bias: bool) -> None:
+    """Slopes are added to what is there, and the padding of rows stays zero."""
+    s = Setting(inputs, units, whole=whole)
+    _, _, dw, *db = run_everywhere(*s.backward_weight(bias=bias), ("host",))
+    rows = dw.reshape(s.rows.shape)
+    close(rows[:, :inputs] - np.float32(BEFORE), s.dy.astype(float) @ s.x.T, whole)
+    assert not rows[:, inputs:].any()
+    assert len(db) == bias
+    for slope in db:
+        close(slope - np.float32(BEFORE), s.dy.astype(float).sum(axis=1), whole)
+
+
+@sizes
+def test_tiles_change_no_bits(inputs: int, units: int) -> None:
+    s = Setting(inputs, units, whole=False)
+    widest = [run_native(*kernel) for kernel in s.kernels(VALUES[0])]
+    for values in VALUES[1:]:
+        for kernel, expected in zip(s.kernels(values), widest, strict=True):
+            for came, wanted in zip(run_native(*kernel), expected, strict=True):
+                np.testing.assert_array_equal(came.view(np.uint32), wanted.view(np.uint32))
+
+
+def test_each_target() -> None:
+    for kernel in Setting(17, 29, whole=False).kernels(8):
+        run_everywhere(*kernel)
+
+
+def test_finite_differences() -> None:
+    """The forward kernel is linear, so for whole numbers the differences of its values are the slopes, exactly."""
+    s = Setting(5, 3, whole=True)
+
+    def loss() -> float:
+        return float((run_native(*s.forward())[-1].reshape(s.dy.shape) * s.dy).sum(dtype=float))
+
+    dx = run_native(*s.backward_input())[-1].reshape(s.x.shape)
+    _, _, dw, db = run_native(*s.backward_weight())
+    dw = dw.reshape(s.rows.shape)[:, :5]
+    for array, slope in ((s.x, dx), (s.w, dw - np.float32(BEFORE)), (s.b, db - np.float32(BEFORE))):
+        before = loss()
+        for place in np.ndindex(array.shape):
+            array[place] += 1
+            assert loss() - before == slope[place]
+            array[place] -= 1
+
+
+def test_rows_are_whole_vectors() -> None:
+    assert [dense.padded(n) for n in (1, 15, 16, 17, 32)] == [16, 16, 16, 32, 32]

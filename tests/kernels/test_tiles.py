@@ -1,0 +1,46 @@
+"""Tiles cover everything once, fit into the registers, and are those that were measured to be fast."""
+
+from __future__ import annotations
+
+import pytest
+
+from lanewise.kernels.tiles import blocks, outer_product
+from lanewise.lanes.ir import Affine
+from lanewise.lanes.program import Recorder
+
+
+@pytest.mark.parametrize("count", [0, 1, 4, 5, 12, 13, 31])
+@pytest.mark.parametrize("size", [1, 4, 5, 40])
+def test_blocks_cover_all_once(count: int, size: int) -> None:
+    k = Recorder("blocks")
+    covered: list[int] = []
+    for first, width in blocks(k, count, size):
+        assert 1 <= width <= size
+        low, high = k.bounds(first) if isinstance(first, Affine) else (first, first)
+        covered += [start + n for start in range(low, high + 1, size) for n in range(width)]
+    assert covered == list(range(count))
+    k.program()
+
+
+@pytest.mark.parametrize("values", [32, 8, 4])
+@pytest.mark.parametrize("rows", [1, 2, 3, 6, 16, 17, 64])
+@pytest.mark.parametrize("columns", [1, 2, 7, 14, 28, 29])
+def test_tiles_fit(values: int, rows: int, columns: int) -> None:
+    for taps in (1, 3, 5):
+        for step in (1, 2):
+            a, b = outer_product(rows, columns, taps, step, values)
+            assert 1 <= a <= rows
+            assert 1 <= b <= columns
+            assert a * b < values, "accumulators leave no register for what feeds them"
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "taps", "values", "accumulators"),
+    [(6, 28, 5, 32, (10, 14)), (16, 30, 3, 32, (10, 14)), (32, 15, 3, 32, (10, 14)), (16, 30, 3, 8, (5, 6))],
+)
+def test_enough_accumulators_to_hide_the_latency(
+    rows: int, columns: int, taps: int, values: int, accumulators: tuple[int, int]
+) -> None:
+    a, b = outer_product(rows, columns, taps, 1, values)
+    assert accumulators[0] <= a * b <= accumulators[1]
+    assert a > 1 or b > 1
