@@ -40,6 +40,7 @@ class Inference:
         picture_format: PictureFormat,
         *,
         threads: int | None = None,
+        winograd: bool = True,
         target: Target | None = None,
         cache: Cache | None = None,
     ) -> None:
@@ -48,7 +49,9 @@ class Inference:
         target = target or chosen()
         flat = FlatParameters.of(graph)
         images = Place("images", by_task=4 * LANES)
-        planner = Planner(graph, training=False, registers=target.values, images=images, key=Place("keys"))
+        planner = Planner(
+            graph, training=False, registers=target.values, images=images, key=Place("keys"), winograd=winograd
+        )
         x, x_layout = planner.value(0)
         program = gather.gather(picture_format.shape, picture_format.kernel_type, x_layout, None)
         planner.call(program, Place("pixels"), images, Place("scale"), Place("offset"), x)
@@ -59,20 +62,27 @@ class Inference:
         self._outputs = layout.elements
         planner.fixed[slot] = Place("outputs", by_task=4 * LANES * self._outputs)
         plan = planner.finish()
-        check_memory("running this network", plan.arena * self.threads + 8 * flat.total)
+        needed = plan.arena * self.threads + 4 * (2 * flat.total + plan.transformed)
+        check_memory("running this network", needed)
         self._executable = Executable([Phase(None, (Section(plan.calls),))], target, cache)
         if isinstance(parameters, np.ndarray):
             vector = parameters
         else:
             vector = aligned(flat.total)
             vector[:] = flat.pack(parameters)
+        prepare = Executable([Phase(1, (Section(plan.preparations),))], target, cache)
+        self._prepare = prepare if plan.preparations else None
+        self._live = isinstance(parameters, np.ndarray)
         self._lock = Lock()  # callers on several threads share one arena
         self._arrays = {
             "arena": aligned(plan.arena * self.threads // 4),
+            "transformed": aligned(plan.transformed),
             "parameters": vector,
             "scale": picture_format.scale.astype(np.float32),
             "offset": picture_format.offset.astype(np.float32),
         }
+        if self._prepare is not None and not self._live:
+            self._prepare.run(self._arrays)
 
     def run(self, pixels: NDArray[np.generic], images: Integers | None = None) -> Floats:
         """The outputs, (pictures, ...) float32.
@@ -84,6 +94,8 @@ class Inference:
             Which pictures; all by default.
         """
         with self._lock:
+            if self._prepare is not None and self._live:
+                self._prepare.run(self._arrays)
             return self._run(pixels, images)
 
     def _run(self, pixels: NDArray[np.generic], images: Integers | None) -> Floats:

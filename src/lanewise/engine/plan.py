@@ -13,7 +13,7 @@ from lanewise.engine.memory import Block, place
 from lanewise.engine.parameters import FlatParameters
 from lanewise.engine.schedule import Call, Place
 from lanewise.engine.values import Values, conv_of, values_of
-from lanewise.kernels import conv, dense, pointwise, pool
+from lanewise.kernels import conv, dense, pointwise, pool, winograd
 from lanewise.kernels.layout import Layout
 from lanewise.lanes.program import Program
 from lanewise.network.graph import Graph, Node
@@ -40,10 +40,16 @@ Slot = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class GroupPlan:
-    """Calls for one group of images, and the bytes of arena that one thread needs for them."""
+    """Calls for one group of images, and the bytes of arena that one thread needs for them.
+
+    `preparations` are calls to make before, whenever the parameters have changed: they fill the array "transformed", of
+    that many scalars, which all groups read.
+    """
 
     calls: tuple[Call, ...]
     arena: int
+    preparations: tuple[Call, ...]
+    transformed: int
 
 
 class Planner:
@@ -60,19 +66,31 @@ class Planner:
         The numbers of the group's images, and (seed, epoch): what Dropout's random numbers are made from.
     gradients : Place, optional
         Where this group's shard sums its gradients, laid out like the parameters.
+    winograd : bool
+        Whether convolutions may be computed by Winograd's method where that pays.
     """
 
     def __init__(
-        self, graph: Graph, *, training: bool, registers: int, images: Place, key: Place, gradients: Place | None = None
+        self,
+        graph: Graph,
+        *,
+        training: bool,
+        registers: int,
+        images: Place,
+        key: Place,
+        gradients: Place | None = None,
+        winograd: bool = True,
     ) -> None:
         self.graph = graph
-        self.values: Values = values_of(graph, training=training)
+        self.values: Values = values_of(graph, training=training, fast_convolution=winograd)
         self.flat = FlatParameters.of(graph)
         self.registers = registers
         self.images, self.key, self.gradients = images, key, gradients
         self.calls: list[tuple[Program, tuple[Slot | Place, ...]]] = []
         self.layouts: dict[Slot, Layout] = {}
         self.fixed: dict[Slot, Place] = {}
+        self.preparations: list[Call] = []
+        self._transformed = 0  # scalars
         self._sloped: set[int] = set()  # values whose slope has been written by some reader already
 
     # what is where
@@ -129,7 +147,25 @@ class Planner:
                 for program, places in self.calls
             ),
             size,
+            tuple(self.preparations),
+            self._transformed,
         )
+
+    def _prepared(self, number: int, layouts: tuple[Layout, Layout], *, slope: bool = False) -> Place:
+        """Where the transformed weights of a convolution are; the call that transforms them is noted."""
+        program = winograd.transform_weights(conv_of(self.graph, self.graph.nodes[number]), *layouts, slope=slope)
+        place = Place("transformed", 4 * self._transformed)
+        self._transformed += program.buffers[1].scalars
+        self.preparations.append(Call(program, (self.parameter(number)[0], place)))
+        return place
+
+    def _scratch(self, program: Program) -> list[Slot]:
+        """Slots that only one call uses."""
+        slots: list[Slot] = []
+        for n, layout in enumerate(winograd.scratch(program)):
+            slots.append((f"scratch{n}", len(self.calls)))
+            self.layouts[slots[-1]] = layout
+        return slots
 
     # forward
 
@@ -146,6 +182,12 @@ class Planner:
         x, x_layout = inputs[0]
         relu = number in self.values.rectified
         match node.layer:
+            case Conv2D() if number in self.values.winograd:
+                program = winograd.forward(
+                    conv_of(self.graph, node), x_layout, y_layout, relu=relu, values=self.registers
+                )
+                weight = self._prepared(number, (x_layout, y_layout))
+                self.call(program, x, weight, *self.parameter(number)[1:], *self._scratch(program), y)
             case Conv2D():
                 program = conv.forward(conv_of(self.graph, node), x_layout, y_layout, relu=relu, values=self.registers)
                 self.call(program, x, *self.parameter(number), y)
@@ -247,6 +289,18 @@ class Planner:
         gate = value in self.values.rectified and self._gates(value)
         with_x = [x] if gate else []
         match node.layer:
+            case Conv2D() if number in self.values.winograd:
+                program = winograd.backward_input(
+                    conv_of(self.graph, node),
+                    x_layout,
+                    dy_layout,
+                    dx_layout,
+                    gate=gate,
+                    accumulate=accumulate,
+                    values=self.registers,
+                )
+                weight = self._prepared(number, (x_layout, dy_layout), slope=True)
+                self.call(program, weight, dy, *with_x, *self._scratch(program), dx)
             case Conv2D():
                 program = conv.backward_input(
                     conv_of(self.graph, node),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lanewise.engine.limits import check_memory
 from lanewise.engine.native import Cache
 from lanewise.engine.parameters import CHUNK, FlatParameters
-from lanewise.engine.plan import Planner, logits_node
+from lanewise.engine.plan import GroupPlan, Planner, logits_node
 from lanewise.engine.schedule import Call, Executable, Phase, Place, Section, aligned, default_threads
 from lanewise.errors import NetworkError
 from lanewise.kernels import gather, loss, update
@@ -97,6 +97,9 @@ class Trainer:
     augment : gather.Augment, optional
     threads : int, optional
         All processors by default.
+    winograd : bool
+        Whether 3x3 convolutions may be computed by Winograd's method where that pays: faster, and with somewhat larger
+        rounding errors (`docs/winograd.md`).
     """
 
     def __init__(
@@ -110,6 +113,7 @@ class Trainer:
         smoothing: float = 0.0,
         augment: gather.Augment | None = None,
         threads: int | None = None,
+        winograd: bool = True,
         target: Target | None = None,
         cache: Cache | None = None,
     ) -> None:
@@ -125,14 +129,17 @@ class Trainer:
         self.groups_per_shard = -(-self.groups // self.shards)
         self.steps_done = 0
 
-        gradient_phase, arena = self._gradient_phase()
-        check_memory(
-            "training this network", arena * self.threads + 4 * self.flat.total * (self.shards + 6), batch_size
-        )
-        self._executable = Executable([gradient_phase, self._update_phase()], self.target, cache)
+        plan, gradients = self._plan(winograd)
+        needed = plan.arena * self.threads + 4 * (self.flat.total * (self.shards + 6) + plan.transformed)
+        check_memory("training this network", needed, batch_size)
+        phases = [self._gradient_phase(plan, gradients), self._update_phase()]
+        if plan.preparations:
+            phases.insert(0, Phase(1, (Section(plan.preparations),)))
+        self._executable = Executable(phases, self.target, cache)
         states = 1 if self.optimizer.name == "sgd" else 2
         self._arrays = {
-            "arena": aligned(arena * self.threads // 4),
+            "arena": aligned(plan.arena * self.threads // 4),
+            "transformed": aligned(plan.transformed),
             "parameters": aligned(self.flat.total),
             "gradients": aligned((self.shards, self.flat.total)),
             "decay": aligned(self.flat.total),
@@ -207,7 +214,9 @@ class Trainer:
             hyper[:, 6] = 1 / (1 - o.beta2**step)
         return hyper
 
-    def _gradient_phase(self) -> tuple[Phase, int]:
+    def _plan(self, winograd: bool) -> tuple[GroupPlan, Place]:
+        """All that is done for one group of images, and where its shard's gradients are."""
+
         def per_lane(base: str) -> Place:
             return Place(
                 base,
@@ -219,7 +228,13 @@ class Trainer:
         images, key = per_lane("images"), Place("keys", by_step=8)
         gradients = Place("gradients", by_task=4 * self.flat.total)
         planner = Planner(
-            self.graph, training=True, registers=self.target.values, images=images, key=key, gradients=gradients
+            self.graph,
+            training=True,
+            registers=self.target.values,
+            images=images,
+            key=key,
+            gradients=gradients,
+            winograd=winograd,
         )
         x, x_layout = planner.value(0)
         program = gather.gather(self.format.shape, self.format.kernel_type, x_layout, self.augment)
@@ -240,11 +255,11 @@ class Trainer:
         )
         planner.written(last)
         planner.backward(start=last)
-        plan = planner.finish()
+        return planner.finish(), gradients
+
+    def _gradient_phase(self, plan: GroupPlan, gradients: Place) -> Phase:
         zero = Call(update.zero(self.flat.total), (gradients,))
-        return Phase(
-            self.shards, (Section((zero,)), Section(plan.calls, repeats=self.groups_per_shard, counted=True))
-        ), plan.arena
+        return Phase(self.shards, (Section((zero,)), Section(plan.calls, repeats=self.groups_per_shard, counted=True)))
 
     def _loss(self, outputs: int) -> Program:
         if isinstance(self.graph.nodes[-1].layer, Sigmoid):

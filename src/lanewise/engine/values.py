@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from lanewise.kernels import winograd
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout
 from lanewise.network.graph import Graph, Node
@@ -27,6 +28,7 @@ class Values:
     readers : by value, the nodes whose kernels read it
     trained : values whose slope is needed, because parameters lie before them
     in_place : values whose slope is written over the value itself: nobody needs it any more by then
+    winograd : convolutions computed by Winograd's method
     """
 
     of_node: tuple[int, ...]
@@ -36,6 +38,7 @@ class Values:
     readers: dict[int, tuple[int, ...]]
     trained: frozenset[int]
     in_place: frozenset[int]
+    winograd: frozenset[int]
 
 
 def conv_of(graph: Graph, node: Node) -> Conv:
@@ -48,8 +51,8 @@ def conv_of(graph: Graph, node: Node) -> Conv:
     )
 
 
-def values_of(graph: Graph, *, training: bool) -> Values:
-    """Decide who shares, then give each value the border that its readers need."""
+def values_of(graph: Graph, *, training: bool, fast_convolution: bool) -> Values:
+    """Decide who shares and who is computed how, then give each value the border that its readers need."""
     count = [0] * len(graph.nodes)
     for node in graph.nodes:
         for source in node.inputs:
@@ -65,7 +68,8 @@ def values_of(graph: Graph, *, training: bool) -> Values:
         elif isinstance(node.layer, Dropout) and (not training or node.layer.rate == 0):
             of_node[number] = of_node[node.inputs[0]]
 
-    layouts, slopes = _layouts(graph, of_node, training)
+    fast = frozenset(_winograd(graph)) if fast_convolution else frozenset()
+    layouts, slopes = _layouts(graph, of_node, training, fast)
     in_place = frozenset(_in_place(graph, of_node, count)) if training else frozenset()
     for value in in_place:
         layouts[value] = slopes[value] = layouts[value].with_border(slopes[value].border)
@@ -89,7 +93,17 @@ def values_of(graph: Graph, *, training: bool) -> Values:
         {value: tuple(nodes) for value, nodes in readers.items()},
         _trained(graph, of_node),
         in_place,
+        fast,
     )
+
+
+def _winograd(graph: Graph) -> Iterator[int]:
+    """Convolutions for which Winograd's method pays: by shape alone, for it changes bits."""
+    for number, node in enumerate(graph.nodes):
+        if isinstance(node.layer, Conv2D):
+            x, y = Layout.of(graph.nodes[node.inputs[0]].shape), Layout.of(node.shape)
+            if winograd.pays(conv_of(graph, node), x, y):
+                yield number
 
 
 def _in_place(graph: Graph, of_node: list[int], count: list[int]) -> Iterator[int]:
@@ -106,7 +120,9 @@ def _in_place(graph: Graph, of_node: list[int], count: list[int]) -> Iterator[in
                 yield value
 
 
-def _layouts(graph: Graph, of_node: list[int], training: bool) -> tuple[dict[int, Layout], dict[int, Layout]]:
+def _layouts(
+    graph: Graph, of_node: list[int], training: bool, fast: frozenset[int]
+) -> tuple[dict[int, Layout], dict[int, Layout]]:
     layouts = {value: Layout.of(graph.nodes[value].shape) for value in set(of_node)}
     slopes = dict(layouts)
     trained = _trained(graph, of_node)
@@ -114,9 +130,13 @@ def _layouts(graph: Graph, of_node: list[int], training: bool) -> tuple[dict[int
         if isinstance(node.layer, Conv2D):
             source, own = of_node[node.inputs[0]], of_node[number]
             conv = conv_of(graph, node)
-            layouts[source] = layouts[source].with_border(conv.x_border(layouts[source], layouts[own]))
+            x, y = layouts[source], layouts[own]
+            layouts[source] = x.with_border(conv.x_border(x, y))
+            if number in fast:
+                layouts[source] = layouts[source].with_border(winograd.x_border(conv, x, y))
             if training and source in trained:
-                slopes[own] = slopes[own].with_border(conv.dy_border(layouts[source], layouts[own]))
+                border = winograd.dy_border(conv, x, y) if number in fast else conv.dy_border(x, y)
+                slopes[own] = slopes[own].with_border(border)
     return layouts, slopes
 
 
