@@ -60,6 +60,17 @@ LESSONS = {
         "0d9c0bbe89543b003b8a3731abd914faf92057117b8364786ac459533aafed20",
         "52d372725b5413b310ede73e1d57f846607b24a4347fbf1c3dd53ed8a9f1ed74",
     ),
+    "winograd": Lesson(
+        "conv 16@3 same, relu, conv 17@3 same, relu, max 2, conv 18@3, relu, global average, dense 3, softmax",
+        (3, 10, 11),
+        Optimizer(weight_decay=5e-4),
+        40,
+        3,
+        0.0,
+        None,
+        "d11f07344b13f9b2d243e6dfc0e590ca35ddc38cae07543bb844f84c64e91b98",
+        "65656100a0833666e24399bdcda12d622ea5a6089baad5f2dddc37206c74de69",
+    ),
     "sigmoid": Lesson(
         "conv 4@3 same stride 2, relu, dense 1, sigmoid",
         (2, 7, 6),

@@ -51,7 +51,7 @@ def conv_of(graph: Graph, node: Node) -> Conv:
     )
 
 
-def values_of(graph: Graph, *, training: bool, fast_convolution: bool) -> Values:
+def values_of(graph: Graph, *, training: bool, fast_convolution: bool = True) -> Values:
     """Decide who shares and who is computed how, then give each value the border that its readers need."""
     count = [0] * len(graph.nodes)
     for node in graph.nodes:
