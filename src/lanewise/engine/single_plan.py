@@ -1,0 +1,282 @@
+"""A graph as a list of kernel calls for one picture, with channels in the lanes.
+
+Weights are laid out anew for these kernels, once, into one vector. Memory is planned as for groups of pictures: calls
+name slots, `memory.py` places them. Pooling and activations are the kernels of `pool.py` and `pointwise.py`, given
+blocks of channels for channels: they treat all lanes alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lanewise.engine.memory import Block, place
+from lanewise.engine.schedule import Call, Place, aligned
+from lanewise.engine.training import Floats, PictureFormat
+from lanewise.engine.values import conv_of
+from lanewise.kernels import pointwise, pool
+from lanewise.kernels.single import conv, dense, features, winograd
+from lanewise.kernels.single.blocked import Blocked
+from lanewise.lanes.program import LANES, Program
+from lanewise.network.graph import Graph, Node
+from lanewise.network.layers import (
+    Add,
+    AvgPool2D,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2D,
+    Join,
+    LeakyReLU,
+    MaxPool2D,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Tanh,
+)
+
+Slot = tuple[str, int]
+"""Memory of the arena: ("value", node), or ("patches" | "products", node), where a Winograd convolution works."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SinglePlan:
+    """Calls for one picture, the bytes of arena and the scalars of output they need, and the vector of weights."""
+
+    calls: tuple[Call, ...]
+    arena: int
+    outputs: int
+    parameters: Floats
+
+
+class SinglePlanner:
+    """Collects the calls; `finish` gives the plan.
+
+    Parameters
+    ----------
+    graph, parameters, picture_format
+        As `SingleInference` takes them.
+    registers : int
+        How many values of 16 lanes the target's registers hold.
+    winograd : bool
+        Whether Winograd's algorithm may be used.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        parameters: Sequence[Floats],
+        picture_format: PictureFormat,
+        *,
+        registers: int,
+        winograd: bool,
+    ) -> None:
+        self.graph, self.given, self.registers = graph, parameters, registers
+        self.readers = graph.readers()
+        self.of_node, self.rectified = self._shared()
+        self.tiles = self._tiles() if winograd else {}
+        self.layouts = self._layouts()
+        self.calls: list[tuple[Program, tuple[Slot | Place, ...]]] = []
+        self.sizes = {("value", n): layout.scalars for n, layout in self.layouts.items()}
+        self.weights: list[Floats] = []
+        self.laid = 0  # scalars of `weights`
+        self.fixed: dict[Slot, Place] = {}
+        self._prepare(picture_format)
+        for number, node in enumerate(graph.nodes):
+            if node.inputs and self.of_node[number] == number:
+                self._forward(number, node)
+        self.outputs = self._way_out()
+
+    # what is shared, and how it lies in memory
+
+    def _shared(self) -> tuple[list[int], set[int]]:
+        """The value of each node, named by the first that has it, and those rectified by the kernel that makes them."""
+        of_node, rectified = list(range(len(self.graph.nodes))), set()
+        for number, node in enumerate(self.graph.nodes):
+            source = node.inputs[0] if node.inputs else 0
+            match node.layer:
+                case ReLU() if isinstance(self.graph.nodes[source].layer, Conv2D | Dense):
+                    if self.readers[source] == (number,):
+                        of_node[number] = source
+                        rectified.add(source)
+                case Dropout():
+                    of_node[number] = of_node[source]
+                case Flatten() if Blocked.of(self.graph.nodes[source].shape).shape[1:] == (1, 1):
+                    of_node[number] = of_node[source]
+                case Flatten() if self._only_summed(number):
+                    of_node[number] = of_node[source]
+        return of_node, rectified
+
+    def _only_summed(self, number: int) -> bool:
+        """Whether only dense layers read the node's values: these take them in any order."""
+        if number == len(self.graph.nodes) - 1:
+            return False
+        nodes = self.graph.nodes
+        return all(
+            isinstance(nodes[n].layer, Dense) or (isinstance(nodes[n].layer, Dropout) and self._only_summed(n))
+            for n in self.readers[number]
+        )
+
+    def _tiles(self) -> dict[int, winograd.Tiles]:
+        """The convolutions that Winograd's algorithm computes."""
+        found = {}
+        for number, node in enumerate(self.graph.nodes):
+            if isinstance(node.layer, Conv2D):
+                tiles = winograd.tiles_for(conv_of(self.graph, node), Blocked.of(node.shape).shape)
+                if tiles is not None:
+                    found[number] = tiles
+        return found
+
+    def _layouts(self) -> dict[int, Blocked]:
+        """By value; each gets the border that its readers need."""
+        layouts = {value: Blocked.of(self.graph.nodes[value].shape) for value in set(self.of_node)}
+        compact = layouts[0].shape[0] < LANES
+        for number, node in enumerate(self.graph.nodes):
+            if not node.inputs or self.of_node[number] != number:
+                continue
+            for value in {self.of_node[source] for source in node.inputs}:
+                layout = layouts[value]
+                if isinstance(node.layer, Conv2D):
+                    geometry = conv_of(self.graph, node)
+                    if number in self.tiles:
+                        border = winograd.x_border(geometry, self.tiles[number], layout)
+                    else:
+                        border = geometry.x_border(layout.plane, layouts[number].plane)
+                    layouts[value] = layout.with_border(border)
+                if value == 0 and not (isinstance(node.layer, Conv2D) and not conv.is_depthwise(geometry)):
+                    compact = compact and isinstance(node.layer, Dense)
+        if compact:
+            layouts[0] = replace(layouts[0], width=layouts[0].shape[0])
+        return layouts
+
+    def value(self, node: int) -> tuple[Slot, Blocked]:
+        """Slot and layout of what `node` computes."""
+        value = self.of_node[node]
+        return ("value", value), self.layouts[value]
+
+    # calls
+
+    def call(self, program: Program, *places: Slot | Place) -> None:
+        """Append one call."""
+        self.calls.append((program, places))
+
+    def _constant(self, array: Floats) -> Place:
+        """Put an array into the vector of weights."""
+        where = Place("parameters", 4 * self.laid)
+        self.weights.append(array)
+        self.laid += -(-array.size // LANES) * LANES
+        return where
+
+    def _prepare(self, picture_format: PictureFormat) -> None:
+        slot, layout = self.value(0)
+        channels = (picture_format.scale, picture_format.offset)
+        scale, offset = (self._constant(features.lay_scale(layout, each.astype(np.float32))) for each in channels)
+        self.call(features.prepare(layout), Place("picture"), scale, offset, slot)
+
+    def _forward(self, number: int, node: Node) -> None:
+        y, y_layout = self.value(number)
+        inputs = [self.value(source) for source in node.inputs]
+        x, x_layout = inputs[0]
+        match node.layer:
+            case Conv2D():
+                self._convolve(number, node)
+            case Dense(units):
+                own = [self.given[n] for n in self.graph.parameters_of(number)]
+                weight = self._constant(dense.lay_weight(x_layout, own[0]))
+                bias = self._constant(conv.lay_bias(units, own[1] if len(own) > 1 else None))
+                program = dense.forward(x_layout, units, relu=number in self.rectified, values=self.registers)
+                self.call(program, x, weight, bias, y)
+            case Softmax():
+                self.call(features.softmax(x_layout), x, y)
+            case Flatten():
+                self.call(features.flatten(x_layout), x, y)
+            case Join():
+                program = features.join([layout for _, layout in inputs], y_layout)
+                self.call(program, *(slot for slot, _ in inputs), y)
+            case Add():
+                program = pointwise.add([layout.lanes for _, layout in inputs], y_layout.lanes)
+                self.call(program, *(slot for slot, _ in inputs), y)
+            case _:
+                self.call(_lane_by_lane(node, x_layout, y_layout), x, y)
+
+    def _convolve(self, number: int, node: Node) -> None:
+        (x, x_layout), (y, y_layout) = self.value(node.inputs[0]), self.value(number)
+        own = [self.given[n] for n in self.graph.parameters_of(number)]
+        geometry, relu = conv_of(self.graph, node), number in self.rectified
+        bias = conv.lay_bias(geometry.filters, own[1] if geometry.bias else None)
+        if number not in self.tiles:
+            program = conv.forward(geometry, x_layout, y_layout, relu=relu, values=self.registers)
+            weight = self._constant(conv.lay_weight(geometry, own[0]))
+            self.call(program, x, weight, self._constant(bias), y)
+            return
+        tiles = self.tiles[number]
+        patches, products = ("patches", number), ("products", number)
+        self.sizes[patches], self.sizes[products] = winograd.scratch(geometry, tiles)
+        program = winograd.forward(geometry, tiles, x_layout, y_layout, relu=relu, values=self.registers)
+        weight = self._constant(winograd.lay_weight(tiles, own[0]))
+        self.call(program, x, weight, self._constant(bias), y, patches, products)
+
+    def _way_out(self) -> int:
+        """See that the last value ends up in `outputs`, in the order of the graph; say how many scalars it takes."""
+        slot, layout = self.value(len(self.graph.nodes) - 1)
+        in_order = layout.shape[1:] == (1, 1) and layout.plain and slot != ("value", 0)
+        if in_order:
+            self.fixed[slot] = Place("outputs")
+        else:
+            self.call(features.flatten(layout), slot, Place("outputs"))
+        return layout.blocks * layout.shape[1] * layout.shape[2] * LANES
+
+    # the plan
+
+    def finish(self) -> SinglePlan:
+        """Place all slots and turn them into addresses."""
+        uses: dict[Slot, list[int]] = {}
+        for number, (_, places) in enumerate(self.calls):
+            for slot in places:
+                if not isinstance(slot, Place) and slot not in self.fixed:
+                    uses.setdefault(slot, []).append(number)
+        slots = sorted(uses)
+        blocks = [Block(4 * self.sizes[s], min(uses[s]), max(uses[s]), self._lasting(s)) for s in slots]
+        starts, size = place(blocks)
+        addresses = {s: Place("arena", start) for s, start in zip(slots, starts, strict=True)} | self.fixed
+        parameters, first = aligned(self.laid), 0
+        for array in self.weights:
+            parameters[first : first + array.size] = array.ravel()
+            first += -(-array.size // LANES) * LANES
+        return SinglePlan(
+            tuple(
+                Call(program, tuple(p if isinstance(p, Place) else addresses[p] for p in places))
+                for program, places in self.calls
+            ),
+            size,
+            self.outputs,
+            parameters,
+        )
+
+    def _lasting(self, slot: Slot) -> bool:
+        """Whether it has a border, which is zero once and for all."""
+        return slot[0] == "value" and not self.layouts[slot[1]].plain
+
+
+def _lane_by_lane(node: Node, x: Blocked, y: Blocked) -> Program:
+    """The kernels that need not know what lanes hold."""
+    match node.layer:
+        case MaxPool2D(window, stride):
+            return pool.max_forward(pool.Pool(window, stride or window, node.padding), x.lanes, y.lanes)
+        case AvgPool2D(window, stride, count_padding=count_padding):
+            geometry = pool.Pool(window, stride or window, node.padding)
+            return pool.average_forward(geometry, x.lanes, y.lanes, count_padding=count_padding)
+        case GlobalAvgPool2D():
+            return pool.global_average_forward(x.lanes, y.lanes)
+        case ReLU():
+            return pointwise.relu(x.lanes, y.lanes)
+        case LeakyReLU(slope):
+            return pointwise.leaky_relu(x.lanes, y.lanes, slope)
+        case Sigmoid():
+            return pointwise.sigmoid(x.lanes, y.lanes)
+        case Tanh():
+            return pointwise.tanh(x.lanes, y.lanes)
+    raise AssertionError(node)

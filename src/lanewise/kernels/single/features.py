@@ -1,0 +1,160 @@
+"""Kernels for one image that are not the same for all lanes: the picture's way in, the values' way out, softmax, join.
+
+prepare   y[i, r, c] = scale[i] * picture[r, c, i] + offset[i]
+flatten   y[n] = x[i, r, c] with n counting (i, r, c)
+join      y = the channels of x0, then those of x1, ...
+softmax   y[j] = e[j] / sum of e, with e[j] = exp(x[j] - max x)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from lanewise.kernels import functions
+from lanewise.kernels.across import lane_sum
+from lanewise.kernels.single.blocked import Blocked
+from lanewise.kernels.single.conv import Floats
+from lanewise.kernels.tiles import blocks
+from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value
+
+UNROLL = 4
+
+
+def staged(picture_shape: tuple[int, int, int]) -> int:
+    """Scalars of the array in which `prepare` takes a picture: room for reading a whole vector at its last pixel."""
+    rows, columns, channels = picture_shape
+    return rows * columns * channels + LANES
+
+
+def lay_scale(y: Blocked, per_channel: Floats) -> Floats:
+    """A scale or offset as `prepare` reads it: for each number of a row if y is compact, else in blocks."""
+    channels, _, columns = y.shape
+    if y.width != LANES:
+        return np.tile(per_channel, columns)
+    laid = np.zeros(y.blocks * LANES, np.float32)
+    laid[:channels] = per_channel
+    return laid
+
+
+def prepare(y: Blocked) -> Program:
+    """Buffers: picture ((rows, columns, channels) of float32, `staged` of them), scale and offset (`lay_scale`), y."""
+    channels, rows, columns = y.shape
+    k = Recorder("single prepare")
+    picture = k.scalars("picture", (staged((rows, columns, channels)),))
+    if y.width == LANES:
+        scale, offset = k.lanes("scale", (y.blocks,)), k.lanes("offset", (y.blocks,))
+        ys = y.lanes.buffer(k, "y")
+        for b in k.loop(y.blocks):
+            for r in k.loop(rows):
+                for c in k.loop(columns):
+                    raw = picture.vector((r * columns + c) * channels + b * LANES)
+                    ys[b, r, c] = k.apply("fma", raw, scale[b], offset[b])
+        return k.program()
+    row = columns * channels
+    scales, offsets = k.scalars("scale", (row,)), k.scalars("offset", (row,))
+    top, left, bottom, right = y.border
+    border = [(top, bottom), (left * channels, right * channels)]
+    out = k.scalars("y", (rows, row), border=border)
+    for r in k.loop(rows):
+        for n, step in _row(k, row):
+            if step == LANES:
+                value = k.apply("fma", picture.vector(r * row + n), scales.vector(n), offsets.vector(n))
+                out.set_vector(value, r, n)
+            else:
+                out[r, n] = k.apply("fma", picture[r * row + n], scales[n], offsets[n])
+    return k.program()
+
+
+def _row(k: Recorder, count: int) -> list[tuple[Index, int]]:
+    """Cover 0 .. count - 1 by vectors, the last of which overlaps; or number by number if there are fewer than 16."""
+    if count < LANES:
+        return [(n, 1) for n in range(count)]
+    starts = [*range(0, count - LANES + 1, LANES), *([count - LANES] if count % LANES else [])]
+    return [(n, LANES) for n in starts]
+
+
+def flatten(x: Blocked) -> Program:
+    """Buffers: x, y (numbers in the order channel, row, column)."""
+    channels, rows, columns = x.shape
+    k = Recorder("single flatten")
+    xs, y = x.buffer(k, "x"), k.scalars("y", (channels * rows * columns,))
+    for b, lanes in x.parts(k):
+        for i in k.loop(lanes):
+            for r in k.loop(rows):
+                for c in k.loop(columns):
+                    y[((b * x.width + i) * rows + r) * columns + c] = xs[b, r, c, i]
+    return k.program()
+
+
+def join(inputs: Sequence[Blocked], y: Blocked) -> Program:
+    """Buffers: x0, x1, ..., y. Where channels do not start on a block, they are copied one by one."""
+    k = Recorder("single join")
+    buffers = [x.buffer(k, f"x{n}") for n, x in enumerate(inputs)]
+    ys, first = y.buffer(k, "y"), 0
+    for x, xs in zip(inputs, buffers, strict=True):
+        if first % LANES == 0:
+            _copy_blocks(k, x, xs, ys, first // LANES)
+        else:
+            _copy_channels(k, x, xs, ys, first)
+        first += x.shape[0]
+    return k.program()
+
+
+def _copy_blocks(k: Recorder, x: Blocked, xs: Buffer, ys: Buffer, first: int) -> None:
+    """Whole vectors; lanes past the last channel are written by whoever comes after."""
+    _, rows, columns = x.shape
+    for b in k.loop(x.blocks):
+        for r in k.loop(rows):
+            for c, width in blocks(k, columns, UNROLL):
+                for q in range(width):
+                    ys.set_vector(xs.vector(b, r, c + q, 0), first + b, r, c + q, 0)
+
+
+def _copy_channels(k: Recorder, x: Blocked, xs: Buffer, ys: Buffer, first: int) -> None:
+    channels, rows, columns = x.shape
+    for i in range(channels):
+        (from_block, from_lane), (to_block, to_lane) = divmod(i, LANES), divmod(first + i, LANES)
+        for r in k.loop(rows):
+            for c in k.loop(columns):
+                ys[to_block, r, c, to_lane] = xs[from_block, r, c, from_lane]
+
+
+def softmax(x: Blocked) -> Program:
+    """Over the features of one image. Sums go block by block, then over the lanes by a tree. Buffers: x, y."""
+    features = x.shape[0]
+    k = Recorder("single softmax")
+    xs, ys = x.lanes.buffer(k, "x"), k.lanes("y", (x.blocks,))
+    inside = k.lane_number()
+
+    def only_features(b: int, value: Value, otherwise: float) -> Value:
+        """The value, with `otherwise` in the lanes past the last feature."""
+        rest = features - b * LANES
+        return value if rest >= LANES else k.apply("where_ult", inside, k.integer(rest), value, otherwise)
+
+    largest = k.register(float("-inf"))
+    full, rest = divmod(features, LANES)
+    for b in k.loop(full):
+        largest.set(k.apply("max", largest, xs[b, 0, 0]))
+    if rest:
+        largest.set(k.apply("max", largest, only_features(full, xs[full, 0, 0], float("-inf"))))
+    most = _over_lanes(k, largest.get(), lambda a, b: k.apply("max", a, b))
+    total = k.register(0.0)
+    for b in k.loop(full):
+        ys[b] = e = functions.exp(k, xs[b, 0, 0] - most)
+        total.add(e)
+    if rest:
+        ys[full] = e = functions.exp(k, xs[full, 0, 0] - most)
+        total.add(only_features(full, e, 0.0))
+    share = k.apply("div", 1.0, lane_sum(k, total.get()))
+    for b in k.loop(x.blocks):
+        ys[b] = ys[b] * share
+    return k.program()
+
+
+def _over_lanes(k: Recorder, value: Value, step: Callable[[Value, Value], Value]) -> Value:
+    """All lanes folded into each of them, by halves."""
+    for distance in (8, 4, 2, 1):
+        value = step(value, k.shuffle(value, value, [(n + distance) % LANES for n in range(LANES)]))
+    return value

@@ -1,0 +1,250 @@
+"""Convolution of one image by Winograd's algorithm: 3x3, stride 1, in m x m outputs at a time.
+
+    y = A' [ sum over i of (G w[o, i] G') * (B' x[i] B) ] A
+
+where x is an (m + 2) x (m + 2) patch, * multiplies number by number and ' transposes: (m + 2)**2 multiply-adds for each
+channel instead of 9 m**2, that is 36 instead of 144 for m = 4 and 16 instead of 36 for m = 2. Lanes hold channels in
+the first transform and filters in the last, so neither needs shuffles. G w G' is worked out when weights are laid out,
+in float64. The sum over i runs in the order of the channels.
+
+Whether it pays, and m, follow from the layer's shape alone: they change bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from lanewise.kernels.conv import Conv
+from lanewise.kernels.layout import Sides
+from lanewise.kernels.single.blocked import Blocked, blocks_of
+from lanewise.kernels.single.conv import Floats
+from lanewise.kernels.tiles import blocks, outer_product
+from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value
+
+_G = {
+    2: np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]]),
+    4: np.array(
+        [[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]],
+    )
+    / 24,
+}
+"""Points 0, 1, -1 (and 2, -2) and infinity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tiles:
+    """How an output of rows x columns is cut into tiles of `m` x `m`, `together` rows of tiles worked on at once."""
+
+    m: int
+    rows: int
+    columns: int
+    together: int
+
+    @property
+    def down(self) -> int:
+        """Rows of tiles."""
+        return -(-self.rows // self.m)
+
+    @property
+    def across(self) -> int:
+        """Tiles in a row."""
+        return -(-self.columns // self.m)
+
+    @property
+    def points(self) -> int:
+        """Products that a tile and channel take."""
+        return (self.m + 2) ** 2
+
+    @property
+    def most(self) -> int:
+        """Tiles that are worked on at once."""
+        return self.together * self.across
+
+
+SCRATCH = 1 << 16
+"""Scalars of transformed tiles that are in use at once, about: they should stay in the nearer caches."""
+
+
+def tiles_for(conv: Conv, y_shape: tuple[int, int, int]) -> Tiles | None:
+    """The tiles to use for a convolution, or None where direct convolution is as good."""
+    plain = conv.kernel == (3, 3) and conv.stride == conv.dilation == (1, 1) and conv.groups == 1
+    if not plain or min(conv.channels, conv.filters) < LANES:
+        return None
+    _, rows, columns = y_shape
+    costs = {m: _cost(conv, _tiles(conv, m, rows, columns)) for m in (2, 4)}
+    m = min(costs, key=lambda m: costs[m])
+    direct = rows * columns * 9 * conv.channels * blocks_of(conv.filters) / 1.8
+    return _tiles(conv, m, rows, columns) if costs[m] < direct else None
+
+
+def _tiles(conv: Conv, m: int, rows: int, columns: int) -> Tiles:
+    numbers = (m + 2) ** 2 * -(-columns // m) * LANES * (blocks_of(conv.channels) + blocks_of(conv.filters))
+    return Tiles(m, rows, columns, max(1, min(-(-rows // m), SCRATCH // numbers)))
+
+
+def _cost(conv: Conv, tiles: Tiles) -> float:
+    """Cycles, roughly: products or the reading of their weights, whichever is longer, and the transforms."""
+    count, i_blocks, o_blocks = tiles.down * tiles.across, blocks_of(conv.channels), blocks_of(conv.filters)
+    weights = tiles.points * conv.channels * o_blocks
+    reading = weights * (8 if weights > 1 << 15 else 2)
+    products = weights * count / 1.7
+    return max(products, reading) + 6 * tiles.points * count * (i_blocks + o_blocks)
+
+
+def x_border(conv: Conv, tiles: Tiles, x: Blocked) -> Sides:
+    """How far past its edges the input is read."""
+    _, rows, columns = x.shape
+    top, left = conv.padding[:2]
+    return (
+        top,
+        left,
+        max(0, tiles.down * tiles.m + 2 - top - rows),
+        max(0, tiles.across * tiles.m + 2 - left - columns),
+    )
+
+
+def scratch(conv: Conv, tiles: Tiles) -> tuple[int, int]:
+    """Scalars of the two buffers that `forward` works in."""
+    each = tiles.points * tiles.most * LANES
+    return each * blocks_of(conv.channels), each * blocks_of(conv.filters)
+
+
+def lay_weight(tiles: Tiles, weight: Floats) -> Floats:
+    """(o, i, 3, 3) as the kernel reads it: (points, blocks of filters, i, 16)."""
+    g, filters = _G[tiles.m], weight.shape[0]
+    transformed = np.einsum("au,oiuv,bv->aboi", g, weight.astype(np.float64), g, optimize=True)
+    padded = np.zeros((tiles.points, blocks_of(filters) * LANES, weight.shape[1]), np.float32)
+    padded[:, :filters] = transformed.reshape(tiles.points, filters, -1)
+    return np.ascontiguousarray(padded.reshape(tiles.points, -1, LANES, weight.shape[1]).swapaxes(2, 3))
+
+
+def forward(conv: Conv, tiles: Tiles, x: Blocked, y: Blocked, *, relu: bool = False, values: int = 32) -> Program:
+    """Buffers: x, weight (as `lay_weight` gives it), bias (blocks, 16), y, patches and products (`scratch` of each)."""
+    k = Recorder("single winograd conv")
+    x_in, w = x.buffer(k, "x"), k.lanes("weight", (tiles.points, y.blocks, conv.channels))
+    bias, y_out = k.lanes("bias", (y.blocks,)), y.lanes.buffer(k, "y")
+    patches = k.scalars("patches", (tiles.points, tiles.most, x.blocks * LANES))
+    products = k.lanes("products", (tiles.points, tiles.most, y.blocks))
+    for first, count, height in _bands(k, tiles):
+        for tr in k.loop(count):
+            for tc in k.loop(tiles.across):
+                for b in k.loop(x.blocks):
+                    at = (b, (first + tr) * tiles.m - conv.padding[0], tc * tiles.m - conv.padding[1])
+                    _transform_patch(k, tiles, x_in, at, patches, tr * tiles.across + tc)
+        _multiply(k, conv, tiles, (patches, w, products), count * tiles.across, values)
+        for tr in k.loop(count):
+            for tc, width in _along(k, tiles.columns, tiles.m):
+                for o in k.loop(y.blocks):
+                    place = (o, (first + tr) * tiles.m, tc * tiles.m)
+                    tile = tr * tiles.across + tc
+                    for p, q, value in _inverse(k, tiles.m, products, tile, o, bias[o], (height, width)):
+                        y_out[o, place[1] + p, place[2] + q] = k.apply("max", 0.0, value) if relu else value
+    return k.program()
+
+
+def _bands(k: Recorder, tiles: Tiles) -> Iterator[tuple[Index, int, int]]:
+    """Rows of tiles that are worked on at once: (first, how many, rows of y in each)."""
+    full, rest = divmod(tiles.rows, tiles.m)
+    for first, count in blocks(k, full, tiles.together):
+        yield first, count, tiles.m
+    if rest:
+        yield full, 1, rest
+
+
+def _along(k: Recorder, size: int, m: int) -> Iterator[tuple[Index, int]]:
+    """Tiles along a row: (number, columns of y in it)."""
+    for n in k.loop(size // m):
+        yield n, m
+    if size % m:
+        yield size // m, size % m
+
+
+def _transform_patch(
+    k: Recorder, tiles: Tiles, x: Buffer, at: tuple[Index, Index, Index], patches: Buffer, tile: Index
+) -> None:
+    """patches[., tile] = B' x B for the channels of one block."""
+    (b, r, c), size = at, tiles.m + 2
+    transform = _INPUT[tiles.m]
+    columns = [transform(k, [x.vector(b, r + p, c + q, 0) for p in range(size)]) for q in range(size)]
+    for p in range(size):
+        for q, value in enumerate(transform(k, [column[p] for column in columns])):
+            patches.set_vector(value, p * size + q, tile, b * LANES)
+
+
+def _multiply(
+    k: Recorder, conv: Conv, tiles: Tiles, buffers: tuple[Buffer, Buffer, Buffer], count: int, values: int
+) -> None:
+    """products[n, tile, o] = sum over i of weight[n, o, i] patches[n, tile, i] for `count` tiles."""
+    patches, w, products = buffers
+    o_blocks = blocks_of(conv.filters)
+    tile_o, tile_t = outer_product(o_blocks, count, 1, 1, values)
+    for n in k.loop(tiles.points):
+        for o, height in blocks(k, o_blocks, tile_o):
+            for t, width in blocks(k, count, tile_t):
+                total = [[k.register() for _ in range(width)] for _ in range(height)]
+                for i, unrolled in blocks(k, conv.channels, UNROLLED_CHANNELS):
+                    for step in range(unrolled):
+                        weights = [w[n, o + m, i + step] for m in range(height)]
+                        for q in range(width):
+                            number = patches[n, t + q, i + step]
+                            for m in range(height):
+                                total[m][q].accumulate(weights[m], number)
+                for m in range(height):
+                    for q in range(width):
+                        products[n, t + q, o + m] = total[m][q].get()
+
+
+UNROLLED_CHANNELS = 4
+
+
+def _inverse(
+    k: Recorder, m: int, products: Buffer, tile: Index, o: Index, bias: Value, shape: tuple[int, int]
+) -> Iterator[tuple[int, int, Value]]:
+    """A' products A + bias, as far as the tile lies inside y."""
+    size, transform = m + 2, _OUTPUT[m]
+    columns = [transform(k, [products[p * size + q, tile, o] for p in range(size)]) for q in range(size)]
+    for p in range(shape[0]):
+        for q, value in enumerate(transform(k, [column[p] for column in columns])[: shape[1]]):
+            yield p, q, value + bias
+
+
+Transform = Callable[[Recorder, list[Value]], list[Value]]
+
+
+def _input_2(k: Recorder, d: list[Value]) -> list[Value]:
+    return [d[0] - d[2], d[1] + d[2], d[2] - d[1], d[3] - d[1]]
+
+
+def _output_2(k: Recorder, t: list[Value]) -> list[Value]:
+    return [t[0] + (t[1] + t[2]), (t[1] - t[2]) + t[3]]
+
+
+def _input_4(k: Recorder, d: list[Value]) -> list[Value]:
+    a, b = k.apply("fma", d[2], -4.0, d[4]), k.apply("fma", d[1], -4.0, d[3])
+    c, e = d[4] - d[2], d[3] - d[1]
+    return [
+        k.apply("fma", d[0], 4.0, k.apply("fma", d[2], -5.0, d[4])),
+        a + b,
+        a - b,
+        k.apply("fma", e, 2.0, c),
+        k.apply("fma", e, -2.0, c),
+        k.apply("fma", d[1], 4.0, k.apply("fma", d[3], -5.0, d[5])),
+    ]
+
+
+def _output_4(k: Recorder, t: list[Value]) -> list[Value]:
+    near, far = t[1] + t[2], t[3] + t[4]
+    odd, far_odd = t[1] - t[2], t[3] - t[4]
+    return [
+        t[0] + near + far,
+        k.apply("fma", far_odd, 2.0, odd),
+        k.apply("fma", far, 4.0, near),
+        k.apply("fma", far_odd, 8.0, odd) + t[5],
+    ]
+
+
+_INPUT: dict[int, Transform] = {2: _input_2, 4: _input_4}
+_OUTPUT: dict[int, Transform] = {2: _output_2, 4: _output_4}
