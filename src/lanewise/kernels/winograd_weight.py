@@ -1,0 +1,179 @@
+"""The weights' slope of Winograd's convolution, with 36 multiplications for 9 taps of 16 outputs instead of 144.
+
+    dw[o, i] = G^T [ sum over tiles and images of (A dy[o] A^T) * (B^T x[i] B) ] G      * point by point
+    db[o]    = sum over r, c, images of dy[o, r, c]
+
+with the matrices of `winograd_transforms.py`. With an image in each lane, all 36 sums of each (o, i) would end in a sum
+over lanes. So x is transposed first, 16 channels of 16 images at a time: lanes then hold channels, images and tiles are
+what is summed over, and dy at a point is one scalar, broadcast. That is 4 shuffles for a value which is then multiplied
+`filters` times.
+
+The order of the sum is block by block, in it tile by tile, in it image by image; blocks follow from the shape.
+"""
+
+from __future__ import annotations
+
+from lanewise.kernels.across import transpose
+from lanewise.kernels.conv import Conv, _bias_slope
+from lanewise.kernels.layout import Layout
+from lanewise.kernels.tiles import blocks, outer_product
+from lanewise.kernels.winograd_tiles import CACHED, Tiling, analyse, odd, tiling_of
+from lanewise.kernels.winograd_transforms import TAPS, both_axes
+from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value
+
+__all__ = ["backward_weight"]
+
+
+def _tiling(conv: Conv, y: Layout) -> Tiling:
+    most = max(4, min(16, 2 * CACHED // (36 * (conv.channels + conv.filters))))
+    return tiling_of(conv.channels, conv.filters, y.shape[1:], conv.padding[:2], most)
+
+
+def backward_weight(conv: Conv, x: Layout, dy: Layout, *, values: int = 32) -> Program:
+    """Buffers: x, dy, four for scratch, dweight, dbias (if any). Adds this group of images to dweight and dbias.
+
+    `conv.channels` must be a multiple of 16.
+    """
+    k = Recorder("winograd backward weight")
+    tiling, vectors = _tiling(conv, dy), conv.channels // LANES
+    rows, columns = tiling.rows, tiling.columns
+    one_block = tiling.block == tiling.tiles
+    together = _together(tiling) if one_block else conv.filters
+    x_in, dy_in = x.buffer(k, "x"), dy.buffer(k, "dy")
+    turned = k.lanes("scratch pictures", (LANES, *(axis.block * axis.scheme.outputs + 2 for axis in (rows, columns))))
+    v = k.lanes("scratch inputs", (tiling.points, odd(tiling.block * LANES * vectors)))
+    z = k.scalars("scratch slopes", (tiling.points, odd(conv.filters * tiling.block) * LANES))
+    s = k.lanes("scratch sums", (tiling.points, odd(together * vectors)))
+    dw = k.scalars("dweight", (conv.filters, conv.channels * TAPS * TAPS))
+
+    if not one_block:
+        for point in k.loop(tiling.points):
+            for n in k.loop(together * vectors):
+                s[point, n] = 0.0
+    for r, height, below in rows.spans(k):
+        for c, width, beside in columns.spans(k):
+            for i in k.loop(vectors):
+                _turn(k, tiling, x_in, turned, (i, r, c), (height, width))
+                for n in k.loop(LANES):
+                    for p in k.loop(height):
+                        for q in k.loop(width):
+                            first = (n, p * rows.scheme.outputs, q * columns.scheme.outputs)
+                            for point, value in enumerate(analyse(k, tiling, turned, first)):
+                                v[point, ((p * width + q) * LANES + n) * vectors + i] = value
+            for o in k.loop(conv.filters):
+                for p, whole_rows in rows.inside(k, height, below):
+                    for q, whole_columns in columns.inside(k, width, beside):
+                        at = (o * tiling.block + p * width + q) * LANES
+                        _spread(k, tiling, dy_in, z, (o, r + p, c + q), (whole_rows, whole_columns), at)
+            for o, count in blocks(k, conv.filters, together):
+                _multiply(k, tiling, (v, z, s), (o, count, height * width), vectors, values, carry=not one_block)
+                if one_block:
+                    _collect(k, tiling, s, dw, (o, count), vectors)
+    if not one_block:
+        _collect(k, tiling, s, dw, (0, conv.filters), vectors)
+    if conv.bias:
+        _bias_slope(k, dy_in, dy, k.scalars("dbias", (conv.filters,)))
+    return k.program()
+
+
+def _together(tiling: Tiling) -> int:
+    """Filters whose sums stay in the cache until they are transformed back."""
+    return min(tiling.outputs, max(LANES, CACHED // (tiling.points * tiling.inputs // LANES)))
+
+
+def _turn(
+    k: Recorder,
+    tiling: Tiling,
+    x: Buffer,
+    turned: Buffer,
+    first: tuple[Index, Index, Index],
+    size: tuple[int, int],
+) -> None:
+    """Copy what a block of tiles reads, so that lanes hold 16 channels and the first axis images."""
+    (i, r, c), (rows, columns) = first, (tiling.rows, tiling.columns)
+    for a in k.loop(size[0] * rows.scheme.outputs + 2):
+        for b in k.loop(size[1] * columns.scheme.outputs + 2):
+            row = r * rows.scheme.outputs - rows.before + a
+            column = c * columns.scheme.outputs - columns.before + b
+            channels = [x[i * LANES + n, row, column] for n in range(LANES)]
+            for n, value in enumerate(transpose(k, channels)):
+                turned[n, a, b] = value
+
+
+def _spread(
+    k: Recorder,
+    tiling: Tiling,
+    dy: Buffer,
+    z: Buffer,
+    tile: tuple[Index, Index, Index],
+    inside: tuple[int, int],
+    at: Index,
+) -> None:
+    """The slopes of one tile at all points; outside the map they are zero."""
+    (o, r, c), rows, columns = tile, tiling.rows.scheme, tiling.columns.scheme
+    zero = k.constant(0.0)
+    grid = [
+        [
+            dy[o, r * rows.outputs + a, c * columns.outputs + b] if a < inside[0] and b < inside[1] else zero
+            for b in range(columns.outputs)
+        ]
+        for a in range(rows.outputs)
+    ]
+    for a, line in enumerate(both_axes(k, rows.spread, columns.spread, grid)):
+        for b, value in enumerate(line):
+            z.set_vector(value, tiling.point(a, b), at)
+
+
+def _multiply(
+    k: Recorder,
+    tiling: Tiling,
+    buffers: tuple[Buffer, Buffer, Buffer],
+    part: tuple[Index, int, int],
+    vectors: int,
+    values: int,
+    *,
+    carry: bool,
+) -> None:
+    """s[point, o, i] = sum over tiles and images of z[point, o, tile, image] v[point, tile, image, i]."""
+    (v, z, s), (o, together, tiles) = buffers, part
+    tile_o, tile_i = outer_product(together, vectors, 1, 1, values)
+    for point in k.loop(tiling.points):
+        for n, height in blocks(k, together, tile_o):
+            for i, width in blocks(k, vectors, tile_i):
+                places = [[(point, (n + p) * vectors + i + q) for q in range(width)] for p in range(height)]
+                total = [[k.register(s[place] if carry else 0.0) for place in row] for row in places]
+                for t in k.loop(tiles * LANES):
+                    seen = [v[point, t * vectors + i + q] for q in range(width)]
+                    for p in range(height):
+                        slope = z[point, (o + n + p) * (tiling.block * LANES) + t]
+                        for q in range(width):
+                            total[p][q].accumulate(slope, seen[q])
+                for p in range(height):
+                    for q in range(width):
+                        s[places[p][q]] = total[p][q].get()
+
+
+def _collect(k: Recorder, tiling: Tiling, s: Buffer, dw: Buffer, part: tuple[Index, int], vectors: int) -> None:
+    """Add the taps' slopes, 16 channels at a time."""
+    rows, columns = tiling.rows.scheme, tiling.columns.scheme
+    for n in k.loop(part[1]):
+        for i in k.loop(vectors):
+            at = n * vectors + i
+            grid = [[s[tiling.point(a, b), at] for b in range(columns.points)] for a in range(rows.points)]
+            taps = [tap for line in both_axes(k, rows.collect, columns.collect, grid) for tap in line]
+            for m, value in enumerate(_interleaved(k, taps)):
+                place = (part[0] + n, i * (LANES * TAPS * TAPS) + m * LANES)
+                dw.set_vector(dw.vector(*place) + value, *place)
+
+
+def _interleaved(k: Recorder, taps: list[Value]) -> list[Value]:
+    """All taps of lane 0, all taps of lane 1, and so on, one after the other in as many values."""
+    count, merged = len(taps), []
+    for m in range(count):
+        lanes = [divmod(m * LANES + n, count) for n in range(LANES)]  # (channel, tap) of each lane
+        value = k.shuffle(taps[0], taps[1], [channel + LANES * (tap == 1) for channel, tap in lanes])
+        for number in range(2, count):
+            mask = [LANES + channel if tap == number else n for n, (channel, tap) in enumerate(lanes)]
+            value = k.shuffle(value, taps[number], mask)
+        merged.append(value)
+    return merged
