@@ -18,11 +18,20 @@ from collections.abc import Callable
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout, Sides
 from lanewise.kernels.tiles import blocks, outer_product
-from lanewise.kernels.winograd_tiles import CACHED, Tiling, analyse, border, odd, scratch, tiling_of
+from lanewise.kernels.winograd_tiles import CACHED, WORTHWHILE, Tiling, analyse, border, odd, scratch, suits, tiling_of
 from lanewise.kernels.winograd_transforms import TAPS, Grid, both_axes
 from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value
 
-__all__ = ["backward_input", "dy_border", "forward", "pays", "scratch", "transform_weights", "x_border"]
+__all__ = [
+    "backward_input",
+    "backward_input_pays",
+    "dy_border",
+    "forward",
+    "forward_pays",
+    "scratch",
+    "transform_weights",
+    "x_border",
+]
 
 Place = tuple[Index, Index, Index]
 """(channel, row, column)."""
@@ -54,11 +63,14 @@ def dy_border(conv: Conv, x: Layout, y: Layout) -> Sides:
     return border(_backward_tiling(conv, x), y)
 
 
-def pays(conv: Conv, x: Layout, y: Layout) -> bool:
-    """Whether this is faster than direct convolution, by shape alone: bits may not depend on the machine."""
-    if (conv.kernel, conv.stride, conv.dilation, conv.groups) != ((TAPS, TAPS), (1, 1), (1, 1), 1):
-        return False
-    return min(conv.channels, conv.filters) >= 16 and min(y.shape[1:]) >= 3
+def forward_pays(conv: Conv, y: Layout) -> bool:
+    """Whether `forward` is faster than direct convolution, by shape alone: bits may not depend on the machine."""
+    return suits(conv) and _forward_tiling(conv, y).cost(analyse=0.55, synthesise=0.4) < WORTHWHILE
+
+
+def backward_input_pays(conv: Conv, x: Layout) -> bool:
+    """Whether `backward_input` is faster than direct convolution, by shape alone."""
+    return suits(conv) and _backward_tiling(conv, x).cost(analyse=0.55, synthesise=0.4) < WORTHWHILE
 
 
 def transform_weights(conv: Conv, x: Layout, y: Layout, *, slope: bool = False) -> Program:

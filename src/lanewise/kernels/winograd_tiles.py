@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout, Sides
 from lanewise.kernels.tiles import blocks
 from lanewise.kernels.winograd_transforms import F2, F4, TAPS, Scheme, both_axes
@@ -12,6 +13,9 @@ from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Valu
 
 CACHED = 10240
 """Vectors of 64 bytes that each operand of a block of tiles may take: a few of them share 2 MB of cache."""
+
+WORTHWHILE = 0.9
+"""Share of direct convolution's work below which Winograd's is chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,16 @@ class Tiling:
         """(points, outputs, inputs), inputs padded to whole vectors."""
         return (self.points, self.outputs, -(-self.inputs // LANES) * LANES)
 
+    def cost(self, analyse: float, synthesise: float) -> float:
+        """The work as a share of direct convolution's.
+
+        A transform there or back costs `analyse` or `synthesise` multiply-adds a point, times the points of a tile
+        because those of a large tile leave the registers and the fastest cache; fitted to what shapes from 8 to 64
+        channels and 2 to 28 columns took.
+        """
+        multiplications = self.points * self.tiles / (TAPS * TAPS * self.rows.size * self.columns.size)
+        return multiplications * (1 + self.points * (analyse / self.outputs + synthesise / self.inputs))
+
     def point(self, a: int, b: int) -> int:
         """Number of the point at row `a` and column `b`."""
         return a * self.columns.scheme.points + b
@@ -106,6 +120,11 @@ def _scheme(size: int) -> Scheme:
 def _nearly_equal(count: int, most: int) -> int:
     """Size of blocks of at most `most` that leave the last one nearly as large."""
     return -(-count // -(-count // most))
+
+
+def suits(conv: Conv) -> bool:
+    """Whether Winograd's kernels can do it: 3x3, every position, all channels."""
+    return (conv.kernel, conv.stride, conv.dilation, conv.groups) == ((TAPS, TAPS), (1, 1), (1, 1), 1)
 
 
 def odd(count: int) -> int:

@@ -17,16 +17,22 @@ from lanewise.kernels.across import transpose
 from lanewise.kernels.conv import Conv, _bias_slope
 from lanewise.kernels.layout import Layout
 from lanewise.kernels.tiles import blocks, outer_product
-from lanewise.kernels.winograd_tiles import CACHED, Tiling, analyse, odd, tiling_of
+from lanewise.kernels.winograd_tiles import CACHED, WORTHWHILE, Tiling, analyse, odd, suits, tiling_of
 from lanewise.kernels.winograd_transforms import TAPS, both_axes
 from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value
 
-__all__ = ["backward_weight"]
+__all__ = ["backward_weight", "backward_weight_pays"]
 
 
 def _tiling(conv: Conv, y: Layout) -> Tiling:
     most = max(4, min(16, 2 * CACHED // (36 * (conv.channels + conv.filters))))
     return tiling_of(conv.channels, conv.filters, y.shape[1:], conv.padding[:2], most)
+
+
+def backward_weight_pays(conv: Conv, y: Layout) -> bool:
+    """Whether `backward_weight` can be used and is faster than direct convolution, by shape alone."""
+    fits = suits(conv) and conv.channels % LANES == 0
+    return fits and _tiling(conv, y).cost(analyse=1.0, synthesise=0.45) < WORTHWHILE
 
 
 def backward_weight(conv: Conv, x: Layout, dy: Layout, *, values: int = 32) -> Program:
