@@ -15,6 +15,8 @@ from lanewise.engine.schedule import Call, Place
 from lanewise.engine.values import Values, conv_of, values_of
 from lanewise.kernels import conv, dense, pointwise, pool, winograd
 from lanewise.kernels.layout import Layout
+from lanewise.kernels.winograd_tiles import scratch
+from lanewise.kernels.winograd_weight import backward_weight
 from lanewise.lanes.program import Program
 from lanewise.network.graph import Graph, Node
 from lanewise.network.layers import (
@@ -162,7 +164,7 @@ class Planner:
     def _scratch(self, program: Program) -> list[Slot]:
         """Slots that only one call uses."""
         slots: list[Slot] = []
-        for n, layout in enumerate(winograd.scratch(program)):
+        for n, layout in enumerate(scratch(program)):
             slots.append((f"scratch{n}", len(self.calls)))
             self.layouts[slots[-1]] = layout
         return slots
@@ -182,7 +184,7 @@ class Planner:
         x, x_layout = inputs[0]
         relu = number in self.values.rectified
         match node.layer:
-            case Conv2D() if number in self.values.winograd:
+            case Conv2D() if ("forward", number) in self.values.winograd:
                 program = winograd.forward(
                     conv_of(self.graph, node), x_layout, y_layout, relu=relu, values=self.registers
                 )
@@ -269,14 +271,18 @@ class Planner:
         if not self.graph.parameters_of(number):
             return
         x, x_layout = self.value(node.inputs[0])
+        scratch_slots: list[Slot] = []
         match node.layer:
+            case Conv2D() if ("weight", number) in self.values.winograd:
+                program = backward_weight(conv_of(self.graph, node), x_layout, dy_layout, values=self.registers)
+                scratch_slots = self._scratch(program)
             case Conv2D():
                 program = conv.backward_weight(conv_of(self.graph, node), x_layout, dy_layout, values=self.registers)
             case Dense(units, bias):
                 program = dense.backward_weight(x_layout.elements, units, bias=bias, values=self.registers)
             case _:
                 raise AssertionError(node)
-        self.call(program, x, dy, *self.parameter(number, gradient=True))
+        self.call(program, x, dy, *scratch_slots, *self.parameter(number, gradient=True))
 
     def _input_slope(self, number: int, node: Node, position: int, dy: Slot, dy_layout: Layout) -> None:
         source = node.inputs[position]
@@ -289,7 +295,7 @@ class Planner:
         gate = value in self.values.rectified and self._gates(value)
         with_x = [x] if gate else []
         match node.layer:
-            case Conv2D() if number in self.values.winograd:
+            case Conv2D() if ("input", number) in self.values.winograd:
                 program = winograd.backward_input(
                     conv_of(self.graph, node),
                     x_layout,

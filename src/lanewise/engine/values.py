@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lanewise.kernels import winograd
+from lanewise.kernels import winograd, winograd_weight
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout
 from lanewise.network.graph import Graph, Node
@@ -28,7 +28,7 @@ class Values:
     readers : by value, the nodes whose kernels read it
     trained : values whose slope is needed, because parameters lie before them
     in_place : values whose slope is written over the value itself: nobody needs it any more by then
-    winograd : convolutions computed by Winograd's method
+    winograd : ("forward" | "input" | "weight", node): convolutions, and their slopes, computed by Winograd's method
     """
 
     of_node: tuple[int, ...]
@@ -38,7 +38,7 @@ class Values:
     readers: dict[int, tuple[int, ...]]
     trained: frozenset[int]
     in_place: frozenset[int]
-    winograd: frozenset[int]
+    winograd: frozenset[tuple[str, int]]
 
 
 def conv_of(graph: Graph, node: Node) -> Conv:
@@ -97,13 +97,18 @@ def values_of(graph: Graph, *, training: bool, fast_convolution: bool = True) ->
     )
 
 
-def _winograd(graph: Graph) -> Iterator[int]:
-    """Convolutions for which Winograd's method pays: by shape alone, for it changes bits."""
+def _winograd(graph: Graph) -> Iterator[tuple[str, int]]:
+    """Convolutions and slopes for which Winograd's method pays: by shape alone, for it changes bits."""
     for number, node in enumerate(graph.nodes):
         if isinstance(node.layer, Conv2D):
             x, y = Layout.of(graph.nodes[node.inputs[0]].shape), Layout.of(node.shape)
-            if winograd.pays(conv_of(graph, node), x, y):
-                yield number
+            conv = conv_of(graph, node)
+            if winograd.forward_pays(conv, y):
+                yield "forward", number
+            if winograd.backward_input_pays(conv, x):
+                yield "input", number
+            if winograd_weight.backward_weight_pays(conv, y):
+                yield "weight", number
 
 
 def _in_place(graph: Graph, of_node: list[int], count: list[int]) -> Iterator[int]:
@@ -121,7 +126,7 @@ def _in_place(graph: Graph, of_node: list[int], count: list[int]) -> Iterator[in
 
 
 def _layouts(
-    graph: Graph, of_node: list[int], training: bool, fast: frozenset[int]
+    graph: Graph, of_node: list[int], training: bool, fast: frozenset[tuple[str, int]]
 ) -> tuple[dict[int, Layout], dict[int, Layout]]:
     layouts = {value: Layout.of(graph.nodes[value].shape) for value in set(of_node)}
     slopes = dict(layouts)
@@ -132,10 +137,10 @@ def _layouts(
             conv = conv_of(graph, node)
             x, y = layouts[source], layouts[own]
             layouts[source] = x.with_border(conv.x_border(x, y))
-            if number in fast:
+            if ("forward", number) in fast or (training and ("weight", number) in fast):
                 layouts[source] = layouts[source].with_border(winograd.x_border(conv, x, y))
             if training and source in trained:
-                border = winograd.dy_border(conv, x, y) if number in fast else conv.dy_border(x, y)
+                border = winograd.dy_border(conv, x, y) if ("input", number) in fast else conv.dy_border(x, y)
                 slopes[own] = slopes[own].with_border(border)
     return layouts, slopes
 
