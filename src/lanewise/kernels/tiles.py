@@ -42,7 +42,7 @@ def outer_product(rows: int, columns: int, taps: int, step: int, values: int) ->
 
     The cost of a tile is counted in half cycles (one multiply-add or one load each), for all taps of one row.
     """
-    most = {32: 14, 8: 6}.get(values, max(1, values // 2))
+    most = {32: 14, 8: 4}.get(values, max(1, values // 2))
     best, best_cost = (1, 1), float("inf")
     for a in range(1, min(rows, most) + 1):
         for b in range(1, min(columns, most // a) + 1):
