@@ -8,7 +8,8 @@ over lanes. So x is transposed first, 16 channels of 16 images at a time: lanes 
 what is summed over, and dy at a point is one scalar, broadcast. That is 4 shuffles for a value which is then multiplied
 `filters` times.
 
-The order of the sum is block by block, in it tile by tile, in it image by image; blocks follow from the shape.
+The sum is one of blocks of tiles; that of a block runs tile by tile, in it image by image. Blocks follow from the shape
+alone. Summing them apart halves the error on large maps, for nothing.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def backward_weight(conv: Conv, x: Layout, dy: Layout, *, values: int = 32) -> P
                         at = (o * tiling.block + p * width + q) * LANES
                         _spread(k, tiling, dy_in, z, (o, r + p, c + q), (whole_rows, whole_columns), at)
             for o, count in blocks(k, conv.filters, together):
-                _multiply(k, tiling, (v, z, s), (o, count, height * width), vectors, values, carry=not one_block)
+                _multiply(k, tiling, (v, z, s), (o, count, height * width), vectors, values, add=not one_block)
                 if one_block:
                     _collect(k, tiling, s, dw, (o, count), vectors)
     if not one_block:
@@ -138,7 +139,7 @@ def _multiply(
     vectors: int,
     values: int,
     *,
-    carry: bool,
+    add: bool,
 ) -> None:
     """s[point, o, i] = sum over tiles and images of z[point, o, tile, image] v[point, tile, image, i]."""
     (v, z, s), (o, together, tiles) = buffers, part
@@ -147,7 +148,7 @@ def _multiply(
         for n, height in blocks(k, together, tile_o):
             for i, width in blocks(k, vectors, tile_i):
                 places = [[(point, (n + p) * vectors + i + q) for q in range(width)] for p in range(height)]
-                total = [[k.register(s[place] if carry else 0.0) for place in row] for row in places]
+                total = [[k.register() for _ in row] for row in places]
                 for t in k.loop(tiles * LANES):
                     seen = [v[point, t * vectors + i + q] for q in range(width)]
                     for p in range(height):
@@ -156,7 +157,8 @@ def _multiply(
                             total[p][q].accumulate(slope, seen[q])
                 for p in range(height):
                     for q in range(width):
-                        s[places[p][q]] = total[p][q].get()
+                        place = places[p][q]
+                        s[place] = s[place] + total[p][q].get() if add else total[p][q].get()
 
 
 def _collect(k: Recorder, tiling: Tiling, s: Buffer, dw: Buffer, part: tuple[Index, int], vectors: int) -> None:
