@@ -137,6 +137,13 @@ def test_progress_is_told(digits):
     assert all(p.images_per_second > 0 for p in told)
 
 
+def test_winograd_can_be_turned_off(digits):
+    options = {"network": "conv 16@3x3 same, relu, conv 32@3x3 same, relu, dense 10", "epochs": 1}
+    fast, direct = (lanewise.train(digits, winograd=winograd, **options) for winograd in (True, False))
+    assert not same(fast, direct)
+    assert all(np.allclose(p, q, atol=1e-3) for p, q in zip(fast.parameters, direct.parameters, strict=True))
+
+
 def test_notes_say_what_was_chosen(digits):
     said = []
     lanewise.train(digits, epochs=1, notes=said.append)

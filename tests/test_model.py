@@ -7,6 +7,7 @@ import onnx
 import pytest
 from PIL import Image
 
+import lanewise
 from lanewise.errors import DataError, ModelFileError
 from lanewise.model import Model
 from tests.files.models import contents, foreign, judged, pixels
@@ -179,3 +180,17 @@ def test_a_model_can_be_pickled_after_it_predicted():
 
 def test_it_says_what_it_is():
     assert repr(made()) == f"<Model: 9x7x3 pictures, 3 classes, {TEXT}>"
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_one_picture_alone_gets_the_same_answer(classes):
+    random = np.random.default_rng(3)
+    x = random.integers(0, 256, (40, 9, 7, 3), dtype=np.uint8)
+    model = lanewise.train(x, random.integers(0, classes, 40), epochs=2)
+    for picture, row in zip(x[:5], model.predict_proba(x[:5]), strict=True):
+        one = model.predict_one(picture)
+        assert one.shape == (classes,)
+        assert one == pytest.approx(row, abs=1e-5)
+        assert model.predict_one(picture.astype(np.float64)) == pytest.approx(row, abs=1e-5)
+    with pytest.raises(DataError, match="one picture of shape"):
+        model.predict_one(x[:5])

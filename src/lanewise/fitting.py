@@ -21,6 +21,7 @@ from lanewise.kernels.gather import Augment
 from lanewise.learning import augment as augmenting
 from lanewise.learning import recipe
 from lanewise.learning.images import load
+from lanewise.learning.options import check_options
 from lanewise.learning.pictures import Pictures, PictureSets, statistics
 from lanewise.learning.schedule import schedule_named
 from lanewise.learning.split import stratified_split
@@ -60,6 +61,7 @@ def train(
     size: str | int | tuple[int, int] | None = None,
     channels: int | None = None,
     strict: bool = False,
+    winograd: bool = True,
     threads: int | None = None,
     seed: int = 0,
     start: Model | None = None,
@@ -96,6 +98,9 @@ def train(
         Stop when the validation figures have long stopped improving.
     size, channels, strict
         How pictures are read; see `lanewise.learning.images.load`.
+    winograd : bool
+        Whether 3x3 convolutions may be computed by Winograd's method where that pays: faster, with somewhat larger
+        rounding errors.
     threads : int, optional
         All processors by default. The result does not depend on it.
     seed : int
@@ -119,7 +124,7 @@ def train(
     """
     began = time.perf_counter()
     say = notes or (lambda sentence: None)
-    _check_options(
+    check_options(
         epochs,
         budget,
         batch_size,
@@ -173,6 +178,7 @@ def train(
         Optimizer(optimizer, momentum=momentum, weight_decay=decay),
         smoothing,
         picked.augment,
+        winograd,
         threads,
     )
     learned, trainer, rate = _learn(engine, parameters, lesson, learning_rate is None, progress, say)
@@ -214,6 +220,7 @@ class _Engine:
     optimizer: Optimizer
     smoothing: float
     augment: Augment | None
+    winograd: bool
     threads: int | None
 
     def trainer(self, parameters: Sequence[Floats], batch_size: int) -> Trainer:
@@ -225,6 +232,7 @@ class _Engine:
             optimizer=self.optimizer,
             smoothing=self.smoothing,
             augment=self.augment,
+            winograd=self.winograd,
             threads=self.threads,
         )
 
@@ -242,7 +250,13 @@ def _learn(
         trainer = engine.trainer(parameters, lesson.batch_size)
         judge = None
         if lesson.validation is not None:
-            judge = Inference(engine.graph, trainer.vector, engine.picture_format, threads=engine.threads)
+            judge = Inference(
+                engine.graph,
+                trainer.vector,
+                engine.picture_format,
+                winograd=engine.winograd,
+                threads=engine.threads,
+            )
         try:
             learned = learn(trainer, judge, lesson, progress or (lambda report: None))
             return learned, trainer, lesson.learning_rate
@@ -354,39 +368,6 @@ def _preprocessing(picture_format: PictureFormat, pictures: Pictures) -> Preproc
         offset=tuple(map(float, picture_format.offset)),
         resize=pictures.resize,
     )
-
-
-def _check_options(
-    epochs: int | None,
-    budget: float | None,
-    batch_size: int,
-    optimizer: str,
-    learning_rate: float | None,
-    momentum: float,
-    weight_decay: float | None,
-    smoothing: float,
-    validation_fraction: float,
-    threads: int | None,
-) -> None:
-    if epochs is not None and budget is not None:
-        raise OptionError("give epochs or a budget of time, not both")
-    for name, value in (("epochs", epochs), ("batch_size", batch_size), ("threads", threads)):
-        if value is not None and (isinstance(value, bool) or int(value) != value or value < 1):
-            raise OptionError(f"{name} is a whole number from 1 on, not {value!r}")
-    if budget is not None and not budget > 0:
-        raise OptionError(f"a budget is a number of seconds above 0, not {budget!r}")
-    if optimizer not in recipe.LEARNING_RATES:
-        raise OptionError(f'unknown optimizer "{optimizer}"; there are {", ".join(recipe.LEARNING_RATES)}')
-    if learning_rate is not None and not learning_rate > 0:
-        raise OptionError(f"the learning rate is above 0, not {learning_rate!r}")
-    if weight_decay is not None and not 0 <= weight_decay < 1:
-        raise OptionError(f"weight_decay lies between 0 and 1, not {weight_decay!r}")
-    if not 0 <= momentum < 1:
-        raise OptionError(f"momentum lies between 0 and 1, not {momentum!r}")
-    if not 0 <= smoothing < 1:
-        raise OptionError(f"label smoothing lies between 0 and 1, not {smoothing!r}")
-    if not 0 <= validation_fraction < 1:
-        raise OptionError(f"validation_fraction lies between 0 and 1, not {validation_fraction!r}")
 
 
 def _version() -> str:

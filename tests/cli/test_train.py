@@ -115,12 +115,14 @@ def test_options_reach_training(photos, fake):
         *("train", photos, "--network", "dense 2", "--budget", "1.5m", "--batch-size", 32, "--optimizer", "adamw"),
         *("--learning-rate", 0.01, "--weight-decay", 0.002, "--schedule", "cosine", "--smoothing", 0.1),
         *("--augment", "shift", "--class-weight", "balanced", "--validation-fraction", 0.2, "--no-early-stopping"),
+        "--no-winograd",
         *("--threads", 1, "--seed", 3),
     )
     del fake.given["progress"], fake.given["notes"]
     assert fake.given == {
         "network": "dense 2, softmax",
         "start": None,
+        "winograd": False,
         "epochs": None,
         "budget": 90.0,
         "batch_size": 32,

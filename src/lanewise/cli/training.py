@@ -113,6 +113,7 @@ def learn(out: Output, lesson: Lesson, options: Mapping[str, Any]) -> Model:
             network="auto" if lesson.start is not None or lesson.network is None else lesson.network,
             start=lesson.start,
             early_stopping=not options["no_early_stopping"],
+            winograd=not options["no_winograd"],
             progress=progress,
             notes=say,
             **{key: options[key] for key in PASSED_ON},

@@ -127,7 +127,7 @@ class Trainer:
         self.groups = -(-batch_size // LANES)
         self.shards = min(self.groups, MOST_SHARDS)
         self.groups_per_shard = -(-self.groups // self.shards)
-        self.steps_done = 0
+        self._powers = np.ones(2)  # of AdamW's momentum and beta2, as many as steps were made
 
         plan, gradients = self._plan(winograd)
         needed = plan.arena * self.threads + 4 * (self.flat.total * (self.shards + 6) + plan.transformed)
@@ -197,7 +197,6 @@ class Trainer:
             "keys": np.ascontiguousarray(steps.keys, np.int32),
         }
         self._executable.run(arrays, steps=count, threads=self.threads, counts=groups)
-        self.steps_done += count
         losses[images < 0], correct[images < 0] = 0, 0
         return losses[:, :batch], correct[:, :batch]
 
@@ -208,10 +207,13 @@ class Trainer:
         if o.name == "sgd":
             hyper[:, 1], hyper[:, 2] = o.momentum, o.weight_decay
         else:
-            step = self.steps_done + 1.0 + np.arange(len(learning_rates))
+            # One product after the other: a library's power function may differ in the last bit from machine to machine.
+            factors = np.tile([[o.momentum, o.beta2]], (len(learning_rates), 1))
+            factors[0] *= self._powers
+            powers = np.multiply.accumulate(factors, axis=0)
+            self._powers = powers[-1]
             hyper[:, 1:5] = o.momentum, o.beta2, o.epsilon, o.weight_decay
-            hyper[:, 5] = 1 / (1 - o.momentum**step)
-            hyper[:, 6] = 1 / (1 - o.beta2**step)
+            hyper[:, 5:7] = 1 / (1 - powers)
         return hyper
 
     def _plan(self, winograd: bool) -> tuple[GroupPlan, Place]:
