@@ -8,7 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from lanewise.engine.inference import Inference
 from lanewise.engine.single import SingleInference
+from lanewise.engine.single_plan import SinglePlanner
 from lanewise.network import reference
 from lanewise.network.graph import Graph
 from lanewise.target import NAMED, missing_features, named
@@ -68,3 +70,113 @@ def test_agrees_with_the_reference(case: Case) -> None:
         assert came.shape == graph.output_shape
         assert came.dtype == np.float32
         np.testing.assert_allclose(came, values, rtol=1e-5, atol=3e-6 * np.abs(values).max())
+
+
+BITS_CASES = [
+    *(case for case in NETWORK_CASES if case.name in ("dropouts", "residuals")),
+    *(case for case in ODD_CASES if case.name in ("blocks_of_channels", "groups_across_blocks")),
+    Case("winograd_small", "conv 16@3 same, relu", (16, 6, 7)),
+    Case(
+        "large_sums",
+        "conv 6@5 same, relu, max 2, conv 16@5, relu, max 2, dense 120, tanh, dense 10, softmax",
+        (1, 28, 28),
+    ),
+]
+
+
+@pytest.mark.parametrize("case", BITS_CASES, ids=str)
+@pytest.mark.parametrize("target", ["avx2", "x86-64"])
+def test_same_bits_on_every_target(case: Case, target: str) -> None:
+    if missing_features(NAMED["avx2"]):
+        pytest.skip("this machine runs no AVX2 code")
+    graph = case.graph()
+    picture, parameters = pictures_for(graph, 1)[0], parameters_for(graph)
+    host, other = (
+        SingleInference(graph, parameters, format_for(graph), target=named(name)).run(picture)
+        for name in ("host", target)
+    )
+    assert np.isfinite(host).all()
+    np.testing.assert_array_equal(other.view(np.int32), host.view(np.int32))
+
+
+def test_nothing_is_left_of_the_picture_before() -> None:
+    """Arena and borders are used again and again."""
+    graph = next(case for case in NETWORK_CASES if case.name == "residuals").graph()
+    parameters, pictures = parameters_for(graph), pictures_for(graph, 3)
+    single = SingleInference(graph, parameters, format_for(graph))
+    first = [single.run(picture) for picture in pictures]
+    single.run(np.full_like(pictures[0], np.nan))
+    for picture, expected in zip(reversed(pictures), reversed(first), strict=True):
+        np.testing.assert_array_equal(single.run(picture), expected)
+        fresh = SingleInference(graph, parameters, format_for(graph))
+        np.testing.assert_array_equal(fresh.run(picture), expected)
+
+
+def test_pictures_of_any_type_and_order() -> None:
+    graph = network("conv 5@3, relu, dense 4", (3, 6, 7))
+    single = SingleInference(graph, parameters_for(graph), format_for(graph, "uint8", scale=1 / 255, offset=-0.5))
+    picture = np.random.default_rng(0).integers(0, 256, (6, 7, 3), np.uint8)
+    expected = single.run(picture)
+    for same in (picture.astype(np.float32), picture.astype(np.int64), np.asfortranarray(picture)):
+        np.testing.assert_array_equal(single.run(same), expected)
+    backwards = np.ascontiguousarray(picture[::-1, ::-1])[::-1, ::-1]
+    np.testing.assert_array_equal(single.run(backwards), expected)
+
+
+def test_outputs_are_the_callers_own() -> None:
+    graph = network("dense 3", (1, 2, 2))
+    parameters = parameters_for(graph)
+    single = SingleInference(graph, parameters, format_for(graph))
+    picture = np.ones((2, 2, 1), np.float32)
+    first = single.run(picture)
+    kept = first.copy()
+    single.run(-picture)
+    np.testing.assert_array_equal(first, kept)
+    first[:] = 0
+    for array in parameters:
+        array[:] = 0
+    np.testing.assert_array_equal(single.run(picture), kept)
+
+
+def test_a_picture_of_another_shape() -> None:
+    graph = network("dense 3", (1, 2, 5))
+    single = SingleInference(graph, parameters_for(graph), format_for(graph))
+    for shape in ((2, 5), (5, 2, 1), (1, 2, 5, 1)):
+        with pytest.raises(ValueError, match=r"shape \(.*\) was given to a network of \(2, 5, 1\)"):
+            single.run(np.zeros(shape, np.float32))
+
+
+def test_callers_on_several_threads() -> None:
+    graph = network("conv 16@3 same, relu, conv 16@3 same, relu, max 2, dense 10", (3, 24, 24))
+    single = SingleInference(graph, parameters_for(graph), format_for(graph))
+    pictures = pictures_for(graph, 8)
+    expected = [single.run(picture) for picture in pictures]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(20):
+            for came, wanted in zip(pool.map(single.run, pictures), expected, strict=True):
+                np.testing.assert_array_equal(came, wanted)
+
+
+def test_winograd_can_be_turned_off() -> None:
+    """The sums of direct convolution are those of 16 pictures side by side, bit for bit."""
+    graph = network("conv 18@3 same, relu, conv 35@3 pad 1:0:2:1, relu, max 2", (16, 9, 10))
+    parameters, pictures = parameters_for(graph), pictures_for(graph, 1)
+    many = Inference(graph, parameters, format_for(graph), threads=1, winograd=False).run(pictures)[0]
+    direct, quick = (
+        SingleInference(graph, parameters, format_for(graph), winograd=winograd).run(pictures[0])
+        for winograd in (False, True)
+    )
+    np.testing.assert_array_equal(direct, many)
+    assert not np.array_equal(quick, direct)
+    np.testing.assert_allclose(quick, direct, rtol=0, atol=2e-6 * np.abs(direct).max())
+
+
+@pytest.mark.parametrize(
+    "name", ["winograd_4", "winograd_4_ragged", "winograd_2", "winograd_2_ragged", "winograd_valid"]
+)
+def test_cases_named_winograd_are_computed_so(name: str) -> None:
+    case = next(case for case in ODD_CASES if case.name == name)
+    graph = case.graph()
+    planner = SinglePlanner(graph, parameters_for(graph), format_for(graph), registers=32, winograd=True)
+    assert planner.tiles
+    assert {tiles.m for tiles in planner.tiles.values()} == {2 if "_2" in name else 4}

@@ -1,19 +1,20 @@
 """Convolution of one image by Winograd's algorithm: 3x3, stride 1, in m x m outputs at a time.
 
-    y = A' [ sum over i of (G w[o, i] G') * (B' x[i] B) ] A
+    y = A^T [ sum over i of (G w[o, i] G^T) * (B^T x[i] B) ] A + bias[o]
 
-where x is an (m + 2) x (m + 2) patch, * multiplies number by number and ' transposes: (m + 2)**2 multiply-adds for each
-channel instead of 9 m**2, that is 36 instead of 144 for m = 4 and 16 instead of 36 for m = 2. Lanes hold channels in
-the first transform and filters in the last, so neither needs shuffles. G w G' is worked out when weights are laid out,
-in float64. The sum over i runs in the order of the channels.
+with the matrices of `winograd_transforms.py`, x an (m + 2) x (m + 2) patch and * point by point: (m + 2)**2
+multiply-adds for each channel instead of 9 m**2, that is 36 instead of 144 for m = 4 and 16 instead of 36 for m = 2.
+Lanes hold channels in the first transform and filters in the last, so neither needs shuffles. G w G^T is worked out
+when weights are laid out, in float64. The sum over i runs in the order of the channels.
 
 Whether it pays, and m, follow from the layer's shape alone: they change bits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -22,16 +23,21 @@ from lanewise.kernels.layout import Sides
 from lanewise.kernels.single.blocked import Blocked, blocks_of
 from lanewise.kernels.single.conv import Floats
 from lanewise.kernels.tiles import blocks, outer_product
+from lanewise.kernels.winograd_transforms import A2, B2, F2, F4, G_0, G_A, G_B, A, B, both_axes
 from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value
 
+_SCHEMES = {2: F2, 4: F4}
 _G = {
     2: np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]]),
     4: np.array(
-        [[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]],
-    )
-    / 24,
+        [
+            [G_0, 0, 0],
+            *([G_A, point * G_A, A2 * G_A] for point in (A, -A)),
+            *([G_B, point * G_B, B2 * G_B] for point in (B, -B)),
+            [0, 0, 1],
+        ]
+    ),
 }
-"""Points 0, 1, -1 (and 2, -2) and infinity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +70,16 @@ class Tiles:
         return self.together * self.across
 
 
-SCRATCH = 1 << 16
-"""Scalars of transformed tiles that are in use at once, about: they should stay in the nearer caches."""
+FEW_TILES, FEW_WEIGHTS = 8, 1 << 15
+"""Tiles to work on at once at least, and weights (vectors) that the second cache holds.
+
+Fewer tiles at once leave more of the first cache to each; but weights that come from further away should be read
+once. Measured for 16 to 256 channels and 8x8 to 56x56 outputs: the wrong choice costs up to 40 % (2.4 times for
+large weights).
+"""
+
+MOST_SCRATCH = 1 << 20
+"""Scalars of transformed tiles at most, as long as that leaves a row of tiles."""
 
 
 def tiles_for(conv: Conv, y_shape: tuple[int, int, int]) -> Tiles | None:
@@ -81,15 +95,19 @@ def tiles_for(conv: Conv, y_shape: tuple[int, int, int]) -> Tiles | None:
 
 
 def _tiles(conv: Conv, m: int, rows: int, columns: int) -> Tiles:
-    numbers = (m + 2) ** 2 * -(-columns // m) * LANES * (blocks_of(conv.channels) + blocks_of(conv.filters))
-    return Tiles(m, rows, columns, max(1, min(-(-rows // m), SCRATCH // numbers)))
+    down, across = -(-rows // m), -(-columns // m)
+    i_blocks, o_blocks = blocks_of(conv.channels), blocks_of(conv.filters)
+    weights = (m + 2) ** 2 * conv.channels * o_blocks
+    together = -(-FEW_TILES // across) if weights <= FEW_WEIGHTS else down
+    scratch = (m + 2) ** 2 * across * LANES * (i_blocks + o_blocks)
+    return Tiles(m, rows, columns, max(1, min(down, together, MOST_SCRATCH // scratch)))
 
 
 def _cost(conv: Conv, tiles: Tiles) -> float:
     """Cycles, roughly: products or the reading of their weights, whichever is longer, and the transforms."""
     count, i_blocks, o_blocks = tiles.down * tiles.across, blocks_of(conv.channels), blocks_of(conv.filters)
     weights = tiles.points * conv.channels * o_blocks
-    reading = weights * (8 if weights > 1 << 15 else 2)
+    reading = weights * (2 if weights <= FEW_WEIGHTS else 9 if weights <= 3 << 16 else 20)
     products = weights * count / 1.7
     return max(products, reading) + 6 * tiles.points * count * (i_blocks + o_blocks)
 
@@ -108,8 +126,13 @@ def x_border(conv: Conv, tiles: Tiles, x: Blocked) -> Sides:
 
 def scratch(conv: Conv, tiles: Tiles) -> tuple[int, int]:
     """Scalars of the two buffers that `forward` works in."""
-    each = tiles.points * tiles.most * LANES
-    return each * blocks_of(conv.channels), each * blocks_of(conv.filters)
+    tiles_of_points = tiles.points * tiles.most
+    return tiles_of_points * _patch_size(conv), tiles_of_points * blocks_of(conv.filters) * LANES
+
+
+def _patch_size(conv: Conv) -> int:
+    """Scalars from one tile's channels to the next tile's: an odd number of cache lines, or tiles evict each other."""
+    return (blocks_of(conv.channels) | 1) * LANES
 
 
 def lay_weight(tiles: Tiles, weight: Floats) -> Floats:
@@ -126,7 +149,7 @@ def forward(conv: Conv, tiles: Tiles, x: Blocked, y: Blocked, *, relu: bool = Fa
     k = Recorder("single winograd conv")
     x_in, w = x.buffer(k, "x"), k.lanes("weight", (tiles.points, y.blocks, conv.channels))
     bias, y_out = k.lanes("bias", (y.blocks,)), y.lanes.buffer(k, "y")
-    patches = k.scalars("patches", (tiles.points, tiles.most, x.blocks * LANES))
+    patches = k.scalars("patches", (tiles.points, tiles.most, _patch_size(conv)))
     products = k.lanes("products", (tiles.points, tiles.most, y.blocks))
     for first, count, height in _bands(k, tiles):
         for tr in k.loop(count):
@@ -165,13 +188,11 @@ def _along(k: Recorder, size: int, m: int) -> Iterator[tuple[Index, int]]:
 def _transform_patch(
     k: Recorder, tiles: Tiles, x: Buffer, at: tuple[Index, Index, Index], patches: Buffer, tile: Index
 ) -> None:
-    """patches[., tile] = B' x B for the channels of one block."""
-    (b, r, c), size = at, tiles.m + 2
-    transform = _INPUT[tiles.m]
-    columns = [transform(k, [x.vector(b, r + p, c + q, 0) for p in range(size)]) for q in range(size)]
-    for p in range(size):
-        for q, value in enumerate(transform(k, [column[p] for column in columns])):
-            patches.set_vector(value, p * size + q, tile, b * LANES)
+    """patches[., tile] = B^T x B for the channels of one block."""
+    (b, r, c), scheme = at, _SCHEMES[tiles.m]
+    patch = [[x.vector(b, r + p, c + q, 0) for q in range(scheme.points)] for p in range(scheme.points)]
+    for n, value in enumerate(chain(*both_axes(k, scheme.analyse, scheme.analyse, patch))):
+        patches.set_vector(value, n, tile, b * LANES)
 
 
 def _multiply(
@@ -180,7 +201,7 @@ def _multiply(
     """products[n, tile, o] = sum over i of weight[n, o, i] patches[n, tile, i] for `count` tiles."""
     patches, w, products = buffers
     o_blocks = blocks_of(conv.filters)
-    tile_o, tile_t = outer_product(o_blocks, count, 1, 1, values)
+    tile_o, tile_t = _register_tile(o_blocks, count, values)
     for n in k.loop(tiles.points):
         for o, height in blocks(k, o_blocks, tile_o):
             for t, width in blocks(k, count, tile_t):
@@ -200,51 +221,25 @@ def _multiply(
 UNROLLED_CHANNELS = 4
 
 
+def _register_tile(o_blocks: int, count: int, values: int) -> tuple[int, int]:
+    """Blocks of filters and tiles whose products are summed at once.
+
+    Weights stream in from afar, each used once for every tile: more accumulators than elsewhere, most of them tiles,
+    give them the time (up to 20 % on large layers).
+    """
+    if values < 32:
+        return outer_product(o_blocks, count, 1, 1, values)
+    tiles = min(count, 12)
+    return -(-o_blocks // -(-o_blocks * tiles // 24)), tiles
+
+
 def _inverse(
     k: Recorder, m: int, products: Buffer, tile: Index, o: Index, bias: Value, shape: tuple[int, int]
 ) -> Iterator[tuple[int, int, Value]]:
-    """A' products A + bias, as far as the tile lies inside y."""
-    size, transform = m + 2, _OUTPUT[m]
-    columns = [transform(k, [products[p * size + q, tile, o] for p in range(size)]) for q in range(size)]
-    for p in range(shape[0]):
-        for q, value in enumerate(transform(k, [column[p] for column in columns])[: shape[1]]):
+    """A^T products A + bias, as far as the tile lies inside y."""
+    scheme = _SCHEMES[m]
+    size = scheme.points
+    points = [[products[p * size + q, tile, o] for q in range(size)] for p in range(size)]
+    for p, row in enumerate(both_axes(k, scheme.synthesise, scheme.synthesise, points)[: shape[0]]):
+        for q, value in enumerate(row[: shape[1]]):
             yield p, q, value + bias
-
-
-Transform = Callable[[Recorder, list[Value]], list[Value]]
-
-
-def _input_2(k: Recorder, d: list[Value]) -> list[Value]:
-    return [d[0] - d[2], d[1] + d[2], d[2] - d[1], d[3] - d[1]]
-
-
-def _output_2(k: Recorder, t: list[Value]) -> list[Value]:
-    return [t[0] + (t[1] + t[2]), (t[1] - t[2]) + t[3]]
-
-
-def _input_4(k: Recorder, d: list[Value]) -> list[Value]:
-    a, b = k.apply("fma", d[2], -4.0, d[4]), k.apply("fma", d[1], -4.0, d[3])
-    c, e = d[4] - d[2], d[3] - d[1]
-    return [
-        k.apply("fma", d[0], 4.0, k.apply("fma", d[2], -5.0, d[4])),
-        a + b,
-        a - b,
-        k.apply("fma", e, 2.0, c),
-        k.apply("fma", e, -2.0, c),
-        k.apply("fma", d[1], 4.0, k.apply("fma", d[3], -5.0, d[5])),
-    ]
-
-
-def _output_4(k: Recorder, t: list[Value]) -> list[Value]:
-    near, far = t[1] + t[2], t[3] + t[4]
-    odd, far_odd = t[1] - t[2], t[3] - t[4]
-    return [
-        t[0] + near + far,
-        k.apply("fma", far_odd, 2.0, odd),
-        k.apply("fma", far, 4.0, near),
-        k.apply("fma", far_odd, 8.0, odd) + t[5],
-    ]
-
-
-_INPUT: dict[int, Transform] = {2: _input_2, 4: _input_4}
-_OUTPUT: dict[int, Transform] = {2: _output_2, 4: _output_4}
