@@ -1,0 +1,286 @@
+"""Winograd's convolution and both its slopes: against float64 and the reference, the same bits however it is cut."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from lanewise.kernels import winograd, winograd_tiles, winograd_weight
+from lanewise.kernels.conv import Conv
+from lanewise.kernels.layout import Layout
+from lanewise.kernels.winograd_transforms import F2, F4
+from lanewise.lanes.program import LANES, Program
+from lanewise.network import reference
+from lanewise.network.graph import build
+from lanewise.network.text import parse
+from tests.kernels.support import (
+    Arrays,
+    border_of,
+    buffer,
+    from_lanes,
+    into_lanes,
+    run_everywhere,
+    run_native,
+)
+from tests.kernels.winograd_error import Operands, errors, scratch, unset
+
+Array: TypeAlias = npt.NDArray[Any]
+
+SAME = (1, 1, 1, 1)
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    channels: int
+    filters: int
+    shape: tuple[int, int]
+    padding: tuple[int, int, int, int] = SAME
+    bias: bool = True
+
+    @property
+    def conv(self) -> Conv:
+        return Conv(self.filters, self.channels, (3, 3), padding=self.padding, bias=self.bias)
+
+
+SMALL = [
+    Case("whole_tiles", 2, 3, (8, 4)),
+    Case("ragged", 3, 5, (7, 11)),
+    Case("ragged_rows", 2, 2, (7, 8)),
+    Case("ragged_columns", 2, 2, (4, 13)),
+    Case("two_points", 2, 3, (6, 2)),
+    Case("two_points_ragged", 3, 2, (5, 1)),
+    Case("two_and_four", 2, 2, (2, 7)),
+    Case("one_pixel", 2, 1, (1, 1)),
+    Case("valid", 2, 3, (6, 9), (0, 0, 0, 0), bias=False),
+    Case("padding_each_side", 1, 2, (5, 9), (0, 2, 3, 1)),
+    Case("padding_past_the_kernel", 1, 2, (5, 6), (3, 4, 0, 3)),
+    Case("seventeen_channels", 17, 2, (2, 2)),
+]
+LARGE = [
+    Case("blocks_of_rows", 1, 2, (37, 13)),
+    Case("blocks_of_columns", 2, 1, (4, 71)),
+    Case("many_channels", 64, 32, (8, 8)),
+    Case("groups_of_filters", 20, 70, (15, 15)),
+    Case("blocks_of_everything", 33, 40, (30, 21)),
+]
+WEIGHTS = [
+    Case("one_block", 16, 3, (5, 7)),
+    Case("two_points", 16, 2, (2, 6)),
+    Case("valid", 16, 1, (6, 6), (0, 0, 0, 0), bias=False),
+    Case("padding_each_side", 16, 2, (3, 4), (0, 2, 3, 1)),
+]
+LARGE_WEIGHTS = [
+    Case("thirty_two_channels", 32, 5, (8, 8)),
+    Case("blocks_of_filters", 256, 70, (4, 4)),
+    Case("blocks_of_tiles", 48, 21, (30, 21)),
+]
+CASES = pytest.mark.parametrize("case", SMALL + LARGE, ids=lambda case: case.name)
+
+
+def close(came: Array, expected: Array) -> None:
+    """Within what rounding may do: some units in the last place of the largest numbers."""
+    np.testing.assert_allclose(came, expected, rtol=0, atol=1e-5 * float(np.abs(expected).max()) + 1e-30)
+
+
+def judged(program: Program, buffers: Arrays, *, interpreted: bool) -> Arrays:
+    """What the machine code leaves; with `interpreted`, for all targets and the very bits of the interpreter."""
+    return run_everywhere(program, buffers) if interpreted else run_native(program, buffers)
+
+
+def weight_program(o: Operands, slope: bool) -> Program:
+    return winograd.transform_weights(o.conv, o.x, o.y, slope=slope)
+
+
+def forward_buffers(o: Operands, program: Program) -> Arrays:
+    bias = [buffer(b) for b in o.bias]
+    return [into_lanes(o.pictures, o.x), o.transformed(), *bias, *scratch(program), unset(o.y.scalars)]
+
+
+def input_buffers(o: Operands, program: Program, before: Array, *, gate: bool) -> Arrays:
+    gated = [into_lanes(o.pictures, o.x)] if gate else []
+    return [o.transformed(slope=True), into_lanes(o.slope, o.dy), *gated, *scratch(program), before]
+
+
+@pytest.mark.parametrize("slope", [False, True], ids=["forward", "slope"])
+@pytest.mark.parametrize("case", [SMALL[1], SMALL[4], SMALL[11]], ids=lambda case: case.name)
+def test_transformed_weights(case: Case, slope: bool) -> None:
+    """G w G^T, turned around and with `o` and `i` swapped for the slope."""
+    o = Operands(case.conv, case.shape)
+    program = weight_program(o, slope)
+    u = run_everywhere(program, [buffer(o.weight), unset(program.buffers[1].scalars)])[1]
+    w = np.flip(o.weight, (2, 3)).swapaxes(0, 1) if slope else o.weight
+    shape = (o.dx if slope else o.y).shape[1:]
+    g = [_weigh(rows) for rows in shape]
+    expected = np.einsum("au,oiuv,bv->aboi", g[0], w, g[1]).reshape(-1, *w.shape[:2])
+    close(u.reshape(*expected.shape[:2], -1)[:, :, : w.shape[1]], expected)
+
+
+def _weigh(size: int) -> Array:
+    """The matrix G of the points that `size` outputs get."""
+    if -(-size // 2) * 4 <= -(-size // 4) * 6:
+        return np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
+    points = [0, 0.625, -0.625, 1.5, -1.5]
+    rows = [np.array([1, p, p * p]) / np.prod([p - q for q in points if q != p]) for p in points]
+    return np.array([*rows, [0, 0, 1]])
+
+
+@pytest.mark.parametrize("relu", [False, True], ids=["", "relu"])
+@CASES
+def test_forward(case: Case, relu: bool) -> None:
+    o = Operands(case.conv, case.shape)
+    o.y = o.y.with_border((1, 0, 2, 1))
+    program = winograd.forward(o.conv, o.x, o.y, relu=relu)
+    y = o.exact()[0]
+    buffers = forward_buffers(o, program)
+    before = buffers[-1].copy()
+    after = judged(program, buffers, interpreted=case in SMALL and relu)[-1]
+    close(from_lanes(after, o.y), np.maximum(y, 0) if relu else y)
+    np.testing.assert_array_equal(border_of(after, o.y), border_of(before, o.y))
+
+
+@pytest.mark.parametrize("gate", [False, True], ids=["", "gate"])
+@pytest.mark.parametrize("accumulate", [False, True], ids=["write", "add"])
+@CASES
+def test_backward_input(case: Case, accumulate: bool, gate: bool) -> None:
+    o = Operands(case.conv, case.shape)
+    dx = o.dx.with_border((0, 1, 1, 0))
+    program = winograd.backward_input(o.conv, o.x, o.dy, dx, gate=gate, accumulate=accumulate)
+    before = np.random.default_rng(3).standard_normal((LANES, *dx.shape)).astype(np.float32)
+    start = into_lanes(before, dx) if accumulate else unset(dx.scalars)
+    buffers = input_buffers(o, program, start, gate=gate)
+    after = judged(program, buffers, interpreted=case in SMALL and accumulate and gate)[-1]
+    slope = np.where(o.pictures > 0, o.exact()[1], 0) if gate else o.exact()[1]
+    close(from_lanes(after, dx), before + slope if accumulate else slope)
+    np.testing.assert_array_equal(border_of(after, dx), border_of(start, dx))
+
+
+@pytest.mark.parametrize("case", WEIGHTS + LARGE_WEIGHTS, ids=lambda case: case.name)
+def test_backward_weight(case: Case) -> None:
+    """It adds to what is there, and reads dy inside its edges only."""
+    o = Operands(case.conv, case.shape)
+    program = winograd_weight.backward_weight(o.conv, o.x, o.y)
+    work = scratch(program)
+    rng = np.random.default_rng(4)
+    before = [buffer(rng.standard_normal(a.size)) for a in o.gradients()]
+    buffers = [into_lanes(o.pictures, o.x), into_lanes(o.slope, o.y), *work, *before]
+    after = judged(program, buffers, interpreted=case in WEIGHTS)[2 + len(work) :]
+    _, _, dw, db = o.exact()
+    for came, there, expected in zip(after, before, [dw, *db], strict=True):
+        close(came, there + expected.ravel())
+
+
+def test_agrees_with_the_reference() -> None:
+    """The judge of these tests is judged itself."""
+    o = Operands(Conv(3, 2, (3, 3), padding=(0, 2, 3, 1)), (5, 7))
+    graph = build(parse("conv 3@3 pad 0:2:3:1"), o.dx.shape)
+    parameters: list[npt.ArrayLike] = [o.weight, *o.bias]
+    values = reference.forward(graph, parameters, o.pictures)
+    gradients, slopes = reference.backward(graph, parameters, values, o.slope)
+    y, dx, dw, db = o.exact()
+    for ours, expected in zip([y, dx, dw, *db], [values[-1], slopes[0], *gradients], strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_slopes_are_finite_differences() -> None:
+    """What the forward kernel does to a step in x or w is what the slopes say: exact, as it is linear in each."""
+    o = Operands(replace(SMALL[1].conv, channels=16, bias=False), (7, 11))
+    rng = np.random.default_rng(5)
+
+    def forward(pictures: Array, weight: Array) -> Array:
+        o.pictures, o.weight = pictures, weight
+        program = winograd.forward(o.conv, o.x, o.y)
+        return from_lanes(run_native(program, forward_buffers(o, program))[-1], o.y).astype(np.float64)
+
+    pictures, weight = o.pictures, o.weight
+    step, weight_step = rng.standard_normal(pictures.shape), rng.standard_normal(weight.shape)
+    loss = float((forward(pictures, weight) * o.slope).sum())
+    by_picture = float((forward(pictures + step, weight) * o.slope).sum()) - loss
+    by_weight = float((forward(pictures, weight + weight_step) * o.slope).sum()) - loss
+    o.pictures, o.weight = pictures, weight
+
+    program = winograd.backward_input(o.conv, o.x, o.dy, o.dx)
+    dx = from_lanes(run_native(program, input_buffers(o, program, unset(o.dx.scalars), gate=False))[-1], o.dx)
+    program = winograd_weight.backward_weight(o.conv, o.x, o.dy)
+    inputs = [into_lanes(pictures, o.x), into_lanes(o.slope, o.dy)]
+    dw = run_native(program, [*inputs, *scratch(program), *o.gradients()])[-1]
+    assert by_picture == pytest.approx(float((dx * step).sum()), rel=1e-4)
+    assert by_weight == pytest.approx(float((dw * weight_step.ravel()).sum()), rel=1e-4)
+
+
+def test_schedules_never_change_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Registers, and for sums over channels the cache's share too, decide what is worked on together, no more."""
+    o = Operands(Conv(21, 16, (3, 3), padding=SAME), (13, 18))
+
+    def outputs(values: int) -> Arrays:
+        program = winograd.forward(o.conv, o.x, o.y, relu=True, values=values)
+        came = [run_native(program, forward_buffers(o, program))[-1]]
+        program = winograd.backward_input(o.conv, o.x, o.dy, o.dx, values=values)
+        return [*came, run_native(program, input_buffers(o, program, unset(o.dx.scalars), gate=False))[-1]]
+
+    def weight_slope(values: int) -> Array:
+        program = winograd_weight.backward_weight(o.conv, o.x, o.y, values=values)
+        inputs = [into_lanes(o.pictures, o.x), into_lanes(o.slope, o.y)]
+        return run_native(program, [*inputs, *scratch(program), *o.gradients()])[-2]
+
+    first, slope = outputs(32), weight_slope(32)
+    for values in (8, 4):
+        for a, b in zip(first, outputs(values), strict=True):
+            np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(slope, weight_slope(values))
+    for cached in (600, 100_000):
+        monkeypatch.setattr(winograd, "CACHED", cached)
+        monkeypatch.setattr(winograd_tiles, "CACHED", cached)
+        for a, b in zip(first, outputs(32), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_lanes_keep_to_themselves() -> None:
+    """A picture's result is the same whatever its neighbours hold."""
+    o = Operands(Conv(3, 2, (3, 3), padding=SAME), (7, 9))
+    program = winograd.forward(o.conv, o.x, o.y)
+    alone = from_lanes(run_native(program, forward_buffers(o, program))[-1], o.y)
+    o.pictures[5:] = np.inf
+    among = from_lanes(run_native(program, forward_buffers(o, program))[-1], o.y)
+    np.testing.assert_array_equal(alone[:5], among[:5])
+    assert not np.isfinite(among[5:]).any()
+
+
+def test_points_by_size() -> None:
+    """Fewer points win; F(2, 3) when there are as many."""
+    schemes = {size: winograd_tiles.tiling_of(1, 1, (size, 8), (1, 1), 16).rows.scheme for size in range(1, 17)}
+    assert [size for size, scheme in schemes.items() if scheme is F2] == [1, 2, 5, 6]
+    assert all(scheme in (F2, F4) for scheme in schemes.values())
+
+
+@pytest.mark.parametrize(
+    ("conv", "size", "expected"),
+    [
+        (Conv(64, 64, (3, 3), padding=SAME), 16, (True, True, True)),
+        (Conv(32, 16, (3, 3), padding=SAME), 15, (True, True, True)),
+        (Conv(32, 24, (3, 3), padding=SAME), 16, (True, True, False)),  # lanes hold 16 channels
+        (Conv(16, 3, (3, 3), padding=SAME), 32, (False, False, False)),
+        (Conv(8, 8, (3, 3), padding=SAME), 32, (False, False, False)),
+        (Conv(64, 64, (3, 3), padding=SAME), 1, (False, False, False)),
+        (Conv(64, 64, (3, 3), (2, 2), SAME), 16, (False, False, False)),
+        (Conv(64, 64, (3, 3), dilation=(2, 2)), 16, (False, False, False)),
+        (Conv(64, 64, (3, 3), padding=SAME, groups=2), 16, (False, False, False)),
+        (Conv(64, 64, (5, 5), padding=SAME), 16, (False, False, False)),
+        (Conv(64, 64, (3, 1), padding=SAME), 16, (False, False, False)),
+    ],
+)
+def test_pays(conv: Conv, size: int, expected: tuple[bool, bool, bool]) -> None:
+    x, y = Layout((conv.channels, size, size)), Layout((conv.filters, size, size))
+    came = winograd.forward_pays(conv, y), winograd.backward_input_pays(conv, x)
+    assert (*came, winograd_weight.backward_weight_pays(conv, y)) == expected
+
+
+def test_error_is_as_documented() -> None:
+    """`docs/winograd.md`: about twice direct convolution's for tiles of 4x4, no more than its own for tiles of 2x2."""
+    for size, most in ((16, (3.0, 3.0, 5.0)), (6, (1.2, 1.0, 4.0))):
+        for (direct, fast), times in zip(errors(32, size), most, strict=True):
+            assert fast < times * direct

@@ -1,0 +1,132 @@
+"""How far Winograd's and direct convolution are from float64: `python -m tests.kernels.winograd_error` prints a table.
+
+Weights, slopes and pictures are drawn from normal distributions; pictures then go through a ReLU, as most inputs of a
+convolution do. An error is the root mean square of the difference, divided by that of the exact result.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from lanewise.kernels import conv, winograd, winograd_weight
+from lanewise.kernels.conv import Conv
+from lanewise.kernels.layout import Layout
+from lanewise.lanes.program import Program
+from tests.kernels.support import Arrays, aligned, buffer, from_lanes, into_lanes, run_native
+
+Array: TypeAlias = npt.NDArray[Any]
+
+SHAPES = [(16, 32), (32, 32), (64, 16), (128, 16), (256, 8), (32, 6), (128, 6)]
+"""(channels and filters, rows and columns): F(4x4, 3x3), and for maps of 6x6 F(2x2, 3x3)."""
+
+
+class Operands:
+    """A 3x3 convolution with layouts wide enough for all kernels, and its operands in float64."""
+
+    def __init__(self, conv: Conv, shape: tuple[int, int], *, seed: int = 0) -> None:
+        top, left, bottom, right = conv.padding
+        x, y = (
+            Layout((conv.channels, *shape)),
+            Layout((conv.filters, shape[0] + top + bottom - 2, shape[1] + left + right - 2)),
+        )
+        self.conv, self.dx, self.y = conv, x, y
+        self.x = x.with_border(winograd.x_border(conv, x, y)).with_border(conv.x_border(x, y))
+        self.dy = y.with_border(winograd.dy_border(conv, x, y)).with_border(conv.dy_border(x, y))
+        rng = np.random.default_rng(seed)
+
+        def draw(*size: int) -> Array:
+            return rng.standard_normal(size).astype(np.float32).astype(np.float64)
+
+        self.pictures = np.maximum(draw(16, *x.shape), 0)
+        scale = np.sqrt(2 / (9 * conv.channels))
+        self.weight = (draw(*conv.weight_shape) * scale).astype(np.float32).astype(np.float64)
+        self.bias = [draw(conv.filters)] if conv.bias else []
+        self.slope = draw(16, *y.shape)
+
+    def exact(self) -> tuple[Array, Array, Array, list[Array]]:
+        """y, dx, dw and db (if any) in float64: the formula, tap by tap."""
+        top, left, bottom, right = self.conv.padding
+        padded = np.pad(self.pictures, ((0, 0), (0, 0), (top, bottom), (left, right)))
+        dpadded, dw = np.zeros_like(padded), np.zeros_like(self.weight)
+        _, rows, columns = self.y.shape
+        y = np.zeros_like(self.slope)
+        for u in range(3):
+            for v in range(3):
+                window = (slice(None), slice(None), slice(u, u + rows), slice(v, v + columns))
+                tap = self.weight[:, :, u, v]
+                y += np.moveaxis(np.tensordot(tap, padded[window], (1, 1)), 0, 1)
+                dpadded[window] += np.moveaxis(np.tensordot(tap, self.slope, (0, 1)), 0, 1)
+                dw[:, :, u, v] = np.tensordot(self.slope, padded[window], ((0, 2, 3), (0, 2, 3)))
+        for bias in self.bias:
+            y += bias[:, None, None]
+        _, x_rows, x_columns = self.dx.shape
+        dx = dpadded[:, :, top : top + x_rows, left : left + x_columns]
+        return y, dx, dw, [self.slope.sum((0, 2, 3)) for _ in self.bias]
+
+    def transformed(self, *, slope: bool = False) -> Array:
+        """The weights as Winograd's kernels take them."""
+        program = winograd.transform_weights(self.conv, self.x, self.dy if slope else self.y, slope=slope)
+        return run_native(program, [buffer(self.weight), unset(program.buffers[1].scalars)])[1]
+
+    def gradients(self) -> Arrays:
+        """Zeros for dw and db."""
+        return [aligned(self.weight.size), *(aligned(b.size) for b in self.bias)]
+
+
+def unset(scalars: int) -> Array:
+    """Memory that nobody has written to yet: whoever reads it gets NaN."""
+    memory = aligned(scalars)
+    memory[:] = np.nan
+    return memory
+
+
+def scratch(program: Program) -> Arrays:
+    """The scratch buffers of one of Winograd's programs."""
+    return [unset(layout.scalars) for layout in winograd.scratch(program)]
+
+
+def results(o: Operands) -> tuple[Arrays, Arrays]:
+    """(y, dx, dw) by direct convolution, and by Winograd's."""
+    x, dy, bias, y, dx = into_lanes(o.pictures, o.x), into_lanes(o.slope, o.dy), o.bias, o.y, o.dx
+    lanes = [aligned(y.scalars)], [aligned(dx.scalars)]
+    weight, biases = [buffer(o.weight)], [buffer(b) for b in bias]
+    direct = [
+        from_lanes(run_native(conv.forward(o.conv, o.x, y), [x, *weight, *biases, *lanes[0]])[-1], y),
+        from_lanes(run_native(conv.backward_input(o.conv, o.x, o.dy, dx), [*weight, dy, *lanes[1]])[-1], dx),
+        run_native(conv.backward_weight(o.conv, o.x, o.dy), [x, dy, *o.gradients()])[2].reshape(o.weight.shape),
+    ]
+    p = winograd.forward(o.conv, o.x, y)
+    fast = [from_lanes(run_native(p, [x, o.transformed(), *biases, *scratch(p), *lanes[0]])[-1], y)]
+    p = winograd.backward_input(o.conv, o.x, o.dy, dx)
+    fast.append(from_lanes(run_native(p, [o.transformed(slope=True), dy, *scratch(p), *lanes[1]])[-1], dx))
+    p = winograd_weight.backward_weight(o.conv, o.x, o.dy)
+    after = run_native(p, [x, dy, *scratch(p), *o.gradients()])
+    fast.append(after[2 + len(scratch(p))].reshape(o.weight.shape))
+    return direct, fast
+
+
+def errors(channels: int, size: int) -> list[tuple[float, float]]:
+    """(direct, Winograd's) error of y, dx and dw for `channels` channels and filters, `size` rows and columns."""
+    o = Operands(Conv(channels, channels, (3, 3), padding=(1, 1, 1, 1), bias=False), (size, size))
+    exact = o.exact()
+
+    def error(came: Array, judge: Array) -> float:
+        return float(np.sqrt(np.mean((came - judge) ** 2) / np.mean(judge**2)))
+
+    return [(error(a, e), error(b, e)) for a, b, e in zip(*results(o), exact[:3], strict=True)]
+
+
+def table() -> list[str]:
+    """The rows of the table in `docs/winograd.md`."""
+    lines = []
+    for channels, size in SHAPES:
+        cells = [f"{1e7 * direct:.1f} | {1e7 * fast:.1f}" for direct, fast in errors(channels, size)]
+        lines.append(f"| {channels} to {channels}, {size}x{size} | {' | '.join(cells)} |")
+    return lines
+
+
+if __name__ == "__main__":
+    print("\n".join(table()))
