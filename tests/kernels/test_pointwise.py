@@ -176,7 +176,7 @@ def test_add(count: int) -> None:
     y = Layout(SHAPE)
     values = np.random.default_rng(0).normal(size=(count, 16, *SHAPE)).astype(np.float32)
     arrays = [into_lanes(v, x) for v, x in zip(values, inputs, strict=True)]
-    came = run_everywhere(pointwise.add(inputs, y), [*arrays, noise(y)], ("host",))[-1]
+    came = run_everywhere(pointwise.add(tuple(inputs), y), [*arrays, noise(y)], ("host",))[-1]
     total = values[0]
     for v in values[1:]:
         total = total + v
@@ -190,7 +190,7 @@ def test_join_and_back() -> None:
     values = [rng.normal(size=(16, *x.shape)).astype(np.float32) for x in inputs]
     arrays: Arrays = [into_lanes(v, x) for v, x in zip(values, inputs, strict=True)]
     before = noise(y)
-    joined = run_everywhere(pointwise.join(inputs, y), [*arrays, before], ("host",))[-1]
+    joined = run_everywhere(pointwise.join(tuple(inputs), y), [*arrays, before], ("host",))[-1]
     np.testing.assert_array_equal(from_lanes(joined, y), np.concatenate(values, axis=1))
     np.testing.assert_array_equal(border_of(joined, y), border_of(before, y))
     for x, v, first in zip(inputs, values, (0, 1, 5), strict=True):

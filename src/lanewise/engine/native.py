@@ -14,7 +14,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from pathlib import Path
 from threading import Lock
@@ -148,6 +148,11 @@ def _key(text: str, target: Target) -> str:
     return hashlib.sha256("\0".join((*parts, target.cpu, target.features, str(target.bits))).encode()).hexdigest()
 
 
+@lru_cache(maxsize=1024)
+def _program_key(program: Program, target: Target) -> str:
+    return _key(str(program).split("\n", 1)[1], target)  # the name does not matter to the machine
+
+
 class Library:
     """Compiled programs in memory. Function addresses are valid for as long as the library lives, so keep it.
 
@@ -171,8 +176,7 @@ class Library:
             self._engine.finalize_object()
 
     def _add_program(self, program: Program, target: Target) -> str:
-        text = str(program).split("\n", 1)[1]  # the name does not matter to the machine
-        key = _key(text, target)
+        key = _program_key(program, target)
         symbol = f"k{key}"
         self._add(symbol, key, lambda: render(program, symbol, target), target)
         return symbol

@@ -218,10 +218,10 @@ class Planner:
             case Flatten():
                 self.call(pointwise.copy(x_layout, y_layout), x, y)
             case Add():
-                program = pointwise.add([layout for _, layout in inputs], y_layout)
+                program = pointwise.add(tuple(layout for _, layout in inputs), y_layout)
                 self.call(program, *(slot for slot, _ in inputs), y)
             case Join():
-                program = pointwise.join([layout for _, layout in inputs], y_layout)
+                program = pointwise.join(tuple(layout for _, layout in inputs), y_layout)
                 self.call(program, *(slot for slot, _ in inputs), y)
             case _:
                 raise AssertionError(node)

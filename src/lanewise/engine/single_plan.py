@@ -111,9 +111,7 @@ class SinglePlanner:
         return of_node, rectified
 
     def _only_summed(self, number: int) -> bool:
-        """Whether only dense layers read the node's values: these take them in any order."""
-        if number == len(self.graph.nodes) - 1:
-            return False
+        """Whether only dense layers read the node's values, which take them in any order, or the way out."""
         nodes = self.graph.nodes
         return all(
             isinstance(nodes[n].layer, Dense) or (isinstance(nodes[n].layer, Dropout) and self._only_summed(n))
@@ -197,7 +195,7 @@ class SinglePlanner:
                 program = features.join([layout for _, layout in inputs], y_layout)
                 self.call(program, *(slot for slot, _ in inputs), y)
             case Add():
-                program = pointwise.add([layout.lanes for _, layout in inputs], y_layout.lanes)
+                program = pointwise.add(tuple(layout.lanes for _, layout in inputs), y_layout.lanes)
                 self.call(program, *(slot for slot, _ in inputs), y)
             case _:
                 self.call(_lane_by_lane(node, x_layout, y_layout), x, y)
@@ -222,8 +220,7 @@ class SinglePlanner:
     def _way_out(self) -> int:
         """See that the last value ends up in `outputs`, in the order of the graph; say how many scalars it takes."""
         slot, layout = self.value(len(self.graph.nodes) - 1)
-        in_order = layout.shape[1:] == (1, 1) and layout.plain and slot != ("value", 0)
-        if in_order:
+        if layout.shape[1:] == (1, 1) and layout.plain:
             self.fixed[slot] = Place("outputs")
         else:
             self.call(features.flatten(layout), slot, Place("outputs"))

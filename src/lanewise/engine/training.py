@@ -207,7 +207,7 @@ class Trainer:
         if o.name == "sgd":
             hyper[:, 1], hyper[:, 2] = o.momentum, o.weight_decay
         else:
-            # One product after the other: a library's power function may differ in the last bit from machine to machine.
+            # One product after the other: a library's power may differ in its last bit from machine to machine.
             factors = np.tile([[o.momentum, o.beta2]], (len(learning_rates), 1))
             factors[0] *= self._powers
             powers = np.multiply.accumulate(factors, axis=0)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from lanewise.kernels.across import lane_sum
 from lanewise.kernels.layout import Layout, Sides
 from lanewise.kernels.tiles import blocks, outer_product
-from lanewise.lanes.program import Buffer, Index, Program, Recorder, Register, Value
+from lanewise.lanes.program import Buffer, Index, Program, Recorder, Register, Value, kernel
 
 UNROLLED_MULTIPLY_ADDS = 160
 UNROLLED_SLOPES = 400
@@ -91,6 +91,7 @@ def _phases(conv: Conv, axis: int, size: int) -> Iterator[_Phase]:
         yield _Phase(first, len(range(first, size, stride)), taps)
 
 
+@kernel
 def forward(conv: Conv, x: Layout, y: Layout, *, relu: bool = False, values: int = 32) -> Program:
     """Buffers: x, weight, bias (if any), y. With `relu`, y = max(y, 0)."""
     k = Recorder("conv forward")
@@ -133,6 +134,7 @@ def _rolled(k: Recorder, count: int, multiply_adds: int, most: int = UNROLLED_MU
     return iter(range(count)) if count * multiply_adds <= most else k.loop(count)
 
 
+@kernel
 def backward_input(
     conv: Conv, x: Layout, dy: Layout, dx: Layout, *, gate: bool = False, accumulate: bool = False, values: int = 32
 ) -> Program:
@@ -205,6 +207,7 @@ def _finish_slope(
     dx[place] = dx[place] + slope if accumulate else slope
 
 
+@kernel
 def backward_weight(conv: Conv, x: Layout, dy: Layout, *, values: int = 32) -> Program:
     """Buffers: x, dy, dweight, dbias (if any). Adds this group of images to dweight and dbias."""
     k = Recorder("conv backward weight")

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from lanewise.kernels.across import lane_sum, transpose
 from lanewise.kernels.tiles import blocks
-from lanewise.lanes.program import LANES, Program, Recorder
+from lanewise.lanes.program import LANES, Program, Recorder, kernel
 
 
 def padded(inputs: int) -> int:
@@ -29,6 +29,7 @@ def _height(count: int, values: int) -> int:
     return -(-count // parts)
 
 
+@kernel
 def forward(inputs: int, units: int, *, bias: bool = True, relu: bool = False, values: int = 32) -> Program:
     """Buffers: x, weight, bias (if any), y. With `relu`, y = max(y, 0)."""
     k = Recorder("dense forward")
@@ -49,6 +50,7 @@ def forward(inputs: int, units: int, *, bias: bool = True, relu: bool = False, v
     return k.program()
 
 
+@kernel
 def backward_input(
     inputs: int, units: int, *, gate: bool = False, accumulate: bool = False, values: int = 32
 ) -> Program:
@@ -72,6 +74,7 @@ def backward_input(
     return k.program()
 
 
+@kernel
 def backward_weight(inputs: int, units: int, *, bias: bool = True, values: int = 32) -> Program:
     """Buffers: x, dy, dweight, dbias (if any). Adds this group of images to dweight and dbias."""
     k = Recorder("dense backward weight")

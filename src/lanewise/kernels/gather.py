@@ -21,7 +21,7 @@ from typing import Literal
 from lanewise.errors import ProgramError
 from lanewise.kernels import random
 from lanewise.kernels.layout import Layout
-from lanewise.lanes.program import I32, LANES, Index, Program, Recorder, Value
+from lanewise.lanes.program import I32, LANES, Index, Program, Recorder, Value, kernel
 
 UNROLLED_CHANNELS = 4
 
@@ -43,6 +43,7 @@ class Augment:
     flip_columns: bool = False
 
 
+@kernel
 def gather(
     picture_shape: tuple[int, int, int], dtype: Literal["u8", "f32"], y: Layout, augment: Augment | None = None
 ) -> Program:

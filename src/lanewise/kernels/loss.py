@@ -14,7 +14,7 @@ without the weight; `correct` is 1 where the image is classified rightly and els
 from __future__ import annotations
 
 from lanewise.kernels import functions
-from lanewise.lanes.program import I32, LANES, Buffer, Program, Recorder, Value
+from lanewise.lanes.program import I32, LANES, Buffer, Program, Recorder, Value, kernel
 
 
 def _declare(k: Recorder, outputs: int) -> tuple[Buffer, Buffer, Buffer, Buffer, Buffer, Buffer]:
@@ -28,6 +28,7 @@ def _declare(k: Recorder, outputs: int) -> tuple[Buffer, Buffer, Buffer, Buffer,
     )
 
 
+@kernel
 def softmax_cross_entropy(classes: int, smoothing: float = 0.0) -> Program:
     """Cross-entropy of softmax(logits) against one label from 0 to classes - 1 for each image.
 
@@ -73,6 +74,7 @@ def softmax_cross_entropy(classes: int, smoothing: float = 0.0) -> Program:
     return k.program()
 
 
+@kernel
 def sigmoid_cross_entropy(smoothing: float = 0.0) -> Program:
     """Cross-entropy of sigmoid(logit), one output, against labels 0 and 1.
 

@@ -16,7 +16,7 @@ Layouts may differ in their borders, which are never written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from lanewise.errors import ProgramError
@@ -24,7 +24,7 @@ from lanewise.kernels import functions
 from lanewise.kernels.layout import Layout
 from lanewise.kernels.random import bits, stream
 from lanewise.kernels.tiles import blocks
-from lanewise.lanes.program import I32, LANES, Buffer, Index, Program, Recorder, Value
+from lanewise.lanes.program import I32, LANES, Buffer, Index, Program, Recorder, Value, kernel
 
 Place = tuple[Index, ...]
 """Where an element is: (channel, row, column), or (number,) where all layouts are plain."""
@@ -82,21 +82,25 @@ def _map_slope(
     return k.program()
 
 
+@kernel
 def relu(x: Layout, y: Layout) -> Program:
     """y = max(x, 0); NaN stays NaN. Buffers: x, y."""
     return _map("relu", x, y, lambda k, value: k.apply("max", 0.0, value), UNROLL)
 
 
+@kernel
 def relu_backward(y: Layout, dy: Layout, dx: Layout, accumulate: bool) -> Program:
     """dx = dy where y > 0, else 0. Buffers: y, dy, dx."""
     return _map_slope("relu_backward", y, dy, dx, accumulate, lambda k, y, dy: k.apply("where_gt", y, 0.0, dy, 0.0))
 
 
+@kernel
 def leaky_relu(x: Layout, y: Layout, slope: float) -> Program:
     """y = x where x > 0, else slope * x, for slopes from 0 to 1. Buffers: x, y."""
     return _map("leaky_relu", x, y, lambda k, v: k.apply("where_gt", v, 0.0, v, v * slope), UNROLL)
 
 
+@kernel
 def leaky_relu_backward(y: Layout, dy: Layout, dx: Layout, slope: float, accumulate: bool) -> Program:
     """dx = dy where y > 0, else slope * dy. Buffers: y, dy, dx."""
     return _map_slope(
@@ -104,21 +108,25 @@ def leaky_relu_backward(y: Layout, dy: Layout, dx: Layout, slope: float, accumul
     )
 
 
+@kernel
 def sigmoid(x: Layout, y: Layout) -> Program:
     """y = 1 / (1 + exp(-x)). Buffers: x, y."""
     return _map("sigmoid", x, y, functions.sigmoid, UNROLL_FUNCTIONS)
 
 
+@kernel
 def sigmoid_backward(y: Layout, dy: Layout, dx: Layout, accumulate: bool) -> Program:
     """dx = dy y (1 - y). Buffers: y, dy, dx."""
     return _map_slope("sigmoid_backward", y, dy, dx, accumulate, lambda k, y, dy: dy * (y * k.apply("sub", 1.0, y)))
 
 
+@kernel
 def tanh(x: Layout, y: Layout) -> Program:
     """y = tanh x. Buffers: x, y."""
     return _map("tanh", x, y, functions.tanh, UNROLL_FUNCTIONS)
 
 
+@kernel
 def tanh_backward(y: Layout, dy: Layout, dx: Layout, accumulate: bool) -> Program:
     """dx = dy (1 - y**2), as dy (1 - y) (1 + y). Buffers: y, dy, dx."""
     return _map_slope(
@@ -126,6 +134,7 @@ def tanh_backward(y: Layout, dy: Layout, dx: Layout, accumulate: bool) -> Progra
     )
 
 
+@kernel
 def softmax(x: Layout, y: Layout) -> Program:
     """y[j] = exp(x[j] - max x) / sum of them, over the features of one image. Buffers: x, y."""
     k = Recorder("softmax")
@@ -143,6 +152,7 @@ def softmax(x: Layout, y: Layout) -> Program:
     return k.program()
 
 
+@kernel
 def softmax_backward(y: Layout, dy: Layout, dx: Layout, accumulate: bool) -> Program:
     """dx[j] = y[j] (dy[j] - sum over i of dy[i] y[i]). Buffers: y, dy, dx."""
     k = Recorder("softmax_backward")
@@ -156,6 +166,7 @@ def softmax_backward(y: Layout, dy: Layout, dx: Layout, accumulate: bool) -> Pro
     return k.program()
 
 
+@kernel
 def dropout(x: Layout, y: Layout, rate: float, first_place: int) -> Program:
     """y = x / (1 - rate), or 0 for the elements that are dropped, each with probability `rate`.
 
@@ -167,6 +178,7 @@ def dropout(x: Layout, y: Layout, rate: float, first_place: int) -> Program:
     return _dropout("dropout", {"x": x, "y": y}, rate, first_place, False)
 
 
+@kernel
 def dropout_backward(dy: Layout, dx: Layout, rate: float, first_place: int, accumulate: bool) -> Program:
     """dx = dy / (1 - rate), or 0 for the elements that `dropout` dropped. Buffers: dy, dx, images, key."""
     return _dropout("dropout_backward", {"dy": dy, "dx": dx}, rate, first_place, accumulate)
@@ -186,7 +198,8 @@ def _dropout(name: str, layouts: dict[str, Layout], rate: float, first_place: in
     return k.program()
 
 
-def add(inputs: Sequence[Layout], y: Layout) -> Program:
+@kernel
+def add(inputs: tuple[Layout, ...], y: Layout) -> Program:
     """y = x0 + x1 + ..., in that order. Buffers: x0, x1, ..., y."""
     k = Recorder("add")
     *xs, ys = declare(k, **{f"x{n}": x for n, x in enumerate(inputs)}, y=y)
@@ -198,6 +211,7 @@ def add(inputs: Sequence[Layout], y: Layout) -> Program:
     return k.program()
 
 
+@kernel
 def copy(x: Layout, y: Layout, accumulate: bool = False) -> Program:
     """y = x, between borders or between shapes of as many elements (Flatten and back). Buffers: x, y."""
     if x.shape != y.shape:
@@ -212,7 +226,8 @@ def copy(x: Layout, y: Layout, accumulate: bool = False) -> Program:
     return k.program()
 
 
-def join(inputs: Sequence[Layout], y: Layout) -> Program:
+@kernel
+def join(inputs: tuple[Layout, ...], y: Layout) -> Program:
     """y = the channels of x0, then those of x1, ... Buffers: x0, x1, ..., y."""
     k = Recorder("join")
     buffers = [x.buffer(k, f"x{n}") for n, x in enumerate(inputs)]
@@ -223,6 +238,7 @@ def join(inputs: Sequence[Layout], y: Layout) -> Program:
     return k.program()
 
 
+@kernel
 def join_backward(dy: Layout, dx: Layout, first_channel: int, accumulate: bool) -> Program:
     """dx = the channels of dy from `first_channel` on. Buffers: dy, dx."""
     k = Recorder("join_backward")

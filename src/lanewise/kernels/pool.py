@@ -20,7 +20,7 @@ from lanewise.errors import ProgramError
 from lanewise.kernels.layout import Layout, Sides
 from lanewise.kernels.pointwise import put
 from lanewise.kernels.tiles import blocks
-from lanewise.lanes.program import Buffer, Index, Program, Recorder, Value
+from lanewise.lanes.program import Buffer, Index, Program, Recorder, Value, kernel
 
 TILE = 4
 """Columns of y that are worked on together."""
@@ -210,6 +210,7 @@ def _clear(k: Recorder, dxs: Buffer, i: Index, rows: tuple[Index, int], columns:
                 dxs[i, rows[0] + r, columns[0] + first + q] = 0.0
 
 
+@kernel
 def max_forward(pool: Pool, x: Layout, y: Layout, tile: int = TILE) -> Program:
     """The largest value of each window. Buffers: x, y."""
     k = Recorder("max_pool")
@@ -220,6 +221,7 @@ def max_forward(pool: Pool, x: Layout, y: Layout, tile: int = TILE) -> Program:
     return k.program()
 
 
+@kernel
 def max_backward(
     pool: Pool, x: Layout, y: Layout, dy: Layout, dx: Layout, accumulate: bool, gate: bool = False, tile: int = TILE
 ) -> Program:
@@ -229,6 +231,7 @@ def max_backward(
     return _max_backward(k, pool, y, (xs, ys, dys), (dx, dxs), accumulate, gate, tile)
 
 
+@kernel
 def max_backward_in_place(
     pool: Pool, x: Layout, y: Layout, dy: Layout, gate: bool = False, tile: int = TILE
 ) -> Program:
@@ -270,6 +273,7 @@ def _max_backward(
     return k.program()
 
 
+@kernel
 def average_forward(pool: Pool, x: Layout, y: Layout, count_padding: bool = False, tile: int = TILE) -> Program:
     """The mean of each window. Buffers: x, y."""
     k = Recorder("average_pool")
@@ -280,6 +284,7 @@ def average_forward(pool: Pool, x: Layout, y: Layout, count_padding: bool = Fals
     return k.program()
 
 
+@kernel
 def average_backward(
     pool: Pool,
     x: Layout,
@@ -307,6 +312,7 @@ def _share(windows: _Windows, count_padding: bool) -> float:
     return 1 / (rows * columns if count_padding else windows.taps)
 
 
+@kernel
 def global_average_forward(x: Layout, y: Layout) -> Program:
     """The mean of each channel, (channels, rows, columns) to (channels, 1, 1). Buffers: x, y.
 
@@ -326,6 +332,7 @@ def global_average_forward(x: Layout, y: Layout) -> Program:
     return k.program()
 
 
+@kernel
 def global_average_backward(x: Layout, dy: Layout, dx: Layout, accumulate: bool, gate: bool = False) -> Program:
     """Give each pixel an equal part of its channel's slope. Buffers: x, dy, dx; x is read only with `gate`."""
     k = Recorder("global_average_backward")

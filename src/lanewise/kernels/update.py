@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from lanewise.errors import ProgramError
 from lanewise.kernels.tiles import blocks
-from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value
+from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value, kernel
 
 HYPER = 8
 """Scalars in the buffer `hyper`; those that an update has no use for may hold anything."""
@@ -35,6 +35,7 @@ def _gradient(gradients: Buffer, shards: int, at: Index) -> Value:
     return total
 
 
+@kernel
 def sgd(chunk: int, shards: int, total: int, nesterov: bool) -> Program:
     """Gradient descent with momentum.
 
@@ -68,6 +69,7 @@ def sgd(chunk: int, shards: int, total: int, nesterov: bool) -> Program:
     return k.program()
 
 
+@kernel
 def adamw(chunk: int, shards: int, total: int) -> Program:
     """AdamW: steps scaled by running moments of the gradient, and decay apart from them.
 
@@ -106,6 +108,7 @@ def _hyper(k: Recorder, count: int) -> list[Value]:
     return [hyper[n] for n in range(count)]
 
 
+@kernel
 def zero(scalars: int) -> Program:
     """Fill a flat buffer of float32 with zeros. Buffers: values (a multiple of 16)."""
     k = Recorder("zero")

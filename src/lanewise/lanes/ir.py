@@ -183,9 +183,9 @@ class BufferSpec:
     lanes: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Program:
-    """A recorded kernel. `types[id]` is the type of value `id`; `register_types` likewise."""
+    """A recorded kernel, the same only as itself. `types[id]` is the type of value `id`; `register_types` likewise."""
 
     name: str
     buffers: tuple[BufferSpec, ...]

@@ -15,9 +15,10 @@ of the loop variables at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from math import prod
-from typing import TypeAlias
+from typing import ParamSpec, TypeAlias, cast
 
 from lanewise.errors import ProgramError
 from lanewise.lanes.ir import (
@@ -59,6 +60,17 @@ __all__ = [
     "Statement",
     "Value",
 ]
+
+
+Arguments = ParamSpec("Arguments")
+
+
+def kernel(record: Callable[Arguments, Program]) -> Callable[Arguments, Program]:
+    """Decorate a function that records a program: for the same arguments it is called once, as programs never change.
+
+    Recording takes most of the time in which a known network gets ready to learn again.
+    """
+    return cast(Callable[Arguments, Program], lru_cache(maxsize=256)(record))
 
 
 class Value:
