@@ -15,6 +15,7 @@ from lanewise.engine.values import conv_of
 from lanewise.kernels.layout import Sides
 from lanewise.kernels.single import conv, dense, features, winograd
 from lanewise.kernels.single.blocked import Blocked, blocks_of
+from lanewise.lanes.interpret import fused_multiply_add
 from lanewise.lanes.program import LANES, Program
 from lanewise.network import reference
 from lanewise.network.graph import Graph
@@ -154,6 +155,24 @@ def test_dense_is_the_reference(x: Blocked, units: int, relu: bool) -> None:
 def test_dense_keeps_several_sums_under_way() -> None:
     """The definition of the sums' order: the fewer outputs, the more partial sums each."""
     assert [dense.chains(units) for units in (1, 16, 17, 32, 33, 80, 81, 400)] == [8, 8, 4, 4, 2, 2, 1, 1]
+
+
+def test_dense_adds_in_its_order() -> None:
+    """Number n of a pixel goes to chain n % chains, the bias to the first, and the chains are added in pairs."""
+    rng = np.random.default_rng(2)
+    x, units = Blocked((19, 1, 2)), 20
+    picture, weight = rng.standard_normal(x.shape, np.float32), rng.standard_normal((units, 38), np.float32)
+    bias = rng.standard_normal(units, np.float32)
+    parts = [bias, *(np.zeros(units, np.float32) for _ in range(3))]
+    for block in (range(16), range(16, 19)):
+        for c in range(2):
+            for n, channel in enumerate(block):
+                pixel = np.full(units, picture[channel, 0, c])
+                parts[n % 4] = fused_multiply_add(weight[:, channel * 2 + c], pixel, parts[n % 4])
+    expected = (parts[0] + parts[1]) + (parts[2] + parts[3])
+    laid = [dense.lay_weight(x, weight).ravel(), conv.lay_bias(units, bias).ravel(), np.zeros(32, np.float32)]
+    came = run(dense.forward(x, units), [into_blocks(picture, x), *laid])[-1][:units]
+    np.testing.assert_array_equal(came.view(np.int32), expected.view(np.int32))
 
 
 @pytest.mark.parametrize("m", [2, 4])
