@@ -119,14 +119,11 @@ def errors(channels: int, size: int) -> list[tuple[float, float]]:
     return [(error(a, e), error(b, e)) for a, b, e in zip(*results(o), exact[:3], strict=True)]
 
 
-def table() -> list[str]:
-    """The rows of the table in `docs/winograd.md`."""
-    lines = []
-    for channels, size in SHAPES:
-        cells = [f"{1e7 * direct:.1f} | {1e7 * fast:.1f}" for direct, fast in errors(channels, size)]
-        lines.append(f"| {channels} to {channels}, {size}x{size} | {' | '.join(cells)} |")
-    return lines
+def row(channels: int, size: int) -> str:
+    """A row of the table in `docs/winograd.md`."""
+    cells = [f"{1e7 * direct:.1f} | {1e7 * fast:.1f}" for direct, fast in errors(channels, size)]
+    return f"| {channels} to {channels}, {size}x{size} | {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":
-    print("\n".join(table()))
+    print("\n".join(row(*shape) for shape in SHAPES))
