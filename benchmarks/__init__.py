@@ -1,6 +1,8 @@
 """Measurements of Lanewise, beside other frameworks where they do the same work: `python -m benchmarks --help`.
 
-In the order things happen: `nets.py` and `data.py` say what is learned, `peers/` learns it (one file a framework),
-`worker.py` runs a peer in a process of its own, `race.py` times them in turn, `train.py` says what came of it. Lanewise
-by itself is measured in `kernels.py`, `mnist.py`, `signboard.py` and `install.py`. `report.py` prints for all of them.
+What is raced, and how competitors are run in turn, is part of the package: `lanewise.racing`, where `lanewise bench`
+uses it too. Here `train.py`, `infer.py`, `threads.py`, `compiling.py`, `memory.py` and `growth.py` say what is measured
+and what came of it; Lanewise by itself is measured in `kernels.py`, `mnist.py`, `signboard.py` and `install.py`.
+`environment.py` is where the other frameworks live; `options.py` is what commands share; `report.py` and `svg.py` print
+and draw.
 """

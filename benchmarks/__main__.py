@@ -2,75 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from benchmarks import environment
-from benchmarks.nets import NETS
-from benchmarks.peers import FRAMEWORKS, PEERS, Peer
-from benchmarks.race import Settings
+from benchmarks import environment, options
 from benchmarks.report import Circumstances, Report, show
-
-DATA = Path("../shared/data")
+from benchmarks.svg import Chart, document
+from lanewise.racing.nets import NETS
+from lanewise.racing.peers import FRAMEWORKS, PEERS, Peer
+from lanewise.racing.race import Settings
 
 
 def _say(sentence: str) -> None:
     """Progress goes to standard error; figures alone go to standard output."""
     print(sentence, file=sys.stderr, flush=True)
-
-
-def _output_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    command = click.option("--markdown", is_flag=True, help="Print tables for a document.")(command)
-    return click.option(
-        "--json",
-        "json_file",
-        type=click.Path(dir_okay=False, path_type=Path),
-        metavar="FILE",
-        help="Write the figures to FILE.",
-    )(command)
-
-
-def _seeds(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "--seeds", type=click.IntRange(1), default=3, show_default=True, help="How many seeds, from 0 on."
-    )(command)
-
-
-def _threads(command: Callable[..., Any]) -> Callable[..., Any]:
-    most = os.cpu_count() or 1
-    return click.option("--threads", type=click.IntRange(1, most), default=min(2, most), show_default=True)(command)
-
-
-def _data(name: str) -> Callable[..., Any]:
-    return click.option(
-        "--data",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        default=DATA / name,
-        show_default=True,
-        help="The pictures.",
-    )
-
-
-class _Names(click.ParamType[tuple[str, ...]]):
-    """Names separated by commas, out of those known."""
-
-    name = "names"
-
-    def __init__(self, known: tuple[str, ...]) -> None:
-        self.known = known
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        """Turn "a,b" into ("a", "b")."""
-        names = tuple(name.strip() for name in value.split(",")) if isinstance(value, str) else tuple(value)
-        for name in names:
-            if name not in self.known:
-                self.fail(f'"{name}" is none of {", ".join(self.known)}', param, ctx)
-        return names
 
 
 def chosen_peers(names: tuple[str, ...]) -> list[Peer]:
@@ -84,27 +32,21 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--nets", type=_Names(tuple(NETS)), default=",".join(NETS), show_default=True, help="Networks to train.")
+@options.nets()
 @click.option(
     "--peers",
-    type=_Names(tuple(dict.fromkeys((*FRAMEWORKS, *(peer.name for peer in PEERS))))),
+    type=options.Names(tuple(dict.fromkeys((*FRAMEWORKS, *(peer.name for peer in PEERS))))),
     default=",".join(FRAMEWORKS),
     show_default=True,
     help=f"Frameworks, or single modes: {', '.join(peer.name for peer in PEERS)}.",
 )
-@_threads
-@click.option("--batch", type=click.IntRange(1), default=128, show_default=True)
-@click.option("--rounds", type=click.IntRange(1), default=7, show_default=True)
-@click.option("--burst", type=click.FloatRange(0.01), default=0.5, show_default=True, help="Seconds a turn.")
+@options.threads()
+@options.batch
+@options.rounds()
+@options.burst()
 @click.option("--install", is_flag=True, help="First install the frameworks chosen, which takes gigabytes.")
-@click.option(
-    "--peers-env",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=environment.default_folder,
-    metavar="DIR",
-    help="Virtual environment of the other frameworks; by default in the user's cache folder.",
-)
-@_output_options
+@options.peers_env
+@options.output
 def train(
     nets: tuple[str, ...],
     peers: tuple[str, ...],
@@ -114,8 +56,7 @@ def train(
     burst: float,
     install: bool,
     peers_env: Path,
-    markdown: bool,
-    json_file: Path | None,
+    **output: Any,
 ) -> None:
     """Full training steps, images/s: Lanewise, PyTorch, Keras and JAX in turn, in one run."""
     from benchmarks import train
@@ -125,77 +66,185 @@ def train(
     if install:
         environment.install(peers_env, tuple(dict.fromkeys(peer.framework for peer in racers)), _say)
     report, versions = train.measure(nets, racers, peers_env, Settings(threads, batch, rounds, burst), _say)
-    _show(report, before.with_versions(versions), markdown, json_file)
+    _show(report, before.with_versions(versions), **output)
 
 
 @main.command()
-@click.option("--nets", type=_Names(tuple(NETS)), default=",".join(NETS), show_default=True, help="Whose layers.")
-@click.option("--rounds", type=click.IntRange(1), default=7, show_default=True)
-@_output_options
-def kernels(nets: tuple[str, ...], rounds: int, markdown: bool, json_file: Path | None) -> None:
+@options.nets()
+@click.option("--batches", type=options.Numbers(), default="128,1024", show_default=True, help="Pictures a call.")
+@options.threads()
+@options.rounds(5)
+@options.burst(0.3)
+@options.output
+def infer(
+    nets: tuple[str, ...], batches: tuple[int, ...], threads: int, rounds: int, burst: float, **output: Any
+) -> None:
+    """Predictions of many pictures, images/s, in turn with ONNX Runtime on the same model file."""
+    from benchmarks import infer
+
+    before = _with_onnxruntime()
+    settings = Settings(threads, batches[0], rounds, burst, "infer")
+    _show(infer.throughput(infer.measure(nets, batches, settings, _say), settings), before, **output)
+
+
+@main.command()
+@options.nets()
+@options.threads(1)
+@options.rounds(9)
+@options.burst(0.3)
+@options.output
+def latency(nets: tuple[str, ...], threads: int, rounds: int, burst: float, **output: Any) -> None:
+    """One picture after the other, µs a call, in turn with ONNX Runtime on the same model file."""
+    from benchmarks import infer
+
+    before = _with_onnxruntime()
+    settings = Settings(threads, 1, rounds, burst, "infer")
+    _show(infer.latency(infer.measure(nets, (1,), settings, _say), settings), before, **output)
+
+
+@main.command()
+@options.nets()
+@options.threads()
+@options.batch
+@options.rounds()
+@options.burst()
+@options.output
+def threads(nets: tuple[str, ...], threads: int, batch: int, rounds: int, burst: float, **output: Any) -> None:
+    """What more threads bring: the same training in turn with one thread and with several."""
+    from benchmarks import threads as measuring
+
+    if threads == 1:
+        raise click.UsageError("one thread is what the others are compared with: give --threads 2 or more")
+    before = Circumstances.now()
+    _show(measuring.measure(nets, Settings(threads, batch, rounds, burst), _say), before, **output)
+
+
+@main.command(name="compile")
+@options.nets()
+@options.threads()
+@options.batch
+@options.rounds(2)
+@options.peers_env
+@options.output
+def compile_(nets: tuple[str, ...], threads: int, batch: int, rounds: int, peers_env: Path, **output: Any) -> None:
+    """Seconds until a new network learns, cold and cached, and when Lanewise is ahead of PyTorch."""
+    from benchmarks import compiling
+
+    before = Circumstances.now()
+    report, versions = compiling.race(nets, peers_env, rounds, batch, threads, _say)
+    _show(report, before.with_versions(versions), **output)
+
+
+@main.command()
+@options.nets(("lenet", "mid"))
+@options.threads()
+@click.option("--curves/--no-curves", default=True, show_default=True, help="Also over batch size and data size.")
+@options.svg
+@options.peers_env
+@options.output
+def memory(
+    nets: tuple[str, ...], threads: int, curves: bool, svg_file: Path | None, peers_env: Path, **output: Any
+) -> None:
+    """Memory that training takes, beside PyTorch, and how it grows with batch and data."""
+    from benchmarks import memory
+
+    before = Circumstances.now()
+    report, versions, charts = memory.race(nets, peers_env, threads, curves, _say)
+    _draw(charts, svg_file)
+    _show(report, before.with_versions(versions), **output)
+
+
+@main.command()
+@click.option(
+    "--axes",
+    type=options.Names(("batch", "picture", "filters")),
+    default="batch,picture,filters",
+    show_default=True,
+    help="What to vary.",
+)
+@options.threads()
+@options.burst(0.15)
+@options.svg
+@options.output
+def growth(axes: tuple[str, ...], threads: int, burst: float, svg_file: Path | None, **output: Any) -> None:
+    """GF/s of a training step over batch, picture and filters, and where it suddenly slows."""
+    from benchmarks import growth
+
+    before = Circumstances.now()
+    report, charts = growth.measure(axes, threads, burst, _say)
+    _draw(charts, svg_file)
+    _show(report, before, **output)
+
+
+@main.command()
+@options.nets()
+@options.rounds()
+@options.output
+def kernels(nets: tuple[str, ...], rounds: int, **output: Any) -> None:
     """GF/s of each kernel on one thread, beside a large matrix product."""
     from benchmarks import kernels
 
     before = Circumstances.now()
-    _show(kernels.measure(nets, rounds, _say), before, markdown, json_file)
+    _show(kernels.measure(nets, rounds, _say), before, **output)
 
 
 @main.command()
-@_data("mnist.npz")
+@options.data("mnist.npz")
 @click.option("--network", default=NETS["lenet"].text, show_default="lenet", help='Text of the network, or "auto".')
 @click.option("--epochs", type=click.IntRange(1), default=4, show_default=True)
 @click.option("--target", type=click.FloatRange(0, 1), default=0.99, show_default=True, help="Accuracy to reach.")
-@_seeds
-@_threads
-@_output_options
-def mnist(
-    data: Path,
-    network: str,
-    epochs: int,
-    target: float,
-    seeds: int,
-    threads: int,
-    markdown: bool,
-    json_file: Path | None,
-) -> None:
+@options.seeds
+@options.threads()
+@options.output
+def mnist(data: Path, network: str, epochs: int, target: float, seeds: int, threads: int, **output: Any) -> None:
     """Seconds from the start of a fresh process to 99 % on the test digits."""
     from benchmarks import mnist
 
     before = Circumstances.now()
-    _show(mnist.measure(data, network, epochs, target, seeds, threads, _say), before, markdown, json_file)
+    _show(mnist.measure(data, network, epochs, target, seeds, threads, _say), before, **output)
 
 
 @main.command()
-@_data("signboard30.tar.gz")
-@_seeds
-@_threads
-@_output_options
-def signboard(data: Path, seeds: int, threads: int, markdown: bool, json_file: Path | None) -> None:
+@options.data("signboard30.tar.gz")
+@options.seeds
+@options.threads()
+@options.output
+def signboard(data: Path, seeds: int, threads: int, **output: Any) -> None:
     """Accuracy on photographs: the default network beside a fully connected one."""
     from benchmarks import signboard
 
     before = Circumstances.now()
-    _show(signboard.measure(data, seeds, threads, _say), before, markdown, json_file)
+    _show(signboard.measure(data, seeds, threads, _say), before, **output)
 
 
 @main.command()
 @click.option(
     "--packages",
-    type=_Names(("lanewise", "torch")),
+    type=options.Names(("lanewise", "torch")),
     default="lanewise,torch",
     show_default=True,
     help="What to install, each into an environment that is thrown away.",
 )
-@_output_options
-def install(packages: tuple[str, ...], markdown: bool, json_file: Path | None) -> None:
+@options.output
+def install(packages: tuple[str, ...], **output: Any) -> None:
     """Size of a fresh install, and seconds of its import."""
     from benchmarks import install
 
     before = Circumstances.now()
-    _show(install.measure(packages, _say), before, markdown, json_file)
+    _show(install.measure(packages, _say), before, **output)
 
 
-def _show(report: Report, circumstances: Circumstances, markdown: bool, json_file: Path | None) -> None:
+def _with_onnxruntime() -> Circumstances:
+    versions = environment.installed(Path(sys.prefix))
+    return Circumstances.now().with_versions({n: versions[n] for n in ("onnxruntime",) if n in versions})
+
+
+def _draw(charts: list[Chart], file: Path | None) -> None:
+    if file and charts:
+        file.write_text(document(charts), encoding="utf-8")
+
+
+def _show(report: Report, circumstances: Circumstances, *, markdown: bool, json_file: Path | None) -> None:
     show(report, circumstances, markdown=markdown, json_file=json_file)
 
 

@@ -7,12 +7,14 @@ import os
 import subprocess
 import sys
 import venv
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
 
-from benchmarks.peers import FRAMEWORKS, Peer
+from benchmarks.process import SOURCE
+from lanewise.racing.peers import FRAMEWORKS, Peer, missing
+from lanewise.racing.race import Racer
 
 TORCH = "torch==2.13.0"
 """The version that all published figures are measured against."""
@@ -77,12 +79,6 @@ def installed(folder: Path) -> dict[str, str]:
     return versions
 
 
-def missing(peer: Peer, versions: dict[str, str]) -> list[str]:
-    """What `peer` needs and the environment does not have."""
-    return [" or ".join(names) for names in peer.requires if not any(name in versions for name in names)]
-
-
-def versions_of(peers: list[Peer], versions: dict[str, str]) -> dict[str, str]:
-    """Versions of what `peers` need."""
-    needed = (name for peer in peers for names in peer.requires for name in names)
-    return {name: versions[name] for name in dict.fromkeys(needed) if name in versions}
+def racers_of(peers: Sequence[Peer], folder: Path, versions: dict[str, str]) -> list[Racer]:
+    """Those of `peers` that can run in the environment at `folder`, which has the distributions `versions`."""
+    return [Racer(peer, python_of(folder), (SOURCE,)) for peer in peers if not missing(peer, versions)]

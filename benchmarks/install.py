@@ -19,7 +19,8 @@ import click
 
 from benchmarks.environment import TORCH, create, python_of
 from benchmarks.process import ROOT
-from benchmarks.report import Report, Table, figure
+from benchmarks.report import Report
+from lanewise.racing.tables import Table, figure
 
 IMPORTS = 11
 LARGEST = 4

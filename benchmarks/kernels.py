@@ -21,9 +21,8 @@ from statistics import median
 import click
 import numpy as np
 
-from benchmarks.nets import NETS
 from benchmarks.process import run_module
-from benchmarks.report import Report, Table, figure
+from benchmarks.report import Report
 from lanewise.engine.native import Library
 from lanewise.engine.schedule import aligned
 from lanewise.engine.values import conv_of
@@ -33,6 +32,8 @@ from lanewise.lanes.program import LANES, Program
 from lanewise.network.layers import Conv2D, Dense
 from lanewise.network.shapes import describe
 from lanewise.network.text import layer_text
+from lanewise.racing.nets import NETS
+from lanewise.racing.tables import Table, figure
 from lanewise.target import chosen
 
 MATRIX = 1024

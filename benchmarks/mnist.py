@@ -21,7 +21,8 @@ from typing import Any
 import click
 
 from benchmarks.process import run_module
-from benchmarks.report import Report, Table, figure
+from benchmarks.report import Report
+from lanewise.racing.tables import Table, figure
 
 PARTS = ("import", "read", "compile", "train", "judge")
 

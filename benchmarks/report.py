@@ -6,7 +6,6 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -17,17 +16,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from lanewise.racing.tables import Table
+
 BUSY = 0.5
 """Processors in use before a measurement starts; above it, a warning goes with the figures."""
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Rows of text under headings; the first column is left-aligned, the others are figures."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,16 +124,3 @@ def as_markdown(report: Report, circumstances: Circumstances) -> str:
 
 def _escaped(cell: str) -> str:
     return cell.replace("|", "\\|")
-
-
-def figure(value: float) -> str:
-    """A number with three digits that count, and thousands set apart: 31,400, 128, 0.85."""
-    if value >= 100:
-        digits = max(0, len(str(int(value))) - 3)
-        return f"{round(value, -digits):,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
-def spread(values: Sequence[float]) -> str:
-    """The range of some figures."""
-    return f"{figure(min(values))}–{figure(max(values))}"

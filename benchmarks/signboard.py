@@ -19,8 +19,10 @@ from typing import Any
 
 import click
 
-from benchmarks.process import environment
-from benchmarks.report import Report, Table, figure
+from benchmarks.process import SOURCE
+from benchmarks.report import Report
+from lanewise.racing.process import environment
+from lanewise.racing.tables import Table, figure
 
 FOLDER = "signboard30"
 ONE_SOURCE = "roadsign-*"
@@ -46,7 +48,9 @@ def _train(folder: Path, network: str | None, seed: int, threads: int) -> dict[s
     command += ["--only", ONE_SOURCE, "--seed", str(seed), "--threads", str(threads)]
     command += ["--network", network] if network else []
     start = time.perf_counter()
-    variables = environment(threads) | dict.fromkeys(("LANEWISE_CACHE", "XDG_CACHE_HOME"), str(folder / "cache"))
+    variables = environment(threads, (SOURCE,)) | dict.fromkeys(
+        ("LANEWISE_CACHE", "XDG_CACHE_HOME"), str(folder / "cache")
+    )
     done = subprocess.run(command, stdout=subprocess.PIPE, env=variables)
     seconds = time.perf_counter() - start
     if done.returncode:

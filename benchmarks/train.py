@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks import environment
-from benchmarks.nets import NETS
-from benchmarks.peers import LANEWISE, Peer
-from benchmarks.race import Entry, Line, Settings, as_record, best_framework, lines, losses_of_lanewise, run
-from benchmarks.report import Report, Table, figure, spread
+from benchmarks.report import Report
+from lanewise.racing.nets import NETS
+from lanewise.racing.peers import LANEWISE, Peer, missing, versions_of
+from lanewise.racing.race import Entry, Racer, Settings, as_record, lines, run
+from lanewise.racing.tables import loses_to, race_table, verdicts
 
 
 def measure(
@@ -23,60 +23,37 @@ def measure(
         Entry(net, peer, problem=f"not installed ({', '.join(without)})")
         for net in nets
         for peer in peers
-        if (without := environment.missing(peer, versions))
+        if (without := missing(peer, versions))
     ]
-    present = [peer for peer in peers if not environment.missing(peer, versions)]
-    racers = [(LANEWISE, Path(sys.executable)), *((peer, environment.python_of(folder)) for peer in present)]
-    entries = run([NETS[name] for name in nets], racers, settings, say) + absent
-    return report(entries, settings), environment.versions_of(present, versions)
+    racers = environment.racers_of(peers, folder, versions)
+    entries = run([NETS[name] for name in nets], [Racer(LANEWISE), *racers], settings, say) + absent
+    return report(entries, settings), versions_of([racer.peer for racer in racers], versions)
 
 
 def report(entries: list[Entry], settings: Settings) -> Report:
     """The tables, one a net, and what they come to."""
     nets = list(dict.fromkeys(entry.net for entry in entries))
-    lost = losses_of_lanewise(entries)
     drawn = {line.entry: line for net in nets for line in lines(entries, net)}
     remarks = [
         "A step is forward, loss, backward and an SGD update with momentum, on the same pictures from the same "
         "weights; losses agreed before the clock ran. The others get float32 pictures prepared beforehand; Lanewise "
         "gets bytes and scales them in each step.",
-        *_verdicts(entries, nets),
-        *(_loss_sentence(line) for line in lost),
+        *verdicts(entries),
     ]
-    if not lost and any(line.entry.peer != LANEWISE for line in drawn.values()):
-        remarks.append("Lanewise lost nowhere in this run.")
     if any(not line.entry.peer.exact for line in drawn.values()):
         remarks.append("bfloat16 keeps 8 bits of every factor instead of 24: shown for honesty, not counted as best.")
     figures = {
         "settings": asdict(settings),
         "results": [as_record(entry, drawn.get(entry)) for entry in entries],
-        "loses_to": [{"net": line.entry.net, "peer": line.entry.peer.name, "ratio": line.ratio} for line in lost],
+        "loses_to": loses_to(entries),
     }
-    return Report("train", tuple(_table(entries, net, settings) for net in nets), tuple(remarks), figures)
-
-
-def _table(entries: list[Entry], net: str, settings: Settings) -> Table:
-    rows = [
-        (line.entry.peer.name, figure(line.images_per_second), f"{line.ratio:.2f}x", spread(line.ratios))
-        for line in lines(entries, net)
-    ]
-    rows += [(entry.peer.name, "–", "–", entry.problem[:80]) for entry in entries if entry.net == net and entry.problem]
-    title = (
-        f"{net}: training images/s, batch {settings.batch}, threads: {settings.threads}, "
-        f"medians of rounds: {settings.rounds}"
+    tables = tuple(
+        race_table(
+            entries,
+            net,
+            f"{net}: training images/s, batch {settings.batch}, threads: {settings.threads}, "
+            f"medians of rounds: {settings.rounds}",
+        )
+        for net in nets
     )
-    return Table(title, ("", "images/s", "Lanewise is", "over rounds"), tuple(rows))
-
-
-def _verdicts(entries: list[Entry], nets: list[str]) -> list[str]:
-    best = {net: best_framework(entries, net) for net in nets}
-    return [
-        f"{net}: {line.ratio:.2f} times the best framework in float32, {line.entry.peer.name}."
-        for net, line in best.items()
-        if line
-    ]
-
-
-def _loss_sentence(line: Line) -> str:
-    kind = "" if line.entry.peer.exact else ", which rounds to bfloat16"
-    return f"Lanewise LOSES on {line.entry.net}: {line.ratio:.2f} times the speed of {line.entry.peer.name}{kind}."
+    return Report("train", tables, tuple(remarks), figures)

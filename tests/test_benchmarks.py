@@ -1,52 +1,57 @@
-"""The benchmarks' command line and tables; nothing is timed here."""
+"""The benchmarks' command line and reports, on figures made up; nothing is timed here."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
-import numpy as np
 import pytest
-from benchmarks import data, environment, race, report, train
+from benchmarks import compiling, environment, growth, infer, memory, report, svg, threads, train
 from benchmarks.__main__ import chosen_peers, main
-from benchmarks.nets import NETS
-from benchmarks.peers import LANEWISE, PEERS, chain
-from benchmarks.process import Worker, WorkerError
 from click.testing import CliRunner
 
-from lanewise.network import reference
+from lanewise.racing.fresh import First
+from lanewise.racing.peers import LANEWISE, ONNX_RUNTIME, PEERS
+from lanewise.racing.race import Entry, Settings
+from lanewise.racing.tables import Table
+from tests.racing.support import entries
 
 ROOT = Path(__file__).parent.parent
 
-TORCH, CHANNELS_LAST, _, BFLOAT16 = PEERS[:4]
+
+@pytest.mark.parametrize("command", list(main.commands))
+def test_every_command_parses(command: str) -> None:
+    result = CliRunner().invoke(main, [command, "--help"])
+    assert result.exit_code == 0, result.output
+    assert "--json" in result.output
+    assert "--markdown" in result.output
 
 
-def entries() -> list[race.Entry]:
-    """Two rounds; the machine was slow in the second."""
-    return [
-        race.Entry("mid", LANEWISE, (1000.0, 500.0)),
-        race.Entry("mid", TORCH, (500.0, 200.0)),
-        race.Entry("mid", CHANNELS_LAST, (800.0, 400.0)),
-        race.Entry("mid", BFLOAT16, (2000.0, 1000.0)),
-        race.Entry("mid", PEERS[4], problem="not installed (keras)"),
-    ]
-
-
-def test_every_command_parses() -> None:
-    for command in ("train", "kernels", "mnist", "signboard", "install"):
-        result = CliRunner().invoke(main, [command, "--help"])
-        assert result.exit_code == 0, result.output
-        assert "--json" in result.output
-        assert "--markdown" in result.output
-
-
-@pytest.mark.parametrize("option", [["--nets", "lenet,nosuch"], ["--peers", "nosuch"], ["--rounds", "0"]])
-def test_unknown_names_are_refused_before_anything_runs(option: list[str]) -> None:
-    result = CliRunner().invoke(main, ["train", *option])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("train", "--nets", "lenet,nosuch"),
+        ("train", "--peers", "nosuch"),
+        ("train", "--rounds", "0"),
+        ("infer", "--batches", "128,x"),
+        ("infer", "--batches", "0"),
+        ("growth", "--axes", "nosuch"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_anything_runs(arguments: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 2
-    assert option[1].rpartition(",")[2] in result.output
+    assert arguments[2].rpartition(",")[2] in result.output
+
+
+def test_one_thread_is_not_compared_with_itself() -> None:
+    result = CliRunner().invoke(main, ["threads", "--threads", "1"])
+    assert result.exit_code == 2
+    assert "give --threads 2 or more" in result.output
 
 
 def test_a_framework_stands_for_all_its_modes() -> None:
@@ -57,44 +62,154 @@ def test_a_framework_stands_for_all_its_modes() -> None:
     }
 
 
-def test_speeds_are_compared_within_rounds() -> None:
-    lines = {line.entry.peer: line for line in race.lines(entries(), "mid")}
-    assert lines[TORCH].ratios == (2.0, 2.5)
-    assert lines[TORCH].ratio == 2.25
-    assert lines[TORCH].images_per_second == 350
-    assert [line.entry.peer for line in race.lines(entries(), "mid")] == [BFLOAT16, LANEWISE, CHANNELS_LAST, TORCH]
-
-
-def test_bfloat16_is_shown_but_never_the_best() -> None:
-    best = race.best_framework(entries(), "mid")
-    assert best is not None
-    assert best.entry.peer == CHANNELS_LAST
-    assert [line.entry.peer for line in race.losses_of_lanewise(entries())] == [BFLOAT16]
-
-
 def test_the_report_says_who_is_missing_and_where_lanewise_loses() -> None:
-    made = train.report(entries(), race.Settings())
-    cells = {row[0]: row[1:] for row in made.tables[0].rows}
-    assert cells["torch channels_last"] == ("600", "1.25x", "1.25–1.25")
-    assert cells["keras"] == ("–", "–", "not installed (keras)")
-    said = "\n".join(made.remarks)
-    assert "mid: 1.25 times the best framework in float32, torch channels_last." in said
-    assert "LOSES on mid: 0.50 times the speed of torch bfloat16" in said
+    made = train.report(entries(), Settings())
+    assert ("keras", "–", "–", "not installed (keras)") in made.tables[0].rows
+    assert "LOSES on mid: 0.50 times the speed of torch bfloat16" in "\n".join(made.remarks)
+    assert "shown for honesty" in made.remarks[-1]
     assert made.figures["loses_to"] == [{"net": "mid", "peer": "torch bfloat16", "ratio": 0.5}]
 
 
-def test_whoever_does_other_work_is_not_timed() -> None:
-    losses = {LANEWISE: 2.3, TORCH: 2.3001, BFLOAT16: 2.31}
-    for peer in (TORCH, BFLOAT16):
-        race._check_loss(peer, losses)
-    for wrong in (2.31, float("nan")):
-        with pytest.raises(WorkerError, match="other work"):
-            race._check_loss(TORCH, losses | {TORCH: wrong})
+def predictions() -> dict[int, list[Entry]]:
+    pairs = {1: (20_000.0, 10_000.0), 128: (10_000.0, 20_000.0)}
+    return {
+        batch: [
+            Entry("mid", LANEWISE, (own,)),
+            Entry("mid", ONNX_RUNTIME, (other,)),
+            Entry("wide", LANEWISE, (own,)),
+            Entry("wide", ONNX_RUNTIME, problem="gone"),
+        ]
+        for batch, (own, other) in pairs.items()
+    }
+
+
+def test_predictions_in_batches() -> None:
+    made = infer.throughput(predictions(), Settings(kind="infer"))
+    cells = {row[0]: row[1:] for row in made.tables[0].rows}
+    assert cells["mid, batch 128"] == ("10,000", "20,000", "0.50x", "0.50–0.50")
+    assert cells["wide, batch 128"] == ("10,000", "–", "–", "gone")
+    assert "batch 128, Lanewise LOSES on mid: 0.50 times the speed of onnxruntime." in made.remarks
+    assert "batch 1: Lanewise lost nowhere." in made.remarks
+    assert made.figures["batches"]["128"]["loses_to"] == [{"net": "mid", "peer": "onnxruntime", "ratio": 0.5}]
+    assert made.figures["batches"]["128"]["results"][3]["problem"] == "gone"
+
+
+def test_predictions_one_by_one() -> None:
+    made = infer.latency(predictions(), Settings(threads=1, batch=1, kind="infer"))
+    assert made.tables[0].rows == (("mid", "50.0", "100", "0.50", "0.50–0.50"), ("wide", "50.0", "–", "–", "gone"))
+
+
+def test_threads_are_compared_with_one() -> None:
+    several, one = threads.peers(2)
+    found = [
+        Entry("mid", several, (190.0, 380.0)),
+        Entry("mid", one, (100.0, 200.0)),
+        Entry("wide", several, problem="gone"),
+        Entry("wide", one, (1.0,)),
+    ]
+    made = threads.report(found, Settings())
+    assert made.tables[0].columns[1:3] == ("1 thread", "2 threads")
+    assert made.tables[0].rows == (
+        ("mid", "150", "285", "1.90x", "1.90–1.90"),
+        ("wide", "–", "–", "–", "gone"),
+    )
+
+
+def test_first_trainings() -> None:
+    cold = First(0.1, 0.2, 0.5, 0.01, 0.01, 0, 0)
+    runs = {
+        "cold": [cold, replace(cold, build=0.7), replace(cold, build=3.0)],
+        "cached": [replace(cold, build=0.03)],
+        "torch": [First(0.2, 1.8, 0.0, 0.5, 0.1, 0, 0)],
+        "torch channels_last": [First(0.1, 0.1, 0.0, 0.1, 0.1, 0, 0)],
+    }
+    made = compiling.report({"mid": runs}, 128, 2)
+    assert made.tables[0].rows == (("mid", "0.700", "0.030", "0.20"),)
+    assert made.tables[1].rows == (
+        ("mid, cold", "1.00", "10.0", ""),
+        ("mid, cached", "0.33", "10.0", ""),
+        ("mid, torch", "2.40", "100", "from the start"),
+        ("mid, torch channels_last", "0.20", "100", "after 1.09 s"),
+    )
+    assert made.figures["nets"]["mid"]["cold"][2]["build"] == 3.0
+    slower = compiling.report({"mid": runs | {"torch": [First(0.0, 0.1, 0.0, 0.001, 0.001, 0, 0)]}}, 128, 2)
+    assert slower.tables[1].rows[2][-1] == "not for long, or never"
+
+
+def taken(peer: str, batch: int, pictures: int, megabytes: float) -> memory.Taken:
+    return memory.Taken("mid", peer, batch, pictures, First(0, 0, 0, 0, 0, 10_000_000, int(1e6 * megabytes)))
+
+
+def test_memory_and_its_curves() -> None:
+    found = [
+        *(taken("lanewise", batch, memory.PICTURES, 50 + batch) for batch in memory.BATCHES),
+        *(taken("lanewise", memory.BATCH, count, count) for count in memory.COUNTS[1:]),
+        *(taken("torch", batch, memory.PICTURES, 300 + batch) for batch in memory.BATCHES),
+        *(taken("torch", memory.BATCH, count, 2 * count) for count in memory.COUNTS[1:]),
+        taken("torch channels_last", memory.BATCH, memory.PICTURES, 356),
+    ]
+    made = memory.report(found)
+    assert made.tables[0].rows == (
+        ("mid, lanewise", "10.0", "178", "1.00"),
+        ("mid, torch", "10.0", "428", "0.42"),
+        ("mid, torch channels_last", "10.0", "356", "0.50"),
+    )
+    assert "mid: 0.50 of the least that PyTorch takes." in made.remarks
+    over_batch, over_pictures = made.tables[1:]
+    assert over_batch.columns == ("", "16", "64", "128", "256", "512", "1,024")
+    assert over_batch.rows[0] == ("mid, lanewise", "66.0", "114", "178", "306", "562", "1,070")
+    assert over_pictures.rows == (
+        ("mid, lanewise", "178", "8,190", "32,800"),
+        ("mid, torch", "428", "16,400", "65,500"),
+    )
+    by_batch, by_pictures = memory.charts(found)
+    assert by_batch.series["mid, lanewise"][0] == (16, 66.0)
+    assert [x for x, _ in by_pictures.series["mid, torch"]] == list(memory.COUNTS)
+
+
+def test_memory_without_curves() -> None:
+    made = memory.report([taken("lanewise", memory.BATCH, memory.PICTURES, 100)])
+    assert len(made.tables) == 1
+
+
+def test_cliffs_are_neighbours_that_differ() -> None:
+    points = [
+        growth.Point("batch", 16, 0.1, 100.0),
+        growth.Point("batch", 32, 0.1, 155.0),
+        growth.Point("batch", 64, 0.1, 90.0),
+        growth.Point("filters", 4, 0.1, 10.0),
+    ]
+    assert growth.cliffs(points) == [(points[2], points[1])]
+    made = growth.report(points, threads=2)
+    assert "batch 64 runs at 90.0 GF/s, its neighbour 32 at 155: 1.72 times." in made.remarks
+    assert made.tables[0].rows[0] == ("16", "100", "100")
+    assert "No two neighbours" in growth.report(points[:2], threads=2).remarks[-1]
+
+
+def test_the_work_of_a_step() -> None:
+    graph = growth.net_of(4, 2).graph
+    first = 3 * 2 * (4 * 3 - 2) ** 2  # weights of one position but for those in the border
+    second = 2 * 2 * (2 * 3 - 2) ** 2
+    assert growth.work(graph) == 2 * (2 * first + 3 * second + 3 * 20)
+
+
+def test_a_chart_is_a_picture() -> None:
+    drawn = svg.document(
+        [svg.Chart("a & b", "x", "y", {"one": [(1, 0.0), (10, 5.0), (100, 10.0)], "<": [(1, 1.0)]})] * 2
+    )
+    root = ElementTree.fromstring(drawn)
+    space = "{http://www.w3.org/2000/svg}"
+    lines = [line.attrib["points"] for line in root.iter(f"{space}polyline")]
+    assert len(lines) == 4
+    (left, bottom), (middle, half), (right, top) = (map(float, point.split(",")) for point in lines[0].split())
+    assert middle - left == pytest.approx(right - middle, abs=0.2)
+    assert bottom - half == pytest.approx(half - top, abs=0.2)
+    assert {text.text for text in root.iter(f"{space}text")} >= {"a & b", "x", "y", "one", "<", "100"}
 
 
 def test_markdown_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "figures.json"
-    made = report.Report("x", (report.Table("Title", ("a|b", "c"), (("d", "1"),)),), ("Remark.",), {"answer": 42})
+    made = report.Report("x", (Table("Title", ("a|b", "c"), (("d", "1"),)),), ("Remark.",), {"answer": 42})
     report.show(made, report.Circumstances.now().with_versions({"torch": "0"}), markdown=True, json_file=file)
     printed = capsys.readouterr().out
     assert "**Title**\n\n| a\\|b | c |\n| --- | ---: |\n| d | 1 |\n\n- Remark." in printed
@@ -104,63 +219,12 @@ def test_markdown_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert {"lanewise", "torch"} <= set(figures["versions"])
 
 
-@pytest.mark.parametrize(
-    ("value", "text"), [(31_415.9, "31,400"), (128.4, "128"), (12.34, "12.3"), (0.851, "0.85"), (99.97, "100.0")]
-)
-def test_figures_have_three_digits(value: float, text: str) -> None:
-    assert report.figure(value) == text
-
-
 def test_nothing_is_installed_where_there_is_no_environment(tmp_path: Path) -> None:
     assert environment.installed(tmp_path) == {}
-    assert environment.missing(PEERS[4], {"keras": "3"}) == ["tensorflow-cpu or tensorflow"]
-    assert environment.missing(PEERS[4], {"keras": "3", "tensorflow": "2"}) == []
-
-
-def test_every_batch_is_new_until_all_pictures_were_there() -> None:
-    endless = data.batches(100)
-    seen = np.concatenate([next(endless) for _ in range(21)])
-    assert sorted(seen[: data.PICTURES].tolist()) == list(range(data.PICTURES))
-
-
-def test_weights_for_channels_last_compute_the_same() -> None:
-    net = NETS["lenet"]
-    (first, *_), (last, *_) = (
-        [step for step in chain.steps(net, channels_last=order) if step.weights and step.weights[0].ndim == 2]
-        for order in (False, True)
-    )
-    picture = np.random.default_rng(0).standard_normal((16, 5, 5)).astype(np.float32)
-    by_channel = first.weights[0] @ picture.reshape(-1)
-    by_place = picture.transpose(1, 2, 0).reshape(-1) @ last.weights[0]
-    np.testing.assert_allclose(by_channel, by_place, rtol=1e-4, atol=1e-5)
-
-
-def test_a_worker_does_the_steps_that_everybody_does() -> None:
-    net = NETS["lenet"]
-    pixels, labels = data.pictures(net)
-    chosen = next(data.batches(32))
-    graph, weights = net.graph, tuple(p for step in chain.steps(net, channels_last=False) for p in step.weights)
-    outputs = reference.forward(graph, weights, data.prepared(pixels[chosen]).transpose(0, 3, 1, 2))[-1]
-    expected = -np.log(outputs[np.arange(32), labels[chosen]]).mean()
-    with Worker(sys.executable, "lanewise", threads=1) as worker:
-        with pytest.raises(WorkerError, match="nothing is built"):
-            worker.ask(run=1)
-        worker.ask(build="lenet", mode="float32", batch=32, threads=1)
-        answer = worker.ask(run=1)
-    assert answer["seconds"] > 0
-    assert answer["loss"] == pytest.approx(expected, rel=1e-4)
-
-
-def test_a_framework_that_is_not_there_is_one_line() -> None:
-    with Worker(sys.executable, "nosuch", threads=1) as worker, pytest.raises(WorkerError, match="with_nosuch"):
-        worker.ask(build="lenet", mode="", batch=32, threads=1)
-
-
-def test_a_worker_that_ends_says_its_last_words() -> None:
-    with Worker(sys.executable, "lanewise", threads=1) as worker:
-        worker._process.kill()
-        with pytest.raises(WorkerError, match="its process ended: "):
-            worker.ask(run=1)
+    assert environment.racers_of(list(PEERS), tmp_path, {}) == []
+    (racer,) = environment.racers_of(list(PEERS[:1]), tmp_path, {"torch": "2"})
+    assert racer.python == environment.python_of(tmp_path)
+    assert (racer.paths[0] / "lanewise").is_dir()
 
 
 def test_it_runs_as_a_module() -> None:

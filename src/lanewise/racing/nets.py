@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lanewise.network.graph import Graph, build
-from lanewise.network.layers import Softmax
-from lanewise.network.text import parse
+from lanewise.learning.recipe import network_for
+from lanewise.network.graph import Graph
 
 
 @dataclass(frozen=True, slots=True)
 class Net:
-    """A network for pictures of `shape`, (channels, rows, columns); `text` leaves out the softmax at its end."""
+    """A network for pictures of `shape`, (channels, rows, columns); `text` may leave out the softmax at its end."""
 
     name: str
     text: str
@@ -20,8 +19,9 @@ class Net:
 
     @property
     def graph(self) -> Graph:
-        """The network with all its shapes, ending in Softmax."""
-        return build((*parse(self.text), Softmax()), self.shape)
+        """The network with all its shapes, ending in Softmax or Sigmoid."""
+        graph, _ = network_for(self.text, self.shape, self.classes, 0)
+        return graph
 
 
 NETS = {
@@ -47,6 +47,15 @@ NETS = {
             "wide",
             "conv 64@3x3 same, relu, conv 128@3x3 same, relu, max 2, conv 256@3x3 same, relu, max 2, "
             "conv 256@3x3 same, relu, global average, dense 10",
+            (3, 32, 32),
+        ),
+        # Image classification of MLPerf Tiny, its batch norms folded into the convolutions as fixed scale and shift.
+        Net(
+            "resnet8",
+            "conv 16@3x3 same, relu, residual(conv 16@3x3 same, relu, conv 16@3x3 same), relu, "
+            "residual(conv 32@3x3 same stride 2, relu, conv 32@3x3 same | conv 32@1x1 stride 2), relu, "
+            "residual(conv 64@3x3 same stride 2, relu, conv 64@3x3 same | conv 64@1x1 stride 2), relu, "
+            "global average, dense 10",
             (3, 32, 32),
         ),
     )

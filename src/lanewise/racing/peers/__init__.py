@@ -1,24 +1,12 @@
-"""Everybody who takes part: each file here builds the same network for one framework and learns with it.
+"""Everybody who takes part: each file here builds the same network for one framework and learns or predicts with it.
 
-The module `with_NAME` of a framework has a function `learner(net, batch, threads, mode)`, which gives a `Learner`.
-It is imported in the process of a worker alone, where the framework is installed.
+The module `with_NAME` of a framework has a function `learner(lesson)`, which gives a `Learner`, or `predictor(lesson)`,
+which gives a `Predictor`, or both. It is imported in the process of a worker alone, where the framework is installed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
-
-
-class Learner(Protocol):
-    """A network that learns step by step."""
-
-    def __call__(self, batches: Sequence[NDArray[np.int32]]) -> float:
-        """Do one step for each batch, wait until all is done, and return the mean loss of the last batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,5 +50,20 @@ PEERS = (
     Peer("jax", "jax", "reduce_window", _JAX),
     Peer("jax reshaped pools", "jax", "reshape", _JAX),
 )
+"""Who learns."""
 
 FRAMEWORKS = tuple(dict.fromkeys(peer.framework for peer in PEERS))
+
+ONNX_RUNTIME = Peer("onnxruntime", "onnxruntime", "float32", (("onnxruntime",),))
+"""Who predicts, from the very file that Lanewise saved."""
+
+
+def missing(peer: Peer, versions: dict[str, str]) -> list[str]:
+    """What `peer` needs, and an environment with the distributions `versions` does not have."""
+    return [" or ".join(names) for names in peer.requires if not any(name in versions for name in names)]
+
+
+def versions_of(peers: list[Peer], versions: dict[str, str]) -> dict[str, str]:
+    """Versions of what `peers` need."""
+    needed = (name for peer in peers for names in peer.requires for name in names)
+    return {name: versions[name] for name in dict.fromkeys(needed) if name in versions}

@@ -1,0 +1,138 @@
+"""`python -m benchmarks growth`: how fast a step computes over batch, picture and filters, and where it slows suddenly.
+
+One axis is gone along at a time, from the same middle. Speed is in GF/s by the formula of the layers (two operations a
+multiply-add, three passes: forward, input slope and weight slope), so that faster algorithms count as faster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+
+from benchmarks.report import Report
+from benchmarks.svg import Chart
+from lanewise.network.account import account
+from lanewise.network.graph import Graph
+from lanewise.racing.lesson import Task
+from lanewise.racing.nets import Net
+from lanewise.racing.peers import LANEWISE
+from lanewise.racing.process import Worker
+from lanewise.racing.race import WARM_UP, steps_of_a_burst
+from lanewise.racing.tables import Table, figure
+
+MIDDLE = {"batch": 128, "picture": 32, "filters": 32}
+AXES = {
+    "batch": (16, 32, 48, 64, 96, 128, 144, 192, 256, 512, 1024),
+    "picture": (8, 12, 16, 20, 24, 28, 31, 32, 33, 40, 48, 64, 65, 96, 128, 160, 224),
+    "filters": (4, 6, 8, 12, 16, 17, 20, 24, 31, 32, 33, 48, 64, 96, 128, 192, 256),
+}
+"""With sizes beside round ones, where a tile that does not fit would show."""
+
+CLIFF = 1.6
+"""Neighbours whose speeds differ by more are listed."""
+
+TRIALS = 3
+"""Bursts of each shape. The fastest counts: whatever else runs can only slow it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One shape: `size` along `axis`, seconds of a step, and its speed."""
+
+    axis: str
+    size: int
+    seconds: float
+    gflops: float
+
+
+def net_of(picture: int, filters: int) -> Net:
+    """Two convolutions, a pool between them, and a classifier, for pictures of so many rows and columns."""
+    conv = f"conv {filters}@3x3 same, relu"
+    return Net(
+        f"{picture}x{picture}, {filters}", f"{conv}, max 2, {conv}, global average, dense 10", (3, picture, picture)
+    )
+
+
+def work(graph: Graph) -> int:
+    """Floating-point operations of a training step for one picture; nobody needs the slope of the picture itself."""
+    accounts = account(graph)
+    passes = [2 if 0 in node.inputs else 3 for node in graph.nodes]
+    return sum(2 * n * one.multiply_adds for n, one in zip(passes, accounts, strict=True))
+
+
+def measure(
+    axes: tuple[str, ...], threads: int, burst: float, say: Callable[[str], None]
+) -> tuple[Report, list[Chart]]:
+    """Go along each of `axes`."""
+    points = []
+    with Worker("lanewise", threads) as worker:
+        for axis in axes:
+            for size in AXES[axis]:
+                say(f"{axis} {size}")
+                points.append(_point(worker, axis, size, threads, burst))
+    return report(points, threads), charts(points)
+
+
+def _point(worker: Worker, axis: str, size: int, threads: int, burst: float) -> Point:
+    at = MIDDLE | {axis: size}
+    net, batch = net_of(at["picture"], at["filters"]), at["batch"]
+    worker.ask(build=Task(net, "train", LANEWISE.mode, batch, threads, pictures=batch).to_json())
+    worker.ask(run=WARM_UP)
+    count = steps_of_a_burst(worker, burst)
+    seconds = min(float(worker.ask(run=count)["seconds"]) / count for _ in range(TRIALS))
+    return Point(axis, size, seconds, 1e-9 * batch * work(net.graph) / seconds)
+
+
+def cliffs(points: list[Point]) -> list[tuple[Point, Point]]:
+    """Neighbours along an axis whose speeds differ by more than CLIFF, the slower one first."""
+    found = []
+    for axis in dict.fromkeys(point.axis for point in points):
+        along = [point for point in points if point.axis == axis]
+        for pair in pairwise(along):
+            slow, fast = sorted(pair, key=lambda point: point.gflops)
+            if fast.gflops > CLIFF * slow.gflops:
+                found.append((slow, fast))
+    return found
+
+
+def report(points: list[Point], threads: int) -> Report:
+    """One table for each axis, and the cliffs."""
+    tables = []
+    for axis in dict.fromkeys(point.axis for point in points):
+        others = ", ".join(f"{name} {size}" for name, size in MIDDLE.items() if name != axis)
+        rows = tuple(
+            (f"{point.size}", figure(1e3 * point.seconds), figure(point.gflops))
+            for point in points
+            if point.axis == axis
+        )
+        tables.append(Table(f"Over {axis} ({others}), threads: {threads}", (axis, "ms a step", "GF/s"), rows))
+    found = cliffs(points)
+    remarks = [f"The network: {net_of(MIDDLE['picture'], MIDDLE['filters']).text}. Best of {TRIALS} bursts."]
+    remarks += [
+        f"{slow.axis} {slow.size} runs at {figure(slow.gflops)} GF/s, its neighbour {fast.size} at "
+        f"{figure(fast.gflops)}: {fast.gflops / slow.gflops:.2f} times."
+        for slow, fast in found
+    ]
+    if not found:
+        remarks.append(f"No two neighbours differ by more than {CLIFF} times.")
+    figures = {
+        "middle": MIDDLE,
+        "threads": threads,
+        "points": [asdict(point) for point in points],
+        "cliffs": [[asdict(point) for point in pair] for pair in found],
+    }
+    return Report("growth", tuple(tables), tuple(remarks), figures)
+
+
+def charts(points: list[Point]) -> list[Chart]:
+    """GF/s along each axis."""
+    return [
+        Chart(
+            f"speed of a training step over {axis}",
+            axis,
+            "GF/s",
+            {"Lanewise": [(point.size, point.gflops) for point in points if point.axis == axis]},
+        )
+        for axis in dict.fromkeys(point.axis for point in points)
+    ]
