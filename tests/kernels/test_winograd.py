@@ -233,8 +233,8 @@ def test_schedules_never_change_bits(monkeypatch: pytest.MonkeyPatch) -> None:
         for a, b in zip(first, outputs(values), strict=True):
             np.testing.assert_array_equal(a, b)
         np.testing.assert_array_equal(slope, weight_slope(values))
-    for cached in (600, 100_000):
-        monkeypatch.setattr(winograd, "CACHED", cached)
+    for block, cached in ((2, 600), (16, 100_000)):
+        monkeypatch.setattr(winograd_tiles, "BLOCK", block)
         monkeypatch.setattr(winograd_tiles, "CACHED", cached)
         for a, b in zip(first, outputs(32), strict=True):
             np.testing.assert_array_equal(a, b)
@@ -253,7 +253,7 @@ def test_lanes_keep_to_themselves() -> None:
 
 def test_points_by_size() -> None:
     """Fewer points win; F(2, 3) when there are as many."""
-    schemes = {size: winograd_tiles.tiling_of(1, 1, (size, 8), (1, 1), 16).rows.scheme for size in range(1, 17)}
+    schemes = {size: winograd_tiles.tiling_of(1, 1, (size, 8), (1, 1)).rows.scheme for size in range(1, 17)}
     assert [size for size, scheme in schemes.items() if scheme is F2] == [1, 2, 5, 6]
     assert all(scheme in (F2, F4) for scheme in schemes.values())
 

@@ -3,7 +3,7 @@
     y  = A^T [ sum over i of (G w[o, i] G^T) * (B^T x[i] B) ] A + bias[o]      tile by tile, * point by point
     dx = the same of dy, with the kernels turned around and `o` and `i` swapped
 
-with the matrices of `winograd_transforms.py`. For a block of tiles that fits into the cache: transform the inputs of
+with the matrices of `winograd_transforms.py`. For a block of tiles: transform the inputs of
 all channels (`v`), multiply the matrices of each point (`m`), transform back. Weights (`u`) are transformed once, by a
 program of their own, and serve all images. Every sum over channels runs in order, from zero, whatever the blocks.
 
@@ -18,7 +18,7 @@ from collections.abc import Callable
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout, Sides
 from lanewise.kernels.tiles import blocks, outer_product
-from lanewise.kernels.winograd_tiles import CACHED, WORTHWHILE, Tiling, analyse, border, odd, scratch, suits, tiling_of
+from lanewise.kernels.winograd_tiles import WORTHWHILE, Tiling, analyse, border, odd, scratch, suits, tiling_of
 from lanewise.kernels.winograd_transforms import TAPS, Grid, both_axes
 from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value
 
@@ -40,17 +40,13 @@ Finish = Callable[[Place, Value], None]
 """What is done with an output: its place, its value."""
 
 
-def _tiling(inputs: int, outputs: int, shape: tuple[int, int], before: tuple[int, int]) -> Tiling:
-    return tiling_of(inputs, outputs, shape, before, most=max(4, min(16, CACHED // (36 * inputs))))
-
-
 def _forward_tiling(conv: Conv, y: Layout) -> Tiling:
-    return _tiling(conv.channels, conv.filters, y.shape[1:], conv.padding[:2])
+    return tiling_of(conv.channels, conv.filters, y.shape[1:], conv.padding[:2])
 
 
 def _backward_tiling(conv: Conv, x: Layout) -> Tiling:
     top, left = conv.padding[:2]
-    return _tiling(conv.filters, conv.channels, x.shape[1:], (TAPS - 1 - top, TAPS - 1 - left))
+    return tiling_of(conv.filters, conv.channels, x.shape[1:], (TAPS - 1 - top, TAPS - 1 - left))
 
 
 def x_border(conv: Conv, x: Layout, y: Layout) -> Sides:
