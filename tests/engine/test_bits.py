@@ -68,8 +68,8 @@ LESSONS = {
         3,
         0.0,
         None,
-        "fa69dee7a57184931e00f8a9fe2d191cb16fafb658d637c2ee1a43744baf7718",
-        "bb6f21211e6c8732fe7f4e55264f7e1376cb4d5fa319b61eadf621df58bc5f32",
+        "d1c0c6c4bdec92c7cc1e12b28fa025699d0c0d3a4e88ff6559b08d79473c743b",
+        "5d84c8fb49c3b51e5046abd55c0c6a81bef3c11c8b41113329ee036801ccb9fa",
     ),
     "sigmoid": Lesson(
         "conv 4@3 same stride 2, relu, dense 1, sigmoid",

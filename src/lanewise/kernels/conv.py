@@ -243,7 +243,7 @@ def backward_weight(conv: Conv, x: Layout, dy: Layout, *, values: int = 32) -> P
                             place = (f, i, u + n, v)
                             dw[place] = dw[place] + lane_sum(k, total[m][n, v].get())
     if conv.bias:
-        _bias_slope(k, dy_in, dy, k.scalars("dbias", (conv.filters,)))
+        bias_slope(k, dy_in, dy, k.scalars("dbias", (conv.filters,)))
     return k.program()
 
 
@@ -268,7 +268,8 @@ def _weight_tile(conv: Conv, columns: int, values: int) -> _WeightTile:
     return _WeightTile(filters, rows, best)
 
 
-def _bias_slope(k: Recorder, dy_in: Buffer, dy: Layout, db: Buffer) -> None:
+def bias_slope(k: Recorder, dy_in: Buffer, dy: Layout, db: Buffer) -> None:
+    """Add the sum of dy over rows, columns and images to `db`, filter by filter."""
     filters, rows, columns = dy.shape
     for o, height in blocks(k, filters, 8):
         total = [k.register() for _ in range(height)]

@@ -20,7 +20,7 @@ from lanewise.kernels.layout import Layout, Sides
 from lanewise.kernels.tiles import blocks, outer_product
 from lanewise.kernels.winograd_tiles import WORTHWHILE, Tiling, analyse, border, odd, scratch, suits, tiling_of
 from lanewise.kernels.winograd_transforms import TAPS, Grid, both_axes
-from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value
+from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value, kernel
 
 __all__ = [
     "backward_input",
@@ -69,6 +69,7 @@ def backward_input_pays(conv: Conv, x: Layout) -> bool:
     return suits(conv) and _backward_tiling(conv, x).cost(analyse=0.55, synthesise=0.4) < WORTHWHILE
 
 
+@kernel
 def transform_weights(conv: Conv, x: Layout, y: Layout, *, slope: bool = False) -> Program:
     """Weights for `forward`, or with `slope` those for `backward_input`. Buffers: weight, transformed.
 
@@ -97,6 +98,7 @@ def transform_weights(conv: Conv, x: Layout, y: Layout, *, slope: bool = False) 
     return k.program()
 
 
+@kernel
 def forward(conv: Conv, x: Layout, y: Layout, *, relu: bool = False, values: int = 32) -> Program:
     """Buffers: x, transformed weights, bias (if any), two for scratch, y. With `relu`, y = max(y, 0)."""
     k = Recorder("winograd forward")
@@ -114,6 +116,7 @@ def forward(conv: Conv, x: Layout, y: Layout, *, relu: bool = False, values: int
     return k.program()
 
 
+@kernel
 def backward_input(
     conv: Conv, x: Layout, dy: Layout, dx: Layout, *, gate: bool = False, accumulate: bool = False, values: int = 32
 ) -> Program:

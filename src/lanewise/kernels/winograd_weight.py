@@ -15,12 +15,12 @@ alone. Summing them apart costs nothing, and on a map of 32x32 one long sum had 
 from __future__ import annotations
 
 from lanewise.kernels.across import transpose
-from lanewise.kernels.conv import Conv, _bias_slope
+from lanewise.kernels.conv import Conv, bias_slope
 from lanewise.kernels.layout import Layout
 from lanewise.kernels.tiles import blocks, outer_product
 from lanewise.kernels.winograd_tiles import CACHED, WORTHWHILE, Tiling, analyse, odd, suits, tiling_of
 from lanewise.kernels.winograd_transforms import TAPS, both_axes
-from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value
+from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value, kernel
 
 __all__ = ["backward_weight", "backward_weight_pays"]
 
@@ -35,6 +35,7 @@ def backward_weight_pays(conv: Conv, y: Layout) -> bool:
     return fits and _tiling(conv, y).cost(analyse=1.0, synthesise=0.45) < WORTHWHILE
 
 
+@kernel
 def backward_weight(conv: Conv, x: Layout, dy: Layout, *, values: int = 32) -> Program:
     """Buffers: x, dy, four for scratch, dweight, dbias (if any). Adds this group of images to dweight and dbias.
 
@@ -78,7 +79,7 @@ def backward_weight(conv: Conv, x: Layout, dy: Layout, *, values: int = 32) -> P
     if not one_block:
         _collect(k, tiling, s, dw, (0, conv.filters), vectors)
     if conv.bias:
-        _bias_slope(k, dy_in, dy, k.scalars("dbias", (conv.filters,)))
+        bias_slope(k, dy_in, dy, k.scalars("dbias", (conv.filters,)))
     return k.program()
 
 
