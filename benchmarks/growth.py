@@ -18,7 +18,7 @@ from lanewise.racing.lesson import Task
 from lanewise.racing.nets import Net
 from lanewise.racing.peers import LANEWISE
 from lanewise.racing.process import Worker
-from lanewise.racing.race import WARM_UP, steps_of_a_burst
+from lanewise.racing.race import steps_of_a_burst
 from lanewise.racing.tables import Table, figure
 
 MIDDLE = {"batch": 128, "picture": 32, "filters": 32}
@@ -32,8 +32,8 @@ AXES = {
 CLIFF = 1.6
 """Neighbours whose speeds differ by more are listed."""
 
-TRIALS = 3
-"""Bursts of each shape. The fastest counts: whatever else runs can only slow it."""
+PASSES = 3
+"""How often all shapes are gone through. The fastest counts: whatever else runs can only slow it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,22 +65,27 @@ def measure(
     axes: tuple[str, ...], threads: int, burst: float, say: Callable[[str], None]
 ) -> tuple[Report, list[Chart]]:
     """Go along each of `axes`."""
-    points = []
+    shapes = [(axis, size) for axis in axes for size in AXES[axis]]
+    passes: list[list[Point]] = []
     with Worker("lanewise", threads) as worker:
-        for axis in axes:
-            for size in AXES[axis]:
-                say(f"{axis} {size}")
-                points.append(_point(worker, axis, size, threads, burst))
+        for number in range(PASSES):
+            say(f"pass {number + 1} of {PASSES}")
+            passes.append([_point(worker, axis, size, threads, burst) for axis, size in shapes])
+    points = fastest(passes)
     return report(points, threads), charts(points)
+
+
+def fastest(passes: list[list[Point]]) -> list[Point]:
+    """The fastest of each shape."""
+    return [min(same, key=lambda point: point.seconds) for same in zip(*passes, strict=True)]
 
 
 def _point(worker: Worker, axis: str, size: int, threads: int, burst: float) -> Point:
     at = MIDDLE | {axis: size}
     net, batch = net_of(at["picture"], at["filters"]), at["batch"]
     worker.ask(build=Task(net, "train", LANEWISE.mode, batch, threads, pictures=batch).to_json())
-    worker.ask(run=WARM_UP)
     count = steps_of_a_burst(worker, burst)
-    seconds = min(float(worker.ask(run=count)["seconds"]) / count for _ in range(TRIALS))
+    seconds = float(worker.ask(run=count)["seconds"]) / count
     return Point(axis, size, seconds, 1e-9 * batch * work(net.graph) / seconds)
 
 
@@ -108,7 +113,7 @@ def report(points: list[Point], threads: int) -> Report:
         )
         tables.append(Table(f"Over {axis} ({others}), threads: {threads}", (axis, "ms a step", "GF/s"), rows))
     found = cliffs(points)
-    remarks = [f"The network: {net_of(MIDDLE['picture'], MIDDLE['filters']).text}. Best of {TRIALS} bursts."]
+    remarks = [f"The network: {net_of(MIDDLE['picture'], MIDDLE['filters']).text}. Best of {PASSES} passes."]
     remarks += [
         f"{slow.axis} {slow.size} runs at {figure(slow.gflops)} GF/s, its neighbour {fast.size} at "
         f"{figure(fast.gflops)}: {fast.gflops / slow.gflops:.2f} times."

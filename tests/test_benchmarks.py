@@ -186,6 +186,12 @@ def test_cliffs_are_neighbours_that_differ() -> None:
     assert "No two neighbours" in growth.report(points[:2], threads=2).remarks[-1]
 
 
+def test_the_fastest_pass_of_each_shape_counts() -> None:
+    slow, fast = growth.Point("batch", 16, 0.2, 50.0), growth.Point("batch", 16, 0.1, 100.0)
+    other = growth.Point("batch", 32, 0.3, 70.0)
+    assert growth.fastest([[slow, other], [fast, other]]) == [fast, other]
+
+
 def test_the_work_of_a_step() -> None:
     graph = growth.net_of(4, 2).graph
     first = 3 * 2 * (4 * 3 - 2) ** 2  # weights of one position but for those in the border
