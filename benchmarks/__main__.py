@@ -9,8 +9,9 @@ from typing import Any
 import click
 
 from benchmarks import environment, options
-from benchmarks.report import Circumstances, Report, show
+from benchmarks.report import Report, show
 from benchmarks.svg import Chart, document
+from lanewise.racing.circumstances import Circumstances
 from lanewise.racing.nets import NETS
 from lanewise.racing.peers import FRAMEWORKS, PEERS, Peer
 from lanewise.racing.race import Settings

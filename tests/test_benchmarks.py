@@ -147,12 +147,14 @@ def test_memory_and_its_curves() -> None:
         *(taken("torch", batch, memory.PICTURES, 300 + batch) for batch in memory.BATCHES),
         *(taken("torch", memory.BATCH, count, 2 * count) for count in memory.COUNTS[1:]),
         taken("torch channels_last", memory.BATCH, memory.PICTURES, 356),
+        taken(memory.EMPTY_CACHE.name, memory.BATCH, memory.PICTURES, 200),
     ]
     made = memory.report(found)
     assert made.tables[0].rows == (
         ("mid, lanewise", "10.0", "178", "1.00"),
         ("mid, torch", "10.0", "428", "0.42"),
         ("mid, torch channels_last", "10.0", "356", "0.50"),
+        ("mid, lanewise, empty cache", "10.0", "200", "0.89"),
     )
     assert "mid: 0.50 of the least that PyTorch takes." in made.remarks
     over_batch, over_pictures = made.tables[1:]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from lanewise.network import reference
 from lanewise.racing import data, lesson, steps
 from lanewise.racing.lesson import Lesson, Task
 from lanewise.racing.nets import NETS, Net
+from lanewise.racing.peers import LANEWISE, PEERS, Peer
 from lanewise.racing.process import Worker, WorkerError
 
 BRANCHES = Net(
@@ -38,15 +40,19 @@ def expected_loss(net: Net, chosen: np.ndarray) -> float:
     return float(-np.log(outputs[np.arange(len(chosen)), given.labels[chosen]]).mean())
 
 
+@pytest.mark.parametrize("peer", [LANEWISE, *PEERS], ids=lambda peer: peer.name)
 @pytest.mark.parametrize("net", [NETS["lenet"], BRANCHES], ids=lambda net: net.name)
-def test_a_worker_does_the_steps_that_everybody_does(net: Net) -> None:
-    with Worker("lanewise", threads=1) as worker:
+def test_a_worker_does_the_step_that_everybody_does(peer: Peer, net: Net) -> None:
+    if find_spec(peer.framework) is None:
+        pytest.skip(f"{peer.framework} is not installed here")
+    with Worker(peer.framework, threads=1) as worker:
         with pytest.raises(WorkerError, match="nothing is built"):
             worker.ask(run=1)
-        worker.ask(build=task(net).to_json())
+        worker.ask(build=task(net, mode=peer.mode).to_json())
         answer = worker.ask(run=1)
     assert answer["seconds"] > 0
-    assert answer["loss"] == pytest.approx(expected_loss(net, next(data.batches(32, 64))), rel=1e-4)
+    expected = expected_loss(net, next(data.batches(32, 64)))
+    assert answer["loss"] == pytest.approx(expected, rel=1e-4 if peer.exact else 1e-2)
 
 
 @pytest.mark.parametrize("framework", ["lanewise", "onnxruntime"])

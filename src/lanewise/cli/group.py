@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from lanewise.cli.bench import bench
 from lanewise.cli.evaluate import evaluate
 from lanewise.cli.inspect import inspect
 from lanewise.cli.predict import predict
@@ -85,8 +86,9 @@ def lanewise() -> None:
     lanewise predict photos.onnx new.jpg     ask the model
     lanewise evaluate photos.onnx other/     judge it by pictures whose classes are known
     lanewise inspect photos.onnx             look at its layers, weights and connections
+    lanewise bench                           compare speed with the frameworks installed here
     """
 
 
-for _command in (train, predict, evaluate, inspect):
+for _command in (train, predict, evaluate, inspect, bench):
     lanewise.add_command(_command)

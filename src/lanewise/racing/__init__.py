@@ -10,6 +10,8 @@
     race.py       workers timed in turn, and what came of it
     tables.py     the same as rows and sentences
     fresh.py      a process timed from its start, and the memory it took; who is ahead when
+    circumstances.py    on what machine, with which versions, when
+    versus.py     a network of the user's, beside whatever frameworks are installed
 
 Files that a worker imports need NumPy and their own framework alone, so that a framework can be raced in an environment
 where nothing of Lanewise is installed.

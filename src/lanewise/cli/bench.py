@@ -1,0 +1,181 @@
+"""`lanewise bench`: the honest comparison, on the user's own processor and with the user's own network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lanewise.cli.options import json_option, picture_shape, seconds
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
+    from lanewise.cli.output import Output
+    from lanewise.racing.nets import Net
+    from lanewise.racing.race import Entry
+    from lanewise.racing.tables import Table
+    from lanewise.racing.versus import Versus
+
+PICTURE = (3, 32, 32)
+
+DISTRIBUTIONS = {"torch": "torch", "keras": "keras tensorflow", "jax": "jax", "onnxruntime": "onnxruntime"}
+"""What pip is asked for."""
+
+
+@click.command()
+@click.argument("network", default="auto")
+@click.option(
+    "--input", "picture", callback=picture_shape, metavar="SHAPE", help="Pictures, like 30x30x3.  [default: 32x32x3]"
+)
+@click.option("--classes", type=click.IntRange(2), default=10, metavar="N", show_default=True)
+@click.option("--batch", type=click.IntRange(1), default=128, metavar="N", show_default=True, help="Pictures a step.")
+@click.option("--threads", type=click.IntRange(1), metavar="N", help="By default as many as processors.")
+@click.option(
+    "--seconds",
+    "budget",
+    callback=seconds,
+    default="30s",
+    metavar="TIME",
+    show_default=True,
+    help="How long to measure, without what frameworks take to get ready.",
+)
+@json_option
+def bench(
+    network: str,
+    picture: tuple[int, int, int] | None,
+    classes: int,
+    batch: int,
+    threads: int | None,
+    budget: float,
+    as_json: bool,
+) -> None:
+    """Compare Lanewise with the frameworks installed here, on this computer.
+
+    NETWORK is a network as text, one of lenet, signboard, mid, wide and resnet8, or "auto" for the default network of
+    such pictures. PyTorch, Keras on TensorFlow and JAX, where they are installed, learn the same steps from the same
+    weights, and ONNX Runtime predicts from the same model file. All take turns, so that a busy moment of the computer
+    slows everybody. Where Lanewise loses, it says so. The pictures are random: this is about speed alone.
+    """
+    from lanewise.cli.output import open_output
+    from lanewise.engine.schedule import default_threads
+    from lanewise.racing import versus
+    from lanewise.racing.circumstances import Circumstances
+
+    net = chosen_net(network, picture, classes)
+    most = default_threads()
+    if threads is not None and threads > most:
+        raise click.BadParameter(f"{threads} is more than the {most} processors there are.", param_hint="--threads")
+    threads = threads or most
+    out = open_output(as_json)
+    out.tell("Network", net.text)
+    channels, rows, columns = net.shape
+    out.tell("", f"pictures {rows}x{columns}x{channels}, {net.classes} classes, batch {batch}, threads: {threads}")
+    circumstances = Circumstances.now()
+    with _progress(out) as say:
+        found = versus.measure(net, batch=batch, threads=threads, seconds=budget, say=say)
+    circumstances = circumstances.with_versions(found.versions)
+    for n, sentence in enumerate(circumstances.sentences):
+        out.tell("" if n else "Machine", sentence)
+    show(out, found, threads)
+    given = {"threads": threads, "batch": batch, "machine": circumstances.machine, "versions": circumstances.versions}
+    out.finish(given | to_json(found))
+
+
+def chosen_net(network: str, picture: tuple[int, int, int] | None, classes: int) -> Net:
+    """The net called so, or the one described so; whatever is wrong with it is told here."""
+    from lanewise.learning.recipe import network_for
+    from lanewise.racing.data import MOST_PICTURES
+    from lanewise.racing.nets import NETS, Net
+
+    name = network.strip()
+    known = NETS.get(name)
+    text, shape = (known.text, picture or known.shape) if known else (network, picture or PICTURE)
+    _, full = network_for(text, shape, classes, MOST_PICTURES)
+    return Net(name if known or name == "auto" else "network", full, shape, classes)
+
+
+@contextmanager
+def _progress(out: Output) -> Iterator[Any]:
+    """Say what is being measured, where somebody watches."""
+    if not out.live:
+        yield lambda sentence: None
+        return
+    with out.console.status("") as status:
+        yield status.update
+
+
+def show(out: Output, found: Versus, threads: int) -> None:
+    """Tables for whoever took part, Lanewise's own figures, and sentences."""
+    from lanewise.cli.wording import duration
+    from lanewise.racing.tables import figure, latency_table, race_table, verdicts
+
+    for entries, table in (
+        (found.train, race_table(found.train, found.net.name, "Training")),
+        (found.infer, race_table(found.infer, found.net.name, "Predicting")),
+        (found.latency, latency_table(found.latency, found.net.name, "One picture")),
+    ):
+        if len(entries) > 1:
+            out.blank()
+            out.result(table.title, "on one thread" if found.latency is entries else f"threads: {threads}")
+            out.table(drawn(table))
+    out.blank()
+    speeds = [found.images_per_second(entries) for entries in (found.train, found.infer, found.latency)]
+    out.result("Lanewise", f"training {figure(speeds[0])} images/s")
+    out.result("", f"predicting {figure(speeds[1])} images/s; one picture in {figure(1e6 / speeds[2])} µs")
+    again = duration(found.cached.build)
+    out.result("", f"compiling {duration(found.cold.build)} the first time, {again} from then on")
+    said = [sentence for doing, entries in _races(found) for sentence in verdicts(entries, doing)]
+    for n, sentence in enumerate(said):
+        out.result("" if n else "Verdict", sentence, "yellow" if "LOSES" in sentence else None)
+    if any(not entry.peer.exact for entry in found.train):
+        out.result("", "bfloat16 keeps 8 bits of every factor instead of 24, and is not counted as best.")
+    if found.absent:
+        out.tell("Not here", f"{', '.join(found.absent)}; to compare with one: {_advice(found.absent)}")
+
+
+def _races(found: Versus) -> list[tuple[str, list[Entry]]]:
+    return [("training", found.train), ("predicting", found.infer), ("one picture", found.latency)]
+
+
+def _advice(absent: tuple[str, ...]) -> str:
+    return " or ".join(f"pip install {DISTRIBUTIONS[framework]}" for framework in absent[:2])
+
+
+def drawn(table: Table) -> RichTable:
+    """The table for a terminal."""
+    from rich import box
+    from rich.table import Table as RichTable
+
+    result = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for number, column in enumerate(table.columns):
+        result.add_column(column, justify="right" if number else "left", overflow="fold")
+    for row in table.rows:
+        result.add_row(*row)
+    return result
+
+
+def to_json(found: Versus) -> dict[str, Any]:
+    """The same for programs."""
+    from lanewise.racing.race import as_record, lines
+    from lanewise.racing.tables import loses_to
+
+    record: dict[str, Any] = {
+        "network": found.net.text,
+        "input": [*found.net.shape[1:], found.net.shape[0]],
+        "classes": found.net.classes,
+        "absent": found.absent,
+        "compile_seconds": {"cold": found.cold.build, "cached": found.cached.build},
+        "first_training": {"cold": asdict(found.cold), "cached": asdict(found.cached)},
+    }
+    for doing, entries in _races(found):
+        by_entry = {line.entry: line for line in lines(entries, found.net.name)}
+        record[doing.replace(" ", "_")] = {
+            "images_per_second": found.images_per_second(entries),
+            "results": [as_record(entry, by_entry.get(entry)) for entry in entries],
+            "loses_to": loses_to(entries),
+        }
+    return record

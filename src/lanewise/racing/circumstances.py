@@ -1,0 +1,64 @@
+"""Where and when figures were taken: without it they mean little."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+BUSY = 0.5
+"""Processors in use before a measurement starts; above it, a warning goes with the figures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """Where and when figures were taken; `versions` are of Lanewise, what it runs on, and whoever took part."""
+
+    machine: dict[str, Any]
+    versions: dict[str, str]
+    date: str
+
+    @staticmethod
+    def now() -> Circumstances:
+        """Those of this machine at this moment; call it before the work, which loads the machine itself."""
+        versions = {name: metadata.version(name) for name in ("lanewise", "numpy", "llvmlite")}
+        machine = {
+            "cpu": _cpu_name(),
+            "cores": os.cpu_count() or 1,
+            "system": f"{platform.system()} {platform.machine()}",
+            "python": platform.python_version(),
+            "busy": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        }
+        return Circumstances(machine, versions, datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"))
+
+    def with_versions(self, versions: dict[str, str]) -> Circumstances:
+        """The same, and `versions` of others who took part."""
+        return replace(self, versions=self.versions | versions)
+
+    @property
+    def sentences(self) -> list[str]:
+        """The same for people."""
+        machine = self.machine
+        said = [
+            f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}; {self.date}",
+            ", ".join(f"{name} {version}" for name, version in ({"Python": machine["python"]} | self.versions).items()),
+        ]
+        if machine["busy"] and machine["busy"] > BUSY:
+            said.append(
+                f"The machine was not idle: {machine['busy']} processors were busy with other work before the start."
+            )
+        return said
+
+
+def _cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
