@@ -25,8 +25,8 @@ from benchmarks.process import run_module
 from benchmarks.report import Report
 from lanewise.engine.native import Library
 from lanewise.engine.schedule import aligned
-from lanewise.engine.values import conv_of
-from lanewise.kernels import conv, dense
+from lanewise.engine.values import conv_of, values_of
+from lanewise.kernels import conv, dense, winograd, winograd_weight
 from lanewise.kernels.layout import Layout
 from lanewise.lanes.program import LANES, Program
 from lanewise.network.layers import Conv2D, Dense
@@ -127,27 +127,50 @@ def _seconds(run: Callable[[], object], times: int) -> float:
 
 
 def _programs(net: str, values: int) -> Iterator[tuple[str, str, Program, int]]:
-    """Layer, kernel, program and floating-point operations of each kernel of `net`, as training uses them."""
+    """Layer, kernel, program and floating-point operations of each kernel of `net`.
+
+    Convolutions are there directly, and also by Winograd's method where training uses that. Operations are counted by
+    the layer's formula, so that a method that needs fewer counts as faster.
+    """
     graph = NETS[net].graph
-    for node in graph.nodes:
+    fast = values_of(graph, training=True).winograd
+    for number, node in enumerate(graph.nodes):
         shape = graph.nodes[node.inputs[0]].shape if node.inputs else ()
         name = f"{layer_text(node.layer)}, {describe(shape)}" if shape else ""
         if isinstance(node.layer, Conv2D):
             layer = conv_of(graph, node)
-            x, y = Layout.of(shape), Layout.of(node.shape)
-            bordered_x, bordered_dy = x.with_border(layer.x_border(x, y)), y.with_border(layer.dy_border(x, y))
             work = 2 * LANES * prod(node.shape) * prod(layer.weight_shape[1:])
-            yield name, "forward", conv.forward(layer, bordered_x, y, relu=True, values=values), work
-            if node.inputs != (0,):  # nobody asks for the slope of the pictures
-                slope = conv.backward_input(layer, bordered_x, bordered_dy, x, gate=True, values=values)
-                yield name, "input slope", slope, work
-            yield name, "weight slope", conv.backward_weight(layer, bordered_x, y, values=values), work
+            first = node.inputs == (0,)  # nobody asks for the slope of the pictures
+            for kind, program in _direct(layer, Layout.of(shape), Layout.of(node.shape), first, values):
+                yield name, kind, program, work
+            kinds = {kind for kind, at in fast if at == number and not (first and kind == "input")}
+            for kind, program in _by_winograd(layer, Layout.of(shape), Layout.of(node.shape), kinds, values):
+                yield name, f"{kind}, Winograd", program, work
         elif isinstance(node.layer, Dense):
             inputs, units = shape[0], node.layer.units
             work = 2 * LANES * inputs * units
             yield name, "forward", dense.forward(inputs, units, relu=True, values=values), work
             yield name, "input slope", dense.backward_input(inputs, units, gate=True, values=values), work
             yield name, "weight slope", dense.backward_weight(inputs, units, values=values), work
+
+
+def _direct(layer: conv.Conv, x: Layout, y: Layout, first: bool, values: int) -> Iterator[tuple[str, Program]]:
+    bordered_x, bordered_dy = x.with_border(layer.x_border(x, y)), y.with_border(layer.dy_border(x, y))
+    yield "forward", conv.forward(layer, bordered_x, y, relu=True, values=values)
+    if not first:
+        yield "input slope", conv.backward_input(layer, bordered_x, bordered_dy, x, gate=True, values=values)
+    yield "weight slope", conv.backward_weight(layer, bordered_x, y, values=values)
+
+
+def _by_winograd(layer: conv.Conv, x: Layout, y: Layout, kinds: set[str], values: int) -> Iterator[tuple[str, Program]]:
+    bordered_x = x.with_border(layer.x_border(x, y)).with_border(winograd.x_border(layer, x, y))
+    bordered_dy = y.with_border(winograd.dy_border(layer, x, y))
+    if "forward" in kinds:
+        yield "forward", winograd.forward(layer, bordered_x, y, relu=True, values=values)
+    if "input" in kinds:
+        yield "input slope", winograd.backward_input(layer, bordered_x, bordered_dy, x, gate=True, values=values)
+    if "weight" in kinds:
+        yield "weight slope", winograd_weight.backward_weight(layer, bordered_x, y, values=values)
 
 
 def _runner(program: Program) -> Callable[[], None]:

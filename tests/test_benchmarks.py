@@ -10,11 +10,13 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from benchmarks import compiling, environment, growth, infer, memory, report, svg, threads, train
+from benchmarks import compiling, environment, growth, infer, kernels, memory, report, svg, threads, train
 from benchmarks.__main__ import chosen_peers, main
 from click.testing import CliRunner
 
+from lanewise.engine.values import values_of
 from lanewise.racing.fresh import First
+from lanewise.racing.nets import NETS
 from lanewise.racing.peers import LANEWISE, ONNX_RUNTIME, PEERS
 from lanewise.racing.race import Entry, Settings
 from lanewise.racing.tables import Table
@@ -213,6 +215,22 @@ def test_a_chart_is_a_picture() -> None:
     assert middle - left == pytest.approx(right - middle, abs=0.2)
     assert bottom - half == pytest.approx(half - top, abs=0.2)
     assert {text.text for text in root.iter(f"{space}text")} >= {"a & b", "x", "y", "one", "<", "100"}
+
+
+def test_every_kernel_of_a_net_is_measured() -> None:
+    found = {(layer.partition(",")[0], kernel): work for layer, kernel, _, work in kernels._programs("signboard", 32)}
+    first, second = "conv 16@3x3 same", "conv 32@3x3 same"
+    direct = [(layer, kernel) for layer, kernel in found if layer.startswith("conv") and "Winograd" not in kernel]
+    assert direct == [
+        *((first, kernel) for kernel in ("forward", "weight slope")),
+        *((second, kernel) for kernel in ("forward", "input slope", "weight slope")),
+    ]
+    used = {kind for kind, node in values_of(NETS["signboard"].graph, training=True).winograd if node > 1}
+    names = {"forward": "forward", "input": "input slope", "weight": "weight slope"}
+    assert {(layer, kernel) for layer, kernel in found if "Winograd" in kernel} == {
+        (second, f"{names[kind]}, Winograd") for kind in used
+    }
+    assert found[first, "forward"] == 2 * 16 * 900 * 16 * 27
 
 
 def test_markdown_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
