@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -91,6 +93,37 @@ def test_every_round_is_measured_and_problems_are_told() -> None:
     assert [(entry.peer, len(entry.rates)) for entry in found] == [(LANEWISE, 2), (again, 2), (absent, 0)]
     assert "with_nosuch" in found[2].problem
     assert said[-1] == "tiny: round 2 of 2"
+
+
+class Runner:
+    """A worker that takes so many seconds a step and writes down when it was asked."""
+
+    def __init__(self, name: str, seconds: float, asked: list[str]) -> None:
+        self.name, self.seconds, self.asked = name, seconds, asked
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        if "run" not in request:
+            return {"ready": True}
+        self.asked.append(self.name)
+        return {"seconds": request["run"] * self.seconds, "loss": 2.3}
+
+
+def test_nobody_always_follows_the_same_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(race, "SETTLE", 0.0)
+    asked: list[str] = []
+    speeds = {"a": 0.01, "b": 0.02, "c": 0.04}
+    workers = {
+        race.Racer(replace(LANEWISE, name=name)): Runner(name, seconds, asked) for name, seconds in speeds.items()
+    }
+    settings = race.Settings(batch=16, rounds=3, burst=0.08)
+    found = list(race._race(NETS["lenet"], workers, tmp_path / "model.onnx", settings, lambda _: None))
+    assert asked[-9:] == [*"abc", *"bca", *"cab"]
+    assert [entry.rates for entry in found] == [pytest.approx([16 / seconds] * 3) for seconds in speeds.values()]
+
+
+def test_a_burst_takes_about_as_long_as_it_should() -> None:
+    assert race.steps_of_a_burst(Runner("a", 0.01, []), 0.5) == 50
+    assert race.steps_of_a_burst(Runner("a", 3.0, []), 0.5) == 1
 
 
 def test_all_nets_can_be_built() -> None:

@@ -11,6 +11,7 @@ from lanewise.racing.circumstances import Circumstances
 from lanewise.racing.nets import Net
 from lanewise.racing.peers import LANEWISE, ONNX_RUNTIME, PEERS
 from lanewise.racing.process import WorkerError
+from lanewise.racing.race import Settings
 
 TINY = Net("tiny", "dense 3", (1, 4, 4), 3)
 
@@ -56,6 +57,24 @@ def test_a_network_that_lanewise_cannot_run_is_an_error(monkeypatch: pytest.Monk
     monkeypatch.setattr(versus, "measure_first", lambda *_, **__: None)
     with pytest.raises(WorkerError, match="too large"):
         versus.measure(TINY, batch=16, threads=1, seconds=0.2, say=lambda sentence: None)
+
+
+def test_the_time_is_shared_among_races_rounds_and_racers(monkeypatch: pytest.MonkeyPatch) -> None:
+    only(monkeypatch, torch="2.13", onnxruntime="1")
+    asked: list[tuple[str, int, int, float]] = []
+
+    def record(nets: Any, racers: list[Any], settings: Settings, say: Any) -> list[versus.Entry]:
+        asked.append((settings.kind, settings.batch, settings.threads, settings.burst * len(racers) * settings.rounds))
+        return [versus.Entry("tiny", LANEWISE, (1.0,))]
+
+    monkeypatch.setattr(versus, "run", record)
+    monkeypatch.setattr(versus, "measure_first", lambda *_, **__: None)
+    versus.measure(TINY, batch=16, threads=2, seconds=10, say=lambda sentence: None)
+    assert asked == [
+        ("train", 16, 2, pytest.approx(6)),
+        ("infer", 16, 2, pytest.approx(2)),
+        ("infer", 1, 1, pytest.approx(2)),
+    ]
 
 
 def test_a_busy_machine_is_told() -> None:

@@ -123,6 +123,13 @@ def test_weights_for_channels_last_compute_the_same(text: str) -> None:
     np.testing.assert_allclose(by_channel, by_place, rtol=1e-4, atol=1e-5)
 
 
+def test_kernels_for_channels_last_turn_their_axes() -> None:
+    given = Lesson.of(task(Net("", "conv 4@3x2, flatten, dense 10", (5, 7, 7))))
+    conv = steps.steps(given.graph, given.weights, channels_last=True)[0].weights[0]
+    assert conv.shape == (3, 2, 5, 4)
+    assert conv[2, 1, 3, 0] == given.weights[0][0, 3, 2, 1]
+
+
 def test_values_are_let_go_of_after_their_last_reader() -> None:
     given = Lesson.of(task(BRANCHES))
     walked = steps.steps(given.graph, given.weights, channels_last=False)
