@@ -83,3 +83,10 @@ def test_a_busy_machine_is_told() -> None:
     assert idle.sentences == ["X, 2 cores, Y; today", "Python 3, numpy 2"]
     assert "1.7 processors were busy" in busy.with_versions({"torch": "1"}).sentences[-1]
     assert busy.with_versions({"torch": "1"}).versions == {"numpy": "2", "torch": "1"}
+
+
+def test_figures_come_with_versions_of_what_lanewise_runs_on() -> None:
+    now = Circumstances.now()
+    assert {"lanewise", "numpy", "onnx"} <= set(now.versions)
+    assert "pytest" not in now.versions
+    assert now.machine["cores"] >= 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -25,7 +26,7 @@ class Circumstances:
     @staticmethod
     def now() -> Circumstances:
         """Those of this machine at this moment; call it before the work, which loads the machine itself."""
-        versions = {name: metadata.version(name) for name in ("lanewise", "numpy", "llvmlite")}
+        versions = {name: metadata.version(name) for name in ("lanewise", *_required("lanewise"))}
         machine = {
             "cpu": _cpu_name(),
             "cores": os.cpu_count() or 1,
@@ -52,6 +53,12 @@ class Circumstances:
                 f"The machine was not idle: {machine['busy']} processors were busy with other work before the start."
             )
         return said
+
+
+def _required(distribution: str) -> list[str]:
+    """Names of what a distribution needs, without its extras."""
+    needed = [line for line in metadata.requires(distribution) or [] if "extra" not in line.partition(";")[2]]
+    return [re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in needed]
 
 
 def _cpu_name() -> str:
