@@ -241,3 +241,23 @@ def test_code_stays_small() -> None:
             conv.backward_weight(big, x, dy),
         ):
             assert _recorded(program.body) < 6000, f"{program.name} {kernel}"
+
+
+def test_taps_that_only_meet_zeros_are_left_out_near_the_edges() -> None:
+    """5 taps over 14 rows that read 10: the outer four rows on each side have 1, 2, 3 and 4 taps left."""
+    from lanewise.kernels.conv import _phases
+
+    (phase,) = _phases(Conv(16, 6, (5, 5)), 0, 14)
+    bands = phase.bands(1, 10)
+    assert [(b.first, b.count, len(b.taps)) for b in bands] == [
+        *((n, 1, n + 1) for n in range(4)),
+        (4, 6, 5),
+        *((10 + n, 1, 4 - n) for n in range(4)),
+    ]
+    for band in bands:  # tap u reads row first + n - u of the slope, counted from its own band
+        for n in range(band.count):
+            assert {u: n + shift for u, shift in band.taps} == {
+                u: band.first + n - u for u in range(5) if 0 <= band.first + n - u < 10
+            }
+    (padded,) = _phases(Conv(16, 6, (3, 3), padding=(1, 1, 1, 1)), 0, 30)
+    assert padded.bands(1, 30) == [padded], "two rows of thirty are not worth code of their own"

@@ -25,6 +25,11 @@ UNROLLED_SLOPES = 400
 """Kernel rows `u` become a loop when unrolling them would record more than this, forward and in the input slope: code
 that fits, compiled sooner."""
 
+MOST_BANDS = 16
+WORTH_BANDS = 0.85
+"""Rows near the edges get code of their own where taps that only meet zeros are more than a share of 1 - this, and if
+that does not make too much code."""
+
 
 @dataclass(frozen=True, slots=True)
 class Conv:
@@ -81,6 +86,20 @@ class _Phase:
         next_u, next_shift = others[0] if others else (u, shift)
         for n in _rolled(k, len(self.taps), multiply_adds, UNROLLED_SLOPES):
             yield u + n * (next_u - u), shift + n * (next_shift - shift)
+
+    def bands(self, stride: int, out: int) -> list[_Phase]:
+        """Positions by the taps that meet rows of the slope, and not its border of zeros. `out`: its rows.
+
+        Each band is code of its own, so they are told apart only where that leaves out a good part of the work.
+        """
+        inside = [tuple(t for t in self.taps if 0 <= n + t[1] < out) for n in range(self.count)]
+        starts = [n for n in range(self.count) if n == 0 or inside[n] != inside[n - 1]]
+        if len(starts) > MOST_BANDS or sum(map(len, inside)) > WORTH_BANDS * self.count * len(self.taps):
+            return [self]
+        return [
+            _Phase(self.first + start * stride, end - start, tuple((u, shift + start) for u, shift in inside[start]))
+            for start, end in zip(starts, [*starts[1:], self.count], strict=True)
+        ]
 
 
 def _phases(conv: Conv, axis: int, size: int) -> Iterator[_Phase]:
@@ -148,7 +167,8 @@ def backward_input(
     dx_out = dx.buffer(k, "dx")
     group_filters, group_channels = conv.filters // conv.groups, conv.channels // conv.groups
     s_r, s_c = conv.stride
-    for row_phase in _phases(conv, 0, x.shape[1]):
+    bands = [band for phase in _phases(conv, 0, x.shape[1]) for band in phase.bands(s_r, dy.shape[1])]
+    for row_phase in bands:
         for column_phase in _phases(conv, 1, x.shape[2]):
             taps = max(1, len(column_phase.taps))
             tile_i, tile_c = outer_product(group_channels, column_phase.count, taps, 1, values)
