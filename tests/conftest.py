@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Protocol
 
 import pytest
+
+os.environ.setdefault("SCIPY_ARRAY_API", "1")  # or scikit-learn leaves one of its checks of estimators out
 
 GOLDEN = Path(__file__).parent / "golden"
 
