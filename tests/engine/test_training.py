@@ -334,3 +334,19 @@ def test_live_vector_and_copies() -> None:
     assert all(p.any() for p in copies)
     assert not any(p.any() for p in trainer.parameters)
     assert trainer.cache.hits + trainer.cache.misses > 0
+
+
+def test_a_layer_of_many_branches() -> None:
+    """Each branch is a pointer of one call; more than fit are refused by name before anything is planned."""
+    from lanewise.errors import ShapeError
+
+    def branches(count: int) -> str:
+        return f"concat({' | '.join(['conv 1@1'] * count)}), dense 3, softmax"
+
+    graph = network(branches(60), (2, 3, 3))
+    parameters, pictures = parameters_for(graph), pictures_for(graph, 20)
+    trainer = trainer_for(graph, parameters, 20)
+    losses, _ = trainer.run(pictures, steps_of(np.arange(20)[None], 3))
+    assert np.isfinite(losses).all()
+    with pytest.raises(ShapeError, match="61 inputs; up to 60 fit"):
+        network(branches(61), (2, 3, 3))

@@ -24,7 +24,7 @@ define void @driver(ptr %job, i64 %thread) nounwind {
 entry:
   ; Denormal numbers make the gradients of a well-trained network many times slower: treat them as zero here, and give
   ; the caller its control word back at the end.
-  %pointers = alloca [16 x ptr], align 64
+  %pointers = alloca [64 x ptr], align 64
   %control.before = call i64 @flush_denormals()
 
   %steps.p = getelementptr %Job, ptr %job, i64 0, i32 1
@@ -141,7 +141,7 @@ arg.begin:
   %sum2 = add i64 %sum1, %by.task
   %sum3 = add i64 %sum2, %by.repeat
   %pointer = getelementptr i8, ptr %base, i64 %sum3
-  %slot = getelementptr [16 x ptr], ptr %pointers, i64 0, i64 %arg
+  %slot = getelementptr [64 x ptr], ptr %pointers, i64 0, i64 %arg
   store ptr %pointer, ptr %slot
   %arg.next = add i64 %arg, 1
   br label %arg.test

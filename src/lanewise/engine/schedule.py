@@ -16,7 +16,7 @@ from lanewise.engine.native import Cache, Library
 from lanewise.lanes.program import Program
 from lanewise.target import Target
 
-MOST_ARGUMENTS = 16
+MOST_ARGUMENTS = 64
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ def output_shape(layer: Layer, inputs: tuple[Shape, ...]) -> tuple[Shape, Sides]
         If the layer does not fit. The message is a clause; the caller puts the name of the layer before it.
     """
     (shape, *_), none = inputs, (0, 0, 0, 0)
+    _few_enough(inputs)
     match layer:
         case Conv2D():
             channels, rows, columns = _picture(shape)
@@ -157,6 +158,15 @@ def _branches_equal(body: Shape, shortcut: Shape) -> None:
     raise ShapeError(
         f"its body gives {describe(body)} and its shortcut {describe(shortcut)}, which cannot be added; {advice}"
     )
+
+
+MOST_BRANCHES = 60
+"""Inputs of one kernel: it gets a pointer for each."""
+
+
+def _few_enough(inputs: tuple[Shape, ...]) -> None:
+    if len(inputs) > MOST_BRANCHES:
+        raise ShapeError(f"it takes {len(inputs)} inputs; up to {MOST_BRANCHES} fit, so join some of them first")
 
 
 def _joined(inputs: tuple[Shape, ...]) -> Shape:
