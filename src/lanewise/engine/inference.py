@@ -70,8 +70,9 @@ class Inference:
         else:
             vector = aligned(flat.total)
             vector[:] = flat.pack(parameters)
-        prepare = Executable([Phase(1, (Section(plan.preparations),))], target, cache)
-        self._prepare = prepare if plan.preparations else None
+        self._prepare: Executable | None = None
+        if plan.preparations:
+            self._prepare = Executable([Phase(1, (Section(plan.preparations),))], target, cache)
         self._live = isinstance(parameters, np.ndarray)
         self._lock = Lock()  # callers on several threads share one arena
         self._arrays = {
