@@ -94,19 +94,23 @@ def test_phases_wait_for_one_another(threads: int) -> None:
 def test_counted_sections_stop_at_the_number_of_groups(threads: int) -> None:
     tasks, repeats = 4, 3
     counts = np.array([12, 0, 1, 3, 4, 11, 100], np.int64)
-    counted, always = tally(len(counts), tasks, repeats), tally(len(counts), tasks, 1)
+    counted, absent = tally(len(counts), tasks, repeats), tally(len(counts), tasks, repeats)
+    always = tally(len(counts), tasks, 1)
     phase = Phase(
         tasks,
         (
             Section((Call(add_one(), (per_repeat("always", tasks, 1),)),)),
-            Section((Call(add_one(), (per_repeat("counted", tasks, repeats),)),), repeats, counted=True),
+            Section((Call(add_one(), (per_repeat("counted", tasks, repeats),)),), repeats, "present"),
+            Section((Call(add_one(), (per_repeat("absent", tasks, repeats),)),), repeats, "absent"),
         ),
     )
     executable = Executable([phase], host())
-    executable.run({"counted": counted, "always": always}, steps=len(counts), threads=threads, counts=counts)
+    arrays = {"counted": counted, "absent": absent, "always": always}
+    executable.run(arrays, steps=len(counts), threads=threads, counts=counts)
     assert (always == 1).all()
     for came, count in zip(counted[..., 0].reshape(len(counts), -1), counts, strict=True):
         np.testing.assert_array_equal(came, np.arange(tasks * repeats) < count)
+    np.testing.assert_array_equal(counted + absent, np.ones_like(counted))
 
 
 def test_tasks_may_be_left_open() -> None:

@@ -112,7 +112,8 @@ def test_batch_sizes(batch: int, present: float) -> None:
     images = np.where(np.arange(batch) < count, np.arange(batch), -1)
     steps = steps_of(images, 4)
     trainer = trainer_for(graph, parameters, batch)
-    assert trainer.shards == min(MOST_SHARDS, -(-batch // 16))
+    assert trainer.shards <= MOST_SHARDS
+    assert trainer.groups <= trainer.shards * trainer.groups_per_shard < trainer.groups + trainer.groups_per_shard
     losses, _ = trainer.run(pictures, steps)
     assert losses.shape == (1, batch)
     expected, slopes = judged(
@@ -151,6 +152,20 @@ def test_absent_images_add_nothing_to_gradients() -> None:
         trainer.run(pictures, steps_of(images, 4, weights=np.where(images >= 0, 0.5, 0)))
         gradients.append(trainer.gradients)
     for a, b in zip(*gradients, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("batch", [40, 300])
+def test_a_short_step_forgets_the_full_one_before(batch: int) -> None:
+    """Groups and shards that a step has not count as nothing, whatever they held before."""
+    graph = network(LITTLE, (2, 5, 6))
+    parameters, pictures = parameters_for(graph), pictures_for(graph, batch)
+    short = steps_of(np.where(np.arange(batch) < 3, np.arange(batch), -1), 4)
+    after, alone = trainer_for(graph, parameters, batch), trainer_for(graph, parameters, batch)
+    after.run(pictures, steps_of(np.arange(batch), 4))
+    for trainer in (after, alone):
+        trainer.run(pictures, short)
+    for a, b in zip(after.gradients, alone.gradients, strict=True):
         np.testing.assert_array_equal(a, b)
 
 

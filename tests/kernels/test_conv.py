@@ -87,8 +87,8 @@ class Setting:
         before = into_lanes(np.full_like(self.pictures, 3.0), self.dx)
         return program, [buffer(self.parameters[0]), into_lanes(self.slope, self.dy), *x, before]
 
-    def backward_weight(self, values: int = 32) -> tuple[Program, Arrays]:
-        program = conv.backward_weight(self.conv, self.x, self.dy, values=values)
+    def backward_weight(self, values: int = 32, accumulate: bool = True) -> tuple[Program, Arrays]:
+        program = conv.backward_weight(self.conv, self.x, self.dy, accumulate=accumulate, values=values)
         before = [buffer(np.full(p.shape, 2.0)) for p in self.parameters]
         return program, [into_lanes(self.pictures, self.x), into_lanes(self.slope, self.dy), *before]
 
@@ -123,13 +123,14 @@ def test_backward_input(case: Case, whole: bool) -> None:
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["whole numbers", "real numbers"])
+@pytest.mark.parametrize("accumulate", [False, True], ids=["write", "add"])
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_backward_weight(case: Case, whole: bool) -> None:
-    """The group's slopes are added to what is there."""
+def test_backward_weight(case: Case, accumulate: bool, whole: bool) -> None:
+    """The group's slopes are written, or added to what is there."""
     s = Setting(case, whole=whole)
-    came = run_judged(*s.backward_weight(), whole)[2:]
+    came = run_judged(*s.backward_weight(accumulate=accumulate), whole)[2:]
     for slope, expected in zip(came, s.parameter_slopes, strict=True):
-        close(slope - 2.0, expected.ravel(), whole)
+        close(slope - 2.0 * accumulate, expected.ravel(), whole)
 
 
 def _kernels(s: Setting, values: int) -> list[tuple[Program, Arrays]]:

@@ -51,8 +51,10 @@ class Setting:
         x = [buffer(self.x)] if gate else []
         return program, [buffer(self.rows), buffer(self.dy), *x, buffer(np.full(self.x.shape, BEFORE))]
 
-    def backward_weight(self, values: int = 32, *, bias: bool = True) -> tuple[Program, Arrays]:
-        program = dense.backward_weight(self.inputs, self.units, bias=bias, values=values)
+    def backward_weight(
+        self, values: int = 32, *, bias: bool = True, accumulate: bool = True
+    ) -> tuple[Program, Arrays]:
+        program = dense.backward_weight(self.inputs, self.units, bias=bias, accumulate=accumulate, values=values)
         before = np.where(np.arange(dense.padded(self.inputs)) < self.inputs, BEFORE, 0)
         biases = [buffer(np.full(self.units, BEFORE))] if bias else []
         weights = buffer(np.broadcast_to(before, self.rows.shape))
@@ -101,16 +103,18 @@ def test_backward_input(inputs: int, units: int, whole: bool, gate: bool, accumu
 @both
 @sizes
 @pytest.mark.parametrize("bias", [True, False])
-def test_backward_weight(inputs: int, units: int, whole: bool, bias: bool) -> None:
-    """Slopes are added to what is there, and the padding of rows stays zero."""
+@pytest.mark.parametrize("accumulate", [True, False])
+def test_backward_weight(inputs: int, units: int, whole: bool, bias: bool, accumulate: bool) -> None:
+    """Slopes are written, or added to what is there, and the padding of rows stays zero."""
     s = Setting(inputs, units, whole=whole)
-    _, _, dw, *db = run_everywhere(*s.backward_weight(bias=bias), ("host",))
+    there = np.float32(BEFORE * accumulate)
+    _, _, dw, *db = run_everywhere(*s.backward_weight(bias=bias, accumulate=accumulate), ("host",))
     rows = dw.reshape(s.rows.shape)
-    close(rows[:, :inputs] - np.float32(BEFORE), s.dy.astype(float) @ s.x.T, whole)
+    close(rows[:, :inputs] - there, s.dy.astype(float) @ s.x.T, whole)
     assert not rows[:, inputs:].any()
     assert len(db) == bias
     for slope in db:
-        close(slope - np.float32(BEFORE), s.dy.astype(float).sum(axis=1), whole)
+        close(slope - there, s.dy.astype(float).sum(axis=1), whole)
 
 
 @sizes

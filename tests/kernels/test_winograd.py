@@ -160,11 +160,12 @@ def test_backward_input(case: Case, accumulate: bool, gate: bool) -> None:
     np.testing.assert_array_equal(border_of(after, dx), border_of(start, dx))
 
 
+@pytest.mark.parametrize("accumulate", [False, True], ids=["write", "add"])
 @pytest.mark.parametrize("case", WEIGHTS + LARGE_WEIGHTS, ids=lambda case: case.name)
-def test_backward_weight(case: Case) -> None:
-    """It adds to what is there, and reads dy inside its edges only."""
+def test_backward_weight(case: Case, accumulate: bool) -> None:
+    """It replaces or adds to what is there, and reads dy inside its edges only."""
     o = Operands(case.conv, case.shape)
-    program = winograd_weight.backward_weight(o.conv, o.x, o.y)
+    program = winograd_weight.backward_weight(o.conv, o.x, o.y, accumulate=accumulate)
     work = scratch(program)
     rng = np.random.default_rng(4)
     before = [buffer(rng.standard_normal(a.size)) for a in o.gradients()]
@@ -172,7 +173,7 @@ def test_backward_weight(case: Case) -> None:
     after = judged(program, buffers, interpreted=case in WEIGHTS)[2 + len(work) :]
     _, _, dw, db = o.exact()
     for came, there, expected in zip(after, before, [dw, *db], strict=True):
-        close(came, there + expected.ravel())
+        close(came, there * accumulate + expected.ravel())
 
 
 def test_agrees_with_the_reference() -> None:

@@ -8,14 +8,15 @@
 ;     base + offset + thread * s0 + step * s1 + task * s2 + repeat * s3          (all in bytes)
 ;
 ; `counts`, where given, holds one number a step: repetitions from that one on (counted as task * repeats + repeat, over
-; all tasks) are left out, which is how a batch that is not full skips the groups it does not have.
+; all tasks) are left out, which is how a batch that is not full skips the groups it does not have. Where `absent` is not
+; 0, it is those repetitions alone that are made.
 ;
 ; All fields are 64 bits wide. `engine/schedule.py` lays them out. Behind this text comes that of the processor's family,
 ; driver_x86.ll or driver_aarch64.ll, with flush_denormals, restore_control and wait_a_moment.
 
 %Job     = type { ptr, i64, i64, i64, ptr, ptr, ptr }  ; bases, steps, threads, phases, phase list, meeting, yield
 %Phase   = type { i64, i64, ptr }                      ; tasks, sections, section list
-%Section = type { i64, i64, ptr, ptr }                 ; repeats, calls, call list, counts (or null)
+%Section = type { i64, i64, ptr, ptr, i64 }            ; repeats, calls, call list, counts (or null), absent
 %Call    = type { ptr, i64, ptr }                      ; kernel, arguments, argument list
 %Arg     = type { i64, i64, i64, i64, i64, i64 }       ; base, offset, s0, s1, s2, s3
 %Meeting = type { i64, [7 x i64], i64, [7 x i64], i64 }; arrived, -, generation, -, next task: a cache line each
@@ -85,15 +86,23 @@ section.count:
   %task.first = mul i64 %task, %repeats
   %left = sub i64 %count, %task.first
   %fewer = icmp slt i64 %left, %repeats
-  %allowed = select i1 %fewer, i64 %left, i64 %repeats
+  %at.most = select i1 %fewer, i64 %left, i64 %repeats
+  %none = icmp slt i64 %at.most, 0
+  %present = select i1 %none, i64 0, i64 %at.most
+  %absent.p = getelementptr %Section, ptr %section.p, i64 0, i32 4
+  %absent = load i64, ptr %absent.p
+  %others = icmp ne i64 %absent, 0
+  %first.counted = select i1 %others, i64 %present, i64 0
+  %limit.counted = select i1 %others, i64 %repeats, i64 %present
   br label %section.limit
 
 section.limit:
-  %limit = phi i64 [ %repeats, %section.begin ], [ %allowed, %section.count ]
+  %first = phi i64 [ 0, %section.begin ], [ %first.counted, %section.count ]
+  %limit = phi i64 [ %repeats, %section.begin ], [ %limit.counted, %section.count ]
   br label %repeat.test
 
 repeat.test:
-  %repeat = phi i64 [ 0, %section.limit ], [ %repeat.next, %repeat.end ]
+  %repeat = phi i64 [ %first, %section.limit ], [ %repeat.next, %repeat.end ]
   %repeat.more = icmp slt i64 %repeat, %limit
   br i1 %repeat.more, label %call.test, label %section.end
 

@@ -68,6 +68,8 @@ class Planner:
         The numbers of the group's images, and (seed, epoch): what Dropout's random numbers are made from.
     gradients : Place, optional
         Where this group's shard sums its gradients, laid out like the parameters.
+    accumulate : bool
+        Whether to add to these gradients: the shard has other groups too.
     winograd : bool
         Whether convolutions may be computed by Winograd's method where that pays.
     """
@@ -81,13 +83,14 @@ class Planner:
         images: Place,
         key: Place,
         gradients: Place | None = None,
+        accumulate: bool = False,
         winograd: bool = True,
     ) -> None:
         self.graph = graph
         self.values: Values = values_of(graph, training=training, fast_convolution=winograd)
         self.flat = FlatParameters.of(graph)
         self.registers = registers
-        self.images, self.key, self.gradients = images, key, gradients
+        self.images, self.key, self.gradients, self.accumulate = images, key, gradients, accumulate
         self.calls: list[tuple[Program, tuple[Slot | Place, ...]]] = []
         self.layouts: dict[Slot, Layout] = {}
         self.fixed: dict[Slot, Place] = {}
@@ -271,18 +274,18 @@ class Planner:
         if not self.graph.parameters_of(number):
             return
         x, x_layout = self.value(node.inputs[0])
-        scratch_slots: list[Slot] = []
         match node.layer:
-            case Conv2D() if ("weight", number) in self.values.winograd:
-                program = backward_weight(conv_of(self.graph, node), x_layout, dy_layout, values=self.registers)
-                scratch_slots = self._scratch(program)
             case Conv2D():
-                program = conv.backward_weight(conv_of(self.graph, node), x_layout, dy_layout, values=self.registers)
+                record = backward_weight if ("weight", number) in self.values.winograd else conv.backward_weight
+                layer = conv_of(self.graph, node)
+                program = record(layer, x_layout, dy_layout, accumulate=self.accumulate, values=self.registers)
             case Dense(units, bias):
-                program = dense.backward_weight(x_layout.elements, units, bias=bias, values=self.registers)
+                program = dense.backward_weight(
+                    x_layout.elements, units, bias=bias, accumulate=self.accumulate, values=self.registers
+                )
             case _:
                 raise AssertionError(node)
-        self.call(program, x, dy, *scratch_slots, *self.parameter(number, gradient=True))
+        self.call(program, x, dy, *self._scratch(program), *self.parameter(number, gradient=True))
 
     def _input_slope(self, number: int, node: Node, position: int, dy: Slot, dy_layout: Layout) -> None:
         source = node.inputs[position]

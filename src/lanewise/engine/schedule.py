@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from lanewise.lanes.program import Program
 from lanewise.target import Target
 
 MOST_ARGUMENTS = 64
+SECTION_FIELDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +45,15 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Calls that a task runs `repeats` times; `counted` sections stop at the number of groups that a step has."""
+    """Calls that a task runs `repeats` times.
+
+    Where repetitions are groups of images, a step may have fewer than all: those that are "present" run, or those that
+    are "absent".
+    """
 
     calls: tuple[Call, ...]
     repeats: int = 1
-    counted: bool = False
+    groups: Literal["all", "present", "absent"] = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,7 @@ class Executable:
         steps, threads : int
         tasks : int
             For phases that leave it open.
-        counts : int64 array of `steps`, for counted sections
+        counts : int64 array of `steps`, how many groups each has; for sections of those present or absent
         """
         with self._running:  # the tables are filled in for one run at a time
             self._run(arrays, steps, threads, tasks, counts)
@@ -145,13 +150,13 @@ class Executable:
     def _phase(self, phase: Phase) -> list[int]:
         table = self._table([self._section(section) for section in phase.sections])
         for number, section in enumerate(phase.sections):
-            if section.counted:
-                self._counted.append(table[4 * number : 4 * number + 4])
+            if section.groups != "all":
+                self._counted.append(table[SECTION_FIELDS * number :][:SECTION_FIELDS])
         return [0, len(phase.sections), table.ctypes.data]
 
     def _section(self, section: Section) -> list[int]:
         calls = self._table([self._call(call) for call in section.calls])
-        return [section.repeats, len(section.calls), calls.ctypes.data, 0]
+        return [section.repeats, len(section.calls), calls.ctypes.data, 0, section.groups == "absent"]
 
     def _call(self, call: Call) -> list[int]:
         assert len(call.places) == len(call.program.buffers) <= MOST_ARGUMENTS, call.program.name

@@ -125,8 +125,8 @@ class Trainer:
         self.target = target or chosen()
         self.flat = FlatParameters.of(graph)
         self.groups = -(-batch_size // LANES)
-        self.shards = min(self.groups, MOST_SHARDS)
-        self.groups_per_shard = -(-self.groups // self.shards)
+        self.groups_per_shard = -(-self.groups // MOST_SHARDS)
+        self.shards = -(-self.groups // self.groups_per_shard)
         self._powers = np.ones(2)  # of AdamW's momentum and beta2, as many as steps were made
 
         plan, gradients = self._plan(winograd)
@@ -236,6 +236,7 @@ class Trainer:
             images=images,
             key=key,
             gradients=gradients,
+            accumulate=self.groups_per_shard > 1,
             winograd=winograd,
         )
         x, x_layout = planner.value(0)
@@ -260,8 +261,10 @@ class Trainer:
         return planner.finish(), gradients
 
     def _gradient_phase(self, plan: GroupPlan, gradients: Place) -> Phase:
-        zero = Call(update.zero(self.flat.total), (gradients,))
-        return Phase(self.shards, (Section((zero,)), Section(plan.calls, repeats=self.groups_per_shard, counted=True)))
+        """A shard's slopes start as zeros, unless it is one group, which then writes them if it is there."""
+        zero = (Call(update.zero(self.flat.total), (gradients,)),)
+        start = Section(zero) if self.groups_per_shard > 1 else Section(zero, groups="absent")
+        return Phase(self.shards, (start, Section(plan.calls, self.groups_per_shard, "present")))
 
     def _loss(self, outputs: int) -> Program:
         if isinstance(self.graph.nodes[-1].layer, Sigmoid):

@@ -228,8 +228,8 @@ def _finish_slope(
 
 
 @kernel
-def backward_weight(conv: Conv, x: Layout, dy: Layout, *, values: int = 32) -> Program:
-    """Buffers: x, dy, dweight, dbias (if any). Adds this group of images to dweight and dbias."""
+def backward_weight(conv: Conv, x: Layout, dy: Layout, *, accumulate: bool = False, values: int = 32) -> Program:
+    """Buffers: x, dy, dweight, dbias (if any). With `accumulate`, adds to what is there."""
     k = Recorder("conv backward weight")
     x_in, dy_in = x.buffer(k, "x"), dy.buffer(k, "dy")
     dw = k.scalars("dweight", conv.weight_shape)
@@ -260,10 +260,10 @@ def backward_weight(conv: Conv, x: Layout, dy: Layout, *, values: int = 32) -> P
                                         total[m][n, v].accumulate(slopes[m][q], seen[n, at])
                     for m, f in enumerate(filters):
                         for n, v in taps:
-                            place = (f, i, u + n, v)
-                            dw[place] = dw[place] + lane_sum(k, total[m][n, v].get())
+                            place, slope = (f, i, u + n, v), lane_sum(k, total[m][n, v].get())
+                            dw[place] = dw[place] + slope if accumulate else slope
     if conv.bias:
-        bias_slope(k, dy_in, dy, k.scalars("dbias", (conv.filters,)))
+        bias_slope(k, dy_in, dy, k.scalars("dbias", (conv.filters,)), accumulate)
     return k.program()
 
 
@@ -288,8 +288,8 @@ def _weight_tile(conv: Conv, columns: int, values: int) -> _WeightTile:
     return _WeightTile(filters, rows, best)
 
 
-def bias_slope(k: Recorder, dy_in: Buffer, dy: Layout, db: Buffer) -> None:
-    """Add the sum of dy over rows, columns and images to `db`, filter by filter."""
+def bias_slope(k: Recorder, dy_in: Buffer, dy: Layout, db: Buffer, accumulate: bool) -> None:
+    """The sum of dy over rows, columns and images, filter by filter: written to `db`, or added to what is there."""
     filters, rows, columns = dy.shape
     for o, height in blocks(k, filters, 8):
         total = [k.register() for _ in range(height)]
@@ -298,4 +298,5 @@ def bias_slope(k: Recorder, dy_in: Buffer, dy: Layout, db: Buffer) -> None:
                 for m in range(height):
                     total[m].add(dy_in[o + m, r, c])
         for m in range(height):
-            db[o + m] = db[o + m] + lane_sum(k, total[m].get())
+            slope = lane_sum(k, total[m].get())
+            db[o + m] = db[o + m] + slope if accumulate else slope

@@ -75,8 +75,10 @@ def backward_input(
 
 
 @kernel
-def backward_weight(inputs: int, units: int, *, bias: bool = True, values: int = 32) -> Program:
-    """Buffers: x, dy, dweight, dbias (if any). Adds this group of images to dweight and dbias."""
+def backward_weight(
+    inputs: int, units: int, *, bias: bool = True, accumulate: bool = False, values: int = 32
+) -> Program:
+    """Buffers: x, dy, dweight, dbias (if any). With `accumulate`, adds to what is there."""
     k = Recorder("dense backward weight")
     x, dy = k.lanes("x", (inputs,)), k.lanes("dy", (units,))
     dw = k.scalars("dweight", (units, padded(inputs)))
@@ -84,7 +86,7 @@ def backward_weight(inputs: int, units: int, *, bias: bool = True, values: int =
     for first, width in blocks(k, inputs, LANES):
         block = transpose(k, [x[first + n] if n < width else k.constant(0.0) for n in range(LANES)])
         for o, height in blocks(k, units, tile):
-            total = [k.register(dw.vector(o + m, first)) for m in range(height)]
+            total = [k.register(dw.vector(o + m, first) if accumulate else 0.0) for m in range(height)]
             for n in range(LANES):
                 for m in range(height):
                     total[m].accumulate(dy.lane(n, o + m), block[n])
@@ -93,5 +95,6 @@ def backward_weight(inputs: int, units: int, *, bias: bool = True, values: int =
     if bias:
         db = k.scalars("dbias", (units,))
         for o in k.loop(units):
-            db[o] = db[o] + lane_sum(k, dy[o])
+            slope = lane_sum(k, dy[o])
+            db[o] = db[o] + slope if accumulate else slope
     return k.program()

@@ -36,8 +36,8 @@ def backward_weight_pays(conv: Conv, y: Layout) -> bool:
 
 
 @kernel
-def backward_weight(conv: Conv, x: Layout, dy: Layout, *, values: int = 32) -> Program:
-    """Buffers: x, dy, four for scratch, dweight, dbias (if any). Adds this group of images to dweight and dbias.
+def backward_weight(conv: Conv, x: Layout, dy: Layout, *, accumulate: bool = False, values: int = 32) -> Program:
+    """Buffers: x, dy, four for scratch, dweight, dbias (if any). With `accumulate`, adds to what is there.
 
     `conv.channels` must be a multiple of 16.
     """
@@ -75,11 +75,11 @@ def backward_weight(conv: Conv, x: Layout, dy: Layout, *, values: int = 32) -> P
             for o, count in blocks(k, conv.filters, together):
                 _multiply(k, tiling, (v, z, s), (o, count, height * width), vectors, values, add=not one_block)
                 if one_block:
-                    _collect(k, tiling, s, dw, (o, count), vectors)
+                    _collect(k, tiling, s, dw, (o, count), vectors, accumulate)
     if not one_block:
-        _collect(k, tiling, s, dw, (0, conv.filters), vectors)
+        _collect(k, tiling, s, dw, (0, conv.filters), vectors, accumulate)
     if conv.bias:
-        bias_slope(k, dy_in, dy, k.scalars("dbias", (conv.filters,)))
+        bias_slope(k, dy_in, dy, k.scalars("dbias", (conv.filters,)), accumulate)
     return k.program()
 
 
@@ -161,8 +161,10 @@ def _multiply(
                         s[place] = s[place] + total[p][q].get() if add else total[p][q].get()
 
 
-def _collect(k: Recorder, tiling: Tiling, s: Buffer, dw: Buffer, part: tuple[Index, int], vectors: int) -> None:
-    """Add the taps' slopes, 16 channels at a time."""
+def _collect(
+    k: Recorder, tiling: Tiling, s: Buffer, dw: Buffer, part: tuple[Index, int], vectors: int, accumulate: bool
+) -> None:
+    """The taps' slopes, 16 channels at a time: written, or added to what is there."""
     rows, columns = tiling.rows.scheme, tiling.columns.scheme
     for n in k.loop(part[1]):
         for i in k.loop(vectors):
@@ -171,7 +173,7 @@ def _collect(k: Recorder, tiling: Tiling, s: Buffer, dw: Buffer, part: tuple[Ind
             taps = [tap for line in both_axes(k, rows.collect, columns.collect, grid) for tap in line]
             for m, value in enumerate(_interleaved(k, taps)):
                 place = (part[0] + n, i * (LANES * TAPS * TAPS) + m * LANES)
-                dw.set_vector(dw.vector(*place) + value, *place)
+                dw.set_vector(dw.vector(*place) + value if accumulate else value, *place)
 
 
 def _interleaved(k: Recorder, taps: list[Value]) -> list[Value]:
