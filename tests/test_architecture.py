@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from lanewise.lanes import catalogue
+
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "lanewise"
 FILES = sorted(SOURCE.rglob("*.py"))
@@ -103,6 +105,15 @@ def test_no_circles() -> None:
     except CycleError as error:
         pytest.fail(f"files import each other in a circle: {error.args[1]}")
     assert set(order) == {name_of(path) for path in FILES}
+
+
+def test_recording_depends_on_no_more_than_its_digest_covers() -> None:
+    """Programs are known again by a digest of these folders' sources: what they record may depend on nothing else."""
+    without_influence = {"errors.py", "caching.py"}
+    for name, others in OWN_IMPORTS.items():
+        if name.startswith(tuple(f"{folder}/" for folder in catalogue.SOURCES)) and name != "lanes/llvm.py":
+            outside = {o for o in others if o.partition("/")[0] not in catalogue.SOURCES} - without_influence
+            assert not outside, f"{name} imports {outside}: add the folder to SOURCES in lanes/catalogue.py"
 
 
 def test_packages_are_empty_but_for_their_fronts() -> None:

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from llvmlite import binding
 
+from lanewise import caching
+from lanewise.caching import Cache
 from lanewise.engine import native
-from lanewise.engine.native import Cache, Library, driver_text
+from lanewise.engine.native import Library, driver_text
 from lanewise.errors import LanewiseError
 from lanewise.lanes.ir import Program
 from lanewise.lanes.program import Recorder
@@ -161,10 +163,10 @@ def test_folder_that_cannot_be_written_is_no_failure(tmp_path: Path, monkeypatch
 
     cache = Cache(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(native.tempfile, "mkstemp", full)
+        patch.setattr(caching.tempfile, "mkstemp", full)
         assert works(cache)
     with monkeypatch.context() as patch:
-        patch.setattr(native.os, "replace", full)
+        patch.setattr(caching.os, "replace", full)
         assert works(cache)
     assert list(tmp_path.iterdir()) == [], "nothing may be left of an entry that could not be written"
 
@@ -172,7 +174,7 @@ def test_folder_that_cannot_be_written_is_no_failure(tmp_path: Path, monkeypatch
 PROCESS = """
 import sys
 from pathlib import Path
-from lanewise.engine.native import Cache
+from lanewise.caching import Cache
 from tests.engine.test_native import works
 cache = Cache(Path(sys.argv[1]))
 assert all(works(cache, float(factor)) for factor in range(1, 20))

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lanewise.engine.native import Cache, Library
+from lanewise.caching import Cache
+from lanewise.engine.native import Library
 from lanewise.kernels.layout import Layout
 from lanewise.lanes.interpret import interpret
 from lanewise.lanes.program import LANES, Program

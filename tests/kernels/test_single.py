@@ -301,7 +301,7 @@ def test_join(channels: tuple[int, ...]) -> None:
     values = [whole_numbers(*x.shape, seed=n) for n, x in enumerate(inputs)]
     y = Blocked((sum(channels), 2, 5), TALL)
     sources = [into_blocks(v, x) for v, x in zip(values, inputs, strict=True)]
-    results = run_everywhere(features.join(inputs, y), [*sources, np.zeros(y.scalars, np.float32)])
+    results = run_everywhere(features.join(tuple(inputs), y), [*sources, np.zeros(y.scalars, np.float32)])
     np.testing.assert_array_equal(from_blocks(results[-1], y), np.concatenate(values))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lanewise.engine.native import Cache
+from lanewise.caching import Cache
 from tests.kernels import support
 
 

@@ -8,8 +8,8 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
+from lanewise.caching import Cache
 from lanewise.engine.limits import check_memory
-from lanewise.engine.native import Cache
 from lanewise.engine.parameters import FlatParameters
 from lanewise.engine.plan import Planner
 from lanewise.engine.schedule import Executable, Phase, Place, Section, aligned, default_threads

@@ -1,28 +1,22 @@
 """Lane programs as machine code, and the cache on disk that makes the second time quick.
 
 One file per program, named by the digest of all that decides its bits: the program's text, the renderer's version,
-LLVM's version, the processor's name and features. An entry is written under a temporary name and renamed, so
-readers see a whole file or none; it carries a digest of its name and content, and one that does not match is rebuilt.
-Only the owner may enter the folder: whoever can write machine code there can run it.
+LLVM's version, the processor's name and features.
 """
 
 from __future__ import annotations
 
 import ctypes
 import hashlib
-import os
-import stat
-import tempfile
 from collections.abc import Callable, Iterable
-from functools import cache, lru_cache
+from functools import cache
 from importlib import resources
-from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from llvmlite import binding
 
-from lanewise.caching import cache_folder
+from lanewise.caching import Cache
 from lanewise.errors import LanewiseError
 from lanewise.lanes.llvm import render
 from lanewise.lanes.program import Program
@@ -35,7 +29,6 @@ MACHINE_OPTIONS: dict[str, Any] = {"opt": 2, "reloc": "static", "codemodel": "ji
 """Addresses are written into the code when it is loaded. With position-independent code LLVM's loader got calls within
 an object wrong by one entry of the offset table, once an object before it had called a function of the C library."""
 
-_MAGIC = b"lanewise object 2\n"
 _FAMILIES = {"x86_64": "x86", "amd64": "x86", "aarch64": "aarch64", "arm64": "aarch64"}
 _lock = Lock()  # LLVM is used by one thread at a time
 
@@ -73,67 +66,6 @@ def assembly(program: Program, target: Target) -> str:
         return str(_machine(target).emit_assembly(_parse(render(program, "kernel", target), target)))
 
 
-class Cache:
-    """A folder of compiled programs. One that cannot be used is no failure: everything is then compiled anew."""
-
-    def __init__(self, folder: Path | None = None) -> None:
-        self.folder = folder or cache_folder("code")
-        self.hits = self.misses = 0
-        self._usable = self._prepare()
-
-    def _prepare(self) -> bool:
-        try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            status = self.folder.stat()
-            if os.name == "nt":
-                return True
-            if status.st_uid != os.getuid():
-                return False
-            if stat.S_IMODE(status.st_mode) != 0o700:
-                self.folder.chmod(0o700)
-        except OSError:
-            return False
-        return True
-
-    def get(self, key: str, build: Callable[[], bytes]) -> bytes:
-        """The object code under `key`, from disk if a whole entry is there, else built and kept."""
-        path = self.folder / f"{key}.o"
-        code = self._read(path, key) if self._usable else None
-        if code is not None:
-            self.hits += 1
-            return code
-        self.misses += 1
-        code = build()
-        if self._usable:
-            self._write(path, key, code)
-        return code
-
-    def _read(self, path: Path, key: str) -> bytes | None:
-        try:
-            entry = path.read_bytes()
-        except OSError:
-            return None
-        head = len(_MAGIC) + 32
-        if not entry.startswith(_MAGIC) or _digest(key, entry[head:]) != entry[len(_MAGIC) : head]:
-            return None
-        return entry[head:]
-
-    def _write(self, path: Path, key: str, code: bytes) -> None:
-        temporary = None
-        try:
-            descriptor, temporary = tempfile.mkstemp(dir=self.folder, suffix=".part")
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(_MAGIC + _digest(key, code) + code)
-            os.replace(temporary, path)
-        except OSError:  # a full disk or a read-only folder: the code in memory serves
-            if temporary is not None and os.path.exists(temporary):
-                os.unlink(temporary)
-
-
-def _digest(key: str, code: bytes) -> bytes:
-    return hashlib.sha256(key.encode() + code).digest()
-
-
 def driver_text(triple: str) -> str:
     """LLVM's text of the driver for processors of the family that `triple` names."""
     family = _FAMILIES.get(triple.partition("-")[0])
@@ -146,11 +78,6 @@ def driver_text(triple: str) -> str:
 def _key(text: str, target: Target) -> str:
     parts = (text, str(RENDERER_VERSION), str(MACHINE_OPTIONS), _initialise(), binding.get_default_triple())
     return hashlib.sha256("\0".join((*parts, target.cpu, target.features, str(target.bits))).encode()).hexdigest()
-
-
-@lru_cache(maxsize=1024)
-def _program_key(program: Program, target: Target) -> str:
-    return _key(str(program).split("\n", 1)[1], target)  # the name does not matter to the machine
 
 
 class Library:
@@ -176,7 +103,7 @@ class Library:
             self._engine.finalize_object()
 
     def _add_program(self, program: Program, target: Target) -> str:
-        key = _program_key(program, target)
+        key = _key(program.digest, target)
         symbol = f"k{key}"
         self._add(symbol, key, lambda: render(program, symbol, target), target)
         return symbol

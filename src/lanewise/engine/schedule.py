@@ -12,7 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lanewise.engine.native import Cache, Library
+from lanewise.caching import Cache
+from lanewise.engine.native import Library
 from lanewise.lanes.program import Program
 from lanewise.target import Target
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lanewise.caching import Cache
 from lanewise.engine.limits import check_memory
-from lanewise.engine.native import Cache
 from lanewise.engine.schedule import Call, Executable, Phase, Section, aligned
 from lanewise.engine.single_plan import SinglePlanner
 from lanewise.engine.training import Floats, PictureFormat

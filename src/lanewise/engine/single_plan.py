@@ -192,7 +192,7 @@ class SinglePlanner:
             case Flatten():
                 self.call(features.flatten(x_layout), x, y)
             case Join():
-                program = features.join([layout for _, layout in inputs], y_layout)
+                program = features.join(tuple(layout for _, layout in inputs), y_layout)
                 self.call(program, *(slot for slot, _ in inputs), y)
             case Add():
                 program = pointwise.add(tuple(layout.lanes for _, layout in inputs), y_layout.lanes)

@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lanewise.caching import Cache
 from lanewise.engine.limits import check_memory
-from lanewise.engine.native import Cache
 from lanewise.engine.parameters import CHUNK, FlatParameters
 from lanewise.engine.plan import GroupPlan, Planner, logits_node
 from lanewise.engine.schedule import Call, Executable, Phase, Place, Section, aligned, default_threads

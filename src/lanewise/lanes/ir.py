@@ -20,6 +20,8 @@ records such programs, `interpret.py` says what they mean, `llvm.py` turns them 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
 from typing import NamedTuple, TypeAlias
 
 LANES = 16
@@ -183,7 +185,7 @@ class BufferSpec:
     lanes: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Program:
     """A recorded kernel, the same only as itself. `types[id]` is the type of value `id`; `register_types` likewise."""
 
@@ -192,6 +194,11 @@ class Program:
     body: list[Statement]
     types: list[str]
     register_types: list[str]
+
+    @cached_property
+    def digest(self) -> str:
+        """What tells it from programs that do something else; its name is not in it."""
+        return sha256(str(self).partition("\n")[2].encode()).hexdigest()
 
     def __str__(self) -> str:
         lines = [f"program {self.name}"]

@@ -15,12 +15,12 @@ of the loop variables at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Sequence
 from math import prod
-from typing import ParamSpec, TypeAlias, cast
+from typing import TypeAlias
 
 from lanewise.errors import ProgramError
+from lanewise.lanes.catalogue import kernel
 from lanewise.lanes.ir import (
     F32,
     I32,
@@ -59,18 +59,8 @@ __all__ = [
     "Register",
     "Statement",
     "Value",
+    "kernel",
 ]
-
-
-Arguments = ParamSpec("Arguments")
-
-
-def kernel(record: Callable[Arguments, Program]) -> Callable[Arguments, Program]:
-    """Decorate a function that records a program: for the same arguments it is called once, as programs never change.
-
-    Recording takes most of the time in which a known network gets ready to learn again.
-    """
-    return cast(Callable[Arguments, Program], lru_cache(maxsize=256)(record))
 
 
 class Value:

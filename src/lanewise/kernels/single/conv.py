@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.single.blocked import Blocked, blocks_of
 from lanewise.kernels.tiles import blocks, outer_product
-from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Register, Value
+from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Register, Value, kernel
 
 UNROLLED_MULTIPLY_ADDS = 160
 """Kernel rows become a loop when unrolling them would record more than this."""
@@ -67,6 +67,7 @@ def _in_blocks(array: Floats) -> Floats:
     return np.ascontiguousarray(np.moveaxis(padded.reshape(count, LANES, *array.shape[1:]), 1, -1))
 
 
+@kernel
 def forward(conv: Conv, x: Blocked, y: Blocked, *, relu: bool = False, values: int = 32) -> Program:
     """Buffers: x, weight (as `lay_weight` gives it), bias (as `lay_bias`), y. With `relu`, y = max(y, 0)."""
     if is_depthwise(conv):

@@ -15,7 +15,7 @@ import numpy as np
 from lanewise.kernels.single.blocked import Blocked, blocks_of
 from lanewise.kernels.single.conv import Floats
 from lanewise.kernels.tiles import blocks
-from lanewise.lanes.program import LANES, Program, Recorder, Register, Value
+from lanewise.lanes.program import LANES, Program, Recorder, Register, Value, kernel
 
 
 def chains(units: int) -> int:
@@ -40,6 +40,7 @@ def lay_weight(x: Blocked, weight: Floats) -> Floats:
     return laid
 
 
+@kernel
 def forward(x: Blocked, units: int, *, relu: bool = False, values: int = 32) -> Program:
     """Buffers: x, weight (as `lay_weight` gives it), bias (blocks of outputs, 16), y. With `relu`, y = max(y, 0)."""
     k = Recorder("single dense")

@@ -8,7 +8,7 @@ softmax   y[j] = e[j] / sum of e, with e[j] = exp(x[j] - max x)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from lanewise.kernels.across import lane_sum
 from lanewise.kernels.single.blocked import Blocked
 from lanewise.kernels.single.conv import Floats
 from lanewise.kernels.tiles import blocks
-from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value
+from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value, kernel
 
 UNROLL = 4
 
@@ -38,6 +38,7 @@ def lay_scale(y: Blocked, per_channel: Floats) -> Floats:
     return laid
 
 
+@kernel
 def prepare(y: Blocked) -> Program:
     """Buffers: picture ((rows, columns, channels) of float32, `staged` of them), scale and offset (`lay_scale`), y."""
     channels, rows, columns = y.shape
@@ -75,6 +76,7 @@ def _row(k: Recorder, count: int) -> list[tuple[Index, int]]:
     return [(n, LANES) for n in starts]
 
 
+@kernel
 def flatten(x: Blocked) -> Program:
     """Buffers: x, y (numbers in the order channel, row, column)."""
     channels, rows, columns = x.shape
@@ -88,7 +90,8 @@ def flatten(x: Blocked) -> Program:
     return k.program()
 
 
-def join(inputs: Sequence[Blocked], y: Blocked) -> Program:
+@kernel
+def join(inputs: tuple[Blocked, ...], y: Blocked) -> Program:
     """Buffers: x0, x1, ..., y. Where channels do not start on a block, they are copied one by one."""
     k = Recorder("single join")
     buffers = [x.buffer(k, f"x{n}") for n, x in enumerate(inputs)]
@@ -121,6 +124,7 @@ def _copy_channels(k: Recorder, x: Blocked, xs: Buffer, ys: Buffer, first: int) 
                 ys[to_block, r, c, to_lane] = xs[from_block, r, c, from_lane]
 
 
+@kernel
 def softmax(x: Blocked) -> Program:
     """Over the features of one image. Sums go block by block, then over the lanes by a tree. Buffers: x, y."""
     features = x.shape[0]

@@ -24,7 +24,7 @@ from lanewise.kernels.single.blocked import Blocked, blocks_of
 from lanewise.kernels.single.conv import Floats
 from lanewise.kernels.tiles import blocks, outer_product
 from lanewise.kernels.winograd_transforms import A2, B2, F2, F4, G_0, G_A, G_B, A, B, both_axes
-from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value
+from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value, kernel
 
 _SCHEMES = {2: F2, 4: F4}
 _G = {
@@ -137,13 +137,17 @@ def _patch_size(conv: Conv) -> int:
 
 def lay_weight(tiles: Tiles, weight: Floats) -> Floats:
     """(o, i, 3, 3) as the kernel reads it: (points, blocks of filters, i, 16)."""
-    g, filters = _G[tiles.m], weight.shape[0]
-    transformed = np.einsum("au,oiuv,bv->aboi", g, weight.astype(np.float64), g, optimize=True)
-    padded = np.zeros((tiles.points, blocks_of(filters) * LANES, weight.shape[1]), np.float32)
-    padded[:, :filters] = transformed.reshape(tiles.points, filters, -1)
+    g, (filters, channels) = _G[tiles.m], weight.shape[:2]
+    taps = np.ascontiguousarray(weight.astype(np.float64).transpose(2, 3, 0, 1))
+    # sums written out: a matrix product's order would be the library's, and differ from machine to machine
+    rows = [a[0] * taps[0] + a[1] * taps[1] + a[2] * taps[2] for a in g]
+    points = [b[0] * row[0] + b[1] * row[1] + b[2] * row[2] for row in rows for b in g]
+    padded = np.zeros((tiles.points, blocks_of(filters) * LANES, channels), np.float32)
+    padded[:, :filters] = points
     return np.ascontiguousarray(padded.reshape(tiles.points, -1, LANES, weight.shape[1]).swapaxes(2, 3))
 
 
+@kernel
 def forward(conv: Conv, tiles: Tiles, x: Blocked, y: Blocked, *, relu: bool = False, values: int = 32) -> Program:
     """Buffers: x, weight (as `lay_weight` gives it), bias (blocks, 16), y, patches and products (`scratch` of each)."""
     k = Recorder("single winograd conv")
