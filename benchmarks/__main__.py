@@ -12,7 +12,6 @@ from benchmarks import environment, options
 from benchmarks.report import Report, show
 from benchmarks.svg import Chart, document
 from lanewise.racing.circumstances import Circumstances
-from lanewise.racing.nets import NETS
 from lanewise.racing.peers import FRAMEWORKS, PEERS, Peer
 from lanewise.racing.race import Settings
 
@@ -191,13 +190,13 @@ def kernels(nets: tuple[str, ...], rounds: int, **output: Any) -> None:
 
 @main.command()
 @options.data("mnist.npz")
-@click.option("--network", default=NETS["lenet"].text, show_default="lenet", help='Text of the network, or "auto".')
-@click.option("--epochs", type=click.IntRange(1), default=4, show_default=True)
+@click.option("--network", default="auto", show_default=True, help="Text of the network.")
+@click.option("--epochs", type=click.IntRange(1), help="By default as many as Lanewise finds fit.")
 @click.option("--target", type=click.FloatRange(0, 1), default=0.99, show_default=True, help="Accuracy to reach.")
 @options.seeds
 @options.threads()
 @options.output
-def mnist(data: Path, network: str, epochs: int, target: float, seeds: int, threads: int, **output: Any) -> None:
+def mnist(data: Path, network: str, epochs: int | None, target: float, seeds: int, threads: int, **output: Any) -> None:
     """Seconds from the start of a fresh process to 99 % on the test digits."""
     from benchmarks import mnist
 

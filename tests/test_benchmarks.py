@@ -10,7 +10,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from benchmarks import compiling, environment, growth, infer, kernels, memory, report, svg, threads, train
+from benchmarks import compiling, environment, growth, infer, kernels, memory, mnist, report, svg, threads, train
 from benchmarks.__main__ import chosen_peers, main
 from click.testing import CliRunner
 
@@ -257,3 +257,18 @@ def test_it_runs_as_a_module() -> None:
     done = subprocess.run([sys.executable, "-m", "benchmarks", "--help"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "signboard" in done.stdout
+
+
+def test_mnist_says_how_often_the_target_was_reached() -> None:
+    parts = dict.fromkeys(mnist.PARTS, 0.5)
+    one = {"accuracy": 0.992, "parts": parts, "network": "dense 10", "epochs": 4, "pictures": 54_001, "test": 10_000}
+    runs = [
+        {"name": "seed 0, empty cache", "seconds": 4.0, **one},
+        {"name": "seed 0, full cache", "seconds": 3.0, **one},
+        {"name": "lanewise train, seed 0", "seconds": 3.5, "accuracy": 0.98},
+    ]
+    made = mnist.report(runs, 0.99)
+    assert made.tables[0].rows[0] == ("seed 0, empty cache", "99.20 %", *["0.50"] * 5, "1.50", "4.00")
+    assert made.tables[0].rows[-1] == ("lanewise train, seed 0", "98.00 %", *["–"] * 6, "3.50")
+    assert made.remarks[0].startswith("2 of 3 runs reached 99.0 %")
+    assert "4.00 s the first time, 3.00 s (median)" in made.remarks[1]

@@ -47,6 +47,18 @@ def test_the_default_learns_well(digits):
     assert accuracy(lanewise.train(digits, epochs=20), digits.test) > 0.96
 
 
+def test_many_easy_pictures_get_a_small_network_and_few_epochs(digits, monkeypatch):
+    monkeypatch.setattr("lanewise.learning.recipe.MANY", 1000)
+    monkeypatch.setattr("lanewise.learning.recipe.default_epochs", lambda count, batch_size, *, easy: 1 + easy)
+    said: list[str] = []
+    quick = lanewise.train(digits, notes=said.append)
+    assert quick.network == "conv 8@3x3 same, relu, max 2, dense 100, relu, dense 10, softmax"
+    assert quick.provenance["epochs"] == 2
+    assert any("few filters and few epochs" in sentence for sentence in said)
+    monkeypatch.setattr("lanewise.learning.recipe.MANY", 10**6)
+    assert "conv 16@3x3" in lanewise.train(digits).network
+
+
 def test_the_same_seed_gives_the_same_bits_on_any_number_of_threads(model, digits):
     assert same(model, lanewise.train(digits, threads=1, **QUICK))
     assert same(model, lanewise.train(digits, threads=3, **QUICK))

@@ -310,7 +310,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """What to tell `train` about the network when learning goes on from one: "auto", if it is the one asked for."""
         shape = (pictures.channels, *pictures.size)
         if self.network != "auto":
-            text = network_for(self.network, shape, len(pictures.classes), len(pictures))[1]
+            text = network_for(self.network, shape, len(pictures.classes))[1]
             if text != self.network_:
                 raise OptionError(f"learning goes on from {self.network_!r}: leave network as it was, or fit a clone")
         return "auto"

@@ -144,12 +144,18 @@ def train(
     weights = picture_weights(pictures, class_weight, sample_weight)
     chosen, held = _held_out(sets, weights, validation_fraction, seed, say)
     mean, std = _moments(start, pictures, chosen)
-    graph, text, parameters = _network(network, start, pictures, len(chosen), seed, say)
+    easy = (network == "auto" or (epochs is None and budget is None)) and recipe.many_and_easy(pictures)
+    if easy:
+        say(
+            "These pictures are many and easy to tell apart, so few filters and few epochs are the default; more of "
+            "both may still be a little better."
+        )
+    graph, text, parameters = _network(network, start, pictures, easy, seed, say)
     picked = augmenting.choose(augment, pictures.pixels, pictures.labels, chosen)
     say(picked.said)
 
     if epochs is None and budget is None:
-        epochs = recipe.default_epochs(len(chosen), min(batch_size, len(chosen)))
+        epochs = recipe.default_epochs(len(chosen), min(batch_size, len(chosen)), easy=easy)
     rate = recipe.LEARNING_RATES[optimizer] if learning_rate is None else learning_rate
     decay = recipe.WEIGHT_DECAYS[optimizer] if weight_decay is None else weight_decay
     lesson = Lesson(
@@ -342,15 +348,15 @@ def _moments(
 
 
 def _network(
-    network: str | tuple[Layer, ...], start: Model | None, pictures: Pictures, count: int, seed: int, say: Say
+    network: str | tuple[Layer, ...], start: Model | None, pictures: Pictures, easy: bool, seed: int, say: Say
 ) -> tuple[Graph, str | None, list[Floats]]:
     """The graph, its text, and the parameters to start from."""
     shape = (pictures.channels, *pictures.size)
     if start is not None:
-        if network != "auto" and recipe.network_for(network, shape, len(pictures.classes), count)[0] != start.graph:
+        if network != "auto" and recipe.network_for(network, shape, len(pictures.classes), easy=easy)[0] != start.graph:
             raise OptionError("a model that goes on learning keeps its own network: leave `network` out")
         return start.graph, start.network, [np.array(p) for p in start.parameters]
-    graph, text = recipe.network_for(network, shape, len(pictures.classes), count)
+    graph, text = recipe.network_for(network, shape, len(pictures.classes), easy=easy)
     # before the first weight is drawn: parameters, their slopes by shard, state, and copies of the best
     check_memory("training this network", 4 * graph.parameter_count * (MOST_SHARDS + 6))
     say(f"{'Network chosen' if network == 'auto' else 'Network'}: {text}")

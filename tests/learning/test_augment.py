@@ -3,7 +3,7 @@ import pytest
 
 from lanewise.errors import OptionError
 from lanewise.kernels.gather import Augment
-from lanewise.learning.augment import choose, mirror_agreement
+from lanewise.learning.augment import choose
 from lanewise.learning.images import load
 
 
@@ -40,9 +40,6 @@ def test_pictures_that_look_alike_in_a_mirror_are_mirrored():
 
 def test_arrows_are_not_mirrored():
     pixels, labels = arrows()
-    own, mirrored = mirror_agreement(pixels, labels, np.arange(len(labels)))
-    assert own == 1.0
-    assert mirrored == 0.0
     choice = choose("auto", pixels, labels, np.arange(len(labels)))
     assert choice.augment is not None
     assert not choice.augment.flip_columns
@@ -70,3 +67,22 @@ def test_a_single_row_is_left_alone():
     labels = np.arange(60, dtype=np.int32) % 2
     assert choose("auto", pixels, labels, np.arange(60)).augment is None
     assert choose("shift", pixels, labels, np.arange(60)).augment == Augment(shift_columns=2)
+
+
+@pytest.mark.parametrize(
+    ("count", "own", "mirrored", "flipped"),
+    [
+        (2000, 0.80, 0.77, True),
+        (2000, 0.80, 0.75, False),
+        (10**6, 0.80, 0.75, False),  # no more than 2,000 are compared
+        (400, 0.30, 0.22, True),
+        (400, 0.30, 0.19, False),
+        (400, 1.00, 0.985, True),
+        (400, 1.00, 0.97, False),
+    ],
+)
+def test_a_difference_that_chance_explains_does_not_count(monkeypatch, count, own, mirrored, flipped):
+    monkeypatch.setattr("lanewise.learning.augment.mirror_agreement", lambda *pictures: (own, mirrored))
+    choice = choose("auto", np.zeros((1, 16, 16, 1), np.uint8), np.zeros(1, np.int32), np.arange(count))
+    assert choice.augment is not None
+    assert choice.augment.flip_columns == flipped

@@ -88,13 +88,12 @@ def bench(
 def chosen_net(network: str, picture: tuple[int, int, int] | None, classes: int) -> Net:
     """The net called so, or the one described so; whatever is wrong with it is told here."""
     from lanewise.learning.recipe import network_for
-    from lanewise.racing.data import MOST_PICTURES
     from lanewise.racing.nets import NETS, Net
 
     name = network.strip()
     known = NETS.get(name)
     text, shape = (known.text, picture or known.shape) if known else (network, picture or PICTURE)
-    _, full = network_for(text, shape, classes, MOST_PICTURES)
+    _, full = network_for(text, shape, classes)
     return Net(name if known or name == "auto" else "network", full, shape, classes)
 
 

@@ -23,7 +23,7 @@ from lanewise.cli.wording import duration, file_size, plural, shape, shown
 from lanewise.evaluate import Evaluation, evaluate, judging_part
 from lanewise.learning.images import load
 from lanewise.learning.pictures import Pictures, PictureSets
-from lanewise.learning.recipe import network_for
+from lanewise.learning.recipe import many_and_easy, network_for
 from lanewise.model import Model
 from lanewise.network.account import account, totals
 from lanewise.network.graph import Graph
@@ -87,7 +87,9 @@ def prepare(out: Output, name: str, options: Mapping[str, Any]) -> Lesson:
     train = sets.train
     if start is None:
         picture = (train.channels, *train.size)
-        graph, text = network_for(options["network"] or "auto", picture, len(train.classes), len(train))
+        wanted = options["network"] or "auto"
+        easy = wanted == "auto" and many_and_easy(train)
+        graph, text = network_for(wanted, picture, len(train.classes), easy=easy)
         network: str | None = text
     else:
         graph, network = start.graph, start.network

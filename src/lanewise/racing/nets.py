@@ -20,7 +20,7 @@ class Net:
     @property
     def graph(self) -> Graph:
         """The network with all its shapes, ending in Softmax or Sigmoid."""
-        graph, _ = network_for(self.text, self.shape, self.classes, 0)
+        graph, _ = network_for(self.text, self.shape, self.classes)
         return graph
 
 
