@@ -13,7 +13,8 @@ from lanewise.engine.schedule import Place
 from lanewise.engine.training import Trainer
 from lanewise.engine.values import values_of
 from lanewise.network import reference
-from lanewise.network.layers import Conv2D, Dense, Dropout, Flatten, ReLU
+from lanewise.network.graph import assemble
+from lanewise.network.layers import Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU
 from tests.cases import LAYER_CASES, NETWORK_CASES, Case
 from tests.engine.support import as_values, format_for, network, parameters_for, pictures_for
 
@@ -122,6 +123,35 @@ def test_relu_that_is_not_the_only_reader_has_a_value_of_its_own() -> None:
     values = values_of(graph, training=True)
     assert values.rectified == frozenset()
     assert len(set(values.of_node)) == len(graph.nodes)
+
+
+@pytest.mark.parametrize(
+    ("text", "pooled"),
+    [
+        ("conv 4@3, relu, max 2, dense 3", {1: 3}),
+        ("conv 4@3, max 2, relu, conv 4@1, relu, max 3, dense 3", {1: 2, 4: 6}),
+        ("conv 4@3, relu, max 3 stride 2", {}),
+        ("conv 4@3, tanh, max 2", {}),
+        ("conv 4@3, relu, residual(max 2 | average 2)", {}),
+        ("conv 4@3, relu, residual(max 1)", {}),
+        ("relu, max 2", {}),
+    ],
+)
+def test_max_pools_that_the_convolution_does(text: str, pooled: dict[int, int]) -> None:
+    graph = network(text, (2, 12, 12))
+    for training in (False, True):
+        assert values_of(graph, training=training).pooled == pooled
+
+
+def test_a_pooled_convolution_that_is_the_output_stays() -> None:
+    steps = [(Conv2D(4, (3, 3)), (0,)), (MaxPool2D((2, 2)), (1,)), (Dropout(0.5), (1,))]
+    assert values_of(assemble(steps, (2, 6, 6)), training=False).pooled == {}
+
+
+def test_the_map_before_a_max_pool_is_not_in_memory() -> None:
+    """Of 16 pictures: what comes in, and what the pool leaves."""
+    planner = planner_for("conv 8@1, relu, max 2", (1, 40, 40), training=False)
+    assert planner.finish().arena == 64 * (40 * 40 + 8 * 20 * 20)
 
 
 # The flat vector

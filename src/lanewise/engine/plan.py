@@ -12,7 +12,7 @@ from math import prod
 from lanewise.engine.memory import Block, place
 from lanewise.engine.parameters import FlatParameters
 from lanewise.engine.schedule import Call, Place
-from lanewise.engine.values import Values, conv_of, values_of
+from lanewise.engine.values import Values, conv_of, pool_of, values_of
 from lanewise.kernels import conv, dense, pointwise, pool, winograd
 from lanewise.kernels.layout import Layout
 from lanewise.kernels.winograd_tiles import scratch
@@ -37,7 +37,7 @@ from lanewise.network.layers import (
 )
 
 Slot = tuple[str, int]
-"""Memory of the arena: ("value" | "slope" | "gated", number of the value)."""
+"""Memory of the arena: ("value" | "slope" | "gated" | "winners", number of the value)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Planner:
         accumulate: bool = False,
         winograd: bool = True,
     ) -> None:
-        self.graph = graph
+        self.graph, self.training = graph, training
         self.values: Values = values_of(graph, training=training, fast_convolution=winograd)
         self.flat = FlatParameters.of(graph)
         self.registers = registers
@@ -178,11 +178,13 @@ class Planner:
         """Append the forward pass, up to node `until` (all nodes by default)."""
         last = len(self.graph.nodes) - 1 if until is None else until
         for number, node in enumerate(self.graph.nodes[: last + 1]):
-            if node.inputs and self.values.of_node[number] == number:
+            joined = number in self.values.pooled.values()
+            if node.inputs and self.values.of_node[number] == number and not joined:
                 self._forward(number, node)
 
     def _forward(self, number: int, node: Node) -> None:
-        y, y_layout = self.value(number)
+        pooled = self.values.pooled.get(number)
+        y, y_layout = self.value(number if pooled is None else pooled)
         inputs = [self.value(source) for source in node.inputs]
         x, x_layout = inputs[0]
         relu = number in self.values.rectified
@@ -194,15 +196,24 @@ class Planner:
                 weight = self._prepared(number, (x_layout, y_layout))
                 self.call(program, x, weight, *self.parameter(number)[1:], *self._scratch(program), y)
             case Conv2D():
-                program = conv.forward(conv_of(self.graph, node), x_layout, y_layout, relu=relu, values=self.registers)
-                self.call(program, x, *self.parameter(number), y)
+                winners = [] if pooled is None or not self.training else [self._winners(pooled)]
+                program = conv.forward(
+                    conv_of(self.graph, node),
+                    x_layout,
+                    y_layout,
+                    relu=relu,
+                    pool=None if pooled is None else pool_of(self.graph.nodes[pooled]),
+                    winners=bool(winners),
+                    values=self.registers,
+                )
+                self.call(program, x, *self.parameter(number), y, *winners)
             case Dense(units, bias):
                 program = dense.forward(x_layout.elements, units, bias=bias, relu=relu, values=self.registers)
                 self.call(program, x, *self.parameter(number), y)
             case MaxPool2D():
-                self.call(pool.max_forward(_pool_of(node), x_layout, y_layout), x, y)
+                self.call(pool.max_forward(pool_of(node), x_layout, y_layout), x, y)
             case AvgPool2D(count_padding=count_padding):
-                self.call(pool.average_forward(_pool_of(node), x_layout, y_layout, count_padding=count_padding), x, y)
+                self.call(pool.average_forward(pool_of(node), x_layout, y_layout, count_padding=count_padding), x, y)
             case GlobalAvgPool2D():
                 self.call(pool.global_average_forward(x_layout, y_layout), x, y)
             case ReLU():
@@ -228,6 +239,12 @@ class Planner:
                 self.call(program, *(slot for slot, _ in inputs), y)
             case _:
                 raise AssertionError(node)
+
+    def _winners(self, number: int) -> Slot:
+        """Where it is noted which tap won each window of max pool `number`."""
+        slot: Slot = ("winners", number)
+        self.layouts[slot] = Layout.of(self.graph.nodes[number].shape)
+        return slot
 
     def _first_place(self, number: int) -> int:
         """Where the random numbers of a Dropout node start: after those of the Dropouts before it."""
@@ -326,17 +343,19 @@ class Planner:
                     x_layout.elements, units, gate=gate, accumulate=accumulate, values=self.registers
                 )
                 self.call(program, self.parameter(number)[0], dy, *with_x, dx)
+            case MaxPool2D() if value in self.values.pooled:
+                self.call(pool.winner_backward(pool_of(node), dy_layout, dx_layout), dy, self._winners(number), dx)
             case MaxPool2D() if value in self.values.in_place:
-                program = pool.max_backward_in_place(_pool_of(node), x_layout, y_layout, dy_layout, gate=gate)
+                program = pool.max_backward_in_place(pool_of(node), x_layout, y_layout, dy_layout, gate=gate)
                 self.call(program, x, y, dy)
             case MaxPool2D():
                 program = pool.max_backward(
-                    _pool_of(node), x_layout, y_layout, dy_layout, dx_layout, gate=gate, accumulate=accumulate
+                    pool_of(node), x_layout, y_layout, dy_layout, dx_layout, gate=gate, accumulate=accumulate
                 )
                 self.call(program, x, y, dy, dx)
             case AvgPool2D(count_padding=count_padding):
                 program = pool.average_backward(
-                    _pool_of(node),
+                    pool_of(node),
                     x_layout,
                     dy_layout,
                     dx_layout,
@@ -375,12 +394,6 @@ class Planner:
                 self.call(program, dy, dx)
             case _:
                 raise AssertionError(node)
-
-
-def _pool_of(node: Node) -> pool.Pool:
-    layer = node.layer
-    assert isinstance(layer, MaxPool2D | AvgPool2D)
-    return pool.Pool(layer.window, layer.stride or layer.window, node.padding)
 
 
 def logits_node(graph: Graph) -> int:

@@ -1,7 +1,8 @@
 """Which nodes of a graph share one value in memory, and how each value lies there.
 
-A ReLU right behind a convolution or dense layer is computed by that layer's kernel (the value is `rectified`), a
-Flatten of a value without border is the same memory read differently, and Dropout does nothing at inference.
+A ReLU right behind a convolution or dense layer is computed by that layer's kernel (the value is `rectified`), and so
+is a max pool that alone reads a convolution (the value is `pooled`, and never in memory). A Flatten of a value without
+border is the same memory read differently, and Dropout does nothing at inference.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from dataclasses import dataclass
 from lanewise.kernels import winograd, winograd_weight
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout
+from lanewise.kernels.pool import Pool, joins_convolution
 from lanewise.network.graph import Graph, Node
-from lanewise.network.layers import Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU
+from lanewise.network.layers import AvgPool2D, Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class Values:
     of_node : the value of each node, named by the first node that has it
     layouts, slopes : by value, how it and its slope lie in memory
     rectified : values that have been through a ReLU inside the kernel that made them
+    pooled : values of which only a max pool is kept, by the kernel that makes them, and the node of that pool
     readers : by value, the nodes whose kernels read it
     trained : values whose slope is needed, because parameters lie before them
     in_place : values whose slope is written over the value itself: nobody needs it any more by then
@@ -35,6 +38,7 @@ class Values:
     layouts: dict[int, Layout]
     slopes: dict[int, Layout]
     rectified: frozenset[int]
+    pooled: dict[int, int]
     readers: dict[int, tuple[int, ...]]
     trained: frozenset[int]
     in_place: frozenset[int]
@@ -49,6 +53,13 @@ def conv_of(graph: Graph, node: Node) -> Conv:
     return Conv(
         layer.filters, channels, layer.kernel, layer.stride, node.padding, layer.dilation, layer.groups, layer.bias
     )
+
+
+def pool_of(node: Node) -> Pool:
+    """The kernel's description of a pooling node."""
+    layer = node.layer
+    assert isinstance(layer, MaxPool2D | AvgPool2D)
+    return Pool(layer.window, layer.stride or layer.window, node.padding)
 
 
 def values_of(graph: Graph, *, training: bool, fast_convolution: bool = True) -> Values:
@@ -70,7 +81,8 @@ def values_of(graph: Graph, *, training: bool, fast_convolution: bool = True) ->
 
     fast = frozenset(_winograd(graph)) if fast_convolution else frozenset()
     layouts, slopes = _layouts(graph, of_node, training, fast)
-    in_place = frozenset(_in_place(graph, of_node, count)) if training else frozenset()
+    pooled = dict(_pooled(graph, of_node, fast))
+    in_place = frozenset(_in_place(graph, of_node, count)) - set(pooled) if training else frozenset()
     for value in in_place:
         layouts[value] = slopes[value] = layouts[value].with_border(slopes[value].border)
     for number, node in enumerate(graph.nodes):
@@ -80,17 +92,13 @@ def values_of(graph: Graph, *, training: bool, fast_convolution: bool = True) ->
                 of_node = [value if of_node[n] == number else of_node[n] for n in range(len(of_node))]
     kept = {value: layouts[value] for value in sorted(set(of_node))}
 
-    readers: dict[int, list[int]] = {value: [] for value in kept}
-    for number, node in enumerate(graph.nodes):
-        for source in node.inputs:
-            if of_node[number] != of_node[source]:
-                readers[of_node[source]].append(number)
     return Values(
         tuple(of_node),
         kept,
         {value: slopes[value] for value in kept},
         frozenset(rectified),
-        {value: tuple(nodes) for value, nodes in readers.items()},
+        pooled,
+        {value: tuple(nodes) for value, nodes in _readers(graph, of_node).items()},
         _trained(graph, of_node),
         in_place,
         fast,
@@ -109,6 +117,25 @@ def _winograd(graph: Graph) -> Iterator[tuple[str, int]]:
                 yield "input", number
             if winograd_weight.backward_weight_pays(conv, y):
                 yield "weight", number
+
+
+def _readers(graph: Graph, of_node: list[int]) -> dict[int, list[int]]:
+    readers: dict[int, list[int]] = {value: [] for value in sorted(set(of_node))}
+    for number, node in enumerate(graph.nodes):
+        for source in node.inputs:
+            if of_node[number] != of_node[source]:
+                readers[of_node[source]].append(number)
+    return readers
+
+
+def _pooled(graph: Graph, of_node: list[int], fast: frozenset[tuple[str, int]]) -> Iterator[tuple[int, int]]:
+    """Convolutions that only a max pool reads, one that their own kernel can do; and that pool."""
+    for value, readers in _readers(graph, of_node).items():
+        direct = isinstance(graph.nodes[value].layer, Conv2D) and ("forward", value) not in fast
+        if direct and len(readers) == 1 and value != of_node[-1]:
+            node = graph.nodes[readers[0]]
+            if isinstance(node.layer, MaxPool2D) and joins_convolution(pool_of(node)):
+                yield value, readers[0]
 
 
 def _in_place(graph: Graph, of_node: list[int], count: list[int]) -> Iterator[int]:

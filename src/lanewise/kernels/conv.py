@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from lanewise.kernels.across import lane_sum
 from lanewise.kernels.layout import Layout, Sides
+from lanewise.kernels.pool import Pool, first_largest
 from lanewise.kernels.tiles import blocks, outer_product
 from lanewise.lanes.program import Buffer, Index, Program, Recorder, Register, Value, kernel
 
@@ -111,41 +112,79 @@ def _phases(conv: Conv, axis: int, size: int) -> Iterator[_Phase]:
 
 
 @kernel
-def forward(conv: Conv, x: Layout, y: Layout, *, relu: bool = False, values: int = 32) -> Program:
-    """Buffers: x, weight, bias (if any), y. With `relu`, y = max(y, 0)."""
+def forward(
+    conv: Conv,
+    x: Layout,
+    y: Layout,
+    *,
+    relu: bool = False,
+    pool: Pool | None = None,
+    winners: bool = False,
+    values: int = 32,
+) -> Program:
+    """Buffers: x, weight, bias (if any), y, winners (if asked for). With `relu`, y = max(y, 0).
+
+    With `pool`, y is what that max pool makes of it, and the map before it is never in memory: the outputs of a window
+    are in registers together. `winners` are for the pool's backward pass, `pool.winner_backward`.
+    """
     k = Recorder("conv forward")
     x_in, w = x.buffer(k, "x"), k.scalars("weight", conv.weight_shape)
     b = k.scalars("bias", (conv.filters,)) if conv.bias else None
-    y_out = y.buffer(k, "y")
-    (rows_u, columns_v), (s_r, s_c), (d_r, d_c) = conv.kernel, conv.stride, conv.dilation
-    top, left = conv.padding[:2]
+    y_out, winner_out = y.buffer(k, "y"), Layout(y.shape).buffer(k, "winners") if winners else None
+    (rows_u, columns_v), (s_r, s_c), (top, left) = conv.kernel, conv.stride, conv.padding[:2]
     _, rows, columns = y.shape
     group_filters, group_channels = conv.filters // conv.groups, conv.channels // conv.groups
-    tile_o, tile_c = outer_product(group_filters, columns, columns_v, s_c, values)
+    window_rows, window_columns = window = pool.window if pool else (1, 1)
+    tile_o, tile_c = outer_product(group_filters, columns, columns_v, s_c, values, window)
 
     for g in k.loop(conv.groups):
         for r in k.loop(rows):
             for c, width in blocks(k, columns, tile_c):
+                windows = [
+                    [(p, n * window_columns + q) for p in range(window_rows) for q in range(window_columns)]
+                    for n in range(width)
+                ]
+                outputs = [at for window_outputs in windows for at in window_outputs]
                 for o, height in blocks(k, group_filters, tile_o):
                     filters = [g * group_filters + o + m for m in range(height)]
-                    total = [[k.register(b[f] if b else 0.0) for _ in range(width)] for f in filters]
+                    total = [{at: k.register(b[f] if b else 0.0) for at in outputs} for f in filters]
                     for i in k.loop(group_channels):
-                        for u in _rolled(k, rows_u, height * width * columns_v):
-                            seen: dict[int, Value] = {}
-                            for v in range(columns_v):
-                                weights = [w[f, i, u, v] for f in filters]
-                                for q in range(width):
-                                    at = q * s_c + v * d_c
-                                    if at not in seen:
-                                        row, column = r * s_r + u * d_r - top, c * s_c + at - left
-                                        seen[at] = x_in[g * group_channels + i, row, column]
-                                    for m in range(height):
-                                        total[m][q].accumulate(weights[m], seen[at])
+                        for u in _rolled(k, rows_u, height * len(outputs) * columns_v):
+                            corner = (
+                                g * group_channels + i,
+                                r * (window_rows * s_r) + u * conv.dilation[0] - top,
+                                c * (window_columns * s_c) - left,
+                            )
+                            _add_kernel_row(conv, (w, filters, i, u), (x_in, corner), total)
                     for m, f in enumerate(filters):
-                        for q in range(width):
-                            result = total[m][q].get()
-                            y_out[f, r, c + q] = k.apply("max", 0.0, result) if relu else result
+                        for n in range(width):
+                            taps = [total[m][at].get() for at in windows[n]]
+                            y_out[f, r, c + n], winner = first_largest(k, taps, relu, winners)
+                            if winner_out and winner:
+                                winner_out[f, r, c + n] = winner
     return k.program()
+
+
+def _add_kernel_row(
+    conv: Conv,
+    kernel_row: tuple[Buffer, list[Index], Index, Index],
+    picture: tuple[Buffer, tuple[Index, Index, Index]],
+    total: list[dict[tuple[int, int], Register]],
+) -> None:
+    """Add to each filter's sums, at (row, column) of a tile of outputs, what kernel row u of channel i says.
+
+    `picture` is x, and where in it the kernel row lies for the tile's first output.
+    """
+    (w, filters, i, u), (x, (channel, row, column)) = kernel_row, picture
+    seen: dict[tuple[int, int], Value] = {}
+    for v in range(conv.kernel[1]):
+        weights = [w[f, i, u, v] for f in filters]
+        for p, q in total[0]:
+            at = (p * conv.stride[0], q * conv.stride[1] + v * conv.dilation[1])
+            if at not in seen:
+                seen[at] = x[channel, row + at[0], column + at[1]]
+            for m, weight in enumerate(weights):
+                total[m][p, q].accumulate(weight, seen[at])
 
 
 def _rolled(k: Recorder, count: int, multiply_adds: int, most: int = UNROLLED_MULTIPLY_ADDS) -> Iterator[Index]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count
 
 from lanewise.errors import ProgramError
 from lanewise.kernels.layout import Layout, Sides
@@ -218,6 +219,53 @@ def max_forward(pool: Pool, x: Layout, y: Layout, tile: int = TILE) -> Program:
     for windows in _windows(k, pool, x, y, tile):
         for q, largest in enumerate(_fold(k, windows, xs, lambda so_far, tap: k.apply("max", tap, so_far))):
             ys[windows.at(q)] = largest
+    return k.program()
+
+
+MOST_JOINED = 9
+"""Taps of a window that a convolution holds in registers until it knows the largest."""
+
+NOBODY = -1.0
+"""The winner of a window from which no slope passes."""
+
+
+def joins_convolution(pool: Pool) -> bool:
+    """Whether a convolution's kernel can do this max pooling: windows side by side, no padding, and not too large."""
+    return pool.stride == pool.window and not any(pool.padding) and pool.window[0] * pool.window[1] <= MOST_JOINED
+
+
+def first_largest(k: Recorder, taps: list[Value], relu: bool, winners: bool) -> tuple[Value, Value | None]:
+    """The largest of a window's taps, each max(0, tap) with `relu`; with `winners` the number of the first that is it.
+
+    NOBODY wins where a ReLU would stop the slope, or where the first tap, and hence the largest, is not a number.
+    Only the first tap goes through the ReLU: a later one is chosen only if it is larger than that, so above zero.
+    """
+    largest = k.apply("max", 0.0, taps[0]) if relu else taps[0]
+    winner = None
+    if winners:
+        passes = ("where_gt", largest, 0.0) if relu else ("where_eq", largest, largest)
+        winner = k.apply(*passes, 0.0, NOBODY)
+    for number, tap in enumerate(taps[1:], 1):
+        if winner is not None:
+            winner = k.apply("where_gt", tap, largest, float(number), winner)
+        largest = k.apply("max", tap, largest)
+    return largest, winner
+
+
+@kernel
+def winner_backward(pool: Pool, dy: Layout, dx: Layout, tile: int = TILE) -> Program:
+    """Give each window's slope to the tap that won it in the forward pass. Buffers: dy, winners, dx.
+
+    Nothing is read but what is as small as y.
+    """
+    k = Recorder("max_pool_backward")
+    dys, winners, dxs = dy.buffer(k, "dy"), Layout(dy.shape).buffer(k, "winners"), dx.buffer(k, "dx")
+
+    def window(windows: _Windows, q: int) -> Give:
+        slope, winner, numbers = dys[windows.at(q)], winners[windows.at(q)], count()
+        return lambda _: k.apply("where_eq", winner, float(next(numbers)), slope, 0.0)
+
+    _spread(k, pool, dy, (dx, dxs), window, False, tile)
     return k.program()
 
 

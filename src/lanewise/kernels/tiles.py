@@ -26,7 +26,9 @@ def _widths(count: int, size: int) -> list[tuple[int, int]]:
 
 
 @cache
-def outer_product(rows: int, columns: int, taps: int, step: int, values: int) -> tuple[int, int]:
+def outer_product(
+    rows: int, columns: int, taps: int, step: int, values: int, window: tuple[int, int] = (1, 1)
+) -> tuple[int, int]:
     """Tile (rows, columns) for accumulators that are fed by broadcasts per row and by sliding loads per column.
 
     Parameters
@@ -39,19 +41,21 @@ def outer_product(rows: int, columns: int, taps: int, step: int, values: int) ->
         How far apart neighbouring columns read (the stride).
     values : int
         How many 16-lane values the registers hold: 32 for AVX-512, 8 for AVX2, 4 for SSE.
+    window : tuple of two int
+        Rows and columns of accumulators that each column stands for.
 
     The cost of a tile is counted in half cycles (one multiply-add or one load each), for all taps of one row.
     """
-    most = {32: 14, 8: 4}.get(values, max(1, values // 2))
+    most = -(-{32: 14, 8: 4}.get(values, max(1, values // 2)) // (window[0] * window[1]))
     best, best_cost = (1, 1), float("inf")
     for a in range(1, min(rows, most) + 1):
         for b in range(1, min(columns, most // a) + 1):
             cost = 0.0
             for m, often_m in _widths(rows, a):
                 for n, often_n in _widths(columns, b):
-                    loads = (n - 1) * step + taps + m * taps
+                    loads = window[0] * ((n * window[1] - 1) * step + taps) + m * taps
                     latency = 8 * taps * min(1.0, values / 32)
-                    cost += often_m * often_n * (max(m * n * taps, latency) + 0.35 * loads)
+                    cost += often_m * often_n * (max(m * n * window[0] * window[1] * taps, latency) + 0.35 * loads)
             if cost < best_cost - 1e-9:
                 best, best_cost = (a, b), cost
     return best

@@ -1,0 +1,176 @@
+"""A max pool inside a convolution: the very bits of the two kernels one after the other, winners and slopes too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from lanewise.kernels import conv, pool
+from lanewise.kernels.conv import Conv
+from lanewise.kernels.layout import Layout
+from lanewise.kernels.pool import Pool
+from lanewise.network import reference
+from lanewise.network.graph import build
+from lanewise.network.layers import ReLU
+from lanewise.network.text import parse
+from tests.kernels.support import Arrays, border_of, buffer, from_lanes, into_lanes, run_everywhere, run_native
+from tests.kernels.test_conv import geometry
+
+Array = npt.NDArray[Any]
+
+VALUES = (32, 8, 4)
+SPECIAL = (0.0, -0.0, 1.0, -1.0, 2.0, np.inf, -np.inf, np.nan)
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    text: str
+    shape: tuple[int, int, int]
+    window: tuple[int, int] = (2, 2)
+
+
+CASES = [
+    Case("3x3_same", "conv 5@3 same", (3, 8, 12)),
+    Case("5x5_leaves_rest", "conv 7@5", (2, 9, 11)),
+    Case("window_3x2", "conv 3@3 same", (2, 7, 9), (3, 2)),
+    Case("window_1x3", "conv 2@2", (2, 5, 8), (1, 3)),
+    Case("window_3x3", "conv 2@3 same", (1, 6, 7), (3, 3)),
+    Case("stride_dilation_groups", "conv 6@3x2 pad 1:2:0:1 stride 2x1 dilation 1x2 groups 2 nobias", (4, 11, 9)),
+    Case("rolled_rows", "conv 3@9 same", (2, 6, 8)),
+    Case("one_window", "conv 17@1", (2, 3, 3), (3, 3)),
+]
+EACH = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+RELU = pytest.mark.parametrize("relu", [False, True], ids=["", "relu"])
+
+
+class Setting:
+    """A convolution and a pool with their layouts, operands of few bits (so that there are ties), and a slope."""
+
+    def __init__(self, case: Case) -> None:
+        graph = build(parse(case.text), case.shape)
+        self.conv, self.pool = geometry(graph), Pool(case.window, case.window)
+        filters, rows, columns = graph.output_shape
+        self.full = Layout((filters, rows, columns))
+        self.x = (
+            Layout(case.shape).with_border(self.conv.x_border(Layout(case.shape), self.full)).with_border((1, 0, 0, 2))
+        )
+        self.y = Layout((filters, rows // case.window[0], columns // case.window[1])).with_border((1, 2, 0, 1))
+        rng = np.random.default_rng(len(case.name))
+        self.pictures = rng.integers(-2, 3, (16, *case.shape)).astype(np.float32)
+        self.parameters = [rng.integers(-2, 3, p.shape).astype(np.float32) / 4 for p in graph.parameters]
+        self.slope = rng.standard_normal((16, *self.y.shape)).astype(np.float32)
+
+    def joined(self, relu: bool, values: int = 32, targets: tuple[str, ...] = ()) -> tuple[Array, Array]:
+        """y and winners."""
+        program = conv.forward(self.conv, self.x, self.y, relu=relu, pool=self.pool, winners=True, values=values)
+        buffers = [*self._inputs(), noise(self.y), noise(Layout(self.y.shape))]
+        y, winners = (run_everywhere(program, buffers, targets) if targets else run_native(program, buffers))[-2:]
+        return y, winners
+
+    def apart(self, relu: bool) -> tuple[Array, Array]:
+        """The map between the two kernels, and y."""
+        program = conv.forward(self.conv, self.x, self.full, relu=relu)
+        full = run_native(program, [*self._inputs(), noise(self.full)])[-1]
+        return full, run_native(pool.max_forward(self.pool, self.full, self.y), [full, noise(self.y)])[1]
+
+    def _inputs(self) -> Arrays:
+        return [into_lanes(self.pictures, self.x), *(buffer(p) for p in self.parameters)]
+
+
+def noise(layout: Layout) -> Array:
+    return buffer(np.random.default_rng(1).integers(1, 9, layout.scalars))
+
+
+def same_bits(a: Array, b: Array) -> None:
+    np.testing.assert_array_equal(a.view(np.uint32), b.view(np.uint32))
+
+
+@RELU
+@EACH
+def test_the_bits_of_both_kernels(case: Case, relu: bool) -> None:
+    s = Setting(case)
+    y, winners = s.joined(relu, targets=("host",))
+    full, expected = s.apart(relu)
+    same_bits(y, expected)
+    dy, dx = into_lanes(s.slope, s.y), s.full.with_border((1, 1, 2, 0))
+    came = run_everywhere(pool.winner_backward(s.pool, s.y, dx), [dy, winners, noise(dx)], ("host",))[-1]
+    program = pool.max_backward(s.pool, s.full, s.y, s.y, dx, False, gate=relu)
+    same_bits(came, run_native(program, [full, y, dy, noise(dx)])[-1])
+    same_bits(border_of(came, dx), border_of(noise(dx), dx))
+
+
+@RELU
+@EACH
+def test_against_the_reference(case: Case, relu: bool) -> None:
+    s = Setting(case)
+    layers = parse(f"{case.text}{', relu' if relu else ''}, max {case.window[0]}x{case.window[1]}")
+    graph = build(layers, case.shape)
+    values = reference.forward(graph, s.parameters, s.pictures)
+    _, slopes = reference.backward(graph, s.parameters, values, s.slope)
+    y, winners = s.joined(relu)
+    np.testing.assert_array_equal(from_lanes(y, s.y), values[-1], "few bits: the sums are exact")
+    assert len(np.unique(winners)) == case.window[0] * case.window[1] + relu, "each tap wins somewhere"
+    came = run_native(pool.winner_backward(s.pool, s.y, s.full), [into_lanes(s.slope, s.y), winners, noise(s.full)])[-1]
+    np.testing.assert_array_equal(from_lanes(came, s.full), slopes[1].astype(np.float32))
+    assert isinstance(graph.nodes[2].layer, ReLU) == relu
+
+
+@EACH
+def test_tiles_and_winners_change_no_bits(case: Case) -> None:
+    s = Setting(case)
+    y, winners = s.joined(True)
+    for values in VALUES[1:]:
+        for came, expected in zip(s.joined(True, values), (y, winners), strict=True):
+            same_bits(came, expected)
+    for values in VALUES:
+        program = conv.forward(s.conv, s.x, s.y, relu=True, pool=s.pool, values=values)
+        same_bits(run_native(program, [*s._inputs(), noise(s.y)])[-1], y)
+
+
+@pytest.mark.parametrize("case", [CASES[0], CASES[5]], ids=lambda case: case.name)
+def test_each_target(case: Case) -> None:
+    s = Setting(case)
+    s.pictures += np.random.default_rng(2).standard_normal(s.pictures.shape).astype(np.float32)
+    _, winners = s.joined(True, values=8, targets=("host", "avx2", "x86-64"))
+    dy = into_lanes(s.slope, s.y)
+    run_everywhere(pool.winner_backward(s.pool, s.y, s.full), [dy, winners, noise(s.full)])
+
+
+@RELU
+def test_zeros_of_both_signs_infinities_and_what_is_no_number(relu: bool) -> None:
+    """A convolution that hands everything on, minus zero too, and all pairs of special values in windows of two."""
+    s = Setting(Case("special", "conv 1@1", (1, len(SPECIAL), 2 * len(SPECIAL)), (1, 2)))
+    s.parameters = [np.ones((1, 1, 1, 1), np.float32), np.full(1, -0.0, np.float32)]
+    pairs = np.array([[a, b] for a in SPECIAL for b in SPECIAL], np.float32)
+    s.pictures[:] = pairs.reshape(s.pictures.shape[1:])
+    s.pictures[1:] = np.random.default_rng(5).choice(SPECIAL, s.pictures[1:].shape)
+    (y, winners), (full, expected) = s.joined(relu, targets=("host",)), s.apart(relu)
+    assert np.signbit(full[full == 0]).any()
+    assert np.isnan(y).any()
+    same_bits(y, expected)
+    dy = into_lanes(s.slope, s.y)
+    came = run_native(pool.winner_backward(s.pool, s.y, s.full), [dy, winners, noise(s.full)])[-1]
+    program = pool.max_backward(s.pool, s.full, s.y, s.y, s.full, False, gate=relu)
+    same_bits(came, run_native(program, [full, y, dy, noise(s.full)])[-1])
+
+
+def test_which_pools_join() -> None:
+    assert all(pool.joins_convolution(Pool(window, window)) for window in [(2, 2), (3, 3), (1, 2), (3, 2)])
+    assert not pool.joins_convolution(Pool((3, 3), (2, 2))), "windows overlap"
+    assert not pool.joins_convolution(Pool((2, 2), (2, 3))), "gaps between them"
+    assert not pool.joins_convolution(Pool((2, 2), (2, 2), (1, 0, 0, 0)))
+    assert not pool.joins_convolution(Pool((4, 4), (4, 4))), "too many registers"
+
+
+def test_code_stays_small() -> None:
+    """Windows do not multiply what is unrolled."""
+    for kernel, window in (((3, 3), (2, 2)), ((7, 7), (3, 3)), ((1, 31), (3, 3))):
+        big = Conv(64, 16, kernel, padding=(kernel[0] // 2, kernel[1] // 2) * 2)
+        x, y = Layout((16, 36, 36)), Layout((64, 36 // window[0], 36 // window[1]))
+        x = x.with_border(big.x_border(x, Layout((64, 36, 36))))
+        assert len(str(conv.forward(big, x, y, relu=True, pool=Pool(window, window), winners=True)).splitlines()) < 6000
