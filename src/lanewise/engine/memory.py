@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+
+from lanewise.engine.schedule import Call, Place
+from lanewise.lanes.program import Program
+
+Slot = tuple[str, int]
+"""Memory of the arena by what is in it, like ("value", number of the value)."""
+
+SlotCall = tuple[Program, tuple[Slot | Place, ...]]
+"""A kernel and where its buffers are, by name or for good."""
 
 ALIGNMENT = 64  # bytes: one 16-lane value, one cache line
 
@@ -44,3 +53,31 @@ def place(blocks: Sequence[Block]) -> tuple[list[int], int]:
 
 def _together(a: Block, b: Block) -> bool:
     return a.lasting or b.lasting or (a.first <= b.last and b.first <= a.last)
+
+
+def placed(
+    calls: Sequence[SlotCall], fixed: Mapping[Slot, Place], size_of: Callable[[Slot], tuple[int, bool]]
+) -> tuple[tuple[Call, ...], int]:
+    """The calls with all slots turned into addresses, and the bytes of arena that a thread needs.
+
+    Parameters
+    ----------
+    calls : sequence of SlotCall, in the order in which they are made
+    fixed : slots that lie elsewhere
+    size_of : function that says how many float32 a slot takes, and whether it is lasting
+    """
+    uses: dict[Slot, list[int]] = {}
+    for number, (_, places) in enumerate(calls):
+        for slot in places:
+            if not isinstance(slot, Place) and slot not in fixed:
+                uses.setdefault(slot, []).append(number)
+    slots = sorted(uses)
+    blocks = []
+    for slot in slots:
+        scalars, lasting = size_of(slot)
+        blocks.append(Block(4 * scalars, min(uses[slot]), max(uses[slot]), lasting))
+    starts, size = place(blocks)
+    addresses = {s: Place("arena", start, by_thread=size) for s, start in zip(slots, starts, strict=True)} | dict(fixed)
+    return tuple(
+        Call(program, tuple(p if isinstance(p, Place) else addresses[p] for p in places)) for program, places in calls
+    ), size

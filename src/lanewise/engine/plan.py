@@ -1,7 +1,7 @@
 """A graph as a list of kernel calls: for one group of 16 images, forward, and backward.
 
-Calls name the memory that they use by symbolic slots, ("value", 3) or ("slope", 3); when the list is complete, the
-first and last use of each slot are known, `memory.py` places them in the arena, and the slots become addresses.
+Calls name the memory that they use by slots: ("value" | "slope" | "gated" | "winners", number of the value). When the
+list is complete, the first and last use of each slot are known, and `memory.py` turns them into addresses.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from lanewise.engine.memory import Block, place
+from lanewise.engine.memory import Slot, SlotCall, placed
 from lanewise.engine.parameters import FlatParameters
 from lanewise.engine.schedule import Call, Place
 from lanewise.engine.values import Values, conv_of, pool_of, values_of
@@ -35,9 +35,6 @@ from lanewise.network.layers import (
     Softmax,
     Tanh,
 )
-
-Slot = tuple[str, int]
-"""Memory of the arena: ("value" | "slope" | "gated" | "winners", number of the value)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +88,7 @@ class Planner:
         self.flat = FlatParameters.of(graph)
         self.registers = registers
         self.images, self.key, self.gradients, self.accumulate = images, key, gradients, accumulate
-        self.calls: list[tuple[Program, tuple[Slot | Place, ...]]] = []
+        self.calls: list[SlotCall] = []
         self.layouts: dict[Slot, Layout] = {}
         self.fixed: dict[Slot, Place] = {}
         self.preparations: list[Call] = []
@@ -134,27 +131,10 @@ class Planner:
 
     def finish(self) -> GroupPlan:
         """Place all slots and turn them into addresses."""
-        uses: dict[Slot, list[int]] = {}
-        for number, (_, places) in enumerate(self.calls):
-            for slot in places:
-                if not isinstance(slot, Place) and slot not in self.fixed:
-                    uses.setdefault(slot, []).append(number)
-        slots = sorted(uses)
-        blocks = [
-            Block(4 * self.layouts[s].scalars, min(uses[s]), max(uses[s]), not self.layouts[s].plain) for s in slots
-        ]
-        starts, size = place(blocks)
-        addresses = {s: Place("arena", start, by_thread=size) for s, start in zip(slots, starts, strict=True)}
-        addresses |= self.fixed
-        return GroupPlan(
-            tuple(
-                Call(program, tuple(p if isinstance(p, Place) else addresses[p] for p in places))
-                for program, places in self.calls
-            ),
-            size,
-            tuple(self.preparations),
-            self._transformed,
+        calls, arena = placed(
+            self.calls, self.fixed, lambda slot: (self.layouts[slot].scalars, not self.layouts[slot].plain)
         )
+        return GroupPlan(calls, arena, tuple(self.preparations), self._transformed)
 
     def _prepared(self, number: int, layouts: tuple[Layout, Layout], *, slope: bool = False) -> Place:
         """Where the transformed weights of a convolution are; the call that transforms them is noted."""

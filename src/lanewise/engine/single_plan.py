@@ -1,8 +1,9 @@
 """A graph as a list of kernel calls for one picture, with channels in the lanes.
 
-Weights are laid out anew for these kernels, once, into one vector. Memory is planned as for groups of pictures: calls
-name slots, `memory.py` places them. Pooling and activations are the kernels of `pool.py` and `pointwise.py`, given
-blocks of channels for channels: they treat all lanes alike.
+Weights are laid out anew for these kernels, once, into one vector. Memory is planned as for groups of pictures. Calls
+name slots, ("value", node) or ("patches" | "products", node), where a Winograd convolution works; `memory.py` places
+them. Pooling and activations are the kernels of `pool.py` and `pointwise.py`, given blocks of channels for channels:
+they treat all lanes alike.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lanewise.engine.memory import Block, place
+from lanewise.engine.memory import Slot, SlotCall, placed
 from lanewise.engine.schedule import Call, Place, aligned
 from lanewise.engine.training import Floats, PictureFormat
 from lanewise.engine.values import conv_of
@@ -37,9 +38,6 @@ from lanewise.network.layers import (
     Softmax,
     Tanh,
 )
-
-Slot = tuple[str, int]
-"""Memory of the arena: ("value", node), or ("patches" | "products", node), where a Winograd convolution works."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,7 +77,7 @@ class SinglePlanner:
         self.of_node, self.rectified = self._shared()
         self.tiles = self._tiles() if winograd else {}
         self.layouts = self._layouts()
-        self.calls: list[tuple[Program, tuple[Slot | Place, ...]]] = []
+        self.calls: list[SlotCall] = []
         self.sizes = {("value", n): layout.scalars for n, layout in self.layouts.items()}
         self.weights: list[Floats] = []
         self.laid = 0  # scalars of `weights`
@@ -230,28 +228,12 @@ class SinglePlanner:
 
     def finish(self) -> SinglePlan:
         """Place all slots and turn them into addresses."""
-        uses: dict[Slot, list[int]] = {}
-        for number, (_, places) in enumerate(self.calls):
-            for slot in places:
-                if not isinstance(slot, Place) and slot not in self.fixed:
-                    uses.setdefault(slot, []).append(number)
-        slots = sorted(uses)
-        blocks = [Block(4 * self.sizes[s], min(uses[s]), max(uses[s]), self._lasting(s)) for s in slots]
-        starts, size = place(blocks)
-        addresses = {s: Place("arena", start) for s, start in zip(slots, starts, strict=True)} | self.fixed
+        calls, arena = placed(self.calls, self.fixed, lambda slot: (self.sizes[slot], self._lasting(slot)))
         parameters, first = aligned(self.laid), 0
         for array in self.weights:
             parameters[first : first + array.size] = array.ravel()
             first += -(-array.size // LANES) * LANES
-        return SinglePlan(
-            tuple(
-                Call(program, tuple(p if isinstance(p, Place) else addresses[p] for p in places))
-                for program, places in self.calls
-            ),
-            size,
-            self.outputs,
-            parameters,
-        )
+        return SinglePlan(calls, arena, self.outputs, parameters)
 
     def _lasting(self, slot: Slot) -> bool:
         """Whether it has a border, which is zero once and for all."""
