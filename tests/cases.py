@@ -126,5 +126,19 @@ NETWORK_CASES = [
         "residual(conv 6@3 same stride 2, relu, conv 6@3 same | conv 6@1 stride 2), relu, global average, dense 5",
         (3, 7, 9),
     ),
+    Case(
+        "residuals_of_residuals",
+        "conv 3@3 same, residual(conv 3@3 same, relu, residual(conv 3@3 same, relu, conv 3@3 same), conv 3@1), "
+        "residual(residual(conv 3@1), residual(tanh)), relu, residual(max 3 stride 1 same | conv 3@1), relu, max 2, "
+        "residual(conv 3@3 same | conv 3@3 same, relu), dense 4",
+        (2, 6, 8),
+    ),
+    Case(
+        "residuals_on_both_sides",
+        "conv 3@3 same, relu, residual(conv 3@3 same, relu | conv 3@1, relu), relu, residual(relu), "
+        "residual(conv 3@3 same | residual(conv 3@3 same)), relu, max 2, "
+        "flatten, residual(dense 18, relu), relu, dense 4",
+        (2, 4, 6),
+    ),
 ]
 """Small networks, for whatever joins layers."""

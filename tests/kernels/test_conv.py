@@ -182,12 +182,12 @@ def test_relu_inside(case: Case) -> None:
 @pytest.mark.parametrize("accumulate", [False, True])
 @pytest.mark.parametrize("case", SOME, ids=str)
 def test_gate_and_accumulate(case: Case, gate: bool, accumulate: bool) -> None:
-    """With a gate, the slope is nothing where x is not above zero; it is replaced or added to."""
+    """With a gate, the slope is nothing where x is not above zero; whether it is replaced or added to."""
     s = Setting(case, whole=True)
     assert (s.pictures == 0).any()
     dx = run_everywhere(*s.backward_input(gate=gate, accumulate=accumulate), ("host",))[-1]
-    expected = np.where(s.pictures > 0, s.input_slope, 0) if gate else s.input_slope
-    close(from_lanes(dx, s.dx), expected + 3.0 * accumulate, True)
+    expected = s.input_slope + 3.0 * accumulate
+    close(from_lanes(dx, s.dx), np.where(s.pictures > 0, expected, 0) if gate else expected, True)
 
 
 def test_lanes_do_not_meet() -> None:

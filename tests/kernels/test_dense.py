@@ -97,7 +97,8 @@ def test_backward_input(inputs: int, units: int, whole: bool, gate: bool, accumu
     s = Setting(inputs, units, whole=whole)
     dx = run_everywhere(*s.backward_input(gate=gate, accumulate=accumulate), ("host",))[-1]
     expected = s.w.T.astype(float) @ s.dy
-    close(dx, (np.where(s.x > 0, expected, 0) if gate else expected) + BEFORE * accumulate, whole)
+    expected = expected + BEFORE * accumulate
+    close(dx, np.where(s.x > 0, expected, 0) if gate else expected, whole)
 
 
 @both

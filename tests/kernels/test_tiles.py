@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lanewise.kernels.tiles import blocks, outer_product
+from lanewise.kernels.tiles import blocks, matrix_tile, outer_product
 from lanewise.lanes.ir import Affine
 from lanewise.lanes.program import Recorder
 
@@ -53,3 +53,20 @@ def test_whole_windows(window: tuple[int, int], values: int, most: int) -> None:
     a, b = outer_product(16, 15, 3, 1, values, window)
     accumulators = a * b * window[0] * window[1]
     assert 4 <= accumulators <= most or accumulators == window[0] * window[1]
+
+
+@pytest.mark.parametrize("values", [32, 8, 4])
+@pytest.mark.parametrize("rows", [1, 5, 16, 32, 71])
+@pytest.mark.parametrize("columns", [1, 2, 4, 16])
+@pytest.mark.parametrize("depth", [4, 64, 512])
+def test_tiles_of_products_fit(values: int, rows: int, columns: int, depth: int) -> None:
+    a, b = matrix_tile(rows, columns, depth, values)
+    assert 1 <= a <= rows
+    assert 1 <= b <= columns
+    assert a * b < values, "accumulators leave no register for what feeds them"
+
+
+def test_products_use_more_accumulators_and_split_evenly() -> None:
+    """No row of tiles is so thin that its multiply-adds wait for one another."""
+    assert matrix_tile(32, 4, 32, 32) == (4, 4)
+    assert matrix_tile(64, 4, 64, 32) == (6, 4)

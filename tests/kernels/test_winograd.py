@@ -155,8 +155,8 @@ def test_backward_input(case: Case, accumulate: bool, gate: bool) -> None:
     start = into_lanes(before, dx) if accumulate else unset(dx.scalars)
     buffers = input_buffers(o, program, start, gate=gate)
     after = judged(program, buffers, interpreted=case in SMALL and accumulate and gate)[-1]
-    slope = np.where(o.pictures > 0, o.exact()[1], 0) if gate else o.exact()[1]
-    close(from_lanes(after, dx), before + slope if accumulate else slope)
+    slope = before + o.exact()[1] if accumulate else o.exact()[1]
+    close(from_lanes(after, dx), np.where(o.pictures > 0, slope, 0) if gate else slope)
     np.testing.assert_array_equal(border_of(after, dx), border_of(start, dx))
 
 

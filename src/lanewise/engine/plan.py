@@ -111,7 +111,7 @@ class Planner:
     def slope(self, node: int) -> tuple[Slot, Layout]:
         """Slot and layout of the slope of what `node` computes."""
         value = self.values.of_node[node]
-        slot = ("value" if value in self.values.in_place else "slope", value)
+        slot = ("value" if value in self.values.in_place else "slope", self.values.slope_of[value])
         self.layouts[slot] = self.values.slopes[value]
         return slot, self._seen_by(node, self.layouts[slot])
 
@@ -212,7 +212,7 @@ class Planner:
             case Flatten():
                 self.call(pointwise.copy(x_layout, y_layout), x, y)
             case Add():
-                program = pointwise.add(tuple(layout for _, layout in inputs), y_layout)
+                program = pointwise.add(tuple(layout for _, layout in inputs), y_layout, relu=relu)
                 self.call(program, *(slot for slot, _ in inputs), y)
             case Join():
                 program = pointwise.join(tuple(layout for _, layout in inputs), y_layout)
@@ -252,20 +252,16 @@ class Planner:
     def _pre_activation_slope(self, number: int) -> tuple[Slot, Layout]:
         """The slope before the ReLU that the kernel of `number` includes, if it does."""
         dy, layout = self.slope(number)
-        if number not in self.values.rectified or self._gates(number):
-            return dy, layout
-        gated: Slot = ("gated", number)
-        self.layouts[gated] = layout
-        y, y_layout = self.value(number)
-        self.call(pointwise.relu_backward(y_layout, layout, layout, accumulate=False), y, dy, gated)
-        return gated, layout
+        if number in self.values.rectified and not self._gates(number):
+            y, y_layout = self.value(number)
+            self.call(pointwise.relu_backward(y_layout, layout, layout, accumulate=False), y, dy, dy)
+        return dy, layout
 
     def _gates(self, value: int) -> bool:
-        """Whether the one reader of this rectified value applies the ReLU's slope in its own kernel."""
+        """Whether the last reader to add to the slope of this rectified value applies the ReLU's slope to all of it."""
         readers = self.values.readers[value]
-        return len(readers) == 1 and isinstance(
-            self.graph.nodes[readers[0]].layer, Conv2D | Dense | MaxPool2D | AvgPool2D | GlobalAvgPool2D
-        )
+        kinds = Conv2D | Dense | MaxPool2D | AvgPool2D | GlobalAvgPool2D if len(readers) == 1 else Conv2D | Dense
+        return len(readers) > 0 and isinstance(self.graph.nodes[min(readers)].layer, kinds)
 
     def _parameter_slopes(self, number: int, node: Node, dy: Slot, dy_layout: Layout) -> None:
         if not self.graph.parameters_of(number):
@@ -292,7 +288,7 @@ class Planner:
         y, y_layout = self.value(number)
         accumulate = value in self._sloped
         self._sloped.add(value)
-        gate = value in self.values.rectified and self._gates(value)
+        gate = value in self.values.rectified and self._gates(value) and number == min(self.values.readers[value])
         with_x = [x] if gate else []
         match node.layer:
             case Conv2D() if ("input", number) in self.values.winograd:
@@ -367,7 +363,8 @@ class Planner:
                 program = pointwise.copy(dy_layout, dx_layout, accumulate=accumulate)
                 self.call(program, dy, dx)
             case Add():
-                self.call(pointwise.copy(dy_layout, dx_layout, accumulate=accumulate), dy, dx)
+                if dx != dy:
+                    self.call(pointwise.copy(dy_layout, dx_layout, accumulate=accumulate), dy, dx)
             case Join():
                 before = sum(self.graph.nodes[n].shape[0] for n in node.inputs[:position])
                 program = pointwise.join_backward(dy_layout, dx_layout, before, accumulate=accumulate)

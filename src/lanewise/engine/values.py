@@ -1,8 +1,9 @@
 """Which nodes of a graph share one value in memory, and how each value lies there.
 
-A ReLU right behind a convolution or dense layer is computed by that layer's kernel (the value is `rectified`), and so
-is a max pool that alone reads a convolution (the value is `pooled`, and never in memory). A Flatten of a value without
-border is the same memory read differently, and Dropout does nothing at inference.
+A ReLU right behind a convolution, dense layer or sum is computed by that layer's kernel (the value is `rectified`), and
+so is a max pool that alone reads a convolution (the value is `pooled`, and never in memory). A Flatten of a value
+without border is the same memory read differently, and Dropout does nothing at inference. What a sum adds up has the
+slope of the sum, so where it can it has it in the same memory.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout
 from lanewise.kernels.pool import Pool, joins_convolution
 from lanewise.network.graph import Graph, Node
-from lanewise.network.layers import AvgPool2D, Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU
+from lanewise.network.layers import Add, AvgPool2D, Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Values:
     layouts, slopes : by value, how it and its slope lie in memory
     rectified : values that have been through a ReLU inside the kernel that made them
     pooled : values of which only a max pool is kept, by the kernel that makes them, and the node of that pool
+    slope_of : by value, the one whose memory holds its slope: its own, or that of a sum which it is added to
     readers : by value, the nodes whose kernels read it
     trained : values whose slope is needed, because parameters lie before them
     in_place : values whose slope is written over the value itself: nobody needs it any more by then
@@ -39,6 +41,7 @@ class Values:
     slopes: dict[int, Layout]
     rectified: frozenset[int]
     pooled: dict[int, int]
+    slope_of: dict[int, int]
     readers: dict[int, tuple[int, ...]]
     trained: frozenset[int]
     in_place: frozenset[int]
@@ -73,7 +76,7 @@ def values_of(graph: Graph, *, training: bool, fast_convolution: bool = True) ->
     for number, node in enumerate(graph.nodes):
         if isinstance(node.layer, ReLU):
             source = node.inputs[0]
-            if isinstance(graph.nodes[source].layer, Conv2D | Dense) and count[source] == 1:
+            if isinstance(graph.nodes[source].layer, Conv2D | Dense | Add) and count[source] == 1:
                 of_node[number] = source
                 rectified.add(source)
         elif isinstance(node.layer, Dropout) and (not training or node.layer.rate == 0):
@@ -85,6 +88,12 @@ def values_of(graph: Graph, *, training: bool, fast_convolution: bool = True) ->
     in_place = frozenset(_in_place(graph, of_node, count)) - set(pooled) if training else frozenset()
     for value in in_place:
         layouts[value] = slopes[value] = layouts[value].with_border(slopes[value].border)
+    shared = _shared_slopes(graph, of_node, rectified) if training else {}
+    for root in set(shared.values()):
+        together = [root, *(value for value, other in shared.items() if other == root)]
+        for value in together:
+            slopes[root] = slopes[root].with_border(slopes[value].border)
+        slopes |= dict.fromkeys(together, slopes[root])
     for number, node in enumerate(graph.nodes):
         if isinstance(node.layer, Flatten):
             value = of_node[node.inputs[0]]
@@ -98,6 +107,7 @@ def values_of(graph: Graph, *, training: bool, fast_convolution: bool = True) ->
         {value: slopes[value] for value in kept},
         frozenset(rectified),
         pooled,
+        {value: shared.get(value, value) for value in kept},
         {value: tuple(nodes) for value, nodes in _readers(graph, of_node).items()},
         _trained(graph, of_node),
         in_place,
@@ -150,6 +160,28 @@ def _in_place(graph: Graph, of_node: list[int], count: list[int]) -> Iterator[in
             apart = rows >= node.layer.window[0] and columns >= node.layer.window[1]
             if apart and count[source] == 1 and isinstance(graph.nodes[value].layer, Conv2D):
                 yield value
+
+
+def _shared_slopes(graph: Graph, of_node: list[int], rectified: set[int]) -> dict[int, int]:
+    """Values that are added to something and whose slope can be that of the sum, in the same memory.
+
+    Going backward, slopes of other readers are added to it, and a ReLU makes it zero in places, after it was read by
+    all who are to see the sum's alone: so whoever does that must lie before whatever else is added. A sum of sums
+    shares nothing, which keeps this short.
+    """
+    readers, trained = _readers(graph, of_node), _trained(graph, of_node)
+    shared: dict[int, int] = {}
+    for number, node in enumerate(graph.nodes):
+        parts = [of_node[source] for source in node.inputs]
+        if not isinstance(node.layer, Add) or any(part in shared or part in shared.values() for part in parts):
+            continue
+        for part in parts:
+            changed = [reader for reader in readers[part] if reader != number] + [part] * (part in rectified)
+            earliest = min((other for other in parts if other != part), default=0)
+            plain = isinstance(graph.nodes[part].layer, Conv2D | Add) and parts.count(part) == 1
+            if plain and part in trained and all(node < earliest for node in changed):
+                shared[part] = of_node[number]
+    return shared
 
 
 def _layouts(

@@ -198,7 +198,8 @@ def backward_input(
 ) -> Program:
     """Buffers: weight, dy, x (with `gate`), dx.
 
-    With `gate`, x came out of a ReLU and dx is made zero where x is: the ReLU's own backward pass for free.
+    With `gate`, x came out of a ReLU and dx, all that was added up, is made zero where x is: the ReLU's own backward
+    pass for free.
     """
     k = Recorder("conv backward input")
     w, dy_in = k.scalars("weight", conv.weight_shape), dy.buffer(k, "dy")
@@ -261,9 +262,9 @@ def _finish_slope(
     place: tuple[Index, Index, Index],
     accumulate: bool,
 ) -> None:
-    if x is not None:
-        slope = k.apply("where_gt", x[place], 0.0, slope, 0.0)
-    dx[place] = dx[place] + slope if accumulate else slope
+    if accumulate:
+        slope = dx[place] + slope
+    dx[place] = k.apply("where_gt", x[place], 0.0, slope, 0.0) if x is not None else slope
 
 
 @kernel

@@ -54,7 +54,7 @@ def forward(inputs: int, units: int, *, bias: bool = True, relu: bool = False, v
 def backward_input(
     inputs: int, units: int, *, gate: bool = False, accumulate: bool = False, values: int = 32
 ) -> Program:
-    """Buffers: weight, dy, x (with `gate`), dx. With `gate`, x came out of a ReLU and dx is zero where x is."""
+    """Buffers: weight, dy, x (with `gate`), dx. With `gate`, x came out of a ReLU and all of dx is zero where x is."""
     k = Recorder("dense backward input")
     w, dy = k.scalars("weight", (units, padded(inputs))), k.lanes("dy", (units,))
     x = k.lanes("x", (inputs,)) if gate else None
@@ -68,9 +68,9 @@ def backward_input(
                     total[m].accumulate(w[o + n, i + m], slope)
         for m in range(height):
             result = total[m].get()
-            if x is not None:
-                result = k.apply("where_gt", x[i + m], 0.0, result, 0.0)
-            dx[i + m] = dx[i + m] + result if accumulate else result
+            if accumulate:
+                result = dx[i + m] + result
+            dx[i + m] = k.apply("where_gt", x[i + m], 0.0, result, 0.0) if x is not None else result
     return k.program()
 
 

@@ -199,15 +199,15 @@ def _dropout(name: str, layouts: dict[str, Layout], rate: float, first_place: in
 
 
 @kernel
-def add(inputs: tuple[Layout, ...], y: Layout) -> Program:
-    """y = x0 + x1 + ..., in that order. Buffers: x0, x1, ..., y."""
+def add(inputs: tuple[Layout, ...], y: Layout, *, relu: bool = False) -> Program:
+    """y = x0 + x1 + ..., in that order, or with `relu` the larger of that and 0. Buffers: x0, x1, ..., y."""
     k = Recorder("add")
     *xs, ys = declare(k, **{f"x{n}": x for n, x in enumerate(inputs)}, y=y)
     for at in elements(k, *inputs, y):
         total = xs[0][at]
         for x in xs[1:]:
             total = total + x[at]
-        ys[at] = total
+        ys[at] = k.apply("max", 0.0, total) if relu else total
     return k.program()
 
 

@@ -59,3 +59,32 @@ def outer_product(
             if cost < best_cost - 1e-9:
                 best, best_cost = (a, b), cost
     return best
+
+
+FIRST_CACHE = 512
+"""Values of 16 lanes, 32 KB, that stay in the first cache between one tile and the next."""
+
+UNROLLED_SUM = 4
+"""Steps of a matrix product's sum that are written out: fewer jumps, 2 to 5 % faster."""
+
+
+@cache
+def matrix_tile(rows: int, columns: int, depth: int, values: int) -> tuple[int, int]:
+    """Tile (rows, columns) for the accumulators of a matrix product: sums of `depth` products.
+
+    As `outer_product`, but no operand is shared by taps: each step of the sum loads all that its tile needs, so larger
+    tiles pay; and a short sum pays for its start and end, which is about 20 cycles for the jump that is guessed wrong.
+    """
+    most = {32: 24, 8: 4}.get(values, max(1, values // 2))
+    best, best_cost = (1, 1), float("inf")
+    for a in range(1, min(rows, most) + 1):
+        for b in range(1, min(columns, most // a) + 1):
+            cost = 0.0
+            for m, often_m in _widths(rows, a):
+                for n, often_n in _widths(columns, b):
+                    latency = 16 * min(1.0, values / 32)
+                    step = max(m * n, latency) + 0.5 * m + (0.35 if depth <= FIRST_CACHE // columns else 1.5) * n
+                    cost += often_m * often_n * (depth * step + 40 + 2 * m * n)
+            if cost < best_cost - 1e-9:
+                best, best_cost = (a, b), cost
+    return best

@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout, Sides
-from lanewise.kernels.tiles import blocks, outer_product
+from lanewise.kernels.tiles import UNROLLED_SUM, blocks, matrix_tile
 from lanewise.kernels.winograd_tiles import WORTHWHILE, Tiling, analyse, border, odd, scratch, suits, tiling_of
 from lanewise.kernels.winograd_transforms import TAPS, Grid, both_axes
 from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value, kernel
@@ -122,7 +122,8 @@ def backward_input(
 ) -> Program:
     """Buffers: transformed weights (with `slope`), dy, x (with `gate`), two for scratch, dx.
 
-    With `gate`, x came out of a ReLU and dx is made zero where x is: the ReLU's own backward pass for free.
+    With `gate`, x came out of a ReLU and dx, all that was added up, is made zero where x is: the ReLU's own backward
+    pass for free.
     """
     k = Recorder("winograd backward input")
     tiling = _backward_tiling(conv, x)
@@ -132,8 +133,8 @@ def backward_input(
     dx_out = dx.buffer(k, "dx")
 
     def finish(place: Place, value: Value) -> None:
-        slope = k.apply("where_gt", x_in[place], 0.0, value, 0.0) if x_in else value
-        dx_out[place] = dx_out[place] + slope if accumulate else slope
+        slope = dx_out[place] + value if accumulate else value
+        dx_out[place] = k.apply("where_gt", x_in[place], 0.0, slope, 0.0) if x_in else slope
 
     _convolve(k, tiling, (dy_in, u, v, m), finish, values)
     return k.program()
@@ -182,17 +183,18 @@ def _multiply(
 ) -> None:
     """m[point, n, tile] = sum over i of u[point, o + n, i] v[point, i, tile]: a small matrix product at each point."""
     (u, v, m), (o, together, tiles) = buffers, part
-    tile_o, tile_t = outer_product(together, tiles, 1, 1, values)
+    tile_o, tile_t = matrix_tile(together, tiles, tiling.inputs, values)
     for point in k.loop(tiling.points):
         for n, height in blocks(k, together, tile_o):
             for t, width in blocks(k, tiles, tile_t):
                 total = [[k.register() for _ in range(width)] for _ in range(height)]
-                for i in k.loop(tiling.inputs):
-                    seen = [v[point, i * tiling.block + t + q] for q in range(width)]
-                    for p in range(height):
-                        weight = u[point, o + n + p, i]
-                        for q in range(width):
-                            total[p][q].accumulate(weight, seen[q])
+                for first, count in blocks(k, tiling.inputs, UNROLLED_SUM):
+                    for i in (first + step for step in range(count)):
+                        seen = [v[point, i * tiling.block + t + q] for q in range(width)]
+                        for p in range(height):
+                            weight = u[point, o + n + p, i]
+                            for q in range(width):
+                                total[p][q].accumulate(weight, seen[q])
                 for p in range(height):
                     for q in range(width):
                         m[point, (n + p) * tiling.block + t + q] = total[p][q].get()

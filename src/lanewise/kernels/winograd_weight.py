@@ -17,7 +17,7 @@ from __future__ import annotations
 from lanewise.kernels.across import transpose
 from lanewise.kernels.conv import Conv, bias_slope
 from lanewise.kernels.layout import Layout
-from lanewise.kernels.tiles import blocks, outer_product
+from lanewise.kernels.tiles import UNROLLED_SUM, blocks, matrix_tile
 from lanewise.kernels.winograd_tiles import CACHED, WORTHWHILE, Tiling, analyse, odd, suits, tiling_of
 from lanewise.kernels.winograd_transforms import TAPS, both_axes
 from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value, kernel
@@ -143,18 +143,19 @@ def _multiply(
 ) -> None:
     """s[point, o, i] = sum over tiles and images of z[point, o, tile, image] v[point, tile, image, i]."""
     (v, z, s), (o, together, tiles) = buffers, part
-    tile_o, tile_i = outer_product(together, vectors, 1, 1, values)
+    tile_o, tile_i = matrix_tile(together, vectors, tiles * LANES, values)
     for point in k.loop(tiling.points):
         for n, height in blocks(k, together, tile_o):
             for i, width in blocks(k, vectors, tile_i):
                 places = [[(point, (n + p) * vectors + i + q) for q in range(width)] for p in range(height)]
                 total = [[k.register() for _ in row] for row in places]
-                for t in k.loop(tiles * LANES):
-                    seen = [v[point, t * vectors + i + q] for q in range(width)]
-                    for p in range(height):
-                        slope = z[point, (o + n + p) * (tiling.block * LANES) + t]
-                        for q in range(width):
-                            total[p][q].accumulate(slope, seen[q])
+                for first in k.loop(tiles * LANES // UNROLLED_SUM):
+                    for t in (first * UNROLLED_SUM + step for step in range(UNROLLED_SUM)):
+                        seen = [v[point, t * vectors + i + q] for q in range(width)]
+                        for p in range(height):
+                            slope = z[point, (o + n + p) * (tiling.block * LANES) + t]
+                            for q in range(width):
+                                total[p][q].accumulate(slope, seen[q])
                 for p in range(height):
                     for q in range(width):
                         place = places[p][q]
