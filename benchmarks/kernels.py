@@ -100,6 +100,7 @@ def report(speeds: list[Speed], target: str) -> Report:
         )
         title = f"{net}: kernels for 16 images, {target}, 1 thread"
         tables.append(Table(title, ("layer and its input", "kernel", "µs", "GF/s", "of a matrix product"), rows))
+    tables.append(shares(speeds, target))
     product = median(speed.matrix_gflops for speed in speeds)
     remarks = (
         f"The matrix product of {MATRIX} x {MATRIX} float32 ran at {figure(product)} GF/s on 1 thread (median).",
@@ -107,6 +108,17 @@ def report(speeds: list[Speed], target: str) -> Report:
         *verdict(speeds, target),
     )
     return Report("kernels", tuple(tables), remarks, {"target": target, "kernels": [asdict(one) for one in speeds]})
+
+
+def shares(speeds: list[Speed], target: str) -> Table:
+    """All direct convolutions, a row each."""
+    kernels = ("forward", "input slope", "weight slope")
+    direct = {(one.net, one.layer, one.kernel): one for one in speeds if one.filters and one.kernel in kernels}
+    rows = []
+    for net, layer in dict.fromkeys((net, layer) for net, layer, _ in direct):
+        found = [direct.get((net, layer, kernel)) for kernel in kernels]
+        rows.append((f"{net}: {layer}", *(f"{100 * one.share:.0f} %" if one else "" for one in found)))
+    return Table(f"Direct convolutions, {target}, as a share of a matrix product", ("", *kernels), tuple(rows))
 
 
 def verdict(speeds: list[Speed], target: str) -> list[str]:

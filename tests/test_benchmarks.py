@@ -290,5 +290,6 @@ def test_kernels_that_are_slower_than_wanted_are_named() -> None:
         "avx512: 0 of 1 direct convolutions with 8 filters or more reach 70% of the matrix product.",
         "BELOW: mid, conv 8, forward: 65%.",
     )
+    assert kernels.shares(found, "avx2").rows == (("mid: conv 8", "65 %", "", ""), ("mid: conv 6", "10 %", "", ""))
     assert kernels.report(found, "avx2").remarks[-1].startswith("avx2: 1 of 1 direct convolutions")
     assert kernels.verdict(found, "x86-64") == []
