@@ -99,8 +99,8 @@ def train(
     size, channels, strict
         How pictures are read; see `lanewise.learning.images.load`.
     winograd : bool
-        Whether 3x3 convolutions may be computed by Winograd's method where that pays: faster, with somewhat larger
-        rounding errors.
+        Whether 3x3 and 5x5 convolutions may be computed by Winograd's method where that pays: faster, with
+        somewhat larger rounding errors.
     threads : int, optional
         All processors by default. The result does not depend on it.
     seed : int

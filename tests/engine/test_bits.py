@@ -68,8 +68,8 @@ LESSONS = {
         3,
         0.0,
         None,
-        "d1c0c6c4bdec92c7cc1e12b28fa025699d0c0d3a4e88ff6559b08d79473c743b",
-        "5d84c8fb49c3b51e5046abd55c0c6a81bef3c11c8b41113329ee036801ccb9fa",
+        "975cdcca147483d2bebda1f8177e88bc3a93fcb0e990659b297540a8338a35a4",
+        "754d967844b636e4f8586789f7f8fe57366e4c5d4b833b69523155a21690bb6b",
     ),
     "sigmoid": Lesson(
         "conv 4@3 same stride 2, relu, dense 1, sigmoid",

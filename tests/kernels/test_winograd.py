@@ -13,7 +13,7 @@ import pytest
 from lanewise.kernels import winograd, winograd_tiles, winograd_weight
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout
-from lanewise.kernels.winograd_transforms import F2, F4
+from lanewise.kernels.winograd_transforms import F2, F2_5, F4, F4_5
 from lanewise.lanes.program import LANES, Program
 from lanewise.network import reference
 from lanewise.network.graph import build
@@ -27,7 +27,7 @@ from tests.kernels.support import (
     run_everywhere,
     run_native,
 )
-from tests.kernels.winograd_error import SHAPES, Operands, errors, row, scratch, unset
+from tests.kernels.winograd_error import SHAPES, Operands, errors, row, scratch, title, unset
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -42,10 +42,11 @@ class Case:
     shape: tuple[int, int]
     padding: tuple[int, int, int, int] = SAME
     bias: bool = True
+    kernel: tuple[int, int] = (3, 3)
 
     @property
     def conv(self) -> Conv:
-        return Conv(self.filters, self.channels, (3, 3), padding=self.padding, bias=self.bias)
+        return Conv(self.filters, self.channels, self.kernel, padding=self.padding, bias=self.bias)
 
 
 SMALL = [
@@ -61,6 +62,10 @@ SMALL = [
     Case("padding_each_side", 1, 2, (5, 9), (0, 2, 3, 1)),
     Case("padding_past_the_kernel", 1, 2, (5, 6), (3, 4, 0, 3)),
     Case("seventeen_channels", 17, 2, (2, 2)),
+    Case("five_taps", 2, 3, (8, 9), (2, 2, 2, 2), kernel=(5, 5)),
+    Case("five_taps_valid", 2, 2, (11, 8), (0, 0, 0, 0), bias=False, kernel=(5, 5)),
+    Case("five_taps_six_points", 3, 2, (6, 5), (0, 1, 0, 0), kernel=(5, 5)),
+    Case("three_by_five_taps", 2, 2, (7, 6), (1, 2, 1, 2), kernel=(3, 5)),
 ]
 LARGE = [
     Case("blocks_of_rows", 1, 2, (37, 13)),
@@ -68,17 +73,21 @@ LARGE = [
     Case("many_channels", 64, 32, (8, 8)),
     Case("groups_of_filters", 20, 70, (15, 15)),
     Case("blocks_of_everything", 33, 40, (30, 21)),
+    Case("five_taps_blocks", 9, 17, (30, 22), (2, 2, 2, 2), kernel=(5, 5)),
 ]
 WEIGHTS = [
     Case("one_block", 16, 3, (5, 7)),
     Case("two_points", 16, 2, (2, 6)),
     Case("valid", 16, 1, (6, 6), (0, 0, 0, 0), bias=False),
     Case("padding_each_side", 16, 2, (3, 4), (0, 2, 3, 1)),
+    Case("five_taps", 16, 2, (6, 5), (2, 1, 0, 2), kernel=(5, 5)),
+    Case("five_by_three_taps", 16, 1, (6, 5), (2, 1, 2, 1), kernel=(5, 3)),
 ]
 LARGE_WEIGHTS = [
     Case("thirty_two_channels", 32, 5, (8, 8)),
     Case("blocks_of_filters", 256, 70, (4, 4)),
     Case("blocks_of_tiles", 48, 21, (30, 21)),
+    Case("five_taps_blocks", 16, 18, (21, 21), (2, 2, 2, 2), kernel=(5, 5)),
 ]
 CASES = pytest.mark.parametrize("case", SMALL + LARGE, ids=lambda case: case.name)
 
@@ -108,7 +117,7 @@ def input_buffers(o: Operands, program: Program, before: Array, *, gate: bool) -
 
 
 @pytest.mark.parametrize("slope", [False, True], ids=["forward", "slope"])
-@pytest.mark.parametrize("case", [SMALL[1], SMALL[4], SMALL[11]], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [SMALL[1], SMALL[4], *SMALL[11:]], ids=lambda case: case.name)
 def test_transformed_weights(case: Case, slope: bool) -> None:
     """G w G^T, turned around and with `o` and `i` swapped for the slope."""
     o = Operands(case.conv, case.shape)
@@ -116,18 +125,19 @@ def test_transformed_weights(case: Case, slope: bool) -> None:
     u = run_everywhere(program, [buffer(o.weight), unset(program.buffers[1].scalars)])[1]
     w = np.flip(o.weight, (2, 3)).swapaxes(0, 1) if slope else o.weight
     shape = (o.dx if slope else o.y).shape[1:]
-    g = [_weigh(rows) for rows in shape]
+    g = [_weigh(rows, taps) for rows, taps in zip(shape, case.kernel, strict=True)]
     expected = np.einsum("au,oiuv,bv->aboi", g[0], w, g[1]).reshape(-1, *w.shape[:2])
     close(u.reshape(*expected.shape[:2], -1)[:, :, : w.shape[1]], expected)
 
 
-def _weigh(size: int) -> Array:
+def _weigh(size: int, taps: int) -> Array:
     """The matrix G of the points that `size` outputs get."""
-    if -(-size // 2) * 4 <= -(-size // 4) * 6:
-        return np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
-    points = [0, 0.625, -0.625, 1.5, -1.5]
-    rows = [np.array([1, p, p * p]) / np.prod([p - q for q in points if q != p]) for p in points]
-    return np.array([*rows, [0, 0, 1]])
+    few = -(-size // 2) * (taps + 1) <= -(-size // 4) * (taps + 3)
+    pairs = {4: [1], 6: [0.625, 1.5], 8: [0.5, 1, 2]}[taps + 1 if few else taps + 3]
+    points = [0, *(sign * p for p in pairs for sign in (1, -1))]
+    rows = [np.array([p**n for n in range(taps)]) / np.prod([p - q for q in points if q != p]) for p in points]
+    first = -rows[0] if len(points) == 3 else rows[0]  # F(2, 3) is written out with this point's sign turned in B^T too
+    return np.array([first, *rows[1:], np.eye(taps)[-1]])
 
 
 @pytest.mark.parametrize("relu", [False, True], ids=["", "relu"])
@@ -253,8 +263,11 @@ def test_lanes_keep_to_themselves() -> None:
 
 
 def test_points_by_size() -> None:
-    """Fewer points win; F(2, 3) when there are as many."""
-    schemes = {size: winograd_tiles.tiling_of(1, 1, (size, 8), (1, 1)).rows.scheme for size in range(1, 17)}
+    """Fewer points win; the more exact tiles of 2 when there are as many."""
+    five = [winograd_tiles.tiling_of(1, 1, (size, 8), (5, 3), (1, 1)).rows.scheme for size in range(1, 13)]
+    assert [size for size, scheme in enumerate(five, 1) if scheme is F2_5] == [1, 2]
+    assert all(scheme in (F2_5, F4_5) for scheme in five)
+    schemes = {size: winograd_tiles.tiling_of(1, 1, (size, 8), (3, 3), (1, 1)).rows.scheme for size in range(1, 17)}
     assert [size for size, scheme in schemes.items() if scheme is F2] == [1, 2, 5, 6]
     assert all(scheme in (F2, F4) for scheme in schemes.values())
 
@@ -266,28 +279,36 @@ def test_points_by_size() -> None:
         (Conv(32, 16, (3, 3), padding=SAME), 15, (True, True, True)),
         (Conv(32, 24, (3, 3), padding=SAME), 16, (True, True, False)),  # lanes hold 16 channels
         (Conv(16, 3, (3, 3), padding=SAME), 32, (False, False, False)),
-        (Conv(8, 8, (3, 3), padding=SAME), 32, (False, False, False)),
+        (Conv(8, 8, (3, 3), padding=SAME), 32, (True, True, False)),
+        (Conv(5, 5, (3, 3), padding=SAME), 32, (False, False, False)),
         (Conv(64, 64, (3, 3), padding=SAME), 1, (False, False, False)),
         (Conv(64, 64, (3, 3), (2, 2), SAME), 16, (False, False, False)),
         (Conv(64, 64, (3, 3), dilation=(2, 2)), 16, (False, False, False)),
         (Conv(64, 64, (3, 3), padding=SAME, groups=2), 16, (False, False, False)),
-        (Conv(64, 64, (5, 5), padding=SAME), 16, (False, False, False)),
+        (Conv(64, 64, (5, 5), padding=SAME), 16, (True, True, True)),
+        (Conv(16, 6, (5, 5)), 14, (False, False, False)),
+        (Conv(16, 1, (5, 5)), 32, (False, False, False)),
+        (Conv(64, 64, (7, 7), padding=SAME), 16, (False, False, False)),
         (Conv(64, 64, (3, 1), padding=SAME), 16, (False, False, False)),
     ],
 )
 def test_pays(conv: Conv, size: int, expected: tuple[bool, bool, bool]) -> None:
-    x, y = Layout((conv.channels, size, size)), Layout((conv.filters, size, size))
+    out = size + conv.padding[0] + conv.padding[2] - (conv.kernel[0] - 1) * conv.dilation[0]
+    x, y = Layout((conv.channels, size, size)), Layout((conv.filters, out, out))
     came = winograd.forward_pays(conv, y), winograd.backward_input_pays(conv, x)
     assert (*came, winograd_weight.backward_weight_pays(conv, y)) == expected
 
 
-def test_error_of_large_tiles() -> None:
-    """About twice direct convolution's."""
-    for (direct, fast), times in zip(errors(32, 16), (3.0, 3.0, 5.0), strict=True):
+@pytest.mark.parametrize(("taps", "limits"), [(3, (3.0, 3.0, 5.0)), (5, (7.0, 7.0, 20.0))])
+def test_error_of_large_tiles(taps: int, limits: tuple[float, ...]) -> None:
+    """3x3: about twice direct convolution's. 5x5: five times."""
+    for (direct, fast), times in zip(errors(taps, 32, 16), limits, strict=True):
         assert fast < times * direct
 
 
 def test_errors_are_documented() -> None:
     text = (Path(__file__).parents[2] / "docs" / "winograd.md").read_text()
-    assert all(f"| {channels} to {channels}, {size}x{size} | " in text for channels, size in SHAPES)
-    assert row(32, 6) in text, "print the table anew: python -m tests.kernels.winograd_error"
+    assert all(title(*shape) in text for shape in SHAPES)
+    assert all(row(*shape) in text for shape in [(3, 32, 6), (5, 32, 2)]), (
+        "print the table anew: python -m tests.kernels.winograd_error"
+    )

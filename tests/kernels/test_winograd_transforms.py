@@ -8,14 +8,25 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from lanewise.kernels import winograd_transforms
-from lanewise.kernels.winograd_transforms import F2, F4, TAPS, Scheme, Transform, both_axes
+from lanewise.kernels.winograd_transforms import (
+    EIGHT_POINTS,
+    F2,
+    F2_5,
+    F4,
+    F4_5,
+    SCHEMES,
+    SIX_POINTS,
+    Points,
+    Scheme,
+    Transform,
+    both_axes,
+)
 from lanewise.lanes.program import LANES, Recorder
 from tests.kernels.support import aligned, buffer, run_everywhere
 
 Array: TypeAlias = npt.NDArray[Any]
 
-SCHEMES = pytest.mark.parametrize("scheme", [F2, F4], ids=["F2", "F4"])
+ALL = pytest.mark.parametrize("scheme", [F2, F4, F2_5, F4_5], ids=["F2", "F4", "F2_5", "F4_5"])
 
 
 def applied(transform: Transform, values: Array) -> Array:
@@ -34,39 +45,42 @@ def matrix(transform: Transform, inputs: int) -> Array:
     return applied(transform, np.eye(inputs, LANES))[:, :inputs]
 
 
-@SCHEMES
+@ALL
 def test_convolves(scheme: Scheme) -> None:
     rng = np.random.default_rng(1)
-    d, g = rng.integers(-9, 10, (scheme.points, LANES)), rng.integers(-9, 10, (TAPS, LANES))
+    d, g = rng.integers(-9, 10, (scheme.points, LANES)), rng.integers(-9, 10, (scheme.taps, LANES))
     y = applied(scheme.synthesise, applied(scheme.weigh, g) * applied(scheme.analyse, d))
-    expected = [sum(g[u] * d[r + u] for u in range(TAPS)) for r in range(scheme.outputs)]
+    expected = [sum(g[u] * d[r + u] for u in range(scheme.taps)) for r in range(scheme.outputs)]
     np.testing.assert_allclose(y, expected, atol=0 if scheme is F2 else 3e-4)
 
 
-@SCHEMES
+@ALL
 def test_slopes_are_transposes(scheme: Scheme) -> None:
     spread, synthesise = matrix(scheme.spread, scheme.outputs), matrix(scheme.synthesise, scheme.points)
     np.testing.assert_array_equal(spread, synthesise.T)
-    collect, weigh = matrix(scheme.collect, scheme.points), matrix(scheme.weigh, TAPS)
+    collect, weigh = matrix(scheme.collect, scheme.points), matrix(scheme.weigh, scheme.taps)
     np.testing.assert_allclose(collect, weigh.T, rtol=2e-7)
 
 
-@SCHEMES
+@ALL
 def test_slope_of_the_taps(scheme: Scheme) -> None:
     rng = np.random.default_rng(2)
     d, dy = rng.integers(-9, 10, (scheme.points, LANES)), rng.integers(-9, 10, (scheme.outputs, LANES))
     dg = applied(scheme.collect, applied(scheme.spread, dy) * applied(scheme.analyse, d))
-    expected = [sum(dy[r] * d[r + u] for r in range(scheme.outputs)) for u in range(TAPS)]
+    expected = [sum(dy[r] * d[r + u] for r in range(scheme.outputs)) for u in range(scheme.taps)]
     np.testing.assert_allclose(dg, expected, atol=0 if scheme is F2 else 1e-3)
 
 
-def test_powers_of_the_points_are_exact() -> None:
-    for name in ("A", "B", "A2", "B2", "A3", "B3"):
-        power = getattr(winograd_transforms, name)
-        assert power == np.float32(power), name
-    a, b = winograd_transforms.A, winograd_transforms.B
-    for number in (a**2 * b**2, a**2 + b**2):
-        assert number == np.float32(number)
+@pytest.mark.parametrize("points", [SIX_POINTS, EIGHT_POINTS], ids=["six", "eight"])
+def test_powers_of_the_points_are_exact(points: Points) -> None:
+    for p in points.pairs:
+        assert all(p**n == np.float32(p**n) for n in range(5))
+    vanishing = np.poly([p**2 for p in points.pairs])
+    np.testing.assert_array_equal(vanishing, vanishing.astype(np.float32))
+
+
+def test_schemes_by_taps() -> None:
+    assert all(scheme.taps == taps for taps, schemes in SCHEMES.items() for scheme in schemes)
 
 
 def test_both_axes_are_columns_then_rows() -> None:
@@ -83,7 +97,7 @@ def test_both_axes_are_columns_then_rows() -> None:
     np.testing.assert_allclose(came, np.einsum("ar,bc,rcn->abn", down, along, values), atol=1e-5)
 
 
-@SCHEMES
+@ALL
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 8, 9])
 def test_tiles_cover(scheme: Scheme, size: int) -> None:
     tiles = scheme.tiles(size)

@@ -19,18 +19,21 @@ from tests.kernels.support import Arrays, aligned, buffer, from_lanes, into_lane
 
 Array: TypeAlias = npt.NDArray[Any]
 
-SHAPES = [(16, 32), (32, 32), (64, 16), (128, 16), (256, 8), (32, 6), (128, 6)]
-"""(channels and filters, rows and columns): F(4x4, 3x3), and for maps of 6x6 F(2x2, 3x3)."""
+SHAPES = [
+    *((3, *shape) for shape in [(16, 32), (32, 32), (64, 16), (128, 16), (256, 8), (32, 6), (128, 6)]),
+    *((5, *shape) for shape in [(16, 28), (32, 16), (128, 16), (32, 2), (128, 2)]),
+]
+"""(taps, channels and filters, rows and columns): tiles of 4x4, but for small maps tiles of 2x2."""
 
 
 class Operands:
-    """A 3x3 convolution with layouts wide enough for all kernels, and its operands in float64."""
+    """A convolution with layouts wide enough for all kernels, and its operands in float64."""
 
     def __init__(self, conv: Conv, shape: tuple[int, int], *, seed: int = 0) -> None:
-        top, left, bottom, right = conv.padding
+        (top, left, bottom, right), (u, v) = conv.padding, conv.kernel
         x, y = (
             Layout((conv.channels, *shape)),
-            Layout((conv.filters, shape[0] + top + bottom - 2, shape[1] + left + right - 2)),
+            Layout((conv.filters, shape[0] + top + bottom - u + 1, shape[1] + left + right - v + 1)),
         )
         self.conv, self.dx, self.y = conv, x, y
         self.x = x.with_border(winograd.x_border(conv, x, y)).with_border(conv.x_border(x, y))
@@ -41,7 +44,7 @@ class Operands:
             return rng.standard_normal(size).astype(np.float32).astype(np.float64)
 
         self.pictures = np.maximum(draw(16, *x.shape), 0)
-        scale = np.sqrt(2 / (9 * conv.channels))
+        scale = np.sqrt(2 / (u * v * conv.channels))
         self.weight = (draw(*conv.weight_shape) * scale).astype(np.float32).astype(np.float64)
         self.bias = [draw(conv.filters)] if conv.bias else []
         self.slope = draw(16, *y.shape)
@@ -53,8 +56,8 @@ class Operands:
         dpadded, dw = np.zeros_like(padded), np.zeros_like(self.weight)
         _, rows, columns = self.y.shape
         y = np.zeros_like(self.slope)
-        for u in range(3):
-            for v in range(3):
+        for u in range(self.conv.kernel[0]):
+            for v in range(self.conv.kernel[1]):
                 window = (slice(None), slice(None), slice(u, u + rows), slice(v, v + columns))
                 tap = self.weight[:, :, u, v]
                 y += np.moveaxis(np.tensordot(tap, padded[window], (1, 1)), 0, 1)
@@ -108,9 +111,10 @@ def results(o: Operands) -> tuple[Arrays, Arrays]:
     return direct, fast
 
 
-def errors(channels: int, size: int) -> list[tuple[float, float]]:
+def errors(taps: int, channels: int, size: int) -> list[tuple[float, float]]:
     """(direct, Winograd's) error of y, dx and dw for `channels` channels and filters, `size` rows and columns."""
-    o = Operands(Conv(channels, channels, (3, 3), padding=(1, 1, 1, 1), bias=False), (size, size))
+    around = (taps // 2,) * 2
+    o = Operands(Conv(channels, channels, (taps, taps), padding=around + around, bias=False), (size, size))
     exact = o.exact()
 
     def error(came: Array, judge: Array) -> float:
@@ -119,10 +123,15 @@ def errors(channels: int, size: int) -> list[tuple[float, float]]:
     return [(error(a, e), error(b, e)) for a, b, e in zip(*results(o), exact[:3], strict=True)]
 
 
-def row(channels: int, size: int) -> str:
+def row(taps: int, channels: int, size: int) -> str:
     """A row of the table in `docs/winograd.md`."""
-    cells = [f"{1e7 * direct:.1f} | {1e7 * fast:.1f}" for direct, fast in errors(channels, size)]
-    return f"| {channels} to {channels}, {size}x{size} | {' | '.join(cells)} |"
+    cells = [f"{1e7 * direct:.1f} | {1e7 * fast:.1f}" for direct, fast in errors(taps, channels, size)]
+    return f"{title(taps, channels, size)}{' | '.join(cells)} |"
+
+
+def title(taps: int, channels: int, size: int) -> str:
+    """How a row of the table begins."""
+    return f"| {taps}x{taps}, {channels} to {channels}, {size}x{size} | "
 
 
 if __name__ == "__main__":

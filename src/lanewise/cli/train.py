@@ -52,7 +52,7 @@ FAILED, INTERRUPTED = 1, 130
 @click.option("--grey/--colour", "--gray/--color", default=None, help="How pictures are read; by default as they are.")
 @click.option("--start", metavar="MODEL", type=click.Path(), help="Go on training this model.")
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="By default as many as processors.")
-@click.option("--no-winograd", is_flag=True, help="Compute 3x3 convolutions directly: slower, with less rounding.")
+@click.option("--no-winograd", is_flag=True, help="Compute all convolutions directly: slower, with less rounding.")
 @click.option("--seed", type=int, default=0, metavar="N", show_default=True, help="Same seed, same result.")
 @click.option(
     "--output", "-o", metavar="FILE", type=click.Path(), help="Where the model goes; by default PICTURES.onnx."

@@ -1,4 +1,5 @@
-"""Winograd's convolution: 3x3 kernels with 36 multiplications for 16 outputs instead of 144.
+"""Winograd's convolution, with fewer multiplications: for 16 outputs of 3x3 taps 36 instead of 144, of 5x5 taps 64
+instead of 400.
 
     y  = A^T [ sum over i of (G w[o, i] G^T) * (B^T x[i] B) ] A + bias[o]      tile by tile, * point by point
     dx = the same of dy, with the kernels turned around and `o` and `i` swapped
@@ -14,12 +15,13 @@ are read past the edge in whole tiles (`x_border`, `dy_border`); of outputs, onl
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout, Sides
 from lanewise.kernels.tiles import UNROLLED_SUM, blocks, matrix_tile
 from lanewise.kernels.winograd_tiles import WORTHWHILE, Tiling, analyse, border, odd, scratch, suits, tiling_of
-from lanewise.kernels.winograd_transforms import TAPS, Grid, both_axes
+from lanewise.kernels.winograd_transforms import Grid, both_axes
 from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value, kernel
 
 __all__ = [
@@ -41,12 +43,12 @@ Finish = Callable[[Place, Value], None]
 
 
 def _forward_tiling(conv: Conv, y: Layout) -> Tiling:
-    return tiling_of(conv.channels, conv.filters, y.shape[1:], conv.padding[:2])
+    return tiling_of(conv.channels, conv.filters, y.shape[1:], conv.kernel, conv.padding[:2])
 
 
 def _backward_tiling(conv: Conv, x: Layout) -> Tiling:
-    top, left = conv.padding[:2]
-    return tiling_of(conv.filters, conv.channels, x.shape[1:], (TAPS - 1 - top, TAPS - 1 - left))
+    (top, left), (rows, columns) = conv.padding[:2], conv.kernel
+    return tiling_of(conv.filters, conv.channels, x.shape[1:], conv.kernel, (rows - 1 - top, columns - 1 - left))
 
 
 def x_border(conv: Conv, x: Layout, y: Layout) -> Sides:
@@ -59,14 +61,24 @@ def dy_border(conv: Conv, x: Layout, y: Layout) -> Sides:
     return border(_backward_tiling(conv, x), y)
 
 
+def _cost(tiling: Tiling) -> float:
+    return tiling.cost(products=1.4, analyse=0.7, synthesise=0.7)
+
+
 def forward_pays(conv: Conv, y: Layout) -> bool:
     """Whether `forward` is faster than direct convolution, by shape alone: bits may not depend on the machine."""
-    return suits(conv) and _forward_tiling(conv, y).cost(analyse=0.55, synthesise=0.4) < WORTHWHILE
+    return suits(conv) and _cost(_forward_tiling(conv, y)) < WORTHWHILE
 
 
 def backward_input_pays(conv: Conv, x: Layout) -> bool:
-    """Whether `backward_input` is faster than direct convolution, by shape alone."""
-    return suits(conv) and _backward_tiling(conv, x).cost(analyse=0.55, synthesise=0.4) < WORTHWHILE
+    """Whether `backward_input` is faster than direct convolution, by shape alone.
+
+    Direct convolution leaves out rows of taps that only meet the border.
+    """
+    top, _, bottom, _ = conv.padding
+    rows = x.shape[1]
+    inside = min(rows, rows + top + bottom - conv.kernel[0] + 1) / rows
+    return suits(conv) and _cost(_backward_tiling(conv, x)) < WORTHWHILE * inside
 
 
 @kernel
@@ -78,7 +90,8 @@ def transform_weights(conv: Conv, x: Layout, y: Layout, *, slope: bool = False) 
     k = Recorder("winograd weights")
     tiling = _backward_tiling(conv, x) if slope else _forward_tiling(conv, y)
     w, u = k.scalars("weight", conv.weight_shape), k.scalars("transformed", tiling.weight_shape)
-    filter_stride, channel_stride = conv.channels * TAPS * TAPS, TAPS * TAPS
+    (taps_u, taps_v), channel_stride = conv.kernel, prod(conv.kernel)
+    filter_stride = conv.channels * channel_stride
     output_stride, input_stride = (channel_stride, filter_stride) if slope else (filter_stride, channel_stride)
 
     start = k.register(k.integer(0))
@@ -86,10 +99,10 @@ def transform_weights(conv: Conv, x: Layout, y: Layout, *, slope: bool = False) 
         channels = k.register(k.lane_number())
         for i in k.loop(tiling.weight_shape[2] // LANES):
             channel = k.apply("where_ult", channels, tiling.inputs, channels, tiling.inputs - 1)
-            taps = [k.gather(w, channel, input_stride, start.get() + tap) for tap in range(TAPS * TAPS)]
+            taps = [k.gather(w, channel, input_stride, start.get() + tap) for tap in range(channel_stride)]
             if slope:
                 taps.reverse()
-            grid = [taps[TAPS * n : TAPS * (n + 1)] for n in range(TAPS)]
+            grid = [taps[taps_v * u : taps_v * (u + 1)] for u in range(taps_u)]
             for a, row in enumerate(both_axes(k, tiling.rows.scheme.weigh, tiling.columns.scheme.weigh, grid)):
                 for b, value in enumerate(row):
                     u.set_vector(value, tiling.point(a, b), o, i * LANES)

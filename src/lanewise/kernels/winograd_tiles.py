@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout, Sides
 from lanewise.kernels.tiles import blocks
-from lanewise.kernels.winograd_transforms import F2, F4, TAPS, Scheme, both_axes
+from lanewise.kernels.winograd_transforms import SCHEMES, Scheme, both_axes
 from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value
 
 BLOCK = 4
@@ -36,10 +36,9 @@ class Axis:
         """How many tiles there are."""
         return self.scheme.tiles(self.size)
 
-    @property
-    def reach(self) -> int:
-        """How many inputs all tiles read from end to end."""
-        return self.tiles * self.scheme.outputs + TAPS - 1
+    def reads(self, tiles: int) -> int:
+        """How many inputs so many tiles read from end to end."""
+        return tiles * self.scheme.outputs + self.scheme.taps - 1
 
     def spans(self, k: Recorder) -> Iterator[tuple[Index, int, bool]]:
         """Cover all tiles with blocks: (first, width, whether the last of them sticks out)."""
@@ -74,6 +73,11 @@ class Tiling:
         return self.rows.scheme.points * self.columns.scheme.points
 
     @property
+    def taps(self) -> int:
+        """Taps of the kernel."""
+        return self.rows.scheme.taps * self.columns.scheme.taps
+
+    @property
     def tiles(self) -> int:
         """How many tiles there are."""
         return self.rows.tiles * self.columns.tiles
@@ -88,24 +92,27 @@ class Tiling:
         """(points, outputs, inputs), inputs padded to whole vectors."""
         return (self.points, self.outputs, -(-self.inputs // LANES) * LANES)
 
-    def cost(self, analyse: float, synthesise: float) -> float:
+    def cost(self, products: float, analyse: float, synthesise: float) -> float:
         """The work as a share of direct convolution's.
 
-        A transform there or back costs `analyse` or `synthesise` multiply-adds a point, times the points of a tile
-        because those of a large tile leave the registers and the fastest cache; fitted to what shapes from 8 to 64
-        channels and 2 to 28 columns took.
+        A product costs `products` of direct convolution's multiply-adds. To transform a point there or back takes a
+        number of operations in proportion to the points of a row and of a column, so it costs `analyse` or
+        `synthesise` times those. Fitted to what shapes from 3 to 64 channels and 2 to 32 columns took.
         """
-        multiplications = self.points * self.tiles / (TAPS * TAPS * self.rows.size * self.columns.size)
-        return multiplications * (1 + self.points * (analyse / self.outputs + synthesise / self.inputs))
+        multiplications = self.points * self.tiles / (self.taps * self.rows.size * self.columns.size)
+        around = self.rows.scheme.points + self.columns.scheme.points
+        return multiplications * (products + around * (analyse / self.outputs + synthesise / self.inputs))
 
     def point(self, a: int, b: int) -> int:
         """Number of the point at row `a` and column `b`."""
         return a * self.columns.scheme.points + b
 
 
-def tiling_of(inputs: int, outputs: int, shape: tuple[int, int], before: tuple[int, int]) -> Tiling:
+def tiling_of(
+    inputs: int, outputs: int, shape: tuple[int, int], kernel: tuple[int, int], before: tuple[int, int]
+) -> Tiling:
     """The tiling for a map of `shape` outputs; `before` inputs lie before the first row and column."""
-    schemes = [_scheme(size) for size in shape]
+    schemes = [_scheme(*axis) for axis in zip(shape, kernel, strict=True)]
     width = _nearly_equal(schemes[1].tiles(shape[1]), BLOCK)
     height = _nearly_equal(schemes[0].tiles(shape[0]), BLOCK // width)
     rows, columns = (
@@ -116,9 +123,9 @@ def tiling_of(inputs: int, outputs: int, shape: tuple[int, int], before: tuple[i
     return Tiling(inputs, outputs, rows, columns, _nearly_equal(outputs, max(LANES, cached)))
 
 
-def _scheme(size: int) -> Scheme:
-    """What needs fewer points; F(2, 3), the more exact one, when they are equal."""
-    return min((F2, F4), key=lambda scheme: scheme.tiles(size) * scheme.points)
+def _scheme(size: int, taps: int) -> Scheme:
+    """What needs fewer points; the more exact one when they are equal."""
+    return min(SCHEMES[taps], key=lambda scheme: scheme.tiles(size) * scheme.points)
 
 
 def _nearly_equal(count: int, most: int) -> int:
@@ -127,8 +134,9 @@ def _nearly_equal(count: int, most: int) -> int:
 
 
 def suits(conv: Conv) -> bool:
-    """Whether Winograd's kernels can do it: 3x3, every position, all channels."""
-    return (conv.kernel, conv.stride, conv.dilation, conv.groups) == ((TAPS, TAPS), (1, 1), (1, 1), 1)
+    """Whether Winograd's kernels can do it: a scheme for rows and columns of taps, every position, all channels."""
+    plain = (conv.stride, conv.dilation, conv.groups) == ((1, 1), (1, 1), 1)
+    return plain and all(taps in SCHEMES for taps in conv.kernel)
 
 
 def odd(count: int) -> int:
@@ -139,7 +147,7 @@ def odd(count: int) -> int:
 def border(tiling: Tiling, read: Layout) -> Sides:
     """How far past its edges a map is read, in whole tiles."""
     (top, bottom), (left, right) = (
-        (max(0, axis.before), max(0, axis.reach - axis.before - size))
+        (max(0, axis.before), max(0, axis.reads(axis.tiles) - axis.before - size))
         for axis, size in zip((tiling.rows, tiling.columns), read.shape[1:], strict=True)
     )
     return (top, left, bottom, right)

@@ -1,22 +1,27 @@
-"""Winograd's transforms: a row of 3 taps slides over a row of inputs, with fewer multiplications than taps.
+"""Winograd's transforms: a row of taps slides over a row of inputs, with fewer multiplications than taps.
 
-For a tile of m outputs, with n = m + 2 points:
+For a tile of m outputs and t taps, with n = m + t - 1 points, F(m, t):
 
-    y  = A^T [(G g) * (B^T d)]      d: n inputs, g: 3 taps, y: m outputs, * value by value
+    y  = A^T [(G g) * (B^T d)]      d: n inputs, g: t taps, y: m outputs, * value by value
     dg = G^T [(A dy) * (B^T d)]     the same read backwards: the slope of the taps
+    dd = B   [(G g) * (A dy)]       and that of the inputs
 
-Points are the numbers at which the polynomials with coefficients g and y are evaluated; infinity takes the last
-coefficient. F(2, 3) has 0, 1, -1, infinity and F(4, 3) has 0, a, -a, b, -b, infinity with a = 5/8, b = 3/2. All
-powers of these are exact in float32, and since a b is about 1 no point's products are large and then cancelled:
-measured in two dimensions, the error is half of that with the usual a = 1, b = 2 (`docs/winograd.md`).
+Points are the numbers at which the polynomials with coefficients g and y are evaluated: 0, pairs p and -p, and
+infinity, which takes the last coefficient. F(2, 3) has the pair 1, and transforms written out for it. F(4, 3) and
+F(2, 5) have the pairs a = 5/8, b = 3/2, and so the same B^T; F(4, 5) has the pairs 1/2, 1, 2. All powers of these are
+exact in float32, and since the product of the pairs is about 1 no point's products are large and then cancelled:
+measured in two dimensions, the error of a = 5/8, b = 3/2 is half of that with the usual 1, 2 (`docs/winograd.md`).
 
 A transform of two dimensions is one of all columns, then one of all rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from math import prod
 
 from lanewise.lanes.program import Recorder, Value
 
@@ -24,56 +29,105 @@ Row = list[Value]
 Grid = list[list[Value]]
 Transform = Callable[[Recorder, Row], Row]
 
-TAPS = 3
-
-A, B = 5 / 8, 3 / 2
-A2, B2, A3, B3 = A**2, B**2, A**3, B**3
-G_0, G_A, G_B = 1 / (A2 * B2), 1 / (2 * A2 * (A2 - B2)), 1 / (2 * B2 * (B2 - A2))
-"""1 over the product of a point's distances to the others: it goes to the weights, so that B^T needs no division."""
-
 
 def _pair(k: Recorder, point: float, odd: Value, even: Value) -> Row:
     """Values at point and -point of a polynomial: even + point * odd, even - point * odd."""
     return [k.apply("fma", point, odd, even), k.apply("fma", -point, odd, even)]
 
 
-def _analyse4(k: Recorder, d: Row) -> Row:
-    first = k.apply("fma", A2 * B2, d[0], k.apply("fma", -(A2 + B2), d[2], d[4]))
-    at_a = _pair(k, A, k.apply("fma", -B2, d[1], d[3]), k.apply("fma", -B2, d[2], d[4]))
-    at_b = _pair(k, B, k.apply("fma", -A2, d[1], d[3]), k.apply("fma", -A2, d[2], d[4]))
-    last = k.apply("fma", A2 * B2, d[1], k.apply("fma", -(A2 + B2), d[3], d[5]))
-    return [first, *at_a, *at_b, last]
+def _horner(k: Recorder, x: float, c: Row) -> Value:
+    """c[0] + c[1] x + c[2] x^2 + ..."""
+    *others, value = c
+    for coefficient in reversed(others):
+        value = k.apply("fma", x, value, coefficient)
+    return value
 
 
-def _weigh4(k: Recorder, g: Row) -> Row:
-    at_a = _pair(k, A, g[1], k.apply("fma", A2, g[2], g[0]))
-    at_b = _pair(k, B, g[1], k.apply("fma", B2, g[2], g[0]))
-    return [g[0] * G_0, at_a[0] * G_A, at_a[1] * G_A, at_b[0] * G_B, at_b[1] * G_B, g[2]]
+def _weighted(k: Recorder, weights: Sequence[float], row: Row, rest: Value | None = None) -> Value:
+    """The sum of the row's values, weighted, and `rest`; from the last to the first."""
+    pairs = list(zip(weights, row, strict=True))
+    if rest is None:
+        weight, value = pairs.pop()
+        rest = value if weight == 1 else value * weight
+    for weight, value in reversed(pairs):
+        rest = k.apply("fma", weight, value, rest)
+    return rest
 
 
-def _synthesise4(k: Recorder, m: Row) -> Row:
-    even_a, odd_a, even_b, odd_b = m[1] + m[2], m[1] - m[2], m[3] + m[4], m[3] - m[4]
-    return [
-        m[0] + even_a + even_b,
-        k.apply("fma", A, odd_a, odd_b * B),
-        k.apply("fma", A2, even_a, even_b * B2),
-        k.apply("fma", A3, odd_a, k.apply("fma", B3, odd_b, m[5])),
-    ]
+def _sums_and_differences(row: Row) -> tuple[Row, Row]:
+    """Of the values at p and at -p, for all pairs."""
+    couples = list(pairwise(row[1:-1]))[::2]
+    return [a + b for a, b in couples], [a - b for a, b in couples]
 
 
-def _spread4(k: Recorder, dy: Row) -> Row:
-    at_a = _pair(k, A, k.apply("fma", A2, dy[3], dy[1]), k.apply("fma", A2, dy[2], dy[0]))
-    at_b = _pair(k, B, k.apply("fma", B2, dy[3], dy[1]), k.apply("fma", B2, dy[2], dy[0]))
-    return [dy[0], *at_a, *at_b, dy[3]]
+@dataclass(frozen=True, slots=True)
+class Points:
+    """The points 0, p and -p for all p of `pairs`, infinity; and the transforms that belong to them."""
 
+    pairs: tuple[float, ...]
 
-def _collect4(k: Recorder, s: Row) -> Row:
-    even_a, odd_a, even_b, odd_b = s[1] + s[2], s[1] - s[2], s[3] + s[4], s[3] - s[4]
-    return [
-        k.apply("fma", G_0, s[0], k.apply("fma", G_A, even_a, even_b * G_B)),
-        k.apply("fma", G_A * A, odd_a, odd_b * (G_B * B)),
-        k.apply("fma", G_A * A2, even_a, k.apply("fma", G_B * B2, even_b, s[5])),
-    ]
+    def factor(self, pair: float | None = None) -> float:
+        """1 over the product of a point's distances to the others: it goes to the weights, so that B^T never divides.
+
+        Of the point 0, or of `pair` and -`pair`.
+        """
+        if pair is None:
+            return 1 / prod(-(q**2) for q in self.pairs)
+        return 1 / (2 * pair**2 * prod(pair**2 - q**2 for q in self.pairs if q != pair))
+
+    def _factors(self) -> list[float]:
+        return [self.factor(p) for p in self.pairs]
+
+    def _vanishing(self, but: float | None = None) -> list[float]:
+        """Coefficients of the product of all x^2 - p^2 but one, as a polynomial in x^2: it is zero at these points."""
+        coefficients = [1.0]
+        for p in self.pairs:
+            if p != but:
+                shifted, scaled = [0.0, *coefficients], [-(p**2) * c for c in coefficients] + [0.0]
+                coefficients = [a + b for a, b in zip(shifted, scaled, strict=True)]
+        return coefficients
+
+    def analyse(self, k: Recorder, d: Row) -> Row:
+        """B^T."""
+        first = _weighted(k, self._vanishing(), d[:-1:2])
+        last = _weighted(k, self._vanishing(), d[1::2])
+        odd, even = d[1:-2:2], d[2:-1:2]
+        at_pairs = [(p, self._vanishing(p)) for p in self.pairs]
+        return [
+            first,
+            *(v for p, c in at_pairs for v in _pair(k, p, _weighted(k, c, odd), _weighted(k, c, even))),
+            last,
+        ]
+
+    def evaluate(self, k: Recorder, c: Row) -> Row:
+        """A, and but for the factors of the points G: the polynomial with coefficients c at all points."""
+        odd, even = c[1::2], c[0::2]
+        at_pairs = (_pair(k, p, _horner(k, p**2, odd), _horner(k, p**2, even)) for p in self.pairs)
+        return [c[0], *(value for pair in at_pairs for value in pair), c[-1]]
+
+    def weigh(self, k: Recorder, g: Row) -> Row:
+        """G."""
+        first, *at_pairs, last = self.evaluate(k, g)
+        factors = [factor for factor in self._factors() for _ in range(2)]
+        return [first * self.factor(), *(v * factor for v, factor in zip(at_pairs, factors, strict=True)), last]
+
+    def synthesise(self, outputs: int, k: Recorder, m: Row) -> Row:
+        """A^T."""
+        sums, differences = _sums_and_differences(m)
+        y = [sum(sums, m[0])]
+        for n in range(1, outputs):
+            powers = [p**n for p in self.pairs]
+            y.append(_weighted(k, powers, differences if n % 2 else sums, m[-1] if n == outputs - 1 else None))
+        return y
+
+    def collect(self, taps: int, k: Recorder, s: Row) -> Row:
+        """G^T."""
+        sums, differences = _sums_and_differences(s)
+        dg = [_weighted(k, [self.factor(), *self._factors()], [s[0], *sums])]
+        for n in range(1, taps):
+            powers = [p**n * factor for p, factor in zip(self.pairs, self._factors(), strict=True)]
+            dg.append(_weighted(k, powers, differences if n % 2 else sums, s[-1] if n == taps - 1 else None))
+        return dg
 
 
 def _analyse2(k: Recorder, d: Row) -> Row:
@@ -103,6 +157,7 @@ class Scheme:
     """One axis of Winograd's convolution: tiles of `outputs`, and the five matrices as kernels that apply them."""
 
     outputs: int
+    taps: int
     analyse: Transform  # B^T: inputs to points
     weigh: Transform  # G: taps to points
     synthesise: Transform  # A^T: points to outputs
@@ -112,15 +167,36 @@ class Scheme:
     @property
     def points(self) -> int:
         """How many points a tile has: as many as inputs that it reads."""
-        return self.outputs + TAPS - 1
+        return self.outputs + self.taps - 1
 
     def tiles(self, size: int) -> int:
         """How many tiles cover `size` outputs; the last may stick out."""
         return -(-size // self.outputs)
 
 
-F2 = Scheme(2, _analyse2, _weigh2, _synthesise2, _spread2, _collect2)
-F4 = Scheme(4, _analyse4, _weigh4, _synthesise4, _spread4, _collect4)
+def _scheme(points: Points, outputs: int, taps: int) -> Scheme:
+    assert outputs + taps == 2 * len(points.pairs) + 3
+    return Scheme(
+        outputs,
+        taps,
+        points.analyse,
+        points.weigh,
+        partial(points.synthesise, outputs),
+        points.evaluate,
+        partial(points.collect, taps),
+    )
+
+
+SIX_POINTS = Points((5 / 8, 3 / 2))
+EIGHT_POINTS = Points((1 / 2, 1.0, 2.0))
+
+F2 = Scheme(2, 3, _analyse2, _weigh2, _synthesise2, _spread2, _collect2)
+F4 = _scheme(SIX_POINTS, 4, 3)
+F2_5 = _scheme(SIX_POINTS, 2, 5)
+F4_5 = _scheme(EIGHT_POINTS, 4, 5)
+
+SCHEMES = {3: (F2, F4), 5: (F2_5, F4_5)}
+"""By number of taps, the more exact first."""
 
 
 def both_axes(k: Recorder, along_columns: Transform, along_rows: Transform, grid: Grid) -> Grid:

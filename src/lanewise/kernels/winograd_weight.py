@@ -1,4 +1,4 @@
-"""The weights' slope of Winograd's convolution, with 36 multiplications for 9 taps of 16 outputs instead of 144.
+"""The weights' slope of Winograd's convolution, with fewer multiplications than taps and outputs.
 
     dw[o, i] = G^T [ sum over tiles and images of (A dy[o] A^T) * (B^T x[i] B) ] G      * point by point
     db[o]    = sum over r, c, images of dy[o, r, c]
@@ -19,20 +19,20 @@ from lanewise.kernels.conv import Conv, bias_slope
 from lanewise.kernels.layout import Layout
 from lanewise.kernels.tiles import UNROLLED_SUM, blocks, matrix_tile
 from lanewise.kernels.winograd_tiles import CACHED, WORTHWHILE, Tiling, analyse, odd, suits, tiling_of
-from lanewise.kernels.winograd_transforms import TAPS, both_axes
+from lanewise.kernels.winograd_transforms import both_axes
 from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value, kernel
 
 __all__ = ["backward_weight", "backward_weight_pays"]
 
 
 def _tiling(conv: Conv, y: Layout) -> Tiling:
-    return tiling_of(conv.channels, conv.filters, y.shape[1:], conv.padding[:2])
+    return tiling_of(conv.channels, conv.filters, y.shape[1:], conv.kernel, conv.padding[:2])
 
 
 def backward_weight_pays(conv: Conv, y: Layout) -> bool:
     """Whether `backward_weight` can be used and is faster than direct convolution, by shape alone."""
     fits = suits(conv) and conv.channels % LANES == 0
-    return fits and _tiling(conv, y).cost(analyse=1.0, synthesise=0.45) < WORTHWHILE
+    return fits and _tiling(conv, y).cost(products=1.0, analyse=2.0, synthesise=0.8) < WORTHWHILE
 
 
 @kernel
@@ -47,11 +47,11 @@ def backward_weight(conv: Conv, x: Layout, dy: Layout, *, accumulate: bool = Fal
     one_block = tiling.block == tiling.tiles
     together = _together(tiling) if one_block else conv.filters
     x_in, dy_in = x.buffer(k, "x"), dy.buffer(k, "dy")
-    turned = k.lanes("scratch pictures", (LANES, *(axis.block * axis.scheme.outputs + 2 for axis in (rows, columns))))
+    turned = k.lanes("scratch pictures", (LANES, *(axis.reads(axis.block) for axis in (rows, columns))))
     v = k.lanes("scratch inputs", (tiling.points, odd(tiling.block * LANES * vectors)))
     z = k.scalars("scratch slopes", (tiling.points, odd(conv.filters * tiling.block) * LANES))
     s = k.lanes("scratch sums", (tiling.points, odd(together * vectors)))
-    dw = k.scalars("dweight", (conv.filters, conv.channels * TAPS * TAPS))
+    dw = k.scalars("dweight", (conv.filters, conv.channels * tiling.taps))
 
     if not one_block:
         for point in k.loop(tiling.points):
@@ -98,8 +98,8 @@ def _turn(
 ) -> None:
     """Copy what a block of tiles reads, so that lanes hold 16 channels and the first axis images."""
     (i, r, c), (rows, columns) = first, (tiling.rows, tiling.columns)
-    for a in k.loop(size[0] * rows.scheme.outputs + 2):
-        for b in k.loop(size[1] * columns.scheme.outputs + 2):
+    for a in k.loop(rows.reads(size[0])):
+        for b in k.loop(columns.reads(size[1])):
             row = r * rows.scheme.outputs - rows.before + a
             column = c * columns.scheme.outputs - columns.before + b
             channels = [x[i * LANES + n, row, column] for n in range(LANES)]
@@ -173,7 +173,7 @@ def _collect(
             grid = [[s[tiling.point(a, b), at] for b in range(columns.points)] for a in range(rows.points)]
             taps = [tap for line in both_axes(k, rows.collect, columns.collect, grid) for tap in line]
             for m, value in enumerate(_interleaved(k, taps)):
-                place = (part[0] + n, i * (LANES * TAPS * TAPS) + m * LANES)
+                place = (part[0] + n, i * (LANES * tiling.taps) + m * LANES)
                 dw.set_vector(dw.vector(*place) + value if accumulate else value, *place)
 
 

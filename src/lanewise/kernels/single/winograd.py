@@ -23,7 +23,7 @@ from lanewise.kernels.layout import Sides
 from lanewise.kernels.single.blocked import Blocked, blocks_of
 from lanewise.kernels.single.conv import Floats
 from lanewise.kernels.tiles import blocks, outer_product
-from lanewise.kernels.winograd_transforms import A2, B2, F2, F4, G_0, G_A, G_B, A, B, both_axes
+from lanewise.kernels.winograd_transforms import F2, F4, SIX_POINTS, both_axes
 from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value, kernel
 
 _SCHEMES = {2: F2, 4: F4}
@@ -31,9 +31,8 @@ _G = {
     2: np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]]),
     4: np.array(
         [
-            [G_0, 0, 0],
-            *([G_A, point * G_A, A2 * G_A] for point in (A, -A)),
-            *([G_B, point * G_B, B2 * G_B] for point in (B, -B)),
+            [SIX_POINTS.factor(), 0, 0],
+            *([SIX_POINTS.factor(p) * point**n for n in range(3)] for p in SIX_POINTS.pairs for point in (p, -p)),
             [0, 0, 1],
         ]
     ),
