@@ -179,13 +179,18 @@ def growth(axes: tuple[str, ...], threads: int, burst: float, svg_file: Path | N
 @main.command()
 @options.nets()
 @options.rounds()
+@click.option(
+    "--target",
+    type=click.Choice(["avx512", "avx2", "x86-64"]),
+    help="Hold the kernels and the matrix product to these registers.",
+)
 @options.output
-def kernels(nets: tuple[str, ...], rounds: int, **output: Any) -> None:
-    """GF/s of each kernel on one thread, beside a large matrix product."""
+def kernels(nets: tuple[str, ...], rounds: int, target: str | None, **output: Any) -> None:
+    """GF/s of each kernel on one thread, beside a large matrix product; which convolutions are slower than wanted."""
     from benchmarks import kernels
 
     before = Circumstances.now()
-    _show(kernels.measure(nets, rounds, _say), before, **output)
+    _show(kernels.measure(nets, rounds, target, _say), before, **output)
 
 
 @main.command()

@@ -2,7 +2,7 @@
 
 The cases are the convolutions and dense layers of the nets that are raced. One thread, buffers of one group of 16
 images, so what a kernel works on is in the cache as it is in training. The matrix product is NumPy's own, in float32,
-timed in turn with each kernel.
+timed in turn with each kernel. With a target that is not this machine, both are held to it.
 
 Run as a module, this file is the process that measures; it prints one JSON object a kernel.
 """
@@ -34,7 +34,7 @@ from lanewise.network.shapes import describe
 from lanewise.network.text import layer_text
 from lanewise.racing.nets import NETS
 from lanewise.racing.tables import Table, figure
-from lanewise.target import chosen
+from lanewise.target import chosen, host
 
 MATRIX = 1024
 """Rows and columns of the matrices multiplied: too large for the first caches, as such products are in frameworks."""
@@ -42,16 +42,24 @@ MATRIX = 1024
 BURST = 0.02
 """Seconds a turn."""
 
+FEW_FILTERS = 8
+WANTED = {"avx512": 0.7, "avx2": 0.6}
+"""Share of the matrix product that a direct convolution with `FEW_FILTERS` filters or more should reach."""
+
+MATRIX_CORES = {"avx512": "SkylakeX", "avx2": "Haswell", "x86-64": "Nehalem"}
+"""What OpenBLAS, which multiplies for NumPy, calls processors that have a target's registers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Speed:
     """One kernel: GF/s is 10^9 floating-point operations a second, a multiply-add counting as two.
 
-    `share` is its speed over that of the matrix product in the same rounds.
+    `filters` is None for dense layers; `share` is its speed over that of the matrix product in the same rounds.
     """
 
     net: str
     layer: str
+    filters: int | None
     kernel: str
     microseconds: float
     gflops: float
@@ -59,9 +67,10 @@ class Speed:
     share: float
 
 
-def measure(nets: tuple[str, ...], rounds: int, say: Callable[[str], None]) -> Report:
+def measure(nets: tuple[str, ...], rounds: int, target: str | None, say: Callable[[str], None]) -> Report:
     """Measure in a process of its own, where the matrix product has one thread as well."""
-    process = run_module("benchmarks.kernels", ",".join(nets), str(rounds), threads=1)
+    held = {} if target is None else {"LANEWISE_TARGET": target, "OPENBLAS_CORETYPE": MATRIX_CORES[target]}
+    process = run_module("benchmarks.kernels", ",".join(nets), str(rounds), threads=1, **held)
     speeds = []
     with process:
         assert process.stdout is not None
@@ -70,11 +79,12 @@ def measure(nets: tuple[str, ...], rounds: int, say: Callable[[str], None]) -> R
             say(f"{speeds[-1].net}, {speeds[-1].layer}, {speeds[-1].kernel}")
     if process.returncode:
         raise click.ClickException(f"the measuring process ended with status {process.returncode}")
-    return report(speeds)
+    own = "avx512" if host().bits == 512 else "avx2" if host().bits == 256 else "x86-64"
+    return report(speeds, target or own)
 
 
-def report(speeds: list[Speed]) -> Report:
-    """One table for each net."""
+def report(speeds: list[Speed], target: str) -> Report:
+    """One table for each net, and which kernels are slower than they should be."""
     tables = []
     for net in dict.fromkeys(speed.net for speed in speeds):
         rows = tuple(
@@ -88,14 +98,40 @@ def report(speeds: list[Speed]) -> Report:
             for speed in speeds
             if speed.net == net
         )
-        title = f"{net}: kernels for 16 images, 1 thread"
+        title = f"{net}: kernels for 16 images, {target}, 1 thread"
         tables.append(Table(title, ("layer and its input", "kernel", "µs", "GF/s", "of a matrix product"), rows))
+    tables.append(shares(speeds, target))
     product = median(speed.matrix_gflops for speed in speeds)
     remarks = (
         f"The matrix product of {MATRIX} x {MATRIX} float32 ran at {figure(product)} GF/s on 1 thread (median).",
         "Kernels are called from Python one by one here, which costs the smallest of them half their time.",
+        *verdict(speeds, target),
     )
-    return Report("kernels", tuple(tables), remarks, {"kernels": [asdict(speed) for speed in speeds]})
+    return Report("kernels", tuple(tables), remarks, {"target": target, "kernels": [asdict(one) for one in speeds]})
+
+
+def shares(speeds: list[Speed], target: str) -> Table:
+    """All direct convolutions, a row each."""
+    kernels = ("forward", "input slope", "weight slope")
+    direct = {(one.net, one.layer, one.kernel): one for one in speeds if one.filters and one.kernel in kernels}
+    rows = []
+    for net, layer in dict.fromkeys((net, layer) for net, layer, _ in direct):
+        found = [direct.get((net, layer, kernel)) for kernel in kernels]
+        rows.append((f"{net}: {layer}", *(f"{100 * one.share:.0f} %" if one else "" for one in found)))
+    return Table(f"Direct convolutions, {target}, as a share of a matrix product", ("", *kernels), tuple(rows))
+
+
+def verdict(speeds: list[Speed], target: str) -> list[str]:
+    """Which direct convolutions do not reach the share wanted of them."""
+    if target not in WANTED:
+        return []
+    judged = [one for one in speeds if (one.filters or 0) >= FEW_FILTERS and "Winograd" not in one.kernel]
+    slow = [one for one in judged if one.share < WANTED[target]]
+    reached = f"{len(judged) - len(slow)} of {len(judged)} direct convolutions with {FEW_FILTERS} filters or more"
+    return [
+        f"{target}: {reached} reach {WANTED[target]:.0%} of the matrix product.",
+        *(f"BELOW: {one.net}, {one.layer}, {one.kernel}: {one.share:.0%}." for one in slow),
+    ]
 
 
 def _main(nets: str, rounds: str) -> None:
@@ -107,7 +143,7 @@ def _main(nets: str, rounds: str) -> None:
 def _speeds(net: str, rounds: int) -> Iterator[Speed]:
     matrix = np.random.default_rng(0).standard_normal((MATRIX, MATRIX), np.float32)
     product = np.empty_like(matrix)
-    for layer, kernel, program, work in _programs(net, chosen().values):
+    for layer, filters, kernel, program, work in _programs(net, chosen().values):
         run = _runner(program)
         times = max(1, round(BURST / _seconds(run, 3)))
         kernel_rates, matrix_rates = [], []
@@ -116,7 +152,7 @@ def _speeds(net: str, rounds: int) -> Iterator[Speed]:
             kernel_rates.append(1e-9 * work / _seconds(run, times))
         shares = [ours / theirs for ours, theirs in zip(kernel_rates, matrix_rates, strict=True)]
         rate = median(kernel_rates)
-        yield Speed(net, layer, kernel, 1e-3 * work / rate, rate, median(matrix_rates), median(shares))
+        yield Speed(net, layer, filters, kernel, 1e-3 * work / rate, rate, median(matrix_rates), median(shares))
 
 
 def _seconds(run: Callable[[], object], times: int) -> float:
@@ -126,8 +162,8 @@ def _seconds(run: Callable[[], object], times: int) -> float:
     return (time.perf_counter() - start) / times
 
 
-def _programs(net: str, values: int) -> Iterator[tuple[str, str, Program, int]]:
-    """Layer, kernel, program and floating-point operations of each kernel of `net`.
+def _programs(net: str, values: int) -> Iterator[tuple[str, int | None, str, Program, int]]:
+    """Layer, filters, kernel, program and floating-point operations of each kernel of `net`.
 
     Convolutions are there directly, and also by Winograd's method where training uses that. Operations are counted by
     the layer's formula, so that a method that needs fewer counts as faster.
@@ -142,16 +178,16 @@ def _programs(net: str, values: int) -> Iterator[tuple[str, str, Program, int]]:
             work = 2 * LANES * prod(node.shape) * prod(layer.weight_shape[1:])
             first = node.inputs == (0,)  # nobody asks for the slope of the pictures
             for kind, program in _direct(layer, Layout.of(shape), Layout.of(node.shape), first, values):
-                yield name, kind, program, work
+                yield name, layer.filters, kind, program, work
             kinds = {kind for kind, at in fast if at == number and not (first and kind == "input")}
             for kind, program in _by_winograd(layer, Layout.of(shape), Layout.of(node.shape), kinds, values):
-                yield name, f"{kind}, Winograd", program, work
+                yield name, layer.filters, f"{kind}, Winograd", program, work
         elif isinstance(node.layer, Dense):
             inputs, units = shape[0], node.layer.units
             work = 2 * LANES * inputs * units
-            yield name, "forward", dense.forward(inputs, units, relu=True, values=values), work
-            yield name, "input slope", dense.backward_input(inputs, units, gate=True, values=values), work
-            yield name, "weight slope", dense.backward_weight(inputs, units, values=values), work
+            yield name, None, "forward", dense.forward(inputs, units, relu=True, values=values), work
+            yield name, None, "input slope", dense.backward_input(inputs, units, gate=True, values=values), work
+            yield name, None, "weight slope", dense.backward_weight(inputs, units, values=values), work
 
 
 def _direct(layer: conv.Conv, x: Layout, y: Layout, first: bool, values: int) -> Iterator[tuple[str, Program]]:

@@ -218,7 +218,9 @@ def test_a_chart_is_a_picture() -> None:
 
 
 def test_every_kernel_of_a_net_is_measured() -> None:
-    found = {(layer.partition(",")[0], kernel): work for layer, kernel, _, work in kernels._programs("signboard", 32)}
+    found = {
+        (layer.partition(",")[0], kernel): work for layer, _, kernel, _, work in kernels._programs("signboard", 32)
+    }
     first, second = "conv 16@3x3 same", "conv 32@3x3 same"
     direct = [(layer, kernel) for layer, kernel in found if layer.startswith("conv") and "Winograd" not in kernel]
     assert direct == [
@@ -272,3 +274,22 @@ def test_mnist_says_how_often_the_target_was_reached() -> None:
     assert made.tables[0].rows[-1] == ("lanewise train, seed 0", "98.00 %", *["–"] * 6, "3.50")
     assert made.remarks[0].startswith("2 of 3 runs reached 99.0 %")
     assert "4.00 s the first time, 3.00 s (median)" in made.remarks[1]
+
+
+def test_kernels_that_are_slower_than_wanted_are_named() -> None:
+    def speed(layer: str, filters: int | None, kernel: str, share: float) -> kernels.Speed:
+        return kernels.Speed("mid", layer, filters, kernel, 1.0, 100.0 * share, 100.0, share)
+
+    found = [
+        speed("conv 8", 8, "forward", 0.65),
+        speed("conv 8", 8, "forward, Winograd", 0.1),
+        speed("conv 6", 6, "forward", 0.1),
+        speed("dense 10", None, "forward", 0.1),
+    ]
+    assert kernels.report(found, "avx512").remarks[-2:] == (
+        "avx512: 0 of 1 direct convolutions with 8 filters or more reach 70% of the matrix product.",
+        "BELOW: mid, conv 8, forward: 65%.",
+    )
+    assert kernels.shares(found, "avx2").rows == (("mid: conv 8", "65 %", "", ""), ("mid: conv 6", "10 %", "", ""))
+    assert kernels.report(found, "avx2").remarks[-1].startswith("avx2: 1 of 1 direct convolutions")
+    assert kernels.verdict(found, "x86-64") == []

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from lanewise.engine import inference
+from lanewise.engine.gradients import Gradients
 from lanewise.engine.inference import Inference
 from lanewise.engine.parameters import CHUNK, FlatParameters
 from lanewise.engine.plan import Planner
@@ -76,7 +77,7 @@ def planner_for(text: str, shape: tuple[int, int, int], *, training: bool) -> Pl
         registers=32,
         images=Place("images"),
         key=Place("keys"),
-        gradients=Place("gradients"),
+        gradients=Gradients.of(graph, 1, 1) if training else None,
     )
     planner.forward()
     return planner

@@ -113,6 +113,28 @@ def test_counted_sections_stop_at_the_number_of_groups(threads: int) -> None:
     np.testing.assert_array_equal(counted + absent, np.ones_like(counted))
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_kinds_of_tasks(threads: int) -> None:
+    """Each kind of task runs its own calls, counting from its own first."""
+    counts = (3, 0, 1, 40)
+    arrays = {f"kind{n}": aligned((50, LANES), np.int32) for n in range(len(counts))}
+    kinds = [(count, (Call(add_one(), (Place(f"kind{n}", by_task=BYTES),)),)) for n, count in enumerate(counts)]
+    phase = Phase.of_kinds(kinds)
+    assert phase.tasks == sum(counts)
+    Executable([phase], host()).run(arrays, steps=7, threads=threads)
+    for n, count in enumerate(counts):
+        np.testing.assert_array_equal(arrays[f"kind{n}"][:, 0], 7 * (np.arange(50) < count))
+
+
+def test_some_tasks_have_groups() -> None:
+    """Groups are counted from the first task that has them."""
+    tasks, repeats, counts = 5, 2, np.array([3], np.int64)
+    counted = tally(1, tasks, repeats)
+    section = Section((Call(add_one(), (per_repeat("x", tasks, repeats),)),), repeats, "present", first=2)
+    Executable([Phase(tasks, (section,))], host()).run({"x": counted}, counts=counts)
+    np.testing.assert_array_equal(counted[0, :, :, 0], [[1, 1], [1, 0], [0, 0], [0, 0], [0, 0]])
+
+
 def test_tasks_may_be_left_open() -> None:
     executable = Executable([Phase(None, (Section((Call(add_one(), (Place("x", by_task=BYTES),)),)),))], host())
     for tasks in (3, 1, 5):

@@ -118,6 +118,53 @@ def test_backward_weight(inputs: int, units: int, whole: bool, bias: bool, accum
         close(slope - there, s.dy.astype(float).sum(axis=1), whole)
 
 
+@pytest.mark.parametrize("accumulate", [True, False])
+def test_backward_bias(accumulate: bool) -> None:
+    """The very bits of the kernel that does the weights, too."""
+    s = Setting(4, 14, whole=False)
+    program = dense.backward_bias(s.units, accumulate=accumulate)
+    db = run_everywhere(program, [buffer(s.dy), buffer(np.full(s.units, BEFORE))])[-1]
+    expected = run_native(*s.backward_weight(accumulate=accumulate))[-1]
+    np.testing.assert_array_equal(db.view(np.uint32), expected.view(np.uint32))
+
+
+def slices(s: Setting, vectors: int, shards: int, groups: int, values: int = 32) -> tuple[Array, Array, Array]:
+    """The weight slope of a batch, slice by slice, and the x and dy it was computed from: (groups, elements, 16)."""
+    rng, count, width = np.random.default_rng(7), shards * groups, dense.padded(s.inputs)
+    x, dy = np.zeros((count, width, LANES), np.float32), np.float32(rng.standard_normal((count, s.units, LANES)))
+    x[:, : s.inputs] = rng.standard_normal((count, s.inputs, LANES))
+    dw = np.full((s.units, width), np.nan, np.float32)
+    for first in range(0, width, vectors * LANES):
+        size = min(vectors, (width - first) // LANES)
+        program = dense.backward_weight_slice(s.inputs, s.units, size, shards, groups, values=values)
+        scratch = aligned(program.buffers[2].scalars)
+        arrays = [np.roll(x, -first, axis=1), dy, scratch, np.roll(dw, -first, axis=1)]
+        run = run_everywhere if values == VALUES[0] else run_native
+        came = run(program, [buffer(array) for array in arrays])[-1]
+        dw = np.roll(came.reshape(dw.shape), first, axis=1)
+    return dw, x, dy
+
+
+@sizes
+@pytest.mark.parametrize(("vectors", "shards", "groups"), [(1, 3, 1), (2, 1, 2), (3, 2, 3)])
+def test_slices_of_a_batch(inputs: int, units: int, vectors: int, shards: int, groups: int) -> None:
+    """What `backward_weight` makes of each shard, group after group, and then the shards in order: the very bits."""
+    s = Setting(inputs, units, whole=False)
+    dw, x, dy = slices(s, vectors, shards, groups)
+    close(dw[:, :inputs], np.einsum("gon,gin->oi", dy.astype(float), x[:, :inputs]), False)
+    total = np.zeros_like(dw)
+    for shard in range(shards):
+        part = buffer(np.zeros_like(dw))
+        for group in range(shard * groups, (shard + 1) * groups):
+            s.x, s.dy = x[group, :inputs], dy[group]
+            program, arrays = s.backward_weight(bias=False)
+            part = run_native(program, [*arrays[:2], part])[2]
+        total += part.reshape(dw.shape)
+    np.testing.assert_array_equal(dw, total)
+    for values in VALUES[1:]:
+        np.testing.assert_array_equal(slices(s, vectors, shards, groups, values)[0], dw)
+
+
 @sizes
 def test_tiles_change_no_bits(inputs: int, units: int) -> None:
     s = Setting(inputs, units, whole=False)

@@ -231,7 +231,7 @@ def test_two_processes_at_once(folder: Path) -> None:
         _, said = process.communicate(timeout=60)
         assert process.returncode == 0, said
     entries = {path: path.read_bytes() for path in folder.iterdir()}
-    assert len(entries) > 5
+    assert len(entries) > 3
     assert {path.suffix for path in entries} == {".json"}, "a temporary file was left"
     subprocess.run(command, check=True, cwd=root, timeout=60)
     assert {path: path.read_bytes() for path in folder.iterdir()} == entries

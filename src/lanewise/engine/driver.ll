@@ -3,7 +3,8 @@
 ; Every thread calls driver(job, thread) with the same job and its own number. A step is a list of phases. The tasks
 ; of a phase are independent of one another: threads take them as they come, and all threads meet before the next
 ; phase starts. What a task computes does not depend on who runs it, so neither do the results. A task runs sections, a
-; section runs its list of calls `repeats` times. A call hands a kernel an array of pointers, each one worked out as
+; section runs its list of calls `repeats` times. A section may be for some of the tasks alone: `tasks` of them from
+; `first` on, which it counts from 0. A call hands a kernel an array of pointers, each one worked out as
 ;
 ;     base + offset + thread * s0 + step * s1 + task * s2 + repeat * s3          (all in bytes)
 ;
@@ -16,7 +17,7 @@
 
 %Job     = type { ptr, i64, i64, i64, ptr, ptr, ptr }  ; bases, steps, threads, phases, phase list, meeting, yield
 %Phase   = type { i64, i64, ptr }                      ; tasks, sections, section list
-%Section = type { i64, i64, ptr, ptr, i64 }            ; repeats, calls, call list, counts (or null), absent
+%Section = type { i64, i64, i64, i64, ptr, ptr, i64 }  ; first, tasks, repeats, calls, call list, counts (or null), absent
 %Call    = type { ptr, i64, ptr }                      ; kernel, arguments, argument list
 %Arg     = type { i64, i64, i64, i64, i64, i64 }       ; base, offset, s0, s1, s2, s3
 %Meeting = type { i64, [7 x i64], i64, [7 x i64], i64 }; arrived, -, generation, -, next task: a cache line each
@@ -70,12 +71,21 @@ section.test:
 
 section.begin:
   %section.p = getelementptr %Section, ptr %section.list, i64 %section
-  %repeats = load i64, ptr %section.p
-  %calls.p = getelementptr %Section, ptr %section.p, i64 0, i32 1
+  %first.task = load i64, ptr %section.p
+  %own.tasks.p = getelementptr %Section, ptr %section.p, i64 0, i32 1
+  %own.tasks = load i64, ptr %own.tasks.p
+  %own.task = sub i64 %task, %first.task
+  %own = icmp ult i64 %own.task, %own.tasks ; an earlier task is negative, which unsigned is more than any
+  br i1 %own, label %section.own, label %section.end
+
+section.own:
+  %repeats.p = getelementptr %Section, ptr %section.p, i64 0, i32 2
+  %repeats = load i64, ptr %repeats.p
+  %calls.p = getelementptr %Section, ptr %section.p, i64 0, i32 3
   %calls = load i64, ptr %calls.p
-  %call.list.p = getelementptr %Section, ptr %section.p, i64 0, i32 2
+  %call.list.p = getelementptr %Section, ptr %section.p, i64 0, i32 4
   %call.list = load ptr, ptr %call.list.p
-  %counts.p = getelementptr %Section, ptr %section.p, i64 0, i32 3
+  %counts.p = getelementptr %Section, ptr %section.p, i64 0, i32 5
   %counts = load ptr, ptr %counts.p
   %counted = icmp ne ptr %counts, null
   br i1 %counted, label %section.count, label %section.limit
@@ -83,13 +93,13 @@ section.begin:
 section.count:
   %count.p = getelementptr i64, ptr %counts, i64 %step
   %count = load i64, ptr %count.p
-  %task.first = mul i64 %task, %repeats
+  %task.first = mul i64 %own.task, %repeats
   %left = sub i64 %count, %task.first
   %fewer = icmp slt i64 %left, %repeats
   %at.most = select i1 %fewer, i64 %left, i64 %repeats
   %none = icmp slt i64 %at.most, 0
   %present = select i1 %none, i64 0, i64 %at.most
-  %absent.p = getelementptr %Section, ptr %section.p, i64 0, i32 4
+  %absent.p = getelementptr %Section, ptr %section.p, i64 0, i32 6
   %absent = load i64, ptr %absent.p
   %others = icmp ne i64 %absent, 0
   %first.counted = select i1 %others, i64 %present, i64 0
@@ -97,8 +107,8 @@ section.count:
   br label %section.limit
 
 section.limit:
-  %first = phi i64 [ 0, %section.begin ], [ %first.counted, %section.count ]
-  %limit = phi i64 [ %repeats, %section.begin ], [ %limit.counted, %section.count ]
+  %first = phi i64 [ 0, %section.own ], [ %first.counted, %section.count ]
+  %limit = phi i64 [ %repeats, %section.own ], [ %limit.counted, %section.count ]
   br label %repeat.test
 
 repeat.test:
@@ -143,7 +153,7 @@ arg.begin:
   %s3 = load i64, ptr %s3.p
   %by.thread = mul i64 %thread, %s0
   %by.step = mul i64 %step, %s1
-  %by.task = mul i64 %task, %s2
+  %by.task = mul i64 %own.task, %s2
   %by.repeat = mul i64 %repeat, %s3
   %sum0 = add i64 %offset, %by.thread
   %sum1 = add i64 %sum0, %by.step

@@ -18,7 +18,7 @@ from lanewise.lanes.program import LANES
 from lanewise.network.graph import Graph, Parameter
 
 CHUNK = 2048
-"""Scalars that one task of the update works on; the vector's length is a multiple of it."""
+"""Scalars that one task of the update works on at most; the vector's length is a multiple of it."""
 
 Array = NDArray[np.float32]
 
@@ -39,6 +39,10 @@ class FlatParameters:
             starts.append(end)
             end += -(-prod(_stored_shape(parameter)) // LANES) * LANES
         return FlatParameters(graph.parameters, tuple(starts), max(1, -(-end // CHUNK)) * CHUNK)
+
+    def size(self, number: int) -> int:
+        """How many scalars parameter `number` takes, the padding of its rows included."""
+        return prod(_stored_shape(self.parameters[number]))
 
     def pack(self, arrays: Sequence[Array]) -> Array:
         """The vector that holds `arrays`, given in the order and shapes of `graph.parameters`."""

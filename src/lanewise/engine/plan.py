@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
+from lanewise.engine.gradients import Deferred, Gradients
 from lanewise.engine.memory import Slot, SlotCall, placed
 from lanewise.engine.parameters import FlatParameters
 from lanewise.engine.schedule import Call, Place
@@ -42,13 +43,15 @@ class GroupPlan:
     """Calls for one group of images, and the bytes of arena that one thread needs for them.
 
     `preparations` are calls to make before, whenever the parameters have changed: they fill the array "transformed", of
-    that many scalars, which all groups read.
+    that many scalars, which all groups read. For the `deferred` slopes, the group has written to the array "kept".
     """
 
     calls: tuple[Call, ...]
     arena: int
     preparations: tuple[Call, ...]
     transformed: int
+    deferred: tuple[Deferred, ...]
+    kept: int
 
 
 class Planner:
@@ -63,10 +66,8 @@ class Planner:
         How many values of 16 lanes the target's registers hold.
     images, key : Place
         The numbers of the group's images, and (seed, epoch): what Dropout's random numbers are made from.
-    gradients : Place, optional
-        Where this group's shard sums its gradients, laid out like the parameters.
-    accumulate : bool
-        Whether to add to these gradients: the shard has other groups too.
+    gradients : Gradients, optional
+        Where slopes of parameters go.
     winograd : bool
         Whether convolutions may be computed by Winograd's method where that pays.
     """
@@ -79,20 +80,21 @@ class Planner:
         registers: int,
         images: Place,
         key: Place,
-        gradients: Place | None = None,
-        accumulate: bool = False,
+        gradients: Gradients | None = None,
         winograd: bool = True,
     ) -> None:
         self.graph, self.training = graph, training
         self.values: Values = values_of(graph, training=training, fast_convolution=winograd)
         self.flat = FlatParameters.of(graph)
         self.registers = registers
-        self.images, self.key, self.gradients, self.accumulate = images, key, gradients, accumulate
+        self.images, self.key, self.gradients = images, key, gradients
         self.calls: list[SlotCall] = []
         self.layouts: dict[Slot, Layout] = {}
         self.fixed: dict[Slot, Place] = {}
         self.preparations: list[Call] = []
         self._transformed = 0  # scalars
+        self._deferred: list[Deferred] = []
+        self._kept = 0  # bytes
         self._sloped: set[int] = set()  # values whose slope has been written by some reader already
 
     # what is where
@@ -120,21 +122,16 @@ class Planner:
         shape = self.graph.nodes[node].shape
         return Layout.of(shape) if len(shape) == 1 else layout
 
-    def parameter(self, node: int, *, gradient: bool = False) -> list[Place]:
-        """Where the node's weight and bias (or their gradients) are."""
-        base = self.gradients if gradient else Place("parameters")
-        assert base is not None
-        return [
-            Place(base.base, base.offset + 4 * self.flat.starts[n], base.by_thread, base.by_step, base.by_task)
-            for n in self.graph.parameters_of(node)
-        ]
+    def parameter(self, node: int) -> list[Place]:
+        """Where the node's weight and bias are."""
+        return [Place("parameters", 4 * self.flat.starts[n]) for n in self.graph.parameters_of(node)]
 
     def finish(self) -> GroupPlan:
         """Place all slots and turn them into addresses."""
         calls, arena = placed(
             self.calls, self.fixed, lambda slot: (self.layouts[slot].scalars, not self.layouts[slot].plain)
         )
-        return GroupPlan(calls, arena, tuple(self.preparations), self._transformed)
+        return GroupPlan(calls, arena, tuple(self.preparations), self._transformed, tuple(self._deferred), self._kept)
 
     def _prepared(self, number: int, layouts: tuple[Layout, Layout], *, slope: bool = False) -> Place:
         """Where the transformed weights of a convolution are; the call that transforms them is noted."""
@@ -266,19 +263,35 @@ class Planner:
     def _parameter_slopes(self, number: int, node: Node, dy: Slot, dy_layout: Layout) -> None:
         if not self.graph.parameters_of(number):
             return
+        assert self.gradients is not None
         x, x_layout = self.value(node.inputs[0])
+        places, accumulate = self.gradients.places(self.graph.parameters_of(number)), self.gradients.accumulate
         match node.layer:
             case Conv2D():
                 record = backward_weight if ("weight", number) in self.values.winograd else conv.backward_weight
                 layer = conv_of(self.graph, node)
-                program = record(layer, x_layout, dy_layout, accumulate=self.accumulate, values=self.registers)
+                program = record(layer, x_layout, dy_layout, accumulate=accumulate, values=self.registers)
+            case Dense(units) if number in self.gradients.deferred:
+                x_kept, dy_kept = self._keep(x, dense.padded(x_layout.elements)), self._keep(dy, units)
+                self._deferred.append(Deferred(x_layout.elements, units, x_kept, dy_kept, places[0]))
+                for bias_place in places[1:]:
+                    self.call(dense.backward_bias(units, accumulate=accumulate), dy, bias_place)
+                return
             case Dense(units, bias):
                 program = dense.backward_weight(
-                    x_layout.elements, units, bias=bias, accumulate=self.accumulate, values=self.registers
+                    x_layout.elements, units, bias=bias, accumulate=accumulate, values=self.registers
                 )
             case _:
                 raise AssertionError(node)
-        self.call(program, x, dy, *self._scratch(program), *self.parameter(number, gradient=True))
+        self.call(program, x, dy, *self._scratch(program), *places)
+
+    def _keep(self, slot: Slot, elements: int) -> Place:
+        """Give a slot a place of its own for each group of the batch, in the array of what is kept."""
+        assert self.gradients is not None
+        if slot not in self.fixed:
+            self.fixed[slot] = self.gradients.kept(self._kept, elements)
+            self._kept += self.gradients.images * 4 * elements
+        return self.fixed[slot]
 
     def _input_slope(self, number: int, node: Node, position: int, dy: Slot, dy_layout: Layout) -> None:
         source = node.inputs[position]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,7 +18,9 @@ from lanewise.lanes.program import Program
 from lanewise.target import Target
 
 MOST_ARGUMENTS = 64
-SECTION_FIELDS = 5
+SECTION_FIELDS = 7
+
+_ALL = 2**62  # tasks: more than any phase has
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +51,15 @@ class Section:
     """Calls that a task runs `repeats` times.
 
     Where repetitions are groups of images, a step may have fewer than all: those that are "present" run, or those that
-    are "absent".
+    are "absent". Of the phase's tasks, it is the `tasks` from `first` on (by default all) that run them, and `by_task`
+    counts from that one.
     """
 
     calls: tuple[Call, ...]
     repeats: int = 1
     groups: Literal["all", "present", "absent"] = "all"
+    first: int = 0
+    tasks: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,15 @@ class Phase:
 
     tasks: int | None
     sections: tuple[Section, ...]
+
+    @staticmethod
+    def of_kinds(kinds: Iterable[tuple[int, tuple[Call, ...]]]) -> Phase:
+        """A phase of several kinds of tasks, one kind after the other: how many, and what each of them calls."""
+        sections, end = [], 0
+        for tasks, calls in kinds:
+            sections.append(Section(calls, first=end, tasks=tasks))
+            end += tasks
+        return Phase(end, tuple(sections))
 
 
 class Executable:
@@ -122,7 +136,7 @@ class Executable:
     ) -> None:
         if counts is not None:
             for record in self._counted:
-                record[3] = counts.ctypes.data
+                record[5] = counts.ctypes.data
         for record, phase in zip(self._phases.reshape(-1, 3), self.phases, strict=True):
             record[0] = tasks if phase.tasks is None else phase.tasks
         bases = np.array([arrays[name].ctypes.data for name in self.bases], np.int64)
@@ -157,7 +171,9 @@ class Executable:
 
     def _section(self, section: Section) -> list[int]:
         calls = self._table([self._call(call) for call in section.calls])
-        return [section.repeats, len(section.calls), calls.ctypes.data, 0, section.groups == "absent"]
+        tasks = _ALL if section.tasks is None else section.tasks
+        absent = section.groups == "absent"
+        return [section.first, tasks, section.repeats, len(section.calls), calls.ctypes.data, 0, absent]
 
     def _call(self, call: Call) -> list[int]:
         assert len(call.places) == len(call.program.buffers) <= MOST_ARGUMENTS, call.program.name

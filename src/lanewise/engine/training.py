@@ -6,7 +6,7 @@ order while the parameters are updated. Threads take whole shards, so results do
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.caching import Cache
+from lanewise.engine.gradients import Gradients, Segment, clear_kept, deferred_slopes, even, pieces
 from lanewise.engine.limits import check_memory
 from lanewise.engine.parameters import CHUNK, FlatParameters
 from lanewise.engine.plan import GroupPlan, Planner, logits_node
@@ -129,19 +130,20 @@ class Trainer:
         self.shards = -(-self.groups // self.groups_per_shard)
         self._powers = np.ones(2)  # of AdamW's momentum and beta2, as many as steps were made
 
-        plan, gradients = self._plan(winograd)
-        needed = plan.arena * self.threads + 4 * (self.flat.total * (self.shards + 6) + plan.transformed)
-        check_memory("training this network", needed, batch_size)
-        phases = [self._gradient_phase(plan, gradients), self._update_phase()]
-        if plan.preparations:
-            phases.insert(0, Phase(1, (Section(plan.preparations),)))
-        self._executable = Executable(phases, self.target, cache)
+        self.layout = Gradients.of(graph, self.shards, self.groups_per_shard)
+        plan = self._plan(winograd)
+        scratch = 2 * LANES * self.layout.images * self.threads
+        scalars = 6 * self.flat.total + self.layout.scalars + plan.transformed + scratch
+        check_memory("training this network", plan.arena * self.threads + plan.kept + 4 * scalars, batch_size)
+        self._executable = Executable(list(self._phases(plan)), self.target, cache)
         states = 1 if self.optimizer.name == "sgd" else 2
         self._arrays = {
             "arena": aligned(plan.arena * self.threads // 4),
             "transformed": aligned(plan.transformed),
             "parameters": aligned(self.flat.total),
-            "gradients": aligned((self.shards, self.flat.total)),
+            "gradients": aligned(self.layout.scalars),
+            "kept": aligned(plan.kept // 4),
+            "scratch": aligned(scratch),
             "decay": aligned(self.flat.total),
             "scale": picture_format.scale.astype(np.float32),
             "offset": picture_format.offset.astype(np.float32),
@@ -162,10 +164,7 @@ class Trainer:
     @property
     def gradients(self) -> list[Floats]:
         """The gradients of the last step, summed over shards in order; for tests and for looking at."""
-        total = np.zeros(self.flat.total, np.float32)
-        for shard in self._arrays["gradients"]:
-            total += shard
-        return self.flat.unpack(total)
+        return self.flat.unpack(self.layout.total(self._arrays["gradients"]))
 
     @property
     def parameters(self) -> list[Floats]:
@@ -216,8 +215,8 @@ class Trainer:
             hyper[:, 5:7] = 1 / (1 - powers)
         return hyper
 
-    def _plan(self, winograd: bool) -> tuple[GroupPlan, Place]:
-        """All that is done for one group of images, and where its shard's gradients are."""
+    def _plan(self, winograd: bool) -> GroupPlan:
+        """All that is done for one group of images."""
 
         def per_lane(base: str) -> Place:
             return Place(
@@ -228,15 +227,13 @@ class Trainer:
             )
 
         images, key = per_lane("images"), Place("keys", by_step=8)
-        gradients = Place("gradients", by_task=4 * self.flat.total)
         planner = Planner(
             self.graph,
             training=True,
             registers=self.target.values,
             images=images,
             key=key,
-            gradients=gradients,
-            accumulate=self.groups_per_shard > 1,
+            gradients=self.layout,
             winograd=winograd,
         )
         x, x_layout = planner.value(0)
@@ -258,13 +255,25 @@ class Trainer:
         )
         planner.written(last)
         planner.backward(start=last)
-        return planner.finish(), gradients
+        return planner.finish()
 
-    def _gradient_phase(self, plan: GroupPlan, gradients: Place) -> Phase:
+    def _phases(self, plan: GroupPlan) -> Iterator[Phase]:
+        """What a step does, one after the other."""
+        if plan.preparations:
+            yield Phase(1, (Section(plan.preparations),))
+        yield self._shard_phase(plan)
+        if plan.deferred:
+            yield deferred_slopes(self.layout, plan.deferred, self.target.values)
+        yield self._update_phase()
+
+    def _shard_phase(self, plan: GroupPlan) -> Phase:
         """A shard's slopes start as zeros, unless it is one group, which then writes them if it is there."""
-        zero = (Call(update.zero(self.flat.total), (gradients,)),)
-        start = Section(zero) if self.groups_per_shard > 1 else Section(zero, groups="absent")
-        return Phase(self.shards, (start, Section(plan.calls, self.groups_per_shard, "present")))
+        clear = Call(update.zero(self.layout.shared), (self.layout.row,))
+        start = Section((clear,), groups="all" if self.layout.accumulate else "absent")
+        sections = [start, Section(plan.calls, self.groups_per_shard, "present")]
+        if plan.deferred:
+            sections.append(Section(clear_kept(plan.deferred), self.groups_per_shard, "absent"))
+        return Phase(self.shards, tuple(sections))
 
     def _loss(self, outputs: int) -> Program:
         if isinstance(self.graph.nodes[-1].layer, Sigmoid):
@@ -274,15 +283,24 @@ class Trainer:
         return loss.softmax_cross_entropy(outputs, self.smoothing)
 
     def _update_phase(self) -> Phase:
-        def chunk(base: str) -> Place:
-            return Place(base, by_task=4 * CHUNK)
+        return Phase.of_kinds(chunks for segment in self.layout.segments for chunks in self._chunks(segment))
 
-        hyper = Place("hyper", by_step=32)
+    def _chunks(self, segment: Segment) -> Iterator[tuple[int, tuple[Call, ...]]]:
+        """Updates of a segment of the vector: how many chunks alike, and the call."""
+        states = ["state0"] if self.optimizer.name == "sgd" else ["state0", "state1"]
+        size = LANES * even(segment.scalars // LANES, CHUNK // LANES)
+        for first, chunk, count in pieces(segment.scalars, size):
+
+            def place(base: str, start: int, by_task: int = 4 * chunk) -> Place:
+                return Place(base, 4 * start, by_task=by_task)
+
+            at = segment.start + first
+            places = [place(base, at) for base in ("parameters", *states)]
+            places += [place("gradients", segment.place + first), place("decay", at), Place("hyper", by_step=32)]
+            yield count, (Call(self._update(chunk, segment.rows), tuple(places)),)
+
+    def _update(self, chunk: int, rows: int) -> Program:
+        stride = self.layout.shared if rows > 1 else chunk
         if self.optimizer.name == "sgd":
-            program = update.sgd(CHUNK, self.shards, self.flat.total, self.optimizer.nesterov)
-            states = ["state0"]
-        else:
-            program = update.adamw(CHUNK, self.shards, self.flat.total)
-            states = ["state0", "state1"]
-        call = Call(program, (chunk("parameters"), *map(chunk, states), chunk("gradients"), chunk("decay"), hyper))
-        return Phase(self.flat.total // CHUNK, (Section((call,)),))
+            return update.sgd(chunk, rows, stride, self.optimizer.nesterov)
+        return update.adamw(chunk, rows, stride)

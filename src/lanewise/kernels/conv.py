@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import isqrt
 
 from lanewise.kernels.across import lane_sum
 from lanewise.kernels.layout import Layout, Sides
@@ -210,14 +211,17 @@ def backward_input(
     bands = [band for phase in _phases(conv, 0, x.shape[1]) for band in phase.bands(s_r, dy.shape[1])]
     for row_phase in bands:
         for column_phase in _phases(conv, 1, x.shape[2]):
-            taps = max(1, len(column_phase.taps))
-            tile_i, tile_c = outer_product(group_channels, column_phase.count, taps, 1, values)
+            if not (row_phase.taps and column_phase.taps):
+                if gate or not accumulate:
+                    _no_slope(k, x_in if accumulate else None, dx_out, (row_phase, column_phase), conv)
+                continue
+            tile_i, tile_c = outer_product(group_channels, column_phase.count, len(column_phase.taps), 1, values)
             for g in k.loop(conv.groups):
                 for r in k.loop(row_phase.count):
                     for c, width in blocks(k, column_phase.count, tile_c):
                         for i, height in blocks(k, group_channels, tile_i):
                             total = [[k.register() for _ in range(width)] for _ in range(height)]
-                            for o in k.loop(group_filters if row_phase.taps and column_phase.taps else 0):
+                            for o in k.loop(group_filters):
                                 f = g * group_filters + o
                                 _gather_taps(k, dy_in, w, (f, i, r, c), row_phase, column_phase, total)
                             for m in range(height):
@@ -229,6 +233,21 @@ def backward_input(
                                     )
                                     _finish_slope(k, total[m][q].get(), x_in, dx_out, place, accumulate)
     return k.program()
+
+
+def _no_slope(k: Recorder, x: Buffer | None, dx: Buffer, phases: tuple[_Phase, _Phase], conv: Conv) -> None:
+    """Positions that no output reads, as there are where the stride is larger than the kernel.
+
+    With `x`, what was added up there is gated; without, they are made zero.
+    """
+    row_phase, column_phase = phases
+    for i in k.loop(conv.channels):
+        for r in k.loop(row_phase.count):
+            for c, width in blocks(k, column_phase.count, 8):
+                for q in range(width):
+                    row, column = r * conv.stride[0] + row_phase.first, (c + q) * conv.stride[1] + column_phase.first
+                    place = (i, row, column)
+                    dx[place] = k.apply("where_gt", x[place], 0.0, dx[place], 0.0) if x else 0.0
 
 
 def _gather_taps(
@@ -282,25 +301,25 @@ def backward_weight(conv: Conv, x: Layout, dy: Layout, *, accumulate: bool = Fal
     for g in k.loop(conv.groups):
         for o, height in blocks(k, group_filters, tile.filters):
             filters = [g * group_filters + o + m for m in range(height)]
-            for i in k.loop(group_channels):
+            for i, depth in blocks(k, group_channels, tile.channels):
                 for u, tap_rows in blocks(k, rows_u, tile.rows):
-                    taps = [(n, v) for n in range(tap_rows) for v in range(columns_v)]
+                    taps = [(j, n, v) for j in range(depth) for n in range(tap_rows) for v in range(columns_v)]
                     total = [{tap: k.register() for tap in taps} for _ in filters]
                     for r in k.loop(rows):
                         for c, width in blocks(k, columns, tile.columns):
                             slopes = [[dy_in[f, r, c + q] for q in range(width)] for f in filters]
-                            seen: dict[tuple[int, int], Value] = {}
+                            seen: dict[tuple[int, int, int], Value] = {}
                             for q in range(width):
-                                for n, v in taps:
+                                for j, n, v in taps:
                                     at = q * s_c + v * d_c
-                                    if (n, at) not in seen:
+                                    if (j, n, at) not in seen:
                                         row, column = r * s_r + (u + n) * d_r - top, c * s_c + at - left
-                                        seen[n, at] = x_in[g * group_channels + i, row, column]
+                                        seen[j, n, at] = x_in[g * group_channels + i + j, row, column]
                                     for m in range(height):
-                                        total[m][n, v].accumulate(slopes[m][q], seen[n, at])
+                                        total[m][j, n, v].accumulate(slopes[m][q], seen[j, n, at])
                     for m, f in enumerate(filters):
-                        for n, v in taps:
-                            place, slope = (f, i, u + n, v), lane_sum(k, total[m][n, v].get())
+                        for j, n, v in taps:
+                            place, slope = (f, i + j, u + n, v), lane_sum(k, total[m][j, n, v].get())
                             dw[place] = dw[place] + slope if accumulate else slope
     if conv.bias:
         bias_slope(k, dy_in, dy, k.scalars("dbias", (conv.filters,)), accumulate)
@@ -309,23 +328,28 @@ def backward_weight(conv: Conv, x: Layout, dy: Layout, *, accumulate: bool = Fal
 
 @dataclass(frozen=True, slots=True)
 class _WeightTile:
-    """Filters and kernel rows that are summed together, and columns that are unrolled."""
+    """Filters, channels and kernel rows that are summed together, and columns that are unrolled."""
 
     filters: int
+    channels: int
     rows: int
     columns: int
 
 
 def _weight_tile(conv: Conv, columns: int, values: int) -> _WeightTile:
-    """All taps of two filters where they fit (3x3), else one kernel row of a few filters; a column feeds them all."""
+    """All taps of two filters where they fit (3x3), else one kernel row of a few filters; a column feeds them all.
+
+    Where rows are short (1x1), of several channels too: a sum that shares none of its two factors is bound by loads.
+    """
     most = {32: 18, 8: 6}.get(values, 3)
     taps, row = conv.kernel[0] * conv.kernel[1], conv.kernel[1]
     group_filters = conv.filters // conv.groups
     rows = conv.kernel[0] if taps <= max(1, most // 2) or (taps <= most and group_filters == 1) else 1
-    filters = max(1, min(group_filters, most // (rows * row)))
-    unrolled = max(1, 96 // max(1, filters * rows * row))
+    channels = max(1, min(conv.channels // conv.groups, isqrt(most // (rows * row))))
+    filters = max(1, min(group_filters, most // (channels * rows * row)))
+    unrolled = max(1, 96 // max(1, filters * channels * rows * row))
     best = min(range(1, min(columns, unrolled, 8) + 1), key=lambda n: (-(-columns // n) + (columns % n > 0), n))
-    return _WeightTile(filters, rows, best)
+    return _WeightTile(filters, channels, rows, best)
 
 
 def bias_slope(k: Recorder, dy_in: Buffer, dy: Layout, db: Buffer, accumulate: bool) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from lanewise.kernels.across import lane_sum, transpose
 from lanewise.kernels.tiles import blocks
-from lanewise.lanes.program import LANES, Program, Recorder, kernel
+from lanewise.lanes.program import LANES, Buffer, Program, Recorder, kernel
 
 
 def padded(inputs: int) -> int:
@@ -93,8 +93,71 @@ def backward_weight(
             for m in range(height):
                 dw.set_vector(total[m].get(), o + m, first)
     if bias:
-        db = k.scalars("dbias", (units,))
-        for o in k.loop(units):
-            slope = lane_sum(k, dy[o])
-            db[o] = db[o] + slope if accumulate else slope
+        _bias_slope(k, dy, units, accumulate)
+    return k.program()
+
+
+@kernel
+def backward_bias(units: int, *, accumulate: bool = False) -> Program:
+    """Buffers: dy, dbias. What `backward_weight` does for the bias, alone."""
+    k = Recorder("dense backward bias")
+    _bias_slope(k, k.lanes("dy", (units,)), units, accumulate)
+    return k.program()
+
+
+def _bias_slope(k: Recorder, dy: Buffer, units: int, accumulate: bool) -> None:
+    db = k.scalars("dbias", (units,))
+    for o in k.loop(units):
+        slope = lane_sum(k, dy[o])
+        db[o] = db[o] + slope if accumulate else slope
+
+
+@kernel
+def backward_weight_slice(
+    inputs: int, units: int, vectors: int, shards: int, groups: int, *, values: int = 32
+) -> Program:
+    """The weight slope of a whole batch for `vectors` * 16 inputs and all units: written once, however many images.
+
+        dw[o, i] = sum over shards s of (sum over images n of shard s of  dy[o, n] x[i, n])
+
+    These are the sums, in their order, that shards come to with `backward_weight` and the update then adds. A slice of
+    x is transposed two vectors at a time, so that it stays in the first cache while all of dy passes by in the second.
+
+    Parameters
+    ----------
+    inputs, units, vectors : int
+    shards, groups : int
+        How many shards there are, and groups of images in each.
+    values : int
+
+    Buffers: x (groups of all shards, `padded(inputs)`) from the slice's first input on, dy (groups, units), scratch,
+    dweight from the slice's first input on. What x holds beyond `inputs` must be zero.
+    """
+    k = Recorder("dense backward weight slice")
+    most, tile_i = {32: (12, 2), 8: (3, 1)}.get(values, (1, 1))
+    x, dy = k.lanes("x", (shards * groups, padded(inputs))), k.scalars("dy", (shards * groups, units, LANES))
+    turned = k.lanes("scratch", (shards * groups * LANES, tile_i))
+    dw = k.scalars("dweight", (units, padded(inputs)))
+    for i, width in blocks(k, vectors, tile_i):
+        for g in k.loop(shards * groups):
+            for q in k.loop(width):
+                for n, value in enumerate(transpose(k, [x[g, (i + q) * LANES + n] for n in range(LANES)])):
+                    turned[g * LANES + n, q] = value
+        for o, height in blocks(k, units, most // width):
+            tile = [(m, q) for m in range(height) for q in range(width)]
+            total = {place: k.register() for place in tile}
+            for s in k.loop(shards):
+                part = {place: k.register() for place in tile}
+                for g in k.loop(groups):
+                    for first, count in blocks(k, LANES, 4):
+                        for n in range(count):
+                            seen = [turned[(s * groups + g) * LANES + first + n, q] for q in range(width)]
+                            for m in range(height):
+                                slope = dy[s * groups + g, o + m, first + n]
+                                for q in range(width):
+                                    part[m, q].accumulate(slope, seen[q])
+                for place in tile:
+                    total[place].add(part[place].get())
+            for m, q in tile:
+                dw.set_vector(total[m, q].get(), o + m, (i + q) * LANES)
     return k.program()

@@ -1,0 +1,180 @@
+"""Where the slopes of the parameters lie, and which of them are computed for a whole batch at once.
+
+Each shard sums slopes in a row of its own, and the update adds the rows in order. For the weights of a large dense
+layer, of which each image makes one use only, writing these rows and reading them again is most of the work. So their
+slope is *deferred*: the layer's inputs and the slopes of its outputs are kept for all groups of the batch, from which a
+later phase computes it slice by slice, in each slice shard after shard: the same sums in the same order, written once.
+Why, and what it gains: docs/decisions/deferred-slopes.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lanewise.engine.parameters import FlatParameters
+from lanewise.engine.schedule import Call, Phase, Place
+from lanewise.kernels import dense, update
+from lanewise.lanes.program import LANES
+from lanewise.network.graph import Graph
+
+LARGE = 16384
+"""Weights of a dense layer from which on their slope is deferred. Rows of fewer stay in the cache anyway."""
+
+MOST_PAIRS, FEWEST_SLICES = 8, 4
+"""A slice of a deferred slope is at most so many pairs of vectors of 16 inputs, but leaves work for other threads."""
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of the vector of parameters, in scalars, whose slopes lie alike: `rows` of them, from `place` on."""
+
+    start: int
+    scalars: int
+    place: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """A dense layer whose weights' slope is deferred: where its operands are kept, by group, and where it goes."""
+
+    inputs: int
+    units: int
+    x: Place
+    dy: Place
+    dweight: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Gradients:
+    """The array of all slopes: for each shard a row of `shared` scalars, and behind these the deferred ones.
+
+    Attributes
+    ----------
+    flat : the vector of parameters
+    shards, groups : how many shards a batch has, and groups each of them
+    deferred : nodes whose weights' slope is deferred
+    shared : the length of a shard's row
+    segments : the whole vector, in order
+    """
+
+    flat: FlatParameters
+    shards: int
+    groups: int
+    deferred: frozenset[int]
+    shared: int
+    segments: tuple[Segment, ...]
+
+    @staticmethod
+    def of(graph: Graph, shards: int, groups: int) -> Gradients:
+        """Decide which layers are deferred, by shape alone, and lay the slopes out."""
+        flat = FlatParameters.of(graph)
+        late = [n for n, p in enumerate(flat.parameters) if len(p.shape) == 2 and _pays(*p.shape, shards, groups)]
+        shared = flat.total - sum(flat.size(n) for n in late)
+        segments, end, in_row, behind = [], 0, 0, shards * shared
+        for n in late:
+            start, size = flat.starts[n], flat.size(n)
+            segments += [Segment(end, start - end, in_row, shards), Segment(start, size, behind, 1)]
+            end, in_row, behind = start + size, in_row + start - end, behind + size
+        segments.append(Segment(end, flat.total - end, in_row, shards))
+        nodes = frozenset(flat.parameters[n].node for n in late)
+        return Gradients(flat, shards, groups, nodes, shared, tuple(s for s in segments if s.scalars))
+
+    @property
+    def scalars(self) -> int:
+        """The length of the array."""
+        return sum(segment.rows * segment.scalars for segment in self.segments)
+
+    @property
+    def accumulate(self) -> bool:
+        """Whether a group adds to its shard's row, for the shard has other groups too."""
+        return self.groups > 1
+
+    @property
+    def row(self) -> Place:
+        """Where a shard's row starts; the shard is the task."""
+        return Place("gradients", by_task=4 * self.shared)
+
+    @property
+    def images(self) -> int:
+        """How many images there is room for."""
+        return self.shards * self.groups * LANES
+
+    def places(self, parameters: Iterable[int]) -> list[Place]:
+        """Where the slopes of some parameters go: into the shard's row, or behind the rows if they are deferred."""
+        places = []
+        for start in (self.flat.starts[number] for number in parameters):
+            segment = next(s for s in self.segments if s.start <= start < s.start + s.scalars)
+            offset, in_row = segment.place + start - segment.start, segment.place < self.shared
+            places.append(Place("gradients", 4 * offset, by_task=self.row.by_task if in_row else 0))
+        return places
+
+    def kept(self, offset: int, elements: int) -> Place:
+        """Where a group keeps `elements` of 16 lanes; `offset` bytes are taken already."""
+        size = 4 * LANES * elements
+        return Place("kept", offset, by_task=size * self.groups, by_repeat=size)
+
+    def total(self, array: Array) -> Array:
+        """The vector of slopes: the rows, added in order."""
+        vector = np.zeros(self.flat.total, np.float32)
+        for segment in self.segments:
+            for row in range(segment.rows):
+                first = segment.place + row * self.shared
+                vector[segment.start :][: segment.scalars] += array[first:][: segment.scalars]
+        return vector
+
+
+def _pays(units: int, inputs: int, shards: int, groups: int) -> bool:
+    """Whether a layer's slopes are deferred: it is large, and less is kept than rows are saved."""
+    kept = shards * groups * LANES * (inputs + units)
+    return units * inputs >= LARGE and kept < (shards - 1) * units * inputs
+
+
+def clear_kept(layers: Sequence[Deferred]) -> tuple[Call, ...]:
+    """What is done for a group that a step does not have: its operands are zero, and add nothing."""
+    kept = {(place, size) for d in layers for place, size in ((d.x, dense.padded(d.inputs)), (d.dy, d.units))}
+    ordered = sorted(kept, key=lambda entry: entry[0].offset)
+    return tuple(Call(update.zero(LANES * size), (place,)) for place, size in ordered)
+
+
+def deferred_slopes(gradients: Gradients, layers: Sequence[Deferred], registers: int) -> Phase:
+    """The phase behind all groups' passes. `registers` as for `Planner`."""
+    return Phase.of_kinds(slices for layer in layers for slices in _slices(gradients, layer, registers))
+
+
+def _slices(gradients: Gradients, layer: Deferred, registers: int) -> Iterator[tuple[int, tuple[Call, ...]]]:
+    vectors = dense.padded(layer.inputs) // LANES
+    pairs = vectors // 2
+    width = 2 * even(pairs, max(1, min(MOST_PAIRS, pairs // FEWEST_SLICES))) or 1
+    for first, size, count in pieces(vectors, width):
+        program = dense.backward_weight_slice(
+            layer.inputs, layer.units, size, gradients.shards, gradients.groups, values=registers
+        )
+        step = 4 * LANES * size
+        places = (
+            Place("kept", layer.x.offset + 4 * LANES * LANES * first, by_task=LANES * step),
+            Place("kept", layer.dy.offset),
+            Place("scratch", by_thread=4 * program.buffers[2].scalars),  # as long for all layers of a batch
+            Place("gradients", layer.dweight.offset + 4 * LANES * first, by_task=step),
+        )
+        yield count, (Call(program, places),)
+
+
+def even(count: int, most: int) -> int:
+    """How large pieces of `count` should be: all alike, and from half of `most` to `most`, if that can be."""
+    most = min(most, count)
+    return next((size for size in range(most, most // 2, -1) if count % size == 0), most)
+
+
+def pieces(count: int, size: int) -> Iterator[tuple[int, int, int]]:
+    """`count` in pieces of `size`, and a smaller one for the rest, if any: (first, size, how many)."""
+    if count >= size:
+        yield 0, size, count // size
+    if count % size:
+        yield count - count % size, count % size, 1

@@ -1,0 +1,142 @@
+"""Deferred slopes are the slopes, bit for bit; and where slopes lie."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lanewise.engine import gradients
+from lanewise.engine.gradients import Gradients, even, pieces
+from lanewise.engine.training import Optimizer, Trainer
+from lanewise.kernels.gather import Augment
+from lanewise.lanes.program import LANES
+from tests.engine.support import Array, format_for, network, parameters_for, pictures_for, steps_of
+
+NETWORKS = {
+    "two layers": ("conv 5@3 same, relu, max 2, dense 20, relu, dropout 0.25, dense 4, softmax", (2, 8, 7)),
+    "behind a border": ("conv 3@3, concat(conv 2@3 same | max 3 same stride 1), dense 7, softmax", (1, 6, 6)),
+    "one input, two readers": ("conv 3@3, flatten, concat(dense 5 nobias | dense 8), dense 3, softmax", (2, 5, 5)),
+    "pictures themselves": ("dense 33, sigmoid, residual(dense 33, relu), dense 1, sigmoid", (3, 7, 5)),
+    "nothing but weights": ("dense 64 nobias, softmax", (2, 16, 16)),
+}
+
+
+def train(name: str, batch: int, optimizer: Optimizer, **options: object) -> Trainer:
+    """Some steps, of which not all are full."""
+    graph = network(*NETWORKS[name])
+    images = np.arange(4 * batch).reshape(4, batch) % 60
+    images[1, batch // 3 + 1 :] = -1
+    images[3, batch - batch // 5 :] = -1
+    trainer = Trainer(
+        graph,
+        parameters_for(graph),
+        format_for(graph),
+        batch_size=batch,
+        optimizer=optimizer,
+        augment=Augment(1, 1, False, True),
+        **options,  # type: ignore[arg-type]
+    )
+    trainer.run(pictures_for(graph, 60), steps_of(images, max(2, graph.output_shape[0]), learning_rate=0.02))
+    return trainer
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("batch", [10, 40, 128, 300])
+def test_deferring_changes_no_bits(name: str, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither for one group a shard nor for several, nor in steps that are not full."""
+    optimizer = Optimizer(weight_decay=1e-3) if batch % 3 else Optimizer("adamw", weight_decay=1e-3)
+    trained = []
+    for deferred in (False, True):
+        monkeypatch.setattr(gradients, "_pays", lambda *_, deferred=deferred: deferred)
+        trainer = train(name, batch, optimizer, threads=1 + 2 * deferred)
+        assert bool(trainer.layout.deferred) == deferred
+        trained.append((trainer.vector, *trainer.gradients))
+    for plain, late in zip(*trained, strict=True):
+        assert plain.any()
+        np.testing.assert_array_equal(plain, late)
+
+
+def test_what_a_group_left_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups that a step has not count as nothing, even if their operands were no numbers."""
+    monkeypatch.setattr(gradients, "_pays", lambda *_: True)
+    graph = network(*NETWORKS["pictures themselves"])
+    pictures, parameters = pictures_for(graph, 80), parameters_for(graph)
+    short = steps_of(np.where(np.arange(40) < 3, np.arange(40), -1), 2)
+    after, alone = (
+        Trainer(graph, parameters, format_for(graph), batch_size=40, optimizer=Optimizer(momentum=0.0))
+        for _ in range(2)
+    )
+    spoiled = pictures.copy()
+    spoiled[20:] = np.inf
+    after.run(spoiled, steps_of(np.arange(40), 2))
+    assert np.isnan(after.gradients[0]).any()
+    after.vector[:] = alone.vector
+    for trainer in (after, alone):
+        trainer.run(pictures, short)
+    for a, b in zip(after.gradients, alone.gradients, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+LENET = "conv 6@5 same, relu, max 2, conv 16@5, relu, max 2, dense 120, relu, dense 84, relu, dense 10, softmax"
+
+
+@pytest.mark.parametrize(
+    ("shards", "groups", "layers"),
+    [(8, 1, [400]), (8, 4, [400]), (8, 128, []), (2, 1, [400]), (1, 1, [])],
+)
+def test_large_layers_are_deferred_where_that_saves_memory(shards: int, groups: int, layers: list[int]) -> None:
+    layout = Gradients.of(network(LENET, (1, 28, 28)), shards, groups)
+    parameters = layout.flat.parameters
+    assert [p.shape[1] for p in parameters if p.node in layout.deferred and p.role == "weight"] == layers
+
+
+def _layout(name: str, monkeypatch: pytest.MonkeyPatch) -> Gradients:
+    monkeypatch.setattr(gradients, "_pays", lambda units, *_: units > 4)
+    return Gradients.of(network(*NETWORKS[name]), 3, 2)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_places_do_not_meet(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each slope of each shard has a place of its own inside the array, and `total` reads exactly these."""
+    layout = _layout(name, monkeypatch)
+    array, expected = np.zeros(layout.scalars, np.float32), np.zeros(layout.flat.total, np.float32)
+    for number, place in enumerate(layout.places(range(len(layout.flat.parameters)))):
+        size, start = layout.flat.size(number), layout.flat.starts[number]
+        late = layout.flat.parameters[number].node in layout.deferred and place.by_task == 0
+        for shard in range(1 if late else layout.shards):
+            first = (place.offset + shard * place.by_task) // 4
+            assert not array[first : first + size].any()
+            array[first : first + size] = number + 1 + shard
+            expected[start : start + size] += number + 1 + shard
+    np.testing.assert_array_equal(layout.total(array), expected)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_segments_cover_the_vector(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = _layout(name, monkeypatch)
+    end = 0
+    for segment in layout.segments:
+        assert segment.start == end
+        assert segment.scalars % LANES == 0
+        assert segment.place % LANES == 0
+        end += segment.scalars
+    assert end == layout.flat.total
+    assert layout.scalars < layout.shards * layout.flat.total
+
+
+def test_rows_are_added_in_order() -> None:
+    layout = Gradients.of(network("dense 3, softmax", (1, 2, 2)), 3, 1)
+    array: Array = np.zeros(layout.scalars, np.float32)
+    array.reshape(3, -1)[:, 0] = [2.0**24, 1.0, -(2.0**24)]  # 0 in this order, 1 in any other
+    assert layout.total(array)[0] == 0
+
+
+@pytest.mark.parametrize("most", [1, 2, 7, 16])
+def test_pieces(most: int) -> None:
+    for count in range(200):
+        size = even(count, most)
+        assert size <= most
+        covered = [first + n * width for first, width, many in pieces(count, size or 1) for n in range(many)]
+        assert covered == list(range(0, count, size or 1))
+        assert sum(width * many for _, width, many in pieces(count, size or 1)) == count
+    assert (even(98, 16), even(97, 16), even(5, 16)) == (14, 16, 5)
