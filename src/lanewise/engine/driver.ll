@@ -15,11 +15,12 @@
 ; All fields are 64 bits wide. `engine/schedule.py` lays them out. Behind this text comes that of the processor's family,
 ; driver_x86.ll or driver_aarch64.ll, with flush_denormals, restore_control and wait_a_moment.
 
-%Job     = type { ptr, i64, i64, i64, ptr, ptr, ptr }  ; bases, steps, threads, phases, phase list, meeting, yield
+%Job     = type { ptr, i64, i64, i64, ptr, ptr, ptr }  ; bases, steps, threads, phases, phase list, meeting, waiting
 %Phase   = type { i64, i64, ptr }                      ; tasks, sections, section list
 %Section = type { i64, i64, i64, i64, ptr, ptr, i64 }  ; first, tasks, repeats, calls, call list, counts (or null), absent
 %Call    = type { ptr, i64, ptr }                      ; kernel, arguments, argument list
 %Arg     = type { i64, i64, i64, i64, i64, i64 }       ; base, offset, s0, s1, s2, s3
+%Waiting = type { i64, i64, ptr, ptr, i64 }            ; spins, offers, function that offers, function that naps, how long
 %Meeting = type { i64, [7 x i64], i64, [7 x i64], i64 }; arrived, -, generation, -, next task: a cache line each
 
 define void @driver(ptr %job, i64 %thread) nounwind {
@@ -193,19 +194,20 @@ done:
 }
 
 ; Wait until all threads are here. The last one puts the task counter back and lets the others go. Whoever waits spins
-; for a moment (the usual case: the others are about to arrive), then offers its core to whoever else wants it.
+; for a moment (the usual case: the others are about to arrive), then offers its core to whoever else wants it, and, once
+; it has waited long, naps between one look and the next.
 define internal void @meet(ptr %job, ptr %meeting) nounwind {
 entry:
   %threads.p = getelementptr %Job, ptr %job, i64 0, i32 2
   %threads = load i64, ptr %threads.p
-  %yield.p = getelementptr %Job, ptr %job, i64 0, i32 6
-  %yield = load ptr, ptr %yield.p
+  %waiting.p = getelementptr %Job, ptr %job, i64 0, i32 6
+  %waiting = load ptr, ptr %waiting.p
   %generation.p = getelementptr %Meeting, ptr %meeting, i64 0, i32 2
   %generation = load atomic i64, ptr %generation.p acquire, align 8
   %before = atomicrmw add ptr %meeting, i64 1 acq_rel
   %arrived = add i64 %before, 1
   %last = icmp eq i64 %arrived, %threads
-  br i1 %last, label %release, label %wait
+  br i1 %last, label %release, label %wait.begin
 
 release:
   %next.task = getelementptr %Meeting, ptr %meeting, i64 0, i32 4
@@ -215,20 +217,45 @@ release:
   store atomic i64 %generation.next, ptr %generation.p release, align 8
   ret void
 
+wait.begin:
+  %spins = load i64, ptr %waiting
+  %offers.p = getelementptr %Waiting, ptr %waiting, i64 0, i32 1
+  %offers = load i64, ptr %offers.p
+  %offer.p = getelementptr %Waiting, ptr %waiting, i64 0, i32 2
+  %offer.function = load ptr, ptr %offer.p
+  %nap.p = getelementptr %Waiting, ptr %waiting, i64 0, i32 3
+  %nap.function = load ptr, ptr %nap.p
+  %nap.time.p = getelementptr %Waiting, ptr %waiting, i64 0, i32 4
+  %nap.time.long = load i64, ptr %nap.time.p
+  %nap.time = trunc i64 %nap.time.long to i32
+  %patience = add i64 %spins, %offers
+  br label %wait
+
 wait:
-  %spins = phi i64 [ 0, %entry ], [ %spins.next, %again ]
+  %looks = phi i64 [ 0, %wait.begin ], [ %looks.next, %again ]
   %now = load atomic i64, ptr %generation.p acquire, align 8
   %open = icmp ne i64 %now, %generation
-  br i1 %open, label %leave, label %pause
+  br i1 %open, label %leave, label %choose
 
-pause:
+choose:
+  %looks.next = add i64 %looks, 1
+  %soon = icmp slt i64 %looks, %spins
+  br i1 %soon, label %spin, label %later
+
+spin:
   call void @wait_a_moment()
-  %spins.next = add i64 %spins, 1
-  %patient = icmp slt i64 %spins, 2000
-  br i1 %patient, label %again, label %offer
+  br label %again
+
+later:
+  %short = icmp slt i64 %looks, %patience
+  br i1 %short, label %offer, label %nap
 
 offer:
-  call void %yield()
+  call void %offer.function()
+  br label %again
+
+nap:
+  call void %nap.function(i32 %nap.time)
   br label %again
 
 again:

@@ -18,6 +18,13 @@ from lanewise.lanes.program import Program
 from lanewise.target import Target
 
 MOST_ARGUMENTS = 64
+
+SPINS, OFFERS = 2000, 2000
+"""How often a thread that waits for the others looks before it offers its core to others, and before it naps.
+
+About 0.1 and 1 ms, where nobody else wants the core. With more threads than processors it does not spin: the one that
+it waits for may need this very core.
+"""
 SECTION_FIELDS = 7
 
 _ALL = 2**62  # tasks: more than any phase has
@@ -96,7 +103,7 @@ class Executable:
         self._counted: list[NDArray[np.int64]] = []
         self._phases = self._table([self._phase(phase) for phase in phases])
         self._meeting = self._table([[0] * 17])
-        self._yield = _yield_function()
+        self._waiting = self._table([[0, OFFERS, *_waiting_functions()]])
         self._running = threading.Lock()
 
     @property
@@ -148,11 +155,12 @@ class Executable:
                 len(self.phases),
                 self._phases.ctypes.data,
                 self._meeting.ctypes.data,
-                self._yield,
+                self._waiting.ctypes.data,
             ],
             np.int64,
         )
         self._meeting[:] = 0
+        self._waiting[0] = SPINS if threads <= default_threads() else 0
         run_threads(self._driver, job.ctypes.data, threads)
 
     # tables
@@ -222,10 +230,15 @@ def _join(workers: Sequence[threading.Thread]) -> None:
         raise interrupt
 
 
-def _yield_function() -> int:
-    """Address of the system's function that offers the core to another thread."""
+def _waiting_functions() -> tuple[int, int, int]:
+    """The system's functions that offer the core to another thread and that sleep, and what to tell the latter."""
     library: Any = ctypes.WinDLL("kernel32") if os.name == "nt" else ctypes.CDLL(None)  # type: ignore[attr-defined,unused-ignore]
-    function = library.SwitchToThread if os.name == "nt" else library.sched_yield
+    offer, nap = (library.SwitchToThread, library.Sleep) if os.name == "nt" else (library.sched_yield, library.usleep)
+    milliseconds, microseconds = 1, 50
+    return _address(offer), _address(nap), milliseconds if os.name == "nt" else microseconds
+
+
+def _address(function: Any) -> int:
     return int(ctypes.cast(function, ctypes.c_void_p).value or 0)
 
 

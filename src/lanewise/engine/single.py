@@ -35,7 +35,7 @@ class _Bound(Executable):
         self._phases[0] = 1  # tasks of the one phase
         bases = self._table([[arrays[name].ctypes.data for name in self.bases]])
         phases, meeting = self._phases.ctypes.data, self._meeting.ctypes.data
-        self._job = self._table([[bases.ctypes.data, 1, 1, 1, phases, meeting, self._yield]]).ctypes.data
+        self._job = self._table([[bases.ctypes.data, 1, 1, 1, phases, meeting, self._waiting.ctypes.data]]).ctypes.data
 
     def __call__(self) -> None:
         """Run them once."""
