@@ -1,8 +1,9 @@
 """`python -m benchmarks kernels`: how fast each kernel multiplies and adds, beside a large matrix product.
 
 The cases are the convolutions and dense layers of the nets that are raced. One thread, buffers of one group of 16
-images, so what a kernel works on is in the cache as it is in training. The matrix product is NumPy's own, in float32,
-timed in turn with each kernel. With a target that is not this machine, both are held to it.
+images (of a batch for the weight slopes of large dense layers), so what a kernel works on is in the cache as it is in
+training. The matrix product is NumPy's own, in float32, timed in turn with each kernel. With a target that is not this
+machine, both are held to it.
 
 Run as a module, this file is the process that measures; it prints one JSON object a kernel.
 """
@@ -23,6 +24,7 @@ import numpy as np
 
 from benchmarks.process import run_module
 from benchmarks.report import Report
+from lanewise.engine.gradients import Gradients
 from lanewise.engine.native import Library
 from lanewise.engine.schedule import aligned
 from lanewise.engine.values import conv_of, values_of
@@ -38,6 +40,9 @@ from lanewise.target import chosen, host
 
 MATRIX = 1024
 """Rows and columns of the matrices multiplied: too large for the first caches, as such products are in frameworks."""
+
+GROUPS = 8
+"""Groups of 16 images in a batch: slopes that are computed once a batch are those of so many."""
 
 BURST = 0.02
 """Seconds a turn."""
@@ -187,7 +192,12 @@ def _programs(net: str, values: int) -> Iterator[tuple[str, int | None, str, Pro
             work = 2 * LANES * inputs * units
             yield name, None, "forward", dense.forward(inputs, units, relu=True, values=values), work
             yield name, None, "input slope", dense.backward_input(inputs, units, gate=True, values=values), work
-            yield name, None, "weight slope", dense.backward_weight(inputs, units, values=values), work
+            if number in Gradients.of(graph, GROUPS, 1).deferred:
+                vectors = dense.padded(inputs) // LANES
+                program = dense.backward_weight_slice(inputs, units, vectors, GROUPS, 1, values=values)
+                yield name, None, f"weight slope, {GROUPS * LANES} images", program, GROUPS * work
+            else:
+                yield name, None, "weight slope", dense.backward_weight(inputs, units, values=values), work
 
 
 def _direct(layer: conv.Conv, x: Layout, y: Layout, first: bool, values: int) -> Iterator[tuple[str, Program]]:

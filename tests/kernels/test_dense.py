@@ -101,6 +101,30 @@ def test_backward_input(inputs: int, units: int, whole: bool, gate: bool, accumu
     close(dx, np.where(s.x > 0, expected, 0) if gate else expected, whole)
 
 
+@sizes
+@pytest.mark.parametrize("gate", [True, False])
+@pytest.mark.parametrize("accumulate", [True, False])
+@pytest.mark.parametrize("values", VALUES)
+def test_backward_input_by_rows(
+    inputs: int, units: int, gate: bool, accumulate: bool, values: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few rows of weights at a time, as for large layers: the same bits."""
+    s = Setting(inputs, units, whole=False)
+    program, arrays = s.backward_input(gate=gate, accumulate=accumulate)
+    expected = run_native(program, arrays)[-1]
+    monkeypatch.setattr(dense, "BY_ROWS", 1)
+    record = vars(dense.backward_input)["__wrapped__"]
+    by_rows = record(inputs, units, gate=gate, accumulate=accumulate, values=values)
+    dx = run_everywhere(by_rows, arrays, ("host",))[-1]
+    np.testing.assert_array_equal(dx.view(np.uint32), expected.view(np.uint32))
+
+
+def test_large_layers_go_by_rows() -> None:
+    large, small = (str(dense.backward_input(inputs, 100)) for inputs in (1008, 992))
+    assert "= dx[" in large
+    assert "= dx[" not in small
+
+
 @both
 @sizes
 @pytest.mark.parametrize("bias", [True, False])

@@ -14,7 +14,10 @@ from __future__ import annotations
 
 from lanewise.kernels.across import lane_sum, transpose
 from lanewise.kernels.tiles import blocks
-from lanewise.lanes.program import LANES, Buffer, Program, Recorder, kernel
+from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, kernel
+
+BY_ROWS, ROWS = 100_000, 12
+"""From so many weights on, the input slope takes so many rows of them at a time."""
 
 
 def padded(inputs: int) -> int:
@@ -59,6 +62,9 @@ def backward_input(
     w, dy = k.scalars("weight", (units, padded(inputs))), k.lanes("dy", (units,))
     x = k.lanes("x", (inputs,)) if gate else None
     dx = k.lanes("dx", (inputs,))
+    if inputs * units >= BY_ROWS and not accumulate:
+        _input_slope_by_rows(k, w, dy, x, dx, inputs, units, 8 if values >= 32 else 4)
+        return k.program()
     for i, height in blocks(k, inputs, _height(inputs, values)):
         total = [k.register() for _ in range(height)]
         for o, width in blocks(k, units, 4):
@@ -72,6 +78,34 @@ def backward_input(
                 result = dx[i + m] + result
             dx[i + m] = k.apply("where_gt", x[i + m], 0.0, result, 0.0) if x is not None else result
     return k.program()
+
+
+def _input_slope_by_rows(
+    k: Recorder, w: Buffer, dy: Buffer, x: Buffer | None, dx: Buffer, inputs: int, units: int, width: int
+) -> None:
+    """As above, but some rows of weights at a time, from end to end, while sums wait in dx from one pass to the next.
+
+    The same sums in the same order. Weights that do not stay in the cache are so read in the order in which they lie.
+    """
+    passes = -(-units // ROWS)
+    rows = -(-units // passes)
+
+    def add(o: Index, count: int, *, first: bool = False, last: bool = False) -> None:
+        slopes = [dy[o + n] for n in range(count)]
+        for i, height in blocks(k, inputs, width):
+            total = [k.register(0.0 if first else dx[i + m]) for m in range(height)]
+            for n in range(count):
+                for m in range(height):
+                    total[m].accumulate(w[o + n, i + m], slopes[n])
+            for m in range(height):
+                result = total[m].get()
+                dx[i + m] = k.apply("where_gt", x[i + m], 0.0, result, 0.0) if last and x is not None else result
+
+    add(0, rows, first=True, last=passes == 1)
+    for n in k.loop(passes - 2):
+        add((n + 1) * rows, rows)
+    if passes > 1:
+        add((passes - 1) * rows, units - (passes - 1) * rows, last=True)
 
 
 @kernel
