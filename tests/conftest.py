@@ -1,10 +1,14 @@
-"""What holds for all tests: `--update-golden`, and slow tests only where asked for."""
+"""What holds for all tests: `--update-golden`, slow tests only where asked for, a browser, and a way to run JavaScript."""
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 
@@ -42,3 +46,46 @@ def golden(request: pytest.FixtureRequest) -> Golden:
         assert text == path.read_text(), f"{name} differs; if that is meant, {hint}run `pytest --update-golden`"
 
     return compare
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A real Chromium without a window, one for all tests (a `playwright.sync_api.Browser`)."""
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip(f"none of {', '.join(BROWSERS)} is on the PATH")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser, and is not installed")
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def javascript(request: pytest.FixtureRequest) -> Callable[[str], Any]:
+    """Run the body of a JavaScript function and return what it returns, by way of JSON: in Node, else in Chromium."""
+    node = shutil.which("node")
+    if node is not None:
+
+        def run(body: str) -> Any:
+            script = f"console.log(JSON.stringify((() => {{{body}}})()))"
+            done = subprocess.run([node, "-"], input=script, capture_output=True, text=True, timeout=60)
+            assert done.returncode == 0, done.stderr
+            return json.loads(done.stdout)
+
+        return run
+    page = request.getfixturevalue("browser").new_page()
+    return lambda body: page.evaluate(f"() => {{{body}}}")
