@@ -64,16 +64,28 @@ class Cache:
 
     def get(self, key: str, build: Callable[[], bytes]) -> bytes:
         """The content under `key`, from disk if a whole entry is there, else built and kept."""
-        path = self.folder / f"{key}{self.suffix}"
-        content = self._read(path, key) if self._usable else None
-        if content is not None:
-            self.hits += 1
-            return content
-        self.misses += 1
-        content = build()
-        if self._usable:
-            self._write(path, key, content)
+        content = self.find(key)
+        if content is None:
+            content = build()
+            self.keep(key, content)
         return content
+
+    def find(self, key: str) -> bytes | None:
+        """The content under `key`, if a whole entry is there."""
+        content = self._read(self._path(key), key) if self._usable else None
+        if content is None:
+            self.misses += 1
+        else:
+            self.hits += 1
+        return content
+
+    def keep(self, key: str, content: bytes) -> None:
+        """Write an entry, if that is possible."""
+        if self._usable:
+            self._write(self._path(key), key, content)
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}{self.suffix}"
 
     def _read(self, path: Path, key: str) -> bytes | None:
         try:

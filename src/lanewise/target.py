@@ -93,3 +93,10 @@ def host() -> Target:
     if features.get("neon"):
         return Target("host", cpu, text, 32, 128)
     return Target("host", cpu, text, 16, 128)
+
+
+def default_threads() -> int:
+    """The number of processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import stat
 import subprocess
 import sys
 from pathlib import Path
+from threading import Barrier
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +21,7 @@ from lanewise.engine import native
 from lanewise.engine.native import Library, driver_text
 from lanewise.errors import LanewiseError
 from lanewise.lanes.ir import Program
+from lanewise.lanes.llvm import render
 from lanewise.lanes.program import Recorder
 from lanewise.target import host, named
 from tests.kernels import support
@@ -193,6 +197,72 @@ def test_two_processes_at_once(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
     assert all(works(cache, float(factor)) for factor in range(1, 20))
     assert cache.misses == 0
+
+
+# Compiling
+
+
+EMIT = "LLVMPY_TargetMachineEmitToMemory"
+
+
+def texts(count: int) -> list[native.Text]:
+    return [lambda n=n: render(double(float(n)), f"k{n}", host()) for n in range(count)]
+
+
+@pytest.mark.parametrize("threads", [1, 3, 100])
+def test_compiled_as_llvmlite_does(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "default_threads", lambda: threads)
+    machine = native._fresh_machine(host())
+    expected = [machine.emit_object(native._parse(text(), host())) for text in texts(20)]
+    assert native.compiled(texts(20), host()) == expected
+    assert len(set(expected)) == 20
+
+
+def test_compiled_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of two texts is there as soon as the other is asked for."""
+    monkeypatch.setattr(native, "default_threads", lambda: 2)
+    met = Barrier(2, timeout=30)
+
+    def text() -> str:
+        met.wait()
+        return render(double(), "k", host())
+
+    assert len(set(native.compiled([text, text], host()))) == 1
+
+
+def test_without_the_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With another llvmlite, `_emit` may have to leave its lock out in another way."""
+    expected, locked = native.compiled(texts(3), host()), getattr(binding.ffi.lib, EMIT)
+    assert isinstance(locked._cfn, ctypes._CFuncPtr)
+    monkeypatch.setitem(binding.ffi.lib._fntab, EMIT, SimpleNamespace(_cfn=locked._cfn))
+    assert native.compiled(texts(3), host()) == expected
+
+
+def test_with_the_lock_where_it_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected, locked = native.compiled(texts(3), host()), getattr(binding.ffi.lib, EMIT)
+    monkeypatch.setitem(binding.ffi.lib._fntab, EMIT, lambda *args: locked(*args))
+    assert native.compiled(texts(3), host()) == expected
+
+
+def test_mistakes_come_out_of_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RuntimeError, match="expected top-level entity"):
+        native.compiled([*texts(2), lambda: "nonsense"], host())
+    monkeypatch.setitem(binding.ffi.lib._fntab, EMIT, lambda *args: None)
+    with pytest.raises(LanewiseError, match="LLVM made no machine code"):
+        native.compiled(texts(3), host())
+
+
+def test_modules_are_gone_before_their_contexts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where something goes wrong; Python would let them go in any order then, and LLVM would crash."""
+    gone: list[str] = []
+    for kind in (binding.ModuleRef, binding.ContextRef):
+        dispose = kind._dispose
+        monkeypatch.setattr(kind, "_dispose", lambda ref, of=dispose: (gone.append(type(ref).__name__), of(ref)))
+    monkeypatch.setitem(binding.ffi.lib._fntab, EMIT, lambda *args: None)
+    with pytest.raises(LanewiseError, match="LLVM made no machine code") as caught:
+        native.compiled(texts(1), host())
+    assert caught.value is not None
+    assert gone == ["ModuleRef", "ContextRef"]
 
 
 # The driver's text

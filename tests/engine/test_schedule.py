@@ -21,7 +21,6 @@ from lanewise.engine.schedule import (
     Place,
     Section,
     aligned,
-    default_threads,
     run_threads,
 )
 from lanewise.lanes.ir import I32, LANES, Program
@@ -320,11 +319,3 @@ def test_aligned() -> None:
         assert array.shape == (shape if isinstance(shape, tuple) else (shape,))
         assert array.dtype == dtype
         assert not array.any()
-
-
-def test_default_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schedule.os, "sched_getaffinity", lambda _: {0, 3, 5}, raising=False)
-    assert default_threads() == 3
-    monkeypatch.delattr(schedule.os, "sched_getaffinity")
-    monkeypatch.setattr(schedule.os, "cpu_count", lambda: None)
-    assert default_threads() == 1

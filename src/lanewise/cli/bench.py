@@ -61,9 +61,9 @@ def bench(
     slows everybody. Where Lanewise loses, it says so. The pictures are random: this is about speed alone.
     """
     from lanewise.cli.output import open_output
-    from lanewise.engine.schedule import default_threads
     from lanewise.racing import versus
     from lanewise.racing.circumstances import Circumstances
+    from lanewise.target import default_threads
 
     net = chosen_net(network, picture, classes)
     most = default_threads()

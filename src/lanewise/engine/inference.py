@@ -12,12 +12,12 @@ from lanewise.caching import Cache
 from lanewise.engine.limits import check_memory
 from lanewise.engine.parameters import FlatParameters
 from lanewise.engine.plan import Planner
-from lanewise.engine.schedule import Executable, Phase, Place, Section, aligned, default_threads
+from lanewise.engine.schedule import Executable, Phase, Place, Section, aligned
 from lanewise.engine.training import Floats, Integers, PictureFormat
 from lanewise.kernels import gather
 from lanewise.lanes.program import LANES
 from lanewise.network.graph import Graph
-from lanewise.target import Target, chosen
+from lanewise.target import Target, chosen, default_threads
 
 BLOCK = 4096
 """Groups of 16 pictures per native call at most."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from importlib import resources
+from itertools import chain
 from threading import Lock
 from typing import Any
 
@@ -20,7 +21,7 @@ from lanewise.caching import Cache
 from lanewise.errors import LanewiseError
 from lanewise.lanes.llvm import render
 from lanewise.lanes.program import Program
-from lanewise.target import Target
+from lanewise.target import Target, default_threads
 
 RENDERER_VERSION = 1
 """Raise it whenever `lanes/llvm.py` changes what is emitted for the same program."""
@@ -29,8 +30,11 @@ MACHINE_OPTIONS: dict[str, Any] = {"opt": 2, "reloc": "static", "codemodel": "ji
 """Addresses are written into the code when it is loaded. With position-independent code LLVM's loader got calls within
 an object wrong by one entry of the offset table, once an object before it had called a function of the C library."""
 
+MOST_COMPILERS = 8
+"""Threads that compile at the same time: a network has a few dozen kernels, and each thread takes some megabytes."""
+
 _FAMILIES = {"x86_64": "x86", "amd64": "x86", "aarch64": "aarch64", "arm64": "aarch64"}
-_lock = Lock()  # LLVM is used by one thread at a time
+_lock = Lock()  # one library is made at a time
 
 
 @cache
@@ -54,10 +58,14 @@ def _fresh_machine(target: Target) -> binding.TargetMachine:
 
 def _parse(text: str, target: Target) -> binding.ModuleRef:
     module = binding.parse_assembly(text)
+    _finish(module, target)
+    return module
+
+
+def _finish(module: binding.ModuleRef, target: Target) -> None:
     module.triple = binding.get_default_triple()
     module.data_layout = str(_machine(target).target_data)
     module.verify()
-    return module
 
 
 def assembly(program: Program, target: Target) -> str:
@@ -80,6 +88,78 @@ def _key(text: str, target: Target) -> str:
     return hashlib.sha256("\0".join((*parts, target.cpu, target.features, str(target.bits))).encode()).hexdigest()
 
 
+Text = Callable[[], str]
+"""Makes LLVM's text when it is asked for."""
+
+
+def _add_program(texts: dict[str, Text], program: Program, target: Target) -> str:
+    """Note what a program's machine code is made from, under its key; the symbol of its function."""
+    key = _key(program.digest, target)
+    texts[key] = lambda: render(program, f"k{key}", target)
+    return f"k{key}"
+
+
+def _add_driver(texts: dict[str, Text], target: Target) -> str:
+    text = driver_text(binding.get_default_triple())
+    key = _key(text, target)
+    texts[key] = lambda: text.replace("@driver", f"@d{key}")
+    return f"d{key}"
+
+
+def _objects(texts: dict[str, Text], target: Target, cache: Cache) -> list[bytes]:
+    """The machine code of all of them, from the cache or else compiled and kept."""
+    found = {key: cache.find(key) for key in texts}
+    missing = [key for key, code in found.items() if code is None]
+    if missing:
+        for key, code in zip(missing, compiled([texts[key] for key in missing], target), strict=True):
+            cache.keep(key, code)
+            found[key] = code
+    return [code for code in found.values() if code is not None]
+
+
+def compiled(texts: Sequence[Text], target: Target) -> list[bytes]:
+    """Object code of each text, made on as many threads as there are processors, up to `MOST_COMPILERS`.
+
+    Threads have nothing of LLVM's in common, as LLVM wants it: each text has a context, each thread a machine.
+    """
+    from concurrent.futures import ThreadPoolExecutor  # 4 ms that a network found in the cache need not wait
+
+    numbers = iter(range(len(texts)))  # threads take one after the other
+
+    def work(_: int) -> list[tuple[int, bytes]]:
+        machine = _fresh_machine(target)
+        return [(n, _compile(texts[n](), target, machine)) for n in numbers]
+
+    threads = min(default_threads(), MOST_COMPILERS, len(texts))
+    with ThreadPoolExecutor(threads) as pool:
+        done = dict(chain.from_iterable(pool.map(work, range(threads))))
+    return [done[n] for n in range(len(texts))]
+
+
+def _compile(text: str, target: Target, machine: binding.TargetMachine) -> bytes:
+    # A module must be gone before its context is, whatever happens; left to Python, an exception turned that around.
+    with binding.create_context() as context, binding.parse_assembly(text, context) as module:
+        _finish(module, target)
+        return _emit(machine, module)
+
+
+def _emit(machine: binding.TargetMachine, module: binding.ModuleRef) -> bytes:
+    """What `machine.emit_object(module)` returns.
+
+    llvmlite lets one thread at a time into LLVM. Here its lock is left out, if it is where it has been so far.
+    """
+    lib = binding.ffi.lib
+    emit = getattr(lib.LLVMPY_TargetMachineEmitToMemory, "_cfn", lib.LLVMPY_TargetMachineEmitToMemory)
+    with binding.ffi.OutputString() as complaint:
+        buffer = emit(machine, module, 1, complaint)
+        if not buffer:
+            raise LanewiseError(f"LLVM made no machine code: {complaint or 'it does not say why'}")
+    try:
+        return ctypes.string_at(lib.LLVMPY_GetBufferStart(buffer), lib.LLVMPY_GetBufferSize(buffer))
+    finally:
+        lib.LLVMPY_DisposeMemoryBuffer(buffer)
+
+
 class Library:
     """Compiled programs in memory. Function addresses are valid for as long as the library lives, so keep it.
 
@@ -97,30 +177,12 @@ class Library:
         with _lock:
             # The engine takes ownership of its machine, so it gets one of its own.
             self._engine = binding.create_mcjit_compiler(_parse("", target), _fresh_machine(target))
-            self._added: set[str] = set()
-            self._symbols = [self._add_program(program, target) for program in programs]
-            self.driver_symbol = self._add_driver(target)
+            texts: dict[str, Text] = {}  # by key
+            self._symbols = [_add_program(texts, program, target) for program in programs]
+            self.driver_symbol = _add_driver(texts, target)
+            for code in _objects(texts, target, self.cache):
+                self._engine.add_object_file(binding.ObjectFileRef.from_data(code))
             self._engine.finalize_object()
-
-    def _add_program(self, program: Program, target: Target) -> str:
-        key = _key(program.digest, target)
-        symbol = f"k{key}"
-        self._add(symbol, key, lambda: render(program, symbol, target), target)
-        return symbol
-
-    def _add_driver(self, target: Target) -> str:
-        text = driver_text(binding.get_default_triple())
-        key = _key(text, target)
-        symbol = f"d{key}"
-        self._add(symbol, key, lambda: text.replace("@driver", f"@{symbol}"), target)
-        return symbol
-
-    def _add(self, symbol: str, key: str, text: Callable[[], str], target: Target) -> None:
-        if symbol in self._added:
-            return
-        self._added.add(symbol)
-        code = self.cache.get(key, lambda: bytes(_machine(target).emit_object(_parse(text(), target))))
-        self._engine.add_object_file(binding.ObjectFileRef.from_data(code))
 
     def addresses(self) -> list[int]:
         """The address of each program's function, `void (void **buffers)`, in the order given."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lanewise.caching import Cache
 from lanewise.engine.native import Library
 from lanewise.lanes.program import Program
-from lanewise.target import Target
+from lanewise.target import Target, default_threads
 
 MOST_ARGUMENTS = 64
 
@@ -240,13 +240,6 @@ def _waiting_functions() -> tuple[int, int, int]:
 
 def _address(function: Any) -> int:
     return int(ctypes.cast(function, ctypes.c_void_p).value or 0)
-
-
-def default_threads() -> int:
-    """The number of processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def aligned(shape: Sequence[int] | int, dtype: Any = np.float32) -> NDArray[Any]:

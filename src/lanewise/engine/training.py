@@ -18,13 +18,13 @@ from lanewise.engine.gradients import Gradients, Segment, clear_kept, deferred_s
 from lanewise.engine.limits import check_memory
 from lanewise.engine.parameters import CHUNK, FlatParameters
 from lanewise.engine.plan import GroupPlan, Planner, logits_node
-from lanewise.engine.schedule import Call, Executable, Phase, Place, Section, aligned, default_threads
+from lanewise.engine.schedule import Call, Executable, Phase, Place, Section, aligned
 from lanewise.errors import NetworkError
 from lanewise.kernels import gather, loss, update
 from lanewise.lanes.program import LANES, Program
 from lanewise.network.graph import Graph
 from lanewise.network.layers import Sigmoid
-from lanewise.target import Target, chosen
+from lanewise.target import Target, chosen, default_threads
 
 MOST_SHARDS = 8
 
