@@ -28,8 +28,9 @@ UNROLLED_SLOPES = 400
 that fits, compiled sooner."""
 
 MOST_BANDS = 16
+MOST_COLUMN_BLOCKS = 2
 WORTH_BANDS = 0.85
-"""Rows near the edges get code of their own where taps that only meet zeros are more than a share of 1 - this, and if
+"""Rows and columns near the edges get code of their own where taps that only meet zeros are more than a share of 1 - this, and if
 that does not make too much code."""
 
 
@@ -88,6 +89,18 @@ class _Phase:
         next_u, next_shift = others[0] if others else (u, shift)
         for n in _rolled(k, len(self.taps), multiply_adds, UNROLLED_SLOPES):
             yield u + n * (next_u - u), shift + n * (next_shift - shift)
+
+    def blocks(self, k: Recorder, tile: int, out: int) -> Iterator[tuple[Index, int]]:
+        """Positions `tile` at a time: (first, how many). `out`: the slope's columns.
+
+        Few blocks are code of their own, with `first` a number, where many of their taps meet the border of zeros.
+        """
+        inside = sum(0 <= n + shift < out for n in range(self.count) for _, shift in self.taps)
+        if self.count > MOST_COLUMN_BLOCKS * tile or inside > WORTH_BANDS * self.count * len(self.taps):
+            yield from blocks(k, self.count, tile)
+            return
+        for first in range(0, self.count, tile):
+            yield first, min(tile, self.count - first)
 
     def bands(self, stride: int, out: int) -> list[_Phase]:
         """Positions by the taps that meet rows of the slope, and not its border of zeros. `out`: its rows.
@@ -218,12 +231,12 @@ def backward_input(
             tile_i, tile_c = outer_product(group_channels, column_phase.count, len(column_phase.taps), 1, values)
             for g in k.loop(conv.groups):
                 for r in k.loop(row_phase.count):
-                    for c, width in blocks(k, column_phase.count, tile_c):
+                    for c, width in column_phase.blocks(k, tile_c, dy.shape[2]):
                         for i, height in blocks(k, group_channels, tile_i):
                             total = [[k.register() for _ in range(width)] for _ in range(height)]
                             for o in k.loop(group_filters):
                                 f = g * group_filters + o
-                                _gather_taps(k, dy_in, w, (f, i, r, c), row_phase, column_phase, total)
+                                _gather_taps(k, dy_in, dy.shape[2], w, (f, i, r, c), row_phase, column_phase, total)
                             for m in range(height):
                                 for q in range(width):
                                     place = (
@@ -253,19 +266,24 @@ def _no_slope(k: Recorder, x: Buffer | None, dx: Buffer, phases: tuple[_Phase, _
 def _gather_taps(
     k: Recorder,
     dy: Buffer,
+    out: int,
     w: Buffer,
     at: tuple[Index, Index, Index, Index],
     row_phase: _Phase,
     column_phase: _Phase,
     total: list[list[Register]],
 ) -> None:
-    """Add what filter f's slope says of a tile of input channels (from i on) and columns (from c on)."""
+    """Add what filter f's slope, `out` columns wide, says of a tile of input channels (from i on) and columns (from c on).
+
+    Where c is known, nothing is multiplied with the border of zeros.
+    """
     f, i, r, c = at
     for u, row_shift in row_phase.rolled(k, len(total) * len(total[0]) * len(column_phase.taps)):
         seen: dict[int, Value] = {}
         for v, column_shift in column_phase.taps:
-            weights = [w[f, i + m, u, v] for m in range(len(total))]
-            for q in range(len(total[0])):
+            columns = [q for q in range(len(total[0])) if not isinstance(c, int) or 0 <= c + q + column_shift < out]
+            weights = [w[f, i + m, u, v] for m in range(len(total) if columns else 0)]
+            for q in columns:
                 column = q + column_shift
                 if column not in seen:
                     seen[column] = dy[f, r + row_shift, c + column]
