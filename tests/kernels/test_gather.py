@@ -87,7 +87,9 @@ def changed(picture: npt.NDArray[np.int64], image: int, augment: Augment) -> npt
     ],
     ids=str,
 )
-@pytest.mark.parametrize(("shape", "kind"), [((5, 7, 1), "u8"), ((4, 6, 3), "f32"), ((3, 3, 5), "u8")])
+@pytest.mark.parametrize(
+    ("shape", "kind"), [((5, 7, 1), "u8"), ((4, 6, 3), "f32"), ((4, 6, 3), "u8"), ((3, 3, 5), "u8")]
+)
 def test_augmented(shape: tuple[int, int, int], kind: Kind, augment: Augment) -> None:
     targets = TARGETS if shape == (4, 6, 3) else ("host",)
     source = pictures(shape)

@@ -117,7 +117,7 @@ def test_machine_code_agrees_with_the_interpreter(op: str, target: str) -> None:
 def test_loads_stores_gathers_and_shuffles(target: str) -> None:
     k = Recorder("memory")
     bytes, reals, wholes = k.scalars("bytes", (60,), U8), k.scalars("reals", (60,)), k.scalars("wholes", (60,), I32)
-    images, y, n = k.scalars("images", (16,), I32), k.lanes("y", (7,)), k.scalars("n", (70,), I32)
+    images, y, n = k.scalars("images", (16,), I32), k.lanes("y", (7,)), k.scalars("n", (86,), I32)
     image, lane = images.vector(0), k.lane_number()
     n.set_vector(k.gather(bytes, image, 10, lane), 1)
     n.set_vector(k.gather(wholes, image, 5, lane), 17)
@@ -127,6 +127,7 @@ def test_loads_stores_gathers_and_shuffles(target: str) -> None:
     n.set_vector(wholes[3], 33)
     y[3] = k.shuffle(y[0], y[1], [(7 * m + 3) % 32 for m in range(LANES)])
     y[4] = y.lane(11, 0)
+    n.set_vector(k.gather(bytes, image, 10, lane, bytes=4), 70)
     n[0] = lane + 5  # the first lane alone
     n.set_vector(wholes.vector(44), 49)
     y[5] = y[0] * 1.0
@@ -134,7 +135,7 @@ def test_loads_stores_gathers_and_shuffles(target: str) -> None:
     rng = np.random.default_rng(3)
     arrays = [buffer(rng.integers(0, 256, 60), np.uint8), buffer(rng.standard_normal(60))]
     arrays += [buffer(rng.integers(-99, 99, 60), np.int32), buffer(rng.permutation(16) % 4, np.int32)]
-    arrays += [aligned(7 * LANES), buffer(np.full(70, -1), np.int32)]
+    arrays += [aligned(7 * LANES), buffer(np.full(86, -1), np.int32)]
     program = k.program()
     bytes_, reals_, wholes_, images_, y_, n_ = run(program, arrays)
     lanes = np.arange(LANES)
@@ -149,7 +150,10 @@ def test_loads_stores_gathers_and_shuffles(target: str) -> None:
     ]
     np.testing.assert_array_equal(y_.reshape(7, LANES), expected)
     picked = [[5], bytes_[images_ * 10 + lanes], wholes_[images_ * 5 + lanes], [wholes_[3]] * 16, wholes_[44:60]]
-    np.testing.assert_array_equal(n_, [*np.concatenate(picked), *[-1] * 5])
+    words = [
+        int.from_bytes(bytes_[place : place + 4].tobytes(), "little", signed=True) for place in images_ * 10 + lanes
+    ]
+    np.testing.assert_array_equal(n_, [*np.concatenate(picked), *[-1] * 5, *words])
     for interpreted, came in zip(run(program, arrays), run_native(program, arrays, target), strict=True):
         np.testing.assert_array_equal(came, interpreted)
 

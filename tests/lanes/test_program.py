@@ -152,6 +152,10 @@ def test_gathering_checks_its_operands() -> None:
         k.gather(pixels, zero, 8, place)
     with pytest.raises(ProgramError, match="takes two values of i32"):
         k.gather(pixels, k.constant(0.0), 8, zero)
+    with pytest.raises(ProgramError, match="3 scalars of u8 cannot be gathered at once"):
+        k.gather(pixels, zero, 8, zero, bytes=3)
+    with pytest.raises(ProgramError, match="4 scalars of f32 cannot be gathered at once"):
+        k.gather(k.scalars("reals", (8,)), zero, 8, zero, bytes=4)
     with pytest.raises(ProgramError, match="only be gathered"):
         pixels[0]
 

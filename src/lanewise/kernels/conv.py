@@ -30,8 +30,8 @@ that fits, compiled sooner."""
 MOST_BANDS = 16
 MOST_COLUMN_BLOCKS = 2
 WORTH_BANDS = 0.85
-"""Rows and columns near the edges get code of their own where taps that only meet zeros are more than a share of 1 - this, and if
-that does not make too much code."""
+"""Rows and columns near the edges get code of their own where taps that only meet zeros are more than a share of 1 -
+this, and if that does not make too much code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,9 +273,9 @@ def _gather_taps(
     column_phase: _Phase,
     total: list[list[Register]],
 ) -> None:
-    """Add what filter f's slope, `out` columns wide, says of a tile of input channels (from i on) and columns (from c on).
+    """Add what filter f's slope says of a tile of input channels (from i on) and columns (from c on).
 
-    Where c is known, nothing is multiplied with the border of zeros.
+    Where c is known, nothing is multiplied with the border of zeros around the slope's `out` columns.
     """
     f, i, r, c = at
     for u, row_shift in row_phase.rolled(k, len(total) * len(total[0]) * len(column_phase.taps)):

@@ -21,9 +21,12 @@ from typing import Literal
 from lanewise.errors import ProgramError
 from lanewise.kernels import random
 from lanewise.kernels.layout import Layout
-from lanewise.lanes.program import I32, LANES, Index, Program, Recorder, Value, kernel
+from lanewise.kernels.tiles import blocks
+from lanewise.lanes.program import I32, LANES, Buffer, Index, Program, Recorder, Register, Value, kernel
 
 UNROLLED_CHANNELS = 4
+BYTES = 4
+"""Bytes that are gathered in one go."""
 
 SHIFT_PLACES = (2**32 - 1, 2**32 - 2)
 FLIP_PLACES = (2**32 - 3, 2**32 - 4)
@@ -74,17 +77,28 @@ def gather(
     # as unsigned numbers, the negative ones are those from 2**31 on
     present = k.apply("where_ult", images, k.integer(1 << 31), images, k.integer(0))
 
-    def put(i: Index, r: Index, c: Index, place: Value) -> None:
-        raw = k.gather(pixels, present, rows * columns * channels, place)
+    def put(i: Index, r: Index, c: Index, raw: Value) -> None:
         value = k.apply("to_float", raw) if raw.type == I32 else raw
         ys[i, r, c] = k.apply("fma", value, scale[i], offset[i])
 
+    def values(place: Register, count: int) -> Iterator[tuple[Index, Value]]:
+        """`count` values of the picture from `place` on, which moves behind them: (number, value)."""
+        size = rows * columns * channels
+        if dtype == "u8" and count <= BYTES and size >= BYTES:
+            yield from enumerate(_bytes(k, pixels, present, size, place.get(), count))
+            place.add(count)
+            return
+        for n in _each(k, count):
+            yield n, k.gather(pixels, present, size, place.get())
+            place.add(1)
+
     place = k.register(k.integer(0))
     if augment is None or key is None:
-        for r, c in _pixels(k, rows, columns):
-            for i in _each(k, channels):
-                put(i, r, c, place.get())
-                place.add(1)
+        together = BYTES if channels == 1 else 1  # pixels
+        for r in k.loop(rows):
+            for c, width in blocks(k, columns, together):
+                for n, raw in values(place, width * channels):
+                    put(*((0, r, c + n) if channels == 1 else (n, r, c)), raw)
         return k.program()
     numbers = random.stream(k, key, images)
     down = _Axis(k, numbers, 0, rows, augment.shift_rows, augment.flip_rows)
@@ -94,16 +108,21 @@ def gather(
         across.start()
         for c in k.loop(columns):
             place.set(row + across.next() * channels)
-            for i in _each(k, channels):
-                put(i, r, c, place.get())
-                place.add(1)
+            for i, raw in values(place, channels):
+                put(i, r, c, raw)
     return k.program()
 
 
-def _pixels(k: Recorder, rows: int, columns: int) -> Iterator[tuple[Index, Index]]:
-    for r in k.loop(rows):
-        for c in k.loop(columns):
-            yield r, c
+def _bytes(k: Recorder, pixels: Buffer, present: Value, size: int, place: Value, count: int) -> Iterator[Value]:
+    """`count` neighbouring bytes of a picture, read in one go: a third of the time of one by one.
+
+    At the end of the picture the four that are read begin earlier, so as not to leave the data.
+    """
+    first = k.apply("where_ult", place, size - BYTES, place, size - BYTES)
+    word = k.gather(pixels, present, size, first, bytes=BYTES)
+    word = k.apply("shr", word, k.apply("shl", place - first, 3))
+    for n in range(count):
+        yield k.apply("iand", k.apply("shr", word, 8 * n), 255)
 
 
 def _each(k: Recorder, channels: int) -> Iterator[Index]:

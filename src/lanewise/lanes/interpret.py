@@ -118,8 +118,8 @@ class _Machine:
                     first = self.position(at)
                     data = self.buffers[buffer][first : first + (LANES if how == "vector" else 1)]
                     values[id] = np.array(data) if how == "vector" else np.repeat(data, LANES)
-                case Gather(id, buffer, image, stride, offset):
-                    values[id] = self.gather(buffer, values[image], stride, values[offset])
+                case Gather(id, buffer, image, stride, offset, bytes):
+                    values[id] = self.gather(buffer, values[image], stride, values[offset], bytes)
                 case Store(buffer, at, value, how):
                     first, count = self.position(at), LANES if how == "vector" else 1
                     self.buffers[buffer][first : first + count] = values[value][:count]  # type: ignore[index]
@@ -131,9 +131,11 @@ class _Machine:
                     for self.loops[variable] in range(turns):
                         self.run(inner)
 
-    def gather(self, buffer: int, image: Any, stride: int, offset: Any) -> Lanes:
-        data = self.buffers[buffer]
-        picked: Lanes = data[image.astype(np.int64) * stride + offset]
+    def gather(self, buffer: int, image: Any, stride: int, offset: Any, bytes: int) -> Lanes:
+        data, places = self.buffers[buffer], image.astype(np.int64) * stride + offset
+        if bytes == 4:
+            return np.ascontiguousarray(data[places[:, None] + np.arange(4)]).view("<i4")[:, 0].astype(np.int32)
+        picked: Lanes = data[places]
         return picked.astype(np.int32) if picked.dtype == np.uint8 else picked
 
 

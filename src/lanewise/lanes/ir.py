@@ -7,7 +7,7 @@ A value has 16 lanes, float32 or int32; lane n belongs to image n. A program is 
     LaneNumber(id)                     0, 1, ..., 15
     Shuffle(id, a, b, mask)            lane n: lane mask[n] of `a` followed by `b`
     Load(id, buffer, at, how)          how = "vector": 16 scalars from `at` on; "broadcast": one scalar to all lanes
-    Gather(id, buffer, image, stride, offset)   lane n: the scalar at image[n] * stride + offset[n]
+    Gather(id, buffer, image, stride, offset, bytes)  lane n: the scalar at image[n] * stride + offset[n]
     Store(buffer, at, value, how)      how = "vector": 16 scalars; "first": lane 0 alone
     Get(id, register)                  value = what the register holds now
     Set(register, value)
@@ -131,13 +131,17 @@ class Load(NamedTuple):
 
 
 class Gather(NamedTuple):
-    """Lane n: the scalar at image[n] * stride + offset[n]; bytes come as integers."""
+    """Lane n: the scalar at image[n] * stride + offset[n]; bytes come as integers.
+
+    Or `bytes` of them, 4, at once: the first is the lowest eighth of the integer.
+    """
 
     id: int
     buffer: int
     image: int
     stride: int
     offset: int
+    bytes: int = 1
 
 
 class Store(NamedTuple):

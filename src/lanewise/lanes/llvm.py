@@ -193,13 +193,14 @@ class _Renderer:
         self.emit(f"{result}.c = sext {_I} {self.values[s.offset]} to {_WIDE}")
         self.emit(f"{result}.d = add {_WIDE} {result}.b, {result}.c")
         self.emit(f"{result}.p = getelementptr {_SCALAR[type]}, ptr %b{s.buffer}, {_WIDE} {result}.d")
-        suffix = {F32: "f32", I32: "i32", U8: "i8"}[type]
-        raw = f"{result}.g" if type == U8 else result
+        whole = _TYPE[I32] if s.bytes == 4 else vector
+        suffix = "i32" if s.bytes == 4 else {F32: "f32", I32: "i32", U8: "i8"}[type]
+        raw = f"{result}.g" if type == U8 and s.bytes == 1 else result
         self.emit(
-            f"{raw} = call {vector} @llvm.masked.gather.v16{suffix}.v16p0("
-            f"<16 x ptr> {result}.p, i32 {1 if type == U8 else 4}, <16 x i1> {_ALL}, {vector} poison)"
+            f"{raw} = call {whole} @llvm.masked.gather.v16{suffix}.v16p0("
+            f"<16 x ptr> {result}.p, i32 {1 if type == U8 else 4}, <16 x i1> {_ALL}, {whole} poison)"
         )
-        if type == U8:
+        if raw != result:
             self.emit(f"{result} = zext {vector} {raw} to {_I}")
         self.values[s.id] = result
 

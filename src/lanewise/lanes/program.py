@@ -337,13 +337,18 @@ class Recorder:
         self._statements.append(Load(value.id, buffer.number, index, how))
         return value
 
-    def gather(self, buffer: Buffer, image: Value, stride: int, offset: Value) -> Value:
-        """Lane n: the scalar at image[n] * stride + offset[n] of `buffer`; bytes come as integers."""
+    def gather(self, buffer: Buffer, image: Value, stride: int, offset: Value, *, bytes: int = 1) -> Value:
+        """Lane n: the scalar at image[n] * stride + offset[n] of `buffer`; bytes come as integers.
+
+        With `bytes=4`, four bytes from there on come as one integer, the first as its lowest eighth.
+        """
         self._check_usable(image, offset)
         if image.type != I32 or offset.type != I32:
             raise ProgramError(f"{self.name}: a gather takes two values of {I32}, not {image.type} and {offset.type}")
+        if bytes not in ((1, 4) if buffer.type == U8 else (1,)):
+            raise ProgramError(f"{self.name}: {bytes} scalars of {buffer.type} cannot be gathered at once")
         value = self._value(I32 if buffer.type == U8 else buffer.type)
-        self._statements.append(Gather(value.id, buffer.number, image.id, stride, offset.id))
+        self._statements.append(Gather(value.id, buffer.number, image.id, stride, offset.id, bytes))
         return value
 
     def store(self, buffer: Buffer, index: Affine, value: Operand, how: str) -> None:
