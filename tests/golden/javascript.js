@@ -347,25 +347,28 @@ function input(pixels, images, scale, offset, y) {
   for (let L0 = 0; L0 < 4; L0++) {
     for (let L1 = 0; L1 < 5; L1++) {
       const v4 = r0;
-      const v5 = pixels[v3 * 40 + v4];
-      const v6 = fround(v5);
-      const v7 = scale[0];
-      const v8 = offset[0];
-      const v9 = fround(v6 * v7 + v8);
-      y[5 * L0 + L1] = v9;
-      const v10 = r0;
-      const v12 = (v10 + 1) | 0;
-      r0 = v12;
-      const v13 = r0;
-      const v14 = pixels[v3 * 40 + v13];
+      const v6 = (v4 >>> 0) < (36 >>> 0) ? v4 : 36;
+      const v7 = ((pixels[v3 * 40 + v6 + 0] << 0) | (pixels[v3 * 40 + v6 + 1] << 8) | (pixels[v3 * 40 + v6 + 2] << 16) | (pixels[v3 * 40 + v6 + 3] << 24));
+      const v8 = (v4 - v6) | 0;
+      const v10 = v8 << 3;
+      const v11 = (v7 >>> v10) | 0;
+      const v12 = (v11 >>> 0) | 0;
+      const v14 = v12 & 255;
       const v15 = fround(v14);
-      const v16 = scale[1];
-      const v17 = offset[1];
+      const v16 = scale[0];
+      const v17 = offset[0];
       const v18 = fround(v15 * v16 + v17);
-      y[5 * L0 + L1 + 20] = v18;
-      const v19 = r0;
-      const v20 = (v19 + 1) | 0;
-      r0 = v20;
+      y[5 * L0 + L1] = v18;
+      const v20 = (v11 >>> 8) | 0;
+      const v21 = v20 & 255;
+      const v22 = fround(v21);
+      const v23 = scale[1];
+      const v24 = offset[1];
+      const v25 = fround(v22 * v23 + v24);
+      y[5 * L0 + L1 + 20] = v25;
+      const v26 = r0;
+      const v28 = (v26 + 2) | 0;
+      r0 = v28;
     }
   }
 }

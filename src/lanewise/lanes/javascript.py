@@ -152,9 +152,11 @@ class _Renderer:
                 return self.values[a if mask[0] < LANES else b]
             case Load(_, buffer, at, how):
                 return self.element(buffer, at, how)
-            case Gather(_, buffer, image, stride, offset):
-                name = self.program.buffers[buffer].name
-                return f"{name}[{self.values[image]} * {stride} + {self.values[offset]}]"
+            case Gather(_, buffer, image, stride, offset, bytes):
+                name, at = self.program.buffers[buffer].name, f"{self.values[image]} * {stride} + {self.values[offset]}"
+                if bytes == 1:
+                    return f"{name}[{at}]"
+                return "(" + " | ".join(f"({name}[{at} + {n}] << {8 * n})" for n in range(bytes)) + ")"
             case Get(_, register):
                 return f"r{register}"
 
