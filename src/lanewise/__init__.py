@@ -26,9 +26,13 @@ _WHERE = {
     "LanewiseError": "lanewise.errors",
 }
 
-__all__ = ["CNNClassifier", "LanewiseError", "Model", "Progress", "__version__", "evaluate", "load", "train"]
+_PACKAGES = ("explain",)
+"""Names of packages, to be used as `lanewise.explain.feature_maps`."""
+
+__all__ = ["CNNClassifier", "LanewiseError", "Model", "Progress", "__version__", "evaluate", "explain", "load", "train"]
 
 if TYPE_CHECKING:
+    from lanewise import explain
     from lanewise.errors import LanewiseError
     from lanewise.estimator import CNNClassifier
     from lanewise.evaluate import evaluate
@@ -39,6 +43,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return import_module(f"lanewise.{name}")
     if name not in _WHERE:
         raise AttributeError(f"module 'lanewise' has no attribute {name!r}")
     try:

@@ -66,7 +66,7 @@ class Model(Contents):
         DataError
             Pictures of another size, with NaN or infinity, or files that cannot be used.
         """
-        pixels = self._pixels(x)
+        pixels = self.pixels(x)
         if not len(pixels):
             return np.empty((0, len(self.classes)), np.float32)
         outputs = self._outputs(pixels)
@@ -107,6 +107,21 @@ class Model(Contents):
         if len(outputs) == 1 and len(self.classes) == 2:
             return np.array([1 - outputs[0], outputs[0]], np.float32)
         return outputs
+
+    def pixels(self, x: ArrayLike | Path | Sequence[Path]) -> Pixels:
+        """Raw pixels as the network was trained on: (N, rows, columns, channels), uint8 or float32.
+
+        `x` and errors are as in `predict_proba`; files are decoded and resized, arrays checked.
+        """
+        if isinstance(x, str | os.PathLike):
+            return self._decoded([x])
+        if isinstance(x, list | tuple) and x and all(isinstance(path, str | os.PathLike) for path in x):
+            return self._decoded(x)
+        try:
+            array = np.asarray(x)
+        except ValueError:
+            raise DataError("the pictures differ in shape; one array holds pictures of one shape only") from None
+        return self._array(array)
 
     def save(self, path: Path) -> None:
         """Save as an ONNX file. An older file of that name is replaced whole, or not at all.
@@ -165,18 +180,6 @@ class Model(Contents):
 
         scale, offset = (np.array(n, np.float32) for n in (self.preprocessing.scale, self.preprocessing.offset))
         return PictureFormat(self.preprocessing.shape, "uint8" if dtype == "uint8" else "float32", scale, offset)
-
-    def _pixels(self, x: ArrayLike | Path | Sequence[Path]) -> Pixels:
-        """Raw pixels (N, rows, columns, channels) of whatever the user gave."""
-        if isinstance(x, str | os.PathLike):
-            return self._decoded([x])
-        if isinstance(x, list | tuple) and x and all(isinstance(path, str | os.PathLike) for path in x):
-            return self._decoded(x)
-        try:
-            array = np.asarray(x)
-        except ValueError:
-            raise DataError("the pictures differ in shape; one array holds pictures of one shape only") from None
-        return self._array(array)
 
     def _decoded(self, paths: Sequence[Any]) -> Pixels:
         from lanewise.learning.images import load_for_prediction

@@ -108,8 +108,8 @@ def totals(accounts: tuple[LayerAccount, ...]) -> Totals:
     )
 
 
-def _neighbourhood(node: Node) -> tuple[Pair, Pair, Pair] | None:
-    """Kernel, stride and dilation of layers that look at one."""
+def neighbourhood(node: Node) -> tuple[Pair, Pair, Pair] | None:
+    """Kernel, stride and dilation of a convolution or pool; None for layers that do not look at neighbourhoods."""
     match node.layer:
         case Conv2D() as conv:
             return conv.kernel, conv.stride, conv.dilation
@@ -142,9 +142,9 @@ def _uses(node: Node, input_shape: Shape, axis: int) -> list[int]:
     Position r meets input row r * stride + u * dilation - top. Rows and columns do not depend on each other, so
     counts for a whole kernel are products of these.
     """
-    neighbourhood = _neighbourhood(node)
-    assert neighbourhood is not None
-    kernel, stride, dilation = (pair[axis] for pair in neighbourhood)
+    found = neighbourhood(node)
+    assert found is not None
+    kernel, stride, dilation = (pair[axis] for pair in found)
     size, positions, before = input_shape[1 + axis], node.shape[1 + axis], node.padding[axis]
     uses = []
     for u in range(kernel):
@@ -163,7 +163,7 @@ def _view(node: Node, sources: list[LayerAccount], picture: Shape) -> tuple[Pair
     if isinstance(node.layer, Dense | GlobalAvgPool2D):
         return (rows, columns), (rows, columns)
     fields, jumps = [], []
-    kernel, stride, dilation = _neighbourhood(node) or ((1, 1), (1, 1), (1, 1))
+    kernel, stride, dilation = neighbourhood(node) or ((1, 1), (1, 1), (1, 1))
     for axis, whole in enumerate(picture):
         jump = max(source.jump[axis] for source in sources)
         field = max(source.receptive_field[axis] for source in sources)

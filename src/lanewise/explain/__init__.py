@@ -1,0 +1,24 @@
+"""What a network is and does, worked out for one picture.
+
+    subject.py      what is explained: one picture, a layer by its name, a class by its label
+    fields.py       receptive fields: the part of the picture that a value can depend on
+    maps.py         feature maps; what a network looked at: gradient and occlusion maps
+    neurons.py      the weighted sum of one neuron, with its real numbers
+
+All but occlusion is computed in float64 by `network/reference.py`: each figure is one that a reader can check.
+"""
+
+from lanewise.explain.fields import ReceptiveField, receptive_field
+from lanewise.explain.maps import FeatureMap, feature_maps, gradient_map, occlusion_map
+from lanewise.explain.neurons import Neuron, neuron
+
+__all__ = [
+    "FeatureMap",
+    "Neuron",
+    "ReceptiveField",
+    "feature_maps",
+    "gradient_map",
+    "neuron",
+    "occlusion_map",
+    "receptive_field",
+]

@@ -1,0 +1,232 @@
+"""Feature maps: what every layer makes of a picture. Gradient and occlusion maps: where in it the answer came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lanewise.errors import OptionError
+from lanewise.explain.subject import (
+    Picture,
+    class_position,
+    raw_picture,
+    score_position,
+    up_to,
+    values_of,
+    whole_number,
+)
+from lanewise.files.contents import Label
+from lanewise.model import Model, Pixels
+from lanewise.network.layers import Layer, Pair
+from lanewise.network.reference import Array, backward, forward
+from lanewise.network.shapes import Shape
+from lanewise.network.text import layer_text
+
+MOST_COPIES = 2**24
+"""Bytes, about, of covered copies of a picture that are judged at a time."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FeatureMap:
+    """The values of one node for one picture.
+
+    Attributes
+    ----------
+    name : str
+        The node's, like "conv1"; `text` is its layer as it is written, like "conv 16@3x3 same".
+    layer : Layer
+    values : (channels, rows, columns) or (features,) float64
+        `shape` is theirs.
+    """
+
+    name: str
+    layer: Layer
+    values: Array
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of the values."""
+        return self.values.shape
+
+    @property
+    def text(self) -> str:
+        """The layer as it is written in the language of networks."""
+        return layer_text(self.layer)
+
+
+def feature_maps(model: Model, picture: Picture) -> tuple[FeatureMap, ...]:
+    """Compute what every layer makes of a picture: after each convolution, ReLU and pool, and everything else.
+
+    Parameters
+    ----------
+    model : Model
+    picture : array (rows, columns, channels) or (rows, columns), or path
+        Raw pixels, as `model.predict` takes them.
+
+    Returns
+    -------
+    tuple of FeatureMap
+        One for each node of `model.graph`, in order. The first is the picture as the network takes it, scaled; the
+        last one holds the probabilities.
+
+    Raises
+    ------
+    DataError
+        The picture does not fit the model, or there are several.
+    """
+    values = values_of(model, picture)
+    return tuple(
+        FeatureMap(node.name, node.layer, value[0]) for node, value in zip(model.graph.nodes, values, strict=True)
+    )
+
+
+def gradient_map(model: Model, picture: Picture, label: Label | None = None) -> NDArray[np.float64]:
+    """Find the pixels that the score of a class hangs on most: the absolute slope of the score by each pixel.
+
+    Parameters
+    ----------
+    model : Model
+    picture : array (rows, columns, channels) or (rows, columns), or path
+        Raw pixels, as `model.predict` takes them.
+    label : label of a class, optional
+        The most probable one by default.
+
+    Returns
+    -------
+    (rows, columns) float64, 0 or more
+        Change of the score for a change of the raw pixel by 1; of several channels, the largest.
+
+    Raises
+    ------
+    DataError
+        The picture does not fit the model, or there are several.
+    OptionError
+        The model knows no such class.
+
+    Notes
+    -----
+    The score is what comes before the last softmax or sigmoid, for the slope of a probability near 0 or 1 vanishes.
+    With one sigmoid for two classes, both have the same map. The method is that of Simonyan, Vedaldi and Zisserman,
+    "Deep inside convolutional networks: visualising image classification models and saliency maps" (2013), section 3.
+    """
+    pixels = raw_picture(model, picture)
+    wanted = _chosen_class(model, pixels, label)
+    graph = up_to(model.graph, score_position(model.graph))
+    parameters = model.parameters[: len(graph.parameters)]
+    values = forward(graph, parameters, model.preprocessing.apply(pixels))
+    slope = np.zeros((1, *graph.output_shape))
+    slope[0, wanted % graph.output_shape[0]] = 1  # one score for two classes: the second's, and less it the first's
+    _, slopes = backward(graph, parameters, values, slope)
+    by_raw_pixel = np.abs(slopes[0][0]) * np.abs(np.array(model.preprocessing.scale))[:, None, None]
+    return np.asarray(by_raw_pixel.max(axis=0))
+
+
+def occlusion_map(
+    model: Model,
+    picture: Picture,
+    label: Label | None = None,
+    size: int | Pair | None = None,
+    step: int | Pair | None = None,
+) -> NDArray[np.float64]:
+    """Find the parts of a picture that a class is recognised by: what is lost when they are covered.
+
+    A patch of the mean colour is moved over the picture. Each pixel gets the probability that is lost on average while
+    it is covered; below 0, if covering it makes the class more probable.
+
+    Parameters
+    ----------
+    model : Model
+    picture : array (rows, columns, channels) or (rows, columns), or path
+        Raw pixels, as `model.predict` takes them.
+    label : label of a class, optional
+        The most probable one by default.
+    size : int or (rows, columns), optional
+        Of the patch; a fifth of the picture by default.
+    step : int or (rows, columns), optional
+        How far it is moved, at most its size; a quarter of that by default. Patches that would reach over the edge are
+        moved to it, so that every pixel is covered.
+
+    Returns
+    -------
+    (rows, columns) float64
+        Probability lost, -1 to 1.
+
+    Raises
+    ------
+    DataError
+        The picture does not fit the model, or there are several.
+    OptionError
+        The model knows no such class, or the patch is larger than the picture or moved too far.
+
+    Notes
+    -----
+    The mean colour is that of the pictures the model learned from, which its preprocessing turns into 0. The method is
+    that of Zeiler and Fergus, "Visualizing and understanding convolutional networks" (2013), section 4.2.
+    """
+    pixels = raw_picture(model, picture)
+    _, rows, columns, _ = pixels.shape
+    patch = _pair("size", size) if size is not None else (max(1, round(rows / 5)), max(1, round(columns / 5)))
+    moved = _pair("step", step) if step is not None else (max(1, patch[0] // 4), max(1, patch[1] // 4))
+    _check_patch(patch, moved, (rows, columns))
+    wanted = _chosen_class(model, pixels, label)
+    before = float(model.predict_proba(pixels)[0, wanted])
+    lost, times = np.zeros((rows, columns)), np.zeros((rows, columns))
+    colour = _mean_colour(model, pixels)
+    for corners in _portions(_corners(patch, moved, (rows, columns)), max(1, MOST_COPIES // pixels.nbytes)):
+        copies = np.repeat(pixels, len(corners), axis=0)
+        covered = [(slice(r, r + patch[0]), slice(c, c + patch[1])) for r, c in corners]
+        for copy, here in zip(copies, covered, strict=True):
+            copy[here] = colour
+        for here, probability in zip(covered, model.predict_proba(copies)[:, wanted].tolist(), strict=True):
+            lost[here] += before - probability
+            times[here] += 1
+    return lost / times
+
+
+def _chosen_class(model: Model, pixels: Pixels, label: Label | None) -> int:
+    if label is None:
+        return int(model.predict_proba(pixels)[0].argmax())
+    return class_position(model, label)
+
+
+def _pair(what: str, given: int | Pair) -> Pair:
+    numbers = [whole_number(number) for number in (given if isinstance(given, tuple | list) else (given, given))]
+    if len(numbers) != 2 or not all(number is not None and number >= 1 for number in numbers):
+        raise OptionError(f"the {what} of a patch is a number of pixels from 1, or (rows, columns), not {given!r}")
+    rows, columns = (number for number in numbers if number is not None)
+    return rows, columns
+
+
+def _check_patch(patch: Pair, moved: Pair, picture: Pair) -> None:
+    told = f"a patch of {_said(patch)}"
+    if patch[0] > picture[0] or patch[1] > picture[1]:
+        raise OptionError(f"{told} does not fit into a picture of {_said(picture)}: choose a smaller one")
+    if moved[0] > patch[0] or moved[1] > patch[1]:
+        raise OptionError(f"{told} moved by {_said(moved)} leaves pixels out: choose a step of {_said(patch)} at most")
+
+
+def _said(pair: Pair) -> str:
+    return f"{pair[0]}x{pair[1]}"
+
+
+def _mean_colour(model: Model, pixels: Pixels) -> Pixels:
+    """The raw pixel that preprocessing turns into 0, (channels,), rounded where pixels are bytes."""
+    scale, offset = (np.array(numbers) for numbers in (model.preprocessing.scale, model.preprocessing.offset))
+    mean = np.divide(-offset, scale, out=np.zeros_like(scale), where=scale != 0)
+    return np.asarray(np.clip(np.rint(mean), 0, 255) if pixels.dtype == np.uint8 else mean, pixels.dtype)
+
+
+def _corners(patch: Pair, moved: Pair, picture: Pair) -> list[Pair]:
+    """The top left corners of all patches."""
+    rows, columns = (
+        sorted({*range(0, whole - part, by), whole - part})
+        for part, by, whole in zip(patch, moved, picture, strict=True)
+    )
+    return [(r, c) for r in rows for c in columns]
+
+
+def _portions(corners: list[Pair], most: int) -> Iterator[list[Pair]]:
+    return (corners[start : start + most] for start in range(0, len(corners), most))

@@ -1,0 +1,118 @@
+"""What is explained: one picture, a layer called by its name, a class called by its label."""
+
+from __future__ import annotations
+
+import os
+from difflib import get_close_matches
+from operator import index
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lanewise.errors import DataError, OptionError
+from lanewise.files.contents import Contents, Label
+from lanewise.model import Model, Pixels
+from lanewise.network.graph import Graph, Node
+from lanewise.network.layers import Sigmoid, Softmax
+from lanewise.network.reference import Array, forward
+from lanewise.network.shapes import describe
+
+Picture = ArrayLike | str | os.PathLike[str]
+"""Raw pixels (rows, columns, channels), (rows, columns) with one channel, or a file."""
+
+
+def graph_of(network: Graph | Contents) -> Graph:
+    """The graph of a model, or the graph that was given."""
+    return network.graph if isinstance(network, Contents) else network
+
+
+def raw_picture(model: Model, picture: Picture) -> Pixels:
+    """One picture as raw pixels (1, rows, columns, channels)."""
+    pixels = model.pixels(picture)
+    if len(pixels) != 1:
+        raise DataError(f"one picture is explained at a time, but {len(pixels)} were given: choose one of them")
+    return pixels
+
+
+def values_of(model: Model, picture: Picture) -> list[Array]:
+    """The values of all nodes for one picture, each (1, *shape); the first is the picture as the network takes it."""
+    return forward(model.graph, model.parameters, model.preprocessing.apply(raw_picture(model, picture)))
+
+
+def node_position(graph: Graph, node: str | int) -> int:
+    """Where in `graph.nodes` the node called `node` is; a position is taken as it is.
+
+    Raises
+    ------
+    OptionError
+        If there is none.
+    """
+    names = [one.name for one in graph.nodes]
+    if isinstance(node, str):
+        if node in names:
+            return names.index(node)
+        close = get_close_matches(node.lower(), names, 1)
+        hint = f"did you mean {close[0]!r}?" if close else f"it has {_some(names)}"
+        raise OptionError(f"the network has no layer {node!r}; {hint}")
+    position = whole_number(node)
+    if position is None or not 0 <= position < len(names):
+        raise OptionError(f"the network has no layer {node!r}: give a name, or a position from 0 to {len(names) - 1}")
+    return position
+
+
+def place(node: Node, where: Any) -> tuple[int, ...]:
+    """The position of one value of `node`, checked: (channel, row, column), or (feature,)."""
+    shape = node.shape
+    given = where if isinstance(where, tuple | list) else (where,)
+    numbers = tuple(map(whole_number, given))
+    if len(numbers) == len(shape) and all(
+        number is not None and 0 <= number < size for number, size in zip(numbers, shape, strict=True)
+    ):
+        return tuple(number for number in numbers if number is not None)
+    last = tuple(size - 1 for size in shape)
+    raise OptionError(
+        f"{node.name} gives {describe(shape)}, so it has no value at {where!r}; "
+        f"{'(channel, row, column)' if len(shape) == 3 else '(feature,)'} goes from {(0,) * len(shape)} to {last}"
+    )
+
+
+def class_position(model: Model, label: Label) -> int:
+    """Which class has the label `label`, or is written so.
+
+    Raises
+    ------
+    OptionError
+        If none has.
+    """
+    if label in model.classes:
+        return model.classes.index(label)
+    names = list(map(str, model.classes))
+    if str(label) in names:
+        return names.index(str(label))
+    raise OptionError(f"the model knows no class {label!r}; it knows {_some(names)}")
+
+
+def score_position(graph: Graph) -> int:
+    """The node whose values are the scores of the classes: what comes before the last softmax or sigmoid."""
+    last = len(graph.nodes) - 1
+    return graph.nodes[last].inputs[0] if isinstance(graph.nodes[last].layer, Softmax | Sigmoid) else last
+
+
+def up_to(graph: Graph, position: int) -> Graph:
+    """The part of a graph that ends in node `position`; its parameters are the first ones of the whole graph's."""
+    return Graph(graph.nodes[: position + 1], tuple(one for one in graph.parameters if one.node <= position))
+
+
+def whole_number(number: object) -> int | None:
+    """The number as an int if it is a whole one, of Python's or NumPy's types."""
+    if isinstance(number, bool | np.bool_):
+        return None
+    try:
+        return index(number)  # type: ignore[arg-type]
+    except TypeError:
+        return None
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")

@@ -1,0 +1,17 @@
+"""The page about explaining runs from top to bottom as it stands."""
+
+import re
+from pathlib import Path
+
+PAGE = (Path(__file__).parents[2] / "docs" / "explain.md").read_text()
+
+
+def test_the_examples_run(capsys):
+    names: dict[str, object] = {}
+    for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
+        exec(compile(block, "docs/explain.md", "exec"), names)
+    printed = capsys.readouterr().out.splitlines()
+    for row in re.findall(r"^    (\w+ .*\(\d.*\))", PAGE, re.MULTILINE):
+        assert " ".join(row.split()) in printed
+    assert names["field"].clipped == (3, 1, 0, 0)
+    assert str(names["field"].clipped) in PAGE
