@@ -70,6 +70,12 @@ LAYER_CASES = [
     Case("conv_depthwise", "conv 5@3 same groups 5", (5, 4, 7)),
     Case("conv_depthwise_multiplier", "conv 14@3 same stride 2 groups 7 nobias", (7, 5, 6)),
     Case("conv_everything", "conv 6@3x2 pad 1:2:0:1 stride 2x1 dilation 1x2 groups 2 nobias", (4, 7, 8)),
+    # Filters that nobody learns
+    Case("fixed_one_channel", "fixed sobel", (1, 5, 7)),
+    Case("fixed_channels_and_sizes", "fixed laplacian+gabor+blur", (3, 6, 7)),
+    Case("fixed_options", "fixed emboss+identity pad 1:0:2:1 stride 2x1", (2, 7, 6)),
+    Case("conv_frozen", "conv 3@3 same frozen", (2, 5, 6)),
+    Case("dense_frozen", "dense 5 frozen", (2, 3, 3)),
     # Pooling
     Case("max_2", "max 2", (3, 4, 6)),
     Case("max_2_leaves_rest", "max 2", (2, 5, 7)),
@@ -140,5 +146,11 @@ NETWORK_CASES = [
         "flatten, residual(dense 18, relu), relu, dense 4",
         (2, 4, 6),
     ),
+    Case("fixed_first", "fixed sobel+laplacian+blur+sharpen, relu, max 2, dense 9, relu, dense 4", (3, 8, 7)),
+    Case("frozen_first", "conv 5@3 same frozen, relu, max 2, conv 4@3, relu, dense 9, relu, dense 4", (2, 9, 11)),
+    Case(
+        "frozen_later", "conv 5@3 same, relu, max 2, conv 4@3 frozen, relu, dense 9 frozen, relu, dense 4", (2, 9, 11)
+    ),
+    Case("frozen_branch", "residual(conv 3@3 same, relu | fixed blur, conv 3@1 frozen), relu, dense 4", (3, 5, 6)),
 ]
 """Small networks, for whatever joins layers."""

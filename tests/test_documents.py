@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lanewise.network.filters import BANKS
 from lanewise.network.graph import build
 from lanewise.network.text import parse, to_text
 
@@ -20,6 +21,12 @@ def examples() -> list[str]:
     rows = [line.split(" | ")[0] for line in NETWORKS.replace(r"\|", "¦").splitlines() if line.startswith("| `")]
     texts = [text for row in rows for text in re.findall(r"`([^`]+)`", row)]
     return [text.replace("...", "conv 16@3x3").replace("¦", "|") for text in texts]
+
+
+def test_each_bank_of_filters_is_listed():
+    section = NETWORKS.partition("## Fixed filters")[2].partition("## ")[0]
+    rows = dict(re.findall(r"^\| (\w+) \| (\d) \|", section, re.MULTILINE))
+    assert rows == {name: str(len(filters)) for name, filters in BANKS.items()}
 
 
 @pytest.mark.parametrize("text", examples())

@@ -34,6 +34,8 @@ def test_a_layer_in_all_its_numbers():
         "output_shape": [28, 28, 6],
         "weights": 150,
         "biases": 6,
+        "learned_weights": 150,
+        "learned_biases": 6,
         "connections": 117_600,
         "density": 25 / 1024,
         "sparsity": 1 - 25 / 1024,
@@ -64,6 +66,25 @@ def test_plain_words_for_a_convolutional_network():
     assert "32,113 times as many" in told["meaning"]
     assert told["totals"]["dense_weights"] == 4_816_896
     assert told["model"] is None
+
+
+def test_what_nobody_learns_is_told_apart():
+    text = "fixed sobel+blur, relu, conv 4@3 frozen, dense 2"
+    fixed = run("inspect", text, "--input", "6x7x2").stdout
+    assert "fixed sobel+blur" in fixed
+    assert "learned" in fixed
+    assert "has 430 weights and learns 160 of them, where" in " ".join(fixed.split())
+    told = json.loads(run("inspect", text, "--input", "6x7x2", "--json").stdout)
+    assert [(one["weights"], one["learned_weights"]) for one in told["layers"] if one["weights"]] == [
+        (54, 0),
+        (216, 0),
+        (160, 160),
+    ]
+    assert told["totals"]["learned_weights"] == 160
+    assert "It learns 4 of them." in run("inspect", "dense 2 frozen, dense 2", "--input", "1x3x1").stdout
+    learned = run("inspect", "conv 2@3, dense 2", "--input", "6x7x2").stdout
+    assert "learned" not in learned
+    assert "learns 116 weights where" in " ".join(learned.split())
 
 
 def test_plain_words_for_networks_without_convolutions_or_weights():

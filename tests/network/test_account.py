@@ -63,7 +63,8 @@ def uses_one_by_one(graph):
     "case", [case for case in LAYER_CASES if case.name.startswith(("conv", "dense_"))], ids=lambda case: case.name
 )
 def test_connections_are_counted_exactly(case):
-    graph = case.graph()
+    graph = build(parse(case.text.replace(" frozen", "")), case.input_shape)
+    assert account(graph)[-1].connections == account(case.graph())[-1].connections
     uses, found = uses_one_by_one(graph), account(graph)[-1]
     assert found.connections == found.multiply_adds == uses.sum()
     assert found.weights == uses.size
@@ -104,6 +105,21 @@ def test_connections_of_pools_are_counted_exactly(case):
 def test_receptive_field_and_jump(text, field, jump):
     last = accounts_of(text, (1, 40, 30))[-1]
     assert (last.receptive_field, last.jump) == (field, jump)
+
+
+def test_what_nobody_learns_is_counted_apart():
+    text = "fixed sobel+blur, relu, conv 4@3 frozen, dense 5 nobias frozen, dense 2"
+    found = [one for one in accounts_of(text, (2, 6, 7)) if one.weights]
+    assert [(one.name, one.weights, one.biases) for one in found] == [
+        ("fixed1", 2 * 3 * 9, 0),  # each of three filters on each of two channels
+        ("conv1", 4 * 6 * 9, 4),
+        ("dense1", 5 * 80, 0),
+        ("dense2", 10, 2),
+    ]
+    assert [(one.learned_weights, one.learned_biases) for one in found] == [(0, 0), (0, 0), (0, 0), (10, 2)]
+    assert found[0].connections == 6 * (3 * 6 - 2) * (3 * 7 - 2)  # no more than 3x3 neighbours, less beyond the border
+    total = totals(accounts_of(text, (2, 6, 7)))
+    assert (total.weights, total.learned_weights, total.biases, total.learned_biases) == (54 + 216 + 400 + 10, 10, 6, 2)
 
 
 def test_totals_of_a_network():

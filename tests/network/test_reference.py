@@ -44,8 +44,11 @@ def test_slopes_are_finite_differences(case):
     def loss(parameters, x):
         return (forward(graph, parameters, x, dropout_masks=masks)[-1] * slope).sum()
 
-    rng, e = np.random.default_rng(8), 1e-6
+    rng, e = np.random.default_rng(8), 1e-5  # less, and rounding in losses of 10,000 and more shows
     for k, (parameter, found) in enumerate(zip([*parameters, x], [*parameter_slopes, value_slopes[0]], strict=True)):
+        if k < len(parameters) and not graph.learned[k]:
+            assert not found.any()
+            continue
         for _ in range(3):
             step = rng.normal(size=parameter.shape)
             ahead, behind = [*parameters, x], [*parameters, x]

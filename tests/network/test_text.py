@@ -3,6 +3,7 @@ import random
 import pytest
 
 from lanewise.errors import NetworkTextError
+from lanewise.network.filters import BANKS
 from lanewise.network.layers import (
     Add,
     AvgPool2D,
@@ -10,6 +11,8 @@ from lanewise.network.layers import (
     Conv2D,
     Dense,
     Dropout,
+    FilterBank,
+    Fixed,
     Flatten,
     GlobalAvgPool2D,
     Input,
@@ -35,6 +38,11 @@ MEANINGS = {
     "conv 1@1x1 pad 1x2 stride 2x1": Conv2D(1, (1, 1), (2, 1), (1, 2, 1, 2)),
     "conv 1@1x1 pad 1:2:3:4": Conv2D(1, (1, 1), padding=(1, 2, 3, 4)),
     "conv 1@1x1 pad 0": Conv2D(1, (1, 1), padding=(0, 0, 0, 0)),
+    "conv 16@3x3 nobias frozen": Conv2D(16, (3, 3), bias=False, frozen=True),
+    "fixed sobel": Fixed(("sobel",)),
+    "fixed sobel+laplacian+blur+sharpen": Fixed(("sobel", "laplacian", "blur", "sharpen")),
+    "fixed gabor valid": Fixed(("gabor",), padding="valid"),
+    "fixed emboss+identity pad 1x2 stride 2": Fixed(("emboss", "identity"), (2, 2), (1, 2, 1, 2)),
     "max 2": MaxPool2D((2, 2)),
     "max 2 stride 2": MaxPool2D((2, 2), (2, 2)),
     "max 3x2 same stride 2x1": MaxPool2D((3, 2), (2, 1), "same"),
@@ -43,6 +51,7 @@ MEANINGS = {
     "global average": GlobalAvgPool2D(),
     "dense 100": Dense(100),
     "dense 100 nobias": Dense(100, bias=False),
+    "dense 100 frozen": Dense(100, frozen=True),
     "relu": ReLU(),
     "leaky 0.1": LeakyReLU(0.1),
     "leaky 1e-05": LeakyReLU(1e-5),
@@ -70,6 +79,8 @@ def test_text_means_the_layer_and_the_layer_prints_it(text, layer):
         ("conv 2@3 valid", "conv 2@3x3"),
         ("conv 2@3 nobias groups 2 stride 2x2 same", "conv 2@3x3 same stride 2 groups 2 nobias"),
         ("  CONV 2 @ 3 x 5\n pad 1 : 2 : 1 : 2 ,\tReLU ", "conv 2@3x5 pad 1x2, relu"),
+        ("conv 2@3 frozen nobias same", "conv 2@3x3 same nobias frozen"),
+        ("Fixed Sobel + blur same", "fixed sobel+blur"),
         ("avg 2", "average 2"),
         ("global avg", "global average"),
         ("leaky relu 0.10", "leaky 0.1"),
@@ -100,16 +111,18 @@ def random_layer(rng, depth):
             ["valid", "same", (0, 0, 0, 0), (1, 1, 1, 1), (1, 2, 1, 2), (1, 2, 1, 3), (3, 0, 1, 2), (1, 2, 2, 1)]
         )
 
+    def yes():
+        return rng.choice([True, False])
+
     def branch(shortest):
         return tuple(random_layer(rng, depth - 1) for _ in range(rng.randint(shortest, 3)))
 
     kinds = [
-        lambda: Conv2D(
-            rng.randint(1, 99), pair(), pair(), padding(), pair(), rng.randint(1, 3), rng.choice([True, False])
-        ),
+        lambda: Conv2D(rng.randint(1, 99), pair(), pair(), padding(), pair(), rng.randint(1, 3), yes(), yes()),
+        lambda: Fixed(tuple(rng.sample([*BANKS], rng.randint(1, 3))), pair(), padding()),
         lambda: MaxPool2D(pair(), rng.choice([None, pair()]), padding()),
-        lambda: AvgPool2D(pair(), rng.choice([None, pair()]), padding(), rng.choice([True, False])),
-        lambda: Dense(rng.randint(1, 9), rng.choice([True, False])),
+        lambda: AvgPool2D(pair(), rng.choice([None, pair()]), padding(), yes()),
+        lambda: Dense(rng.randint(1, 9), yes(), yes()),
         lambda: LeakyReLU(rng.random() ** 30),
         lambda: Dropout(rng.random()),
         lambda: rng.choice([ReLU(), Sigmoid(), Tanh(), Softmax(), Flatten(), GlobalAvgPool2D()]),
@@ -131,9 +144,23 @@ MISTAKES = [
     ("conv 16@3x3, cnov 16@3x3", "cnov", 'unknown layer "cnov"; did you mean "conv"?'),
     ("linear 10", "linear", 'did you mean "dense"?'),
     ("maxpool2d 2", "maxpool2d", 'did you mean "max"?'),
-    ("pad 1", "pad", "known are conv, max"),
+    ("pad 1", "pad", "known are conv, fixed, max"),
     ("conv 16@3x3 smae, relu", "smae", 'unknown option "smae"; did you mean "same"?'),
     ("dense 10 same", "same", 'unknown option "same"; known are nobias'),
+    ("fixed sobl+blur", "sobl", 'unknown filters "sobl"; did you mean "sobel"?'),
+    ("fixed sobel+edges", "edges", 'did you mean "sobel"?'),
+    ("fixed sobel+xyz", "xyz", "known are identity, blur, gaussian"),
+    ("fixed 3@3", "3", "the name of filters is needed here"),
+    ("fixed", "", 'like "fixed sobel+blur"; known are identity'),
+    ("fixed sobel+, relu", ",", "the name of filters is needed here"),
+    ("fixed sobel+blur+sobel", "sobel", "is there twice"),
+    ("fixed sobel blur", "blur", 'a "+" is missing before "blur"'),
+    ("fixed sobel frozen", "frozen", 'unknown option "frozen"; known are same'),
+    ("fixed sobel, frozen conv 3@3", "frozen", "a layer begins with its name"),
+    ("conv 3@3 frozen frozen", "frozen", "frozen is given twice"),
+    ("max 2 frozen", "frozen", 'unknown option "frozen"'),
+    ("relu frozen", "frozen", "layers are parted by commas"),
+    ("relu + tanh", "+", "layers are parted by commas"),
     ("max 2 count-padding", "count-padding", "unknown option"),
     ("conv 16@3x3 relu", "relu", 'a comma is missing before "relu"'),
     ("relu tanh", "tanh", 'a comma is missing before "tanh"'),
@@ -210,5 +237,7 @@ def test_depth_has_a_limit():
 
 def test_what_only_a_graph_holds_has_a_name_but_cannot_be_written():
     assert [layer_text(layer) for layer in (Input(), Add())] == ["input", "add"]
+    bank = FilterBank(6, (3, 3), padding="same", groups=2, bias=False, frozen=True, bank=("sobel", "blur"))
+    assert layer_text(bank) == "fixed sobel+blur"
     with pytest.raises(NetworkTextError, match='unknown layer "add"'):
         parse("add")

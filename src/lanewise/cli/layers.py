@@ -38,14 +38,17 @@ def _used(one: LayerAccount) -> str:
     return _times(one.mean_sharing) if one.weights else "-"
 
 
+LEARNED = "learned\nweights"
+
 SIZES: dict[str, Cell] = {
     "output": lambda one: shape(one.output_shape),
     "weights": lambda one: _number(one.weights),
+    LEARNED: lambda one: _number(one.learned_weights),
     "biases": lambda one: _number(one.biases),
     "multiply-\nadds": lambda one: _number(one.multiply_adds),
     "receptive\nfield": lambda one: f"{one.receptive_field[0]}x{one.receptive_field[1]}",
 }
-"""Columns on what a layer makes and costs."""
+"""Columns on what a layer makes and costs; that of learned weights is for networks where some are not."""
 
 CONNECTIONS: dict[str, Cell] = {
     "connections": lambda one: _number(one.connections),
@@ -101,6 +104,8 @@ def to_json(graph: Graph, text: str | None) -> dict[str, Any]:
                 "output_shape": _channels_last(one.output_shape),
                 "weights": one.weights,
                 "biases": one.biases,
+                "learned_weights": one.learned_weights,
+                "learned_biases": one.learned_biases,
                 "connections": one.connections,
                 "density": one.density,
                 "sparsity": 1 - one.density if one.connections else None,
@@ -126,19 +131,27 @@ def meaning(graph: Graph, accounts: tuple[LayerAccount, ...]) -> str:
     if not total.weights:
         return "No layer has weights, so there is nothing to learn here."
     cost = f"A picture takes {total.multiply_adds:,} multiply-adds."
+    learned = f"{total.learned_weights:,}" if total.learned_weights else "none"
+    all_learn = total.learned_weights == total.weights
     if not convolutions:
+        apart = "" if all_learn else f"It learns {learned} of them. "
         return (
             f"Every layer with weights is fully connected: each of its {total.weights:,} weights ties one input to one "
-            f"output and is used once a picture. {cost}"
+            f"output and is used once a picture. {apart}{cost}"
         )
     connections = sum(one.connections for one in convolutions)
     weights = sum(one.weights for one in convolutions)
     possible = sum(one.dense_weights for one in convolutions)
+    has = (
+        f"learns {total.weights:,} weights"
+        if all_learn
+        else f"has {total.weights:,} weights and learns {learned} of them,"
+    )
     return (
         f"Of all connections that its convolutions could have, {_share(1 - connections / possible)} are left out "
         f"(sparse connectivity); those that are there share {weights:,} weights, each used "
-        f"{_times(connections / weights)} times a picture (weight sharing). So the whole network learns "
-        f"{total.weights:,} weights where fully connected layers of the same shapes have {total.dense_weights:,} "
+        f"{_times(connections / weights)} times a picture (weight sharing). So the whole network {has} "
+        f"where fully connected layers of the same shapes have {total.dense_weights:,} "
         f"({_times(total.dense_weights / total.weights)} times as many). {cost}"
     )
 
@@ -147,6 +160,8 @@ def _table(graph: Graph, accounts: tuple[LayerAccount, ...], columns: dict[str, 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, show_footer=True)
     total = totals(accounts)
     table.add_column("layer", "in all", overflow="fold")
+    if total.learned_weights == total.weights:
+        columns = {name: cell for name, cell in columns.items() if name != LEARNED}
     for name in columns:
         table.add_column(name, _footer(name, total), justify="right", no_wrap=True)
     for number, (node, one) in enumerate(zip(graph.nodes, accounts, strict=True)):
@@ -157,6 +172,7 @@ def _table(graph: Graph, accounts: tuple[LayerAccount, ...], columns: dict[str, 
 def _footer(column: str, total: Totals) -> str:
     sums = {
         "weights": total.weights,
+        LEARNED: total.learned_weights,
         "biases": total.biases,
         "multiply-\nadds": total.multiply_adds,
         "connections": total.connections,

@@ -195,6 +195,9 @@ def connectedness(graph: Graph) -> str:
     """What a network has to learn beside the fully connected network of the same shapes, in one line."""
     found = totals(account(graph))
     own = f"{found.weights:,} weights and {found.biases:,} biases"
+    learned = found.learned_weights + found.learned_biases
+    if learned < found.weights + found.biases:
+        own += f", of which {learned:,} are learned"
     if found.weights == 0:
         return "no weights: there is nothing to learn in it"
     if found.dense_weights == found.weights:

@@ -4,6 +4,7 @@ Each shard sums slopes in a row of its own, and the update adds the rows in orde
 layer, of which each image makes one use only, writing these rows and reading them again is most of the work. So their
 slope is *deferred*: the layer's inputs and the slopes of its outputs are kept for all groups of the batch, from which a
 later phase computes it slice by slice, in each slice shard after shard: the same sums in the same order, written once.
+Frozen parameters have no slopes, so the update never comes by them.
 Why, and what it gains: docs/decisions/deferred-slopes.md.
 """
 
@@ -61,7 +62,7 @@ class Gradients:
     shards, groups : how many shards a batch has, and groups each of them
     deferred : nodes whose weights' slope is deferred
     shared : the length of a shard's row
-    segments : the whole vector, in order
+    segments : the whole vector but for frozen parameters, in order
     """
 
     flat: FlatParameters
@@ -75,13 +76,21 @@ class Gradients:
     def of(graph: Graph, shards: int, groups: int) -> Gradients:
         """Decide which layers are deferred, by shape alone, and lay the slopes out."""
         flat = FlatParameters.of(graph)
-        late = [n for n, p in enumerate(flat.parameters) if len(p.shape) == 2 and _pays(*p.shape, shards, groups)]
-        shared = flat.total - sum(flat.size(n) for n in late)
+        late, apart = set(), []
+        for n, (parameter, learns) in enumerate(zip(flat.parameters, graph.learned, strict=True)):
+            if learns and len(parameter.shape) == 2 and _pays(*parameter.shape, shards, groups):
+                late.add(n)
+            if n in late or not learns:
+                apart.append(n)
+        shared = flat.total - sum(flat.size(n) for n in apart)
         segments, end, in_row, behind = [], 0, 0, shards * shared
-        for n in late:
+        for n in apart:
             start, size = flat.starts[n], flat.size(n)
-            segments += [Segment(end, start - end, in_row, shards), Segment(start, size, behind, 1)]
-            end, in_row, behind = start + size, in_row + start - end, behind + size
+            segments.append(Segment(end, start - end, in_row, shards))
+            end, in_row = start + size, in_row + start - end
+            if n in late:
+                segments.append(Segment(start, size, behind, 1))
+                behind += size
         segments.append(Segment(end, flat.total - end, in_row, shards))
         nodes = frozenset(flat.parameters[n].node for n in late)
         return Gradients(flat, shards, groups, nodes, shared, tuple(s for s in segments if s.scalars))

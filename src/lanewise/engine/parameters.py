@@ -37,12 +37,12 @@ class FlatParameters:
         starts, end = [], 0
         for parameter in graph.parameters:
             starts.append(end)
-            end += -(-prod(_stored_shape(parameter)) // LANES) * LANES
+            end += _vectors(parameter) * LANES
         return FlatParameters(graph.parameters, tuple(starts), max(1, -(-end // CHUNK)) * CHUNK)
 
     def size(self, number: int) -> int:
-        """How many scalars parameter `number` takes, the padding of its rows included."""
-        return prod(_stored_shape(self.parameters[number]))
+        """How many scalars parameter `number` takes, all padding included."""
+        return _vectors(self.parameters[number]) * LANES
 
     def pack(self, arrays: Sequence[Array]) -> Array:
         """The vector that holds `arrays`, given in the order and shapes of `graph.parameters`."""
@@ -67,6 +67,10 @@ class FlatParameters:
     def decay(self) -> Array:
         """1 where weight decay applies (weights), 0 where it does not (biases, padding)."""
         return self.pack([np.full(p.shape, p.role == "weight", np.float32) for p in self.parameters])
+
+
+def _vectors(parameter: Parameter) -> int:
+    return -(-prod(_stored_shape(parameter)) // LANES)
 
 
 def _stored_shape(parameter: Parameter) -> tuple[int, ...]:

@@ -19,7 +19,7 @@ from lanewise.kernels.layout import Layout
 from lanewise.kernels.winograd_tiles import scratch
 from lanewise.kernels.winograd_weight import backward_weight
 from lanewise.lanes.program import Program
-from lanewise.network.graph import Graph, Node
+from lanewise.network.graph import Graph, Node, is_frozen
 from lanewise.network.layers import (
     Add,
     AvgPool2D,
@@ -173,7 +173,8 @@ class Planner:
                 weight = self._prepared(number, (x_layout, y_layout))
                 self.call(program, x, weight, *self.parameter(number)[1:], *self._scratch(program), y)
             case Conv2D():
-                winners = [] if pooled is None or not self.training else [self._winners(pooled)]
+                sloped = self.training and number in self.values.trained
+                winners = [self._winners(pooled)] if pooled is not None and sloped else []
                 program = conv.forward(
                     conv_of(self.graph, node),
                     x_layout,
@@ -261,7 +262,7 @@ class Planner:
         return len(readers) > 0 and isinstance(self.graph.nodes[min(readers)].layer, kinds)
 
     def _parameter_slopes(self, number: int, node: Node, dy: Slot, dy_layout: Layout) -> None:
-        if not self.graph.parameters_of(number):
+        if not self.graph.parameters_of(number) or is_frozen(node.layer):
             return
         assert self.gradients is not None
         x, x_layout = self.value(node.inputs[0])

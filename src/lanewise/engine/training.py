@@ -118,6 +118,8 @@ class Trainer:
         target: Target | None = None,
         cache: Cache | None = None,
     ) -> None:
+        if not any(graph.learned):
+            raise NetworkError("the network has nothing to learn: no layer has weights that are not frozen or fixed")
         self.graph = graph
         self.format = picture_format
         self.optimizer = optimizer or Optimizer()

@@ -15,7 +15,7 @@ from lanewise.kernels import winograd, winograd_weight
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout
 from lanewise.kernels.pool import Pool, joins_convolution
-from lanewise.network.graph import Graph, Node
+from lanewise.network.graph import Graph, Node, is_frozen
 from lanewise.network.layers import Add, AvgPool2D, Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU
 
 
@@ -31,7 +31,7 @@ class Values:
     pooled : values of which only a max pool is kept, by the kernel that makes them, and the node of that pool
     slope_of : by value, the one whose memory holds its slope: its own, or that of a sum which it is added to
     readers : by value, the nodes whose kernels read it
-    trained : values whose slope is needed, because parameters lie before them
+    trained : values whose slope is needed, because parameters that learn lie before them
     in_place : values whose slope is written over the value itself: nobody needs it any more by then
     winograd : ("forward" | "input" | "weight", node): convolutions, and their slopes, computed by Winograd's method
     """
@@ -125,7 +125,7 @@ def _winograd(graph: Graph) -> Iterator[tuple[str, int]]:
                 yield "forward", number
             if winograd.backward_input_pays(conv, x):
                 yield "input", number
-            if winograd_weight.backward_weight_pays(conv, y):
+            if not is_frozen(node.layer) and winograd_weight.backward_weight_pays(conv, y):
                 yield "weight", number
 
 
@@ -205,7 +205,7 @@ def _layouts(
 
 
 def _trained(graph: Graph, of_node: list[int]) -> frozenset[int]:
-    owners = {parameter.node for parameter in graph.parameters}
+    owners = {parameter.node for parameter, learns in zip(graph.parameters, graph.learned, strict=True) if learns}
     trained: set[int] = set()
     for number, node in enumerate(graph.nodes):
         if number in owners or any(of_node[source] in trained for source in node.inputs):

@@ -22,7 +22,18 @@ from lanewise.files.step import Step
 from lanewise.files.tensors import attributes_of, quoted
 from lanewise.network import text
 from lanewise.network.graph import Graph, Node, build
-from lanewise.network.layers import AvgPool2D, Conv2D, Dropout, Flatten, Layer, LeakyReLU, MaxPool2D, Sigmoid, Softmax
+from lanewise.network.layers import (
+    AvgPool2D,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    Layer,
+    LeakyReLU,
+    MaxPool2D,
+    Sigmoid,
+    Softmax,
+)
 
 MOST_BYTES = 2 << 30
 """Protocol buffers can hold no more."""
@@ -209,7 +220,7 @@ def _own(reading: Reading, properties: Properties) -> Contents:
 
 
 def _comparable(graph: Graph) -> list[tuple[Any, ...]]:
-    """What an ONNX file keeps of a graph: no dropout, paddings as numbers, slopes as float32."""
+    """What an ONNX file keeps of a graph: no dropout, paddings as numbers, slopes as float32, nothing of learning."""
     place: dict[int, int] = {}
     kept: list[tuple[Any, ...]] = []
     for position, node in enumerate(graph.nodes):
@@ -223,8 +234,10 @@ def _comparable(graph: Graph) -> list[tuple[Any, ...]]:
 
 def _plain_layer(node: Node) -> Layer:
     match node.layer:
-        case Conv2D() as layer:
-            return replace(layer, padding="valid")
+        case Conv2D(filters, kernel, stride, _, dilation, groups, bias):  # a bank of fixed filters among them
+            return Conv2D(filters, kernel, stride, "valid", dilation, groups, bias)
+        case Dense() as layer:
+            return replace(layer, frozen=False)
         case MaxPool2D() | AvgPool2D() as layer:
             return replace(layer, padding="valid", stride=layer.stride or layer.window)
         case LeakyReLU(slope):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from lanewise.network.graph import Graph, Node, Shape
+from lanewise.network.graph import Graph, Node, Shape, is_frozen
 from lanewise.network.layers import AvgPool2D, Conv2D, Dense, GlobalAvgPool2D, MaxPool2D, Pair
 
 
@@ -25,6 +25,8 @@ class LayerAccount:
     output_shape : tuple of int
     weights, biases : int
         Apart; together they are the layer's parameters.
+    learned_weights, learned_biases : int
+        Those of them that training changes: all, or none in a frozen layer or one of fixed filters.
     connections : int
         Pairs of an input and an output that are tied: by a weight, or by the window of a pool. Zero for layers that
         treat each value alone.
@@ -47,6 +49,8 @@ class LayerAccount:
     output_shape: Shape
     weights: int
     biases: int
+    learned_weights: int
+    learned_biases: int
     connections: int
     density: float
     mean_sharing: float
@@ -63,6 +67,8 @@ class Totals:
 
     weights: int
     biases: int
+    learned_weights: int
+    learned_biases: int
     connections: int
     dense_weights: int
     multiply_adds: int
@@ -75,6 +81,8 @@ def account(graph: Graph) -> tuple[LayerAccount, ...]:
         sources = [accounts[source] for source in node.inputs]
         shapes = [graph.parameters[k].shape for k in graph.parameters_of(position)]
         weights = math.prod(shapes[0]) if shapes else 0
+        biases = sum(math.prod(shape) for shape in shapes[1:])
+        learns = not is_frozen(node.layer)
         connections, max_sharing = _connections(node, sources[0].output_shape) if sources else (0, 0)
         pairs = math.prod(node.shape) * math.prod(sources[0].output_shape) if connections else 0
         receptive_field, jump = _view(node, sources, graph.input_shape[1:])
@@ -83,7 +91,9 @@ def account(graph: Graph) -> tuple[LayerAccount, ...]:
                 name=node.name,
                 output_shape=node.shape,
                 weights=weights,
-                biases=sum(math.prod(shape) for shape in shapes[1:]),
+                biases=biases,
+                learned_weights=weights if learns else 0,
+                learned_biases=biases if learns else 0,
                 connections=connections,
                 density=connections / pairs if pairs else 0.0,
                 mean_sharing=connections / weights if weights else 0.0,
@@ -102,6 +112,8 @@ def totals(accounts: tuple[LayerAccount, ...]) -> Totals:
     return Totals(
         weights=sum(one.weights for one in accounts),
         biases=sum(one.biases for one in accounts),
+        learned_weights=sum(one.learned_weights for one in accounts),
+        learned_biases=sum(one.learned_biases for one in accounts),
         connections=sum(one.connections for one in accounts),
         dense_weights=sum(one.dense_weights for one in accounts if one.weights),
         multiply_adds=sum(one.multiply_adds for one in accounts),

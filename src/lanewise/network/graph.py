@@ -3,7 +3,8 @@
     build(layers, (channels, rows, columns)) -> Graph
 
 `Residual` and `Concat` become ordinary nodes here, so whoever walks a graph sees one flat list and branching costs
-nothing. A `Flatten` node is put before a `Dense` that is given a picture, so that the list hides nothing.
+nothing. A `Fixed` becomes the convolution of each channel by itself that it is, a `FilterBank`. A `Flatten` node is put
+before a `Dense` that is given a picture, so that the list hides nothing.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lanewise.errors import NetworkError, ShapeError, TooLargeError
+from lanewise.network.filters import bank
 from lanewise.network.layers import (
     Add,
     AvgPool2D,
     Concat,
     Conv2D,
     Dense,
+    FilterBank,
+    Fixed,
     Flatten,
     GlobalAvgPool2D,
     Input,
@@ -33,7 +37,7 @@ from lanewise.network.options import MOST_DEPTH, MOST_LAYERS, is_whole, option_p
 from lanewise.network.shapes import Shape, describe, output_shape
 from lanewise.network.text import layer_text
 
-__all__ = ["Graph", "Node", "Parameter", "Shape", "assemble", "build"]
+__all__ = ["Graph", "Node", "Parameter", "Shape", "assemble", "build", "is_frozen"]
 
 MOST_VALUES = 2**28
 """Values a layer may hold for one picture, its padding counted: 16 pictures of them are 16 GiB."""
@@ -88,6 +92,11 @@ class Graph:
         """Number of all weights and biases."""
         return sum(math.prod(parameter.shape) for parameter in self.parameters)
 
+    @property
+    def learned(self) -> tuple[bool, ...]:
+        """Whether training changes each of `parameters`: it does, unless their layer is frozen."""
+        return tuple(not is_frozen(self.nodes[parameter.node].layer) for parameter in self.parameters)
+
     def parameters_of(self, node: int) -> tuple[int, ...]:
         """Positions in `parameters` of those of node `node`: (weight, bias), (weight,) or ()."""
         first = bisect_left(self.parameters, node, key=lambda parameter: parameter.node)
@@ -100,6 +109,11 @@ class Graph:
             for source in dict.fromkeys(node.inputs):
                 readers[source].append(position)
         return tuple(map(tuple, readers))
+
+
+def is_frozen(layer: Layer) -> bool:
+    """Whether the layer's weights stay as they are while others learn."""
+    return isinstance(layer, Conv2D | Dense) and layer.frozen
 
 
 def build(layers: tuple[Layer, ...], input_shape: Shape) -> Graph:
@@ -155,7 +169,8 @@ def assemble(steps: Iterable[tuple[Layer, tuple[int, ...]]], input_shape: Shape)
 
 def _can_read(layer: Layer, inputs: tuple[int, ...], position: int) -> bool:
     right_number = len(inputs) >= 1 if isinstance(layer, Add | Join) else len(inputs) == 1
-    return right_number and not isinstance(layer, Residual | Concat | Input) and all(0 <= n < position for n in inputs)
+    possible = right_number and not isinstance(layer, Residual | Concat | Fixed | Input)
+    return possible and all(0 <= n < position for n in inputs)
 
 
 def _is_picture(shape: object) -> bool:
@@ -180,7 +195,7 @@ class _Builder:
         return source
 
     def layer(self, layer: Layer, source: int, depth: int) -> int:
-        if not isinstance(layer, Layer) or type(layer) is Layer or isinstance(layer, Input | Add | Join):
+        if not isinstance(layer, Layer) or type(layer) is Layer or isinstance(layer, Input | Add | Join | FilterBank):
             raise NetworkError(f"node {len(self.nodes)} of the network is {layer!r}, not a layer to build from")
         if depth > MOST_DEPTH:
             raise NetworkError(f"more than {MOST_DEPTH} residuals and concats are inside each other")
@@ -192,10 +207,26 @@ class _Builder:
             case Concat():
                 ends = tuple(self.chain(branch, source, depth + 1) for branch in layer.branches)
                 return self.append(Join(), ends, layer)
+            case Fixed():
+                return self.append(self.convolution(layer, self.nodes[source].shape[0]), (source,), layer)
             case Dense() if len(self.nodes[source].shape) == 3:
                 return self.append(layer, (self.append(Flatten(), (source,), layer),), layer)
             case _:
                 return self.append(layer, (source,), layer)
+
+    def convolution(self, layer: Fixed, channels: int) -> FilterBank:
+        """What a bank of fixed filters is to so many channels: each filter applied to each of them."""
+        count, *kernel = bank(layer.bank).shape
+        return FilterBank(
+            channels * count,
+            (kernel[0], kernel[1]),
+            layer.stride,
+            layer.padding,
+            groups=channels,
+            bias=False,
+            frozen=True,
+            bank=layer.bank,
+        )
 
     def check_options(self, layer: Layer) -> None:
         if len(self.nodes) > MOST_LAYERS:
@@ -253,6 +284,8 @@ class _Builder:
 def _kind(layer: Layer) -> str:
     """First part of the names of such layers: "conv" of "conv1"."""
     match layer:
+        case FilterBank():
+            return "fixed"
         case Conv2D():
             return "conv"
         case MaxPool2D():

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lanewise.errors import OptionError
+from lanewise.network.filters import bank
 from lanewise.network.graph import Graph, Parameter
-from lanewise.network.layers import Conv2D, Dense, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
+from lanewise.network.layers import Conv2D, Dense, FilterBank, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
 
 BLOCK = 2**18
 """Weights drawn at once, so that a large layer needs little memory beside its own."""
@@ -24,8 +25,8 @@ def initial_parameters(graph: Graph, seed: int) -> list[npt.NDArray[np.float32]]
         sqrt(2 / ((1 + slope**2) fan_in))  where leaky ReLU does
         sqrt(1 / fan_in)                   elsewhere                 (LeCun et al. 1998)
 
-    Biases are zero. The numbers depend on the seed and on the position of the parameter in `graph.parameters` and on
-    nothing else, so changing one layer leaves the start of the others alone.
+    Biases are zero, and fixed filters are what their names say. The numbers depend on the seed and on the position of
+    the parameter in `graph.parameters` and on nothing else, so changing one layer leaves the start of the others alone.
 
     Parameters
     ----------
@@ -41,12 +42,18 @@ def initial_parameters(graph: Graph, seed: int) -> list[npt.NDArray[np.float32]]
     if not 0 <= seed < 2**64:
         raise OptionError(f"a seed is a whole number from 0 to 2**64 - 1, not {seed!r}")
     readers = graph.readers()
-    return [
-        np.zeros(parameter.shape, np.float32)
-        if parameter.role == "bias"
-        else _weight(parameter, _gain(graph, readers, parameter.node), seed, position)
-        for position, parameter in enumerate(graph.parameters)
-    ]
+    return [_start(graph, readers, seed, position) for position in range(len(graph.parameters))]
+
+
+def _start(graph: Graph, readers: tuple[tuple[int, ...], ...], seed: int, position: int) -> npt.NDArray[np.float32]:
+    parameter = graph.parameters[position]
+    match graph.nodes[parameter.node].layer:
+        case FilterBank() as fixed:
+            return np.tile(bank(fixed.bank)[:, None], (fixed.groups, 1, 1, 1))
+        case _ if parameter.role == "bias":
+            return np.zeros(parameter.shape, np.float32)
+        case _:
+            return _weight(parameter, _gain(graph, readers, parameter.node), seed, position)
 
 
 def _weight(parameter: Parameter, gain: float, seed: int, position: int) -> npt.NDArray[np.float32]:

@@ -32,6 +32,7 @@ class Conv2D(Layer):
                      weight[o, i, u, v] * x[i, r * stride + u * dilation - top, c * stride + v * dilation - left]
 
     Weights are (filters, channels / groups, rows, columns); with `groups` > 1 a filter sees its group's channels only.
+    `frozen` ones stay as they are while the rest of the network learns, and so does the bias.
     """
 
     filters: int
@@ -41,6 +42,21 @@ class Conv2D(Layer):
     dilation: Pair = (1, 1)
     groups: int = 1
     bias: bool = True
+    frozen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed(Layer):
+    """Filters that nobody learned, like Sobel's, applied to every channel: `bank` holds names of `filters.BANKS`.
+
+        y[i * count + o, r, c] = sum over u, v of kernel[o, u, v] * x[i, r * stride + u - top, c * stride + v - left]
+
+    A graph has a `FilterBank` in its place.
+    """
+
+    bank: tuple[str, ...]
+    stride: Pair = (1, 1)
+    padding: Padding = "same"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +88,13 @@ class Dense(Layer):
     """The weighted sum of all inputs; pictures are flattened first.
 
     y[o] = bias[o] + sum over i of weight[o, i] * x[i]
+
+    `frozen` as for `Conv2D`.
     """
 
     units: int
     bias: bool = True
+    frozen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,3 +164,10 @@ class Add(Layer):
 @dataclass(frozen=True, slots=True)
 class Join(Layer):
     """Its inputs one after the other along channels (or features). Only `graph.py` makes it, for `Concat`."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilterBank(Conv2D):
+    """The frozen convolution that a `Fixed` is. Only `graph.py` makes it, when it knows how many channels there are."""
+
+    bank: tuple[str, ...] = ()

@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 from typing import TypeGuard
 
+from lanewise.network.filters import BANKS
 from lanewise.network.layers import (
     AvgPool2D,
     Concat,
     Conv2D,
     Dense,
     Dropout,
+    Fixed,
     Layer,
     LeakyReLU,
     MaxPool2D,
@@ -49,7 +51,10 @@ def option_problem(layer: Layer) -> str | None:
                 _pair("dilation", layer.dilation),
                 _count("groups", layer.groups, MOST_FILTERS),
                 _flag("bias", layer.bias),
+                _flag("frozen", layer.frozen),
             ]
+        case Fixed():
+            problems = [_bank(layer.bank), _padding(layer.padding), _pair("stride", layer.stride)]
         case MaxPool2D() | AvgPool2D():
             problems = [
                 _pair("window", layer.window),
@@ -59,7 +64,11 @@ def option_problem(layer: Layer) -> str | None:
             if isinstance(layer, AvgPool2D):
                 problems.append(_flag("count_padding", layer.count_padding))
         case Dense():
-            problems = [_count("units", layer.units, MOST_FILTERS), _flag("bias", layer.bias)]
+            problems = [
+                _count("units", layer.units, MOST_FILTERS),
+                _flag("bias", layer.bias),
+                _flag("frozen", layer.frozen),
+            ]
         case LeakyReLU():
             if not (_finite(layer.slope) and 0 <= layer.slope <= 1):
                 problems = [f"its slope must be a number from 0 to 1, not {layer.slope!r}"]
@@ -112,6 +121,15 @@ def _padding(value: object) -> str | None:
 
 def _flag(option: str, value: object) -> str | None:
     return None if isinstance(value, bool) else f"its {option} must be True or False, not {value!r}"
+
+
+def _bank(names: object) -> str | None:
+    if not isinstance(names, tuple) or not names or not all(isinstance(name, str) for name in names):
+        return f'its bank must be a tuple of names, like ("sobel", "blur"), not {names!r}'
+    if unknown := [name for name in names if name not in BANKS]:
+        return f"{unknown[0]!r} are no filters known; those that are: {', '.join(BANKS)}"
+    twice = next((name for name in names if names.count(name) > 1), None)
+    return None if twice is None else f"{twice} is there twice; once is enough"
 
 
 def _layers(option: str, value: object) -> str | None:

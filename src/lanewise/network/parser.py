@@ -2,9 +2,10 @@
 
     network   item, item, ...
     item      layer, or 3 * (item, item, ...)
-    conv      conv 16@3x3  [same | valid | pad P] [stride S] [dilation S] [groups 4] [nobias]
+    conv      conv 16@3x3  [same | valid | pad P] [stride S] [dilation S] [groups 4] [nobias] [frozen]
+    fixed     fixed sobel+blur  [same | valid | pad P] [stride S]
     pools     max 2 | average 2  [same | valid | pad P] [stride S] [count-padding, of average];  global average
-    dense     dense 100 [nobias]
+    dense     dense 100 [nobias] [frozen]
     others    relu, leaky 0.1, sigmoid, tanh, softmax, flatten, dropout 0.5
     branches  residual(items | items of the shortcut),  concat(items | items | ...)
 
@@ -21,12 +22,14 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from lanewise.errors import NetworkTextError
+from lanewise.network.filters import BANKS
 from lanewise.network.layers import (
     AvgPool2D,
     Concat,
     Conv2D,
     Dense,
     Dropout,
+    Fixed,
     Flatten,
     GlobalAvgPool2D,
     Layer,
@@ -63,6 +66,12 @@ HABITS = {
     "gap": "global average",
     "leakyrelu": "leaky",
     "logistic": "sigmoid",
+    "box": "blur",
+    "mean": "blur",
+    "gauss": "gaussian",
+    "laplace": "laplacian",
+    "edge": "laplacian",
+    "edges": "sobel",
 }
 """What people used to other libraries write first, and what it is called here."""
 
@@ -88,7 +97,7 @@ class _Token:
 
 # The x of 3x3 is a sign, not a word; words may hold digits, so that "conv2d" is one (wrong) name.
 _TOKEN = re.compile(
-    r"(?P<number>-?[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)|(?P<sign>x(?=\s*[0-9])|[@:,()|*])"
+    r"(?P<number>-?[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)|(?P<sign>x(?=\s*[0-9])|[@:,()|*+])"
     r"|(?P<word>[a-z][a-z0-9_-]*)|(?P<unknown>\S)",
     re.ASCII | re.IGNORECASE,
 )
@@ -112,6 +121,7 @@ class _Parser:
         self.position = 0
         self.layers: dict[str, Callable[[], Layer]] = {
             "conv": self.conv,
+            "fixed": self.fixed,
             "max": self.max_pool,
             "average": self.average_pool,
             "avg": self.average_pool,
@@ -198,6 +208,8 @@ class _Parser:
         if first.kind != "word":
             came = "the text ends" if first.kind == "end" else f'"{first.text}" stands'
             self.fail(f'{came} where a layer should be, like "relu"')
+        if first.text == "frozen":
+            self.fail('a layer begins with its name; "frozen" comes after it, like "conv 16@3x3 frozen"')
         if first.text not in self.layers:
             self.fail(f'unknown layer "{first.text}"; {self.suggestion(first.text, [*self.layers])}')
         self.position += 1
@@ -292,8 +304,29 @@ class _Parser:
             "dilation": ("dilation", lambda: self.pair("dilation")),
             "groups": ("groups", lambda: self.whole("groups")),
             "nobias": ("bias", lambda: False),
+            "frozen": ("frozen", lambda: True),
         }
         return Conv2D(filters, kernel, **self.options(self.window_options() | more))  # type: ignore[arg-type]
+
+    def fixed(self) -> Layer:
+        names = [self.filters()]
+        while self.accept("+"):
+            if (token := self.token).text in names:
+                self.fail(f'"{token.text}" is there twice; once is enough')
+            names.append(self.filters())
+        if self.token.text in BANKS:
+            self.fail(f'a "+" is missing before "{self.token.text}"')
+        return Fixed(tuple(names), **self.options(self.window_options()))  # type: ignore[arg-type]
+
+    def filters(self) -> str:
+        """Read the name of fixed filters."""
+        token = self.token
+        if token.kind != "word":
+            self.fail(f'the name of filters is needed here, like "fixed sobel+blur"; known are {", ".join(BANKS)}')
+        if token.text not in BANKS:
+            self.fail(f'unknown filters "{token.text}"; {self.suggestion(token.text, [*BANKS])}')
+        self.position += 1
+        return token.text
 
     def max_pool(self) -> Layer:
         window = self.pair('size of the window, like "max 2"')
@@ -311,7 +344,11 @@ class _Parser:
 
     def dense(self) -> Layer:
         units = self.whole('the number of units, like "dense 100"')
-        return Dense(units, **self.options({"nobias": ("bias", lambda: False)}))  # type: ignore[arg-type]
+        words: dict[str, tuple[str, Callable[[], object]]] = {
+            "nobias": ("bias", lambda: False),
+            "frozen": ("frozen", lambda: True),
+        }
+        return Dense(units, **self.options(words))  # type: ignore[arg-type]
 
     def leaky(self) -> Layer:
         self.accept("relu")

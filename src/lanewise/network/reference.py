@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from lanewise.network.graph import Graph, Node
+from lanewise.network.graph import Graph, Node, is_frozen
 from lanewise.network.layers import (
     Add,
     AvgPool2D,
@@ -90,7 +90,8 @@ def backward(
     Returns
     -------
     parameter_slopes : list of float64 arrays
-        d loss / d parameter, summed over the pictures, of the shapes of `graph.parameters`.
+        d loss / d parameter, summed over the pictures, of the shapes of `graph.parameters`; zeros for those of frozen
+        layers.
     value_slopes : list of float64 arrays
         d loss / d value for each node; the first is that of the pictures.
     """
@@ -105,8 +106,9 @@ def backward(
         dweights, dinputs = _backward(node, weights, inputs, values[position], slopes[position], mask)
         for source, dx in zip(node.inputs, dinputs, strict=True):
             slopes[source] += dx
-        for k, dw in zip(own, dweights, strict=True):
-            parameter_slopes[k] = dw
+        if not is_frozen(node.layer):
+            for k, dw in zip(own, dweights, strict=True):
+                parameter_slopes[k] = dw
     return parameter_slopes, slopes
 
 

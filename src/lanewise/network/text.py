@@ -10,6 +10,8 @@ from lanewise.network.layers import (
     Conv2D,
     Dense,
     Dropout,
+    FilterBank,
+    Fixed,
     GlobalAvgPool2D,
     Layer,
     LeakyReLU,
@@ -31,26 +33,33 @@ def to_text(layers: Iterable[Layer]) -> str:
 def layer_text(layer: Layer) -> str:
     """Text of one layer, like "conv 16@3x3 same"; for the graph's own `Input`, `Add` and `Join` the name alone."""
     match layer:
+        case Fixed() | FilterBank():
+            words = [
+                f"fixed {'+'.join(layer.bank)}",
+                _padding_text(layer.padding, usual="same"),
+                f"stride {_pair_text(layer.stride)}" if layer.stride != (1, 1) else "",
+            ]
         case Conv2D():
             words = [
                 f"conv {layer.filters}@{layer.kernel[0]}x{layer.kernel[1]}",
-                _padding_text(layer.padding),
+                _padding_text(layer.padding, usual="valid"),
                 f"stride {_pair_text(layer.stride)}" if layer.stride != (1, 1) else "",
                 f"dilation {_pair_text(layer.dilation)}" if layer.dilation != (1, 1) else "",
                 f"groups {layer.groups}" if layer.groups != 1 else "",
                 "" if layer.bias else "nobias",
+                "frozen" if layer.frozen else "",
             ]
         case MaxPool2D() | AvgPool2D():
             words = [
                 f"{'max' if isinstance(layer, MaxPool2D) else 'average'} {_pair_text(layer.window)}",
-                _padding_text(layer.padding),
+                _padding_text(layer.padding, usual="valid"),
                 f"stride {_pair_text(layer.stride)}" if layer.stride else "",
                 "count-padding" if isinstance(layer, AvgPool2D) and layer.count_padding else "",
             ]
         case GlobalAvgPool2D():
             words = ["global average"]
         case Dense():
-            words = [f"dense {layer.units}", "" if layer.bias else "nobias"]
+            words = [f"dense {layer.units}", "" if layer.bias else "nobias", "frozen" if layer.frozen else ""]
         case LeakyReLU():
             words = [f"leaky {float(layer.slope)!r}"]
         case Dropout():
@@ -70,9 +79,9 @@ def _pair_text(pair: Pair) -> str:
     return f"{rows}" if rows == columns else f"{rows}x{columns}"
 
 
-def _padding_text(padding: Padding) -> str:
+def _padding_text(padding: Padding, usual: str) -> str:
     if isinstance(padding, str):
-        return "" if padding == "valid" else padding
+        return "" if padding == usual else padding
     top, left, bottom, right = padding
     if (top, left) == (bottom, right):
         return f"pad {_pair_text((top, left))}"
