@@ -149,6 +149,15 @@ def test_a_pooled_convolution_that_is_the_output_stays() -> None:
     assert values_of(assemble(steps, (2, 6, 6)), training=False).pooled == {}
 
 
+def test_slopes_before_a_pool_that_nobody_needs_spelled_out() -> None:
+    graph = network("conv 4@3, relu, max 2, conv 4@3, relu, max 2, dense 3", (2, 24, 24))
+    assert values_of(graph, training=True).only_pooled == {1}, "the input of the other needs a slope"
+    graph = network("relu, conv 4@3 same, max 2, dense 3", (16, 24, 24))
+    assert values_of(graph, training=True).only_pooled == {2}
+    graph = network("conv 64@3 same, max 2, dense 3", (64, 24, 24))
+    assert values_of(graph, training=True).only_pooled == frozenset(), "Winograd's weight slope reads it"
+
+
 def test_the_map_before_a_max_pool_is_not_in_memory() -> None:
     """Of 16 pictures: what comes in, and what the pool leaves."""
     planner = planner_for("conv 8@1, relu, max 2", (1, 40, 40), training=False)

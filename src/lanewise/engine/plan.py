@@ -14,7 +14,7 @@ from lanewise.engine.memory import Slot, SlotCall, placed
 from lanewise.engine.parameters import FlatParameters
 from lanewise.engine.schedule import Call, Place
 from lanewise.engine.values import Values, conv_of, pool_of, values_of
-from lanewise.kernels import conv, dense, pointwise, pool, winograd
+from lanewise.kernels import conv, conv_pooled, dense, pointwise, pool, winograd
 from lanewise.kernels.layout import Layout
 from lanewise.kernels.winograd_tiles import scratch
 from lanewise.kernels.winograd_weight import backward_weight
@@ -244,7 +244,8 @@ class Planner:
                 dy, dy_layout = self._pre_activation_slope(number)
                 self._parameter_slopes(number, node, dy, dy_layout)
                 for position, source in enumerate(node.inputs):
-                    if self.values.of_node[source] in self.values.trained:
+                    value = self.values.of_node[source]
+                    if value in self.values.trained and value not in self.values.only_pooled:
                         self._input_slope(number, node, position, dy, dy_layout)
 
     def _pre_activation_slope(self, number: int) -> tuple[Slot, Layout]:
@@ -267,7 +268,20 @@ class Planner:
         assert self.gradients is not None
         x, x_layout = self.value(node.inputs[0])
         places, accumulate = self.gradients.places(self.graph.parameters_of(number)), self.gradients.accumulate
+        slopes = [dy]
         match node.layer:
+            case Conv2D() if number in self.values.only_pooled:
+                reader = self.values.pooled[number]
+                dy, dy_layout = self.slope(reader)
+                slopes = [dy, self._winners(reader)]
+                program = conv_pooled.backward_weight(
+                    conv_of(self.graph, node),
+                    x_layout,
+                    dy_layout,
+                    pool_of(self.graph.nodes[reader]),
+                    accumulate=accumulate,
+                    values=self.registers,
+                )
             case Conv2D():
                 record = backward_weight if ("weight", number) in self.values.winograd else conv.backward_weight
                 layer = conv_of(self.graph, node)
@@ -284,7 +298,7 @@ class Planner:
                 )
             case _:
                 raise AssertionError(node)
-        self.call(program, x, dy, *self._scratch(program), *places)
+        self.call(program, x, *slopes, *self._scratch(program), *places)
 
     def _keep(self, slot: Slot, elements: int) -> Place:
         """Give a slot a place of its own for each group of the batch, in the array of what is kept."""
@@ -305,20 +319,9 @@ class Planner:
         gate = value in self.values.rectified and self._gates(value) and number == min(self.values.readers[value])
         with_x = [x] if gate else []
         match node.layer:
-            case Conv2D() if ("input", number) in self.values.winograd:
-                program = winograd.backward_input(
-                    conv_of(self.graph, node),
-                    x_layout,
-                    dy_layout,
-                    dx_layout,
-                    gate=gate,
-                    accumulate=accumulate,
-                    values=self.registers,
-                )
-                weight = self._prepared(number, (x_layout, dy_layout), slope=True)
-                self.call(program, weight, dy, *with_x, *self._scratch(program), dx)
             case Conv2D():
-                program = conv.backward_input(
+                fast = ("input", number) in self.values.winograd
+                program = (winograd.backward_input if fast else conv.backward_input)(
                     conv_of(self.graph, node),
                     x_layout,
                     dy_layout,
@@ -327,7 +330,10 @@ class Planner:
                     accumulate=accumulate,
                     values=self.registers,
                 )
-                self.call(program, self.parameter(number)[0], dy, *with_x, dx)
+                weight = (
+                    self._prepared(number, (x_layout, dy_layout), slope=True) if fast else self.parameter(number)[0]
+                )
+                self.call(program, weight, dy, *with_x, *self._scratch(program), dx)
             case Dense(units):
                 program = dense.backward_input(
                     x_layout.elements, units, gate=gate, accumulate=accumulate, values=self.registers

@@ -29,6 +29,7 @@ class Values:
     layouts, slopes : by value, how it and its slope lie in memory
     rectified : values that have been through a ReLU inside the kernel that made them
     pooled : values of which only a max pool is kept, by the kernel that makes them, and the node of that pool
+    only_pooled : those of them whose slope before the pool nobody needs spelled out in memory
     slope_of : by value, the one whose memory holds its slope: its own, or that of a sum which it is added to
     readers : by value, the nodes whose kernels read it
     trained : values whose slope is needed, because parameters that learn lie before them
@@ -41,6 +42,7 @@ class Values:
     slopes: dict[int, Layout]
     rectified: frozenset[int]
     pooled: dict[int, int]
+    only_pooled: frozenset[int]
     slope_of: dict[int, int]
     readers: dict[int, tuple[int, ...]]
     trained: frozenset[int]
@@ -107,6 +109,7 @@ def values_of(graph: Graph, *, training: bool, fast_convolution: bool = True) ->
         {value: slopes[value] for value in kept},
         frozenset(rectified),
         pooled,
+        frozenset(_only_pooled(graph, of_node, pooled, fast)),
         {value: shared.get(value, value) for value in kept},
         {value: tuple(nodes) for value, nodes in _readers(graph, of_node).items()},
         _trained(graph, of_node),
@@ -146,6 +149,17 @@ def _pooled(graph: Graph, of_node: list[int], fast: frozenset[tuple[str, int]]) 
             node = graph.nodes[readers[0]]
             if isinstance(node.layer, MaxPool2D) and joins_convolution(pool_of(node)):
                 yield value, readers[0]
+
+
+def _only_pooled(
+    graph: Graph, of_node: list[int], pooled: dict[int, int], fast: frozenset[tuple[str, int]]
+) -> Iterator[int]:
+    """Of convolutions that pool: those whose input needs no slope, and whose weights' slope is a direct sum."""
+    trained = _trained(graph, of_node)
+    for value in pooled:
+        (source,) = graph.nodes[value].inputs
+        if of_node[source] not in trained and ("weight", value) not in fast:
+            yield value
 
 
 def _in_place(graph: Graph, of_node: list[int], count: list[int]) -> Iterator[int]:

@@ -12,7 +12,7 @@ of `across.py`. Tiles choose which outputs are worked on together, never the ord
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isqrt
 
@@ -310,31 +310,20 @@ def backward_weight(conv: Conv, x: Layout, dy: Layout, *, accumulate: bool = Fal
     k = Recorder("conv backward weight")
     x_in, dy_in = x.buffer(k, "x"), dy.buffer(k, "dy")
     dw = k.scalars("dweight", conv.weight_shape)
-    (rows_u, columns_v), (s_r, s_c), (d_r, d_c) = conv.kernel, conv.stride, conv.dilation
-    top, left = conv.padding[:2]
     _, rows, columns = dy.shape
     group_filters, group_channels = conv.filters // conv.groups, conv.channels // conv.groups
-    tile = _weight_tile(conv, columns, values)
+    tile = weight_tile(conv, columns, values)
 
     for g in k.loop(conv.groups):
         for o, height in blocks(k, group_filters, tile.filters):
             filters = [g * group_filters + o + m for m in range(height)]
             for i, depth in blocks(k, group_channels, tile.channels):
-                for u, tap_rows in blocks(k, rows_u, tile.rows):
-                    taps = [(j, n, v) for j in range(depth) for n in range(tap_rows) for v in range(columns_v)]
+                for u, tap_rows in blocks(k, conv.kernel[0], tile.rows):
+                    taps = [(j, n, v) for j in range(depth) for n in range(tap_rows) for v in range(conv.kernel[1])]
                     total = [{tap: k.register() for tap in taps} for _ in filters]
                     for r in k.loop(rows):
-                        for c, width in blocks(k, columns, tile.columns):
-                            slopes = [[dy_in[f, r, c + q] for q in range(width)] for f in filters]
-                            seen: dict[tuple[int, int, int], Value] = {}
-                            for q in range(width):
-                                for j, n, v in taps:
-                                    at = q * s_c + v * d_c
-                                    if (j, n, at) not in seen:
-                                        row, column = r * s_r + (u + n) * d_r - top, c * s_c + at - left
-                                        seen[j, n, at] = x_in[g * group_channels + i + j, row, column]
-                                    for m in range(height):
-                                        total[m][j, n, v].accumulate(slopes[m][q], seen[j, n, at])
+                        corner = g * group_channels + i, r * conv.stride[0] + u * conv.dilation[0] - conv.padding[0]
+                        add_row(k, conv, (dy_in, filters, r), (x_in, corner), (columns, tile.columns), total)
                     for m, f in enumerate(filters):
                         for j, n, v in taps:
                             place, slope = (f, i + j, u + n, v), lane_sum(k, total[m][j, n, v].get())
@@ -344,8 +333,34 @@ def backward_weight(conv: Conv, x: Layout, dy: Layout, *, accumulate: bool = Fal
     return k.program()
 
 
+def add_row(
+    k: Recorder,
+    conv: Conv,
+    slopes: tuple[Buffer, Sequence[Index], Index],
+    picture: tuple[Buffer, tuple[Index, Index]],
+    width: tuple[int, int],
+    total: list[dict[tuple[int, int, int], Register]],
+) -> None:
+    """Add to the filters' sums, by channel, kernel row and column, what a row of the output says.
+
+    `slopes` are dy, the filters and the row; `picture` is x, and the channel and row that the first kernel row meets;
+    `width` is how many columns there are, and how many are unrolled.
+    """
+    (dy, filters, r), (x, (channel, row)), (columns, unrolled) = slopes, picture, width
+    for c, count in blocks(k, columns, unrolled):
+        met = [[dy[f, r, c + q] for q in range(count)] for f in filters]
+        seen: dict[tuple[int, int, int], Value] = {}
+        for q in range(count):
+            for j, n, v in total[0]:
+                at = (j, n * conv.dilation[0], q * conv.stride[1] + v * conv.dilation[1])
+                if at not in seen:
+                    seen[at] = x[channel + j, row + at[1], c * conv.stride[1] + at[2] - conv.padding[1]]
+                for m in range(len(filters)):
+                    total[m][j, n, v].accumulate(met[m][q], seen[at])
+
+
 @dataclass(frozen=True, slots=True)
-class _WeightTile:
+class WeightTile:
     """Filters, channels and kernel rows that are summed together, and columns that are unrolled."""
 
     filters: int
@@ -354,7 +369,7 @@ class _WeightTile:
     columns: int
 
 
-def _weight_tile(conv: Conv, columns: int, values: int) -> _WeightTile:
+def weight_tile(conv: Conv, columns: int, values: int) -> WeightTile:
     """All taps of two filters where they fit (3x3), else one kernel row of a few filters; a column feeds them all.
 
     Where rows are short (1x1), of several channels too: a sum that shares none of its two factors is bound by loads.
@@ -367,7 +382,7 @@ def _weight_tile(conv: Conv, columns: int, values: int) -> _WeightTile:
     filters = max(1, min(group_filters, most // (channels * rows * row)))
     unrolled = max(1, 96 // max(1, filters * channels * rows * row))
     best = min(range(1, min(columns, unrolled, 8) + 1), key=lambda n: (-(-columns // n) + (columns % n > 0), n))
-    return _WeightTile(filters, channels, rows, best)
+    return WeightTile(filters, channels, rows, best)
 
 
 def bias_slope(k: Recorder, dy_in: Buffer, dy: Layout, db: Buffer, accumulate: bool) -> None:

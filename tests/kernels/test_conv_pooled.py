@@ -9,16 +9,18 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from lanewise.kernels import conv, pool
+from lanewise.kernels import conv, conv_pooled, pool
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout
 from lanewise.kernels.pool import Pool
+from lanewise.lanes.program import Program
 from lanewise.network import reference
 from lanewise.network.graph import build
 from lanewise.network.layers import ReLU
 from lanewise.network.text import parse
 from tests.kernels.support import Arrays, border_of, buffer, from_lanes, into_lanes, run_everywhere, run_native
 from tests.kernels.test_conv import geometry
+from tests.kernels.winograd_error import scratch
 
 Array = npt.NDArray[Any]
 
@@ -78,12 +80,24 @@ class Setting:
         full = run_native(program, [*self._inputs(), noise(self.full)])[-1]
         return full, run_native(pool.max_forward(self.pool, self.full, self.y), [full, noise(self.y)])[1]
 
+    def weight_slope(self, winners: Array, accumulate: bool, values: int = 32) -> tuple[Program, Arrays]:
+        """The program of the weights' slope, and its buffers."""
+        program = conv_pooled.backward_weight(
+            self.conv, self.x, self.y, self.pool, accumulate=accumulate, values=values
+        )
+        inputs = [into_lanes(self.pictures, self.x), into_lanes(self.slope, self.y), winners]
+        return program, [*inputs, *scratch(program), *(noise_of(p.size) for p in self.parameters)]
+
     def _inputs(self) -> Arrays:
         return [into_lanes(self.pictures, self.x), *(buffer(p) for p in self.parameters)]
 
 
 def noise(layout: Layout) -> Array:
-    return buffer(np.random.default_rng(1).integers(1, 9, layout.scalars))
+    return noise_of(layout.scalars)
+
+
+def noise_of(size: int) -> Array:
+    return buffer(np.random.default_rng(1).integers(1, 9, size))
 
 
 def same_bits(a: Array, b: Array) -> None:
@@ -120,6 +134,37 @@ def test_against_the_reference(case: Case, relu: bool) -> None:
     assert isinstance(graph.nodes[2].layer, ReLU) == relu
 
 
+@pytest.mark.parametrize("accumulate", [False, True], ids=["write", "add"])
+@EACH
+def test_weight_slope_has_the_bits_of_that_of_the_whole_map(case: Case, accumulate: bool) -> None:
+    s = Setting(case)
+    s.pictures += np.random.default_rng(2).standard_normal(s.pictures.shape).astype(np.float32)
+    _, winners = s.joined(True)
+    program, buffers = s.weight_slope(winners, accumulate)
+    count = len(s.parameters)
+    came = run_everywhere(program, buffers, ("host",))[-count:]
+    dy = into_lanes(s.slope, s.y)
+    full = run_native(pool.winner_backward(s.pool, s.y, s.full), [dy, winners, noise(s.full)])[-1]
+    whole = conv.backward_weight(s.conv, s.x, s.full, accumulate=accumulate)
+    for a, b in zip(came, run_native(whole, [buffers[0], full, *buffers[-count:]])[-count:], strict=True):
+        same_bits(a, b)
+    for values in VALUES[1:]:
+        for a, b in zip(came, run_native(*s.weight_slope(winners, accumulate, values))[-count:], strict=True):
+            same_bits(a, b)
+
+
+@EACH
+def test_weight_slope_against_the_reference(case: Case) -> None:
+    s = Setting(case)
+    s.slope = np.round(s.slope)
+    graph = build(parse(f"{case.text}, relu, max {case.window[0]}x{case.window[1]}"), case.shape)
+    values = reference.forward(graph, s.parameters, s.pictures)
+    expected, _ = reference.backward(graph, s.parameters, values, s.slope)
+    came = run_native(*s.weight_slope(s.joined(True)[1], False))[-len(expected) :]
+    for a, b in zip(came, expected, strict=True):
+        np.testing.assert_array_equal(a, b.ravel().astype(np.float32))
+
+
 @EACH
 def test_tiles_and_winners_change_no_bits(case: Case) -> None:
     s = Setting(case)
@@ -139,6 +184,7 @@ def test_each_target(case: Case) -> None:
     _, winners = s.joined(True, values=8, targets=("host", "avx2", "x86-64"))
     dy = into_lanes(s.slope, s.y)
     run_everywhere(pool.winner_backward(s.pool, s.y, s.full), [dy, winners, noise(s.full)])
+    run_everywhere(*s.weight_slope(winners, True, 8))
 
 
 @RELU
@@ -173,4 +219,8 @@ def test_code_stays_small() -> None:
         big = Conv(64, 16, kernel, padding=(kernel[0] // 2, kernel[1] // 2) * 2)
         x, y = Layout((16, 36, 36)), Layout((64, 36 // window[0], 36 // window[1]))
         x = x.with_border(big.x_border(x, Layout((64, 36, 36))))
-        assert len(str(conv.forward(big, x, y, relu=True, pool=Pool(window, window), winners=True)).splitlines()) < 6000
+        for program in (
+            conv.forward(big, x, y, relu=True, pool=Pool(window, window), winners=True),
+            conv_pooled.backward_weight(big, x, y, Pool(window, window)),
+        ):
+            assert len(str(program).splitlines()) < 6000, f"{program.name} {kernel}"
