@@ -1,4 +1,4 @@
-"""What holds for all tests: `--update-golden`, slow tests only where asked for, a browser, and a way to run JavaScript."""
+"""What holds for all tests: `--update-golden`, slow tests only where asked for, a browser, a way to run JavaScript."""
 
 from __future__ import annotations
 

@@ -153,10 +153,11 @@ class _Renderer:
             case Load(_, buffer, at, how):
                 return self.element(buffer, at, how)
             case Gather(_, buffer, image, stride, offset, bytes):
-                name, at = self.program.buffers[buffer].name, f"{self.values[image]} * {stride} + {self.values[offset]}"
+                name = self.program.buffers[buffer].name
+                place = f"{self.values[image]} * {stride} + {self.values[offset]}"
                 if bytes == 1:
-                    return f"{name}[{at}]"
-                return "(" + " | ".join(f"({name}[{at} + {n}] << {8 * n})" for n in range(bytes)) + ")"
+                    return f"{name}[{place}]"
+                return "(" + " | ".join(f"({name}[{place} + {n}] << {8 * n})" for n in range(bytes)) + ")"
             case Get(_, register):
                 return f"r{register}"
 
