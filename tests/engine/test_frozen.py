@@ -1,4 +1,4 @@
-"""Frozen layers and fixed filters: no bit of them changes, nothing is computed for them, and the others learn as ever."""
+"""Frozen layers and fixed filters: no bit of them changes, nothing is computed for them, and others learn as ever."""
 
 from __future__ import annotations
 
