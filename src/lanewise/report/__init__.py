@@ -1,0 +1,1 @@
+"""Pages that show a network and its pictures."""

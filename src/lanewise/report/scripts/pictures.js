@@ -1,0 +1,120 @@
+// Pictures: from files, from drawings, and brought to the network's size the way Lanewise does it in Python.
+
+// The raw picture (rows, columns, channels) that the network takes, out of a file's bytes.
+async function pictureFromFile(blob, wanted) {
+  // As they are in the file: upright, but without translating colours.
+  const bitmap = await createImageBitmap(blob, { imageOrientation: "from-image", colorSpaceConversion: "none" });
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [bitmap.width, bitmap.height];
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.fillStyle = "white"; // what shows through transparent parts
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.drawImage(bitmap, 0, 0);
+  bitmap.close();
+  return stretched(planesOf(context, wanted.channels), wanted);
+}
+
+// {rows, columns, planes}: grey, or red, green and blue, each with a byte a pixel.
+function planesOf(context, channels) {
+  const { width, height } = context.canvas;
+  const { data } = context.getImageData(0, 0, width, height);
+  const planes = range(channels).map(() => new Uint8Array(width * height));
+  for (let n = 0; n < width * height; n++) {
+    const [red, green, blue] = [data[4 * n], data[4 * n + 1], data[4 * n + 2]];
+    if (channels === 1) planes[0][n] = (red * 19595 + green * 38470 + blue * 7471 + 32768) >> 16; // ITU-R 601-2
+    else for (let i = 0; i < channels; i++) planes[i][n] = data[4 * n + Math.min(i, 2)];
+  }
+  return { rows: height, columns: width, planes };
+}
+
+// Stretched to the size wanted; smoothed on the way where that makes it smaller, as Pillow's BILINEAR does with
+// reducing_gap=2: averages of whole blocks first where there are far too many pixels, then a triangle over each axis.
+function stretched({ rows, columns, planes }, wanted) {
+  const result = new Uint8Array(wanted.rows * wanted.columns * planes.length);
+  const down = Math.max(1, Math.floor(rows / wanted.rows / 2)), across = Math.max(1, Math.floor(columns / wanted.columns / 2));
+  planes.forEach((plane, i) => {
+    const small = down > 1 || across > 1 ? blockMeans(plane, rows, columns, down, across) : { plane, rows, columns };
+    let picture = small;
+    if (picture.columns !== wanted.columns || columns / across !== wanted.columns)
+      picture = resampled(picture, columns / across, wanted.columns);
+    picture = transposed(picture);
+    if (picture.columns !== wanted.rows || rows / down !== wanted.rows)
+      picture = resampled(picture, rows / down, wanted.rows);
+    picture = transposed(picture);
+    picture.plane.forEach((value, n) => { result[n * planes.length + i] = value; });
+  });
+  return result;
+}
+
+function blockMeans(plane, rows, columns, down, across) {
+  const small = { rows: Math.ceil(rows / down), columns: Math.ceil(columns / across) };
+  small.plane = new Uint8Array(small.rows * small.columns);
+  for (let r = 0; r < small.rows; r++)
+    for (let c = 0; c < small.columns; c++) {
+      let total = 0, count = 0;
+      for (let u = r * down; u < Math.min(rows, (r + 1) * down); u++)
+        for (let v = c * across; v < Math.min(columns, (c + 1) * across); v++, count++) total += plane[u * columns + v];
+      small.plane[r * small.columns + c] = Math.floor((total + (count >> 1)) / count);
+    }
+  return small;
+}
+
+// Each row to `count` pixels; `length` is that of a row, perhaps with a fraction of a block at its end.
+function resampled({ plane, rows, columns }, length, count) {
+  const scale = length / count, reach = Math.max(1, scale), unit = 2 ** 22;
+  const result = { rows, columns: count, plane: new Uint8Array(rows * count) };
+  for (let c = 0; c < count; c++) {
+    const centre = (c + 0.5) * scale;
+    const first = Math.max(0, Math.floor(centre - reach + 0.5)), end = Math.min(columns, Math.floor(centre + reach + 0.5));
+    const heights = range(end - first, first).map((n) => Math.max(0, 1 - Math.abs((n - centre + 0.5) / reach)));
+    const all = sum(heights), weights = heights.map((height) => Math.floor(0.5 + (height / all) * unit));
+    for (let r = 0; r < rows; r++) {
+      let total = unit / 2;
+      weights.forEach((weight, n) => { total += weight * plane[r * columns + first + n]; });
+      result.plane[r * count + c] = Math.min(255, Math.max(0, Math.floor(total / unit)));
+    }
+  }
+  return result;
+}
+
+function transposed({ plane, rows, columns }) {
+  const result = new Uint8Array(plane.length);
+  for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) result[c * rows + r] = plane[r * columns + c];
+  return { plane: result, rows: columns, columns: rows };
+}
+
+// A drawing as the data's pictures are: what was drawn is scaled to a box of their usual size and its centre of mass
+// (or the box itself) is put into the middle. MNIST's digits were made so, with a box of 20 by 20 in 28 by 28 pixels.
+function settled(drawn, { paper, box, centre }, wanted) {
+  const plane = drawn.planes[0], ink = (r, c) => Math.abs(plane[r * drawn.columns + c] - paper);
+  const inked = { rows: [], columns: [] };
+  for (let r = 0; r < drawn.rows; r++) if (range(drawn.columns).some((c) => ink(r, c) > 32)) inked.rows.push(r);
+  for (let c = 0; c < drawn.columns; c++) if (range(drawn.rows).some((r) => ink(r, c) > 32)) inked.columns.push(c);
+  if (!inked.rows.length || !box) return stretched(drawn, wanted);
+  const ends = (list) => [list[0], list.at(-1) + 1];
+  const [[top, bottom], [left, right]] = [ends(inked.rows), ends(inked.columns)];
+  const scale = Math.min((box * wanted.rows) / (bottom - top), (box * wanted.columns) / (right - left));
+  const size = { rows: Math.max(1, Math.round((bottom - top) * scale)), columns: Math.max(1, Math.round((right - left) * scale)) };
+  const part = { rows: bottom - top, columns: right - left, planes: [new Uint8Array((bottom - top) * (right - left))] };
+  part.planes[0].forEach((_, n) => {
+    part.planes[0][n] = plane[(top + Math.floor(n / part.columns)) * drawn.columns + left + (n % part.columns)];
+  });
+  return placed(stretched(part, size), size, { paper, centre }, wanted);
+}
+
+function placed(small, size, { paper, centre }, wanted) {
+  let [row, column, mass] = [0, 0, 0];
+  small.forEach((value, n) => {
+    const weight = centre === "mass" ? Math.abs(value - paper) : 1;
+    row += weight * (Math.floor(n / size.columns) + 0.5);
+    column += weight * ((n % size.columns) + 0.5);
+    mass += weight;
+  });
+  const down = Math.round(wanted.rows / 2 - row / mass), across = Math.round(wanted.columns / 2 - column / mass);
+  const result = new Uint8Array(wanted.rows * wanted.columns).fill(paper);
+  small.forEach((value, n) => {
+    const r = Math.floor(n / size.columns) + down, c = (n % size.columns) + across;
+    if (r >= 0 && r < wanted.rows && c >= 0 && c < wanted.columns) result[r * wanted.columns + c] = value;
+  });
+  return result;
+}

@@ -1,0 +1,81 @@
+"""The live part of a page, in a real browser: it computes what Python computes, and takes any picture."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from lanewise.errors import DataError
+from lanewise.model import Model
+from lanewise.network import reference
+from lanewise.report import live
+from lanewise.report.live import Example, live_page, live_section
+from tests.report import models
+from tests.report.conftest import Open
+
+MODELS = (models.signboard, models.digits, models.every_layer, models.real_numbers)
+
+
+def examples_of(model: Model, count: int = 2) -> list[Example]:
+    pictures = models.raw_pictures(model, count)
+    return [Example(picture, str(model.classes[0]), f"{n}.png") for n, picture in enumerate(pictures)]
+
+
+@pytest.mark.parametrize("make", MODELS)
+def test_probabilities_and_all_maps_are_those_of_python(make: Callable[[], Model], open_page: Open) -> None:
+    model = make()
+    examples = examples_of(model)
+    page = open_page(live_page(model, examples))
+    for number, button in enumerate(page.locator(".live-example").all()):
+        button.click()
+        pixels = examples[number].pixels[None]
+        probabilities = page.evaluate("lanewiseLive.network.probabilities()")
+        np.testing.assert_allclose(probabilities, model.predict_proba(pixels)[0], atol=1e-4)
+        judged = reference.forward(model.graph, model.parameters, model.preprocessing.apply(pixels))
+        assert len(judged) == page.evaluate("lanewiseLive.network.nodes.length")
+        for node, values in enumerate(judged):
+            came = page.evaluate(f"Array.from(lanewiseLive.network.values({node}))")
+            np.testing.assert_allclose(came, values[0].ravel(), rtol=1e-4, atol=1e-4)
+        assert "Lanewise in Python says the same" in page.locator('[data-live="figures"]').inner_text()
+
+
+def test_the_page_notices_when_python_says_something_else(open_page: Open) -> None:
+    model = models.digits()
+    page = open_page(live_page(model, examples_of(model, 1)))
+    page.evaluate("lanewiseLive.show(lanewiseLive.network.pixels.slice(), 'x', Array(10).fill(0.1))")
+    assert "not to be trusted" in page.locator('[data-live="figures"]').inner_text()
+
+
+def test_names_are_only_ever_text(open_page: Open) -> None:
+    evil = "</script><img src=x onerror=alert(1)>"
+    model = models.model("dense 2, softmax", (1, 3, 4), (evil, "b"))
+    page = open_page(live_page(model, [Example(np.zeros((3, 4), np.uint8), evil, evil)], title=evil))
+    assert page.title() == evil
+    assert page.locator(".live-class").first.inner_text() == evil
+    assert page.locator("img").count() == 0
+
+
+def test_a_page_stands_alone_and_loads_nothing() -> None:
+    text = live_page(models.signboard(), examples_of(models.signboard()))
+    assert not re.findall(
+        r"""(?:src|href|url)\s*[=(]\s*["']?(?!data:)""", re.sub(r"<script>.*?</script>", "", text, flags=re.S)
+    )
+    assert not re.search(r"\b(eval|fetch|importScripts|innerHTML|XMLHttpRequest)\b|new Function", text)
+
+
+def test_what_is_too_large_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "MOST_WEIGHTS", 100)
+    text = live_section(models.digits())
+    assert "too many for a page (at most 100)" in html.unescape(text)
+    assert "<script" not in text
+
+
+def test_an_example_of_another_size_is_refused() -> None:
+    with pytest.raises(
+        DataError, match=r"example wide.png has the shape \(28, 30\), but the model takes \(28, 28, 1\)"
+    ):
+        live_section(models.digits(), [Example(np.zeros((28, 30), np.uint8), None, "wide.png")])
