@@ -14,8 +14,9 @@ SIGNBOARD = (
 )
 DIGITS = "conv 6@5x5 same, relu, max 2, conv 8@5x5, relu, max 2, dense 30, relu, dense 10, softmax"
 EVERY_LAYER = (
-    "conv 6@3x2 pad 1:2:0:1 stride 2x1 dilation 1x2 groups 3, leaky 0.1, max 3 stride 2 pad 1, "
-    "residual(conv 6@3 same nobias, tanh | conv 6@1), concat(conv 2@1 | max 3 same stride 1 | ), "
+    "concat(fixed sobel+blur | ), conv 8@3x2 pad 1:2:0:1 stride 2x1 dilation 1x2 groups 4, "
+    "leaky 0.1, max 3 stride 2 pad 1, "
+    "residual(conv 6@3 same nobias, tanh | conv 6@1 frozen), concat(conv 2@1 | max 3 same stride 1 | ), "
     "average 2 stride 1 pad 1:0:0:1 count-padding, average 2 pad 1, sigmoid, dropout 0.5, relu, "
     "2 * (conv 5@2 dilation 2 pad 1), "
     "concat(global average, dense 7 | flatten, residual(relu), dense 9 nobias), dense 4, softmax"

@@ -76,6 +76,6 @@ def test_what_is_too_large_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_example_of_another_size_is_refused() -> None:
     with pytest.raises(
-        DataError, match=r"example wide.png has the shape \(28, 30\), but the model takes \(28, 28, 1\)"
+        DataError, match=r"example wide\.png has the shape \(28, 30\), but the model takes \(28, 28, 1\)"
     ):
         live_section(models.digits(), [Example(np.zeros((28, 30), np.uint8), None, "wide.png")])

@@ -26,7 +26,7 @@ from lanewise.errors import DataError
 from lanewise.kernels.layout import Layout
 from lanewise.lanes import javascript
 from lanewise.model import Model
-from lanewise.network.graph import Graph, Node
+from lanewise.network.graph import Graph, Node, is_frozen
 from lanewise.network.layers import AvgPool2D, Conv2D, LeakyReLU, MaxPool2D
 from lanewise.network.text import layer_text
 
@@ -219,10 +219,11 @@ def _data(
 
 
 def _node(graph: Graph, number: int, node: Node, layout: Layout) -> dict[str, Any]:
-    """What the scripts need to know of a node: `kind` is the first part of its name."""
+    """What the scripts need to know of a node: `kind` is the first part of its name, but for banks of fixed filters."""
     described: dict[str, Any] = {
         "name": node.name,
-        "kind": node.name.rstrip("0123456789"),
+        "kind": "conv" if isinstance(node.layer, Conv2D) else node.name.rstrip("0123456789"),
+        "frozen": is_frozen(node.layer),
         "text": layer_text(node.layer),
         "inputs": node.inputs,
         "shape": layout.shape,

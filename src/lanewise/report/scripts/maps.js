@@ -35,7 +35,7 @@ function layerView(network, number, classes, pointing) {
   const shape = features ? counted(channels, "value") : `${counted(channels, "map")} of ${rows} × ${columns}`;
   const element = make("section", { class: "live-layer", "data-node": node.name },
     make("h3", {}, node.name, node.text === node.name ? null : make("span", { class: "live-text" }, node.text)),
-    make("p", { class: "live-note" }, `${shape}: ${NOTES[node.kind] ?? ""}`), legend.element, grid);
+    make("p", { class: "live-note" }, `${shape}: ${NOTES[node.kind] ?? ""}${node.frozen ? "; training left these weights alone" : ""}`), legend.element, grid);
   const maps = [];
   const count = features ? 1 : channels;
 
