@@ -348,7 +348,7 @@ function input(pixels, images, scale, offset, y) {
     for (let L1 = 0; L1 < 5; L1++) {
       const v4 = r0;
       const v6 = (v4 >>> 0) < (36 >>> 0) ? v4 : 36;
-      const v7 = (pixels[v3 * 40 + v6 + 0] << 0) | (pixels[v3 * 40 + v6 + 1] << 8) | (pixels[v3 * 40 + v6 + 2] << 16) | (pixels[v3 * 40 + v6 + 3] << 24);
+      const v7 = ((pixels[v3 * 40 + v6 + 0] << 0) | (pixels[v3 * 40 + v6 + 1] << 8) | (pixels[v3 * 40 + v6 + 2] << 16) | (pixels[v3 * 40 + v6 + 3] << 24));
       const v8 = (v4 - v6) | 0;
       const v10 = v8 << 3;
       const v11 = (v7 >>> v10) | 0;
