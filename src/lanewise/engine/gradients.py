@@ -140,9 +140,12 @@ class Gradients:
 
 
 def _pays(units: int, inputs: int, shards: int, groups: int) -> bool:
-    """Whether a layer's slopes are deferred: it is large, and less is kept than rows are saved."""
+    """Whether a layer's slopes are deferred: it is large, and less is kept than rows are saved.
+
+    With one shard no row is saved, but several threads have something to do.
+    """
     kept = shards * groups * LANES * (inputs + units)
-    return units * inputs >= LARGE and kept < (shards - 1) * units * inputs
+    return units * inputs >= LARGE and kept < max(1, shards - 1) * units * inputs
 
 
 def clear_kept(layers: Sequence[Deferred]) -> tuple[Call, ...]:
