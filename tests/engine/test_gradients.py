@@ -17,6 +17,8 @@ NETWORKS = {
     "behind a border": ("conv 3@3, concat(conv 2@3 same | max 3 same stride 1), dense 7, softmax", (1, 6, 6)),
     "one input, two readers": ("conv 3@3, flatten, concat(dense 5 nobias | dense 8), dense 3, softmax", (2, 5, 5)),
     "pictures themselves": ("dense 33, sigmoid, residual(dense 33, relu), dense 1, sigmoid", (3, 7, 5)),
+    "sums": ("dense 33, residual(dense 33), residual(dense 33, tanh, dense 33), dense 2, softmax", (3, 7, 5)),
+    "a sum of dense layers": ("dense 33, residual(dense 33, tanh, dense 33), dense 2, softmax", (3, 7, 5)),
     "nothing but weights": ("dense 64 nobias, softmax", (2, 16, 16)),
 }
 
