@@ -71,6 +71,17 @@ LESSONS = {
         "975cdcca147483d2bebda1f8177e88bc3a93fcb0e990659b297540a8338a35a4",
         "754d967844b636e4f8586789f7f8fe57366e4c5d4b833b69523155a21690bb6b",
     ),
+    "frozen": Lesson(
+        "fixed sobel+blur, relu, conv 6@3 frozen, relu, max 2, conv 5@3, relu, dense 4, softmax",
+        (2, 12, 11),
+        Optimizer(weight_decay=5e-4),
+        24,
+        3,
+        0.0,
+        None,
+        "0949db43149197b591f92c99a892b60e9326bc78250f802acb9151c31490167f",
+        "158b0810122ada45629ed6b85990cc626f3e9b58786ec23f86c9cdb10c9dc81a",
+    ),
     "sigmoid": Lesson(
         "conv 4@3 same stride 2, relu, dense 1, sigmoid",
         (2, 7, 6),
@@ -143,4 +154,4 @@ def test_bits_depend_on_what_they_should() -> None:
 def test_every_layer_is_there() -> None:
     kinds = {type(node.layer) for lesson in LESSONS.values() for node in network(lesson.text, lesson.input_shape).nodes}
     all_kinds = {kind for kind in vars(layers).values() if isinstance(kind, type) and issubclass(kind, layers.Layer)}
-    assert all_kinds - kinds == {layers.Layer, layers.Residual, layers.Concat}
+    assert all_kinds - kinds == {layers.Layer, layers.Residual, layers.Concat, layers.Fixed}
