@@ -246,7 +246,7 @@ def _with_onnxruntime() -> Circumstances:
 
 def _draw(charts: list[Chart], file: Path | None) -> None:
     if file and charts:
-        file.write_text(document(charts), encoding="utf-8")
+        file.write_text(document(charts, columns=2), encoding="utf-8")
 
 
 def _show(report: Report, circumstances: Circumstances, *, markdown: bool, json_file: Path | None) -> None:

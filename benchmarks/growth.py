@@ -29,6 +29,8 @@ AXES = {
 }
 """With sizes beside round ones, where a tile that does not fit would show."""
 
+NAMES = {"batch": "pictures of a step", "picture": "rows and columns of a picture", "filters": "filters of each layer"}
+
 CLIFF = 1.6
 """Neighbours whose speeds differ by more are listed."""
 
@@ -131,13 +133,12 @@ def report(points: list[Point], threads: int) -> Report:
 
 
 def charts(points: list[Point]) -> list[Chart]:
-    """GF/s along each axis."""
-    return [
-        Chart(
-            f"speed of a training step over {axis}",
-            axis,
-            "GF/s",
-            {"Lanewise": [(point.size, point.gflops) for point in points if point.axis == axis]},
-        )
-        for axis in dict.fromkeys(point.axis for point in points)
-    ]
+    """Milliseconds and GF/s of a step, side by side along each axis."""
+    result = []
+    for axis in dict.fromkeys(point.axis for point in points):
+        along = [point for point in points if point.axis == axis]
+        seconds = {"Lanewise": [(float(point.size), 1e3 * point.seconds) for point in along]}
+        speeds = {"Lanewise": [(float(point.size), point.gflops) for point in along]}
+        result.append(Chart(f"A training step over {axis}", NAMES[axis], "ms", seconds, log_y=True))
+        result.append(Chart(f"Its speed over {axis}", NAMES[axis], "GF/s", speeds))
+    return result

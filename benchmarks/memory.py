@@ -112,7 +112,8 @@ def charts(taken: list[Taken]) -> list[Chart]:
         for one in sorted(taken, key=lambda one: int(getattr(one, axis))):
             if getattr(one, fixed) == value and one.peer in (LANEWISE.name, EAGER[0]):
                 series.setdefault(f"{one.net}, {one.peer}", []).append((getattr(one, axis), one.first.peak / 1e6))
-        result.append(Chart(f"memory of training over {axis}", axis, "MB", series))
+        name = {"batch": "pictures of a step", "pictures": "pictures learned from"}[axis]
+        result.append(Chart(f"Memory of training over {axis}", name, "MB at most", series))
     return result
 
 

@@ -217,6 +217,19 @@ def test_a_chart_is_a_picture() -> None:
     assert {text.text for text in root.iter(f"{space}text")} >= {"a & b", "x", "y", "one", "<", "100"}
 
 
+def test_numbers_of_a_chart_are_round_and_names_apart() -> None:
+    lines = {"low": [(1.0, 40.0), (8.0, 41.0)], "lower": [(1.0, 40.0), (8.0, 40.0)]}
+    root = ElementTree.fromstring(svg.document([svg.Chart("c", "x", "y", lines)]))
+    texts = {text.text: text.attrib for text in root.iter("{http://www.w3.org/2000/svg}text")}
+    assert {"0", "10", "20", "30", "40", "50"} <= set(texts)
+    assert abs(float(texts["low"]["y"]) - float(texts["lower"]["y"])) >= svg.LINE_HEIGHT
+    crowded = {"one": [(float(x), 3.0 * x) for x in (8, 30, 31, 32, 33, 1000)]}
+    root = ElementTree.fromstring(svg.document([svg.Chart("c", "x", "y", crowded, log_y=True)]))
+    said = {text.text for text in root.iter("{http://www.w3.org/2000/svg}text")}
+    assert {"8", "32", "1,000", "10", "100", "10,000"} <= said
+    assert not {"31", "33"} & said
+
+
 def test_every_kernel_of_a_net_is_measured() -> None:
     found = {
         (layer.partition(",")[0], kernel): work for layer, _, kernel, _, work in kernels._programs("signboard", 32)
