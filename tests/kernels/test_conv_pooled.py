@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from lanewise.kernels import conv, conv_pooled, pool
+from lanewise.errors import ProgramError
+from lanewise.kernels import conv, conv_pooled, pool, winograd
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout
 from lanewise.kernels.pool import Pool
@@ -20,7 +21,7 @@ from lanewise.network.layers import ReLU
 from lanewise.network.text import parse
 from tests.kernels.support import Arrays, border_of, buffer, from_lanes, into_lanes, run_everywhere, run_native
 from tests.kernels.test_conv import geometry
-from tests.kernels.winograd_error import scratch
+from tests.kernels.winograd_error import Operands, scratch, unset
 
 Array = npt.NDArray[Any]
 
@@ -163,6 +164,64 @@ def test_weight_slope_against_the_reference(case: Case) -> None:
     came = run_native(*s.weight_slope(s.joined(True)[1], False))[-len(expected) :]
     for a, b in zip(came, expected, strict=True):
         np.testing.assert_array_equal(a, b.ravel().astype(np.float32))
+
+
+WINOGRAD = [
+    ((15, 15), 3, (2, 2)),  # tiles of 4, the last of 3, of which the windows take 2
+    ((9, 11), 3, (2, 2)),  # no window reaches the last row of tiles
+    ((6, 5), 3, (2, 1)),  # tiles of 2
+    ((8, 12), 3, (4, 2)),
+    ((10, 13), 5, (2, 2)),
+]
+
+
+@RELU
+@pytest.mark.parametrize(("shape", "taps", "window"), WINOGRAD)
+def test_winograd_too(shape: tuple[int, int], taps: int, window: tuple[int, int], relu: bool) -> None:
+    o = Operands(Conv(5, 3, (taps, taps), padding=(taps // 2,) * 4), shape)
+    joined, layout = Pool(window, window), Layout((5, shape[0] // window[0], shape[1] // window[1]), (1, 0, 2, 1))
+    assert winograd.pools(o.conv, o.y, joined)
+    inputs = [into_lanes(o.pictures, o.x), o.transformed(), *(buffer(b) for b in o.bias)]
+    program = winograd.forward(o.conv, o.x, o.y, relu=relu)
+    full = run_native(program, [*inputs, *scratch(program), unset(o.y.scalars)])[-1]
+    expected = run_native(pool.max_forward(joined, o.y, layout), [full, noise(layout)])[1]
+
+    def came(values: int, winners: bool) -> Arrays:
+        program = winograd.forward(o.conv, o.x, layout, relu=relu, pool=joined, winners=winners, values=values)
+        buffers = [*inputs, *scratch(program), noise(layout), *[noise(Layout(layout.shape))] * winners]
+        return (run_everywhere if values == 8 and relu else run_native)(program, buffers)[-1 - winners :]
+
+    y, winners = came(32, True)
+    same_bits(y, expected)
+    for values in VALUES:
+        same_bits(came(values, False)[0], y)
+        same_bits(came(values, True)[1], winners)
+    dy, dx = into_lanes(np.random.default_rng(3).standard_normal((16, *layout.shape)), layout), o.y
+    slope = run_native(pool.winner_backward(joined, layout, dx), [dy, winners, noise(dx)])[-1]
+    apart = pool.max_backward(joined, o.y, layout, layout, dx, False, gate=relu)
+    same_bits(slope, run_native(apart, [full, y, dy, noise(dx)])[-1])
+
+
+def test_winograd_leaves_out_tiles_that_no_window_reaches() -> None:
+    """Of 9 rows 8 are pooled, in two tiles of 4, which read nothing below the picture."""
+    conv3, x, y = Conv(5, 3, (3, 3), padding=(1, 1, 1, 1)), Layout((3, 9, 8)), Layout((5, 4, 4))
+    winograd.forward(conv3, x.with_border((1, 1, 0, 1)), y, pool=Pool((2, 2), (2, 2)))
+    with pytest.raises(ProgramError, match="leaves"):
+        winograd.forward(conv3, x.with_border((1, 1, 0, 1)), Layout((5, 9, 8)))
+
+
+def test_windows_lie_in_one_tile() -> None:
+    conv3 = Conv(5, 3, (3, 3), padding=(1, 1, 1, 1))
+    large, small = Layout((5, 16, 16)), Layout((5, 6, 16))
+    assert [winograd.pools(conv3, large, Pool((n, n), (n, n))) for n in (1, 2, 3, 4, 8)] == [
+        True,
+        True,
+        False,
+        True,
+        False,
+    ]
+    assert winograd.pools(conv3, small, Pool((2, 4), (2, 4)))
+    assert not winograd.pools(conv3, small, Pool((4, 4), (4, 4))), "rows in tiles of 2"
 
 
 @EACH

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from lanewise.errors import ProgramError
 from lanewise.kernels import pool
 from lanewise.kernels.layout import Layout
 from lanewise.lanes.program import Loop, Program, Statement
@@ -153,23 +152,6 @@ def test_tiles_do_not_change_bits() -> None:
         results.append(run_everywhere(backward, [x_data, y_data, dy, noise(x)], ("host",))[-1])
     np.testing.assert_array_equal(results[0], results[1])
     np.testing.assert_array_equal(results[0], results[2])
-
-
-@pytest.mark.parametrize("name", ["max_2", "max_2_leaves_rest", "max_stride_larger_than_window"])
-def test_in_place(name: str) -> None:
-    (case,) = (case for case in CASES if case.name == name)
-    x, y, x_values, y_values, dy, dx_values = judged(case, gate=True)
-    x = x.with_border((1, 0, 1, 2))
-    program = pool.max_backward_in_place(geometry(case), x, y, y, gate=True)
-    after = run_everywhere(program, [into_lanes(x_values, x), into_lanes(y_values, y), into_lanes(dy, y)], ("host",))[0]
-    np.testing.assert_array_equal(from_lanes(after, x), dx_values)
-    assert not border_of(after, x).any()
-
-
-def test_in_place_refuses_overlapping_windows() -> None:
-    x, y = Layout((1, 5, 5)), Layout((1, 3, 3))
-    with pytest.raises(ProgramError, match="overlap"):
-        pool.max_backward_in_place(pool.Pool((3, 3), (1, 1)), x, y, y)
 
 
 @pytest.mark.parametrize("layer", [MaxPool2D((3, 2), (2, 1), (1, 1, 0, 1)), AvgPool2D((2, 3), (1, 2), (0, 1, 1, 1))])

@@ -113,7 +113,7 @@ class Planner:
     def slope(self, node: int) -> tuple[Slot, Layout]:
         """Slot and layout of the slope of what `node` computes."""
         value = self.values.of_node[node]
-        slot = ("value" if value in self.values.in_place else "slope", self.values.slope_of[value])
+        slot = ("slope", self.values.slope_of[value])
         self.layouts[slot] = self.values.slopes[value]
         return slot, self._seen_by(node, self.layouts[slot])
 
@@ -166,16 +166,11 @@ class Planner:
         x, x_layout = inputs[0]
         relu = number in self.values.rectified
         match node.layer:
-            case Conv2D() if ("forward", number) in self.values.winograd:
-                program = winograd.forward(
-                    conv_of(self.graph, node), x_layout, y_layout, relu=relu, values=self.registers
-                )
-                weight = self._prepared(number, (x_layout, y_layout))
-                self.call(program, x, weight, *self.parameter(number)[1:], *self._scratch(program), y)
             case Conv2D():
+                fast = ("forward", number) in self.values.winograd
                 sloped = self.training and number in self.values.trained
                 winners = [self._winners(pooled)] if pooled is not None and sloped else []
-                program = conv.forward(
+                program = (winograd.forward if fast else conv.forward)(
                     conv_of(self.graph, node),
                     x_layout,
                     y_layout,
@@ -184,7 +179,10 @@ class Planner:
                     winners=bool(winners),
                     values=self.registers,
                 )
-                self.call(program, x, *self.parameter(number), y, *winners)
+                weight, *bias = self.parameter(number)
+                if fast:
+                    weight = self._prepared(number, (x_layout, Layout.of(node.shape)))
+                self.call(program, x, weight, *bias, *self._scratch(program), y, *winners)
             case Dense(units, bias):
                 program = dense.forward(x_layout.elements, units, bias=bias, relu=relu, values=self.registers)
                 self.call(program, x, *self.parameter(number), y)
@@ -341,9 +339,6 @@ class Planner:
                 self.call(program, self.parameter(number)[0], dy, *with_x, dx)
             case MaxPool2D() if value in self.values.pooled:
                 self.call(pool.winner_backward(pool_of(node), dy_layout, dx_layout), dy, self._winners(number), dx)
-            case MaxPool2D() if value in self.values.in_place:
-                program = pool.max_backward_in_place(pool_of(node), x_layout, y_layout, dy_layout, gate=gate)
-                self.call(program, x, y, dy)
             case MaxPool2D():
                 program = pool.max_backward(
                     pool_of(node), x_layout, y_layout, dy_layout, dx_layout, gate=gate, accumulate=accumulate

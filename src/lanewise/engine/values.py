@@ -33,7 +33,6 @@ class Values:
     slope_of : by value, the one whose memory holds its slope: its own, or that of a sum which it is added to
     readers : by value, the nodes whose kernels read it
     trained : values whose slope is needed, because parameters that learn lie before them
-    in_place : values whose slope is written over the value itself: nobody needs it any more by then
     winograd : ("forward" | "input" | "weight", node): convolutions, and their slopes, computed by Winograd's method
     """
 
@@ -46,7 +45,6 @@ class Values:
     slope_of: dict[int, int]
     readers: dict[int, tuple[int, ...]]
     trained: frozenset[int]
-    in_place: frozenset[int]
     winograd: frozenset[tuple[str, int]]
 
 
@@ -87,9 +85,6 @@ def values_of(graph: Graph, *, training: bool, fast_convolution: bool = True) ->
     fast = frozenset(_winograd(graph)) if fast_convolution else frozenset()
     layouts, slopes = _layouts(graph, of_node, training, fast)
     pooled = dict(_pooled(graph, of_node, fast))
-    in_place = frozenset(_in_place(graph, of_node, count)) - set(pooled) if training else frozenset()
-    for value in in_place:
-        layouts[value] = slopes[value] = layouts[value].with_border(slopes[value].border)
     shared = _shared_slopes(graph, of_node, rectified) if training else {}
     for root in set(shared.values()):
         together = [root, *(value for value, other in shared.items() if other == root)]
@@ -113,7 +108,6 @@ def values_of(graph: Graph, *, training: bool, fast_convolution: bool = True) ->
         {value: shared.get(value, value) for value in kept},
         {value: tuple(nodes) for value, nodes in _readers(graph, of_node).items()},
         _trained(graph, of_node),
-        in_place,
         fast,
     )
 
@@ -144,11 +138,13 @@ def _readers(graph: Graph, of_node: list[int]) -> dict[int, list[int]]:
 def _pooled(graph: Graph, of_node: list[int], fast: frozenset[tuple[str, int]]) -> Iterator[tuple[int, int]]:
     """Convolutions that only a max pool reads, one that their own kernel can do; and that pool."""
     for value, readers in _readers(graph, of_node).items():
-        direct = isinstance(graph.nodes[value].layer, Conv2D) and ("forward", value) not in fast
-        if direct and len(readers) == 1 and value != of_node[-1]:
-            node = graph.nodes[readers[0]]
-            if isinstance(node.layer, MaxPool2D) and joins_convolution(pool_of(node)):
-                yield value, readers[0]
+        node = graph.nodes[value]
+        if isinstance(node.layer, Conv2D) and len(readers) == 1 and value != of_node[-1]:
+            reader = graph.nodes[readers[0]]
+            if isinstance(reader.layer, MaxPool2D) and joins_convolution(pool_of(reader)):
+                conv, y = conv_of(graph, node), Layout.of(node.shape)
+                if ("forward", value) not in fast or winograd.pools(conv, y, pool_of(reader)):
+                    yield value, readers[0]
 
 
 def _only_pooled(
@@ -160,20 +156,6 @@ def _only_pooled(
         (source,) = graph.nodes[value].inputs
         if of_node[source] not in trained and ("weight", value) not in fast:
             yield value
-
-
-def _in_place(graph: Graph, of_node: list[int], count: list[int]) -> Iterator[int]:
-    """Outputs of a convolution that only a max pool without overlap reads: its backward kernel can work in place.
-
-    The convolution's own slopes are made from its input and its output's slope, so its output is not missed.
-    """
-    for node in graph.nodes:
-        if isinstance(node.layer, MaxPool2D):
-            source = node.inputs[0]
-            value, (rows, columns) = of_node[source], node.layer.stride or node.layer.window
-            apart = rows >= node.layer.window[0] and columns >= node.layer.window[1]
-            if apart and count[source] == 1 and isinstance(graph.nodes[value].layer, Conv2D):
-                yield value
 
 
 def _shared_slopes(graph: Graph, of_node: list[int], rectified: set[int]) -> dict[int, int]:

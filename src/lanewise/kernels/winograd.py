@@ -14,11 +14,13 @@ are read past the edge in whole tiles (`x_border`, `dy_border`); of outputs, onl
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from math import prod
 
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout, Sides
+from lanewise.kernels.pool import Pool, first_largest
 from lanewise.kernels.tiles import UNROLLED_SUM, blocks, matrix_tile
 from lanewise.kernels.winograd_tiles import WORTHWHILE, Tiling, analyse, border, odd, scratch, suits, tiling_of
 from lanewise.kernels.winograd_transforms import Grid, both_axes
@@ -30,6 +32,7 @@ __all__ = [
     "dy_border",
     "forward",
     "forward_pays",
+    "pools",
     "scratch",
     "transform_weights",
     "x_border",
@@ -38,12 +41,21 @@ __all__ = [
 Place = tuple[Index, Index, Index]
 """(channel, row, column)."""
 
-Finish = Callable[[Place, Value], None]
-"""What is done with an output: its place, its value."""
+Finish = Callable[[Place, Grid], None]
+"""What is done with a tile: its channel, row and column among the tiles, and those of its outputs that lie inside."""
 
 
 def _forward_tiling(conv: Conv, y: Layout) -> Tiling:
     return tiling_of(conv.channels, conv.filters, y.shape[1:], conv.kernel, conv.padding[:2])
+
+
+def _pooled_tiling(conv: Conv, x: Layout, y: Layout, pool: Pool) -> Tiling:
+    """The tiling for the map before the pool, without what no window reaches. Which points follows from all of it."""
+    (top, left, bottom, right), (_, rows, columns) = conv.padding, x.shape
+    whole = (conv.filters, rows + top + bottom - conv.kernel[0] + 1, columns + left + right - conv.kernel[1] + 1)
+    tiling = _forward_tiling(conv, Layout(whole))
+    reached = replace(tiling.rows, size=y.shape[1] * pool.window[0])
+    return replace(tiling, rows=reached, columns=replace(tiling.columns, size=y.shape[2] * pool.window[1]))
 
 
 def _backward_tiling(conv: Conv, x: Layout) -> Tiling:
@@ -111,19 +123,45 @@ def transform_weights(conv: Conv, x: Layout, y: Layout, *, slope: bool = False) 
     return k.program()
 
 
-@kernel
-def forward(conv: Conv, x: Layout, y: Layout, *, relu: bool = False, values: int = 32) -> Program:
-    """Buffers: x, transformed weights, bias (if any), two for scratch, y. With `relu`, y = max(y, 0)."""
-    k = Recorder("winograd forward")
+def pools(conv: Conv, y: Layout, pool: Pool) -> bool:
+    """Whether `forward` can do that max pool of its outputs y: each window lies in one tile."""
     tiling = _forward_tiling(conv, y)
-    x_in, u = x.buffer(k, "x"), k.scalars("transformed", tiling.weight_shape)
-    b = k.scalars("bias", (conv.filters,)) if conv.bias else None
-    v, m = _scratch_buffers(k, tiling)
-    y_out = y.buffer(k, "y")
+    outputs = tiling.rows.scheme.outputs, tiling.columns.scheme.outputs
+    return all(size % window == 0 for size, window in zip(outputs, pool.window, strict=True))
 
-    def finish(place: Place, value: Value) -> None:
-        result = value + b[place[0]] if b else value
-        y_out[place] = k.apply("max", 0.0, result) if relu else result
+
+@kernel
+def forward(
+    conv: Conv,
+    x: Layout,
+    y: Layout,
+    *,
+    relu: bool = False,
+    pool: Pool | None = None,
+    winners: bool = False,
+    values: int = 32,
+) -> Program:
+    """Buffers: x, transformed weights, bias (if any), two for scratch, y, winners (if asked for).
+
+    With `relu`, y = max(y, 0); with `pool`, y is what that max pool makes of it, and `winners` are for its backward
+    pass, as in `conv.forward`.
+    """
+    k = Recorder("winograd forward")
+    tiling = _pooled_tiling(conv, x, y, pool) if pool else _forward_tiling(conv, y)
+    x_in, u = x.buffer(k, "x"), k.scalars("transformed", tiling.weight_shape)
+    b_in = k.scalars("bias", (conv.filters,)) if conv.bias else None
+    v, m = _scratch_buffers(k, tiling)
+    y_out, winner_out = y.buffer(k, "y"), Layout(y.shape).buffer(k, "winners") if winners else None
+    window = pool.window if pool else (1, 1)
+    tile_rows, tile_columns = tiling.rows.scheme.outputs // window[0], tiling.columns.scheme.outputs // window[1]
+
+    def finish(tile: Place, outputs: Grid) -> None:
+        o, r, c = tile
+        for a, b, taps in _windows(outputs, window):
+            place = o, r * tile_rows + a, c * tile_columns + b
+            y_out[place], winner = first_largest(k, [tap + b_in[o] if b_in else tap for tap in taps], relu, winners)
+            if winner_out and winner:
+                winner_out[place] = winner
 
     _convolve(k, tiling, (x_in, u, v, m), finish, values)
     return k.program()
@@ -145,12 +183,25 @@ def backward_input(
     v, m = _scratch_buffers(k, tiling)
     dx_out = dx.buffer(k, "dx")
 
-    def finish(place: Place, value: Value) -> None:
-        slope = dx_out[place] + value if accumulate else value
-        dx_out[place] = k.apply("where_gt", x_in[place], 0.0, slope, 0.0) if x_in else slope
+    def finish(tile: Place, outputs: Grid) -> None:
+        i, r, c = tile
+        for a, row in enumerate(outputs):
+            for b, value in enumerate(row):
+                place = i, r * tiling.rows.scheme.outputs + a, c * tiling.columns.scheme.outputs + b
+                slope = dx_out[place] + value if accumulate else value
+                dx_out[place] = k.apply("where_gt", x_in[place], 0.0, slope, 0.0) if x_in else slope
 
     _convolve(k, tiling, (dy_in, u, v, m), finish, values)
     return k.program()
+
+
+def _windows(outputs: Grid, window: tuple[int, int]) -> Iterator[tuple[int, int, list[Value]]]:
+    """(row, column, taps) of each window of a tile."""
+    rows, columns = window
+    for a in range(len(outputs) // rows):
+        for b in range(len(outputs[0]) // columns):
+            taps = [row[b * columns : (b + 1) * columns] for row in outputs[a * rows : (a + 1) * rows]]
+            yield a, b, [tap for row in taps for tap in row]
 
 
 def _scratch_buffers(k: Recorder, tiling: Tiling) -> tuple[Buffer, Buffer]:
@@ -179,12 +230,9 @@ def _convolve(
                 for n in k.loop(together):
                     for p, whole_rows in rows.inside(k, height, below):
                         for q, whole_columns in columns.inside(k, width, beside):
-                            tile = _synthesise(k, tiling, m, n * tiling.block + p * width + q)
-                            for a in range(whole_rows):
-                                for b in range(whole_columns):
-                                    row = (r + p) * rows.scheme.outputs + a
-                                    column = (c + q) * columns.scheme.outputs + b
-                                    finish((o + n, row, column), tile[a][b])
+                            outputs = _synthesise(k, tiling, m, n * tiling.block + p * width + q)
+                            inside = [row[:whole_columns] for row in outputs[:whole_rows]]
+                            finish((o + n, r + p, c + q), inside)
 
 
 def _multiply(
