@@ -27,6 +27,7 @@ FLOORS: dict[str, int] = {
     "learning/": 5,
     "files/": 6,
     "model.py": 6,
+    "starting.py": 6,
     "fitting.py": 6,
     "estimator.py": 7,
     "evaluate.py": 7,

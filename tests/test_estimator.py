@@ -23,6 +23,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from lanewise import CNNClassifier, estimator
 from lanewise.errors import DataError, NetworkError, OptionError
 from lanewise.fitting import train
+from lanewise.network.filters import bank
 from lanewise.network.layers import Dense, Softmax
 
 PAGE = Path(__file__).parents[1] / "docs" / "scikit-learn.md"
@@ -183,6 +184,26 @@ def test_partial_fit_says_what_is_wrong():
         classifier.partial_fit(X[:3, 1:], Y[:3])
 
 
+def test_warm_start_goes_on_with_frozen_layers():
+    """What was learned stays where the network says so, however it was saved in between."""
+    classifier = quick(warm_start=True).fit(X[:500], Y[:500])
+    before, (first, *rest) = classifier.model_.parameters, classifier.network_.split(", ")
+    classifier = pickle.loads(pickle.dumps(classifier)).set_params(network=", ".join([f"{first} frozen", *rest]))
+    classifier.fit(X[:500], Y[:500])
+    after = classifier.model_.parameters
+    assert [np.array_equal(a, b) for a, b in zip(before, after, strict=True)][:3] == [True, True, False]
+    assert "frozen" in classifier.network_
+    assert "frozen" in clone(classifier).network
+    classifier.partial_fit(X[500:600], Y[500:600])
+    assert np.array_equal(classifier.model_.parameters[0], before[0])
+
+
+def test_fixed_filters():
+    classifier = quick(network="fixed sobel+blur+sharpen, relu, max 2, dense 10", epochs=8).fit(X[:1000], Y[:1000])
+    assert classifier.score(X[1000:], Y[1000:]) > 0.85
+    assert np.array_equal(classifier.model_.parameters[0][:, 0], bank(["sobel", "blur", "sharpen"]))
+
+
 def test_warm_start_goes_on():
     classifier = quick(warm_start=True).fit(X[:500], Y[:500])
     first = classifier.history_[-1]["loss"]
@@ -191,7 +212,7 @@ def test_warm_start_goes_on():
     assert classifier.history_[-1]["loss"] < first
     with pytest.raises(DataError, match="give the same ones, or fit a new classifier"):
         classifier.fit(X[:500], Y[:500] > 4)
-    with pytest.raises(OptionError, match="learning goes on from 'conv 16"):
+    with pytest.raises(OptionError, match=r'shares no weights .* it begins with "flatten, dense 10, softmax"'):
         classifier.set_params(network="dense 10").fit(X[:500], Y[:500])
     classifier.set_params(warm_start=False).fit(X[:500], Y[:500])
     assert classifier.n_iter_ == 4

@@ -5,14 +5,16 @@ import signal
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import lanewise
-from lanewise.errors import DataError, LanewiseError, OptionError, TooLargeError
+from lanewise.errors import DataError, LanewiseError, NetworkError, OptionError, TooLargeError
 from lanewise.learning.images import load
 from lanewise.learning.pictures import PictureSets
+from lanewise.network.filters import bank
 
 QUICK = {"network": "conv 8@3x3 same, relu, max 2, dense 10", "epochs": 4, "augment": "none"}
 
@@ -86,8 +88,71 @@ def test_a_model_goes_on_learning(model, digits):
     assert further.preprocessing == model.preprocessing
     assert further.history[0]["loss"] < model.history[0]["loss"] / 2
     assert accuracy(further, digits.test) >= before - 0.02
-    with pytest.raises(OptionError, match="its own network"):
+    with pytest.raises(OptionError, match='begins with "flatten, dense 10, softmax", the model with "conv 8@3x3 same,'):
         lanewise.train(digits, start=model, network="dense 10")
+
+
+def test_the_model_s_own_network_goes_on_as_it_would_alone(model, digits):
+    given = lanewise.train(digits, start=model, network=model.network, epochs=1, augment="none")
+    assert same(given, lanewise.train(digits, start=model, epochs=1, augment="none"))
+
+
+def test_frozen_layers_of_a_model_stay_while_the_others_learn(model, digits, tmp_path):
+    said: list[str] = []
+    text = "conv 8@3 same frozen, relu, max 2, dropout 0.25, dense 10"
+    further = lanewise.train(digits, start=model, network=text, epochs=2, notes=said.append)
+    assert "Weights from the model: conv1 (frozen), dense1." in said
+    assert further.network == "conv 8@3x3 same frozen, relu, max 2, dropout 0.25, dense 10, softmax"
+    assert stays(model, further) == [True, True, False, False]
+    assert further.preprocessing == model.preprocessing
+    further.save(tmp_path / "frozen.onnx")
+    loaded = lanewise.Model.load(tmp_path / "frozen.onnx")
+    assert stays(model, lanewise.train(digits, start=loaded, epochs=1)) == [True, True, False, False]
+    thawed = lanewise.train(digits, start=loaded, network=QUICK["network"], epochs=1)
+    assert stays(model, thawed) == [False] * 4
+
+
+def stays(before, after):
+    return [np.array_equal(a, b) for a, b in zip(before.parameters, after.parameters, strict=True)]
+
+
+def test_other_classes_are_learned_from_the_same_features(model, digits):
+    half = digits.train.take(np.flatnonzero(digits.train.labels < 5))
+    few = replace(half, classes=tuple("abcde"))
+    text = "conv 8@3 same frozen, relu, max 2, dense {}"
+    with pytest.raises(DataError, match=r"knows the classes 0, 1, .* give a network too"):
+        lanewise.train(few, start=model)
+    said: list[str] = []
+    taught = lanewise.train(few, start=model, network=text.format(5), epochs=3, augment="none", notes=said.append)
+    assert "Weights from the model: conv1 (frozen); drawn anew: dense1." in said
+    assert taught.classes == tuple("abcde")
+    assert np.array_equal(taught.parameters[0], model.parameters[0])
+    assert accuracy(taught, few) > 0.95
+    other = replace(digits.train, classes=tuple("abcdefghij"))
+    said.clear()
+    lanewise.train(other, start=model, network=text.format(10), epochs=1, notes=said.append)
+    assert "Weights from the model: conv1 (frozen); drawn anew: dense1." in said
+    alone = lanewise.train(digits, network="dense 10", epochs=1)
+    with pytest.raises(OptionError, match="no weights but those of its last layer"):
+        lanewise.train(other, start=alone, network="dense 10")
+
+
+def test_fixed_filters_are_kept_and_saved(digits, tmp_path):
+    text = "fixed sobel+laplacian+blur+sharpen, relu, max 2, dense 10"
+    fixed = lanewise.train(digits, network=text, epochs=4, augment="none")
+    assert accuracy(fixed, digits.test) > 0.9
+    assert fixed.network == text + ", softmax"
+    assert np.array_equal(fixed.parameters[0][:, 0], bank(["sobel", "laplacian", "blur", "sharpen"]))
+    fixed.save(tmp_path / "fixed.onnx")
+    loaded = lanewise.Model.load(tmp_path / "fixed.onnx")
+    assert (loaded.network, loaded.graph) == (fixed.network, fixed.graph)
+    assert np.array_equal(loaded.predict_proba(digits.test.pixels), fixed.predict_proba(digits.test.pixels))
+    further = lanewise.train(digits, start=loaded, epochs=1)
+    assert stays(fixed, further) == [True, False, False]
+    with pytest.raises(OptionError, match="shares no weights"):
+        lanewise.train(digits, start=loaded, network="fixed prewitt+laplacian+blur+sharpen, relu, max 2, dense 10")
+    with pytest.raises(NetworkError, match="nothing to learn"):
+        lanewise.train(digits, network="fixed sobel, max 2, dense 10 frozen")
 
 
 def test_a_budget_is_kept(digits):

@@ -73,7 +73,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     threads : int, optional
         All processors by default. It does not change what is learned, not by a bit.
     warm_start : bool, default=False
-        Let `fit` go on from the network of the `fit` before.
+        Let `fit` go on from the weights of the `fit` before, as far as both networks begin with the same layers.
     random_state : int, RandomState or None, default=None
         Where weights start, which pictures are held out, their order and variation.
     verbose : int, default=0
@@ -306,14 +306,12 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.network_ = model.network
         return self
 
-    def _network_for(self, pictures: Pictures) -> str:
-        """What to tell `train` about the network when learning goes on from one: "auto", if it is the one asked for."""
+    def _network_for(self, pictures: Pictures) -> str | tuple[Layer, ...]:
+        """The network to go on with: "auto", that of the model, unless another was asked for in between."""
+        if self.network == "auto":
+            return "auto"
         shape = (pictures.channels, *pictures.size)
-        if self.network != "auto":
-            text = network_for(self.network, shape, len(pictures.classes))[1]
-            if text != self.network_:
-                raise OptionError(f"learning goes on from {self.network_!r}: leave network as it was, or fit a clone")
-        return "auto"
+        return "auto" if network_for(self.network, shape, len(pictures.classes))[1] == self.network_ else self.network
 
     def _share_held_out(self, pictures: Pictures) -> float:
         """`validation_fraction`, or 0 where nothing is to be held out, or too little to be of use."""

@@ -13,24 +13,23 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lanewise.engine.inference import Inference
-from lanewise.engine.limits import check_memory
-from lanewise.engine.training import MOST_SHARDS, Floats, Optimizer, PictureFormat, Trainer
-from lanewise.errors import DataError, OptionError
+from lanewise.engine.training import Floats, Optimizer, PictureFormat, Trainer
+from lanewise.errors import DataError
 from lanewise.files import Preprocessing
 from lanewise.kernels.gather import Augment
 from lanewise.learning import augment as augmenting
 from lanewise.learning import recipe
 from lanewise.learning.images import load
 from lanewise.learning.options import check_options
-from lanewise.learning.pictures import Pictures, PictureSets, statistics
+from lanewise.learning.pictures import Pictures, PictureSets
 from lanewise.learning.schedule import schedule_named
 from lanewise.learning.split import stratified_split
 from lanewise.learning.train import DivergedError, Held, Learned, Lesson, Progress, learn
 from lanewise.learning.weights import class_weights, picture_weights
 from lanewise.model import Model
 from lanewise.network.graph import Graph
-from lanewise.network.initial import initial_parameters
 from lanewise.network.layers import Layer
+from lanewise.starting import moments, network_and_weights
 
 Source = str | os.PathLike[str] | PictureSets | Pictures | ArrayLike
 Say = Callable[[str], None]
@@ -76,7 +75,8 @@ def train(
         A folder with a subfolder per class, or with train, val and test; an `.npz` file; the built-in digits; or
         pictures (N, rows, columns), (N, rows, columns, channels) with labels `y`.
     network : "auto", text or tuple of layers
-        For example "conv 16@3x3 same, relu, max 2, dense 100, relu, dense 10". By default chosen from the pictures.
+        For example "conv 16@3x3 same, relu, max 2, dense 100, relu, dense 10". By default chosen from the pictures, or
+        that of `start`. Layers marked `frozen`, and `fixed` filters, stay as they are.
     epochs : int, optional
         Passes over the pictures; chosen from their number by default.
     budget : float, optional
@@ -106,7 +106,10 @@ def train(
     seed : int
         The same seed, data and version give the same bits (with `epochs`; a budget depends on the machine's speed).
     start : Model, optional
-        Go on training this model, with its own network.
+        Go on training this model: its network, its weights, and pixels scaled as it knows them. With a `network`
+        besides, layers take over the model's weights as long as both are alike from the first on, whatever is frozen;
+        from the first that differs, weights are drawn anew. If the classes are others, those of the last layer are
+        too. So `network` may be the model's own with some layers `frozen`, or with another last layer.
     progress : callable, optional
         Given a `Progress` several times a second.
     notes : callable, optional
@@ -143,14 +146,14 @@ def train(
     assert pictures.labels is not None
     weights = picture_weights(pictures, class_weight, sample_weight)
     chosen, held = _held_out(sets, weights, validation_fraction, seed, say)
-    mean, std = _moments(start, pictures, chosen)
+    mean, std = moments(start, pictures, chosen, new_classes=network != "auto")
     easy = (network == "auto" or (epochs is None and budget is None)) and recipe.many_and_easy(pictures)
     if easy:
         say(
             "These pictures are many and easy to tell apart, so few filters and few epochs are the default; more of "
             "both may still be a little better."
         )
-    graph, text, parameters = _network(network, start, pictures, easy, seed, say)
+    graph, text, parameters = network_and_weights(network, start, pictures, easy, seed, say)
     picked = augmenting.choose(augment, pictures.pixels, pictures.labels, chosen)
     say(picked.said)
 
@@ -325,42 +328,6 @@ def _held_out(
         "to find the best weights by."
     )
     return chosen[kept], Held(pictures.pixels, labels, chosen[out], weights)
-
-
-def _moments(
-    start: Model | None, pictures: Pictures, chosen: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation to bring pixels to the same range by; those of the model that goes on learning."""
-    if start is None:
-        return statistics(pictures.pixels, chosen)
-    if start.preprocessing.shape != (*pictures.size, pictures.channels):
-        raise DataError(
-            f"the model to go on from takes pictures of {start.preprocessing.shape}, "
-            f"but these are {(*pictures.size, pictures.channels)} (rows, columns, channels)"
-        )
-    if tuple(map(str, start.classes)) != tuple(map(str, pictures.classes)):
-        raise DataError(
-            f"the model to go on from knows the classes {', '.join(map(str, start.classes))}, "
-            f"but these pictures have {', '.join(map(str, pictures.classes))}"
-        )
-    scale = np.array(start.preprocessing.scale, np.float64)
-    return -np.array(start.preprocessing.offset, np.float64) / scale, 1 / scale
-
-
-def _network(
-    network: str | tuple[Layer, ...], start: Model | None, pictures: Pictures, easy: bool, seed: int, say: Say
-) -> tuple[Graph, str | None, list[Floats]]:
-    """The graph, its text, and the parameters to start from."""
-    shape = (pictures.channels, *pictures.size)
-    if start is not None:
-        if network != "auto" and recipe.network_for(network, shape, len(pictures.classes), easy=easy)[0] != start.graph:
-            raise OptionError("a model that goes on learning keeps its own network: leave `network` out")
-        return start.graph, start.network, [np.array(p) for p in start.parameters]
-    graph, text = recipe.network_for(network, shape, len(pictures.classes), easy=easy)
-    # before the first weight is drawn: parameters, their slopes by shard, state, and copies of the best
-    check_memory("training this network", 4 * graph.parameter_count * (MOST_SHARDS + 6))
-    say(f"{'Network chosen' if network == 'auto' else 'Network'}: {text}")
-    return graph, text, list(initial_parameters(graph, seed))
 
 
 def _preprocessing(picture_format: PictureFormat, pictures: Pictures) -> Preprocessing:

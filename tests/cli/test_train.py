@@ -8,7 +8,7 @@ import pytest
 
 import lanewise
 from lanewise.model import Model
-from tests.cli.conftest import FAST, error_of, make_pictures, misused, run, told
+from tests.cli.conftest import FAST, error_of, make_pictures, run, told
 
 
 def test_json_is_one_object_with_what_was_promised(digits_model):
@@ -157,7 +157,19 @@ def test_going_on_from_a_model(photos, photos_model):
     record = told(photos, "--start", photos_model, "--epochs", 1)
     assert record["network"] == "dense 1, sigmoid"
     assert record["history"][0]["accuracy"] > 0.9  # it did not start from nothing
-    assert "not both" in misused(run("train", photos, "--start", photos_model, "--network", "dense 1"))
+
+
+def test_going_on_from_a_model_with_a_network_that_begins_as_its_own(photos, photos_model, here):
+    first = told(photos, "--network", "conv 4@3 same, relu, max 2, dense 1", "--output", "first.onnx")
+    text = "conv 4@3x3 same frozen, relu, max 2, dense 8, relu, dense 1"
+    result = run("train", photos, "--start", "first.onnx", "--network", text, "--epochs", 1)
+    assert result.exit_code == 0
+    out = " ".join(result.stdout.split())
+    assert "Weights from the model: conv1 (frozen); drawn anew: dense1, dense2." in out
+    assert ", of which " in out
+    assert "are learned; fully connected" in out
+    assert first["network"] not in out
+    assert "shares no weights" in error_of("train", photos, "--start", "first.onnx", "--network", "conv 5@3, dense 1")
 
 
 def test_going_on_from_a_model_of_other_classes(tmp_path, photos_model):

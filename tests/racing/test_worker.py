@@ -24,6 +24,12 @@ BRANCHES = Net(
     (3, 7, 6),
     classes=2,
 )
+FROZEN = Net(
+    "frozen",
+    "fixed sobel+blur, relu, conv 4@3 frozen, relu, max 2, dense 9 frozen, relu, dense 10, softmax",
+    (1, 10, 9),
+    classes=10,
+)
 
 
 def task(net: Net = NETS["lenet"], **options: object) -> Task:
@@ -53,6 +59,18 @@ def test_a_worker_does_the_step_that_everybody_does(peer: Peer, net: Net) -> Non
     assert answer["seconds"] > 0
     expected = expected_loss(net, next(data.batches(32, 64)))
     assert answer["loss"] == pytest.approx(expected, rel=1e-4 if peer.exact else 1e-2)
+
+
+@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
+def test_nobody_learns_what_is_frozen(peer: Peer) -> None:
+    if find_spec(peer.framework) is None:
+        pytest.skip(f"{peer.framework} is not installed here")
+    losses = []
+    for one in (LANEWISE, peer):
+        with Worker(one.framework, threads=1) as worker:
+            worker.ask(build=task(FROZEN, mode=one.mode).to_json())
+            losses.append(worker.ask(run=6)["loss"])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3 if peer.exact else 5e-2)
 
 
 @pytest.mark.parametrize("framework", ["lanewise", "onnxruntime"])

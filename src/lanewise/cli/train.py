@@ -50,7 +50,12 @@ FAILED, INTERRUPTED = 1, 130
 @click.option("--no-early-stopping", is_flag=True, help="Go through all epochs, even if nothing improves any more.")
 @click.option("--size", metavar="SIZE", help="Resize pictures to this: 32, or rows x columns like 32x48.")
 @click.option("--grey/--colour", "--gray/--color", default=None, help="How pictures are read; by default as they are.")
-@click.option("--start", metavar="MODEL", type=click.Path(), help="Go on training this model.")
+@click.option(
+    "--start",
+    metavar="MODEL",
+    type=click.Path(),
+    help="Go on training this model; with --network, from the layers that both begin with.",
+)
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="By default as many as processors.")
 @click.option("--no-winograd", is_flag=True, help="Compute all convolutions directly: slower, with less rounding.")
 @click.option("--seed", type=int, default=0, metavar="N", show_default=True, help="Same seed, same result.")
@@ -73,8 +78,6 @@ def train(pictures: str, output: str | None, force: bool, as_json: bool, quiet: 
     """
     if options["epochs"] is not None and options["budget"] is not None:
         raise click.UsageError("Give --epochs or --budget, not both.")
-    if options["start"] is not None and options["network"] is not None:
-        raise click.UsageError("A model that goes on learning keeps its network: give --start or --network, not both.")
     from lanewise.cli import training
     from lanewise.cli.output import open_output
     from lanewise.cli.saving import place_for, save

@@ -48,7 +48,7 @@ class Lesson:
     name : what the user called the pictures
     sets : PictureSets
     network : str or None
-        Its text; None for that of `start` from elsewhere.
+        The text of a network to train; None for that of `start`.
     start : model to go on from, or None
     judged_by, split : the pictures to judge by, and what they are
     only : (pattern, pictures)
@@ -85,17 +85,18 @@ def prepare(out: Output, name: str, options: Mapping[str, Any]) -> Lesson:
     out.notes(notes)
     out.skipped(sets.skipped)
     train = sets.train
-    if start is None:
+    own = options["network"] not in (None, "auto")
+    text: str | None
+    if start is None or own:
         picture = (train.channels, *train.size)
         wanted = options["network"] or "auto"
         easy = wanted == "auto" and many_and_easy(train)
         graph, text = network_for(wanted, picture, len(train.classes), easy=easy)
-        network: str | None = text
     else:
-        graph, network = start.graph, start.network
-    _tell_network(out, graph, network, chosen=start is None and options["network"] in (None, "auto"))
+        graph, text = start.graph, start.network
+    _tell_network(out, graph, text, chosen=start is None and not own)
     only = tuple((pattern, part.matching(pattern)) for pattern in options["only"])
-    return Lesson(name, sets, network, start, part, split, only, notes)
+    return Lesson(name, sets, text if start is None or own else None, start, part, split, only, notes)
 
 
 def learn(out: Output, lesson: Lesson, options: Mapping[str, Any]) -> Model:
@@ -112,7 +113,7 @@ def learn(out: Output, lesson: Lesson, options: Mapping[str, Any]) -> Model:
     with learning(out) as progress:
         model = lanewise.train(
             lesson.sets,
-            network="auto" if lesson.start is not None or lesson.network is None else lesson.network,
+            network="auto" if lesson.network is None else lesson.network,
             start=lesson.start,
             early_stopping=not options["no_early_stopping"],
             winograd=not options["no_winograd"],

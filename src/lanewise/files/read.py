@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,11 @@ from lanewise.files.shaping import fold
 from lanewise.files.step import Step
 from lanewise.files.tensors import attributes_of, quoted
 from lanewise.network import text
-from lanewise.network.graph import Graph, Node, build
+from lanewise.network.comparing import comparable
+from lanewise.network.graph import Graph, build
 from lanewise.network.layers import (
-    AvgPool2D,
-    Conv2D,
-    Dense,
-    Dropout,
     Flatten,
     Layer,
-    LeakyReLU,
-    MaxPool2D,
     Sigmoid,
     Softmax,
 )
@@ -204,7 +199,7 @@ def _own(reading: Reading, properties: Properties) -> Contents:
     graph = reading.graph
     if properties.network is not None:
         graph = build(text.parse(properties.network), graph.input_shape)
-        if _comparable(graph) != _comparable(reading.graph):
+        if comparable(graph) != comparable(reading.graph):
             raise ModelFileError(
                 "the property 'network' describes another network than its graph: it was damaged or edited"
             )
@@ -217,30 +212,3 @@ def _own(reading: Reading, properties: Properties) -> Contents:
         properties.history,
         properties.provenance,
     )
-
-
-def _comparable(graph: Graph) -> list[tuple[Any, ...]]:
-    """What an ONNX file keeps of a graph: no dropout, paddings as numbers, slopes as float32, nothing of learning."""
-    place: dict[int, int] = {}
-    kept: list[tuple[Any, ...]] = []
-    for position, node in enumerate(graph.nodes):
-        if isinstance(node.layer, Dropout):
-            place[position] = place[node.inputs[0]]
-            continue
-        place[position] = len(kept)
-        kept.append((_plain_layer(node), tuple(place[source] for source in node.inputs), node.shape, node.padding))
-    return kept
-
-
-def _plain_layer(node: Node) -> Layer:
-    match node.layer:
-        case Conv2D(filters, kernel, stride, _, dilation, groups, bias):  # a bank of fixed filters among them
-            return Conv2D(filters, kernel, stride, "valid", dilation, groups, bias)
-        case Dense() as layer:
-            return replace(layer, frozen=False)
-        case MaxPool2D() | AvgPool2D() as layer:
-            return replace(layer, padding="valid", stride=layer.stride or layer.window)
-        case LeakyReLU(slope):
-            return LeakyReLU(float(np.float32(slope)))
-        case layer:
-            return layer

@@ -15,6 +15,7 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 import jax  # type: ignore[import-not-found, unused-ignore]
 import jax.numpy as jnp  # type: ignore[import-not-found, unused-ignore]
 
+from lanewise.network.graph import is_frozen
 from lanewise.network.layers import (
     Add,
     AvgPool2D,
@@ -50,7 +51,8 @@ def learner(lesson: Lesson) -> Learner:
             if isinstance(step.layer, Dropout):
                 kept = jax.random.bernoulli(jax.random.fold_in(key, number), 1 - step.layer.rate, inputs[0].shape)
                 return jnp.where(kept, inputs[0] / (1 - step.layer.rate), 0)
-            return _apply(step, weights[number], inputs, reshape=reshape)
+            own = jax.lax.stop_gradient(weights[number]) if is_frozen(step.layer) else weights[number]
+            return _apply(step, own, inputs, reshape=reshape)
 
         logits = walk(layers, images, apply)
         if lesson.binary:

@@ -14,6 +14,7 @@ os.environ.update({"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2", "
 import keras  # type: ignore[import-not-found, unused-ignore]
 import tensorflow as tf  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
+from lanewise.network.graph import is_frozen
 from lanewise.network.layers import (
     Add,
     AvgPool2D,
@@ -78,6 +79,7 @@ def _model(lesson: Lesson) -> Any:
         y = layer(inputs if isinstance(step.layer, Add | Join) else inputs[0])
         if step.weights:
             layer.set_weights(list(step.weights))
+            layer.trainable = not is_frozen(step.layer)
         return y
 
     entry = keras.Input((rows, columns, channels))

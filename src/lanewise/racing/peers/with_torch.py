@@ -9,6 +9,7 @@ import numpy as np
 import torch  # type: ignore[import-not-found, unused-ignore]
 from numpy.typing import NDArray
 
+from lanewise.network.graph import is_frozen
 from lanewise.network.layers import (
     Add,
     AvgPool2D,
@@ -97,7 +98,7 @@ def _module(step: Step) -> Any:
     with torch.no_grad():
         for parameter, weight in zip(module.parameters(), step.weights, strict=True):
             parameter.copy_(torch.from_numpy(weight))
-    return module
+    return module.requires_grad_(not is_frozen(step.layer))
 
 
 def _layer(step: Step) -> Any:

@@ -1,0 +1,68 @@
+"""Going on from a model with a network of one's own: what it shares with the model starts from what was learned.
+
+Both are compared layer by layer from the first on. As long as they are alike, whatever is frozen, weights are taken
+over; from the first layer that differs, all are drawn anew. So a network with `frozen` behind some layers goes on
+learning in the others, and one with another last layer learns other classes from the same features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lanewise.errors import OptionError
+from lanewise.network.comparing import shared_parameters
+from lanewise.network.graph import Graph, is_frozen
+from lanewise.network.layers import FilterBank
+from lanewise.network.text import layer_text
+
+Floats = NDArray[np.float32]
+
+
+def take_over(
+    graph: Graph, drawn: Sequence[Floats], learned_graph: Graph, learned: Sequence[Floats], *, same_classes: bool
+) -> tuple[list[Floats], str]:
+    """Parameters to start `graph` from, and a sentence on where they come from.
+
+    Parameters
+    ----------
+    graph, drawn : the network to train, and the parameters it would start from alone
+    learned_graph, learned : those of the model to go on from
+    same_classes : bool
+        Whether both are about the same classes. The last layer with weights is drawn anew if not.
+
+    Raises
+    ------
+    OptionError
+        If nothing can be taken over.
+    """
+    count = shared_parameters(graph, learned_graph)
+    if count == 0:
+        raise OptionError(
+            "the network shares no weights with the model to go on from: it begins with "
+            f'"{_beginning(graph)}", the model with "{_beginning(learned_graph)}"'
+        )
+    if not same_classes:
+        count = min(count, graph.parameters_of(graph.parameters[-1].node)[0])
+    if count == 0:
+        raise OptionError(
+            "the model to go on from knows other classes, and has no weights but those of its last layer: leave it out"
+        )
+    return [*(np.array(array) for array in learned[:count]), *drawn[count:]], _origin(graph, count)
+
+
+def _beginning(graph: Graph) -> str:
+    return ", ".join(layer_text(node.layer) for node in graph.nodes[1:4])
+
+
+def _origin(graph: Graph, count: int) -> str:
+    """Which layers' weights are the model's: those of the first `count` parameters."""
+    origins: dict[bool, list[str]] = {True: [], False: []}
+    for position, parameter in enumerate(graph.parameters):
+        node = graph.nodes[parameter.node]
+        if parameter.role == "weight" and not isinstance(node.layer, FilterBank):
+            origins[position < count].append(f"{node.name} (frozen)" if is_frozen(node.layer) else node.name)
+    anew = f"; drawn anew: {', '.join(origins[False])}" if origins[False] else ""
+    return f"Weights from the model: {', '.join(origins[True])}{anew}."

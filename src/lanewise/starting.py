@@ -1,0 +1,69 @@
+"""What training starts from: how pixels are scaled, the network and its weights, drawn anew or from a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lanewise.engine.limits import check_memory
+from lanewise.engine.training import MOST_SHARDS, Floats
+from lanewise.errors import DataError
+from lanewise.learning import recipe
+from lanewise.learning.pictures import Pictures, statistics
+from lanewise.learning.transfer import take_over
+from lanewise.model import Model
+from lanewise.network.graph import Graph
+from lanewise.network.initial import initial_parameters
+from lanewise.network.layers import Layer
+
+
+def moments(
+    start: Model | None, pictures: Pictures, chosen: NDArray[np.int64], *, new_classes: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation to bring pixels to the same range by; those of the model that goes on learning."""
+    if start is None:
+        return statistics(pictures.pixels, chosen)
+    if start.preprocessing.shape != (*pictures.size, pictures.channels):
+        raise DataError(
+            f"the model to go on from takes pictures of {start.preprocessing.shape}, "
+            f"but these are {(*pictures.size, pictures.channels)} (rows, columns, channels)"
+        )
+    if not (new_classes or _knows(start, pictures)):
+        raise DataError(
+            f"the model to go on from knows the classes {', '.join(map(str, start.classes))}, "
+            f"but these pictures have {', '.join(map(str, pictures.classes))}; to learn others from what it learned, "
+            "give a network too, which begins as the model's does"
+        )
+    scale = np.array(start.preprocessing.scale, np.float64)
+    return -np.array(start.preprocessing.offset, np.float64) / scale, 1 / scale
+
+
+def _knows(start: Model, pictures: Pictures) -> bool:
+    """Whether the pictures are of the classes that the model has."""
+    return tuple(map(str, start.classes)) == tuple(map(str, pictures.classes))
+
+
+def network_and_weights(
+    network: str | tuple[Layer, ...],
+    start: Model | None,
+    pictures: Pictures,
+    easy: bool,
+    seed: int,
+    say: Callable[[str], None],
+) -> tuple[Graph, str | None, list[Floats]]:
+    """The graph, its text, and the parameters to start from."""
+    shape = (pictures.channels, *pictures.size)
+    if start is not None and network == "auto":
+        return start.graph, start.network, [np.array(p) for p in start.parameters]
+    graph, text = recipe.network_for(network, shape, len(pictures.classes), easy=easy)
+    # before the first weight is drawn: parameters, their slopes by shard, state, and copies of the best
+    check_memory("training this network", 4 * graph.parameter_count * (MOST_SHARDS + 6))
+    say(f"{'Network chosen' if network == 'auto' else 'Network'}: {text}")
+    parameters = initial_parameters(graph, seed)
+    if start is not None:
+        same = _knows(start, pictures)
+        parameters, origin = take_over(graph, parameters, start.graph, start.parameters, same_classes=same)
+        say(origin)
+    return graph, text, parameters
