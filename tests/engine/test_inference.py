@@ -130,12 +130,13 @@ def test_relu_that_is_not_the_only_reader_has_a_value_of_its_own() -> None:
     ("text", "pooled"),
     [
         ("conv 4@3, relu, max 2, dense 3", {1: 3}),
-        ("conv 4@3, max 2, relu, conv 4@1, relu, max 3, dense 3", {1: 2, 4: 6}),
+        ("conv 4@3, max 2, relu, conv 4@1, relu, max 3x2, dense 3", {1: 2, 4: 6}),
         (
-            "conv 64@3 same, relu, conv 64@3 same, relu, max 2, conv 64@3 same, max 3",
+            "conv 64@3 same, relu, conv 64@3 same, relu, max 2, conv 64@3 same, max 3x2",
             {3: 5},
-        ),  # 3 fits no tile of 4 or 2
+        ),  # 3 fits no tile
         ("conv 4@3, relu, max 3 stride 2", {}),
+        ("conv 4@3, relu, max 3", {}),
         ("conv 4@3, tanh, max 2", {}),
         ("conv 4@3, relu, residual(max 2 | average 2)", {}),
         ("conv 4@3, relu, residual(max 1)", {}),

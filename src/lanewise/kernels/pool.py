@@ -221,8 +221,8 @@ def max_forward(pool: Pool, x: Layout, y: Layout, tile: int = TILE) -> Program:
     return k.program()
 
 
-MOST_JOINED = 9
-"""Taps of a window that a convolution holds in registers until it knows the largest."""
+MOST_JOINED = 6
+"""Taps of a window that a convolution holds in registers until it knows the largest: as many as AVX2 has room for."""
 
 NOBODY = -1.0
 """The winner of a window from which no slope passes."""
