@@ -18,6 +18,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 FLOORS: dict[str, int] = {
     "errors.py": 0,
+    "extras.py": 0,
     "caching.py": 0,
     "target.py": 0,
     "network/": 1,
@@ -44,6 +45,8 @@ DOORS = {
     "llvmlite": {"engine/native.py", "target.py"},
     "PIL": {"learning/decode.py"},
     "sklearn": {"estimator.py"},
+    "scipy": {"explain/"},
+    "matplotlib": {"explain/"},
     "onnx": {"files/"},
     "click": {"cli/"},
     "rich": {"cli/"},
@@ -153,7 +156,7 @@ begun = time.perf_counter()
 import lanewise
 seconds = time.perf_counter() - begun
 import sys
-heavy = [name for name in ("llvmlite", "onnx", "PIL", "click", "rich", "sklearn", "scipy") if name in sys.modules]
+heavy = [name for name in ("llvmlite", "onnx", "PIL", "click", "rich", "sklearn", "scipy", "matplotlib") if name in sys.modules]
 print(seconds, *heavy)
 """
 

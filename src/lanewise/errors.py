@@ -8,6 +8,7 @@
     ├── OptionError             an option with a value that makes no sense       (also ValueError)
     ├── ModelFileError          a model file that cannot be read or written      (also OSError)
     ├── TooLargeError           what was asked for would not fit in memory       (also MemoryError)
+    ├── MissingPackageError     what was asked for needs a package that is not installed   (also ImportError)
     └── ProgramError            a fault in Lanewise itself: a kernel that breaks the rules of the lane program
 
 The message of each names the culprit, says what came and what would fit, and what to do about it. The
@@ -60,6 +61,10 @@ class ModelFileError(LanewiseError, OSError):
 
 class TooLargeError(LanewiseError, MemoryError):
     """Something that would not fit in this machine's memory."""
+
+
+class MissingPackageError(LanewiseError, ImportError):
+    """Something that needs a package which only an extra of Lanewise installs."""
 
 
 class ProgramError(LanewiseError):

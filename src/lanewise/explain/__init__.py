@@ -4,18 +4,26 @@
     fields.py       receptive fields: the part of the picture that a value can depend on
     maps.py         feature maps; what a network looked at: gradient and occlusion maps
     neurons.py      the weighted sum of one neuron, with its real numbers
+    matrices.py     each layer as the sparse matrix of a fully connected one
+    expansion.py    the same with its uses: outputs, slopes of shared weights, whole networks
+    drawing.py      a picture of that
 
 All but occlusion is computed in float64 by `network/reference.py`: each figure is one that a reader can check.
 """
 
+from lanewise.explain.drawing import draw_connections
+from lanewise.explain.expansion import Expansion, expand
 from lanewise.explain.fields import ReceptiveField, receptive_field
 from lanewise.explain.maps import FeatureMap, feature_maps, gradient_map, occlusion_map
 from lanewise.explain.neurons import Neuron, neuron
 
 __all__ = [
+    "Expansion",
     "FeatureMap",
     "Neuron",
     "ReceptiveField",
+    "draw_connections",
+    "expand",
     "feature_maps",
     "gradient_map",
     "neuron",

@@ -143,7 +143,7 @@ def neuron(model: Model, picture: Picture, node: str | int, position: int | tupl
     graph = model.graph
     number = node_position(graph, node)
     target = graph.nodes[number]
-    here = place(target, position)
+    here = place(target.name, target.shape, position)
     if isinstance(target.layer, Input):
         raise OptionError(f"{target.name} is the picture itself, which nothing is summed for: choose a layer after it")
     values = [value[0] for value in values_of(model, picture)]

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from lanewise.errors import DataError, OptionError
 from lanewise.files.contents import Contents, Label
 from lanewise.model import Model, Pixels
-from lanewise.network.graph import Graph, Node
+from lanewise.network.graph import Graph, Shape
 from lanewise.network.layers import Sigmoid, Softmax
 from lanewise.network.reference import Array, forward
 from lanewise.network.shapes import describe
@@ -61,9 +61,8 @@ def node_position(graph: Graph, node: str | int) -> int:
     return position
 
 
-def place(node: Node, where: Any) -> tuple[int, ...]:
-    """The position of one value of `node`, checked: (channel, row, column), or (feature,)."""
-    shape = node.shape
+def place(name: str, shape: Shape, where: Any) -> tuple[int, ...]:
+    """The position of one value of the node called `name`, checked: (channel, row, column), or (feature,)."""
     given = where if isinstance(where, tuple | list) else (where,)
     numbers = tuple(map(whole_number, given))
     if len(numbers) == len(shape) and all(
@@ -72,7 +71,7 @@ def place(node: Node, where: Any) -> tuple[int, ...]:
         return tuple(number for number in numbers if number is not None)
     last = tuple(size - 1 for size in shape)
     raise OptionError(
-        f"{node.name} gives {describe(shape)}, so it has no value at {where!r}; "
+        f"{name} gives {describe(shape)}, so it has no value at {where!r}; "
         f"{'(channel, row, column)' if len(shape) == 3 else '(feature,)'} goes from {(0,) * len(shape)} to {last}"
     )
 

@@ -1,0 +1,27 @@
+"""Packages that come with an extra of Lanewise only: imported where they are used, and named where they are missing."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from lanewise.errors import MissingPackageError
+
+
+def need(module: str, what: str, extra: str = "report") -> Any:
+    """Import `module` for `what`, which cannot do without it.
+
+    Raises
+    ------
+    MissingPackageError
+        If it is not installed; the message names the extra that installs it.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        package = module.partition(".")[0]
+        if (error.name or "").partition(".")[
+            0
+        ] != package:  # it is there, but something of its own is missing: that is another story
+            raise
+        raise MissingPackageError(f'{what} needs {package}: pip install "lanewise[{extra}]"') from error
