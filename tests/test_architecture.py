@@ -156,7 +156,8 @@ begun = time.perf_counter()
 import lanewise
 seconds = time.perf_counter() - begun
 import sys
-heavy = [name for name in ("llvmlite", "onnx", "PIL", "click", "rich", "sklearn", "scipy", "matplotlib") if name in sys.modules]
+packages = ("llvmlite", "onnx", "PIL", "click", "rich", "sklearn", "scipy", "matplotlib")
+heavy = [name for name in packages if name in sys.modules]
 print(seconds, *heavy)
 """
 

@@ -126,7 +126,7 @@ def _draw_output(axes: Axes, shape: Shape, where: tuple[int, ...]) -> None:
     cells[int(np.ravel_multi_index(where[-len(of_channel) :], of_channel))] = 0.1
     sheet = _sheet(cells, of_channel, GAP)
     _draw_cells(axes, sheet, np.full(sheet.shape[:2], -1))
-    axes.set_title(f"output {_tuple(where)}" + (f"\nin map {where[0]} of {shape[0]}" if len(shape) == 3 else ""))
+    axes.set_title(f"output {_tuple(where)}" + (f"\nin map {where[0]} of {shape[0]}" if shape[:-2] > (1,) else ""))
     axes.set_xticks([])
     axes.set_yticks([])
 
