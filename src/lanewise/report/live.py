@@ -43,6 +43,7 @@ SCRIPTS = (
     "maps.js",
     "telling.js",
     "drawing.js",
+    "sources.js",
     "live.js",
 )
 """In the order in which they stand in the page."""
@@ -52,6 +53,9 @@ MNIST_SIZE, MNIST_BOX = (28, 28), 20 / 28
 
 BRUSH = 0.09
 """Width of a stroke as a share of the pad."""
+
+EVEN, MOSTLY = 0.25, 0.8
+"""Ground is even if more than this share of the examples' edges differs from black or white by less than EVEN."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -197,7 +201,7 @@ def _data(
         },
         "scale": model.preprocessing.scale,
         "offset": model.preprocessing.offset,
-        "drawing": _drawing(model, pixels),
+        "drawing": _drawing(model.preprocessing.shape, (pixels - low) / (high - low)),
         "nodes": [
             {**_node(model.graph, number, node, layout), "kernel": kernel, "buffers": call.buffers}
             for number, (node, layout, kernel, call) in enumerate(
@@ -249,23 +253,31 @@ def _node(graph: Graph, number: int, node: Node, layout: Layout) -> dict[str, An
 
 
 def _range(model: Model, pixels: NDArray[Any]) -> tuple[float, float]:
-    """The raw values that are black and white."""
+    """The raw values that are black and white: those of bytes, unless real numbers are clearly something else."""
     if model.preprocessing.dtype == "uint8" or not pixels.size or pixels.min() == pixels.max():
         return 0.0, 255.0
-    return float(pixels.min()), float(pixels.max())
+    low, high = float(pixels.min()), float(pixels.max())
+    return (0.0, 255.0) if low >= 0 and 1 < high <= 255 else (low, high)
 
 
-def _drawing(model: Model, pixels: NDArray[Any]) -> dict[str, Any]:
+def _drawing(shape: tuple[int, int, int], shares: NDArray[np.float64]) -> dict[str, Any]:
     """How to draw a picture that looks like the data's: on what, with what, and where it should lie.
 
-    The ground is what the edges of the examples are. Drawings for networks of 28 x 28 grey pixels are settled as
-    MNIST's digits are.
+    `shares` are the examples, from 0 for black to 1 for white. The ground is what most of their edges are. Drawings for
+    networks of 28 x 28 grey pixels are settled as MNIST's digits are; for other grey pictures on even ground, to a box
+    of the size that what stands on it usually has.
     """
-    rows, columns, channels = model.preprocessing.shape
-    edges = [pixels[:, [0, -1]].reshape(len(pixels), -1), pixels[:, :, [0, -1]].reshape(len(pixels), -1)]
-    ground = float(np.median(np.concatenate(edges, axis=1))) if len(pixels) else 0.0
-    paper = 0 if ground < 128 else 255
+    rows, columns, channels = shape
+    edges = np.concatenate([shares[:, [0, -1]].ravel(), shares[:, :, [0, -1]].ravel()])
+    ground = float(np.median(edges)) if len(edges) else 0.0
+    paper = 0 if ground < 0.5 else 255
     drawing: dict[str, Any] = {"paper": paper, "ink": 255 - paper, "box": None, "centre": "box", "brush": BRUSH}
-    if channels == 1 and (rows, columns) == MNIST_SIZE:
+    if channels > 1:
+        return drawing
+    if (rows, columns) == MNIST_SIZE:
         return {**drawing, "box": MNIST_BOX, "centre": "mass"}
+    if len(edges) and np.mean(np.abs(edges - paper / 255) < EVEN) > MOSTLY:
+        inked = np.abs(shares[..., 0] - paper / 255) > EVEN
+        sizes = [max(np.ptp(r) / rows, np.ptp(c) / columns) for r, c in map(np.nonzero, inked) if len(r)]
+        return {**drawing, "box": float(np.median(sizes)) + 1 / max(rows, columns)} if sizes else drawing
     return drawing

@@ -1,13 +1,21 @@
 // The pad: drawing with mouse, finger, pen, or the arrow keys.
 
-const PAD = 280; // pixels of the longer side
+const PAD = 280; // pixels of the longer side, or less: whole pixels for each of the network's
 
 // {canvas, clear(), copy(source canvas)}; `changed()` is called whenever something was drawn.
 function drawingPad(picture, drawing, colourOf, changed) {
-  const scale = PAD / Math.max(picture.rows, picture.columns);
-  const canvas = make("canvas", { width: Math.round(picture.columns * scale), height: Math.round(picture.rows * scale),
-    class: "live-pad", tabindex: 0, role: "application", "aria-roledescription": "drawing pad", "aria-describedby": "live-pad-keys",
-    "aria-label": "Draw here" });
+  const scale = Math.max(1, Math.floor(PAD / Math.max(picture.rows, picture.columns)));
+  const canvas = make("canvas", {
+    width: picture.columns * scale,
+    height: picture.rows * scale,
+    class: "live-pad",
+    tabindex: 0,
+    role: "application",
+    "aria-roledescription": "drawing pad",
+    "aria-describedby": "live-pad-keys",
+    "aria-label": "Draw here",
+  });
+  const side = Math.max(canvas.width, canvas.height);
   const context = canvas.getContext("2d", { willReadFrequently: true });
   const grey = (level) => `rgb(${level} ${level} ${level})`;
   let last = null; // where the pen is down, and the middle of the last stroke
@@ -15,7 +23,10 @@ function drawingPad(picture, drawing, colourOf, changed) {
   const pen = { x: canvas.width / 2, y: canvas.height / 2, down: false }; // moved by keys
   const place = (event) => {
     const box = canvas.getBoundingClientRect();
-    return { x: ((event.clientX - box.left) * canvas.width) / box.width, y: ((event.clientY - box.top) * canvas.height) / box.height };
+    return {
+      x: ((event.clientX - box.left) * canvas.width) / box.width,
+      y: ((event.clientY - box.top) * canvas.height) / box.height,
+    };
   };
   const start = (at) => {
     last = { at, middle: at };
@@ -24,7 +35,11 @@ function drawingPad(picture, drawing, colourOf, changed) {
   // Curves from middle to middle of what the pointer reports, so that quick strokes are round, not angular.
   const stroke = (at) => {
     const middle = { x: (last.at.x + at.x) / 2, y: (last.at.y + at.y) / 2 };
-    Object.assign(context, { strokeStyle: colourOf() ?? grey(drawing.ink), lineWidth: Math.max(2, PAD * drawing.brush), lineCap: "round" });
+    Object.assign(context, {
+      strokeStyle: colourOf() ?? grey(drawing.ink),
+      lineWidth: Math.max(2, side * drawing.brush),
+      lineCap: "round",
+    });
     context.beginPath();
     context.moveTo(last.middle.x, last.middle.y);
     context.quadraticCurveTo(last.at.x, last.at.y, middle.x + 0.01, middle.y);
@@ -44,23 +59,33 @@ function drawingPad(picture, drawing, colourOf, changed) {
     const all = event.getCoalescedEvents?.() ?? [];
     for (const one of all.length ? all : [event]) stroke(place(one));
   });
-  for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => { last = null; });
+  for (const end of ["pointerup", "pointercancel"])
+    canvas.addEventListener(end, () => {
+      last = null;
+    });
   canvas.addEventListener("keydown", (event) => {
     const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
     if (event.key === " ") {
       pen.down = !pen.down;
       if (pen.down) start({ ...pen });
     } else if (moves[event.key]) {
-      const step = PAD / 40, [across, down] = moves[event.key];
+      const step = side / 40,
+        [across, down] = moves[event.key];
       pen.x = Math.min(canvas.width, Math.max(0, pen.x + across * step));
       pen.y = Math.min(canvas.height, Math.max(0, pen.y + down * step));
       if (pen.down) stroke({ ...pen });
     } else return;
     event.preventDefault();
-    canvas.setAttribute("aria-label", `Draw here: pen ${pen.down ? "down" : "up"}, ` +
-      `${Math.round((100 * pen.x) / canvas.width)} % across, ${Math.round((100 * pen.y) / canvas.height)} % down`);
+    canvas.setAttribute(
+      "aria-label",
+      `Draw here: pen ${pen.down ? "down" : "up"}, ` +
+        `${Math.round((100 * pen.x) / canvas.width)} % across, ${Math.round((100 * pen.y) / canvas.height)} % down`,
+    );
   });
-  canvas.addEventListener("blur", () => { pen.down = false; last = null; });
+  canvas.addEventListener("blur", () => {
+    pen.down = false;
+    last = null;
+  });
 
   const pad = {
     canvas,
@@ -75,7 +100,7 @@ function drawingPad(picture, drawing, colourOf, changed) {
     // The raw picture that the network takes; `settle` moves a drawn digit to where the data's digits are.
     picture(settle) {
       const drawn = planesOf(context, picture.channels);
-      return settle ? settled(drawn, drawing, picture) : stretched(drawn, picture);
+      return settle ? settled(drawn, drawing, picture) : averaged(drawn, scale);
     },
   };
   pad.clear();

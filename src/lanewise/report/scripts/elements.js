@@ -23,4 +23,5 @@ function wordNumber(x, figures = 3) {
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
 const counted = (count, one, many = `${one}s`) => `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
 // "row 3" or "rows 3 to 5", counted from 1
-const span = (word, first, last) => (first === last ? `${word} ${first + 1}` : `${word}s ${first + 1} to ${last + 1}`);
+const span = (word, first, last) =>
+  first === last ? `${word} ${first + 1}` : `${word}s ${first + 1} to ${last + 1}`;

@@ -22,14 +22,16 @@ function receptiveField(network, number, channel, row, column) {
     const [, height, width] = network.nodes[source].shape;
     const into = (wanted[source] ??= { channels: new Set(), rows: new Set(), columns: new Set() });
     for (const i of channels) into.channels.add(i);
-    for (const [list, size, set] of [[rows, height, into.rows], [columns, width, into.columns]])
+    for (const [list, size, set] of [
+      [rows, height, into.rows],
+      [columns, width, into.columns],
+    ])
       for (const at of list) {
         if (at >= 0 && at < size) set.add(at);
         else cut = true;
       }
   };
-  for (let n = number; n > 0; n--)
-    if (wanted[n]) askInputs(network, n, wanted[n], ask);
+  for (let n = number; n > 0; n--) if (wanted[n]) askInputs(network, n, wanted[n], ask);
   const ascending = (set) => [...set].sort((a, b) => a - b);
   return { rows: ascending(wanted[0].rows), columns: ascending(wanted[0].columns), cut };
 }
@@ -41,7 +43,8 @@ function askInputs(network, number, { channels, rows, columns }, ask) {
   const looks = (axis, positions) => [...positions].flatMap((at) => taps(node, axis, at));
   switch (node.kind) {
     case "conv": {
-      const perGroup = depth / node.groups, filters = node.shape[0] / node.groups;
+      const perGroup = depth / node.groups,
+        filters = node.shape[0] / node.groups;
       const groups = new Set([...channels].map((o) => Math.floor(o / filters)));
       const seen = [...groups].flatMap((g) => range(perGroup, g * perGroup));
       return ask(source, seen, looks(0, rows), looks(1, columns));

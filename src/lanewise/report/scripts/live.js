@@ -5,13 +5,19 @@ function startLive(root, data, kernels) {
   network.preprocessing = { scale: data.scale, offset: data.offset };
   const find = (name) => root.querySelector(`[data-live="${name}"]`);
   const [answer, status, picture, working] = ["answer", "status", "picture", "working"].map(find);
-  const shade = find("shade"), frame = find("frame");
+  const shade = find("shade"),
+    frame = find("frame");
   const state = { place: null, pinned: false, caption: "" };
+  network.run(network.pixels); // once for nothing: the first run is slow, as the browser compiles
 
   // The maps
 
-  const pointing = makePointing(network, { point, pin });
-  const views = network.nodes.flatMap((node, n) => (network.shown(n) === n ? [layerView(network, n, data.classes, pointing)] : []));
+  const alone = find("alone");
+  const pointing = makePointing({ point, pin, alone: () => alone.checked });
+  alone.addEventListener("change", () => views.forEach((view) => view.update()));
+  const views = network.nodes.flatMap((node, n) =>
+    network.shown(n) === n ? [layerView(network, n, data.classes, pointing)] : [],
+  );
   const viewOf = (number) => views.find((view) => view.number === number);
   find("layers").append(...views.map((view) => view.element));
 
@@ -35,19 +41,34 @@ function startLive(root, data, kernels) {
     const probabilities = network.probabilities();
     const order = range(probabilities.length).sort((a, b) => probabilities[b] - probabilities[a]);
     const shown = probabilities.length <= 12 ? range(probabilities.length) : order.slice(0, 10);
-    answer.replaceChildren(...shown.map((n) => {
-      const bar = make("span", { class: "live-bar" });
-      bar.style.width = `${100 * probabilities[n]}%`;
-      return make("li", { class: n === order[0] ? "live-best" : null }, make("span", { class: "live-class" }, data.classes[n]),
-        make("span", { class: "live-track", "aria-hidden": "true" }, bar), make("span", { class: "live-share" }, percent(probabilities[n])));
-    }));
+    answer.replaceChildren(
+      ...shown.map((n) => {
+        const bar = make("span", { class: "live-bar" });
+        bar.style.width = `${100 * probabilities[n]}%`;
+        return make(
+          "li",
+          { class: n === order[0] ? "live-best" : null },
+          make("span", { class: "live-class" }, data.classes[n]),
+          make("span", { class: "live-track", "aria-hidden": "true" }, bar),
+          make("span", { class: "live-share" }, percent(probabilities[n])),
+        );
+      }),
+    );
+    find("short").replaceChildren(
+      make("span", {}, "answer"),
+      data.classes[order[0]],
+      make("span", {}, percent(probabilities[order[0]])),
+    );
     const rest = probabilities.length - shown.length;
     const lines = [`Worked out in ${(1000 * seconds).toFixed(1)} ms by this page.`];
     if (rest) lines.unshift(`${counted(rest, "other class", "other classes")} not shown.`);
     if (expected) {
       const apart = Math.max(...expected.map((p, n) => Math.abs(p - probabilities[n])));
-      lines.push(apart <= 1e-4 ? `Lanewise in Python says the same, to within ${wordNumber(Math.max(apart, 1e-7), 1)}.`
-        : `Lanewise in Python differs by ${wordNumber(apart)}: this page is not to be trusted.`);
+      lines.push(
+        apart <= 1e-4
+          ? `Lanewise in Python says the same, to within ${wordNumber(Math.max(apart, 1e-7), 1)}.`
+          : `Lanewise in Python differs by ${wordNumber(apart)}: this page is not to be trusted.`,
+      );
     }
     find("figures").textContent = lines.join(" ");
     clearTimeout(state.saying); // said when the drawing hand rests
@@ -90,18 +111,26 @@ function startLive(root, data, kernels) {
     const { number, channel, row, column } = state.place;
     const told = tellNeuron(network, data.classes, (n) => viewOf(n).most, state.place);
     find("hint").hidden = true;
-    working.replaceChildren(...told.elements,
-      make("p", { class: "live-note" }, state.pinned ? "Pinned: click it again, or press Escape, to let go." : "Click to pin it."));
+    working.replaceChildren(
+      ...told.elements,
+      make(
+        "p",
+        { class: "live-note" },
+        state.pinned ? "Pinned: click it again, or press Escape, to let go." : "Click to pin it.",
+      ),
+    );
     status.textContent = told.summary;
     unmark();
     viewOf(number).mark("self", channel, { rows: [row, row], columns: [column, column] });
     for (const read of told.reads)
-      if (read.rows[1] >= read.rows[0]) for (const i of wholeFeatures(read)) viewOf(read.number).mark("read", i, read);
+      if (read.rows[1] >= read.rows[0])
+        for (const i of wholeFeatures(read)) viewOf(read.number).mark("read", i, read);
     markField(told.field);
   }
 
   // Features that are read altogether are not framed one by one.
-  const wholeFeatures = ({ number, channels }) => (network.nodes[number].features && channels.length > 1 ? [] : channels);
+  const wholeFeatures = ({ number, channels }) =>
+    network.nodes[number].features && channels.length > 1 ? [] : channels;
 
   function markField({ rows, columns }) {
     if (!rows.length || !columns.length) return;
@@ -109,63 +138,107 @@ function startLive(root, data, kernels) {
     context.fillRect(0, 0, shade.width, shade.height); // all but the field is shaded
     for (const r of rows) for (const c of columns) context.clearRect(c, r, 1, 1);
     const share = (n, of) => `${(100 * n) / of}%`;
-    Object.assign(frame.style, { top: share(rows[0], shade.height), height: share(rows.at(-1) - rows[0] + 1, shade.height),
-      left: share(columns[0], shade.width), width: share(columns.at(-1) - columns[0] + 1, shade.width) });
+    Object.assign(frame.style, {
+      top: share(rows[0], shade.height),
+      height: share(rows.at(-1) - rows[0] + 1, shade.height),
+      left: share(columns[0], shade.width),
+      width: share(columns.at(-1) - columns[0] + 1, shade.width),
+    });
     frame.hidden = false;
   }
 
   // Where pictures come from
 
-  const chosen = (button) => root.querySelectorAll(".live-example").forEach((one) => one.setAttribute("aria-pressed", one === button));
+  const chosen = (button) =>
+    root.querySelectorAll(".live-example").forEach((one) => one.setAttribute("aria-pressed", one === button));
   const examples = data.examples.map((example) => {
     const pixels = pixelsOf(example.pixels, data.picture.type);
-    const label = [example.name, example.label === null ? null : `labelled ${example.label}`].filter(Boolean).join(", ");
-    const thumbnail = make("canvas", { width: data.picture.columns, height: data.picture.rows, "aria-hidden": "true" });
+    const label = [example.name, example.label === null ? null : `labelled ${example.label}`]
+      .filter(Boolean)
+      .join(", ");
+    const thumbnail = make("canvas", {
+      width: data.picture.columns,
+      height: data.picture.rows,
+      "aria-hidden": "true",
+    });
     paintPicture(thumbnail, pixels, data.picture);
-    const button = make("button", { type: "button", class: "live-example", "aria-pressed": "false", "aria-label": label || "example",
-      title: label, onclick: () => {
-        chosen(button);
-        show(pixels, label || "example", example.probabilities);
-      } }, thumbnail);
+    const button = make(
+      "button",
+      {
+        type: "button",
+        class: "live-example",
+        "aria-pressed": "false",
+        "aria-label": label || "example",
+        title: label,
+        onclick: () => {
+          chosen(button);
+          show(pixels, label || "example", example.probabilities);
+          mirror();
+        },
+      },
+      thumbnail,
+    );
     return button;
   });
   find("examples").append(...examples);
   takeFiles(root, find("file"), data.picture, async (blob, name) => {
     try {
-      const pixels = await pictureFromFile(blob, data.picture);
+      const pixels = rawPixels(await pictureFromFile(blob, data.picture), data.picture);
       chosen(null);
       show(pixels, name);
+      mirror();
       find("problem").textContent = "";
     } catch {
-      find("problem").textContent = `${name} is no picture that this browser can read; PNG, JPEG, GIF, WebP and BMP it can.`;
+      find("problem").textContent =
+        `${name} is no picture that this browser can read; PNG, JPEG, GIF, WebP and BMP it can.`;
     }
   });
-  startDrawing(find, data, (pixels) => {
-    chosen(null);
-    show(pixels, "your drawing");
-  }, picture);
+  const mirror = startDrawing(
+    find,
+    data,
+    (pixels) => {
+      chosen(null);
+      show(rawPixels(pixels, data.picture), "your drawing");
+    },
+    picture,
+  );
 
   root.addEventListener("keydown", (event) => {
     if (event.key === "Escape") release();
   });
-  for (const scheme of [darkScheme, printing]) scheme.addEventListener("change", () => {
-    for (const view of views) view.update();
-    if (state.place) tell();
-  });
+  for (const scheme of [darkScheme, printing])
+    scheme.addEventListener("change", () => {
+      for (const view of views) view.update();
+      if (state.place) tell();
+    });
   if (examples.length) examples[0].click();
-  else show(new (data.picture.type === "u8" ? Uint8Array : Float32Array)(network.pixels.length).fill(data.drawing.paper), "an empty picture");
-  return { network, show, select, receptiveField: (...place) => receptiveField(network, ...place), workingOf: (...place) => workingOf(network, ...place) };
+  else
+    show(
+      rawPixels(new Uint8Array(network.pixels.length).fill(data.drawing.paper), data.picture),
+      "an empty picture",
+    );
+  return {
+    network,
+    show,
+    select,
+    receptiveField: (...place) => receptiveField(network, ...place),
+    workingOf: (...place) => workingOf(network, ...place),
+  };
 }
 
 // Mouse, finger and keys on the maps: `point` while passing over, `pin` by a click or Enter.
-function makePointing(network, { point, pin }) {
+function makePointing({ point, pin, alone }) {
   return {
+    alone, // whether each map is coloured by itself
     listen(canvas, layer, index) {
       const here = { row: 0, column: 0 };
       const at = (event) => {
         const box = canvas.getBoundingClientRect();
         const inside = (share, count) => Math.min(count - 1, Math.max(0, Math.floor(share * count)));
-        return { row: inside((event.clientY - box.top) / box.height, layer.height), column: inside((event.clientX - box.left) / box.width, layer.width) };
+        return {
+          row: inside((event.clientY - box.top) / box.height, layer.height),
+          column: inside((event.clientX - box.left) / box.width, layer.width),
+        };
       };
       const go = (place, act) => {
         if (!layer.exists(index, place.row, place.column)) return;
@@ -197,69 +270,4 @@ function moveFocus(from, to) {
   from.tabIndex = -1;
   to.tabIndex = 0;
   to.focus();
-}
-
-function paintPicture(canvas, pixels, { rows, columns, channels, range: [low, high] }) {
-  const context = canvas.getContext("2d"), image = context.createImageData(columns, rows);
-  const level = (n, i) => (255 * (pixels[n * channels + (channels < 3 ? 0 : i)] - low)) / (high - low);
-  for (let n = 0; n < rows * columns; n++) image.data.set([level(n, 0), level(n, 1), level(n, 2), 255], 4 * n);
-  context.putImageData(image, 0, 0);
-}
-
-// Files that are chosen, dropped or pasted.
-function takeFiles(root, input, picture, take) {
-  const first = (files) => [...files].find((file) => file.type.startsWith("image/")) ?? files[0];
-  const taken = (files) => {
-    const file = first(files);
-    if (file) take(file, file.name || "pasted picture");
-  };
-  input.addEventListener("change", () => {
-    taken(input.files);
-    input.value = "";
-  });
-  const over = (is) => (event) => {
-    if (![...event.dataTransfer.types].includes("Files")) return;
-    event.preventDefault();
-    root.classList.toggle("live-over", is);
-  };
-  root.addEventListener("dragover", over(true));
-  root.addEventListener("dragleave", over(false));
-  root.addEventListener("drop", (event) => {
-    over(false)(event);
-    taken(event.dataTransfer.files);
-  });
-  document.addEventListener("paste", (event) => {
-    if (!event.clipboardData.files.length) return;
-    event.preventDefault();
-    taken(event.clipboardData.files);
-  });
-}
-
-function startDrawing(find, data, drawn, picture) {
-  const { drawing } = data, colour = find("colour"), settle = find("settle");
-  let waiting = false;
-  const changed = () => {
-    if (waiting) return;
-    waiting = true; // at most once a frame
-    requestAnimationFrame(() => {
-      waiting = false;
-      drawn(pad.picture(settle.checked));
-    });
-  };
-  const pad = drawingPad(data.picture, drawing, () => (data.picture.channels === 1 ? null : colour.value), changed);
-  find("pad").append(pad.canvas);
-  find("clear").addEventListener("click", () => {
-    pad.clear();
-    changed();
-  });
-  find("copy").addEventListener("click", () => {
-    pad.clear();
-    pad.copy(picture);
-    settle.checked = false;
-    changed();
-  });
-  settle.addEventListener("change", changed);
-  find("settle-label").hidden = !drawing.box;
-  settle.checked = Boolean(drawing.box);
-  find("colour-label").hidden = data.picture.channels === 1;
 }

@@ -27,23 +27,37 @@ function layerView(network, number, classes, pointing) {
   const node = network.nodes[number];
   const [channels, rows, columns] = node.shape;
   const features = node.features;
-  const width = features ? featureColumns(channels) : columns, height = features ? Math.ceil(channels / width) : rows;
+  const width = features ? featureColumns(channels) : columns,
+    height = features ? Math.ceil(channels / width) : rows;
   const names = features && classes.length === channels && number >= network.nodes.length - 2 ? classes : null;
   const zoom = features ? 22 : Math.max(1, Math.ceil(MAP_SIZE / Math.max(rows, columns)));
   const grid = make("div", { class: "live-maps", role: "group", "aria-label": `maps of ${node.name}` });
   const legend = legendView();
   const shape = features ? counted(channels, "value") : `${counted(channels, "map")} of ${rows} × ${columns}`;
-  const element = make("section", { class: "live-layer", "data-node": node.name },
+  const element = make(
+    "section",
+    { class: "live-layer", "data-node": node.name },
     make("h3", {}, node.name, node.text === node.name ? null : make("span", { class: "live-text" }, node.text)),
-    make("p", { class: "live-note" }, `${shape}: ${NOTES[node.kind] ?? ""}${node.frozen ? "; training left these weights alone" : ""}`), legend.element, grid);
+    make(
+      "p",
+      { class: "live-note" },
+      `${shape}: ${NOTES[node.kind] ?? ""}${node.frozen ? "; training left these weights alone" : ""}`,
+    ),
+    legend.element,
+    grid,
+  );
   const maps = [];
   const count = features ? 1 : channels;
 
   // From a cell of map n to the neuron, and back.
-  const neuron = (n, r, c) => (features ? { number, channel: r * width + c, row: 0, column: 0 } : { number, channel: n, row: r, column: c });
+  const neuron = (n, r, c) =>
+    features ? { number, channel: r * width + c, row: 0, column: 0 } : { number, channel: n, row: r, column: c };
   const cell = ({ channel, row, column }) =>
-    (features ? { map: 0, row: Math.floor(channel / width), column: channel % width } : { map: channel, row, column });
-  const exists = (n, r, c) => r >= 0 && c >= 0 && r < height && c < width && (!features || r * width + c < channels);
+    features
+      ? { map: 0, row: Math.floor(channel / width), column: channel % width }
+      : { map: channel, row, column };
+  const exists = (n, r, c) =>
+    r >= 0 && c >= 0 && r < height && c < width && (!features || r * width + c < channels);
 
   const view = { number, element, maps, cell, neuron, exists, width, height };
   const addMaps = (end) => {
@@ -54,23 +68,32 @@ function layerView(network, number, classes, pointing) {
   };
   addMaps(Math.min(count, MOST_MAPS));
   if (count > MOST_MAPS) {
-    const more = make("button", { type: "button", class: "live-more", onclick: () => {
-      addMaps(count);
-      more.remove();
-      view.update();
-      maps[MOST_MAPS].canvas.focus();
-    } }, `Show all ${count} maps`);
+    const more = make(
+      "button",
+      {
+        type: "button",
+        class: "live-more",
+        onclick: () => {
+          addMaps(count);
+          more.remove();
+          view.update();
+          maps[MOST_MAPS].canvas.focus();
+        },
+      },
+      `Show all ${count} maps`,
+    );
     element.append(more);
   }
 
   view.update = () => {
     const values = network.values(number);
-    let [low, high] = [Infinity, -Infinity];
-    for (const x of values) [low, high] = [Math.min(low, x), Math.max(high, x)];
-    const most = Math.max(Math.abs(low), Math.abs(high)) || 1, colour = colourMap();
+    const most = largest(values);
     const size = features ? channels : rows * columns;
-    for (const map of maps) map.paint(values.subarray(map.index * size, (map.index + 1) * size), most, colour);
-    legend.update(low, high, most, colour);
+    for (const map of maps) {
+      const own = values.subarray(map.index * size, (map.index + 1) * size);
+      map.paint(own, pointing.alone() ? largest(own) : most);
+    }
+    legend.update(values, most, pointing.alone());
     view.most = most;
   };
   view.mark = (kind, channel, area) => {
@@ -84,35 +107,46 @@ function layerView(network, number, classes, pointing) {
 
 function mapLabel(node, n, count, names) {
   if (names) return names.join(", ");
-  return node.features ? node.name : node.kind === "input" && count === 3 ? ["red", "green", "blue"][n] : `${n + 1}`;
+  return node.features
+    ? node.name
+    : node.kind === "input" && count === 3
+      ? ["red", "green", "blue"][n]
+      : `${n + 1}`;
 }
 
 // One map: values on a canvas, a pixel each, and boxes over it.
 function mapView(layer, index, { zoom, label }, pointing) {
   const { width, height } = layer;
-  const canvas = make("canvas", { width, height, role: "application", "aria-roledescription": "map of values",
-    "aria-describedby": "live-keys", tabindex: index === 0 ? 0 : -1 });
+  const canvas = make("canvas", {
+    width,
+    height,
+    role: "application",
+    "aria-roledescription": "map of values",
+    "aria-describedby": "live-keys",
+    tabindex: index === 0 ? 0 : -1,
+  });
   const frame = make("div", { class: "live-frame" }, canvas);
   [frame.style.width, frame.style.height] = [`${width * zoom}px`, `${height * zoom}px`];
   const element = make("figure", { class: "live-map" }, frame, make("figcaption", {}, label));
   pointing.listen(canvas, layer, index);
   const map = { element, canvas, index };
-  map.paint = (values, most, colour) => {
-    const context = canvas.getContext("2d"), image = context.createImageData(width, height);
-    let [low, high] = [Infinity, -Infinity];
-    values.forEach((x, n) => {
-      image.data.set([...colour(x / most), 255], 4 * n);
-      [low, high] = [Math.min(low, x), Math.max(high, x)];
-    });
-    context.putImageData(image, 0, 0);
-    canvas.setAttribute("aria-label",
-      `${layer.element.dataset.node}, ${label}: from ${wordNumber(low)} to ${wordNumber(high)}`);
+  map.paint = (values, most) => {
+    paintValues(canvas, values, most);
+    const [low, high] = ends(values);
+    canvas.setAttribute(
+      "aria-label",
+      `${layer.element.dataset.node}, ${label}: from ${wordNumber(low)} to ${wordNumber(high)}`,
+    );
   };
   map.mark = (kind, [top, bottom], [left, right]) => {
     const box = make("div", { class: `live-mark live-mark-${kind}` });
     const share = (n, of) => `${(100 * n) / of}%`;
-    Object.assign(box.style, { top: share(top, height), left: share(left, width),
-      height: share(bottom - top + 1, height), width: share(right - left + 1, width) });
+    Object.assign(box.style, {
+      top: share(top, height),
+      left: share(left, width),
+      height: share(bottom - top + 1, height),
+      width: share(right - left + 1, width),
+    });
     frame.append(box);
   };
   map.unmark = () => frame.querySelectorAll(".live-mark").forEach((box) => box.remove());
@@ -126,11 +160,14 @@ function legendView() {
   const element = make("div", { class: "live-legend" }, low, canvas, high, middle);
   return {
     element,
-    update(least, most, size, colour) {
-      const from = least < 0 ? -size : 0, context = canvas.getContext("2d"), image = context.createImageData(101, 1);
-      range(101).forEach((n) => image.data.set([...colour((from + ((size - from) * n) / 100) / size), 255], 4 * n));
-      context.putImageData(image, 0, 0);
-      [low.textContent, high.textContent] = [wordNumber(from), wordNumber(size)];
+    update(values, size, alone) {
+      const [least, most] = ends(values);
+      const from = least < 0 ? -size : 0;
+      const steps = range(101).map((n) => from + ((size - from) * n) / 100);
+      paintValues(canvas, steps, size);
+      [low.textContent, high.textContent] = alone
+        ? [from ? "−largest" : "0", "largest of each"]
+        : [wordNumber(from), wordNumber(size)];
       middle.textContent = `(values from ${wordNumber(least)} to ${wordNumber(most)})`;
     },
   };

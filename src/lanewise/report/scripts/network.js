@@ -22,8 +22,10 @@ function makeNetwork(data, kernels) {
     scale: [Float32Array.from(data.scale)],
     offset: [Float32Array.from(data.offset)],
     parameter: data.starts.map((start) => weights.subarray(start)),
-    value: data.nodes.map(({ shape, border: [top, left, bottom, right] }) =>
-      new Float32Array(shape[0] * (top + shape[1] + bottom) * (left + shape[2] + right))),
+    value: data.nodes.map(
+      ({ shape, border: [top, left, bottom, right] }) =>
+        new Float32Array(shape[0] * (top + shape[1] + bottom) * (left + shape[2] + right)),
+    ),
   };
   const calls = data.nodes.map((node) => [kernels[node.kernel], node.buffers.map(([kind, n]) => buffers[kind][n])]);
 
@@ -40,19 +42,28 @@ function makeNetwork(data, kernels) {
 
     // The value of one neuron; in the border it is 0.
     value(number, channel, row, column) {
-      const { shape, border: [top, left, bottom, right] } = data.nodes[number];
+      const {
+        shape,
+        border: [top, left, bottom, right],
+      } = data.nodes[number];
       const width = left + shape[2] + right;
       return buffers.value[number][(channel * (top + shape[1] + bottom) + row + top) * width + column + left];
     },
 
     // All values of a node without the border, in the order (channels, rows, columns).
     values(number) {
-      const { shape: [channels, rows, columns] } = data.nodes[number];
+      const {
+        shape: [channels, rows, columns],
+        border: [top, left, bottom, right],
+      } = data.nodes[number];
       const all = new Float32Array(channels * rows * columns);
-      let at = 0;
+      const width = left + columns + right,
+        height = top + rows + bottom;
       for (let i = 0; i < channels; i++)
-        for (let r = 0; r < rows; r++)
-          for (let c = 0; c < columns; c++) all[at++] = network.value(number, i, r, c);
+        for (let r = 0; r < rows; r++) {
+          const start = (i * height + top + r) * width + left;
+          all.set(buffers.value[number].subarray(start, start + columns), (i * rows + r) * columns);
+        }
       return all;
     },
 

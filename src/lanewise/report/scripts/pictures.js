@@ -1,6 +1,11 @@
 // Pictures: from files, from drawings, and brought to the network's size the way Lanewise does it in Python.
 
-// The raw picture (rows, columns, channels) that the network takes, out of a file's bytes.
+// Bytes as the raw values that the network takes: they are the same, unless it learned from other numbers.
+function rawPixels(bytes, { type, range: [low, high] }) {
+  return type === "u8" ? bytes : Float32Array.from(bytes, (byte) => low + ((high - low) * byte) / 255);
+}
+
+// The picture (rows, columns, channels) in bytes, of the network's size, out of a file.
 async function pictureFromFile(blob, wanted) {
   // As they are in the file: upright, but without translating colours.
   const bitmap = await createImageBitmap(blob, { imageOrientation: "from-image", colorSpaceConversion: "none" });
@@ -21,7 +26,8 @@ function planesOf(context, channels) {
   const planes = range(channels).map(() => new Uint8Array(width * height));
   for (let n = 0; n < width * height; n++) {
     const [red, green, blue] = [data[4 * n], data[4 * n + 1], data[4 * n + 2]];
-    if (channels === 1) planes[0][n] = (red * 19595 + green * 38470 + blue * 7471 + 32768) >> 16; // ITU-R 601-2
+    if (channels === 1)
+      planes[0][n] = (red * 19595 + green * 38470 + blue * 7471 + 32768) >> 16; // ITU-R 601-2
     else for (let i = 0; i < channels; i++) planes[i][n] = data[4 * n + Math.min(i, 2)];
   }
   return { rows: height, columns: width, planes };
@@ -31,9 +37,12 @@ function planesOf(context, channels) {
 // reducing_gap=2: averages of whole blocks first where there are far too many pixels, then a triangle over each axis.
 function stretched({ rows, columns, planes }, wanted) {
   const result = new Uint8Array(wanted.rows * wanted.columns * planes.length);
-  const down = Math.max(1, Math.floor(rows / wanted.rows / 2)), across = Math.max(1, Math.floor(columns / wanted.columns / 2));
+  const [down, across] = [rows / wanted.rows, columns / wanted.columns].map((gap) =>
+    Math.max(1, Math.floor(gap / 2)),
+  );
   planes.forEach((plane, i) => {
-    const small = down > 1 || across > 1 ? blockMeans(plane, rows, columns, down, across) : { plane, rows, columns };
+    const small =
+      down > 1 || across > 1 ? blockMeans(plane, rows, columns, down, across) : { plane, rows, columns };
     let picture = small;
     if (picture.columns !== wanted.columns || columns / across !== wanted.columns)
       picture = resampled(picture, columns / across, wanted.columns);
@@ -41,7 +50,20 @@ function stretched({ rows, columns, planes }, wanted) {
     if (picture.columns !== wanted.rows || rows / down !== wanted.rows)
       picture = resampled(picture, rows / down, wanted.rows);
     picture = transposed(picture);
-    picture.plane.forEach((value, n) => { result[n * planes.length + i] = value; });
+    picture.plane.forEach((value, n) => {
+      result[n * planes.length + i] = value;
+    });
+  });
+  return result;
+}
+
+// Bytes of a picture each of whose pixels is the mean of a square of `side` pixels.
+function averaged({ rows, columns, planes }, side) {
+  const result = new Uint8Array((rows / side) * (columns / side) * planes.length);
+  planes.forEach((plane, i) => {
+    blockMeans(plane, rows, columns, side, side).plane.forEach((value, n) => {
+      result[n * planes.length + i] = value;
+    });
   });
   return result;
 }
@@ -51,9 +73,11 @@ function blockMeans(plane, rows, columns, down, across) {
   small.plane = new Uint8Array(small.rows * small.columns);
   for (let r = 0; r < small.rows; r++)
     for (let c = 0; c < small.columns; c++) {
-      let total = 0, count = 0;
+      let total = 0,
+        count = 0;
       for (let u = r * down; u < Math.min(rows, (r + 1) * down); u++)
-        for (let v = c * across; v < Math.min(columns, (c + 1) * across); v++, count++) total += plane[u * columns + v];
+        for (let v = c * across; v < Math.min(columns, (c + 1) * across); v++, count++)
+          total += plane[u * columns + v];
       small.plane[r * small.columns + c] = Math.floor((total + (count >> 1)) / count);
     }
   return small;
@@ -61,16 +85,22 @@ function blockMeans(plane, rows, columns, down, across) {
 
 // Each row to `count` pixels; `length` is that of a row, perhaps with a fraction of a block at its end.
 function resampled({ plane, rows, columns }, length, count) {
-  const scale = length / count, reach = Math.max(1, scale), unit = 2 ** 22;
+  const scale = length / count,
+    reach = Math.max(1, scale),
+    unit = 2 ** 22;
   const result = { rows, columns: count, plane: new Uint8Array(rows * count) };
   for (let c = 0; c < count; c++) {
     const centre = (c + 0.5) * scale;
-    const first = Math.max(0, Math.floor(centre - reach + 0.5)), end = Math.min(columns, Math.floor(centre + reach + 0.5));
+    const first = Math.max(0, Math.floor(centre - reach + 0.5)),
+      end = Math.min(columns, Math.floor(centre + reach + 0.5));
     const heights = range(end - first, first).map((n) => Math.max(0, 1 - Math.abs((n - centre + 0.5) / reach)));
-    const all = sum(heights), weights = heights.map((height) => Math.floor(0.5 + (height / all) * unit));
+    const all = sum(heights),
+      weights = heights.map((height) => Math.floor(0.5 + (height / all) * unit));
     for (let r = 0; r < rows; r++) {
       let total = unit / 2;
-      weights.forEach((weight, n) => { total += weight * plane[r * columns + first + n]; });
+      weights.forEach((weight, n) => {
+        total += weight * plane[r * columns + first + n];
+      });
       result.plane[r * count + c] = Math.min(255, Math.max(0, Math.floor(total / unit)));
     }
   }
@@ -86,16 +116,24 @@ function transposed({ plane, rows, columns }) {
 // A drawing as the data's pictures are: what was drawn is scaled to a box of their usual size and its centre of mass
 // (or the box itself) is put into the middle. MNIST's digits were made so, with a box of 20 by 20 in 28 by 28 pixels.
 function settled(drawn, { paper, box, centre }, wanted) {
-  const plane = drawn.planes[0], ink = (r, c) => Math.abs(plane[r * drawn.columns + c] - paper);
+  const plane = drawn.planes[0],
+    ink = (r, c) => Math.abs(plane[r * drawn.columns + c] - paper);
   const inked = { rows: [], columns: [] };
   for (let r = 0; r < drawn.rows; r++) if (range(drawn.columns).some((c) => ink(r, c) > 32)) inked.rows.push(r);
   for (let c = 0; c < drawn.columns; c++) if (range(drawn.rows).some((r) => ink(r, c) > 32)) inked.columns.push(c);
   if (!inked.rows.length || !box) return stretched(drawn, wanted);
-  const ends = (list) => [list[0], list.at(-1) + 1];
-  const [[top, bottom], [left, right]] = [ends(inked.rows), ends(inked.columns)];
+  const limits = (list) => [list[0], list.at(-1) + 1];
+  const [[top, bottom], [left, right]] = [limits(inked.rows), limits(inked.columns)];
   const scale = Math.min((box * wanted.rows) / (bottom - top), (box * wanted.columns) / (right - left));
-  const size = { rows: Math.max(1, Math.round((bottom - top) * scale)), columns: Math.max(1, Math.round((right - left) * scale)) };
-  const part = { rows: bottom - top, columns: right - left, planes: [new Uint8Array((bottom - top) * (right - left))] };
+  const size = {
+    rows: Math.max(1, Math.round((bottom - top) * scale)),
+    columns: Math.max(1, Math.round((right - left) * scale)),
+  };
+  const part = {
+    rows: bottom - top,
+    columns: right - left,
+    planes: [new Uint8Array((bottom - top) * (right - left))],
+  };
   part.planes[0].forEach((_, n) => {
     part.planes[0][n] = plane[(top + Math.floor(n / part.columns)) * drawn.columns + left + (n % part.columns)];
   });
@@ -110,10 +148,12 @@ function placed(small, size, { paper, centre }, wanted) {
     column += weight * ((n % size.columns) + 0.5);
     mass += weight;
   });
-  const down = Math.round(wanted.rows / 2 - row / mass), across = Math.round(wanted.columns / 2 - column / mass);
+  const down = Math.round(wanted.rows / 2 - row / mass),
+    across = Math.round(wanted.columns / 2 - column / mass);
   const result = new Uint8Array(wanted.rows * wanted.columns).fill(paper);
   small.forEach((value, n) => {
-    const r = Math.floor(n / size.columns) + down, c = (n % size.columns) + across;
+    const r = Math.floor(n / size.columns) + down,
+      c = (n % size.columns) + across;
     if (r >= 0 && r < wanted.rows && c >= 0 && c < wanted.columns) result[r * wanted.columns + c] = value;
   });
   return result;

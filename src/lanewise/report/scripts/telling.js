@@ -8,20 +8,36 @@ function tellNeuron(network, classes, mostOf, place) {
   const working = workingOf(network, place.number, place.channel, place.row, place.column);
   const field = receptiveField(network, place.number, place.channel, place.row, place.column);
   const name = placeName(network, classes, place);
-  const elements = [make("h3", {}, `${name}: ${wordNumber(working.value)}`), make("p", {}, fieldSentence(network, place, field))];
+  const elements = [
+    make("h3", {}, `${name}: ${wordNumber(working.value)}`),
+    make("p", {}, fieldSentence(network, place, field)),
+  ];
   const tell = (one) => (TELLINGS[one.kind] ?? tellPointwise)(network, one, { classes, mostOf });
   elements.push(...tell(working));
   const reads = [...working.reads];
   // An activation alone says little: what it was given is worked out, too.
   if (POINTWISE.has(working.kind) && working.reads.length) {
-    const { number, channels: [channel], rows: [row], columns: [column] } = working.reads[0];
+    const {
+      number,
+      channels: [channel],
+      rows: [row],
+      columns: [column],
+    } = working.reads[0];
     const before = workingOf(network, number, channel, row, column);
     if (["conv", "dense", "add"].includes(before.kind)) {
-      elements.push(make("h4", {}, `How ${network.nodes[number].name} got ${wordNumber(before.value)}`), ...tell(before));
+      elements.push(
+        make("h4", {}, `How ${network.nodes[number].name} got ${wordNumber(before.value)}`),
+        ...tell(before),
+      );
       reads.push(...before.reads);
     }
   }
-  return { summary: `${name} is ${wordNumber(working.value)}. ${fieldSentence(network, place, field)}`, elements, reads, field };
+  return {
+    summary: `${name} is ${wordNumber(working.value)}. ${fieldSentence(network, place, field)}`,
+    elements,
+    reads,
+    field,
+  };
 }
 
 const POINTWISE = new Set(["relu", "leaky", "sigmoid", "tanh"]);
@@ -39,93 +55,202 @@ function fieldSentence(network, { number }, { rows, columns, cut }) {
   if (!rows.length || !columns.length) return "It sees padding alone: nothing of the picture.";
   const [top, bottom, left, right] = [rows[0], rows.at(-1), columns[0], columns.at(-1)];
   const whole = rows.length === height && columns.length === width;
-  const size = whole ? "the whole picture" : `${bottom - top + 1} × ${right - left + 1} pixels of the picture, ` +
-    `${span("row", top, bottom)} and ${span("column", left, right)}`;
-  const holes = rows.length < bottom - top + 1 || columns.length < right - left + 1 ? ", though not all between" : "";
+  const size = whole
+    ? "the whole picture"
+    : `${bottom - top + 1} × ${right - left + 1} pixels of the picture, ` +
+      `${span("row", top, bottom)} and ${span("column", left, right)}`;
+  const holes =
+    rows.length < bottom - top + 1 || columns.length < right - left + 1 ? ", though not all between" : "";
   return `It sees ${size}${holes}${cut && !whole ? "; part of its field lies beyond the edge, where there are only zeros" : ""}.`;
 }
 
 const TELLINGS = {
   input(network, { raw, value, channel }) {
     const { scale, offset } = network.preprocessing;
-    return [formula(`${wordNumber(raw)} × ${wordNumber(scale[channel], 4)} ${plus(offset[channel], 4)} = ${wordNumber(value)}`)];
+    return [
+      formula(
+        `${wordNumber(raw)} × ${wordNumber(scale[channel], 4)} ${plus(offset[channel], 4)} = ${wordNumber(value)}`,
+      ),
+    ];
   },
 
   conv(network, working, { mostOf }) {
-    const { number, terms, window, bias, value, reads: [{ number: source }] } = working;
-    const node = network.nodes[number], before = network.nodes[source];
+    const {
+      number,
+      terms,
+      window,
+      bias,
+      value,
+      reads: [{ number: source }],
+    } = working;
+    const node = network.nodes[number],
+      before = network.nodes[source];
     const padding = terms[0].taps.filter((tap) => !tap.inside).length;
     const most = Math.max(...terms.flatMap((term) => term.taps.map((tap) => Math.abs(tap.weight)))) || 1;
-    const rows = ordered(terms, (term) => term.sum).map((term) => make("div", { class: "live-term" },
-      make("span", { class: "live-from" }, `map ${term.channel + 1}`),
-      numberGrid(term.taps.map((tap) => ({ ...tap, shown: tap.x })), window, mostOf(source), `map ${term.channel + 1} of ${before.name}`),
-      make("span", {}, "×"),
-      numberGrid(term.taps.map((tap) => ({ inside: true, shown: tap.weight })), window, most, `kernel for map ${term.channel + 1}`),
-      make("span", {}, "="), make("b", {}, wordNumber(term.sum))));
+    const rows = ordered(terms, (term) => term.sum).map((term) =>
+      make(
+        "div",
+        { class: "live-term" },
+        make("span", { class: "live-from" }, `map ${term.channel + 1}`),
+        numberGrid(
+          term.taps.map((tap) => ({ ...tap, shown: tap.x })),
+          window,
+          mostOf(source),
+          `map ${term.channel + 1} of ${before.name}`,
+        ),
+        make("span", {}, "×"),
+        numberGrid(
+          term.taps.map((tap) => ({ inside: true, shown: tap.weight })),
+          window,
+          most,
+          `kernel for map ${term.channel + 1}`,
+        ),
+        make("b", {}, `= ${wordNumber(term.sum)}`),
+      ),
+    );
     return [
-      make("p", {}, `Each value of ${before.name} under the window times the kernel's weight, added up` +
-        (padding ? `; ${padding} of the window’s ${terms[0].taps.length} places lie in the padding and count 0` : "") + ":"),
-      ...folded(rows, "maps"), sumFormula(terms.map((term) => term.sum), bias, value), ...tellCut(network, node, number, value),
+      make(
+        "p",
+        {},
+        `Each value of ${before.name} under the window times the kernel’s weight, added up` +
+          (padding
+            ? `; ${padding} of the window’s ${terms[0].taps.length} places lie in the padding and count 0`
+            : "") +
+          ":",
+      ),
+      ...folded(rows, "maps"),
+      sumFormula(
+        terms.map((term) => term.sum),
+        bias,
+        value,
+      ),
+      ...tellCut(network, node, number, value),
     ];
   },
 
   dense(network, working) {
     const { number, terms, bias, value } = working;
-    const node = network.nodes[number], source = node.inputs[0], before = network.nodes[network.shown(source)];
+    const node = network.nodes[number],
+      source = node.inputs[0],
+      before = network.nodes[network.shown(source)];
     const where = (i) => {
       if (before.features) return `value ${i + 1}`;
       const { channel, row, column } = unflatten(before.shape, i);
       return `map ${channel + 1}, row ${row + 1}, column ${column + 1}`;
     };
     const most = Math.max(...terms.map((term) => Math.abs(term.product))) || 1;
-    const sorted = [...terms].sort((a, b) => Math.abs(b.product) - Math.abs(a.product)), top = sorted.slice(0, 2 * MOST_TERMS);
-    const table = make("table", { class: "live-contributions" },
-      make("caption", {}, `The ${top.length === terms.length ? "" : "largest of the "}${counted(terms.length, "product")} of ${before.name}`),
-      make("thead", {}, make("tr", {}, ...["from", "value", "weight", "product"].map((text) => make("th", { scope: "col" }, text)))),
-      make("tbody", {}, ...top.map((term) => {
-        const cells = [where(term.channel), ...[term.x, term.weight, term.product].map((x) => wordNumber(x))].map((text) => make("td", {}, text));
-        paintCell(cells[3], term.product / most);
-        return make("tr", {}, ...cells);
-      })));
+    const sorted = [...terms].sort((a, b) => Math.abs(b.product) - Math.abs(a.product)),
+      top = sorted.slice(0, 2 * MOST_TERMS);
+    const table = make(
+      "table",
+      { class: "live-contributions" },
+      make(
+        "caption",
+        {},
+        `The ${top.length === terms.length ? "" : "largest of the "}${counted(terms.length, "product")} of ${before.name}`,
+      ),
+      make(
+        "thead",
+        {},
+        make("tr", {}, ...["from", "value", "weight", "product"].map((text) => make("th", { scope: "col" }, text))),
+      ),
+      make(
+        "tbody",
+        {},
+        ...top.map((term) => {
+          const cells = [where(term.channel), ...[term.x, term.weight, term.product].map((x) => wordNumber(x))].map(
+            (text) => make("td", {}, text),
+          );
+          paintCell(cells[3], term.product / most);
+          return make("tr", {}, ...cells);
+        }),
+      ),
+    );
     const parts = [...top.map((term) => term.product)];
     const rest = sum(sorted.slice(top.length).map((term) => term.product));
     const others = terms.length - top.length;
     return [
-      table, others ? make("p", {}, `The other ${counted(others, "product")} add up to ${wordNumber(rest)}.`) : null,
-      sumFormula([sum(parts), ...(others ? [rest] : [])], bias, value), ...tellCut(network, node, number, value),
+      table,
+      others ? make("p", {}, `The other ${counted(others, "product")} add up to ${wordNumber(rest)}.`) : null,
+      sumFormula([sum(parts), ...(others ? [rest] : [])], bias, value),
+      ...tellCut(network, node, number, value),
     ].filter(Boolean);
   },
 
   max(network, working, { mostOf }) {
-    const { taps, window, count, winner, value, reads: [{ number: source }], channel } = working;
-    const grid = numberGrid(taps.map((tap) => ({ ...tap, shown: tap.x, won: tap === winner })), window, mostOf(source),
-      `map ${channel + 1} of ${network.nodes[source].name}`);
+    const {
+      taps,
+      window,
+      count,
+      winner,
+      value,
+      reads: [{ number: source }],
+      channel,
+    } = working;
+    const grid = numberGrid(
+      taps.map((tap) => ({ ...tap, shown: tap.x, won: tap === winner })),
+      window,
+      mostOf(source),
+      `map ${channel + 1} of ${network.nodes[source].name}`,
+    );
     return [
-      make("p", {}, `The largest of ${counted(count, "value")} of ${network.nodes[source].name}` +
-        `${count < taps.length ? " (padding never wins)" : ""}:`), grid,
-      make("p", {}, winner ? `${wordNumber(value)} won, in row ${winner.row + 1}, column ${winner.column + 1}.` : "Only padding is here."),
+      make(
+        "p",
+        {},
+        `The largest of ${counted(count, "value")} of ${network.nodes[source].name}` +
+          `${count < taps.length ? " (padding never wins)" : ""}:`,
+      ),
+      grid,
+      make(
+        "p",
+        {},
+        winner
+          ? `${wordNumber(value)} won, in row ${winner.row + 1}, column ${winner.column + 1}.`
+          : "Only padding is here.",
+      ),
     ];
   },
 
   average(network, working, { mostOf }) {
-    const { taps, window, count, total, value, reads: [{ number: source }], channel } = working;
+    const {
+      taps,
+      window,
+      count,
+      total,
+      value,
+      reads: [{ number: source }],
+      channel,
+    } = working;
     return [
       make("p", {}, `The mean of ${counted(count, "value")} of ${network.nodes[source].name}:`),
-      numberGrid(taps.map((tap) => ({ ...tap, shown: tap.x })), window, mostOf(source), `map ${channel + 1}`),
+      numberGrid(
+        taps.map((tap) => ({ ...tap, shown: tap.x })),
+        window,
+        mostOf(source),
+        `map ${channel + 1}`,
+      ),
       formula(`${wordNumber(total)} / ${count} = ${wordNumber(value)}`),
     ];
   },
 
-  global: (network, { total, count, value, channel }) =>
-    [make("p", {}, `The mean of all ${counted(count, "value")} of map ${channel + 1}:`), formula(`${wordNumber(total)} / ${count} = ${wordNumber(value)}`)],
+  global: (network, { total, count, value, channel }) => [
+    make("p", {}, `The mean of all ${counted(count, "value")} of map ${channel + 1}:`),
+    formula(`${wordNumber(total)} / ${count} = ${wordNumber(value)}`),
+  ],
 
-  softmax: (network, { x, largest, total, value }) =>
-    [make("p", {}, `exp(x − largest), divided by the sum of them all. Here x = ${wordNumber(x)}, the largest is ${wordNumber(largest)}:`),
-      formula(`exp(${wordNumber(x - largest)}) / ${wordNumber(total)} = ${wordNumber(value)}`)],
+  softmax: (network, { x, largest, total, value }) => [
+    make(
+      "p",
+      {},
+      `exp(x − largest), divided by the sum of them all. Here x = ${wordNumber(x)}, the largest is ${wordNumber(largest)}:`,
+    ),
+    formula(`exp(${wordNumber(x - largest)}) / ${wordNumber(total)} = ${wordNumber(value)}`),
+  ],
 
-  add: (network, { parts, value }) =>
-    [make("p", {}, `The branches meet: ${parts.map((part) => network.nodes[part.number].name).join(" plus ")}.`),
-      formula(`${parts.map((part, n) => (n ? plus(part.x) : wordNumber(part.x))).join(" ")} = ${wordNumber(value)}`)],
+  add: (network, { parts, value }) => [
+    make("p", {}, `The branches meet: ${parts.map((part) => network.nodes[part.number].name).join(" plus ")}.`),
+    formula(`${parts.map((part, n) => (n ? plus(part.x) : wordNumber(part.x))).join(" ")} = ${wordNumber(value)}`),
+  ],
 
   join: (network, { from }) => {
     const { name, features } = network.nodes[from.number];
@@ -134,10 +259,15 @@ const TELLINGS = {
 };
 
 function tellPointwise(network, { number, kind, x, value }) {
-  const { slope } = network.nodes[number], given = wordNumber(x), came = wordNumber(value);
+  const { slope } = network.nodes[number],
+    given = wordNumber(x),
+    came = wordNumber(value);
   switch (kind) {
     case "relu":
-      return [formula(`max(0, ${given}) = ${came}`), make("p", {}, x > 0 ? "It is positive, and passes." : "It is not positive: cut to 0.")];
+      return [
+        formula(`max(0, ${given}) = ${came}`),
+        make("p", {}, x > 0 ? "It is positive, and passes." : "It is not positive: cut to 0."),
+      ];
     case "leaky":
       return [formula(x > 0 ? `${given} is positive, and passes` : `${wordNumber(slope)} × ${given} = ${came}`)];
     case "sigmoid":
@@ -152,13 +282,16 @@ const plus = (x, figures = 3) => `${x < 0 ? "−" : "+"} ${wordNumber(Math.abs(x
 
 // Few terms in their order, many by their size.
 const ordered = (terms, sizeOf) =>
-  (terms.length <= MOST_TERMS ? terms : [...terms].sort((a, b) => Math.abs(sizeOf(b)) - Math.abs(sizeOf(a))));
+  terms.length <= MOST_TERMS ? terms : [...terms].sort((a, b) => Math.abs(sizeOf(b)) - Math.abs(sizeOf(a)));
 
 function folded(rows, what) {
   if (rows.length <= MOST_TERMS) return rows;
   const rest = rows.slice(MOST_TERMS);
-  return [make("p", { class: "live-note" }, `The ${MOST_TERMS} of ${rows.length} ${what} that count most:`), ...rows.slice(0, MOST_TERMS),
-    make("details", {}, make("summary", {}, `and the other ${rest.length} ${what}`), ...rest)];
+  return [
+    make("p", { class: "live-note" }, `The ${MOST_TERMS} of ${rows.length} ${what} that count most:`),
+    ...rows.slice(0, MOST_TERMS),
+    make("details", {}, make("summary", {}, `and the other ${rest.length} ${what}`), ...rest),
+  ];
 }
 
 // "0.2 − 0.1 + bias 0.3 = 0.4", and a word of warning if the map says something else.
@@ -167,40 +300,80 @@ function sumFormula(parts, bias, value) {
   const text = few.map((x, n) => (n ? plus(x) : wordNumber(x))).join(" ");
   const total = sum(parts) + (bias ?? 0);
   const agrees = Math.abs(total - value) <= 1e-4 * Math.max(1, ...parts.map(Math.abs));
-  const line = formula(`${text}${bias === null ? "" : ` ${bias < 0 ? "−" : "+"} bias ${wordNumber(Math.abs(bias))}`} = ${wordNumber(total)}`);
-  line.append(make("span", { class: agrees ? "live-good" : "live-bad" }, agrees ? " ✓ as in the map" : ` ✗ the map says ${wordNumber(value)}`));
+  const line = formula(
+    `${text}${bias === null ? "" : ` + bias ${bias < 0 ? `(${wordNumber(bias)})` : wordNumber(bias)}`} = ${wordNumber(total)}`,
+  );
+  line.append(
+    make(
+      "span",
+      { class: agrees ? "live-good" : "live-bad" },
+      agrees ? " ✓ as in the map" : ` ✗ the map says ${wordNumber(value)}`,
+    ),
+  );
   return line;
 }
 
 // What becomes of the value in a ReLU right behind.
 function tellCut(network, node, number, value) {
-  return network.nodes.filter((other) => other.kind === "relu" && other.inputs[0] === number).map((relu) =>
-    make("p", {}, value > 0 ? `${relu.name} lets it through.` : `${relu.name} cuts it to 0.`));
+  return network.nodes
+    .filter((other) => other.kind === "relu" && other.inputs[0] === number)
+    .map((relu) => make("p", {}, value > 0 ? `${relu.name} lets it through.` : `${relu.name} cuts it to 0.`));
 }
+
+// As many decimals as tell the largest number of a table by two figures, at least one.
+const aligned = (x, most) =>
+  x.toFixed(Math.min(4, Math.max(1, 1 - Math.floor(Math.log10(most))))).replace("-", "−");
 
 // A window of numbers as a table, each cell coloured by its value; a large one as a picture.
 function numberGrid(cells, [rows, columns], most, label) {
   if (cells.length > MOST_NUMBERS) return pictureGrid(cells, [rows, columns], most, label);
-  return make("table", { class: "live-numbers", "aria-label": label }, make("tbody", {}, ...range(rows).map((r) =>
-    make("tr", {}, ...range(columns).map((c) => {
-      const { shown, inside, won } = cells[r * columns + c];
-      const cell = make("td", { class: [inside ? null : "live-padding", won ? "live-won" : null].filter(Boolean).join(" ") || null,
-        title: inside ? null : "padding" }, wordNumber(shown, 2));
-      if (inside) paintCell(cell, shown / most);
-      return cell;
-    })))));
+  return make(
+    "table",
+    { class: "live-numbers", "aria-label": label },
+    make(
+      "tbody",
+      {},
+      ...range(rows).map((r) =>
+        make(
+          "tr",
+          {},
+          ...range(columns).map((c) => {
+            const { shown, inside, won } = cells[r * columns + c];
+            const cell = make(
+              "td",
+              {
+                class: [inside ? null : "live-padding", won ? "live-won" : null].filter(Boolean).join(" ") || null,
+                title: inside ? null : "padding",
+              },
+              inside ? aligned(shown, most) : "0",
+            );
+            if (inside) paintCell(cell, shown / most);
+            return cell;
+          }),
+        ),
+      ),
+    ),
+  );
 }
 
 function pictureGrid(cells, [rows, columns], most, label) {
-  const canvas = make("canvas", { width: columns, height: rows, role: "img", "aria-label": label, class: "live-numbers" });
-  const context = canvas.getContext("2d"), image = context.createImageData(columns, rows), colour = colourMap();
-  cells.forEach(({ shown }, n) => image.data.set([...colour(shown / most), 255], 4 * n));
-  context.putImageData(image, 0, 0);
+  const canvas = make("canvas", {
+    width: columns,
+    height: rows,
+    role: "img",
+    "aria-label": label,
+    class: "live-numbers",
+  });
+  paintValues(
+    canvas,
+    cells.map((cell) => cell.shown),
+    most,
+  );
   [canvas.style.width, canvas.style.height] = [`${8 * columns}px`, `${8 * rows}px`];
   return canvas;
 }
 
 function paintCell(cell, share) {
-  const colour = colourMap()(share);
+  const colour = rgbOf(share);
   [cell.style.background, cell.style.color] = [css(colour), inkOn(colour)];
 }

@@ -13,7 +13,14 @@
 
 function workingOf(network, number, channel, row, column) {
   const node = network.nodes[number];
-  const place = { number, channel, row, column, kind: node.kind, value: network.value(number, channel, row, column) };
+  const place = {
+    number,
+    channel,
+    row,
+    column,
+    kind: node.kind,
+    value: network.value(number, channel, row, column),
+  };
   const work = WORKINGS[node.kind] ?? pointwiseWorking;
   const working = { reads: [], ...place, ...work(network, node, place) };
   working.reads = working.reads.map((read) => readAsShown(network, read));
@@ -51,8 +58,13 @@ const WORKINGS = {
       return { channel: first + i, taps: own, sum: sum(own.map((tap) => tap.x * tap.weight)) };
     });
     const total = sum(terms.map((term) => term.sum));
-    return { terms, window: node.window, bias: bias ? bias[o] : null, total, reads: [windowRead(node, terms[0].taps,
-      range(perGroup, first))] };
+    return {
+      terms,
+      window: node.window,
+      bias: bias ? bias[o] : null,
+      total,
+      reads: [windowRead(node, terms[0].taps, range(perGroup, first))],
+    };
   },
 
   dense(network, node, { channel: o }) {
@@ -61,7 +73,8 @@ const WORKINGS = {
     const inputs = network.nodes[source].shape[0];
     const padded = Math.ceil(inputs / 16) * 16; // rows of dense weights lie so in memory
     const terms = range(inputs).map((i) => {
-      const x = network.value(source, i, 0, 0), w = weight[o * padded + i];
+      const x = network.value(source, i, 0, 0),
+        w = weight[o * padded + i];
       return { channel: i, x, weight: w, product: x * w };
     });
     const total = sum(terms.map((term) => term.product));
@@ -91,9 +104,15 @@ const WORKINGS = {
 
   softmax(network, node, { channel }) {
     const [source] = node.inputs;
-    const all = Array.from(network.values(source)), largest = Math.max(...all);
+    const all = Array.from(network.values(source)),
+      largest = Math.max(...all);
     const x = all[channel];
-    return { x, largest, total: sum(all.map((one) => Math.exp(one - largest))), reads: [wholeRead(network, source)] };
+    return {
+      x,
+      largest,
+      total: sum(all.map((one) => Math.exp(one - largest))),
+      reads: [wholeRead(network, source)],
+    };
   },
 
   add(network, node, { channel, row, column }) {
@@ -124,16 +143,23 @@ function pointwiseWorking(network, node, { channel, row, column }) {
 function windowTaps(network, node, channel, row, column) {
   const [source] = node.inputs;
   const [, rows, columns] = network.nodes[source].shape;
-  return taps(node, 0, row).flatMap((r) => taps(node, 1, column).map((c) => {
-    const inside = r >= 0 && r < rows && c >= 0 && c < columns;
-    return { row: r, column: c, inside, x: inside ? network.value(source, channel, r, c) : 0 };
-  }));
+  return taps(node, 0, row).flatMap((r) =>
+    taps(node, 1, column).map((c) => {
+      const inside = r >= 0 && r < rows && c >= 0 && c < columns;
+      return { row: r, column: c, inside, x: inside ? network.value(source, channel, r, c) : 0 };
+    }),
+  );
 }
 
 function windowRead(node, taps, channels) {
   const inside = taps.filter((tap) => tap.inside);
-  const ends = (key) => [Math.min(...inside.map((tap) => tap[key])), Math.max(...inside.map((tap) => tap[key]))];
-  const [rows, columns] = inside.length ? [ends("row"), ends("column")] : [[0, -1], [0, -1]];
+  const limits = (key) => [Math.min(...inside.map((tap) => tap[key])), Math.max(...inside.map((tap) => tap[key]))];
+  const [rows, columns] = inside.length
+    ? [limits("row"), limits("column")]
+    : [
+        [0, -1],
+        [0, -1],
+      ];
   return { number: node.inputs[0], channels, rows, columns };
 }
 
@@ -142,5 +168,9 @@ function wholeRead(network, source) {
   return { number: source, channels: range(channels), rows: [0, rows - 1], columns: [0, columns - 1] };
 }
 
-const pointRead = (number, channel, row, column) =>
-  ({ number, channels: [channel], rows: [row, row], columns: [column, column] });
+const pointRead = (number, channel, row, column) => ({
+  number,
+  channels: [channel],
+  rows: [row, row],
+  columns: [column, column],
+});
