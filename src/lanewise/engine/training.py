@@ -262,7 +262,7 @@ class Trainer:
     def _phases(self, plan: GroupPlan) -> Iterator[Phase]:
         """What a step does, one after the other."""
         if plan.preparations:
-            yield Phase(1, (Section(plan.preparations),))
+            yield Phase.of_kinds((1, (call,)) for call in plan.preparations)
         yield self._shard_phase(plan)
         if plan.deferred:
             yield deferred_slopes(self.layout, plan.deferred, self.target.values)
