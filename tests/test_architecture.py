@@ -43,10 +43,11 @@ LINES = 400
 
 DOORS = {
     "llvmlite": {"engine/native.py", "target.py"},
-    "PIL": {"learning/decode.py"},
-    "sklearn": {"estimator.py"},
+    "PIL": {"learning/decode.py", "report/encode.py"},
+    "sklearn": {"estimator.py", "report/figures.py"},
     "scipy": {"explain/"},
-    "matplotlib": {"explain/"},
+    "matplotlib": {"explain/", "report/plots.py"},
+    "jinja2": {"report/page.py"},
     "onnx": {"files/"},
     "click": {"cli/"},
     "rich": {"cli/"},
@@ -156,7 +157,7 @@ begun = time.perf_counter()
 import lanewise
 seconds = time.perf_counter() - begun
 import sys
-packages = ("llvmlite", "onnx", "PIL", "click", "rich", "sklearn", "scipy", "matplotlib")
+packages = ("llvmlite", "onnx", "PIL", "click", "rich", "sklearn", "scipy", "jinja2", "matplotlib")
 heavy = [name for name in packages if name in sys.modules]
 print(seconds, *heavy)
 """

@@ -22,6 +22,7 @@ _WHERE = {
     "load": "lanewise.learning.images",
     "Model": "lanewise.model",
     "evaluate": "lanewise.evaluate",
+    "write_report": "lanewise.report.page",
     "CNNClassifier": "lanewise.estimator",
     "LanewiseError": "lanewise.errors",
 }
@@ -29,7 +30,18 @@ _WHERE = {
 _PACKAGES = ("explain",)
 """Names of packages, to be used as `lanewise.explain.feature_maps`."""
 
-__all__ = ["CNNClassifier", "LanewiseError", "Model", "Progress", "__version__", "evaluate", "explain", "load", "train"]
+__all__ = [
+    "CNNClassifier",
+    "LanewiseError",
+    "Model",
+    "Progress",
+    "__version__",
+    "evaluate",
+    "explain",
+    "load",
+    "train",
+    "write_report",
+]
 
 if TYPE_CHECKING:
     from lanewise import explain
@@ -40,6 +52,7 @@ if TYPE_CHECKING:
     from lanewise.learning.images import load
     from lanewise.learning.train import Progress
     from lanewise.model import Model
+    from lanewise.report.page import write_report
 
 
 def __getattr__(name: str) -> Any:

@@ -51,6 +51,7 @@ def test_choices_are_those_that_the_library_has():
         ("train", "digits", "--network", "dense 10", "--epochs", "1"),
         ("evaluate", "MODEL", "digits"),
         ("inspect", "MODEL"),
+        ("report", "MODEL", "digits"),
     ],
     ids=lambda arguments: arguments[0],
 )

@@ -18,6 +18,7 @@ from lanewise.cli.bench import bench
 from lanewise.cli.evaluate import evaluate
 from lanewise.cli.inspect import inspect
 from lanewise.cli.predict import predict
+from lanewise.cli.report import report
 from lanewise.cli.train import train
 from lanewise.errors import LanewiseError, ProgramError
 
@@ -86,9 +87,10 @@ def lanewise() -> None:
     lanewise predict photos.onnx new.jpg     ask the model
     lanewise evaluate photos.onnx other/     judge it by pictures whose classes are known
     lanewise inspect photos.onnx             look at its layers, weights and connections
+    lanewise report photos.onnx other/       write a page that shows all that
     lanewise bench                           compare speed with the frameworks installed here
     """
 
 
-for _command in (train, predict, evaluate, inspect, bench):
+for _command in (train, predict, evaluate, inspect, report, bench):
     lanewise.add_command(_command)

@@ -65,7 +65,7 @@ def place_for(pictures: str, output: str | None, force: bool) -> Place:
     """
     name = (Path(os.path.abspath(pictures)).name.removesuffix(".npz") or "model") + SUFFIX
     if output is None or os.path.isdir(output):
-        path = _free(Path(output or "", name))
+        path = free_name(Path(output or "", name))
         _try(path)
         return Place(path, replace=False)
     path = Path(output)
@@ -94,14 +94,14 @@ def save(model: Model, place: Place) -> Saved:
     with _undisturbed():
         try:
             # Somebody else may have written a file of this name since training began.
-            path = place.path if place.replace else _free(place.path)
+            path = place.path if place.replace else free_name(place.path)
             model.save(path)
             return Saved(path)
         except ModelFileError as error:
             trouble = error
         for make_folder in (_new_temporary, Path.home):
             with suppress(ModelFileError, OSError, RuntimeError):
-                path = _free(make_folder() / place.path.name)
+                path = free_name(make_folder() / place.path.name)
                 model.save(path)
                 return Saved(path, str(trouble))
         raise trouble
@@ -111,7 +111,7 @@ def _new_temporary() -> Path:
     return Path(tempfile.mkdtemp(prefix="lanewise-"))
 
 
-def _free(path: Path) -> Path:
+def free_name(path: Path) -> Path:
     """The path itself or, where something is there already, one with a number: digits.onnx, digits-2.onnx."""
     number, free = 1, path
     while os.path.lexists(free):

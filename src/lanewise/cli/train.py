@@ -63,11 +63,21 @@ FAILED, INTERRUPTED = 1, 130
     "--output", "-o", metavar="FILE", type=click.Path(), help="Where the model goes; by default PICTURES.onnx."
 )
 @click.option("--force", is_flag=True, help="Let --output replace a file.")
+@click.option(
+    "--report",
+    is_flag=False,
+    flag_value="",
+    metavar="[FILE]",
+    type=click.Path(),
+    help="Write a page that shows the model, too; by default beside it, as MODEL.html.",
+)
 @click.option("--only", multiple=True, metavar="PATTERN", help="Judge the files that match apart too; repeatable.")
 @strict_option
 @json_option
 @click.option("--quiet", "-q", is_flag=True, help="Say the results only.")
-def train(pictures: str, output: str | None, force: bool, as_json: bool, quiet: bool, **options: Any) -> None:
+def train(
+    pictures: str, output: str | None, force: bool, report: str | None, as_json: bool, quiet: bool, **options: Any
+) -> None:
     """Learn to tell pictures apart, and save the model.
 
     PICTURES is a folder that holds a folder of pictures per class, or folders train, val and test that do; an .npz
@@ -78,18 +88,21 @@ def train(pictures: str, output: str | None, force: bool, as_json: bool, quiet: 
     """
     if options["epochs"] is not None and options["budget"] is not None:
         raise click.UsageError("Give --epochs or --budget, not both.")
-    from lanewise.cli import training
+    from lanewise.cli import reporting, training
     from lanewise.cli.output import open_output
     from lanewise.cli.saving import place_for, save
 
     began = time.perf_counter()
     out = open_output(as_json, quiet=quiet)
     place = place_for(pictures, output, force)
+    if report is not None:
+        reporting.check(place.path, report or None, force)
     lesson = training.prepare(out, pictures, options)
     model = training.learn(out, lesson, options)
     # Saved before it is judged: whatever happens from here on, the model is there.
     saved = save(model, place)
-    training.report(out, lesson, model, saved, began)
+    page = None if report is None else reporting.page_for(saved.path, report or None, force)
+    training.report(out, lesson, model, saved, began, page)
     if saved.trouble is not None:
         click.echo(f'lanewise: {saved.trouble}; it was saved as "{saved.path}" instead', err=True)
         raise click.exceptions.Exit(FAILED)

@@ -12,10 +12,11 @@ import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import lanewise
-from lanewise.cli import judging
+from lanewise.cli import judging, reporting
 from lanewise.cli.output import Output, skipped_json
 from lanewise.cli.progress import learning
 from lanewise.cli.saving import Saved
@@ -125,8 +126,11 @@ def learn(out: Output, lesson: Lesson, options: Mapping[str, Any]) -> Model:
     return model
 
 
-def report(out: Output, lesson: Lesson, model: Model, saved: Saved, began: float) -> None:
-    """Judge the model, and say how good it is, where it is, and what to try next. `began`: by `time.perf_counter`."""
+def report(out: Output, lesson: Lesson, model: Model, saved: Saved, began: float, page: Path | None = None) -> None:
+    """Judge the model, and say how good it is, where it is, and what to try next.
+
+    `began` is by `time.perf_counter`. `page` is where a page that shows it goes, if one is wanted.
+    """
     judged = evaluate(model, lesson.judged_by, split=lesson.split)
     only = [(pattern, evaluate(model, pictures, split=lesson.split)) for pattern, pictures in lesson.only]
     out.blank()
@@ -139,6 +143,8 @@ def report(out: Output, lesson: Lesson, model: Model, saved: Saved, began: float
     out.blank()
     where = shown(saved.path)
     out.result("Saved", f"{where} ({file_size(saved.path.stat().st_size)})", "bold")
+    if page is not None:
+        reporting.save_page(out, _page(lesson, model, saved), page)
     if not out.quiet and not out.as_json:
         quoted = shlex.quote(str(saved.path))
         out.tell("Try next", f"lanewise predict {quoted} PICTURE...")
@@ -152,6 +158,7 @@ def report(out: Output, lesson: Lesson, model: Model, saved: Saved, began: float
             "network": model.network,
             "parameters": model.graph.parameter_count,
             "model": where,
+            "report": None if page is None else shown(page),
             "seconds": provenance["seconds"],
             "total_seconds": round(time.perf_counter() - began, 3),
             **{key: provenance[key] for key in ("epochs", "images_per_second", "seed", "interrupted")},
@@ -160,6 +167,12 @@ def report(out: Output, lesson: Lesson, model: Model, saved: Saved, began: float
             "skipped": skipped_json(lesson.sets.skipped),
         }
     )
+
+
+def _page(lesson: Lesson, model: Model, saved: Saved) -> str:
+    from lanewise.report.page import parts_of, report_html
+
+    return report_html(model, lesson.judged_by, lesson.split, parts_of(lesson.sets), saved.path.name)
 
 
 def _tell_pictures(out: Output, name: str, sets: PictureSets) -> None:

@@ -1,0 +1,71 @@
+"""`lanewise report`: a page that shows what a model is, how good it is, and what happens inside it."""
+
+from __future__ import annotations
+
+import click
+
+from lanewise.cli.options import json_option, strict_option
+
+
+@click.command(no_args_is_help=True)
+@click.argument("model", type=click.Path())
+@click.argument("pictures", type=click.Path())
+@click.option(
+    "--output", "-o", metavar="FILE", type=click.Path(), help="Where it goes; by default beside MODEL, as MODEL.html."
+)
+@click.option("--force", is_flag=True, help="Let --output replace a file.")
+@click.option(
+    "--split",
+    type=click.Choice(["test", "validation", "train"]),
+    help="Which part of the pictures judges; by default the first of these that there is.",
+)
+@strict_option
+@json_option
+def report(
+    model: str, pictures: str, output: str | None, force: bool, split: str | None, strict: bool, as_json: bool
+) -> None:
+    """Write a page that shows a model: one HTML file that opens offline.
+
+    MODEL is a file that `lanewise train` saved. PICTURES is a folder with a folder of pictures per class, perhaps
+    inside folders train, val and test; an .npz file; or the word digits.
+
+    The page shows the data and what is odd about it, the network and the count against a fully connected one, learning
+    curves, accuracy with intervals, the confusion matrix, calibration, the worst mistakes, the learned filters, and for
+    some pictures all feature maps and what the network looked at.
+    """
+    import os
+    import time
+
+    from lanewise.cli import judging, reporting
+    from lanewise.cli.output import open_output, skipped_json
+    from lanewise.cli.wording import plural, shown
+    from lanewise.model import Model
+    from lanewise.report.page import check_installed, report_html, report_pictures
+
+    started = time.perf_counter()
+    check_installed()
+    out = open_output(as_json)
+    loaded = Model.load(model)
+    path = reporting.page_for(model, output, force)
+    out.tell("Model", shown(model))
+    with out.reading() as progress:
+        found, part, parts = report_pictures(loaded, pictures, split=split, strict=strict, progress=progress)
+    what = {"all": "", "train": "training "}.get(part, f"{part} ")
+    out.tell("Pictures", f"{shown(pictures)}: {plural(len(found), f'{what}picture')}")
+    notes = [*loaded.notes, *judging.without_lists(found.notes)]
+    out.notes(notes)
+    out.skipped(found.skipped)
+    page = report_html(loaded, found, part, parts, os.path.basename(model))
+    size = reporting.save_page(out, page, path)
+    out.finish(
+        {
+            "report": shown(path),
+            "bytes": size,
+            "model": shown(model),
+            "pictures": shown(pictures),
+            "split": part,
+            "seconds": round(time.perf_counter() - started, 3),
+            "notes": notes,
+            "skipped": skipped_json(found.skipped),
+        }
+    )

@@ -1,0 +1,53 @@
+"""Where a report goes, and saying so: shared by `report` and `train --report`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from lanewise.cli.output import Output
+from lanewise.cli.saving import free_name
+from lanewise.cli.wording import file_size, shown
+from lanewise.errors import OptionError
+from lanewise.report.page import check_installed, save_report
+
+
+def check(model: Path, output: str | None, force: bool) -> None:
+    """Find out before training whether a report can be written after it; raises what `page_for` does."""
+    check_installed()
+    page_for(model, output, force)
+
+
+def page_for(model: str | os.PathLike[str], output: str | None, force: bool) -> Path:
+    """Choose the file of the report on a model, and try whether it can be written.
+
+    Raises
+    ------
+    click.BadParameter
+        `output` is there already, and `force` is not given.
+    OptionError
+        Nothing can be written there.
+    """
+    beside = Path(model).with_suffix(".html")
+    if output is None or os.path.isdir(output):
+        path = free_name(beside if output is None else Path(output, beside.name))
+    else:
+        path = Path(output)
+        if os.path.lexists(path) and not (force and path.is_file()):
+            advice = "choose another name" if force else "choose another name, or give --force to replace it"
+            raise click.BadParameter(f"{shown(output)} exists already: {advice}.")
+    folder = path.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        reason = "is no folder that can be written to" if folder.is_dir() else "is no folder"
+        raise OptionError(f"the report cannot go to {shown(path)}: {shown(folder)} {reason}; choose another place")
+    return path
+
+
+def save_page(out: Output, page: str, path: Path) -> int:
+    """Write the report, say where it is, and return its size in bytes."""
+    save_report(page, path)
+    size = path.stat().st_size
+    out.result("Report", f"{shown(path)} ({file_size(size)}): open it in a browser", "bold")
+    return size

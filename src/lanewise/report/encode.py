@@ -1,0 +1,114 @@
+"""Arrays as images that stand in the page itself: photographs, and values as colours.
+
+Values are orange above 0 and blue below it, the more opaque the larger: what lies behind shows through where there is
+nothing, so that one image does for light pages and for dark ones, and may lie over a photograph.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+POSITIVE, NEGATIVE, NOTHING = (222, 98, 20), (48, 118, 196), (128, 128, 128)
+"""Red, green and blue."""
+
+MIDDLE, GAP = 127, 255
+"""Numbers of colours: of a value of 0, and of the gap between maps; 0 is a value of -1 and 254 one of 1."""
+
+FAINT = 26
+"""Opacity, of 255, of a value of 0 where it should be told from a gap."""
+
+SMALL = 64
+"""Rows or columns up to which a photograph is kept without loss."""
+
+Values = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """An image in the page: its data URI, and its own rows and columns."""
+
+    uri: str
+    rows: int
+    columns: int
+
+
+def photograph(pixels: npt.NDArray[np.uint8], largest: int = 192) -> Drawn:
+    """Bytes (rows, columns, 1 or 3) as an image; those larger than `largest` are made smaller."""
+    image = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels))
+    image.thumbnail((largest, largest), Image.Resampling.LANCZOS)
+    return _saved(image, lossy=max(pixels.shape[:2]) > SMALL)
+
+
+def contact_sheet(pictures: npt.NDArray[np.uint8], columns: int) -> Drawn:
+    """Pictures (N, rows, columns, 1 or 3) side by side, `columns` in a row, a transparent pixel between them."""
+    _, rows, width, channels = pictures.shape
+    step = max(1, -(-max(rows, width) // 96))
+    small = pictures[:, ::step, ::step]
+    sheet = np.zeros((*_sheet_size(small.shape[0], small.shape[1:3], columns), 4), np.uint8)
+    for at, one in zip(_places(len(small), small.shape[1:3], columns), small, strict=True):
+        sheet[*at, :3] = one if channels == 3 else one[..., :1]
+        sheet[*at, 3] = 255
+    return _saved(Image.fromarray(sheet))
+
+
+def coloured(maps: Values, columns: int, *, faint: bool = True) -> Drawn:
+    """Maps (N, rows, columns) of values from -1 to 1 side by side, `columns` in a row, with gaps of a pixel."""
+    sheet = np.full(_sheet_size(len(maps), maps.shape[1:], columns), GAP, np.uint8)
+    for at, one in zip(_places(len(maps), maps.shape[1:], columns), maps, strict=True):
+        sheet[at] = np.rint(np.clip(one, -1, 1) * MIDDLE + MIDDLE).astype(np.uint8)
+    image = Image.fromarray(sheet)
+    image.putpalette([byte for number in range(256) for byte in _colour(number)])
+    out = io.BytesIO()
+    image.save(out, "PNG", optimize=True, transparency=bytes(_opacity(number, faint) for number in range(256)))
+    return Drawn(_uri("png", out.getvalue()), *sheet.shape)
+
+
+def smaller(maps: Values, largest: int) -> Values:
+    """Maps (N, rows, columns) of at most `largest` rows and columns: means of squares."""
+    step = -(-max(maps.shape[1:]) // largest)
+    if step == 1:
+        return maps
+    rows, columns = (size // step * step for size in maps.shape[1:])
+    if not rows or not columns:
+        return maps[:, ::step, ::step]
+    blocks = maps[:, :rows, :columns].reshape(len(maps), rows // step, step, columns // step, step)
+    return np.asarray(blocks.mean(axis=(2, 4)))
+
+
+def _colour(number: int) -> tuple[int, int, int]:
+    return NOTHING if number in (MIDDLE, GAP) else POSITIVE if number > MIDDLE else NEGATIVE
+
+
+def _opacity(number: int, faint: bool) -> int:
+    if number == GAP:
+        return 0
+    return max(FAINT if faint else 0, round(255 * abs(number - MIDDLE) / MIDDLE))
+
+
+def _sheet_size(count: int, size: tuple[int, ...], columns: int) -> tuple[int, int]:
+    across = min(columns, count)
+    return -(-count // columns) * (size[0] + 1) - 1, across * (size[1] + 1) - 1
+
+
+def _places(count: int, size: tuple[int, ...], columns: int) -> list[tuple[slice, slice]]:
+    corners = [(n // columns * (size[0] + 1), n % columns * (size[1] + 1)) for n in range(count)]
+    return [(slice(r, r + size[0]), slice(c, c + size[1])) for r, c in corners]
+
+
+def _saved(image: Image.Image, *, lossy: bool = False) -> Drawn:
+    out = io.BytesIO()
+    if lossy:
+        image.save(out, "JPEG", quality=85)
+    else:
+        image.save(out, "PNG", optimize=True)
+    return Drawn(_uri("jpeg" if lossy else "png", out.getvalue()), image.height, image.width)
+
+
+def _uri(kind: str, data: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"

@@ -1,0 +1,209 @@
+"""The report: one HTML file that says what a network learned, how good it is, and what happens inside it.
+
+    write_report(model, "photos/", "report.html")
+
+Everything stands in the file: nothing is fetched, so it opens offline, can be sent by mail and kept beside the model.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from lanewise.errors import DataError, OptionError
+from lanewise.evaluate import pictures_for
+from lanewise.learning.images import Source, load
+from lanewise.learning.pictures import Pictures, PictureSets
+from lanewise.learning.reading import Progress
+from lanewise.model import Model
+from lanewise.network.account import account, totals
+from lanewise.report import plots
+from lanewise.report.data import data_figures
+from lanewise.report.drawing import network_rows
+from lanewise.report.judged import judge
+from lanewise.report.seen import choose, learned_filters, look
+
+NEEDED = ("jinja2", "matplotlib", "sklearn")
+"""Packages that only a report needs."""
+
+MOST_BYTES = 4_900_000
+"""Of a report; fewer pictures are looked into where more would make it larger."""
+
+LOOKED_INTO = (4, 3, 2, 1, 0)
+"""How many pictures to look into: the first number that fits."""
+
+
+def write_report(
+    model: Model,
+    source: Source | Pictures | PictureSets,
+    path: str | os.PathLike[str],
+    *,
+    split: str | None = None,
+    strict: bool = False,
+    progress: Progress | None = None,
+) -> None:
+    """Write a report about a model and labelled pictures as one HTML file.
+
+    Parameters
+    ----------
+    model : Model
+    source : path, "digits", (x, y), Pictures or PictureSets
+        As `lanewise.evaluate` and `lanewise.train` take them. Of several parts, the test pictures judge; without them
+        the validation pictures.
+    path : path
+        The HTML file; an older one is replaced.
+    split : {"test", "validation", "train"}, optional
+        Which part judges instead.
+    strict : bool
+        Refuse a folder if one of its files cannot be used.
+    progress : callable, optional
+        Called with (pictures read, pictures in all).
+
+    Raises
+    ------
+    DataError
+        The pictures cannot be used with this model.
+    OptionError
+        A package that reports need is not installed, or the file cannot be written.
+    """
+    check_installed()
+    judged_by, part, parts = report_pictures(model, source, split=split, strict=strict, progress=progress)
+    save_report(report_html(model, judged_by, part, parts), path)
+
+
+def check_installed() -> None:
+    """Say which package is missing, and how to get it, before hours are spent.
+
+    Raises
+    ------
+    OptionError
+        A package that reports need is not installed.
+    """
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise OptionError(f'a report needs {" and ".join(missing)}: pip install "lanewise[report]"')
+
+
+def report_pictures(
+    model: Model,
+    source: Source | Pictures | PictureSets,
+    *,
+    split: str | None = None,
+    strict: bool = False,
+    progress: Progress | None = None,
+) -> tuple[Pictures, str, dict[str, Pictures]]:
+    """Find the pictures that judge, what they are ("test" ...), and all parts of the data by name."""
+    if isinstance(source, Pictures):
+        return source, split or "all", {split or "all": source}
+    if isinstance(source, PictureSets):
+        parts = parts_of(source)
+        part = split or next(name for name in ("test", "validation", "train") if name in parts)
+        if part not in parts:
+            raise DataError(f"there are no {part} pictures; there are {' and '.join(parts)} pictures")
+        return parts[part], part, parts
+    pictures, part = pictures_for(model, source, split=split, strict=strict, progress=progress)
+    parts = {part: pictures}
+    rows, columns, channels = model.preprocessing.shape
+    # Pictures that can judge need not do for learning: then the report is about those that judge alone.
+    with contextlib.suppress(DataError):
+        found = parts_of(load(source, size=(rows, columns), channels=channels))
+        if part in found and all(one.classes == pictures.classes for one in found.values()):
+            parts = found
+    return pictures, part, parts
+
+
+def parts_of(sets: PictureSets) -> dict[str, Pictures]:
+    """The parts that there are, by name."""
+    found = {"train": sets.train, "validation": sets.validation, "test": sets.test}
+    return {name: part for name, part in found.items() if part is not None}
+
+
+def report_html(
+    model: Model, pictures: Pictures, split: str, parts: Mapping[str, Pictures], title: str = "Report"
+) -> str:
+    """The report as text.
+
+    Parameters
+    ----------
+    model : Model
+    pictures : Pictures
+        Those that judge; `split` says what they are: "test", "validation", "train" or "all".
+    parts : mapping of name to Pictures
+        All of the data, for its section.
+    title : str
+        What the report is about, like the name of the model's file.
+    """
+    judged = judge(model, pictures, split)
+    assert pictures.labels is not None
+    counts = account(model.graph)
+    known: dict[str, Any] = {
+        "title": title,
+        "css": _text("page.css"),
+        "model": model,
+        "split": split,
+        "data": data_figures(parts),
+        "size": " × ".join(map(str, model.preprocessing.shape)),
+        "layers": network_rows(model.graph),
+        "straight": all(node.inputs == (n,) for n, node in enumerate(model.graph.nodes[1:])),
+        "totals": totals(counts),
+        "judged": judged,
+        "filters": learned_filters(model),
+        "plots": _plots(model, judged),
+    }
+    template = _template()
+    text = ""
+    for most in LOOKED_INTO:
+        chosen = choose(pictures.labels, judged.probabilities, most) if most else []
+        text = template.render(known, looked=[look(model, pictures, number) for number in chosen])
+        if len(text.encode("utf-8", "replace")) <= MOST_BYTES:
+            break
+    return text
+
+
+def save_report(text: str, path: str | os.PathLike[str]) -> None:
+    """Write the page, replacing an older one."""
+    try:
+        # names of files may hold bytes that are no text
+        Path(path).write_text(text, encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise OptionError(f"the report could not be written to {os.fspath(path)!r}: {error.strerror}") from None
+
+
+def _text(name: str) -> str:
+    return files("lanewise.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _template() -> Any:
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"percent": percent, "number": number}
+    return environment.from_string(_text("page.html.j2"))
+
+
+def percent(share: float | None, decimals: int = 1) -> str:
+    """A share as "98.3 %", or a dash where there is none. The space does not break."""
+    return "–" if share is None else f"{100 * share:.{decimals}f}\u202f%"
+
+
+def number(value: float) -> str:
+    """A count as "81,172", or a dash for none."""
+    return f"{value:,}" if value else "–"
+
+
+def _plots(model: Model, judged: Any) -> dict[str, str]:
+    from markupsafe import Markup
+
+    drawn = {"reliability": plots.reliability(judged.calibration)}
+    if len(model.history) > 1:
+        drawn["loss"] = plots.curves(model.history, "loss", "Loss")
+        if any(one.get("accuracy") is not None for one in model.history):
+            drawn["accuracy"] = plots.curves(model.history, "accuracy", "Accuracy")
+    if judged.roc is not None:
+        drawn["roc"] = plots.roc_curve(judged.roc)
+    return {name: Markup(svg) for name, svg in drawn.items()}

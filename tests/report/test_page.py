@@ -1,0 +1,186 @@
+"""The whole page: hostile names, nothing from elsewhere, a real browser."""
+
+import re
+from collections import Counter
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from lanewise.errors import DataError, OptionError
+from lanewise.learning.pictures import Pictures, PictureSets
+from lanewise.model import Model
+from lanewise.report import page
+from lanewise.report.page import report_html, report_pictures, write_report
+from tests.report import models
+
+HOSTILE = "<script>alert(1)</script>\"'&"
+VOID = {"meta", "img", "link", "br", "input"}
+HISTORY = tuple(
+    {"epoch": n, "loss": 1 / n, "accuracy": 0.5, "validation_loss": None, "validation_accuracy": 0.4} for n in (1, 2, 3)
+)
+
+
+def pictures_of(model: Model, count: int = 12, seed: int = 3) -> Pictures:
+    raw = models.raw_pictures(model, count, seed)
+    names = tuple(f"{HOSTILE}{n}.png" for n in range(count))
+    labels = (np.arange(count) % len(model.classes)).astype(np.int32)
+    return Pictures(raw, labels, tuple(map(str, model.classes)), names)
+
+
+def renamed(model: Model, classes: tuple[str, ...]) -> Model:
+    return Model(model.graph, model.parameters, classes, model.preprocessing, model.network, HISTORY)
+
+
+def hostile() -> tuple[Model, Pictures]:
+    model = renamed(models.signboard(), (HOSTILE, "yes"))
+    return model, pictures_of(model)
+
+
+class Checker(HTMLParser):
+    """Every tag is closed in its turn; ids are kept, and what would be fetched."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: Counter[str] = Counter()
+        self.fetched: list[str] = []
+        self.scripts = 0
+        self.headings: list[int] = []
+        self.without_alt = 0
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        if "id" in given:
+            self.ids[given["id"]] += 1
+        for name in ("src", "href", "data", "action", "xlink:href", "srcset"):
+            value = given.get(name)
+            if value is not None and not value.startswith(("#", "data:")):
+                self.fetched.append(value)
+        self.scripts += tag == "script"
+        self.without_alt += tag == "img" and "alt" not in given
+        if re.fullmatch(r"h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open, tag
+        assert self.open.pop() == tag, (tag, self.getpos())
+
+
+def checked(text: str) -> Checker:
+    found = Checker()
+    found.feed(text)
+    assert not found.open
+    assert max(found.ids.values()) == 1, found.ids.most_common(3)
+    assert not found.fetched
+    assert not found.without_alt
+    assert not re.search(r"url\((?!#)|@import", text)
+    assert found.headings[0] == 1
+    assert all(b - a <= 1 for a, b in zip(found.headings, found.headings[1:], strict=False)), found.headings
+    return found
+
+
+def test_hostile_names_stay_names():
+    model, pictures = hostile()
+    text = report_html(model, pictures, "test", {"test": pictures}, HOSTILE)
+    assert not re.search("<script[^>]*>alert", text)
+    assert "&lt;script&gt;alert(1)" in text
+    checked(text)
+
+
+@pytest.mark.parametrize("make", [models.digits, models.every_layer, models.real_numbers])
+def test_pages_of_all_kinds_of_models(make):
+    model = make()
+    pictures = pictures_of(model, 20)
+    text = report_html(model, pictures, "all", {"all": pictures})
+    checked(text)
+    assert ">nan" not in text
+
+
+def test_a_hundred_classes():
+    classes = tuple(f"class {n}" for n in range(100))
+    model = renamed(models.model("dense 100, softmax", (1, 8, 8), classes), classes)
+    pictures = pictures_of(model, 150)
+    text = report_html(model, pictures, "test", {"test": pictures})
+    checked(text)
+    assert 'class="matrix' not in text
+    assert "Confusion matrix of 100 classes" in text
+
+
+def test_without_mistakes_there_is_no_section_of_them():
+    model = models.digits()
+    raw = models.raw_pictures(model, 10)
+    labels = model.predict_proba(raw).argmax(axis=1).astype(np.int32)
+    pictures = Pictures(raw, labels, tuple(map(str, model.classes)))
+    text = report_html(model, pictures, "test", {"test": pictures})
+    assert 'id="mistakes"' not in text
+    assert 'href="#mistakes"' not in text
+    checked(text)
+
+
+def test_same_model_same_page():
+    model, pictures = hostile()
+    assert report_html(model, pictures, "all", {"all": pictures}) == report_html(
+        model, pictures, "all", {"all": pictures}
+    )
+
+
+def test_fewer_pictures_are_looked_into_where_the_page_would_be_large(monkeypatch):
+    model, pictures = hostile()
+    full = report_html(model, pictures, "all", {"all": pictures})
+    monkeypatch.setattr(page, "MOST_BYTES", len(full) - 1)
+    less = report_html(model, pictures, "all", {"all": pictures})
+    assert 0 < less.count('class="looked"') < full.count('class="looked"')
+
+
+def test_which_pictures_judge():
+    model = models.signboard()
+    parts = [pictures_of(model, 6, seed) for seed in (1, 2)]
+    sets = PictureSets(parts[0], test=parts[1])
+    assert report_pictures(model, sets)[:2] == (parts[1], "test")
+    assert report_pictures(model, sets, split="train")[:2] == (parts[0], "train")
+    with pytest.raises(DataError, match="no validation pictures; there are train and test"):
+        report_pictures(model, sets, split="validation")
+
+
+def test_a_missing_package_is_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(page, "find_spec", lambda name: None if name == "jinja2" else object())
+    with pytest.raises(OptionError, match=r"needs jinja2: pip install \"lanewise\[report\]\""):
+        write_report(models.digits(), "digits", tmp_path / "page.html")
+
+
+def test_a_page_that_cannot_be_written(tmp_path):
+    with pytest.raises(OptionError, match="could not be written"):
+        page.save_report("text", tmp_path / "no" / "page.html")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_in_a_browser(open_page, scheme):
+    model, pictures = hostile()
+    text = report_html(model, pictures, "test", {"test": pictures}, HOSTILE)
+    opened = open_page(text, color_scheme=scheme, viewport={"width": 1400, "height": 900})
+    assert opened.title() == f"{HOSTILE} – Lanewise report"
+    assert opened.locator("h1").inner_text() == HOSTILE
+    paper = opened.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert paper == {"light": "rgb(255, 255, 255)", "dark": "rgb(22, 24, 27)"}[scheme]
+    label = opened.locator("#learning svg text").first.evaluate("one => getComputedStyle(one).fill")
+    muted = {"light": "rgb(93, 99, 107)", "dark": "rgb(162, 168, 176)"}[scheme]
+    assert label == muted
+    broken = "[...document.images].filter(one => !one.complete || !one.naturalWidth).length"
+    assert opened.evaluate(broken) == 0
+    for link in opened.locator(".contents a").all():
+        assert opened.locator(link.get_attribute("href")).count() == 1
+
+
+def test_narrow_pages_do_not_scroll_sideways(open_page):
+    model = renamed(models.every_layer(), ("a" * 60, "b", "c", "d"))
+    pictures = pictures_of(model)
+    opened = open_page(report_html(model, pictures, "test", {"test": pictures}), viewport={"width": 390, "height": 800})
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 390

@@ -1,0 +1,44 @@
+"""Plots are parts of the page: its colours, no names twice, nothing from elsewhere."""
+
+import re
+
+import numpy as np
+
+from lanewise.report import plots
+from lanewise.report.figures import calibration, roc
+
+HISTORY = [
+    {"epoch": n + 1, "loss": 1 / (n + 1), "accuracy": n / 4, "validation_loss": None if n == 1 else 0.5}
+    for n in range(4)
+]
+
+
+def all_plots():
+    p = np.random.default_rng(0).random(50).astype(np.float32)
+    probabilities, labels = np.stack([1 - p, p], axis=1), np.arange(50, dtype=np.int32) % 2
+    curve = roc(probabilities, labels)
+    assert curve is not None
+    return [
+        plots.curves(HISTORY, "loss", "Loss"),
+        plots.curves(HISTORY, "accuracy", "Accuracy"),
+        plots.reliability(calibration(probabilities, labels)),
+        plots.roc_curve(curve),
+    ]
+
+
+def test_plots_fit_into_a_page():
+    drawn = all_plots()
+    ids = [name for svg in drawn for name in re.findall(r' id="([^"]+)"', svg)]
+    assert len(ids) == len(set(ids))
+    for svg in drawn:
+        assert svg.startswith("<svg")
+        assert set(re.findall(r"#([\w-]+)[)\"]", svg)) <= set(ids)
+        assert "var(--muted)" in svg
+        assert not re.findall(r"(?:fill|stroke): #(?!f{6})", svg), "only colours of the page"
+        assert "<text" in svg
+        assert "<metadata" not in svg
+        assert "<style" not in svg
+
+
+def test_plots_are_the_same_every_time():
+    assert all_plots() == all_plots()
