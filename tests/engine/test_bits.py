@@ -44,8 +44,8 @@ LESSONS = {
         3,
         0.0,
         None,
-        "b3970cba073f2a8166269fb8b65d3ef5f7db8ee34d4a37eea6714a1c48b0126b",
-        "e48116d5bace7eb17e4afedce6b4738d8cb1f265563857aa3af747001b81e55e",
+        "babbba9b139e05ed26a3ee83d01c33753c3e4a0bc51297069303d4c311b04715",
+        "0c7e8f90bd2cdf9a089aab5398cc9e4bae781df759272f69e880d86002771899",
     ),
     "every_layer": Lesson(
         "conv 5@3 pad 1:0:2:1 dilation 1x2, leaky, concat(conv 2@1 | max 3 same stride 1 | ), average 2, "
@@ -68,8 +68,8 @@ LESSONS = {
         3,
         0.0,
         None,
-        "975cdcca147483d2bebda1f8177e88bc3a93fcb0e990659b297540a8338a35a4",
-        "754d967844b636e4f8586789f7f8fe57366e4c5d4b833b69523155a21690bb6b",
+        "2dea44fe4f0e7e7c892124228dfe5b68eb0da0a074a4e67dee1ac29394311d7b",
+        "85d82bdd19ecd40f67ed2233dc4728b00d77c6be16f91e69fe3b86b9b4647a15",
     ),
     "frozen": Lesson(
         "fixed sobel+blur, relu, conv 6@3 frozen, relu, max 2, conv 5@3, relu, dense 4, softmax",

@@ -167,18 +167,20 @@ def test_weight_slope_against_the_reference(case: Case) -> None:
 
 
 WINOGRAD = [
-    ((15, 15), 3, (2, 2)),  # tiles of 4, the last of 3, of which the windows take 2
-    ((9, 11), 3, (2, 2)),  # no window reaches the last row of tiles
-    ((6, 5), 3, (2, 1)),  # tiles of 2
-    ((8, 12), 3, (4, 2)),
-    ((10, 13), 5, (2, 2)),
+    (3, (15, 15), 3, (2, 2)),  # tiles of 4, the last of 3, of which the windows take 2
+    (15, (7, 7), 3, (2, 2)),  # the same, in blocks of tiles
+    (3, (9, 11), 3, (2, 2)),  # no window reaches the last row of tiles
+    (3, (6, 5), 3, (2, 1)),  # tiles of 2
+    (3, (8, 12), 3, (4, 2)),
+    (15, (8, 9), 3, (2, 4)),
+    (3, (10, 13), 5, (2, 2)),
 ]
 
 
 @RELU
-@pytest.mark.parametrize(("shape", "taps", "window"), WINOGRAD)
-def test_winograd_too(shape: tuple[int, int], taps: int, window: tuple[int, int], relu: bool) -> None:
-    o = Operands(Conv(5, 3, (taps, taps), padding=(taps // 2,) * 4), shape)
+@pytest.mark.parametrize(("channels", "shape", "taps", "window"), WINOGRAD)
+def test_winograd_too(channels: int, shape: tuple[int, int], taps: int, window: tuple[int, int], relu: bool) -> None:
+    o = Operands(Conv(5, channels, (taps, taps), padding=(taps // 2,) * 4), shape)
     joined, layout = Pool(window, window), Layout((5, shape[0] // window[0], shape[1] // window[1]), (1, 0, 2, 1))
     assert winograd.pools(o.conv, o.y, joined)
     inputs = [into_lanes(o.pictures, o.x), o.transformed(), *(buffer(b) for b in o.bias)]

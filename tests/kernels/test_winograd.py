@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from lanewise.kernels import winograd, winograd_tiles, winograd_weight
+from lanewise.kernels import winograd, winograd_few, winograd_tiles, winograd_weight
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout
 from lanewise.kernels.winograd_transforms import F2, F2_5, F4, F4_5
@@ -62,6 +62,7 @@ SMALL = [
     Case("padding_each_side", 1, 2, (5, 9), (0, 2, 3, 1)),
     Case("padding_past_the_kernel", 1, 2, (5, 6), (3, 4, 0, 3)),
     Case("seventeen_channels", 17, 2, (2, 2)),
+    Case("fifteen_channels_in_blocks", 15, 2, (3, 7)),
     Case("five_taps", 2, 3, (8, 9), (2, 2, 2, 2), kernel=(5, 5)),
     Case("five_taps_valid", 2, 2, (11, 8), (0, 0, 0, 0), bias=False, kernel=(5, 5)),
     Case("five_taps_six_points", 3, 2, (6, 5), (0, 1, 0, 0), kernel=(5, 5)),
@@ -127,7 +128,8 @@ def test_transformed_weights(case: Case, slope: bool) -> None:
     shape = (o.dx if slope else o.y).shape[1:]
     g = [_weigh(rows, taps) for rows, taps in zip(shape, case.kernel, strict=True)]
     expected = np.einsum("au,oiuv,bv->aboi", g[0], w, g[1]).reshape(-1, *w.shape[:2])
-    close(u.reshape(*expected.shape[:2], -1)[:, :, : w.shape[1]], expected)
+    point, outputs, inputs = expected.shape
+    close(u.reshape(point, -1)[:, : outputs * inputs].reshape(expected.shape), expected)
 
 
 def _weigh(size: int, taps: int) -> Array:
@@ -251,6 +253,24 @@ def test_schedules_never_change_bits(monkeypatch: pytest.MonkeyPatch) -> None:
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("case", [SMALL[1], SMALL[4], SMALL[8], *SMALL[13:]], ids=lambda case: case.name)
+def test_one_tile_at_a_time_has_the_bits_of_blocks(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    o = Operands(case.conv, case.shape)
+
+    def outputs(cache: int, values: int = 32) -> Arrays:
+        monkeypatch.setattr(winograd_few, "FIRST_CACHE", cache)
+        forward = winograd.forward.__wrapped__(o.conv, o.x, o.y, values=values)
+        backward = winograd.backward_input.__wrapped__(o.conv, o.x, o.dy, o.dx, values=values)
+        programs = forward, backward
+        buffers = forward_buffers(o, forward), input_buffers(o, backward, unset(o.dx.scalars), gate=False)
+        return [run_native(program, given)[-1] for program, given in zip(programs, buffers, strict=True)]
+
+    blocks = outputs(0)
+    for came in (outputs(1 << 20), outputs(1 << 20, 8), outputs(1 << 20, 4)):
+        for a, b in zip(came, blocks, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
 def test_lanes_keep_to_themselves() -> None:
     """A picture's result is the same whatever its neighbours hold."""
     o = Operands(Conv(3, 2, (3, 3), padding=SAME), (7, 9))
@@ -278,7 +298,9 @@ def test_points_by_size() -> None:
         (Conv(64, 64, (3, 3), padding=SAME), 16, (True, True, True)),
         (Conv(32, 16, (3, 3), padding=SAME), 15, (True, True, True)),
         (Conv(32, 24, (3, 3), padding=SAME), 16, (True, True, False)),  # lanes hold 16 channels
-        (Conv(16, 3, (3, 3), padding=SAME), 32, (False, False, False)),
+        (Conv(16, 3, (3, 3), padding=SAME), 32, (True, False, False)),
+        (Conv(8, 3, (3, 3), padding=SAME), 32, (False, False, False)),
+        (Conv(32, 1, (3, 3), padding=SAME), 32, (False, False, False)),
         (Conv(8, 8, (3, 3), padding=SAME), 32, (True, True, False)),
         (Conv(5, 5, (3, 3), padding=SAME), 32, (False, False, False)),
         (Conv(64, 64, (3, 3), padding=SAME), 1, (False, False, False)),
@@ -286,7 +308,7 @@ def test_points_by_size() -> None:
         (Conv(64, 64, (3, 3), dilation=(2, 2)), 16, (False, False, False)),
         (Conv(64, 64, (3, 3), padding=SAME, groups=2), 16, (False, False, False)),
         (Conv(64, 64, (5, 5), padding=SAME), 16, (True, True, True)),
-        (Conv(16, 6, (5, 5)), 14, (False, False, False)),
+        (Conv(16, 6, (5, 5)), 14, (True, False, False)),
         (Conv(16, 1, (5, 5)), 32, (False, False, False)),
         (Conv(64, 64, (7, 7), padding=SAME), 16, (False, False, False)),
         (Conv(64, 64, (3, 1), padding=SAME), 16, (False, False, False)),

@@ -14,16 +14,18 @@ are read past the edge in whole tiles (`x_border`, `dy_border`); of outputs, onl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from math import prod
 
+from lanewise.kernels import winograd_few
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout, Sides
 from lanewise.kernels.pool import Pool, first_largest
 from lanewise.kernels.tiles import UNROLLED_SUM, blocks, matrix_tile
+from lanewise.kernels.winograd_few import Finish, Place, few
 from lanewise.kernels.winograd_tiles import WORTHWHILE, Tiling, analyse, border, odd, scratch, suits, tiling_of
-from lanewise.kernels.winograd_transforms import Grid, both_axes
+from lanewise.kernels.winograd_transforms import Grid, Row, both_axes
 from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value, kernel
 
 __all__ = [
@@ -38,22 +40,20 @@ __all__ = [
     "x_border",
 ]
 
-Place = tuple[Index, Index, Index]
-"""(channel, row, column)."""
-
-Finish = Callable[[Place, Grid], None]
-"""What is done with a tile: its channel, row and column among the tiles, and those of its outputs that lie inside."""
-
 
 def _forward_tiling(conv: Conv, y: Layout) -> Tiling:
     return tiling_of(conv.channels, conv.filters, y.shape[1:], conv.kernel, conv.padding[:2])
 
 
+def _whole(conv: Conv, x: Layout) -> Layout:
+    """What comes out of the convolution, with stride 1 and before any pool."""
+    (top, left, bottom, right), (_, rows, columns) = conv.padding, x.shape
+    return Layout((conv.filters, rows + top + bottom - conv.kernel[0] + 1, columns + left + right - conv.kernel[1] + 1))
+
+
 def _pooled_tiling(conv: Conv, x: Layout, y: Layout, pool: Pool) -> Tiling:
     """The tiling for the map before the pool, without what no window reaches. Which points follows from all of it."""
-    (top, left, bottom, right), (_, rows, columns) = conv.padding, x.shape
-    whole = (conv.filters, rows + top + bottom - conv.kernel[0] + 1, columns + left + right - conv.kernel[1] + 1)
-    tiling = _forward_tiling(conv, Layout(whole))
+    tiling = _forward_tiling(conv, _whole(conv, x))
     reached = replace(tiling.rows, size=y.shape[1] * pool.window[0])
     return replace(tiling, rows=reached, columns=replace(tiling.columns, size=y.shape[2] * pool.window[1]))
 
@@ -74,6 +74,9 @@ def dy_border(conv: Conv, x: Layout, y: Layout) -> Sides:
 
 
 def _cost(tiling: Tiling) -> float:
+    """The share of direct convolution's work, by the schedule that it gets."""
+    if few(tiling):
+        return tiling.cost(products=1.2, analyse=1.3, synthesise=0.22)
     return tiling.cost(products=1.4, analyse=0.7, synthesise=0.7)
 
 
@@ -85,11 +88,10 @@ def forward_pays(conv: Conv, y: Layout) -> bool:
 def backward_input_pays(conv: Conv, x: Layout) -> bool:
     """Whether `backward_input` is faster than direct convolution, by shape alone.
 
-    Direct convolution leaves out rows of taps that only meet the border.
+    Direct convolution leaves out taps that only meet the border.
     """
-    top, _, bottom, _ = conv.padding
-    rows = x.shape[1]
-    inside = min(rows, rows + top + bottom - conv.kernel[0] + 1) / rows
+    y = _whole(conv, x)
+    inside = min(1.0, y.shape[1] * y.shape[2] / (x.shape[1] * x.shape[2]))
     return suits(conv) and _cost(_backward_tiling(conv, x)) < WORTHWHILE * inside
 
 
@@ -109,7 +111,7 @@ def transform_weights(conv: Conv, x: Layout, y: Layout, *, slope: bool = False) 
     start = k.register(k.integer(0))
     for o in k.loop(tiling.outputs):
         channels = k.register(k.lane_number())
-        for i in k.loop(tiling.weight_shape[2] // LANES):
+        for i in k.loop(-(-tiling.inputs // LANES)):
             channel = k.apply("where_ult", channels, tiling.inputs, channels, tiling.inputs - 1)
             taps = [k.gather(w, channel, input_stride, start.get() + tap) for tap in range(channel_stride)]
             if slope:
@@ -117,7 +119,7 @@ def transform_weights(conv: Conv, x: Layout, y: Layout, *, slope: bool = False) 
             grid = [taps[taps_v * u : taps_v * (u + 1)] for u in range(taps_u)]
             for a, row in enumerate(both_axes(k, tiling.rows.scheme.weigh, tiling.columns.scheme.weigh, grid)):
                 for b, value in enumerate(row):
-                    u.set_vector(value, tiling.point(a, b), o, i * LANES)
+                    u.set_vector(value, tiling.point(a, b), tiling.weight(o, i * LANES))
             channels.add(LANES)
         start.add(output_stride)
     return k.program()
@@ -150,12 +152,12 @@ def forward(
     tiling = _pooled_tiling(conv, x, y, pool) if pool else _forward_tiling(conv, y)
     x_in, u = x.buffer(k, "x"), k.scalars("transformed", tiling.weight_shape)
     b_in = k.scalars("bias", (conv.filters,)) if conv.bias else None
-    v, m = _scratch_buffers(k, tiling)
+    v, m = _scratch_buffers(k, tiling, values)
     y_out, winner_out = y.buffer(k, "y"), Layout(y.shape).buffer(k, "winners") if winners else None
     window = pool.window if pool else (1, 1)
     tile_rows, tile_columns = tiling.rows.scheme.outputs // window[0], tiling.columns.scheme.outputs // window[1]
 
-    def finish(tile: Place, outputs: Grid) -> None:
+    def finish(tile: Place, outputs: Iterator[Row]) -> None:
         o, r, c = tile
         for a, b, taps in _windows(outputs, window):
             place = o, r * tile_rows + a, c * tile_columns + b
@@ -180,10 +182,10 @@ def backward_input(
     tiling = _backward_tiling(conv, x)
     u, dy_in = k.scalars("transformed", tiling.weight_shape), dy.buffer(k, "dy")
     x_in = x.buffer(k, "x") if gate else None
-    v, m = _scratch_buffers(k, tiling)
+    v, m = _scratch_buffers(k, tiling, values)
     dx_out = dx.buffer(k, "dx")
 
-    def finish(tile: Place, outputs: Grid) -> None:
+    def finish(tile: Place, outputs: Iterator[Row]) -> None:
         i, r, c = tile
         for a, row in enumerate(outputs):
             for b, value in enumerate(row):
@@ -195,16 +197,17 @@ def backward_input(
     return k.program()
 
 
-def _windows(outputs: Grid, window: tuple[int, int]) -> Iterator[tuple[int, int, list[Value]]]:
-    """(row, column, taps) of each window of a tile."""
+def _windows(outputs: Iterator[Row], window: tuple[int, int]) -> Iterator[tuple[int, int, list[Value]]]:
+    """(row, column, taps) of each window of a tile, as soon as its rows are there."""
     rows, columns = window
-    for a in range(len(outputs) // rows):
-        for b in range(len(outputs[0]) // columns):
-            taps = [row[b * columns : (b + 1) * columns] for row in outputs[a * rows : (a + 1) * rows]]
-            yield a, b, [tap for row in taps for tap in row]
+    for a, together in enumerate(zip(*[outputs] * rows, strict=False)):
+        for b in range(len(together[0]) // columns):
+            yield a, b, [tap for row in together for tap in row[b * columns : (b + 1) * columns]]
 
 
-def _scratch_buffers(k: Recorder, tiling: Tiling) -> tuple[Buffer, Buffer]:
+def _scratch_buffers(k: Recorder, tiling: Tiling, values: int) -> tuple[Buffer, Buffer]:
+    if few(tiling):
+        return winograd_few.scratch_buffers(k, tiling, values)
     return (
         k.lanes("scratch inputs", (tiling.points, odd(tiling.inputs * tiling.block))),
         k.lanes("scratch products", (tiling.points, odd(tiling.together * tiling.block))),
@@ -214,6 +217,9 @@ def _scratch_buffers(k: Recorder, tiling: Tiling) -> tuple[Buffer, Buffer]:
 def _convolve(
     k: Recorder, tiling: Tiling, buffers: tuple[Buffer, Buffer, Buffer, Buffer], finish: Finish, values: int
 ) -> None:
+    if few(tiling):
+        winograd_few.convolve(k, tiling, buffers, finish, values)
+        return
     source, u, v, m = buffers
     rows, columns = tiling.rows, tiling.columns
     for r, height, below in rows.spans(k):
@@ -231,7 +237,7 @@ def _convolve(
                     for p, whole_rows in rows.inside(k, height, below):
                         for q, whole_columns in columns.inside(k, width, beside):
                             outputs = _synthesise(k, tiling, m, n * tiling.block + p * width + q)
-                            inside = [row[:whole_columns] for row in outputs[:whole_rows]]
+                            inside = (row[:whole_columns] for row in outputs[:whole_rows])
                             finish((o + n, r + p, c + q), inside)
 
 
@@ -253,7 +259,7 @@ def _multiply(
                     for i in (first + step for step in range(count)):
                         seen = [v[point, i * tiling.block + t + q] for q in range(width)]
                         for p in range(height):
-                            weight = u[point, o + n + p, i]
+                            weight = u[point, tiling.weight(o + n + p, i)]
                             for q in range(width):
                                 total[p][q].accumulate(weight, seen[q])
                 for p in range(height):

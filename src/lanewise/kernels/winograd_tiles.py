@@ -49,6 +49,10 @@ class Axis:
         if sticks_out:
             yield whole, self.tiles - whole, True
 
+    def one_by_one(self, k: Recorder) -> Iterator[tuple[Index, int]]:
+        """All tiles: (number, how many outputs lie inside)."""
+        return self.inside(k, self.tiles, self.size % self.scheme.outputs > 0)
+
     def inside(self, k: Recorder, width: int, sticks_out: bool) -> Iterator[tuple[Index, int]]:
         """The tiles of a block: (number, how many outputs lie inside)."""
         for tile in k.loop(width - sticks_out):
@@ -88,9 +92,13 @@ class Tiling:
         return self.rows.block * self.columns.block
 
     @property
-    def weight_shape(self) -> tuple[int, int, int]:
-        """(points, outputs, inputs), inputs padded to whole vectors."""
-        return (self.points, self.outputs, -(-self.inputs // LANES) * LANES)
+    def weight_shape(self) -> tuple[int, int]:
+        """(points, outputs and inputs), with room for the last vector."""
+        return (self.points, -(-(self.outputs * self.inputs + -self.inputs % LANES) // LANES) * LANES)
+
+    def weight(self, o: Index, i: Index) -> Index:
+        """Where the weight of an output and an input lies among those of its point."""
+        return o * self.inputs + i
 
     def cost(self, products: float, analyse: float, synthesise: float) -> float:
         """The work as a share of direct convolution's.

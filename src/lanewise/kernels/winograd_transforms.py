@@ -4,7 +4,6 @@ For a tile of m outputs and t taps, with n = m + t - 1 points, F(m, t):
 
     y  = A^T [(G g) * (B^T d)]      d: n inputs, g: t taps, y: m outputs, * value by value
     dg = G^T [(A dy) * (B^T d)]     the same read backwards: the slope of the taps
-    dd = B   [(G g) * (A dy)]       and that of the inputs
 
 Points are the numbers at which the polynomials with coefficients g and y are evaluated: 0, pairs p and -p, and
 infinity, which takes the last coefficient. F(2, 3) has the pair 1, and transforms written out for it. F(4, 3) and
