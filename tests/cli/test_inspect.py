@@ -141,3 +141,41 @@ def test_a_model_file_that_is_missing_is_no_network_text():
 
 def test_a_network_too_large_is_refused():
     assert "weights" in failed(run("inspect", "dense 100000, dense 100000", "--input", "100x100x3"))
+
+
+def test_connections_are_drawn(here, digits_model):
+    network = ("conv 1@2x2", "--input", "4x4x1")
+    shown = run("inspect", *network, "--connections", "conv.svg").stdout
+    assert "of conv1 are drawn in conv.svg" in " ".join(shown.split())
+    drawn = (here / "conv.svg").read_text()
+    assert drawn.count("<svg") == 1
+    told = json.loads(
+        run("inspect", digits_model[0], "--connections", "dense.png", "--layer", "dense1", "--json").stdout
+    )
+    assert told["drawing"] == "dense.png"
+    assert (here / "dense.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads(run("inspect", *network, "--json").stdout)["drawing"] is None
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "problem"),
+    [
+        (("--connections", "there.svg"), 2, "there.svg exists already: choose another name"),
+        (("--layer", "conv1"), 2, "--layer: says what to draw: give --connections FILE too"),
+        (("--connections", "a.svg", "--layer", "conv3"), 1, "no layer 'conv3'; did you mean 'conv1'"),
+        (("--connections", "a.svg", "--layer", "max1"), 1, "depends on the picture, and none was given"),
+        (("--connections", "a.gif"), 1, "as .svg, .png or .pdf, not as 'a.gif'"),
+        (("--connections", "no/a.svg"), 1, "cannot be saved as 'no/a.svg': No such file"),
+    ],
+)
+def test_what_cannot_be_drawn_is_said_in_a_line(options, status, problem, here):
+    (here / "there.svg").write_text("mine")
+    result = run("inspect", "conv 2@3, max 2", "--input", "8x8x1", *options)
+    assert problem in (failed(result) if status == 1 else misused(result))
+    assert (here / "there.svg").read_text() == "mine"
+
+
+def test_a_network_without_weights_has_no_first_layer_to_draw():
+    result = run("inspect", "average 2", "--input", "8x8x1", "--connections", "a.svg")
+    assert "No layer of the network has weights: choose one with --layer" in misused(result)
+    assert run("inspect", "average 2", "--input", "8x8", "--connections", "a.svg", "--layer", "average1").exit_code == 0

@@ -123,6 +123,8 @@ def test_mistakes_are_named(tmp_path, monkeypatch):
         draw_connections(ARTICLE, (0, 3, 0))
     with pytest.raises(OptionError, match=r"saved as \.svg, \.png or \.pdf, not as '.*a\.gif'"):
         draw_connections(ARTICLE, (0, 0, 0), tmp_path / "a.gif")
+    with pytest.raises(OptionError, match=r"cannot be saved as '.*missing/a\.svg': No such file"):
+        draw_connections(ARTICLE, (0, 0, 0), tmp_path / "missing" / "a.svg")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MissingPackageError, match=r"needs matplotlib: pip install .lanewise\[report\]"):
         draw_connections(ARTICLE, (0, 0, 0))

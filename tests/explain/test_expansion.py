@@ -123,7 +123,8 @@ def test_a_network_is_one_matrix_for_a_picture(case):
 
 
 def test_its_matrix_is_the_slope_of_the_scores():
-    text = "conv 4@3 same, relu, max 2, residual(conv 4@3 same, relu | conv 4@1), dense 3"
+    branches = "residual(conv 4@3 same, relu | conv 4@1), concat(conv 2@1 | conv 3@3 same)"
+    text = f"conv 4@3 same, relu, max 2, {branches}, dense 3"
     graph = build(parse(text), (2, 6, 7))
     parameters, x = weights_of(graph), some(graph.input_shape, 9)
     values = forward(graph, parameters, x[None])

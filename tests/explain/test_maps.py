@@ -1,5 +1,7 @@
 """Maps against slow ways to the same numbers, and against networks whose answer is known by construction."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -44,6 +46,11 @@ def test_a_picture_may_be_a_file_or_grey(tmp_path):
 def test_the_package_is_there_as_lanewise_explain():
     assert lanewise.explain.feature_maps is feature_maps
     assert "explain" in dir(lanewise)
+
+
+def test_maps_need_neither_scipy_nor_matplotlib():
+    asked = "import sys, lanewise.explain; print(*{'scipy', 'matplotlib'} & sys.modules.keys())"
+    assert subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True).stdout == "\n"
 
 
 @pytest.mark.parametrize("label", ["class 0", "class 2"])

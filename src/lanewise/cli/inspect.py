@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lanewise.cli.options import json_option, picture_shape
+from lanewise.cli.wording import shown
 
 if TYPE_CHECKING:
     from lanewise.model import Model
@@ -23,8 +24,21 @@ if TYPE_CHECKING:
     metavar="SHAPE",
     help="What a network given as text gets: rows x columns x channels, like 30x30x3.",
 )
+@click.option(
+    "--connections",
+    "drawing",
+    metavar="FILE",
+    help="Draw which inputs feed an output, coloured by the weight they share, as .svg, .png or .pdf.",
+)
+@click.option("--layer", metavar="NAME", help="The layer that is drawn, like conv2; by default the first with weights.")
 @json_option
-def inspect(model_or_text: str, picture: tuple[int, int, int] | None, as_json: bool) -> None:
+def inspect(
+    model_or_text: str,
+    picture: tuple[int, int, int] | None,
+    drawing: str | None,
+    layer: str | None,
+    as_json: bool,
+) -> None:
     """Show a network layer by layer, in numbers.
 
     MODEL_OR_TEXT is a model file, or a network as text together with --input:
@@ -40,11 +54,14 @@ def inspect(model_or_text: str, picture: tuple[int, int, int] | None, as_json: b
     from lanewise.cli.output import open_output
 
     model, graph, text = _network(model_or_text, picture)
+    drawn = _draw(model or graph, layer, drawing)
     out = open_output(as_json)
     if model is not None:
         layers.tell_model(out, model, model_or_text)
     layers.show(out, graph, text)
-    out.finish(layers.to_json(graph, text) | _of_model(model, model_or_text))
+    if drawn is not None:
+        out.result("Connections", f"of {drawn} are drawn in {shown(str(drawing))}")
+    out.finish(layers.to_json(graph, text) | _of_model(model, model_or_text) | {"drawing": drawing})
 
 
 def _network(given: str, picture: tuple[int, int, int] | None) -> tuple[Model | None, Graph, str | None]:
@@ -65,9 +82,29 @@ def _network(given: str, picture: tuple[int, int, int] | None) -> tuple[Model | 
     return None, build(layers, picture), to_text(layers)
 
 
-def _of_model(model: Model | None, path: str) -> dict[str, Any]:
-    from lanewise.cli.wording import shown
+def _draw(network: Model | Graph, layer: str | None, path: str | None) -> str | None:
+    """Draw the connections of a layer's middle output; which layer that is."""
+    if path is None:
+        if layer is not None:
+            raise click.BadParameter("says what to draw: give --connections FILE too.", param_hint="--layer")
+        return None
+    if os.path.lexists(path):
+        raise click.BadParameter(f"{shown(path)} exists already: choose another name.", param_hint="--connections")
+    from lanewise.explain import draw_connections, expand
+    from lanewise.explain.subject import graph_of
 
+    graph = graph_of(network)
+    if layer is None:
+        if not graph.parameters:
+            raise click.UsageError("No layer of the network has weights: choose one with --layer.")
+        layer = graph.nodes[graph.parameters[0].node].name
+    expansion = expand(network, layer)
+    middle = tuple(size // 2 for size in expansion.output_shape[-2:])
+    draw_connections(expansion, (0, *middle) if len(expansion.output_shape) == 3 else middle, path)
+    return expansion.name
+
+
+def _of_model(model: Model | None, path: str) -> dict[str, Any]:
     if model is None:
         return {"model": None}
     return {

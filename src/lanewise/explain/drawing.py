@@ -66,7 +66,7 @@ def draw_connections(
     Raises
     ------
     OptionError
-        There is no such output, or the file's name ends in something else.
+        There is no such output, or the file cannot be written or is of another kind.
     MissingPackageError
         Matplotlib is not installed.
     """
@@ -220,5 +220,8 @@ def _save(matplotlib: Any, figure: Figure, path: str | os.PathLike[str]) -> None
     if kind not in (".svg", ".png", ".pdf"):
         raise OptionError(f"a picture is saved as .svg, .png or .pdf, not as {os.fspath(path)!r}")
     undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(kind, {})
-    with matplotlib.rc_context({"svg.hashsalt": "lanewise"}):
-        figure.savefig(path, dpi=150, metadata=undated)
+    try:
+        with matplotlib.rc_context({"svg.hashsalt": "lanewise"}):
+            figure.savefig(path, dpi=150, metadata=undated)
+    except OSError as error:
+        raise OptionError(f"the picture cannot be saved as {os.fspath(path)!r}: {error.strerror}") from error
