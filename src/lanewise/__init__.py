@@ -24,6 +24,7 @@ _WHERE = {
     "evaluate": "lanewise.evaluate",
     "write_report": "lanewise.report.page",
     "CNNClassifier": "lanewise.estimator",
+    "vary": "lanewise.experiments.vary",
     "LanewiseError": "lanewise.errors",
 }
 
@@ -40,6 +41,7 @@ __all__ = [
     "explain",
     "load",
     "train",
+    "vary",
     "write_report",
 ]
 
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from lanewise.errors import LanewiseError
     from lanewise.estimator import CNNClassifier
     from lanewise.evaluate import evaluate
+    from lanewise.experiments.vary import vary
     from lanewise.fitting import train
     from lanewise.learning.images import load
     from lanewise.learning.train import Progress

@@ -1,4 +1,4 @@
-"""The command line: `lanewise train`, `predict`, `evaluate`, `inspect`, `report` and `bench`.
+"""The command line: `lanewise train`, `predict`, `evaluate`, `inspect`, `report`, `vary` and `bench`.
 
     wording.py      numbers, durations, shapes and file names as people read them
     output.py       what is said: to people on the terminal, to programs as JSON
@@ -8,8 +8,9 @@
     reporting.py    where a page about a model goes
     saving.py       where a trained model goes, so that nothing is lost
     training.py     what `train` does between its options and its exit status
+    experimenting.py   what commands that train several networks share
     options.py      values like 30s and 30x30x3, and options that commands share
-    train.py predict.py evaluate.py inspect.py report.py bench.py    a command each: what it is asked
+    train.py predict.py evaluate.py inspect.py report.py vary.py bench.py    a command each: what it is asked
     group.py        the command `lanewise` itself: errors as one line, exit status
 
 Before a command runs, nothing is imported but click, so that help comes at once.

@@ -20,6 +20,7 @@ from lanewise.cli.inspect import inspect
 from lanewise.cli.predict import predict
 from lanewise.cli.report import report
 from lanewise.cli.train import train
+from lanewise.cli.vary import vary
 from lanewise.errors import LanewiseError, ProgramError
 
 FAILED, INTERRUPTED = 1, 130
@@ -88,9 +89,10 @@ def lanewise() -> None:
     lanewise evaluate photos.onnx other/     judge it by pictures whose classes are known
     lanewise inspect photos.onnx             look at its layers, weights and connections
     lanewise report photos.onnx other/       write a page that shows all that
+    lanewise vary photos/ --network ...      train many variants, and see what accuracy costs
     lanewise bench                           compare speed with the frameworks installed here
     """
 
 
-for _command in (train, predict, evaluate, inspect, report, bench):
+for _command in (train, predict, evaluate, inspect, report, vary, bench):
     lanewise.add_command(_command)

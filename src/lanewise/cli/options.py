@@ -43,3 +43,49 @@ json_option: Decorator = click.option(
 strict_option: Decorator = click.option(
     "--strict", is_flag=True, help="Refuse to work if a file cannot be used, instead of skipping it."
 )
+
+
+def experiment_options(seeds: int) -> Decorator:
+    """The options of commands that train several networks; `seeds` is how many each is trained with by default."""
+    options = [
+        click.option(
+            "--seeds",
+            type=click.IntRange(1),
+            default=seeds,
+            metavar="N",
+            show_default=True,
+            help="How often each network is trained, each time with another seed.",
+        ),
+        click.option("--epochs", type=click.IntRange(1), metavar="N", help="How often each picture is learned from."),
+        click.option("--budget", callback=seconds, metavar="TIME", help="How long to learn instead: 30s, 2m, 1h."),
+        click.option("--batch-size", type=click.IntRange(1), default=128, metavar="N", show_default=True),
+        click.option("--learning-rate", type=float, metavar="X", help="The largest."),
+        click.option(
+            "--augment",
+            type=click.Choice(["auto", "none", "shift", "flip", "shift+flip"]),
+            default="auto",
+            show_default=True,
+            help="How pictures are varied while learning.",
+        ),
+        click.option("--size", metavar="SIZE", help="Resize pictures to this: 32, or rows x columns like 32x48."),
+        click.option(
+            "--grey/--colour", "--gray/--color", default=None, help="How pictures are read; by default as they are."
+        ),
+        click.option("--threads", type=click.IntRange(1), metavar="N", help="By default as many as processors."),
+        click.option(
+            "--output",
+            "-o",
+            metavar="FOLDER",
+            type=click.Path(),
+            help="Where results, picture and what is finished go; the last otherwise to the cache.",
+        ),
+        click.option("--plot", metavar="FILE", type=click.Path(), help="Draw the results: .svg, .png or .pdf."),
+        click.option("--force", is_flag=True, help="Let --plot replace a file."),
+    ]
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate

@@ -1,0 +1,123 @@
+"""What `vary` and `compare` share: their options, their pictures, where their journal lies."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from lanewise.caching import cache_folder
+from lanewise.cli import judging
+from lanewise.cli.output import Output
+from lanewise.cli.wording import plural, shape, shown
+from lanewise.errors import OptionError
+from lanewise.experiments.plots import checked_format, require_matplotlib
+from lanewise.experiments.trial import pictures_to_judge, prepared, settings_of
+from lanewise.learning.images import load
+from lanewise.learning.pictures import PictureSets
+
+PASSED_ON = ("epochs", "budget", "batch_size", "learning_rate", "augment", "threads")
+"""Options that `lanewise.train` knows under the same name."""
+
+
+def for_training(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that were given and go to `lanewise.train`."""
+    return {key: options[key] for key in PASSED_ON if options[key] is not None}
+
+
+def check_picture(plot: str | None, force: bool) -> None:
+    """Refuse a picture that could not be drawn in the end, before hours of training."""
+    if plot is None:
+        return
+    checked_format(plot)
+    require_matplotlib()
+    if os.path.exists(plot) and not force:
+        raise OptionError(f"{shown(plot)} exists: give another name, or --force to replace it")
+    if not Path(plot).parent.is_dir():
+        raise OptionError(f"{shown(plot)} cannot be written: there is no folder {shown(Path(plot).parent)}")
+
+
+def read(out: Output, name: str, options: Mapping[str, Any]) -> tuple[PictureSets, bool]:
+    """Read the pictures and say what there is; also whether the test pictures were kept back from the others."""
+    channels = {None: None, True: 1, False: 3}[options["grey"]]
+    with out.reading() as progress:
+        loaded = load(name, size=options["size"], channels=channels, progress=progress)
+    sets, kept_back = prepared(loaded, None, None)
+    train, test = sets.train, pictures_to_judge(sets)
+    size = shape((train.channels, *train.size))
+    out.tell("Pictures", f"{shown(name)}: {size}, {plural(len(train.classes), 'class')}")
+    how = "kept back to judge by" if kept_back else "to judge by"
+    out.tell("", f"{len(train):,} to learn from, {len(test):,} {how}")
+    out.notes(judging.without_lists(sets.notes))
+    out.skipped(sets.skipped)
+    return sets, kept_back
+
+
+def journal_folder(output: str | None, sets: PictureSets, options: Mapping[str, Any]) -> Path | None:
+    """Where the journal goes: the folder that was asked for, or one in the cache that belongs to pictures and options.
+
+    None where nothing can be written.
+    """
+    if output is not None:
+        folder = Path(output)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OptionError(f"{shown(output)} cannot be made: {error.strerror}") from None
+        return folder
+    key = hashlib.sha256(json.dumps(settings_of(sets, options)).encode()).hexdigest()[:16]
+    folder = cache_folder("experiments") / key
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder
+
+
+def drawn(heads: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[str]) -> Table:
+    """A table for a terminal; the columns whose heads are among `words` hold words, the others numbers."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for head in heads:
+        table.add_column(head, justify="left" if head in words else "right", overflow="fold", no_wrap=head not in words)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def keep(
+    out: Output,
+    name: str,
+    folder: Path | None,
+    plot: str | None,
+    record: Mapping[str, Any],
+    draw: Callable[[Path], None],
+) -> str | None:
+    """Write the results as JSON and the picture, where files were asked for; the name of the picture, if there is one.
+
+    `folder` is None unless one was asked for.
+    """
+    from lanewise.files.metadata import to_json
+
+    picture = Path(plot) if plot is not None else None
+    if folder is not None:
+        try:
+            (folder / f"{name}.json").write_text(to_json(record) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise OptionError(f"{shown(folder / name)}.json cannot be written: {error.strerror}") from None
+        out.result("Results", shown(folder / f"{name}.json"))
+        try:
+            require_matplotlib()
+            picture = picture or folder / f"{name}.svg"
+        except OptionError as error:
+            out.tell("Picture", f"not drawn: {error}")
+    if picture is None:
+        return None
+    draw(picture)
+    out.result("Picture", shown(picture))
+    return str(picture)

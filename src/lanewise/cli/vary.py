@@ -1,0 +1,153 @@
+"""`lanewise vary`: a grid of networks, and which of them are worth their weights and time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lanewise.cli.options import experiment_options, json_option
+
+if TYPE_CHECKING:
+    from lanewise.cli.output import Output
+    from lanewise.experiments.rows import Row
+    from lanewise.experiments.vary import Grid, Report
+
+INTERRUPTED = 130
+SHOWN_LIVE = 12
+MOST_IMPOSSIBLE = 12
+MANY = 8
+"""From so many networks on, the best of them looks better than it is."""
+
+
+@click.command(no_args_is_help=True)
+@click.argument("pictures", type=click.Path())
+@click.option(
+    "--network",
+    required=True,
+    metavar="TEXT",
+    help="Layers with alternatives in braces, like 'conv {8,16}@{3x3,5x5}, relu, {max,average} 2, dense 10'.",
+)
+@experiment_options(seeds=1)
+@json_option
+@click.option("--quiet", "-q", is_flag=True, help="Say the results only.")
+def vary(
+    pictures: str,
+    network: str,
+    seeds: int,
+    output: str | None,
+    plot: str | None,
+    force: bool,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Train many variants of a network, and see what accuracy costs.
+
+    Each combination of the alternatives in braces is trained on the same pictures for as long, and judged by the test
+    pictures; where there are none, a fifth of the pictures is kept for that. PICTURES are as for `lanewise train`.
+
+    What is finished is kept: a run that was stopped or killed goes on where it was when the same command is given
+    again. Combinations that make no network are listed with the reason.
+    """
+    from lanewise.cli import experimenting
+    from lanewise.cli.output import open_output
+    from lanewise.experiments.grid import expand
+    from lanewise.experiments.vary import vary as run
+
+    texts = expand(network)  # a slip is told before pictures are read
+    experimenting.check_picture(plot, force)
+    out = open_output(as_json, quiet=quiet)
+    sets, kept_back = experimenting.read(out, pictures, options)
+    chosen = experimenting.for_training(options)
+    folder = experimenting.journal_folder(output, sets, chosen)
+    out.tell("Networks", f"{len(texts):,} combinations" + (f", {seeds} seeds each" if seeds > 1 else ""))
+    try:
+        with _progress(out, len(sets.test or ())) as say:
+            grid = run(sets, network, seeds=range(seeds), folder=folder, progress=say, **chosen)
+    except KeyboardInterrupt:
+        where = f": {folder} keeps what is finished, and the same command goes on from there" if folder else ""
+        click.echo(f"lanewise: stopped{where}", err=True)
+        raise click.exceptions.Exit(INTERRUPTED) from None
+    show(out, grid)
+    record = {"pictures": pictures, "grid": network, **grid.to_json(), "kept_back": kept_back}
+    asked = folder if output is not None else None
+    picture = experimenting.keep(out, "vary", asked, plot, record, grid.save_plot) if grid.rows else None
+    out.finish({**record, "folder": None if folder is None else str(folder), "picture": picture})
+
+
+def show(out: Output, grid: Grid) -> None:
+    """The table, the best trade-offs, and what could not be."""
+    from lanewise.cli.experimenting import drawn
+    from lanewise.cli.wording import plural
+
+    if grid.recalled:
+        out.tell("Kept", f"{plural(grid.recalled, 'training')} had been done before and not been repeated")
+    if grid.rows:
+        out.blank()
+        out.table(drawn(*grid.table(), words=("best for", "network")))
+        out.blank()
+        best = max(grid.rows, key=lambda row: (row.accuracy, -row.weights))
+        out.result("Most accurate", f"{100 * best.accuracy:.1f} %: {best.text}", "bold")
+        small = _small_enough(grid, best)
+        if small is not best:
+            out.result(
+                "Nearly as good",
+                f"{100 * small.accuracy:.1f} %, within the interval of that, with {small.weights:,} weights instead of "
+                f"{best.weights:,}: {small.text}",
+            )
+        if len(grid.rows) >= MANY:
+            out.tell("", "the best of many looks a little better than it is on new pictures")
+    for n, one in enumerate(grid.impossible[:MOST_IMPOSSIBLE]):
+        out.result("" if n else "Impossible", f"{one.text}: {one.reason}", "yellow")
+    if len(grid.impossible) > MOST_IMPOSSIBLE:
+        out.result("", f"and {len(grid.impossible) - MOST_IMPOSSIBLE:,} more")
+
+
+def _small_enough(grid: Grid, best: Row) -> Row:
+    """The network of fewest weights whose accuracy lies within the interval of the best."""
+    good = [row for row in grid.rows if row.accuracy >= best.interval[0]]
+    return min(good, key=lambda row: (row.weights, -row.accuracy))
+
+
+@contextmanager
+def _progress(out: Output, count: int) -> Iterator[Callable[[Report], None] | None]:
+    """A table that grows on a terminal, a line a network elsewhere."""
+    if out.quiet:
+        yield None
+    elif not out.live:
+        yield lambda now: _line(out, now, count)
+    else:
+        from rich.live import Live
+
+        rows: list[Row] = []
+        with Live(console=out.console, transient=True, refresh_per_second=4) as live:
+            yield lambda now: live.update(_picture(now, rows, count))
+
+
+def _line(out: Output, now: Report, count: int) -> None:
+    if now.row is not None:
+        accuracy, _, _, weights, _, time = _figures(now.row, count)
+        out.tell(f"{now.done}/{now.total}", f"{accuracy} %  {weights} weights  {time}  {now.row.text}")
+
+
+def _picture(now: Report, rows: list[Row], count: int) -> Any:
+    from rich.console import Group
+    from rich.text import Text
+
+    from lanewise.cli.experimenting import drawn
+
+    if now.row is not None:
+        rows.append(now.row)
+    heads = ["accuracy %", "95 %", "gap", "weights", "connections", "time", "network"]
+    table = drawn(heads, [[*_figures(row, count), row.text] for row in rows[-SHOWN_LIVE:]], words=("network",))
+    where = Text(f"{now.done} of {now.total} done; now seed {now.seed}: {now.text}", no_wrap=True, overflow="ellipsis")
+    return Group(table, where, Text("Ctrl-C stops; the same command goes on from there", "dim"))
+
+
+def _figures(row: Row, count: int) -> list[str]:
+    from lanewise.experiments.rows import figures
+
+    return figures(row, count)

@@ -1,0 +1,1 @@
+"""Experiments with networks: many variants side by side, and what learning the filters is worth."""

@@ -1,0 +1,166 @@
+"""One network trained once and judged: what experiments are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lanewise import __version__
+from lanewise.errors import DataError, OptionError
+from lanewise.experiments.journal import Journal, fingerprint
+from lanewise.fitting import train
+from lanewise.learning.images import Source, load
+from lanewise.learning.pictures import Pictures, PictureSets
+from lanewise.learning.split import stratified_split
+from lanewise.learning.train import Progress
+from lanewise.model import Model
+
+TEST_FRACTION = 0.2
+"""Share of the pictures that is kept for judging where there are no test pictures."""
+
+SPLIT_SEED = 0
+"""Seeds of trainings are varied; who judges is not."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trial:
+    """What came of training one network once.
+
+    Attributes
+    ----------
+    right : (N,) bool
+        For each test picture, whether its class was recognised.
+    train_accuracy : float
+        On the training pictures as they are, without augmentation.
+    seconds : float
+        Of learning. Compiling is left out: it is done once for all networks of the same layers, and then never again.
+    curve : tuple of (training, validation)
+        Both accuracies after each epoch; None where the network was not judged.
+    """
+
+    right: NDArray[np.bool_]
+    train_accuracy: float
+    seconds: float
+    curve: tuple[tuple[float, float | None], ...]
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the test pictures that were recognised."""
+        return float(self.right.mean())
+
+    def to_entry(self) -> dict[str, Any]:
+        """The trial as values that JSON can hold."""
+        return {
+            "accuracy": self.accuracy,
+            "train_accuracy": self.train_accuracy,
+            "seconds": round(self.seconds, 4),
+            "right": np.packbits(self.right).tobytes().hex(),
+            "curve": self.curve,
+        }
+
+
+def from_entry(entry: Mapping[str, Any], count: int) -> Trial | None:
+    """The trial that `to_entry` wrote, on `count` test pictures; None if it is not whole."""
+    try:
+        bits = np.unpackbits(np.frombuffer(bytes.fromhex(entry["right"]), np.uint8), count=count)
+        curve = tuple((float(one), None if two is None else float(two)) for one, two in entry["curve"])
+        return Trial(bits.astype(bool), float(entry["train_accuracy"]), float(entry["seconds"]), curve)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def pictures_to_judge(sets: PictureSets) -> Pictures:
+    """The test pictures: `sets` came from `prepared`."""
+    assert sets.test is not None
+    return sets.test
+
+
+def prepared(
+    source: Source | PictureSets, size: str | int | tuple[int, int] | None, channels: int | None
+) -> tuple[PictureSets, bool]:
+    """Read the pictures, and keep a fifth of them for judging where there are no test pictures.
+
+    Returns
+    -------
+    sets : PictureSets
+        With test pictures.
+    kept_back : bool
+        Whether those were training pictures.
+    """
+    sets = source if isinstance(source, PictureSets) else load(source, size=size, channels=channels)
+    if sets.test is not None:
+        if sets.test.labels is None or not len(sets.test):
+            raise DataError("the test pictures have no labels: there is nothing to judge networks by")
+        return sets, False
+    labels = sets.train.labels
+    if labels is None or np.bincount(labels).max() < 2:
+        raise DataError("there are no test pictures, and no class has two pictures so that one could be kept for them")
+    kept, held_out = stratified_split(labels, TEST_FRACTION, SPLIT_SEED)
+    return replace(sets, train=sets.train.take(kept), test=sets.train.take(held_out)), True
+
+
+def check_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
+    """The seeds, if there are any and none is there twice."""
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise OptionError(f"seeds: {list(seeds)} is no list of different numbers; give one number at least")
+    return tuple(int(seed) for seed in seeds)
+
+
+def open_journal(path: Path, sets: PictureSets, options: Mapping[str, Any]) -> Journal:
+    """The journal of trainings on these pictures with these options of `lanewise.train`."""
+    return Journal(path, settings_of(sets, options))
+
+
+def settings_of(sets: PictureSets, options: Mapping[str, Any]) -> dict[str, Any]:
+    """All that two trainings of one network with one seed must share to come out the same."""
+    # threads change no result
+    plain = {key: value for key, value in sorted(options.items()) if key != "threads" and value is not None}
+    return {"pictures": fingerprint(sets), "version": __version__, "options": plain}
+
+
+def trial_of(
+    sets: PictureSets,
+    network: str,
+    seed: int,
+    options: Mapping[str, Any],
+    journal: Journal | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> tuple[Trial, bool]:
+    """Train a network on `sets` and judge it, unless the journal knows what comes out; tell whether it did."""
+    key = f"{network}; seed {seed}"
+    if journal is not None and key in journal.entries:
+        known = from_entry(journal.entries[key], len(pictures_to_judge(sets)))
+        if known is not None:
+            return known, True
+    trial = _run(sets, network, seed, options, progress)
+    if journal is not None:
+        journal.add(key, trial.to_entry())
+    return trial, False
+
+
+def _run(
+    sets: PictureSets,
+    network: str,
+    seed: int,
+    options: Mapping[str, Any],
+    progress: Callable[[Progress], None] | None,
+) -> Trial:
+    model = train(sets, network=network, seed=seed, progress=progress, **options)
+    if model.provenance["interrupted"]:
+        raise KeyboardInterrupt
+    return Trial(
+        right=_right(model, pictures_to_judge(sets)),
+        train_accuracy=float(_right(model, sets.train).mean()),
+        seconds=float(model.history[-1]["seconds"] or 0.0),
+        curve=tuple((float(epoch["accuracy"] or 0.0), epoch["validation_accuracy"]) for epoch in model.history),
+    )
+
+
+def _right(model: Model, pictures: Pictures) -> NDArray[np.bool_]:
+    right: NDArray[np.bool_] = model.predict_proba(pictures.pixels).argmax(axis=1) == pictures.labels
+    return right

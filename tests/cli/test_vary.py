@@ -1,0 +1,124 @@
+"""What `lanewise vary` asks for, says and leaves behind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lanewise.cli import experimenting
+from lanewise.experiments import trial as trials
+from tests.cli.conftest import failed, misused, run
+
+TEXT = "{dense 4,conv 2@3x3,conv 2@9x9}, relu, dense 1"
+PAGE = Path(__file__).parents[2] / "docs" / "command-line.md"
+
+
+@pytest.fixture(autouse=True)
+def own_journals(tmp_path, monkeypatch):
+    """No test knows what another has trained."""
+    monkeypatch.setattr(experimenting, "cache_folder", lambda kind: tmp_path / kind)
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """The options of each training."""
+    real, given = trials.train, []
+
+    def train(sets, **options):
+        given.append(options)
+        return real(sets, **options)
+
+    monkeypatch.setattr(trials, "train", train)
+    return given
+
+
+def test_a_line_a_network_then_the_table(photos, trained):
+    result = run("vary", photos, "--network", TEXT, "--epochs", 2, "--seeds", 2)
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert "8x8x1, 2 classes" in lines[0]
+    assert "20 to learn from, 4 kept back to judge by" in lines[1]
+    assert "3 combinations, 2 seeds each" in lines[2]
+    assert lines[3].startswith("2/4 ")
+    assert lines[4].startswith("4/4 ")
+    assert lines[4].endswith("conv 2@3x3, relu, dense 1")
+    assert "accuracy %" in lines[6]
+    assert [line for line in lines if line.startswith("Most accurate")]
+    (told,) = (line for line in lines if line.startswith("Impossible"))
+    assert "conv 2@9x9, relu, dense 1: conv1 (conv 2@9x9): its kernel of 9x9 is larger" in told
+    assert [one["seed"] for one in trained] == [0, 1, 0, 1]
+
+
+def test_options_go_to_training(photos, trained):
+    run("vary", photos, "--network", "dense 1", "--budget", "0.2s", "--batch-size", 8, "--learning-rate", 0.01)
+    (given,) = trained
+    assert (given["budget"], given["batch_size"], given["learning_rate"]) == (0.2, 8, 0.01)
+
+
+def test_the_same_command_again_repeats_nothing(photos, trained):
+    command = ("vary", photos, "--network", TEXT, "--epochs", 2)
+    run(*command)
+    assert len(trained) == 2
+    assert "2 trainings had been done before" in run(*command).stdout
+    assert len(trained) == 2
+    run("vary", photos, "--network", TEXT, "--epochs", 3)
+    assert len(trained) == 4
+    next(photos.glob("dark/*.png")).unlink()
+    run(*command)
+    assert len(trained) == 6
+
+
+def test_json_and_files(photos, here, trained):
+    pytest.importorskip("matplotlib")
+    command = ("vary", photos, "--network", TEXT, "--epochs", 2, "-o", "grid", "--plot", "p.png")
+    result = run(*command, "--json")
+    told = json.loads(result.stdout)
+    assert told["folder"] == "grid"
+    assert told["picture"] == "p.png"
+    assert told["kept_back"] is True
+    assert [row["text"] for row in told["rows"]] == ["dense 4, relu, dense 1", "conv 2@3x3, relu, dense 1"]
+    assert sorted(path.name for path in (here / "grid").iterdir()) == ["vary.json", "vary.jsonl"]
+    assert json.loads((here / "grid" / "vary.json").read_text())["rows"] == told["rows"]
+    keys = set(told).union(*told["rows"], *told["impossible"])
+    assert {key for key in keys if f"`{key}`" not in PAGE.read_text()} == set()
+    assert "p.png exists" in failed(run(*command))
+    assert run(*command, "--force", "-q").exit_code == 0
+    run("vary", photos, "--network", TEXT, "--epochs", 2, "-o", "grid")
+    assert (here / "grid" / "vary.svg").exists()
+    assert len(trained) == 2
+    refused = run("vary", photos, "--network", TEXT, "--epochs", 3, "-o", "grid")
+    assert refused.exit_code == 1
+    assert "grid/vary.jsonl was kept with other options: give another folder" in refused.stderr
+
+
+def test_stopped_by_the_user_it_says_how_to_go_on(photos, monkeypatch):
+    real, count = trials.train, []
+
+    def train(sets, **options):
+        count.append(1)
+        if len(count) == 2:
+            raise KeyboardInterrupt
+        return real(sets, **options)
+
+    monkeypatch.setattr(trials, "train", train)
+    command = ("vary", photos, "--network", TEXT, "--epochs", 2)
+    result = run(*command)
+    assert result.exit_code == 130
+    assert "the same command goes on from there" in result.stderr
+    assert "1 training had been done before" in run(*command).stdout
+
+
+def test_slips_are_told_before_pictures_are_read(here):
+    assert "nothing.gif: a picture ends in" in failed(
+        run("vary", "no", "--network", "dense 2", "--plot", "nothing.gif")
+    )
+    result = run("vary", "no", "--network", "dense {2")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "not closed" in result.stderr
+    assert "no folder" in failed(run("vary", "no", "--network", "dense 2", "--plot", "none/p.svg"))
+    assert "--network" in misused(run("vary", "no"))
+    assert "--seeds" in misused(run("vary", "no", "--network", "dense 2", "--seeds", 0))
+    (here / "file").write_text("")
+    assert "file" in failed(run("vary", "digits", "--network", "dense 10", "-o", "file", "-q"))

@@ -1,0 +1,32 @@
+"""Small pictures, and a folder of its own for every test."""
+
+import numpy as np
+import pytest
+
+from lanewise.learning.arrays import from_arrays
+from lanewise.learning.pictures import PictureSets
+
+
+def stripes(count, seed, noise=40):
+    """Pictures of 8x8 with stripes that lie or stand, which no single pixel tells."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % 2
+    wave = np.where(np.arange(8) % 4 < 2, 60, 190)
+    shifted = np.stack([np.roll(wave, random.integers(4)) for _ in range(count)])
+    pixels = np.where(labels[:, None, None] == 0, shifted[:, :, None], shifted[:, None, :])
+    pixels = pixels + random.normal(0, noise, (count, 8, 8))
+    return from_arrays(pixels.clip(0, 255).astype(np.uint8)[..., None], labels)
+
+
+@pytest.fixture(scope="session")
+def sets():
+    """128 pictures to learn from, 64 to judge by."""
+    return PictureSets(stripes(128, 1), None, stripes(64, 2))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def caches(tmp_path_factory):
+    """Leave the caches of whoever runs the tests alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
