@@ -47,12 +47,11 @@ DOORS = {
     "PIL": {"learning/decode.py", "report/encode.py"},
     "sklearn": {"estimator.py", "report/figures.py"},
     "scipy": {"explain/"},
-    "matplotlib": {"explain/", "report/plots.py"},
+    "matplotlib": {"explain/", "report/plots.py", "experiments/plots.py"},
     "jinja2": {"report/page.py"},
     "onnx": {"files/"},
     "click": {"cli/"},
     "rich": {"cli/"},
-    "matplotlib": {"experiments/plots.py"},
 }
 """Package -> files or folders that may import it."""
 
