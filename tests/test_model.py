@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 import lanewise
-from lanewise.errors import DataError, ModelFileError
+from lanewise.engine import inference, schedule
+from lanewise.errors import DataError, ModelFileError, OptionError
 from lanewise.model import Model
 from tests.files.models import contents, foreign, judged, pixels
 
@@ -26,6 +27,32 @@ def made(text=TEXT, classes=None, **options) -> Model:
         parts.history,
         parts.provenance,
     )
+
+
+def test_predicting_takes_as_many_threads_as_it_may(monkeypatch):
+    used = []
+    run_threads = schedule.run_threads
+
+    def counted(function, job, threads):
+        used.append(threads)
+        run_threads(function, job, threads)
+
+    monkeypatch.setattr(schedule, "run_threads", counted)
+    monkeypatch.setattr(inference, "default_threads", lambda: 4)
+    model = made()
+    x = pixels(model, 100)
+    whole = model.predict_proba(x)
+    for threads in (1, np.int64(3), 9):
+        assert np.array_equal(model.predict_proba(x, threads=threads), whole)
+    assert model.predict(x, threads=2).tolist() == model.predict(x).tolist()
+    assert used == [4, 1, 3, 4, 2, 4]  # no more than there are processors
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, True, "2"])
+def test_threads_are_a_whole_number(threads):
+    model = made()
+    with pytest.raises(OptionError, match="threads is a whole number from 1 on"):
+        model.predict(pixels(model, 1), threads=threads)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])

@@ -207,7 +207,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:
         """Probabilities (samples, classes), in the order of `classes_`; each row adds up to 1."""
         check_is_fitted(self)
-        probabilities: NDArray[np.float32] = self.model_.predict_proba(self._pictures(X))
+        probabilities: NDArray[np.float32] = self.model_.predict_proba(self._pictures(X), threads=self.threads)
         return probabilities
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:

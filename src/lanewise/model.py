@@ -11,12 +11,13 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lanewise.errors import DataError
+from lanewise.errors import DataError, OptionError
 from lanewise.files import Contents, Label, Preprocessing, read, write
 from lanewise.files.read import MOST_BYTES
 
@@ -47,7 +48,7 @@ class _Compiled(dict[str, Runner]):
 class Model(Contents):
     """A network with its weights, classes, preprocessing, history and provenance (see `Contents` for each)."""
 
-    def predict_proba(self, x: ArrayLike | Path | Sequence[Path]) -> NDArray[np.float32]:
+    def predict_proba(self, x: ArrayLike | Path | Sequence[Path], *, threads: int | None = None) -> NDArray[np.float32]:
         """Probabilities of the classes.
 
         Parameters
@@ -55,6 +56,8 @@ class Model(Contents):
         x : array, path or list of paths
             Raw pixels (N, rows, columns, channels), (N, rows, columns) with one channel, or one such picture; or
             picture files, and folders that are searched, decoded and resized as when the network was trained.
+        threads : int, optional
+            All processors by default, and no more than these. The result does not depend on it.
 
         Returns
         -------
@@ -65,21 +68,25 @@ class Model(Contents):
         ------
         DataError
             Pictures of another size, with NaN or infinity, or files that cannot be used.
+        OptionError
+            `threads` is no whole number from 1 on.
         """
+        if threads is not None and (isinstance(threads, bool) or not isinstance(threads, Integral) or threads < 1):
+            raise OptionError(f"threads is a whole number from 1 on, not {threads!r}")
         pixels = self.pixels(x)
         if not len(pixels):
             return np.empty((0, len(self.classes)), np.float32)
-        outputs = self._outputs(pixels)
+        outputs = self._outputs(pixels, threads)
         if outputs.shape[1] == 1 and len(self.classes) == 2:
             outputs = np.hstack([1 - outputs, outputs])
         return outputs
 
-    def predict(self, x: ArrayLike | Path | Sequence[Path]) -> NDArray[Any]:
-        """The most probable class of each picture, as its label: an array (N,). `x` is as in `predict_proba`."""
+    def predict(self, x: ArrayLike | Path | Sequence[Path], *, threads: int | None = None) -> NDArray[Any]:
+        """The most probable class of each picture, as its label: an array (N,). Options are as in `predict_proba`."""
         # Labels of several types stay what they are, instead of all becoming text.
         alike = len(set(map(type, self.classes))) == 1
         labels = np.array(self.classes, dtype=None if alike else object)
-        chosen: NDArray[Any] = labels[self.predict_proba(x).argmax(axis=1)]
+        chosen: NDArray[Any] = labels[self.predict_proba(x, threads=threads).argmax(axis=1)]
         return chosen
 
     def predict_one(self, picture: ArrayLike) -> NDArray[np.float32]:
@@ -159,9 +166,9 @@ class Model(Contents):
         network = self.network or f"{len(self.graph.nodes)} nodes"
         return f"<Model: {rows}x{columns}x{channels} pictures, {len(self.classes)} classes, {network}>"
 
-    def _outputs(self, pixels: Pixels) -> NDArray[np.float32]:
+    def _outputs(self, pixels: Pixels, threads: int | None) -> NDArray[np.float32]:
         """What the last node gives for raw pixels (N, rows, columns, channels) of uint8 or float32: (N, outputs)."""
-        return self._batch[pixels.dtype.name].run(np.ascontiguousarray(pixels))
+        return self._batch[pixels.dtype.name].run(np.ascontiguousarray(pixels), threads=threads)
 
     @cached_property
     def _batch(self) -> _Compiled[Inference]:

@@ -1,9 +1,11 @@
 """The figures of the command against those that a reader can check on paper."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from lanewise.model import Model
 from tests.cli.conftest import failed, misused, run
 
 
@@ -179,3 +181,26 @@ def test_a_network_without_weights_has_no_first_layer_to_draw():
     result = run("inspect", "average 2", "--input", "8x8x1", "--connections", "a.svg")
     assert "No layer of the network has weights: choose one with --layer" in misused(result)
     assert run("inspect", "average 2", "--input", "8x8", "--connections", "a.svg", "--layer", "average1").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("figures", "line"),
+    [
+        (
+            {"split": "test", "pictures": 359, "accuracy": 353 / 359, "interval": [0.964, 0.992]},
+            "Test accuracy       98.3 %  (95 % interval 96.4 to 99.2 %, 359 pictures)",
+        ),
+        ({"split": "validation", "pictures": 40, "accuracy": 1, "interval": [0.9, 1]}, "Validation accuracy 100.0 %"),
+        ({"split": "test", "pictures": 0, "accuracy": 1.0, "interval": [0.9, 1.0]}, None),
+        ({"split": "hearsay", "pictures": 4, "accuracy": 1.0, "interval": [0.9, 1.0]}, None),
+        ({"split": "test", "pictures": 4, "accuracy": "good", "interval": [0.9, 1.0]}, None),
+        ("[red]boo", None),
+        (None, None),
+    ],
+)
+def test_a_model_says_how_good_it_was(digits_model, tmp_path, figures, line):
+    model = Model.load(digits_model[0])
+    path = tmp_path / "model.onnx"
+    replace(model, provenance={**model.provenance, "judged": figures}).save(path)
+    said = run("inspect", path).stdout
+    assert (line in said) if line else ("accuracy" not in said and "boo" not in said)

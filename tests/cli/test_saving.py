@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
 import lanewise
 from lanewise.errors import ModelFileError
 from lanewise.model import Model
@@ -90,7 +92,8 @@ def test_stopped_training_is_judged_and_saved_with_status_130(photos, here, fake
     assert Model.load(here / "photos.onnx").provenance["interrupted"] is True
 
 
-def test_ctrl_c_in_a_real_process_keeps_the_model(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_in_a_real_process_keep_the_model(tmp_path, number):
     process = subprocess.Popen(
         [sys.executable, "-m", "lanewise", "train", "digits", "--network", "dense 10", "--epochs", "1000000"],
         cwd=tmp_path,
@@ -100,9 +103,41 @@ def test_ctrl_c_in_a_real_process_keeps_the_model(tmp_path):
     for line in process.stdout:
         if line.startswith("Epoch"):
             break
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     rest = process.stdout.read()
     process.stdout.close()
     assert process.wait() == 130, rest
     assert "digits.onnx" in rest
     assert Model.load(tmp_path / "digits.onnx").provenance["interrupted"] is True
+
+
+def test_signals_are_handled_as_before_when_a_command_is_done(photos, here):
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    told(photos, *FAST)
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_a_saved_model_says_how_good_it_was(photos, here):
+    said = told(photos, *FAST)
+    figures = Model.load(here / "photos.onnx").provenance["judged"]
+    assert figures == {
+        "split": said["split"],
+        "pictures": said["count"],
+        "accuracy": said["accuracy"],
+        "interval": said["interval"],
+    }
+
+
+def test_a_model_is_there_even_if_its_figures_cannot_be_added(photos, here, monkeypatch):
+    save, calls = Model.save, []
+
+    def once(self, path):
+        calls.append(path)
+        if len(calls) > 1:
+            raise ModelFileError("No space left on device")
+        save(self, path)
+
+    monkeypatch.setattr(Model, "save", once)
+    assert told(photos, *FAST)["model"] == "photos.onnx"
+    assert len(calls) == 2
+    assert "judged" not in Model.load(here / "photos.onnx").provenance

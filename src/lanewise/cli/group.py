@@ -3,7 +3,7 @@
 0     done
 1     it could not be done
 2     the command was not understood
-130   stopped by Ctrl-C; `train` has kept the best model so far
+130   stopped by Ctrl-C, or `train` by SIGTERM; it has kept the best model so far
 """
 
 from __future__ import annotations

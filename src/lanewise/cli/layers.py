@@ -9,8 +9,9 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from lanewise.cli.judging import TITLES
 from lanewise.cli.output import Output
-from lanewise.cli.wording import plural, shape, shown
+from lanewise.cli.wording import interval, percent, plural, shape, shown
 from lanewise.model import Model
 from lanewise.network.account import LayerAccount, Totals, account, totals
 from lanewise.network.graph import Graph, Node
@@ -70,7 +71,23 @@ def tell_model(out: Output, model: Model, path: str) -> None:
     if {"pictures", "epochs", "date", "version"} <= known.keys():
         learned = f"{plural(known['pictures'], 'picture')} for {plural(known['epochs'], 'epoch')}"
         out.result("Learned", f"from {learned} by Lanewise {shown(known['version'])}, {shown(known['date'])}")
+    if judged := _judged(known.get("judged")):
+        out.result(*judged)
     out.notes(model.notes)
+
+
+def _judged(figures: object) -> tuple[str, str] | None:
+    """What a file says of its accuracy, if that is well formed: anybody may have written it."""
+    match figures:
+        case {
+            "split": str(split),
+            "pictures": int(count),
+            "accuracy": float(accuracy) | int(accuracy),
+            "interval": [float(low) | int(low), float(high) | int(high)],
+        } if split in TITLES and count > 0:
+            trust = f"95 % interval {interval((low, high), count)}, {plural(count, 'picture')}"
+            return TITLES[split], f"{percent(accuracy, count)}  ({trust})"
+    return None
 
 
 def show(out: Output, graph: Graph, text: str | None) -> None:

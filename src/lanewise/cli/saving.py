@@ -2,6 +2,7 @@
 
 place_for(...)   before training: a name, and whether something can be written there at all
 save(...)        after it: there, or somewhere else if that fails
+amend(...)       the same file again, with what has come to be known
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import secrets
 import signal
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +108,12 @@ def save(model: Model, place: Place) -> Saved:
         raise trouble
 
 
+def amend(model: Model, saved: Saved) -> None:
+    """Save a model again where it was saved; if that fails, the older file is still there."""
+    with _undisturbed(), suppress(ModelFileError):
+        model.save(saved.path)
+
+
 def _new_temporary() -> Path:
     return Path(tempfile.mkdtemp(prefix="lanewise-"))
 
@@ -139,13 +146,33 @@ def _try(path: Path) -> None:
 
 
 @contextmanager
+def terminated_like_interrupted() -> Iterator[None]:
+    """Let whoever asks the process to end (SIGTERM: a system that shuts down, a batch queue) keep the model as well."""
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    with _handling((signal.SIGTERM,), stop):
+        yield
+
+
+@contextmanager
 def _undisturbed() -> Iterator[None]:
     """Let Ctrl-C wait: whoever presses it twice still wants the model."""
+    with _handling((signal.SIGINT, signal.SIGTERM), signal.SIG_IGN):
+        yield
+
+
+@contextmanager
+def _handling(
+    numbers: tuple[signal.Signals, ...], handler: Callable[[int, object], None] | signal.Handlers
+) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = [(number, signal.signal(number, handler)) for number in numbers]
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler_before in before:
+            signal.signal(number, handler_before)

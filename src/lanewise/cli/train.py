@@ -84,25 +84,28 @@ def train(
     file with arrays x_train and y_train; or the word digits, for the handwritten digits built in. Test pictures only
     judge. Without them the validation pictures do, and the figure is called a validation figure.
 
-    Ctrl-C stops learning and keeps the best model so far; the exit status is then 130.
+    Ctrl-C stops learning and keeps the best model so far, and so does SIGTERM; the exit status is then 130.
     """
     if options["epochs"] is not None and options["budget"] is not None:
         raise click.UsageError("Give --epochs or --budget, not both.")
     from lanewise.cli import reporting, training
     from lanewise.cli.output import open_output
-    from lanewise.cli.saving import place_for, save
+    from lanewise.cli.saving import amend, place_for, save, terminated_like_interrupted
 
     began = time.perf_counter()
     out = open_output(as_json, quiet=quiet)
     place = place_for(pictures, output, force)
     if report is not None:
         reporting.check(place.path, report or None, force)
-    lesson = training.prepare(out, pictures, options)
-    model = training.learn(out, lesson, options)
-    # Saved before it is judged: whatever happens from here on, the model is there.
-    saved = save(model, place)
+    with terminated_like_interrupted():
+        lesson = training.prepare(out, pictures, options)
+        model = training.learn(out, lesson, options)
+        # Saved before it is judged: whatever happens from here on, the model is there.
+        saved = save(model, place)
+        judged = training.judge(lesson, model)
+        amend(training.with_figures(model, judged), saved)
     page = None if report is None else reporting.page_for(saved.path, report or None, force)
-    training.report(out, lesson, model, saved, began, page)
+    training.report(out, lesson, model, judged, saved, began, page)
     if saved.trouble is not None:
         click.echo(f'lanewise: {saved.trouble}; it was saved as "{saved.path}" instead', err=True)
         raise click.exceptions.Exit(FAILED)

@@ -2,7 +2,8 @@
 
 prepare(...) -> Lesson      pictures and network, told before learning begins
 learn(...) -> Model
-report(...)                 how good it is, where it is, what to try next
+judge(...) -> Evaluation    how good it is; with_figures(...) keeps that in the model
+report(...)                 says so, and where it is, and what to try next
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import itertools
 import shlex
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -126,12 +127,24 @@ def learn(out: Output, lesson: Lesson, options: Mapping[str, Any]) -> Model:
     return model
 
 
-def report(out: Output, lesson: Lesson, model: Model, saved: Saved, began: float, page: Path | None = None) -> None:
-    """Judge the model, and say how good it is, where it is, and what to try next.
+def judge(lesson: Lesson, model: Model) -> Evaluation:
+    """How good the model is on the pictures kept for that."""
+    return evaluate(model, lesson.judged_by, split=lesson.split)
+
+
+def with_figures(model: Model, judged: Evaluation) -> Model:
+    """The model with its accuracy in its provenance, and on how many pictures of which kind it was measured."""
+    figures = {"split": judged.split, "pictures": judged.count, "accuracy": judged.accuracy}
+    return replace(model, provenance={**model.provenance, "judged": {**figures, "interval": list(judged.interval)}})
+
+
+def report(
+    out: Output, lesson: Lesson, model: Model, judged: Evaluation, saved: Saved, began: float, page: Path | None = None
+) -> None:
+    """Say how good the model is, where it is, and what to try next.
 
     `began` is by `time.perf_counter`. `page` is where a page that shows it goes, if one is wanted.
     """
-    judged = evaluate(model, lesson.judged_by, split=lesson.split)
     only = [(pattern, evaluate(model, pictures, split=lesson.split)) for pattern, pictures in lesson.only]
     out.blank()
     judging.accuracy(out, judged)

@@ -85,7 +85,7 @@ class Inference:
         if self._prepare is not None and not self._live:
             self._prepare.run(self._arrays)
 
-    def run(self, pixels: NDArray[np.generic], images: Integers | None = None) -> Floats:
+    def run(self, pixels: NDArray[np.generic], images: Integers | None = None, *, threads: int | None = None) -> Floats:
         """The outputs, (pictures, ...) float32.
 
         Parameters
@@ -93,13 +93,15 @@ class Inference:
         pixels : (pictures, rows, columns, channels), C-contiguous, of the format's type
         images : int32 array, optional
             Which pictures; all by default.
+        threads : int, optional
+            Fewer than it was made for.
         """
         with self._lock:
             if self._prepare is not None and self._live:
                 self._prepare.run(self._arrays)
-            return self._run(pixels, images)
+            return self._run(pixels, images, min(threads or self.threads, self.threads))
 
-    def _run(self, pixels: NDArray[np.generic], images: Integers | None) -> Floats:
+    def _run(self, pixels: NDArray[np.generic], images: Integers | None, threads: int) -> Floats:
         numbers = np.arange(len(pixels), dtype=np.int32) if images is None else np.asarray(images, np.int32)
         result = np.empty((len(numbers), self._outputs), np.float32)
         for first in range(0, len(numbers), BLOCK * LANES):
@@ -109,6 +111,6 @@ class Inference:
             padded[: len(part)] = part
             outputs = aligned((groups, self._outputs, LANES))
             arrays = self._arrays | {"pixels": pixels, "images": padded, "outputs": outputs}
-            self._executable.run(arrays, tasks=groups, threads=min(self.threads, groups))
+            self._executable.run(arrays, tasks=groups, threads=min(threads, groups))
             result[first : first + len(part)] = outputs.transpose(0, 2, 1).reshape(-1, self._outputs)[: len(part)]
         return result.reshape(len(numbers), *self.graph.output_shape)
