@@ -11,7 +11,9 @@ Names are loaded when they are first used, so that `import lanewise` takes no ti
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -56,6 +58,17 @@ if TYPE_CHECKING:
     from lanewise.learning.train import Progress
     from lanewise.model import Model
     from lanewise.report.page import write_report
+
+
+class _Front(ModuleType):
+    """The package: when the file `evaluate.py` is imported, `lanewise.evaluate` stays the function of that name."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _WHERE and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Front
 
 
 def __getattr__(name: str) -> Any:

@@ -24,7 +24,7 @@ from lanewise.learning.arrays import from_arrays
 from lanewise.learning.images import DIGITS, Source, load, load_to_judge
 from lanewise.learning.pictures import STRETCH, Pictures, PictureSets
 from lanewise.learning.reading import Progress
-from lanewise.learning.split import stratified_split
+from lanewise.learning.split import fingerprint, stratified_split
 from lanewise.model import Model
 
 Z = 1.959963984540054
@@ -267,6 +267,19 @@ def judging_part(sets: PictureSets, validation_fraction: float, seed: int) -> tu
     part = sets.train.take(held_out)
     # Positions among the held out would mislead: nobody else can see that array.
     return (part if part.names else replace(part, names=tuple(f"training picture {n}" for n in held_out))), "validation"
+
+
+def held_out_of(model: Model, pictures: Pictures) -> Pictures | None:
+    """Those of the pictures a model learned from that were held out, if it learned from these and some were."""
+    known, seed = model.provenance.get("held_out"), model.provenance.get("seed")
+    if not isinstance(known, dict) or not isinstance(seed, int) or pictures.labels is None or not len(pictures):
+        return None
+    fraction = known.get("fraction")
+    if not isinstance(fraction, float) or not 0 < fraction < 1:
+        return None
+    if known.get("of") != fingerprint(pictures.pixels, pictures.labels):
+        return None
+    return judging_part(PictureSets(pictures), fraction, seed)[0]
 
 
 def _folder_of(source: str | os.PathLike[str], split: str) -> str:

@@ -23,7 +23,7 @@ from lanewise.learning.images import load
 from lanewise.learning.options import check_options
 from lanewise.learning.pictures import Pictures, PictureSets
 from lanewise.learning.schedule import schedule_named
-from lanewise.learning.split import stratified_split
+from lanewise.learning.split import fingerprint, stratified_split
 from lanewise.learning.train import DivergedError, Held, Learned, Lesson, Progress, learn
 from lanewise.learning.weights import class_weights, picture_weights
 from lanewise.model import Model
@@ -216,6 +216,7 @@ def train(
             "seconds": round(time.perf_counter() - began, 3),
             "interrupted": learned.interrupted,
             "stopped_early": learned.stopped_early,
+            "held_out": _held_out_again(sets, weights, validation_fraction, held),
         },
     )
 
@@ -328,6 +329,14 @@ def _held_out(
         "to find the best weights by."
     )
     return chosen[kept], Held(pictures.pixels, labels, chosen[out], weights)
+
+
+def _held_out_again(sets: PictureSets, weights: Floats, fraction: float, held: Held | None) -> dict[str, Any] | None:
+    """What tells, with the seed, which pictures were held out of these; None if none were, or of some only."""
+    pictures, labels = sets.train, sets.train.labels
+    if held is None or sets.validation is not None or not weights.all() or labels is None:
+        return None
+    return {"fraction": fraction, "of": fingerprint(pictures.pixels, labels)}
 
 
 def _preprocessing(picture_format: PictureFormat, pictures: Pictures) -> Preprocessing:

@@ -32,6 +32,17 @@ def test_area_is_how_often_pairs_are_ranked_right():
     assert (found.false_positives[-1], found.true_positives[-1]) == (1, 1)
 
 
+def test_area_is_that_of_scikit_learn_with_ties():
+    from sklearn.metrics import roc_auc_score
+
+    rng = np.random.default_rng(1)
+    scores, labels = rng.integers(0, 12, 300) / 12, rng.integers(0, 2, 300).astype(np.int32)
+    found = roc(two(*scores), labels)
+    assert found is not None
+    assert found.area == pytest.approx(roc_auc_score(labels, scores))
+    assert roc(two(0.5, 0.5), np.array([0, 1], np.int32)).area == pytest.approx(0.5)
+
+
 def test_no_curve_without_two_classes():
     assert roc(np.full((3, 3), 1 / 3, np.float32), np.array([0, 1, 2], np.int32)) is None
     assert roc(two(0.2, 0.3), np.array([0, 0], np.int32)) is None

@@ -7,7 +7,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from lanewise.errors import DataError, OptionError
+import lanewise
+from lanewise.errors import DataError, MissingPackageError, OptionError
 from lanewise.learning.pictures import Pictures, PictureSets
 from lanewise.model import Model
 from lanewise.report import page
@@ -152,13 +153,41 @@ def test_which_pictures_judge():
 
 def test_a_missing_package_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr(page, "find_spec", lambda name: None if name == "jinja2" else object())
-    with pytest.raises(OptionError, match=r"needs jinja2: pip install \"lanewise\[report\]\""):
+    with pytest.raises(MissingPackageError, match=r"needs jinja2: pip install \"lanewise\[report\]\""):
         write_report(models.digits(), "digits", tmp_path / "page.html")
 
 
 def test_a_page_that_cannot_be_written(tmp_path):
     with pytest.raises(OptionError, match="could not be written"):
         page.save_report("text", tmp_path / "no" / "page.html")
+
+
+def test_the_held_out_part_of_what_was_learned_from_judges():
+    model = lanewise.train("digits", network="dense 10, softmax", epochs=1)
+    whole = lanewise.load("digits")
+    assert model.provenance["held_out"] is not None
+    pictures, part, parts = report_pictures(model, "digits")
+    assert (part, list(parts)) == ("test", ["train", "test"])
+
+    flat = (whole.train.pixels, whole.train.labels)
+    pictures, part, parts = report_pictures(model, flat)
+    assert part == "validation"
+    assert len(pictures) == len(whole.train) - model.provenance["pictures"]
+    assert len(parts["all"]) == len(whole.train)
+    others = (whole.train.pixels[::-1], whole.train.labels[::-1])
+    assert report_pictures(model, others)[1] == "all"
+
+
+def test_the_live_part_runs_in_the_page(open_page):
+    model, pictures = hostile()
+    opened = open_page(report_html(model, pictures, "test", {"test": pictures}))
+    offered = opened.locator(".live-example")
+    assert offered.count() > 3
+    offered.nth(1).click()
+    name = re.search(r"(\d+)\.png", opened.locator('#live [data-live="caption"]').inner_text())
+    found = opened.evaluate("lanewiseLive.network.probabilities()")
+    assert name
+    np.testing.assert_allclose(found, model.predict_proba(pictures.pixels[int(name[1])][None])[0], atol=1e-4)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -16,8 +16,9 @@ def test_one_of_each_class_and_the_worst_mistake():
     answers = np.array([0, 0, 0, 1, 0, 1])
     probabilities = np.full((6, 3), 0.01, np.float32)
     probabilities[np.arange(6), answers] = sure
-    assert choose(labels, probabilities, 4) == [2, 3, 4]
+    assert choose(labels, probabilities, 3) == [2, 3, 4]
     assert choose(labels, probabilities, 2) == [2, 4]
+    assert choose(labels, probabilities, 9) == [2, 3, 1, 0, 4], "then more of each class, none twice"
 
 
 def test_a_planted_filter_is_known():

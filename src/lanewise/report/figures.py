@@ -69,7 +69,9 @@ def roc(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.int32]) -
     """The curve of two classes, the second being looked for; None if there are not two, or pictures of one only."""
     if probabilities.shape[1] != 2 or len(np.unique(labels)) != 2:
         return None
-    from sklearn.metrics import auc, roc_curve
-
-    false, true, _ = roc_curve(labels, probabilities[:, 1])
-    return Roc(false, true, float(auc(false, true)))
+    order = np.argsort(-probabilities[:, 1], kind="stable")
+    score, found = probabilities[order, 1], labels[order] == 1
+    # one point for each threshold: pictures of the same probability are taken together
+    last = np.append(np.flatnonzero(np.diff(score)), len(score) - 1)
+    true, false = (np.append(0, np.cumsum(kind)[last] / np.count_nonzero(kind)) for kind in (found, ~found))
+    return Roc(false, true, float(np.trapezoid(true, false)))

@@ -15,8 +15,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from lanewise.errors import DataError, OptionError
-from lanewise.evaluate import pictures_for
+from lanewise.errors import DataError, MissingPackageError, OptionError
+from lanewise.evaluate import held_out_of, pictures_for
 from lanewise.learning.images import Source, load
 from lanewise.learning.pictures import Pictures, PictureSets
 from lanewise.learning.reading import Progress
@@ -26,9 +26,10 @@ from lanewise.report import plots
 from lanewise.report.data import data_figures
 from lanewise.report.drawing import network_rows
 from lanewise.report.judged import judge
+from lanewise.report.live import Example, live_section
 from lanewise.report.seen import choose, learned_filters, look
 
-NEEDED = ("jinja2", "matplotlib", "sklearn")
+NEEDED = ("jinja2", "matplotlib")
 """Packages that only a report needs."""
 
 MOST_BYTES = 4_900_000
@@ -36,6 +37,9 @@ MOST_BYTES = 4_900_000
 
 LOOKED_INTO = (4, 3, 2, 1, 0)
 """How many pictures to look into: the first number that fits."""
+
+OFFERED = 10
+"""Pictures that the live part offers."""
 
 
 def write_report(
@@ -68,8 +72,10 @@ def write_report(
     ------
     DataError
         The pictures cannot be used with this model.
+    MissingPackageError
+        A package that reports need is not installed.
     OptionError
-        A package that reports need is not installed, or the file cannot be written.
+        The file cannot be written.
     """
     check_installed()
     judged_by, part, parts = report_pictures(model, source, split=split, strict=strict, progress=progress)
@@ -81,12 +87,12 @@ def check_installed() -> None:
 
     Raises
     ------
-    OptionError
-        A package that reports need is not installed.
+    MissingPackageError
+        It is not installed.
     """
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
-        raise OptionError(f'a report needs {" and ".join(missing)}: pip install "lanewise[report]"')
+        raise MissingPackageError(f'a report needs {" and ".join(missing)}: pip install "lanewise[report]"')
 
 
 def report_pictures(
@@ -107,6 +113,8 @@ def report_pictures(
             raise DataError(f"there are no {part} pictures; there are {' and '.join(parts)} pictures")
         return parts[part], part, parts
     pictures, part = pictures_for(model, source, split=split, strict=strict, progress=progress)
+    if split is None and part in ("all", "train") and (held := held_out_of(model, pictures)) is not None:
+        return held, "validation", {part: pictures}
     parts = {part: pictures}
     rows, columns, channels = model.preprocessing.shape
     # Pictures that can judge need not do for learning: then the report is about those that judge alone.
@@ -155,14 +163,21 @@ def report_html(
         "filters": learned_filters(model),
         "plots": _plots(model, judged),
     }
+    live = live_section(model, [_example(pictures, n) for n in choose(pictures.labels, judged.probabilities, OFFERED)])
     template = _template()
     text = ""
     for most in LOOKED_INTO:
         chosen = choose(pictures.labels, judged.probabilities, most) if most else []
-        text = template.render(known, looked=[look(model, pictures, number) for number in chosen])
+        text = template.render(known, looked=[look(model, pictures, number) for number in chosen], live=live)
         if len(text.encode("utf-8", "replace")) <= MOST_BYTES:
             break
     return text
+
+
+def _example(pictures: Pictures, number: int) -> Example:
+    assert pictures.labels is not None
+    name = pictures.names[number] if pictures.names else f"picture {number}"
+    return Example(pictures.pixels[number], pictures.classes[pictures.labels[number]], name)
 
 
 def save_report(text: str, path: str | os.PathLike[str]) -> None:

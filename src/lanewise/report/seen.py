@@ -26,6 +26,12 @@ LARGEST_MAP = 56
 CHANCE = {3: 0.83, 5: 0.64}
 """Score that one in twenty random kernels of so many rows reaches (see `resembles`): less tells nothing."""
 
+SHARES = (0.5, 0.25, 0.75, 0.05)
+"""Where in the order of their confidence pictures of a class are taken: first what is usual, then clearer and less."""
+
+LEAST_LOST = 0.1
+"""Probability lost that an occlusion map shows in full colour at the least, or it would blow up what hardly matters."""
+
 
 @dataclass(frozen=True, slots=True)
 class FilterRow:
@@ -126,17 +132,17 @@ def _signed(values: npt.NDArray[np.float64]) -> Drawn:
 
 
 def choose(labels: npt.NDArray[np.int32], probabilities: npt.NDArray[np.float32], most: int) -> list[int]:
-    """Pictures worth a look: the most confident mistake, and for as many classes as fit one that was recognised."""
+    """Pictures worth a look: some of each class that were recognised, and the most confident mistake as the last."""
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong = np.flatnonzero(predicted != labels)
     worst: list[int] = wrong[np.argsort(-confidence[wrong], kind="stable")[:1]].tolist()
-    right: list[int] = []
-    for label in np.unique(labels):
-        found = np.flatnonzero((labels == label) & (predicted == label))
-        if len(found) and len(right) < most - len(worst):
-            # neither the clearest nor the least clear one: what is usual
-            right.append(int(found[np.argsort(confidence[found], kind="stable")[len(found) // 2]]))
-    return right + worst
+    right = []
+    for share in SHARES:
+        for label in np.unique(labels):
+            found = np.flatnonzero((labels == label) & (predicted == label))
+            if len(found):
+                right.append(int(found[np.argsort(confidence[found], kind="stable")[int(share * len(found))]]))
+    return list(dict.fromkeys(right))[: most - len(worst)] + worst
 
 
 def look(model: Model, pictures: Pictures, number: int) -> Seen:
@@ -152,8 +158,8 @@ def look(model: Model, pictures: Pictures, number: int) -> Seen:
         answer=pictures.classes[answer],
         probability=float(probabilities[answer]),
         picture=photograph(as_bytes(raw[None])[0]),
-        gradient=_overlay(gradient_map(model, raw)),
-        occlusion=_overlay(lost),
+        gradient=_overlay(gradient_map(model, raw), 0.0),
+        occlusion=_overlay(lost, LEAST_LOST),
         most_lost=float(lost.max()),
         layers=tuple(
             _maps(one.name, one.text, one.values)
@@ -163,8 +169,9 @@ def look(model: Model, pictures: Pictures, number: int) -> Seen:
     )
 
 
-def _overlay(values: npt.NDArray[np.float64]) -> Drawn:
-    return coloured(values[None] / (np.abs(values).max() or 1.0), 1, faint=False)
+def _overlay(values: npt.NDArray[np.float64], least: float) -> Drawn:
+    """Values in the colours that lie over the picture; the strongest colour stands for `least` or more."""
+    return coloured(values[None] / (max(least, float(np.abs(values).max())) or 1.0), 1, faint=False)
 
 
 def _maps(name: str, text: str, values: npt.NDArray[np.float64]) -> Maps:
