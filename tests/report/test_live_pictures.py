@@ -232,4 +232,5 @@ def test_the_pad_draws_with_keys(open_page: Open) -> None:
     rows, columns = np.nonzero(drawn > 100)
     assert np.ptp(rows) >= 17  # a stroke downward, and no other: the pen was lifted
     assert np.ptp(columns) <= 8
+    assert page.locator(".live-pen").is_visible()
     assert "pen up" in page.locator(".live-pad").get_attribute("aria-label")

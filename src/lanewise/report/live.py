@@ -54,6 +54,9 @@ MNIST_SIZE, MNIST_BOX = (28, 28), 20 / 28
 BRUSH = 0.09
 """Width of a stroke as a share of the pad."""
 
+POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'"
+"""What the live part needs of a page's Content-Security-Policy: what stands in the page itself, and nothing else."""
+
 EVEN, MOSTLY = 0.25, 0.8
 """Ground is even if more than this share of the examples' edges differs from black or white by less than EVEN."""
 
@@ -135,6 +138,7 @@ def live_page(model: Model, examples: Sequence[Example] = (), *, title: str = "T
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         f"<title>{html.escape(title)}</title>\n"
         "<style>body { margin: 0 auto; padding: 1rem; max-width: 84rem; font-family: system-ui, sans-serif; "
         "background: var(--paper); }</style>\n"

@@ -2,7 +2,7 @@
 
 const PAD = 280; // pixels of the longer side, or less: whole pixels for each of the network's
 
-// {canvas, clear(), copy(source canvas)}; `changed()` is called whenever something was drawn.
+// {element, clear(), copy(source canvas), picture(settle)}; `changed()` is called whenever something was drawn.
 function drawingPad(picture, drawing, colourOf, changed) {
   const scale = Math.max(1, Math.floor(PAD / Math.max(picture.rows, picture.columns)));
   const canvas = make("canvas", {
@@ -20,6 +20,7 @@ function drawingPad(picture, drawing, colourOf, changed) {
   const grey = (level) => `rgb(${level} ${level} ${level})`;
   let last = null; // where the pen is down, and the middle of the last stroke
 
+  const spot = make("div", { class: "live-pen", hidden: true }); // shows where keys have moved the pen
   const pen = { x: canvas.width / 2, y: canvas.height / 2, down: false }; // moved by keys
   const place = (event) => {
     const box = canvas.getBoundingClientRect();
@@ -76,6 +77,12 @@ function drawingPad(picture, drawing, colourOf, changed) {
       if (pen.down) stroke({ ...pen });
     } else return;
     event.preventDefault();
+    spot.hidden = false;
+    spot.classList.toggle("live-pen-down", pen.down);
+    Object.assign(spot.style, {
+      left: `${(100 * pen.x) / canvas.width}%`,
+      top: `${(100 * pen.y) / canvas.height}%`,
+    });
     canvas.setAttribute(
       "aria-label",
       `Draw here: pen ${pen.down ? "down" : "up"}, ` +
@@ -85,10 +92,11 @@ function drawingPad(picture, drawing, colourOf, changed) {
   canvas.addEventListener("blur", () => {
     pen.down = false;
     last = null;
+    spot.hidden = true;
   });
 
   const pad = {
-    canvas,
+    element: make("div", { class: "live-frame live-pad-frame" }, canvas, spot),
     clear() {
       context.fillStyle = grey(drawing.paper);
       context.fillRect(0, 0, canvas.width, canvas.height);

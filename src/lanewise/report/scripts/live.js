@@ -115,7 +115,7 @@ function startLive(root, data, kernels) {
       ...told.elements,
       make(
         "p",
-        { class: "live-note" },
+        { class: "live-note live-pinning" },
         state.pinned ? "Pinned: click it again, or press Escape, to let go." : "Click to pin it.",
       ),
     );

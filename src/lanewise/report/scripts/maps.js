@@ -29,8 +29,9 @@ function layerView(network, number, classes, pointing) {
   const features = node.features;
   const width = features ? featureColumns(channels) : columns,
     height = features ? Math.ceil(channels / width) : rows;
-  const names = features && classes.length === channels && number >= network.nodes.length - 2 ? classes : null;
-  const zoom = features ? 22 : Math.max(1, Math.ceil(MAP_SIZE / Math.max(rows, columns)));
+  const last = features && classes.length === channels && number >= network.nodes.length - 2;
+  const names = last && channels === width ? classes : null; // they are written under the values, if these fit one row
+  const zoom = features ? (names ? 44 : 22) : Math.max(1, Math.ceil(MAP_SIZE / Math.max(rows, columns)));
   const grid = make("div", { class: "live-maps", role: "group", "aria-label": `maps of ${node.name}` });
   const legend = legendView();
   const shape = features ? counted(channels, "value") : `${counted(channels, "map")} of ${rows} × ${columns}`;
@@ -62,7 +63,7 @@ function layerView(network, number, classes, pointing) {
   const view = { number, element, maps, cell, neuron, exists, width, height };
   const addMaps = (end) => {
     for (let n = maps.length; n < end; n++) {
-      maps.push(mapView(view, n, { zoom, label: mapLabel(node, n, count, names) }, pointing));
+      maps.push(mapView(view, n, { zoom, label: mapLabel(node, n, count), names }, pointing));
       grid.append(maps[n].element);
     }
   };
@@ -77,7 +78,7 @@ function layerView(network, number, classes, pointing) {
           addMaps(count);
           more.remove();
           view.update();
-          maps[MOST_MAPS].canvas.focus();
+          moveFocus(maps.find(({ canvas }) => canvas.tabIndex === 0).canvas, maps[MOST_MAPS].canvas);
         },
       },
       `Show all ${count} maps`,
@@ -105,17 +106,13 @@ function layerView(network, number, classes, pointing) {
   return view;
 }
 
-function mapLabel(node, n, count, names) {
-  if (names) return names.join(", ");
-  return node.features
-    ? node.name
-    : node.kind === "input" && count === 3
-      ? ["red", "green", "blue"][n]
-      : `${n + 1}`;
+function mapLabel(node, n, count) {
+  if (node.features) return "";
+  return node.kind === "input" && count === 3 ? ["red", "green", "blue"][n] : `${n + 1}`;
 }
 
 // One map: values on a canvas, a pixel each, and boxes over it.
-function mapView(layer, index, { zoom, label }, pointing) {
+function mapView(layer, index, { zoom, label, names }, pointing) {
   const { width, height } = layer;
   const canvas = make("canvas", {
     width,
@@ -127,7 +124,10 @@ function mapView(layer, index, { zoom, label }, pointing) {
   });
   const frame = make("div", { class: "live-frame" }, canvas);
   [frame.style.width, frame.style.height] = [`${width * zoom}px`, `${height * zoom}px`];
-  const element = make("figure", { class: "live-map" }, frame, make("figcaption", {}, label));
+  const caption = names
+    ? make("figcaption", { class: "live-names" }, ...names.map((name) => make("span", { title: name }, name)))
+    : label && make("figcaption", {}, label);
+  const element = make("figure", { class: "live-map" }, frame, caption);
   pointing.listen(canvas, layer, index);
   const map = { element, canvas, index };
   map.paint = (values, most) => {
@@ -135,7 +135,7 @@ function mapView(layer, index, { zoom, label }, pointing) {
     const [low, high] = ends(values);
     canvas.setAttribute(
       "aria-label",
-      `${layer.element.dataset.node}, ${label}: from ${wordNumber(low)} to ${wordNumber(high)}`,
+      `${layer.element.dataset.node}${label && `, ${label}`}: from ${wordNumber(low)} to ${wordNumber(high)}`,
     );
   };
   map.mark = (kind, [top, bottom], [left, right]) => {

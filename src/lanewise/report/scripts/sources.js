@@ -52,7 +52,7 @@ function startDrawing(find, data, drawn, picture) {
     });
   };
   const pad = drawingPad(data.picture, drawing, () => (data.picture.channels === 1 ? null : colour.value), changed);
-  find("pad").append(pad.canvas);
+  find("pad").append(pad.element);
   find("clear").addEventListener("click", () => {
     pad.clear();
     changed();
