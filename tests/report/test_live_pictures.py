@@ -43,10 +43,15 @@ def answer(page: Any) -> str:
     return str(page.locator(".live-best .live-class").inner_text())
 
 
+def shown(page: Any, caption: str) -> None:
+    """Wait until the picture of that caption is shown."""
+    page.locator('[data-live="caption"]').get_by_text(caption, exact=True).wait_for()
+
+
 def bring(page: Any, path: Path) -> np.ndarray:
     """Choose a file and return the raw picture that the network was given."""
     page.set_input_files('[data-live="file"]', path)
-    page.wait_for_function(f"document.querySelector('[data-live=caption]').textContent === {path.name!r}")
+    shown(page, path.name)
     return np.array(page.evaluate("Array.from(lanewiseLive.network.pixels)"))
 
 
@@ -82,10 +87,7 @@ def test_what_is_no_picture_is_named(open_page: Open, tmp_path: Path) -> None:
     path.write_bytes(b"no picture at all")
     before = page.evaluate("Array.from(lanewiseLive.network.pixels)")
     page.set_input_files('[data-live="file"]', path)
-    page.wait_for_function("document.querySelector('[data-live=problem]').textContent !== ''")
-    assert (
-        "notes <b>.png is no picture that this browser can read" in page.locator('[data-live="problem"]').inner_text()
-    )
+    page.get_by_text("notes <b>.png is no picture that this browser can read").wait_for()
     assert page.evaluate("Array.from(lanewiseLive.network.pixels)") == before
 
 
@@ -108,7 +110,7 @@ def test_a_picture_can_be_dropped_and_pasted(event: str, open_page: Open, tmp_pa
         }""",
         [event, base64.b64encode(path.read_bytes()).decode()],
     )
-    page.wait_for_function("document.querySelector('[data-live=caption]').textContent === 'one.png'")
+    shown(page, "one.png")
     came = np.array(page.evaluate("Array.from(lanewiseLive.network.pixels)")).reshape(expected.shape)
     assert np.abs(came - expected.astype(int)).max() <= 1
 
@@ -145,7 +147,7 @@ def draw(page: Any, strokes: list[list[tuple[float, float]]], size: float = 1.0,
         for point in points[1:]:
             page.mouse.move(*point, steps=2)
         page.mouse.up()
-    page.wait_for_function("document.querySelector('[data-live=caption]').textContent === 'your drawing'")
+    shown(page, "your drawing")
     page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
@@ -215,7 +217,7 @@ def test_a_colour_picture_is_drawn_upon(open_page: Open) -> None:
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] / 2 + 12, box["y"] + box["height"] / 2)
     page.mouse.up()
-    page.wait_for_function("document.querySelector('[data-live=caption]').textContent === 'your drawing'")
+    shown(page, "your drawing")
     came = np.array(page.evaluate("Array.from(lanewiseLive.network.pixels)")).reshape(30, 30, 3)
     assert came[15, 15].tolist() == [0, 255, 0]
     assert np.abs(came[:8] - smooth(30, 30, 3)[:8].astype(int)).max() == 0
@@ -226,7 +228,7 @@ def test_the_pad_draws_with_keys(open_page: Open) -> None:
     page.locator(".live-pad").focus()
     for key in (" ", *["ArrowDown"] * 8, " ", *["ArrowRight"] * 8):
         page.keyboard.press(key)
-    page.wait_for_function("document.querySelector('[data-live=caption]').textContent === 'your drawing'")
+    shown(page, "your drawing")
     page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     drawn = np.array(page.evaluate("Array.from(lanewiseLive.network.pixels)")).reshape(28, 28)
     rows, columns = np.nonzero(drawn > 100)
