@@ -26,6 +26,7 @@ _WHERE = {
     "evaluate": "lanewise.evaluate",
     "write_report": "lanewise.report.page",
     "CNNClassifier": "lanewise.estimator",
+    "compare": "lanewise.experiments.compare",
     "vary": "lanewise.experiments.vary",
     "LanewiseError": "lanewise.errors",
 }
@@ -39,6 +40,7 @@ __all__ = [
     "Model",
     "Progress",
     "__version__",
+    "compare",
     "evaluate",
     "explain",
     "load",
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     from lanewise.errors import LanewiseError
     from lanewise.estimator import CNNClassifier
     from lanewise.evaluate import evaluate
+    from lanewise.experiments.compare import compare
     from lanewise.experiments.vary import vary
     from lanewise.fitting import train
     from lanewise.learning.images import load

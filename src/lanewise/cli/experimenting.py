@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
 from rich import box
 from rich.table import Table
 
@@ -78,6 +79,12 @@ def journal_folder(output: str | None, sets: PictureSets, options: Mapping[str, 
     except OSError:
         return None
     return folder
+
+
+def tell_stopped(folder: Path | None) -> None:
+    """Say on standard error that the user stopped it, and how to go on."""
+    where = f": {shown(folder)} keeps what is finished, and the same command goes on from there" if folder else ""
+    click.echo(f"lanewise: stopped{where}", err=True)
 
 
 def drawn(heads: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[str]) -> Table:

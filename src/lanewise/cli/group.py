@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from lanewise.cli.bench import bench
+from lanewise.cli.compare import compare
 from lanewise.cli.evaluate import evaluate
 from lanewise.cli.inspect import inspect
 from lanewise.cli.predict import predict
@@ -89,10 +90,11 @@ def lanewise() -> None:
     lanewise evaluate photos.onnx other/     judge it by pictures whose classes are known
     lanewise inspect photos.onnx             look at its layers, weights and connections
     lanewise report photos.onnx other/       write a page that shows all that
+    lanewise compare photos/                 see what learning the filters is worth
     lanewise vary photos/ --network ...      train many variants, and see what accuracy costs
     lanewise bench                           compare speed with the frameworks installed here
     """
 
 
-for _command in (train, predict, evaluate, inspect, report, vary, bench):
+for _command in (train, predict, evaluate, inspect, report, compare, vary, bench):
     lanewise.add_command(_command)

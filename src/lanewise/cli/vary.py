@@ -68,8 +68,7 @@ def vary(
         with _progress(out, len(sets.test or ())) as say:
             grid = run(sets, network, seeds=range(seeds), folder=folder, progress=say, **chosen)
     except KeyboardInterrupt:
-        where = f": {folder} keeps what is finished, and the same command goes on from there" if folder else ""
-        click.echo(f"lanewise: stopped{where}", err=True)
+        experimenting.tell_stopped(folder)
         raise click.exceptions.Exit(INTERRUPTED) from None
     show(out, grid)
     record = {"pictures": pictures, "grid": network, **grid.to_json(), "kept_back": kept_back}

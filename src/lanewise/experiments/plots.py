@@ -42,7 +42,7 @@ def draw_grid(rows: Sequence[Row], count: int, path: str | os.PathLike[str]) -> 
     checked_format(path)
     if not rows:
         raise OptionError("no network was trained: there is nothing to draw")
-    figure = _figure(12.5, 5.6)
+    figure = new_figure(12.5, 5.6)
     left, right = figure.subplots(1, 2, sharey=True)
     for axes, cost, label in zip((left, right), COSTS, ("weights", "seconds to train"), strict=True):
         _costs(axes, rows, cost)
@@ -52,17 +52,19 @@ def draw_grid(rows: Sequence[Row], count: int, path: str | os.PathLike[str]) -> 
     figure.suptitle(title, fontsize=14, x=0.01, ha="left", color=INK)
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", fontsize=11, frameon=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
-def _figure(width: float, height: float) -> Any:
+def new_figure(width: float, height: float) -> Any:
+    """A white figure of so many inches."""
     require_matplotlib()
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")
 
 
-def _save(figure: Any, path: str | os.PathLike[str]) -> None:
+def save_figure(figure: Any, path: str | os.PathLike[str]) -> None:
+    """Write a figure in the format that the name of the file asks for."""
     import matplotlib
 
     ending = checked_format(path)
@@ -77,7 +79,8 @@ def _save(figure: Any, path: str | os.PathLike[str]) -> None:
 _DATES = {"svg": "Date", "pdf": "CreationDate"}
 
 
-def _plain_axes(axes: Any) -> None:
+def plain_axes(axes: Any) -> None:
+    """No frame, pale lines behind what is drawn, figures large enough to read."""
     axes.grid(color=PALE, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -87,7 +90,7 @@ def _plain_axes(axes: Any) -> None:
 def _costs(axes: Any, rows: Sequence[Row], cost: str) -> None:
     best = best_of(rows, cost)
     others = [row for row in rows if row not in best]
-    _plain_axes(axes)
+    plain_axes(axes)
     axes.set_xscale("log")
     axes.scatter([_at(r, cost) for r in others], [100 * r.accuracy for r in others], s=30, color=GREY, zorder=2)
     axes.plot(

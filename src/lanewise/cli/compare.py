@@ -1,0 +1,108 @@
+"""`lanewise compare`: what learning the filters is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lanewise.cli.options import experiment_options, json_option
+
+if TYPE_CHECKING:
+    from lanewise.cli.output import Output
+    from lanewise.experiments.compare import Comparison, Step
+
+INTERRUPTED = 130
+
+
+@click.command(no_args_is_help=True)
+@click.argument("pictures", type=click.Path())
+@click.option("--network", default="auto", metavar="TEXT", help="The one that learns all; by default it suits them.")
+@click.option("--bank", metavar="NAMES", help="The fixed filters, like sobel+laplacian+blur+sharpen.")
+@experiment_options(seeds=3)
+@json_option
+@click.option("--quiet", "-q", is_flag=True, help="Say the results only.")
+def compare(
+    pictures: str,
+    network: str,
+    bank: str | None,
+    seeds: int,
+    output: str | None,
+    plot: str | None,
+    force: bool,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """See what learning the filters is worth: four ways to tell the same pictures apart.
+
+    A fully connected network; hand-made features (fixed edge, blur and sharpen filters, ReLU, pooling, and a trained
+    classifier); the convolutional network with its first layer fixed; and the one that learns all its filters. All
+    learn from the same pictures for as long, with several seeds, and are judged by the same test pictures; where there
+    are none, a fifth of the pictures is kept for that. PICTURES are as for `lanewise train`.
+
+    What is finished is kept: a run that was stopped or killed goes on where it was when the same command is given
+    again.
+    """
+    from lanewise.cli import experimenting
+    from lanewise.cli.output import open_output
+    from lanewise.experiments.compare import compare as run
+
+    experimenting.check_picture(plot, force)
+    out = open_output(as_json, quiet=quiet)
+    sets, kept_back = experimenting.read(out, pictures, options)
+    chosen = experimenting.for_training(options)
+    folder = experimenting.journal_folder(output, sets, chosen)
+    try:
+        with _progress(out) as say:
+            found = run(sets, network, seeds=range(seeds), bank=bank, folder=folder, progress=say, **chosen)
+    except KeyboardInterrupt:
+        experimenting.tell_stopped(folder)
+        raise click.exceptions.Exit(INTERRUPTED) from None
+    show(out, found)
+    record = {"pictures": pictures, **found.to_json(), "kept_back": kept_back}
+    asked = folder if output is not None else None
+    picture = experimenting.keep(out, "compare", asked, plot, record, found.save_plot)
+    out.finish({**record, "folder": None if folder is None else str(folder), "picture": picture})
+
+
+def show(out: Output, found: Comparison) -> None:
+    """The table, the networks, and what may be concluded."""
+    from lanewise.cli.experimenting import drawn
+    from lanewise.cli.wording import plural
+
+    if found.recalled:
+        out.tell("Kept", f"{plural(found.recalled, 'training')} had been done before and not been repeated")
+    out.blank()
+    out.table(drawn(*found.table(), words=("", "learning")))
+    out.blank()
+    for row in found.rows:
+        out.tell(row.name.capitalize(), row.network)
+    out.blank()
+    out.result("Conclusion", found.sentence, "bold")
+
+
+@contextmanager
+def _progress(out: Output) -> Iterator[Callable[[Step], None] | None]:
+    """What is being trained, where somebody watches, and a line for each training that is done."""
+    if out.quiet:
+        yield None
+    elif not out.live:
+        yield lambda now: _line(out, now)
+    else:
+        with out.console.status("getting ready") as status:
+
+            def say(now: Step) -> None:
+                _line(out, now)
+                if now.training is not None:
+                    share = f"{100 * now.training.fraction:.0f} %"
+                    status.update(f"{now.done + 1} of {now.total}: {now.name}, seed {now.seed}: {share}")
+
+            yield say
+
+
+def _line(out: Output, now: Step) -> None:
+    if now.accuracy is not None:
+        out.tell(f"{now.done}/{now.total}", f"{100 * now.accuracy:.1f} %  {now.name}, seed {now.seed}")

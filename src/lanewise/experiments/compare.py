@@ -1,0 +1,257 @@
+"""`lanewise.compare`: what learning the filters is worth, on the user's own pictures.
+
+found = lanewise.compare("photos", seeds=(0, 1, 2))
+print(found)                    # a table, learning curves, and what may be concluded
+found.save_plot("compare.svg")
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lanewise.experiments.conclusion import Difference, conclusion
+from lanewise.experiments.intervals import CONFIDENCE, difference_interval, share_interval
+from lanewise.experiments.methods import CONVOLUTIONAL, Method, methods_for
+from lanewise.experiments.tables import percent, plain_table, seconds_shown, sparkline
+from lanewise.experiments.trial import Trial, check_seeds, open_journal, pictures_to_judge, prepared, trial_of
+from lanewise.learning.images import Source
+from lanewise.learning.pictures import PictureSets
+from lanewise.learning.recipe import many_and_easy
+from lanewise.learning.train import Progress
+from lanewise.network.account import account, totals
+
+JOURNAL = "compare.jsonl"
+
+Curve = tuple[tuple[float, float | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MethodRow:
+    """One method and how it did.
+
+    Attributes
+    ----------
+    name, network : str
+    accuracy : float
+        On the test pictures, the mean over seeds.
+    accuracies : tuple of float
+        That of each seed.
+    interval : (low, high)
+        Holds the accuracy with 95 % confidence; see `lanewise.experiments.intervals`.
+    train_accuracy, gap : float
+        On the training pictures, and how much that is more: what was learned by heart.
+    weights, learned_weights, connections : int
+        Biases are not counted.
+    seconds : float
+        Of learning, the mean over seeds; compiling is left out.
+    curves : tuple of ((training, validation), ...)
+        For each seed both accuracies after each epoch; None where the network was not judged.
+    """
+
+    name: str
+    network: str
+    accuracy: float
+    accuracies: tuple[float, ...]
+    interval: tuple[float, float]
+    train_accuracy: float
+    gap: float
+    weights: int
+    learned_weights: int
+    connections: int
+    seconds: float
+    curves: tuple[Curve, ...]
+
+    def curve(self) -> list[float]:
+        """Accuracy after each epoch that every seed reached, the mean over seeds.
+
+        On the validation pictures if they were judged after each epoch, else on the training pictures while learning.
+        """
+        length = min(map(len, self.curves))
+        judged = all(after is not None for one in self.curves for _, after in one[:length])
+        return [
+            float(np.mean([(one[n][1] or 0.0) if judged else one[n][0] for one in self.curves])) for n in range(length)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What `compare` found.
+
+    Attributes
+    ----------
+    rows : tuple of MethodRow
+        Fully connected, hand-made features, first layer fixed, convolutional.
+    differences : tuple of Difference
+        The accuracy of the convolutional network less that of each other one; all hold together with 95 % confidence.
+    count : int
+        Test pictures.
+    kept_back : bool
+        Whether these were training pictures that nothing was learned from.
+    seeds : tuple of int
+    recalled : int
+        Trainings that the journal knew.
+    """
+
+    rows: tuple[MethodRow, ...]
+    differences: tuple[Difference, ...]
+    count: int
+    kept_back: bool
+    seeds: tuple[int, ...]
+    recalled: int
+
+    @property
+    def sentence(self) -> str:
+        """What may be concluded, by rule from the intervals of the differences."""
+        return conclusion(self.differences, len(self.seeds))
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Heads and rows as text."""
+        heads = ["", "accuracy %", "95 %", "gap", "weights", "learned", "connections", "time", "learning"]
+        return heads, [
+            [
+                row.name,
+                percent(row.accuracy, self.count),
+                " to ".join(percent(bound, self.count) for bound in row.interval),
+                percent(row.gap, self.count),
+                f"{row.weights:,}",
+                f"{row.learned_weights:,}",
+                f"{row.connections:,}",
+                seconds_shown(row.seconds),
+                sparkline(row.curve()),
+            ]
+            for row in self.rows
+        ]
+
+    def __str__(self) -> str:
+        """The table and the sentence."""
+        return "\n".join([*plain_table(*self.table()), "", self.sentence])
+
+    def to_json(self) -> dict[str, Any]:
+        """The comparison as values that JSON can hold."""
+        return {**asdict(self), "sentence": self.sentence}
+
+    def save_plot(self, path: str | os.PathLike[str]) -> None:
+        """Draw learning curves and accuracies with their intervals, as SVG, PDF or PNG by the name of the file."""
+        from lanewise.experiments.curves import Line, draw_curves
+
+        draw_curves([Line(row.name, row.curve(), row.accuracy, row.interval) for row in self.rows], self.count, path)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How far `compare` is: `done` of `total` trainings; `training` is how the one at hand goes, once it does."""
+
+    done: int
+    total: int
+    name: str
+    seed: int
+    training: Progress | None
+    accuracy: float | None
+    """Once it is finished."""
+
+
+def compare(
+    source: Source | PictureSets,
+    network: str = "auto",
+    *,
+    seeds: Sequence[int] = (0, 1, 2),
+    bank: str | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    size: str | int | tuple[int, int] | None = None,
+    channels: int | None = None,
+    progress: Callable[[Step], None] | None = None,
+    **options: Any,
+) -> Comparison:
+    """Set a convolutional network against a fully connected one, hand-made features, and itself with fixed filters.
+
+    All learn from the same pictures, for as many epochs (or as long), with the same seeds, and are judged by the same
+    test pictures. Where there are none, a fifth of the training pictures is kept for that.
+
+    Parameters
+    ----------
+    source : path, (pictures, labels), or PictureSets
+        As for `lanewise.train`.
+    network : str
+        The one that learns all its filters; by default chosen from the pictures.
+    seeds : sequence of int
+    bank : str, optional
+        The fixed filters, like "sobel+laplacian+blur+sharpen", which is the default for colour.
+    folder : path, optional
+        Where a journal is kept. Given the same one again, trainings that are finished are not repeated.
+    size, channels
+        How pictures are read.
+    progress : callable, optional
+        Given a `Step` while training, and after each training.
+    **options
+        Those of `lanewise.train`, such as `epochs` or `budget`.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    NetworkError
+        The network does not begin with a convolution, or there is no such bank.
+    OptionError
+        The folder's journal is of other pictures or settings.
+    """
+    seeds = check_seeds(seeds)
+    sets, kept_back = prepared(source, size, channels)
+    train = sets.train
+    easy = network.strip() == "auto" and many_and_easy(train)
+    methods = methods_for(network, (train.channels, *train.size), len(train.classes), bank=bank, easy=easy)
+    journal = None if folder is None else open_journal(Path(folder) / JOURNAL, sets, options)
+    say = progress or (lambda step: None)
+    trials: dict[str, list[Trial]] = {method.name: [] for method in methods}
+    total, done, recalled = len(methods) * len(seeds), 0, 0
+    for seed in seeds:  # all methods of one seed before the next: what was stopped early is still a comparison
+        for method in methods:
+
+            def tell(now: Progress, name: str = method.name, at: int = done, seed: int = seed) -> None:
+                say(Step(at, total, name, seed, now, None))
+
+            trial, known = trial_of(sets, method.network, seed, options, journal, tell)
+            trials[method.name].append(trial)
+            done, recalled = done + 1, recalled + known
+            say(Step(done, total, method.name, seed, None, trial.accuracy))
+    rows = tuple(_row(method, trials[method.name]) for method in methods)
+    count = len(pictures_to_judge(sets))
+    return Comparison(rows, _differences(trials), count, kept_back, seeds, recalled)
+
+
+def _row(method: Method, trials: Sequence[Trial]) -> MethodRow:
+    accuracies = tuple(trial.accuracy for trial in trials)
+    accuracy, train_accuracy = float(np.mean(accuracies)), float(np.mean([trial.train_accuracy for trial in trials]))
+    found = totals(account(method.graph))
+    return MethodRow(
+        name=method.name,
+        network=method.network,
+        accuracy=accuracy,
+        accuracies=accuracies,
+        interval=share_interval([trial.right for trial in trials]),
+        train_accuracy=train_accuracy,
+        gap=train_accuracy - accuracy,
+        weights=found.weights,
+        learned_weights=found.learned_weights,
+        connections=found.connections,
+        seconds=float(np.mean([trial.seconds for trial in trials])),
+        curves=tuple(trial.curve for trial in trials),
+    )
+
+
+def _differences(trials: dict[str, list[Trial]]) -> tuple[Difference, ...]:
+    """All together hold with 95 % confidence (Bonferroni), so that any of them may be pointed out."""
+    right = {name: np.array([trial.right for trial in found], np.float64) for name, found in trials.items()}
+    own = right.pop(CONVOLUTIONAL)
+    confidence = 1 - (1 - CONFIDENCE) / len(right)
+    return tuple(
+        Difference(name, float((own - other).mean()), difference_interval(own, other, confidence))
+        for name, other in right.items()
+    )

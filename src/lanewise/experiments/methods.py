@@ -1,0 +1,108 @@
+"""Four ways to tell pictures apart, as networks: what is laid down beforehand, and what is learned.
+
+fully connected        every pixel with every neuron; nothing is known of neighbourhoods
+hand-made features     fixed filters, ReLU, pooling; only the classifier behind them is learned
+first layer fixed      the convolutional network with fixed filters in place of its first convolution
+convolutional          the network itself, which learns all its filters
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lanewise.errors import NetworkError, NetworkTextError
+from lanewise.learning.recipe import network_for, output_layers
+from lanewise.network.filters import BANKS
+from lanewise.network.graph import Graph
+from lanewise.network.layers import Conv2D, Dense, Fixed, Flatten, Layer
+from lanewise.network.text import parse, to_text
+
+BANK = "sobel+laplacian+blur+sharpen"
+GREY_BANK = "sobel+laplacian+blur+sharpen+gabor+gaussian+emboss"
+"""Of one channel a bank makes a third as many maps as of three, so grey pictures get more filters."""
+
+FULLY_CONNECTED = "fully connected"
+HAND_MADE = "hand-made features"
+FIRST_FIXED = "first layer fixed"
+CONVOLUTIONAL = "convolutional"
+
+HIDDEN = "dense 100, relu, dense 100, relu"
+POOL_TWICE = 16
+"""Rows and columns from which on hand-made features are pooled twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One of the ways: its name, the full text of its network, and its graph."""
+
+    name: str
+    network: str
+    graph: Graph
+
+
+def methods_for(
+    network: str, shape: tuple[int, int, int], classes: int, *, bank: str | None = None, easy: bool = False
+) -> tuple[Method, ...]:
+    """The four methods for pictures of `shape` (channels, rows, columns), `network` the one that learns all.
+
+    Parameters
+    ----------
+    network : str
+        "auto" for the default; one whose first layer with weights is a convolution.
+    shape, classes
+    bank : str, optional
+        Names of fixed filters joined by "+"; by default `BANK`, or `GREY_BANK` for one channel.
+    easy : bool
+        Whether the default network may be small.
+
+    Raises
+    ------
+    NetworkError
+        The network does not begin with a convolution, or with these pictures one of the four makes no network.
+    """
+    bank = bank or (GREY_BANK if shape[0] == 1 else BANK)
+    unknown = [name for name in bank.split("+") if name not in BANKS]
+    if unknown:
+        raise NetworkError(f"bank: no filters are called {unknown[0]!r}; there are {', '.join(BANKS)}, joined by +")
+    _, full = network_for(network, shape, classes, easy=easy)
+    layers = parse(full)
+    texts = {
+        FULLY_CONNECTED: f"{HIDDEN}, {output_layers(classes)}",
+        HAND_MADE: _hand_made(layers, bank, shape, classes),
+        FIRST_FIXED: to_text(_first_fixed(layers, bank)),
+        CONVOLUTIONAL: full,
+    }
+    return tuple(_method(name, text, shape, classes) for name, text in texts.items())
+
+
+def _method(name: str, text: str, shape: tuple[int, int, int], classes: int) -> Method:
+    try:
+        graph, full = network_for(text, shape, classes)
+    except NetworkTextError:
+        raise
+    except NetworkError as error:
+        raise NetworkError(f"{name} ({text}): {error}") from None
+    return Method(name, full, graph)
+
+
+def _hand_made(layers: tuple[Layer, ...], bank: str, shape: tuple[int, int, int], classes: int) -> str:
+    """The bank, ReLU, pooling, and the classifier that the network has behind its convolutions."""
+    size = min(shape[1:])
+    pools = ["max 2"] * (2 if size >= POOL_TWICE else 1 if size >= 2 else 0)
+    first = next((n for n, layer in enumerate(layers) if isinstance(layer, Dense | Flatten)), None)
+    classifier = output_layers(classes) if first is None else to_text(layers[first:])
+    return ", ".join([f"fixed {bank}", "relu", *pools, classifier])
+
+
+def _first_fixed(layers: tuple[Layer, ...], bank: str) -> tuple[Layer, ...]:
+    """The layers with the bank in place of the first convolution, with its padding and stride."""
+    for n, layer in enumerate(layers):
+        if isinstance(layer, Conv2D):
+            fixed = Fixed(tuple(bank.split("+")), layer.stride, layer.padding)
+            return (*layers[:n], fixed, *layers[n + 1 :])
+        if isinstance(layer, Dense):
+            break
+    raise NetworkError(
+        f"the network {to_text(layers)!r} does not begin with a convolution: there is no first layer to fix. Give one "
+        'like "conv 16@3x3 same, relu, max 2, dense 100, relu, dense 10"'
+    )

@@ -1,0 +1,63 @@
+"""What `lanewise compare` says and leaves behind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lanewise.cli import experimenting
+from lanewise.experiments import trial as trials
+from tests.cli.conftest import run
+
+PAGE = Path(__file__).parents[2] / "docs" / "command-line.md"
+SMALL = ("--network", "conv 2@3x3 same, relu, max 2, dense 4, relu, dense 1", "--epochs", 2)
+
+
+@pytest.fixture(autouse=True)
+def own_journals(tmp_path, monkeypatch):
+    monkeypatch.setattr(experimenting, "cache_folder", lambda kind: tmp_path / kind)
+
+
+def test_a_line_a_training_the_table_and_the_conclusion(photos):
+    result = run("compare", photos, *SMALL, "--seeds", 1)
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[2].startswith("1/4 ")
+    assert "fully connected, seed 0" in lines[2]
+    assert "Hand-made features  fixed sobel" in result.stdout
+    (said,) = (line for line in lines if line.startswith("Conclusion"))
+    assert "Each was trained once" in said
+    assert "4 trainings had been done before" in run("compare", photos, *SMALL, "--seeds", 1).stdout
+
+
+def test_json_and_files(photos, here):
+    result = run("compare", photos, *SMALL, "--seeds", 2, "--bank", "sobel", "-o", "out", "--json")
+    told = json.loads(result.stdout)
+    assert [row["name"] for row in told["rows"]][0] == "fully connected"
+    assert told["rows"][1]["network"].startswith("fixed sobel, relu")
+    assert told["kept_back"] is True
+    assert told["seeds"] == [0, 1]
+    kept = json.loads((here / "out" / "compare.json").read_text())
+    assert kept["sentence"] == told["sentence"]
+    keys = set(told).union(*told["rows"], *told["differences"])
+    assert {key for key in keys if f"`{key}`" not in PAGE.read_text()} == set()
+
+
+def test_stopped_by_the_user_it_says_how_to_go_on(photos, monkeypatch):
+    def train(sets, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trials, "train", train)
+    result = run("compare", photos, *SMALL)
+    assert result.exit_code == 130
+    assert "the same command goes on from there" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_what_cannot_be_compared_is_one_line(photos):
+    result = run("compare", photos, "--network", "dense 1")
+    assert result.exit_code == 1
+    assert "does not begin with a convolution" in result.stderr
+    assert result.stderr.count("\n") == 1
