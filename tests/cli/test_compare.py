@@ -12,7 +12,7 @@ from lanewise.experiments import trial as trials
 from tests.cli.conftest import run
 
 PAGE = Path(__file__).parents[2] / "docs" / "command-line.md"
-SMALL = ("--network", "conv 2@3x3 same, relu, max 2, dense 4, relu, dense 1", "--epochs", 2)
+SMALL = ("--network", "conv 2@3x3 same, relu, conv 2@3x3 same, relu, max 2, dense 4, relu, dense 1", "--epochs", 2)
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +35,7 @@ def test_a_line_a_training_the_table_and_the_conclusion(photos):
 def test_json_and_files(photos, here):
     result = run("compare", photos, *SMALL, "--seeds", 2, "--bank", "sobel", "-o", "out", "--json")
     told = json.loads(result.stdout)
-    assert [row["name"] for row in told["rows"]][0] == "fully connected"
+    assert told["rows"][0]["name"] == "fully connected"
     assert told["rows"][1]["network"].startswith("fixed sobel, relu")
     assert told["kept_back"] is True
     assert told["seeds"] == [0, 1]

@@ -60,7 +60,8 @@ def conclusion(differences: Sequence[Difference], seeds: int) -> str:
         about = _listed(f"{_long(one)} ({_signed(one)} points)" for one in unsure)
         subject = "it" if claims else "the network that learns all its filters"
         sentences.append(
-            f"These pictures cannot tell whether {subject} is better or worse than {about}; more test pictures or seeds could."
+            f"These pictures cannot tell whether {subject} is better or worse than {about}; "
+            "more test pictures or seeds could."
         )
     if seeds < FEW_SEEDS:
         trained = "trained once" if seeds == 1 else "trained twice"
