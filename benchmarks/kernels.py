@@ -209,6 +209,8 @@ def _direct(layer: conv.Conv, x: Layout, y: Layout, first: bool, values: int) ->
 
 
 def _by_winograd(layer: conv.Conv, x: Layout, y: Layout, kinds: set[str], values: int) -> Iterator[tuple[str, Program]]:
+    if not kinds:
+        return
     bordered_x = x.with_border(layer.x_border(x, y)).with_border(winograd.x_border(layer, x, y))
     bordered_dy = y.with_border(winograd.dy_border(layer, x, y))
     if "forward" in kinds:
