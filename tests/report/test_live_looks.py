@@ -98,3 +98,15 @@ def test_maps_can_be_coloured_each_by_itself(open_page: Open) -> None:
     alone = reds(page).min(axis=1)
     assert np.count_nonzero(alone < together) >= 4  # the weaker maps are stronger now
     assert alone.min() == together.min()  # and the strongest is as it was
+
+
+def test_numbers_stand_on_one_line_whatever_the_page_says(open_page: Open) -> None:
+    model = models.signboard()
+    text = live_page(model).replace("<main>", "<style>td { overflow-wrap: anywhere; }</style><main>")
+    page = open_page(text, viewport={"width": 1400, "height": 900})
+    page.evaluate("lanewiseLive.select({ number: 4, channel: 2, row: 3, column: 3 })")
+    heights = page.evaluate("[...document.querySelectorAll('.live-numbers td')].map((cell) => cell.offsetHeight)")
+    assert len(heights) == 8 * 2 * 9
+    assert max(heights) < 26
+    first = page.locator(".live-term").first
+    assert first.bounding_box()["height"] < 100  # window, kernel and sum side by side

@@ -21,6 +21,7 @@ function drawingPad(picture, drawing, colourOf, changed) {
   let last = null; // where the pen is down, and the middle of the last stroke
 
   const spot = make("div", { class: "live-pen", hidden: true }); // shows where keys have moved the pen
+  const frame = make("div", { class: "live-frame live-pad-frame" }, canvas, spot);
   const pen = { x: canvas.width / 2, y: canvas.height / 2, down: false }; // moved by keys
   const place = (event) => {
     const box = canvas.getBoundingClientRect();
@@ -46,6 +47,7 @@ function drawingPad(picture, drawing, colourOf, changed) {
     context.quadraticCurveTo(last.at.x, last.at.y, middle.x + 0.01, middle.y);
     context.lineTo(at.x + 0.01, at.y);
     context.stroke();
+    frame.classList.remove("live-pad-empty");
     last = { at, middle };
     changed();
   };
@@ -96,14 +98,16 @@ function drawingPad(picture, drawing, colourOf, changed) {
   });
 
   const pad = {
-    element: make("div", { class: "live-frame live-pad-frame" }, canvas, spot),
+    element: frame,
     clear() {
       context.fillStyle = grey(drawing.paper);
       context.fillRect(0, 0, canvas.width, canvas.height);
+      frame.classList.add("live-pad-empty");
     },
     copy(source) {
       context.imageSmoothingEnabled = false;
       context.drawImage(source, 0, 0, canvas.width, canvas.height);
+      frame.classList.remove("live-pad-empty");
     },
     // The raw picture that the network takes; `settle` moves a drawn digit to where the data's digits are.
     picture(settle) {
