@@ -223,6 +223,18 @@ def signboard(data: Path, seeds: int, threads: int, **output: Any) -> None:
 
 
 @main.command()
+@options.data("flowers500.tar.gz")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Which pictures get which fault.")
+@options.output
+def check(data: Path, seed: int, **output: Any) -> None:
+    """Faults planted into pictures, and how many of them are found."""
+    from benchmarks import check
+
+    before = Circumstances.now()
+    _show(check.measure(data, seed, _say), before, **output)
+
+
+@main.command()
 @click.option(
     "--packages",
     type=options.Names(("lanewise", "torch")),

@@ -33,6 +33,7 @@ FLOORS: dict[str, int] = {
     "estimator.py": 7,
     "evaluate.py": 7,
     "explain/": 7,
+    "doctor/": 7,
     "experiments/": 7,
     "report/": 7,
     "racing/": 7,

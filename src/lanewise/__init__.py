@@ -24,6 +24,7 @@ _WHERE = {
     "load": "lanewise.learning.images",
     "Model": "lanewise.model",
     "evaluate": "lanewise.evaluate",
+    "check": "lanewise.doctor.examine",
     "write_report": "lanewise.report.page",
     "CNNClassifier": "lanewise.estimator",
     "compare": "lanewise.experiments.compare",
@@ -40,6 +41,7 @@ __all__ = [
     "Model",
     "Progress",
     "__version__",
+    "check",
     "compare",
     "evaluate",
     "explain",
@@ -51,6 +53,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from lanewise import explain
+    from lanewise.doctor.examine import check
     from lanewise.errors import LanewiseError
     from lanewise.estimator import CNNClassifier
     from lanewise.evaluate import evaluate

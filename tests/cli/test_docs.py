@@ -52,6 +52,7 @@ def test_choices_are_those_that_the_library_has():
         ("evaluate", "MODEL", "digits"),
         ("inspect", "MODEL"),
         ("report", "MODEL", "digits"),
+        ("check", "digits", "--no-labels"),
     ],
     ids=lambda arguments: arguments[0],
 )

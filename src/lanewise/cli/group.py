@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from lanewise.cli.bench import bench
+from lanewise.cli.check import check
 from lanewise.cli.compare import compare
 from lanewise.cli.evaluate import evaluate
 from lanewise.cli.inspect import inspect
@@ -92,9 +93,10 @@ def lanewise() -> None:
     lanewise report photos.onnx other/       write a page that shows all that
     lanewise compare photos/                 see what learning the filters is worth
     lanewise vary photos/ --network ...      train many variants, and see what accuracy costs
+    lanewise check photos/                   look for what is wrong with pictures before learning
     lanewise bench                           compare speed with the frameworks installed here
     """
 
 
-for _command in (train, predict, evaluate, inspect, report, compare, vary, bench):
+for _command in (train, predict, evaluate, inspect, report, check, compare, vary, bench):
     lanewise.add_command(_command)

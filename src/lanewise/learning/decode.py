@@ -40,11 +40,12 @@ _Opener = Callable[[BinaryIO], ImageFile.ImageFile]
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a picture is before decoding: upright rows and columns, and whether it is grey."""
+    """What a picture is before decoding: upright rows and columns, whether it is grey, and has transparent parts."""
 
     rows: int
     columns: int
     grey: bool
+    alpha: bool = False
 
 
 def read_header(path: str, max_pixels: int = MAX_PIXELS) -> Header:
@@ -134,7 +135,11 @@ def _decoders() -> tuple[tuple[Callable[[bytes], bool], _Opener], ...]:
 def _header(image: ImageFile.ImageFile, orientation: int) -> Header:
     upright = orientation < 5 or image.format == "TIFF"  # whose plugin gives the size after turning
     columns, rows = image.size if upright else image.size[::-1]
-    return Header(rows, columns, image.mode in _GREY_MODES)
+    return Header(rows, columns, image.mode in _GREY_MODES, _transparent(image))
+
+
+def _transparent(image: Image.Image) -> bool:
+    return image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info
 
 
 def _orientation(image: ImageFile.ImageFile) -> int:
@@ -158,7 +163,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
         return Image.fromarray((wide >> 8).astype(np.uint8))
     if image.mode == "F":
         raise DataError("its floating point pixels have no known range: save it with 8 or 16 bits a channel")
-    if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
+    if _transparent(image):
         upper = image.convert("RGBA")
         page = Image.new("RGBA", image.size, "white")
         page.alpha_composite(upper)

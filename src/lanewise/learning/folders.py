@@ -110,6 +110,11 @@ def single_file(path: Path) -> PictureFile:
     return PictureFile(os.fspath(path), printable(os.fspath(path)), -1, stamp)
 
 
+def part_named(folder: str) -> str | None:
+    """The set of pictures that a folder's name stands for: "train", "validation" or "test"; None for other names."""
+    return _PARTS.get(folder.lower())
+
+
 def printable(name: str) -> str:
     r"""Make a file name fit for printing and for JSON: bytes that are no UTF-8 become `\xff`."""
     return name.replace(os.sep, "/").encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -1,0 +1,79 @@
+"""`python -m benchmarks check`: how many faults planted into pictures `lanewise check` finds, and what else it says.
+
+A fault is found if a finding of the right kind names its files together. Every other case of such a finding is an
+extra: a false alarm, or a fault that was in the data before. How many of them the data has by itself is counted in the
+same way on the data as it came.
+"""
+
+from __future__ import annotations
+
+import tarfile
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.faults import Fault, plant
+from benchmarks.report import Report
+from lanewise.doctor.examine import check
+from lanewise.doctor.findings import Findings
+from lanewise.racing.tables import Table, figure
+
+TWICE = ("two-labels", "across-splits", "copies", "near-copies")
+KINDS = {
+    "copied": TWICE,
+    "copied across sets": TWICE,
+    "recompressed": TWICE,
+    "resized to 60 %": TWICE,
+    "mirrored": TWICE,
+    "cropped by 10 %": TWICE,
+    "brightened by 30 %": TWICE,
+    "label swapped": ("mislabelled",),
+    "cut short": ("unreadable",),
+    "empty": ("unreadable",),
+    "renamed to .txt": ("ignored",),
+    "constant": ("constant",),
+    "made grey": ("grey",),
+}
+"""The kinds of findings that tell of a planted fault."""
+
+
+def measure(data: Path, seed: int, say: Callable[[str], None]) -> Report:
+    """Look at the pictures as they came, then with faults."""
+    with tempfile.TemporaryDirectory() as folder:
+        with tarfile.open(data) as archive:
+            archive.extractall(folder, filter="data")
+        root = next(path.parent for path in Path(folder).rglob("train") if path.is_dir())
+        say("the pictures as they came")
+        before = check(root)
+        faults = plant(root, seed)
+        say(f"{len(faults)} faults planted")
+        return report(data.name, faults, before, check(root))
+
+
+def report(data: str, faults: list[Fault], before: Findings, after: Findings) -> Report:
+    """Count what was found."""
+    rows = []
+    for kinds in dict.fromkeys(KINDS.values()):
+        named, own = _cases(after, kinds), _cases(before, kinds)
+        here = [fault for fault in faults if KINDS[fault.kind] == kinds]
+        extra = sum(not any(fault.names <= case for fault in here) for case in named)
+        of_kind = dict.fromkeys(fault.kind for fault in here)
+        for n, kind in enumerate(of_kind):
+            planted = [fault for fault in here if fault.kind == kind]
+            found = sum(any(fault.names <= case for case in named) for fault in planted)
+            tail = (str(extra), str(len(own))) if n == 0 else ("", "")
+            rows.append((kind, str(len(planted)), str(found), *tail))
+    swapped = [fault.names for fault in faults if fault.kind == "label swapped"]
+    first = _cases(after, ("mislabelled",))[: len(swapped)]
+    top = sum(case in swapped for case in first)
+    title = f"Faults planted into {data}"
+    columns = ("fault", "planted", "found", "others of such findings", "in the data as it came")
+    remarks = (
+        f"Of the {len(first)} pictures that look mislabelled most, {top} had their label swapped.",
+        f"{len(after.collection):,} pictures in {figure(after.seconds)} s.",
+    )
+    return Report("check", (Table(title, columns, tuple(rows)),), remarks, {"rows": rows, "top": top})
+
+
+def _cases(findings: Findings, kinds: tuple[str, ...]) -> list[frozenset[str]]:
+    return [frozenset(case.names) for one in findings.items if one.kind in kinds for case in one.cases]

@@ -1,0 +1,131 @@
+"""`lanewise check`: what is wrong with pictures, before anything is learned from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lanewise.cli.options import json_option
+
+if TYPE_CHECKING:
+    from lanewise.cli.output import Output
+    from lanewise.doctor.findings import Finding, Findings
+
+MOST_CASES = 5
+STYLES = {"serious": "bold red", "warning": "yellow", "note": ""}
+
+
+@click.command(no_args_is_help=True)
+@click.argument("pictures", type=click.Path())
+@click.option(
+    "--page", type=click.Path(dir_okay=False), metavar="FILE", help="Also write a page that shows the pictures."
+)
+@click.option("--force", is_flag=True, help="Replace the page if there is one.")
+@click.option("--labels/--no-labels", default=True, show_default=True, help="Train networks to find wrong labels.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Of those networks.")
+@click.option("--threads", type=click.IntRange(1), metavar="N", help="By default as many as processors.")
+@click.option("--strict", is_flag=True, help="End with exit status 1 if anything serious is found.")
+@json_option
+def check(
+    pictures: str,
+    page: str | None,
+    force: bool,
+    labels: bool,
+    seed: int,
+    threads: int | None,
+    strict: bool,
+    as_json: bool,
+) -> None:
+    """Look for what is wrong with pictures before learning from them.
+
+    PICTURES is what `lanewise train` takes: a folder with a folder of pictures per class, perhaps inside folders train,
+    val and test; an .npz file; or the word digits. Finds pictures that are there twice, across sets above all, pictures
+    that look mislabelled, files that cannot be read, classes of few pictures, and pictures unlike the others. Changes
+    nothing.
+    """
+    import lanewise
+    from lanewise.cli.output import open_output
+    from lanewise.errors import DataError
+
+    out = open_output(as_json)
+    if page is not None:
+        if Path(page).exists() and not force:
+            raise DataError(f"{page} exists: give another name, or --force to replace it")
+        from lanewise.doctor.page import require
+
+        require()
+    with _progress(out) as progress:
+        found = lanewise.check(pictures, labels=labels, seed=seed, threads=threads, progress=progress)
+    _tell(out, found)
+    if page is not None:
+        from lanewise.doctor.page import write
+
+        write(found, page)
+        out.result("Page", page)
+    out.finish({**found.to_json(), "page": page})
+    if strict and found.count("serious"):
+        raise DataError(f"{pictures} has serious faults")
+
+
+@contextmanager
+def _progress(out: Output) -> Iterator[Callable[[str, int, int], None] | None]:
+    """A bar that names what is being done; nothing where nobody watches."""
+    if not out.live:
+        yield None
+        return
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    from lanewise.cli.output import LABEL
+
+    columns = (TextColumn(" " * LABEL + "{task.description}"), BarColumn())
+    with Progress(*columns, console=out.console, transient=True) as bar:
+        task = bar.add_task("reading", total=None)
+        yield lambda stage, done, total: bar.update(task, description=stage, completed=done, total=total)
+
+
+def _tell(out: Output, found: Findings) -> None:
+    from lanewise.cli.wording import duration, plural, shown
+
+    collection = found.collection
+    parts = [
+        f"{plural(int((collection.parts == n).sum()), 'picture')} in {name}"
+        for n, name in enumerate(collection.part_names)
+    ]
+    out.result("Pictures", f"{shown(found.source)}: {', '.join(parts)}")
+    out.result("Classes", ", ".join(_classes(found)))
+    for one in found.items:
+        out.blank()
+        _finding(out, one)
+    out.blank()
+    for sentence in found.not_done:
+        out.result("Not done", sentence)
+    told = ", ".join(plural(found.count(s), s) if s != "serious" else f"{found.count(s)} serious" for s in STYLES)
+    out.result(
+        "Findings", f"{told}, in {duration(found.seconds)}" if found.items else "nothing is wrong that this finds"
+    )
+
+
+def _classes(found: Findings) -> list[str]:
+    from lanewise.cli.wording import shown
+
+    counts = found.collection.counts()
+    names = [f"{shown(name)} {sum(part[name] for part in counts.values()):,}" for name in found.collection.classes]
+    return names[:12] + ([f"and {len(names) - 12} more"] if len(names) > 12 else [])
+
+
+def _finding(out: Output, one: Finding) -> None:
+    from lanewise.cli.wording import shown
+
+    out.result(one.severity.capitalize(), shown(one.message), STYLES[one.severity])
+    for case in one.cases[:MOST_CASES]:
+        names = ", ".join(map(shown, case.names[:4])) + (
+            f" and {len(case.names) - 4} more" if len(case.names) > 4 else ""
+        )
+        out.result("", f"  {names}: {shown(case.detail)}" if case.detail else f"  {names}")
+    if len(one.cases) > MOST_CASES:
+        out.result("", f"  and {len(one.cases) - MOST_CASES:,} more")
+    out.result("", one.advice)

@@ -1,0 +1,151 @@
+"""Pictures that are there more than once: the same file, the same pixels, or nearly so.
+
+Near copies are those whose correlation stays above `ALIKE` when cropped and mirrored versions are tried (see
+`likeness.py`), and which are far more alike than the picture's sixth neighbour is: where all pictures look alike, as
+digits do, likeness alone says nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lanewise.doctor.findings import NOTE, SERIOUS, WARNING, Case, Collection, Finding, counted
+from lanewise.doctor.likeness import NEAREST, aligned, grey, neighbours
+
+ALIKE = 0.95
+"""Correlation of near copies, at least."""
+
+CLOSER = 0.3
+"""How far near copies may be from one another, as a share of the distance to the sixth neighbour."""
+
+_CANDIDATES = 3  # neighbours of a picture that are looked at closely
+_COARSELY = 0.75  # correlation of 8x8 cells from which on they are
+_MOST_PAIRS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Two pictures that are one, and in what way."""
+
+    one: int
+    other: int
+    how: str
+    exact: bool
+
+
+def links(collection: Collection, constant: NDArray[np.bool_]) -> tuple[Link, ...]:
+    """Find pairs of copies among pictures that are not `constant`; of many exact copies each is linked to the first."""
+    exact = [*_exact(collection, constant)]
+    copies = {link.other for link in exact}
+    left = np.array([n for n in range(len(collection)) if n not in copies and not constant[n]], np.int64)
+    return (*exact, *_near(collection, left))
+
+
+def groups(found: Iterable[Link]) -> list[tuple[tuple[int, ...], tuple[Link, ...]]]:
+    """Pictures that are linked, over others if need be, each group with its links; in the order of the pictures."""
+    parent: dict[int, int] = {}
+
+    def root(n: int) -> int:
+        while parent.setdefault(n, n) != n:
+            parent[n] = parent[parent[n]]
+            n = parent[n]
+        return n
+
+    found = tuple(found)
+    for link in found:
+        low, high = sorted((root(link.one), root(link.other)))
+        parent[high] = low
+    members, their = defaultdict(list), defaultdict(list)
+    for n in sorted(parent):
+        members[root(n)].append(n)
+    for link in found:
+        their[root(link.one)].append(link)
+    return [(tuple(members[n]), tuple(their[n])) for n in sorted(members)]
+
+
+def copies(collection: Collection, found: Iterable[Link]) -> list[Finding]:
+    """Sort groups of copies by what harm they do: two labels, two sets, or neither."""
+    cases: dict[str, list[Case]] = defaultdict(list)
+    for members, their in groups(found):
+        names = tuple(collection.names[n] for n in members)
+        how = ", ".join(sorted({link.how for link in their}))
+        labels = {collection.label(n) for n in members}
+        parts = {collection.part(n) for n in members}
+        if len(parts) > 1:
+            how += f"; in {' and '.join(part for part in collection.part_names if part in parts)}"
+        if len(labels) > 1:
+            how += f"; labelled {' and '.join(sorted(map(repr, labels)))}"
+            kind = "two-labels"
+        elif len(parts) > 1:
+            kind = "across-splits"
+        else:
+            kind = "copies" if all(link.exact for link in their) else "near-copies"
+        cases[kind].append(Case(members, names, how))
+    return [_finding(kind, tuple(cases[kind])) for kind in _TOLD if kind in cases]
+
+
+_TOLD = {
+    "two-labels": (SERIOUS, "there with different labels", "Decide which label is right, and keep one of each."),
+    "across-splits": (
+        SERIOUS,
+        "both in a set to learn from and in one to judge by, or in two sets to judge by",
+        "Keep each in one set only: a network that has seen a picture is no judge of itself on it.",
+    ),
+    "copies": (WARNING, "there more than once", "Keep one of each, unless they shall count more."),
+    "near-copies": (
+        NOTE,
+        "there more than once but for a crop, a mirror, the brightness or compression",
+        "Keep one of each, or keep all in one set: before a random split, near copies would leak into it.",
+    ),
+}
+
+
+def _finding(kind: str, cases: tuple[Case, ...]) -> Finding:
+    severity, what, advice = _TOLD[kind]
+    return Finding(kind, severity, f"{counted(len(cases), 'picture', 'is/are')} {what}.", advice, cases)
+
+
+def _exact(collection: Collection, constant: NDArray[np.bool_]) -> Iterable[Link]:
+    first_file: dict[bytes, int] = {}
+    first_pixels: dict[bytes, int] = {}
+    for n in np.flatnonzero(~constant).tolist():
+        if collection.files and collection.files[n] in first_file:
+            yield Link(first_file[collection.files[n]], n, "the same file", True)
+            continue
+        if collection.files:
+            first_file[collection.files[n]] = n
+        size = collection.sizes[n].tobytes()  # the same pixels before they were resized, not only after
+        digest = hashlib.blake2b(collection.pixels[n].tobytes() + size, digest_size=16).digest()
+        if digest in first_pixels:
+            yield Link(first_pixels[digest], n, "the same pixels", True)
+        else:
+            first_pixels[digest] = n
+
+
+def _near(collection: Collection, chosen: NDArray[np.int64]) -> Iterable[Link]:
+    if len(chosen) < 2:
+        return
+    small = grey(collection.pixels[chosen])
+    mirrored = np.ascontiguousarray(small[:, :, ::-1])
+    plain, flipped = neighbours(small, small), neighbours(mirrored, small)
+    ambient = 1 - plain.correlation[:, NEAREST - 1]
+    best: dict[tuple[int, int], tuple[float, str]] = {}
+    for found, questions, how in ((plain, small, "nearly the same"), (flipped, mirrored, "mirrored")):
+        distance = 1 - found.correlation[:, :_CANDIDATES]
+        promise = distance / np.maximum(ambient, 1e-6)[:, None]
+        one, place = np.nonzero((distance < 1 - _COARSELY) & (promise < 1))
+        order = np.argsort(promise[one, place], kind="stable")[:_MOST_PAIRS]
+        one, other = one[order], found.which[one[order], place[order]]
+        correlation = np.round(aligned(questions[one], small[other]), 4)
+        room = CLOSER * np.minimum(ambient[one], ambient[other])
+        for k in np.flatnonzero((correlation >= ALIKE) & (1 - correlation < room)).tolist():
+            low, high = sorted((int(chosen[one[k]]), int(chosen[other[k]])))
+            best[low, high] = max(best.get((low, high), (0.0, "")), (float(correlation[k]), how))
+    for (low, high), (_, how) in sorted(best.items()):
+        yield Link(low, high, how, False)

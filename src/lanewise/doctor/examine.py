@@ -1,0 +1,86 @@
+"""`lanewise.check`: what is wrong with pictures, before anything is learned from them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lanewise.doctor import copies, oddities
+from lanewise.doctor.findings import Finding, Findings, by_severity
+from lanewise.doctor.gather import gather
+from lanewise.doctor.mislabelled import mislabelled
+from lanewise.errors import DataError
+from lanewise.learning.pictures import Pictures, PictureSets
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
+
+
+def check(
+    source: str | os.PathLike[str] | Pictures | PictureSets | ArrayLike,
+    y: ArrayLike | None = None,
+    *,
+    labels: bool = True,
+    seed: int = 0,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Findings:
+    """Look for what is wrong with pictures and their labels.
+
+    Files that cannot be read, copies within and across sets, pictures that look mislabelled, classes of few pictures,
+    and pictures unlike the others. Nothing is changed.
+
+    Parameters
+    ----------
+    source : path, "digits", array, Pictures or PictureSets
+        As for `lanewise.train`, but a folder may be in any disorder: that is told, too.
+    y : (N,) array, optional
+        Labels, where `source` is an array (N, rows, columns) or (N, rows, columns, channels).
+    labels : bool
+        Whether to train networks that tell which pictures look mislabelled; it takes most of the time.
+    seed : int
+        The same seed and data give the same findings.
+    threads : int, optional
+        All processors by default.
+    progress : callable, optional
+
+    Returns
+    -------
+    Findings
+
+    Raises
+    ------
+    DataError
+        When there is no picture that could be looked at.
+    """
+    began = time.perf_counter()
+    say = progress or (lambda stage, done, total: None)
+    collection = gather(source, y, lambda done, total: say("reading", done, total))
+    say("comparing", 0, 1)
+    constant = oddities.almost_constant(collection)
+    found = copies.links(collection, constant)
+    say("comparing", 1, 1)
+    items: list[Finding] = [
+        *oddities.files(collection),
+        *copies.copies(collection, found),
+        *oddities.counts(collection),
+    ]
+    accuracy, not_done = None, []
+    if labels:
+        together = [members for members, _ in copies.groups(found)]
+        try:
+            suspected, accuracy = mislabelled(
+                collection, together, seed, threads, lambda done, total: say("testing labels", done, total)
+            )
+            items += suspected
+        except DataError as error:
+            not_done.append(str(error)[:1].upper() + str(error)[1:] + ".")
+    else:
+        not_done.append("Labels were not tested, as was asked.")
+    items += [*oddities.names(collection), *oddities.looks(collection, constant)]
+    shown = os.fspath(source) if isinstance(source, str | os.PathLike) else f"{np.shape(collection.pixels)} array"
+    return Findings(shown, by_severity(items), collection, accuracy, time.perf_counter() - began, tuple(not_done))

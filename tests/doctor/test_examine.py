@@ -1,0 +1,164 @@
+"""What `lanewise.check` finds in pictures with one fault each, and that it finds nothing where there is none."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance, ImageOps
+
+import lanewise
+from lanewise.errors import DataError
+
+
+def checked(root, **options):
+    return lanewise.check(root, **{"labels": False, **options})
+
+
+def cases(found, kind):
+    one = found.of(kind)
+    return [] if one is None else [set(case.names) for case in one.cases]
+
+
+def test_sound_pictures_give_no_findings(photos):
+    found = checked(photos)
+    assert [one.kind for one in found.items] == []
+    assert found.collection.counts() == {"train": {"apple": 24, "leaf": 24}, "test": {"apple": 8, "leaf": 8}}
+
+
+def test_a_copied_file(photos):
+    shutil.copy(photos / "train/apple/03.png", photos / "train/apple/copy.png")
+    found = checked(photos)
+    assert cases(found, "copies") == [{"train/apple/03.png", "train/apple/copy.png"}]
+    assert "the same file" in found.of("copies").cases[0].detail
+
+
+def test_the_same_pixels_in_another_file(photos):
+    Image.open(photos / "train/apple/03.png").save(photos / "train/apple/copy.bmp")
+    assert "the same pixels" in checked(photos).of("copies").cases[0].detail
+
+
+def test_a_copy_across_sets_is_serious(photos):
+    shutil.copy(photos / "train/leaf/05.png", photos / "test/leaf/new.png")
+    found = checked(photos)
+    assert found.items[0].kind == "across-splits"
+    assert found.items[0].severity == "serious"
+    assert cases(found, "across-splits") == [{"train/leaf/05.png", "test/leaf/new.png"}]
+
+
+def test_a_copy_with_another_label_is_told_first(photos):
+    shutil.copy(photos / "train/leaf/05.png", photos / "train/apple/new.png")
+    shutil.copy(photos / "train/leaf/06.png", photos / "test/leaf/new.png")
+    found = checked(photos)
+    assert [one.kind for one in found.items] == ["two-labels", "across-splits"]
+    assert "labelled 'apple' and 'leaf'" in found.items[0].cases[0].detail
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ImageOps.mirror,
+        lambda image: image.crop((3, 3, 61, 61)),
+        lambda image: ImageEnhance.Brightness(image).enhance(1.2),
+        lambda image: image.resize((40, 40)),
+    ],
+    ids=["mirrored", "cropped", "brighter", "smaller"],
+)
+def test_near_copies(photos, change):
+    change(Image.open(photos / "train/apple/03.png")).save(photos / "train/apple/near.jpg", quality=70)
+    assert cases(checked(photos), "near-copies") == [{"train/apple/03.png", "train/apple/near.jpg"}]
+
+
+def test_all_copies_of_one_picture_are_one_case(photos):
+    for name in ("a", "b"):
+        shutil.copy(photos / "train/apple/03.png", photos / f"train/apple/{name}.png")
+    assert [len(case) for case in cases(checked(photos), "copies")] == [3]
+
+
+def test_files_that_cannot_be_read(photos):
+    data = (photos / "train/apple/00.png").read_bytes()
+    (photos / "train/apple/00.png").write_bytes(data[: len(data) // 2])
+    (photos / "train/apple/01.png").write_bytes(b"")
+    (photos / "train/apple/02.png").write_bytes(b"not a picture")
+    (photos / "train/apple/notes.txt").write_text("mine")
+    found = checked(photos)
+    reasons = {case.names[0]: case.detail for case in found.of("unreadable").cases}
+    assert set(reasons) == {f"train/apple/0{n}.png" for n in range(3)}
+    assert reasons["train/apple/01.png"] == "it is empty"
+    assert cases(found, "ignored") == [{"train/apple/notes.txt"}]
+    assert len(found.collection) == 61
+
+
+def test_constant_pictures_are_no_copies_of_one_another(photos):
+    for name in ("00", "01"):
+        Image.new("RGB", (64, 64), (200, 60, 60)).save(photos / f"train/apple/{name}.png")
+    found = checked(photos)
+    assert cases(found, "constant") == [{"train/apple/00.png"}, {"train/apple/01.png"}]
+    assert found.of("copies") is None
+
+
+def test_pictures_unlike_the_others(photos, picture):
+    picture(1, (100, 100, 100)).convert("L").save(photos / "train/apple/grey.png")
+    picture(2, (200, 60, 60)).resize((64, 160)).save(photos / "train/apple/tall.png")
+    picture(3, (200, 60, 60)).resize((20, 20)).save(photos / "train/apple/small.png")
+    picture(4, (200, 60, 60)).convert("RGBA").save(photos / "train/apple/clear.png")
+    picture(5, (200, 60, 60)).save(photos / "train/apple/wrong.png", format="JPEG")
+    picture(6, (200, 60, 60)).save(photos / "train/apple/leaf_6.png")
+    found = checked(photos)
+    for kind, name in (
+        ("grey", "grey"),
+        ("shape", "tall"),
+        ("small", "small"),
+        ("alpha", "clear"),
+        ("misnamed", "wrong"),
+        ("name", "leaf_6"),
+    ):
+        assert cases(found, kind) == [{f"train/apple/{name}.png"}], kind
+
+
+def test_counts(photos):
+    for n in range(5, 24):
+        os.unlink(photos / f"train/leaf/{n:02}.png")
+    shutil.rmtree(photos / "test/leaf")
+    found = checked(photos)
+    assert "'leaf' (5)" in found.of("few").message
+    assert "24 pictures of 'apple' but 5 of 'leaf'" in found.of("imbalance").message
+    assert "test set holds no picture of 'leaf'" in found.of("missing-class").message
+
+
+def test_what_training_would_refuse_is_told(photos):
+    shutil.rmtree(photos / "train/leaf")
+    found = checked(photos)
+    assert found.items[0].kind == "layout"
+    assert "one class only" in found.items[0].message
+
+
+def test_nothing_to_look_at(tmp_path):
+    with pytest.raises(DataError, match="no pictures"):
+        lanewise.check(tmp_path)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "b.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"none of 1 pictures.*it is empty"):
+        lanewise.check(tmp_path)
+    with pytest.raises(DataError, match="no such"):
+        lanewise.check(tmp_path / "absent")
+
+
+def test_arrays():
+    x = np.random.default_rng(0).integers(0, 255, (60, 8, 8)).astype(np.uint8)
+    x[7] = x[3]
+    found = lanewise.check(x, np.arange(60) % 2, labels=False)
+    assert cases(found, "copies") == [{"train 3", "train 7"}]
+
+
+def test_swapped_labels_are_found_and_the_same_whatever_the_threads(photos):
+    for n in range(2):
+        os.rename(photos / f"train/apple/{n:02}.png", photos / f"train/leaf/moved{n}.png")
+    found = [lanewise.check(photos, threads=threads) for threads in (1, 2)]
+    assert {"train/leaf/moved0.png"} in cases(found[0], "mislabelled")[:2]
+    assert {"train/leaf/moved1.png"} in cases(found[0], "mislabelled")[:2]
+    assert found[0].of("mislabelled") == found[1].of("mislabelled")
+    assert found[0].of("mislabelled").cases[0].predicted == "apple"
+    assert found[0].accuracy > 0.9
