@@ -68,11 +68,11 @@ class Collection:
 
     def label(self, n: int) -> str | None:
         """The class that picture `n` is given."""
-        return self.classes[self.labels[n]] if self.labels[n] >= 0 else None
+        return self.classes[int(self.labels[n])] if self.labels[n] >= 0 else None
 
     def part(self, n: int) -> str:
         """The set that picture `n` belongs to."""
-        return self.part_names[self.parts[n]]
+        return self.part_names[int(self.parts[n])]
 
     def counts(self) -> dict[str, dict[str, int]]:
         """How many pictures of each class are in each set."""

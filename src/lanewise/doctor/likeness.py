@@ -135,4 +135,5 @@ def _averaging(size: int, cells: int, start: float, stop: float) -> Floats:
     pixel = np.arange(size)
     overlap = np.minimum(high[:, None], pixel + 1) - np.maximum(low[:, None], pixel)
     weights = np.maximum(overlap, 0.0)
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    averaging: Floats = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    return averaging
