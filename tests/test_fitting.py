@@ -42,7 +42,8 @@ def test_learns(model, digits):
     assert model.network == "conv 8@3x3 same, relu, max 2, dense 10, softmax"
     assert [record["epoch"] for record in model.history] == [1, 2, 3, 4]
     assert model.history[-1]["loss"] < model.history[0]["loss"]
-    assert model.provenance["steps"] == 4 * -(-model.provenance["pictures"] // 128)
+    assert model.provenance["batch_size"] == 64
+    assert model.provenance["steps"] == 4 * -(-model.provenance["pictures"] // 64)
 
 
 def test_the_default_learns_well(digits):

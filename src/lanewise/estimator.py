@@ -54,7 +54,8 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Passes over the pictures. Chosen to suit their number by default.
     budget : float, optional
         Seconds to learn for, instead of `epochs`.
-    batch_size : int, default=128
+    batch_size : int, optional
+        Pictures of a step. Chosen to suit their number by default.
     optimizer : {"sgd", "adamw"}, default="sgd"
     learning_rate : float, optional
         The largest one of the schedule.
@@ -113,7 +114,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         network: str | tuple[Layer, ...] = "auto",
         epochs: int | None = None,
         budget: float | None = None,
-        batch_size: int = 128,
+        batch_size: int | None = None,
         optimizer: str = "sgd",
         learning_rate: float | None = None,
         weight_decay: float | None = None,

@@ -45,7 +45,7 @@ def train(
     network: str | tuple[Layer, ...] = "auto",
     epochs: int | None = None,
     budget: float | None = None,
-    batch_size: int = 128,
+    batch_size: int | None = None,
     optimizer: str = "sgd",
     learning_rate: float | None = None,
     momentum: float = 0.9,
@@ -81,7 +81,8 @@ def train(
         Passes over the pictures; chosen from their number by default.
     budget : float, optional
         Seconds to train for, instead of epochs: the schedule is stretched over what the measured speed allows.
-    batch_size : int
+    batch_size : int, optional
+        Pictures of a step; chosen from their number by default.
     optimizer : "sgd" (Nesterov momentum) or "adamw"
     learning_rate : float, optional
         The peak. If it is left to Lanewise and training diverges, it starts again at a third of it.
@@ -157,8 +158,9 @@ def train(
     picked = augmenting.choose(augment, pictures.pixels, pictures.labels, chosen)
     say(picked.said)
 
+    batch_size = min(batch_size or recipe.default_batch_size(len(chosen)), len(chosen))
     if epochs is None and budget is None:
-        epochs = recipe.default_epochs(len(chosen), min(batch_size, len(chosen)), easy=easy)
+        epochs = recipe.default_epochs(len(chosen), batch_size, easy=easy)
     rate = recipe.LEARNING_RATES[optimizer] if learning_rate is None else learning_rate
     decay = recipe.WEIGHT_DECAYS[optimizer] if weight_decay is None else weight_decay
     lesson = Lesson(
@@ -167,7 +169,7 @@ def train(
         indices=chosen,
         weights=weights,
         validation=held,
-        batch_size=min(batch_size, len(chosen)),
+        batch_size=batch_size,
         seed=seed,
         learning_rate=rate,
         schedule=schedule_named(schedule),

@@ -5,7 +5,14 @@ import pytest
 
 from lanewise.errors import NetworkError
 from lanewise.learning.pictures import Pictures
-from lanewise.learning.recipe import MANY, default_epochs, default_network, many_and_easy, network_for
+from lanewise.learning.recipe import (
+    MANY,
+    default_batch_size,
+    default_epochs,
+    default_network,
+    many_and_easy,
+    network_for,
+)
 from lanewise.network.layers import Dense, Sigmoid, Softmax
 from lanewise.network.text import parse
 
@@ -54,6 +61,10 @@ def test_a_network_that_does_not_fit_the_classes_is_refused_with_what_would(text
 
 def test_every_default_network_parses():
     assert parse(default_network((1, 8, 8), 10))
+
+
+def test_few_pictures_make_small_steps():
+    assert [default_batch_size(n) for n in (1, MANY - 1, MANY, 10**7)] == [64, 64, 128, 128]
 
 
 def test_small_data_is_seen_more_often():

@@ -58,7 +58,12 @@ def experiment_options(seeds: int) -> Decorator:
         ),
         click.option("--epochs", type=click.IntRange(1), metavar="N", help="How often each picture is learned from."),
         click.option("--budget", callback=seconds, metavar="TIME", help="How long to learn instead: 30s, 2m, 1h."),
-        click.option("--batch-size", type=click.IntRange(1), default=128, metavar="N", show_default=True),
+        click.option(
+            "--batch-size",
+            type=click.IntRange(1),
+            metavar="N",
+            help="Pictures of a step; by default chosen from their number.",
+        ),
         click.option("--learning-rate", type=float, metavar="X", help="The largest."),
         click.option(
             "--augment",

@@ -17,7 +17,9 @@ FAILED, INTERRUPTED = 1, 130
 @click.option("--network", metavar="TEXT", help="Layers, like 'conv 16@3x3 same, relu, max 2, dense 10'.")
 @click.option("--epochs", type=click.IntRange(1), metavar="N", help="How often each picture is learned from.")
 @click.option("--budget", callback=seconds, metavar="TIME", help="How long to learn instead: 30s, 2m, 1h.")
-@click.option("--batch-size", type=click.IntRange(1), default=128, metavar="N", show_default=True)
+@click.option(
+    "--batch-size", type=click.IntRange(1), metavar="N", help="Pictures of a step; by default chosen from their number."
+)
 @click.option("--optimizer", type=click.Choice(["sgd", "adamw"]), default="sgd", show_default=True)
 @click.option("--learning-rate", type=float, metavar="X", help="The largest; by default it suits the optimizer.")
 @click.option("--weight-decay", type=float, metavar="X", help="By default it suits the optimizer.")

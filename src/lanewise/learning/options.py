@@ -9,7 +9,7 @@ from lanewise.learning import recipe
 def check_options(
     epochs: int | None,
     budget: float | None,
-    batch_size: int,
+    batch_size: int | None,
     optimizer: str,
     learning_rate: float | None,
     momentum: float,

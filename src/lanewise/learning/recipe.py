@@ -17,7 +17,7 @@ DROPOUT = 0.25
 LEARNING_RATES = {"sgd": 0.05, "adamw": 0.002}
 WEIGHT_DECAYS = {"sgd": 5e-4, "adamw": 0.01}
 MANY = 30_000
-"""Pictures from which on a network may learn enough from few filters and few epochs, if they are easy."""
+"""Pictures from which on steps are large, and a network may learn enough from few filters and few epochs."""
 
 
 def many_and_easy(pictures: Pictures) -> bool:
@@ -95,6 +95,11 @@ def network_for(
     if not isinstance(layers[-1], Softmax | Sigmoid):
         layers = (*layers, Sigmoid() if outputs == (1,) else Softmax())
     return build(layers, shape), to_text(layers)
+
+
+def default_batch_size(count: int) -> int:
+    """64 pictures a step, as few pictures make few steps; 128 where there are many."""
+    return 64 if count < MANY else 128
 
 
 def default_epochs(count: int, batch_size: int, *, easy: bool = False) -> int:
