@@ -10,7 +10,9 @@ import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
 import lanewise
+from lanewise.doctor.examine import look
 from lanewise.errors import DataError
+from lanewise.learning.pictures import Pictures
 
 
 def checked(root, **options):
@@ -48,12 +50,21 @@ def test_a_copy_across_sets_is_serious(photos):
     assert cases(found, "across-splits") == [{"train/leaf/05.png", "test/leaf/new.png"}]
 
 
-def test_a_copy_with_another_label_is_told_first(photos):
+def test_copies_across_sets_are_told_first_and_those_of_two_labels_next(photos):
     shutil.copy(photos / "train/leaf/05.png", photos / "train/apple/new.png")
     shutil.copy(photos / "train/leaf/06.png", photos / "test/leaf/new.png")
+    shutil.copy(photos / "train/leaf/07.png", photos / "test/apple/new.png")
     found = checked(photos)
-    assert [one.kind for one in found.items] == ["two-labels", "across-splits"]
-    assert "labelled 'apple' and 'leaf'" in found.items[0].cases[0].detail
+    assert [one.kind for one in found.items] == ["across-splits", "two-labels"]
+    assert cases(found, "across-splits") == [
+        {"train/leaf/07.png", "test/apple/new.png"},
+        {"train/leaf/06.png", "test/leaf/new.png"},
+    ]
+    assert cases(found, "two-labels") == [
+        {"train/leaf/07.png", "test/apple/new.png"},
+        {"train/leaf/05.png", "train/apple/new.png"},
+    ]
+    assert "in train and test; labelled 'apple' and 'leaf'" in found.items[1].cases[0].detail
 
 
 @pytest.mark.parametrize(
@@ -153,6 +164,28 @@ def test_arrays():
     assert cases(found, "copies") == [{"train 3", "train 7"}]
 
 
+def test_pictures_in_memory_are_looked_at_quickly_whatever_their_sets_are_called():
+    x = np.random.default_rng(0).integers(0, 255, (60, 8, 8, 1)).astype(np.uint8)
+    x[45] = x[4]
+    y = (np.arange(60) % 2).astype(np.int32)
+    parts = {
+        "train": Pictures(x[:40], y[:40], ("a", "b")),
+        "empty": Pictures(x[:0], y[:0], ("a", "b")),
+        "judged": Pictures(x[40:], y[40:], ("a", "b")),
+    }
+    found = look(parts, source="mine")
+    assert (found.source, found.collection.part_names) == ("mine", ("train", "judged"))
+    assert [(one.kind, cases(found, one.kind)) for one in found.items] == [
+        (kind, [{"train 4", "judged 5"}]) for kind in ("across-splits", "two-labels")
+    ]
+    assert "in train and judged" in found.items[0].cases[0].detail
+    with pytest.raises(DataError, match="no pictures"):
+        look({"empty": parts["empty"]})
+    with pytest.raises(DataError, match="without labels"):
+        look({"train": Pictures(x, None, ("a", "b"))})
+
+
+@pytest.mark.slow
 def test_swapped_labels_are_found_and_the_same_whatever_the_threads(photos):
     for n in range(2):
         os.rename(photos / f"train/apple/{n:02}.png", photos / f"train/leaf/moved{n}.png")

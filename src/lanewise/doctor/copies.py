@@ -70,33 +70,32 @@ def groups(found: Iterable[Link]) -> list[tuple[tuple[int, ...], tuple[Link, ...
 
 
 def copies(collection: Collection, found: Iterable[Link]) -> list[Finding]:
-    """Sort groups of copies by what harm they do: two labels, two sets, or neither."""
+    """Sort groups of copies by what harm they do: in two sets, with two labels (a group may be both), or neither."""
     cases: dict[str, list[Case]] = defaultdict(list)
     for members, their in groups(found):
         names = tuple(collection.names[n] for n in members)
         how = ", ".join(sorted({link.how for link in their}))
         labels = {collection.label(n) for n in members}
         parts = {collection.part(n) for n in members}
+        kinds = []
         if len(parts) > 1:
             how += f"; in {' and '.join(part for part in collection.part_names if part in parts)}"
+            kinds.append("across-splits")
         if len(labels) > 1:
             how += f"; labelled {' and '.join(sorted(map(repr, labels)))}"
-            kind = "two-labels"
-        elif len(parts) > 1:
-            kind = "across-splits"
-        else:
-            kind = "copies" if all(link.exact for link in their) else "near-copies"
-        cases[kind].append(Case(members, names, how))
+            kinds.append("two-labels")
+        for kind in kinds or ["copies" if all(link.exact for link in their) else "near-copies"]:
+            cases[kind].append(Case(members, names, how))
     return [_finding(kind, tuple(cases[kind])) for kind in _TOLD if kind in cases]
 
 
 _TOLD = {
-    "two-labels": (SERIOUS, "there with different labels", "Decide which label is right, and keep one of each."),
     "across-splits": (
         SERIOUS,
         "both in a set to learn from and in one to judge by, or in two sets to judge by",
         "Keep each in one set only: a network that has seen a picture is no judge of itself on it.",
     ),
+    "two-labels": (SERIOUS, "there with different labels", "Decide which label is right, and keep one of each."),
     "copies": (WARNING, "there more than once", "Keep one of each, unless they shall count more."),
     "near-copies": (
         NOTE,

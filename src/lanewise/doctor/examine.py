@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from lanewise.doctor import copies, oddities
-from lanewise.doctor.findings import Finding, Findings, by_severity
-from lanewise.doctor.gather import gather
+from lanewise.doctor.findings import Collection, Finding, Findings, by_severity
+from lanewise.doctor.gather import from_parts, gather
 from lanewise.doctor.mislabelled import mislabelled
 from lanewise.errors import DataError
 from lanewise.learning.pictures import Pictures, PictureSets
@@ -60,15 +60,7 @@ def check(
     began = time.perf_counter()
     say = progress or (lambda stage, done, total: None)
     collection = gather(source, y, lambda done, total: say("reading", done, total))
-    say("comparing", 0, 1)
-    constant = oddities.almost_constant(collection)
-    found = copies.links(collection, constant)
-    say("comparing", 1, 1)
-    items: list[Finding] = [
-        *oddities.files(collection),
-        *copies.copies(collection, found),
-        *oddities.counts(collection),
-    ]
+    items, found = _without_labels(collection, say)
     accuracy, not_done = None, []
     if labels:
         together = [members for members, _ in copies.groups(found)]
@@ -81,6 +73,48 @@ def check(
             not_done.append(str(error)[:1].upper() + str(error)[1:] + ".")
     else:
         not_done.append("Labels were not tested, as was asked.")
-    items += [*oddities.names(collection), *oddities.looks(collection, constant)]
     shown = os.fspath(source) if isinstance(source, str | os.PathLike) else f"{np.shape(collection.pixels)} array"
     return Findings(shown, by_severity(items), collection, accuracy, time.perf_counter() - began, tuple(not_done))
+
+
+def look(parts: Mapping[str, Pictures], *, source: str = "pictures", progress: Progress | None = None) -> Findings:
+    """Find what can be found quickly in pictures that are in memory: all that `check` finds but for wrong labels.
+
+    Parameters
+    ----------
+    parts : mapping of str to Pictures
+        Sets by their names, like "train", "validation" and "test"; all of the same classes and shape. Empty ones are
+        left out.
+    source : str
+        What the findings call the pictures.
+    progress : callable, optional
+
+    Returns
+    -------
+    Findings
+
+    Raises
+    ------
+    DataError
+        When some pictures have no labels, or there are none.
+    """
+    began = time.perf_counter()
+    collection = from_parts(parts)
+    items, _ = _without_labels(collection, progress or (lambda stage, done, total: None))
+    return Findings(source, by_severity(items), collection, None, time.perf_counter() - began)
+
+
+def _without_labels(collection: Collection, say: Progress) -> tuple[list[Finding], tuple[copies.Link, ...]]:
+    """All findings that need no network, and which pictures are copies of which."""
+    say("comparing", 0, 1)
+    constant = oddities.almost_constant(collection)
+    found = copies.links(collection, constant)
+    say("comparing", 1, 1)
+    items = [
+        *oddities.files(collection),
+        *copies.copies(collection, found),
+        *oddities.counts(collection),
+        *oddities.names(collection),
+        *oddities.looks(collection, constant),
+    ]
+    return items, found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +40,7 @@ def gather(
     if isinstance(source, PictureSets):
         return _from_sets(source)
     if isinstance(source, Pictures):
-        return _from_sets(PictureSets(source))
+        return from_parts({"train": source})
     if isinstance(source, str | os.PathLike):
         if y is not None:
             raise DataError(f"{os.fspath(source)} brings its own labels: leave `y` out")
@@ -52,27 +52,42 @@ def gather(
     return _from_sets(load((source, y)))
 
 
-def _from_sets(sets: PictureSets) -> Collection:
-    given = {"train": sets.train, "validation": sets.validation, "test": sets.test}
-    parts = {name: part for name, part in given.items() if part is not None and len(part)}
+def from_parts(parts: Mapping[str, Pictures], unreadable: tuple[tuple[str, str], ...] = ()) -> Collection:
+    """Put pictures in memory together; `parts` go by the names "train", "validation" and "test", or others.
+
+    Raises
+    ------
+    DataError
+        When some have no labels.
+    """
+    parts = {name: part for name, part in parts.items() if len(part)}
     if any(part.labels is None for part in parts.values()):
         raise DataError("pictures without labels cannot be checked: give each its class")
-    count = sum(map(len, parts.values()))
-    pixels = empty_pixels((count, *sets.train.pixels.shape[1:]), sets.train.pixels.dtype)
-    np.concatenate([part.pixels for part in parts.values()], out=pixels)
+    if not parts:
+        raise DataError("there are no pictures to look at")
+    first, count = next(iter(parts.values())), sum(map(len, parts.values()))
+    pixels = first.pixels
+    if len(parts) > 1:
+        pixels = empty_pixels((count, *first.pixels.shape[1:]), first.pixels.dtype)
+        np.concatenate([part.pixels for part in parts.values()], out=pixels)
     names = [part.names[n] if part.names else f"{name} {n}" for name, part in parts.items() for n in range(len(part))]
     return Collection(
         pixels=pixels,
         labels=np.concatenate([part.labels for part in parts.values() if part.labels is not None]),
-        classes=sets.train.classes,
+        classes=first.classes,
         parts=np.repeat(np.arange(len(parts), dtype=np.int32), [len(part) for part in parts.values()]),
         part_names=tuple(parts),
         names=tuple(names),
-        sizes=np.tile(np.array(sets.train.size, np.int32), (count, 1)),
+        sizes=np.tile(np.array(first.size, np.int32), (count, 1)),
         grey=np.zeros(count, bool),
         alpha=np.zeros(count, bool),
-        unreadable=sets.skipped,
+        unreadable=unreadable,
     )
+
+
+def _from_sets(sets: PictureSets) -> Collection:
+    given = {"train": sets.train, "validation": sets.validation, "test": sets.test}
+    return from_parts({name: part for name, part in given.items() if part is not None}, sets.skipped)
 
 
 def _from_folder(root: Path, progress: Progress | None) -> Collection:
