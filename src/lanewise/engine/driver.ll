@@ -1,8 +1,9 @@
 ; The driver: many steps of a schedule in one native call, on several threads that meet at barriers.
 ;
 ; Every thread calls driver(job, thread) with the same job and its own number. A step is a list of phases. The tasks
-; of a phase are independent of one another: threads take them as they come, and all threads meet before the next
-; phase starts. What a task computes does not depend on who runs it, so neither do the results. A task runs sections, a
+; of a phase are independent of one another, and all threads meet before the next phase starts. Each thread has a share
+; of them, the same in each step, so that what a task read and wrote before is still in its core's cache; whoever is
+; done with it helps the next. What a task computes does not depend on who runs it, so neither do the results. A task runs sections, a
 ; section runs its list of calls `repeats` times. A section may be for some of the tasks alone: `tasks` of them from
 ; `first` on, which it counts from 0. A call hands a kernel an array of pointers, each one worked out as
 ;
@@ -21,7 +22,9 @@
 %Call    = type { ptr, i64, ptr }                      ; kernel, arguments, argument list
 %Arg     = type { i64, i64, i64, i64, i64, i64 }       ; base, offset, s0, s1, s2, s3
 %Waiting = type { i64, i64, ptr, ptr, i64 }            ; spins, offers, function that offers, function that naps, how long
-%Meeting = type { i64, [7 x i64], i64, [7 x i64], i64 }; arrived, -, generation, -, next task: a cache line each
+%Meeting = type { i64, [7 x i64], i64, [7 x i64], [0 x [8 x i64]] }
+                                                       ; arrived, -, generation, -, taken of each thread's share, -:
+                                                       ; a cache line each
 
 define void @driver(ptr %job, i64 %thread) nounwind {
 entry:
@@ -38,7 +41,8 @@ entry:
   %phase.list = load ptr, ptr %phase.list.p
   %meeting.p = getelementptr %Job, ptr %job, i64 0, i32 5
   %meeting = load ptr, ptr %meeting.p
-  %next.task = getelementptr %Meeting, ptr %meeting, i64 0, i32 4
+  %threads.p = getelementptr %Job, ptr %job, i64 0, i32 2
+  %threads = load i64, ptr %threads.p
   br label %step.test
 
 step.test:
@@ -58,12 +62,32 @@ phase.begin:
   %sections = load i64, ptr %sections.p
   %section.list.p = getelementptr %Phase, ptr %phase.p, i64 0, i32 2
   %section.list = load ptr, ptr %section.list.p
+  br label %share
+
+share:
+  %helped = phi i64 [ 0, %phase.begin ], [ %helped.next, %share.end ]
+  %around = add i64 %thread, %helped
+  %beyond = icmp sge i64 %around, %threads
+  %wrapped = sub i64 %around, %threads
+  %owner = select i1 %beyond, i64 %wrapped, i64 %around
+  %owner.next = add i64 %owner, 1
+  %share.first.times = mul i64 %owner, %tasks
+  %share.first = sdiv i64 %share.first.times, %threads
+  %share.limit.times = mul i64 %owner.next, %tasks
+  %share.limit = sdiv i64 %share.limit.times, %threads
+  %taken.p = getelementptr %Meeting, ptr %meeting, i64 0, i32 4, i64 %owner
   br label %take
 
 take:
-  %task = atomicrmw add ptr %next.task, i64 1 monotonic
-  %task.more = icmp slt i64 %task, %tasks
-  br i1 %task.more, label %section.test, label %phase.end
+  %taken = atomicrmw add ptr %taken.p, i64 1 monotonic
+  %task = add i64 %share.first, %taken
+  %task.more = icmp slt i64 %task, %share.limit
+  br i1 %task.more, label %section.test, label %share.end
+
+share.end:
+  %helped.next = add i64 %helped, 1
+  %share.more = icmp slt i64 %helped.next, %threads
+  br i1 %share.more, label %share, label %phase.end
 
 section.test:
   %section = phi i64 [ 0, %take ], [ %section.next, %section.end ]
@@ -193,7 +217,7 @@ done:
   ret void
 }
 
-; Wait until all threads are here. The last one puts the task counter back and lets the others go. Whoever waits spins
+; Wait until all threads are here. The last one puts the counters of tasks back and lets the others go. Whoever waits spins
 ; for a moment (the usual case: the others are about to arrive), then offers its core to whoever else wants it, and, once
 ; it has waited long, naps between one look and the next.
 define internal void @meet(ptr %job, ptr %meeting) nounwind {
@@ -210,9 +234,18 @@ entry:
   br i1 %last, label %release, label %wait.begin
 
 release:
-  %next.task = getelementptr %Meeting, ptr %meeting, i64 0, i32 4
   store atomic i64 0, ptr %meeting monotonic, align 8
-  store atomic i64 0, ptr %next.task monotonic, align 8
+  br label %reset
+
+reset:
+  %owner = phi i64 [ 0, %release ], [ %owner.next, %reset ]
+  %taken.p = getelementptr %Meeting, ptr %meeting, i64 0, i32 4, i64 %owner
+  store atomic i64 0, ptr %taken.p monotonic, align 8
+  %owner.next = add i64 %owner, 1
+  %reset.more = icmp slt i64 %owner.next, %threads
+  br i1 %reset.more, label %reset, label %let.go
+
+let.go:
   %generation.next = add i64 %generation, 1
   store atomic i64 %generation.next, ptr %generation.p release, align 8
   ret void

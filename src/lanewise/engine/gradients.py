@@ -10,7 +10,7 @@ Why, and what it gains: docs/decisions/deferred-slopes.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +25,7 @@ from lanewise.network.graph import Graph
 LARGE = 16384
 """Weights of a dense layer from which on their slope is deferred. Rows of fewer stay in the cache anyway."""
 
-MOST_PAIRS, FEWEST_SLICES = 8, 4
+MOST_PAIRS, FEWEST_SLICES = 4, 4
 """A slice of a deferred slope is at most so many pairs of vectors of 16 inputs, but leaves work for other threads."""
 
 Array = NDArray[np.float32]
@@ -39,17 +39,20 @@ class Segment:
     scalars: int
     place: int
     rows: int
+    deferred: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """A dense layer whose weights' slope is deferred: where its operands are kept, by group, and where it goes."""
+    """A dense layer whose weights' slope is deferred: where its operands are kept, by group, where it goes, and the
+    weights themselves."""
 
     inputs: int
     units: int
     x: Place
     dy: Place
     dweight: Place
+    weight: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ class Gradients:
     shards, groups : how many shards a batch has, and groups each of them
     deferred : nodes whose weights' slope is deferred
     shared : the length of a shard's row
-    segments : the whole vector but for frozen parameters, in order
+    segments : the whole vector but for frozen parameters, in order; updated with their slopes if those are `deferred`
     """
 
     flat: FlatParameters
@@ -89,7 +92,7 @@ class Gradients:
             segments.append(Segment(end, start - end, in_row, shards))
             end, in_row = start + size, in_row + start - end
             if n in late:
-                segments.append(Segment(start, size, behind, 1))
+                segments.append(Segment(start, size, behind, 1, deferred=True))
                 behind += size
         segments.append(Segment(end, flat.total - end, in_row, shards))
         nodes = frozenset(flat.parameters[n].node for n in late)
@@ -155,12 +158,30 @@ def clear_kept(layers: Sequence[Deferred]) -> tuple[Call, ...]:
     return tuple(Call(update.zero(LANES * size), (place,)) for place, size in ordered)
 
 
-def deferred_slopes(gradients: Gradients, layers: Sequence[Deferred], registers: int) -> Phase:
-    """The phase behind all groups' passes. `registers` as for `Planner`."""
-    return Phase.of_kinds(slices for layer in layers for slices in _slices(gradients, layer, registers))
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """So many scalars of each of a layer's `rows` of weights, `total` apart, and where they and their slope start."""
+
+    rows: int
+    scalars: int
+    total: int
+    weight: Place
+    dweight: Place
 
 
-def _slices(gradients: Gradients, layer: Deferred, registers: int) -> Iterator[tuple[int, tuple[Call, ...]]]:
+def deferred_slopes(
+    gradients: Gradients, layers: Sequence[Deferred], registers: int, update: Callable[[Slice], Call]
+) -> Phase:
+    """The phase behind all groups' passes: slopes, and the weights' update while a slice of them is in the cache.
+
+    `registers` as for `Planner`.
+    """
+    return Phase.of_kinds(slices for layer in layers for slices in _slices(gradients, layer, registers, update))
+
+
+def _slices(
+    gradients: Gradients, layer: Deferred, registers: int, update: Callable[[Slice], Call]
+) -> Iterator[tuple[int, tuple[Call, ...]]]:
     vectors = dense.padded(layer.inputs) // LANES
     pairs = vectors // 2
     width = 2 * even(pairs, max(1, min(MOST_PAIRS, pairs // FEWEST_SLICES))) or 1
@@ -169,13 +190,17 @@ def _slices(gradients: Gradients, layer: Deferred, registers: int) -> Iterator[t
             layer.inputs, layer.units, size, gradients.shards, gradients.groups, values=registers
         )
         step = 4 * LANES * size
+        weight, dweight = (
+            Place(place.base, place.offset + 4 * LANES * first, by_task=step) for place in (layer.weight, layer.dweight)
+        )
         places = (
             Place("kept", layer.x.offset + 4 * LANES * LANES * first, by_task=LANES * step),
             Place("kept", layer.dy.offset),
             Place("scratch", by_thread=4 * program.buffers[2].scalars),  # as long for all layers of a batch
-            Place("gradients", layer.dweight.offset + 4 * LANES * first, by_task=step),
+            dweight,
         )
-        yield count, (Call(program, places),)
+        part = Slice(layer.units, LANES * size, dense.padded(layer.inputs), weight, dweight)
+        yield count, (Call(program, places), update(part))
 
 
 def even(count: int, most: int) -> int:

@@ -286,7 +286,8 @@ class Planner:
                 program = record(layer, x_layout, dy_layout, accumulate=accumulate, values=self.registers)
             case Dense(units) if number in self.gradients.deferred:
                 x_kept, dy_kept = self._keep(x, dense.padded(x_layout.elements)), self._keep(dy, units)
-                self._deferred.append(Deferred(x_layout.elements, units, x_kept, dy_kept, places[0]))
+                weight = self.parameter(number)[0]
+                self._deferred.append(Deferred(x_layout.elements, units, x_kept, dy_kept, places[0], weight))
                 for bias_place in places[1:]:
                     self.call(dense.backward_bias(units, accumulate=accumulate), dy, bias_place)
                 return

@@ -102,7 +102,7 @@ class Executable:
         self._kept: list[NDArray[np.int64]] = []
         self._counted: list[NDArray[np.int64]] = []
         self._phases = self._table([self._phase(phase) for phase in phases])
-        self._meeting = self._table([[0] * 17])
+        self._meeting = _meeting(1)
         self._waiting = self._table([[0, OFFERS, *_waiting_functions()]])
         self._running = threading.Lock()
 
@@ -147,6 +147,7 @@ class Executable:
         for record, phase in zip(self._phases.reshape(-1, 3), self.phases, strict=True):
             record[0] = tasks if phase.tasks is None else phase.tasks
         bases = np.array([arrays[name].ctypes.data for name in self.bases], np.int64)
+        meeting = _meeting(threads)
         job = np.array(
             [
                 bases.ctypes.data,
@@ -154,12 +155,11 @@ class Executable:
                 threads,
                 len(self.phases),
                 self._phases.ctypes.data,
-                self._meeting.ctypes.data,
+                meeting.ctypes.data,
                 self._waiting.ctypes.data,
             ],
             np.int64,
         )
-        self._meeting[:] = 0
         self._waiting[0] = SPINS if threads <= default_threads() else 0
         run_threads(self._driver, job.ctypes.data, threads)
 
@@ -228,6 +228,11 @@ def _join(workers: Sequence[threading.Thread]) -> None:
                 interrupt = pressed
     if interrupt is not None:
         raise interrupt
+
+
+def _meeting(threads: int) -> NDArray[np.int64]:
+    """Where threads meet, before anybody is there: a cache line each for two counts, and for each thread's tasks."""
+    return aligned((2 + threads, 8), np.int64)
 
 
 def _waiting_functions() -> tuple[int, int, int]:

@@ -7,14 +7,14 @@ order while the parameters are updated. Threads take whole shards, so results do
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.caching import Cache
-from lanewise.engine.gradients import Gradients, Segment, clear_kept, deferred_slopes, even, pieces
+from lanewise.engine.gradients import Gradients, Segment, Slice, clear_kept, deferred_slopes, even, pieces
 from lanewise.engine.limits import check_memory
 from lanewise.engine.parameters import CHUNK, FlatParameters
 from lanewise.engine.plan import GroupPlan, Planner, logits_node
@@ -138,7 +138,6 @@ class Trainer:
         scalars = 6 * self.flat.total + self.layout.scalars + plan.transformed + scratch
         check_memory("training this network", plan.arena * self.threads + plan.kept + 4 * scalars, batch_size)
         self._executable = Executable(list(self._phases(plan)), self.target, cache)
-        states = 1 if self.optimizer.name == "sgd" else 2
         self._arrays = {
             "arena": aligned(plan.arena * self.threads // 4),
             "transformed": aligned(plan.transformed),
@@ -149,7 +148,7 @@ class Trainer:
             "decay": aligned(self.flat.total),
             "scale": picture_format.scale.astype(np.float32),
             "offset": picture_format.offset.astype(np.float32),
-        } | {f"state{n}": aligned(self.flat.total) for n in range(states)}
+        } | {state: aligned(self.flat.total) for state in self._states}
         self._arrays["parameters"][:] = self.flat.pack(parameters)
         self._arrays["decay"][:] = self.flat.decay()
 
@@ -265,7 +264,7 @@ class Trainer:
             yield Phase.of_kinds((1, (call,)) for call in plan.preparations)
         yield self._shard_phase(plan)
         if plan.deferred:
-            yield deferred_slopes(self.layout, plan.deferred, self.target.values)
+            yield deferred_slopes(self.layout, plan.deferred, self.target.values, self._update_slice)
         yield self._update_phase()
 
     def _shard_phase(self, plan: GroupPlan) -> Phase:
@@ -285,11 +284,11 @@ class Trainer:
         return loss.softmax_cross_entropy(outputs, self.smoothing)
 
     def _update_phase(self) -> Phase:
-        return Phase.of_kinds(chunks for segment in self.layout.segments for chunks in self._chunks(segment))
+        segments = [segment for segment in self.layout.segments if not segment.deferred]
+        return Phase.of_kinds(chunks for segment in segments for chunks in self._chunks(segment))
 
     def _chunks(self, segment: Segment) -> Iterator[tuple[int, tuple[Call, ...]]]:
         """Updates of a segment of the vector: how many chunks alike, and the call."""
-        states = ["state0"] if self.optimizer.name == "sgd" else ["state0", "state1"]
         size = LANES * even(segment.scalars // LANES, CHUNK // LANES)
         for first, chunk, count in pieces(segment.scalars, size):
 
@@ -297,12 +296,22 @@ class Trainer:
                 return Place(base, 4 * start, by_task=by_task)
 
             at = segment.start + first
-            places = [place(base, at) for base in ("parameters", *states)]
+            places = [place(base, at) for base in ("parameters", *self._states)]
             places += [place("gradients", segment.place + first), place("decay", at), Place("hyper", by_step=32)]
-            yield count, (Call(self._update(chunk, segment.rows), tuple(places)),)
+            yield count, (Call(self._update(chunk, segment.rows, self.layout.shared), tuple(places)),)
 
-    def _update(self, chunk: int, rows: int) -> Program:
-        stride = self.layout.shared if rows > 1 else chunk
+    def _update_slice(self, part: Slice) -> Call:
+        """The update of a part of a matrix of weights."""
+        states = [replace(part.weight, base=base) for base in self._states]
+        places = (part.weight, *states, part.dweight, Place("hyper", by_step=32))
+        return Call(self._update(part.scalars, 1, part.total, part.rows), places)
+
+    @property
+    def _states(self) -> tuple[str, ...]:
+        """The arrays of the optimiser's state."""
+        return ("state0",) if self.optimizer.name == "sgd" else ("state0", "state1")
+
+    def _update(self, chunk: int, shards: int, total: int, rows: int = 0) -> Program:
         if self.optimizer.name == "sgd":
-            return update.sgd(chunk, rows, stride, self.optimizer.nesterov)
-        return update.adamw(chunk, rows, stride)
+            return update.sgd(chunk, shards, total, self.optimizer.nesterov, rows)
+        return update.adamw(chunk, shards, total, rows)

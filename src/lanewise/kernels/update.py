@@ -3,6 +3,9 @@
 Chunks are independent of one another, so each may be another thread's; the caller advances the pointers. A chunk is a
 whole number of 16 scalars. `gradients` has a row for each shard, of which the chunk is the beginning; rows are added
 in the order 0, 1, 2, ... `decay` holds 1 for parameters that weight decay applies to, and 0 for biases.
+
+Instead of a stretch of the vector, a chunk may be a part of a matrix of weights: some scalars of each of its `rows`,
+which are `total` scalars apart. Then gradients have one shard, and decay applies to all of it, so nobody asks `decay`.
 """
 
 from __future__ import annotations
@@ -28,15 +31,43 @@ def _vectors(k: Recorder, scalars: int, unroll: int) -> Iterator[Index]:
             yield (first + q) * LANES
 
 
-def _gradient(gradients: Buffer, shards: int, at: Index) -> Value:
-    total = gradients.vector(0, at)
-    for shard in range(1, shards):
-        total = total + gradients.vector(shard, at)
-    return total
+class _Chunk:
+    """The buffers of an update, declared in the order in which they are given, and where their vectors are."""
+
+    def __init__(self, k: Recorder, states: tuple[str, ...], chunk: int, shards: int, total: int, rows: int) -> None:
+        self._k, self._scalars, self._rows = k, chunk, rows
+        self._shards = 1 if rows else shards
+        shape = (rows, total) if rows else (1, chunk)
+        self.parameters, *self.states = (k.scalars(name, shape) for name in ("parameters", *states))
+        self._gradients = k.scalars("gradients", shape if rows else (shards, total))
+        self._decay = None if rows else k.scalars("decay", (chunk,))
+        self._hyper = k.scalars("hyper", (HYPER,))
+
+    def hyper(self, count: int) -> list[Value]:
+        """The first numbers of `hyper`."""
+        return [self._hyper[n] for n in range(count)]
+
+    def places(self) -> Iterator[tuple[Index, Index]]:
+        """Row and column of each vector."""
+        for row in self._k.loop(self._rows) if self._rows else (0,):
+            for at in _vectors(self._k, self._scalars, UNROLL):
+                yield row, at
+
+    def gradient(self, place: tuple[Index, Index]) -> Value:
+        """The sum of all shards' gradients."""
+        row, at = place
+        total = self._gradients.vector(row, at)
+        for shard in range(1, self._shards):
+            total = total + self._gradients.vector(shard, at)
+        return total
+
+    def decayed(self, weight_decay: Value, place: tuple[Index, Index]) -> Value:
+        """Weight decay where it applies, else 0."""
+        return weight_decay * self._decay.vector(place[1]) if self._decay else weight_decay
 
 
 @kernel
-def sgd(chunk: int, shards: int, total: int, nesterov: bool) -> Program:
+def sgd(chunk: int, shards: int, total: int, nesterov: bool, rows: int = 0) -> Program:
     """Gradient descent with momentum.
 
         g = gradient + weight_decay * decay * p
@@ -46,31 +77,34 @@ def sgd(chunk: int, shards: int, total: int, nesterov: bool) -> Program:
     Parameters
     ----------
     chunk : int
-        Scalars worked on, a multiple of 16.
+        Scalars worked on, a multiple of 16; of each row, if there are any.
     shards, total : int
         Shape of `gradients`.
     nesterov : bool
+    rows : int
+        Of a part of a matrix; 0 for a stretch of the vector.
 
     Buffers: parameters (chunk), velocity (chunk), gradients (shards, total), decay (chunk) and
-    hyper (8: learning rate, momentum, weight decay).
+    hyper (8: learning rate, momentum, weight decay). With `rows`, the first three are (rows, total), and there is no
+    decay.
     """
     k = Recorder("sgd")
-    parameters, velocity = k.scalars("parameters", (chunk,)), k.scalars("velocity", (chunk,))
-    gradients, decay = k.scalars("gradients", (shards, total)), k.scalars("decay", (chunk,))
-    learning_rate, momentum, weight_decay = _hyper(k, 3)
+    part = _Chunk(k, ("velocity",), chunk, shards, total, rows)
+    parameters, (velocity,) = part.parameters, part.states
+    learning_rate, momentum, weight_decay = part.hyper(3)
     down = k.apply("sub", 0.0, learning_rate)
-    for at in _vectors(k, chunk, UNROLL):
-        p = parameters.vector(at)
-        g = k.apply("fma", weight_decay * decay.vector(at), p, _gradient(gradients, shards, at))
-        v = k.apply("fma", momentum, velocity.vector(at), g)
+    for place in part.places():
+        p = parameters.vector(*place)
+        g = k.apply("fma", part.decayed(weight_decay, place), p, part.gradient(place))
+        v = k.apply("fma", momentum, velocity.vector(*place), g)
         step = k.apply("fma", momentum, v, g) if nesterov else v
-        velocity.set_vector(v, at)
-        parameters.set_vector(k.apply("fma", down, step, p), at)
+        velocity.set_vector(v, *place)
+        parameters.set_vector(k.apply("fma", down, step, p), *place)
     return k.program()
 
 
 @kernel
-def adamw(chunk: int, shards: int, total: int) -> Program:
+def adamw(chunk: int, shards: int, total: int, rows: int = 0) -> Program:
     """AdamW: steps scaled by running moments of the gradient, and decay apart from them.
 
         m = beta1 * m + (1 - beta1) * g
@@ -84,28 +118,21 @@ def adamw(chunk: int, shards: int, total: int) -> Program:
     t (from 1) are 1 / (1 - beta1**t) and 1 / (1 - beta2**t); `mean` and `square` start as zeros.
     """
     k = Recorder("adamw")
-    parameters, mean = k.scalars("parameters", (chunk,)), k.scalars("mean", (chunk,))
-    square, gradients = k.scalars("square", (chunk,)), k.scalars("gradients", (shards, total))
-    decay = k.scalars("decay", (chunk,))
-    learning_rate, beta1, beta2, epsilon, weight_decay, correction1, correction2 = _hyper(k, 7)
+    part = _Chunk(k, ("mean", "square"), chunk, shards, total, rows)
+    parameters, (mean, square) = part.parameters, part.states
+    learning_rate, beta1, beta2, epsilon, weight_decay, correction1, correction2 = part.hyper(7)
     rest1, rest2 = k.apply("sub", 1.0, beta1), k.apply("sub", 1.0, beta2)
     down = k.apply("sub", 0.0, learning_rate)
-    for at in _vectors(k, chunk, UNROLL):
-        p, g = parameters.vector(at), _gradient(gradients, shards, at)
-        m = k.apply("fma", beta1, mean.vector(at), rest1 * g)
-        s = k.apply("fma", beta2, square.vector(at), rest2 * (g * g))
+    for place in part.places():
+        p, g = parameters.vector(*place), part.gradient(place)
+        m = k.apply("fma", beta1, mean.vector(*place), rest1 * g)
+        s = k.apply("fma", beta2, square.vector(*place), rest2 * (g * g))
         step = (correction1 * m) / (k.apply("sqrt", correction2 * s) + epsilon)
-        step = k.apply("fma", weight_decay * decay.vector(at), p, step)
-        mean.set_vector(m, at)
-        square.set_vector(s, at)
-        parameters.set_vector(k.apply("fma", down, step, p), at)
+        step = k.apply("fma", part.decayed(weight_decay, place), p, step)
+        mean.set_vector(m, *place)
+        square.set_vector(s, *place)
+        parameters.set_vector(k.apply("fma", down, step, p), *place)
     return k.program()
-
-
-def _hyper(k: Recorder, count: int) -> list[Value]:
-    """Declare `hyper` and read its first numbers."""
-    hyper = k.scalars("hyper", (HYPER,))
-    return [hyper[n] for n in range(count)]
 
 
 @kernel
