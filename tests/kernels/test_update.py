@@ -8,6 +8,7 @@ import pytest
 
 from lanewise.errors import ProgramError
 from lanewise.kernels import update
+from lanewise.lanes.program import Program
 from lanewise.network import reference
 from tests.kernels.support import buffer, run_everywhere
 
@@ -91,6 +92,30 @@ def test_chunks_do_not_change_bits() -> None:
     part = run_everywhere(update.sgd(64, SHARDS, TOTAL - 32, True), [buffer(p) for p in parts], ("host",))
     np.testing.assert_array_equal(part[0], whole[0][at])
     np.testing.assert_array_equal(part[1], whole[1][at])
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_rows_of_a_matrix(name: str) -> None:
+    """Columns 16 to 64 of a matrix, row by row: the bits of each row alone; and nothing else is touched."""
+    rows, columns, at = 3, 80, slice(16, 64)
+    rng = np.random.default_rng(2)
+    arrays = [np.float32(rng.random((rows, columns))) for _ in range(4 if name == "adamw" else 3)]
+    *values, gradients = arrays
+    hyper = buffer([0.1, 0.9, 0.99, 1e-6, 0.01, 2.0, 3.0, 0])
+
+    def program(count: int) -> Program:
+        return update.sgd(48, 1, columns, True, count) if name == "sgd" else update.adamw(48, 1, columns, count)
+
+    shifted = [buffer(np.roll(array, -16, axis=1)) for array in arrays]
+    came = run_everywhere(program(rows), [*shifted, hyper])
+    for n, before in enumerate(values):
+        after = np.roll(came[n].reshape(rows, columns), 16, axis=1)
+        for row in range(rows):
+            part = [buffer(array[row, at]) for array in values] + [buffer(np.roll(gradients[row], -16))]
+            alone = run_everywhere(program(0), [*part, buffer(np.ones(48)), hyper], ("host",))
+            np.testing.assert_array_equal(after[row, at], alone[n])
+        after[:, at] = before[:, at]
+        np.testing.assert_array_equal(after, before)
 
 
 def test_zero() -> None:

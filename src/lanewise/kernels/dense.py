@@ -25,9 +25,9 @@ def padded(inputs: int) -> int:
     return -(-inputs // LANES) * LANES
 
 
-def _height(count: int, values: int) -> int:
-    """How many outputs at once: as even a split as the registers allow."""
-    most = {32: 14, 8: 6}.get(values, 2)
+def _height(count: int, values: int, most: int = 14) -> int:
+    """How many outputs at once: as even a split as the registers allow, `most` with those of AVX-512."""
+    most = {32: most, 8: 6}.get(values, 2)
     parts = -(-count // most)
     return -(-count // parts)
 
@@ -40,9 +40,10 @@ def forward(inputs: int, units: int, *, bias: bool = True, relu: bool = False, v
     w = k.scalars("weight", (units, padded(inputs)))
     b = k.scalars("bias", (units,)) if bias else None
     y = k.lanes("y", (units,))
-    for o, height in blocks(k, units, _height(units, values)):
+    # Rows of weights often lie a multiple of 4 KB apart, where the first cache has room for a dozen lines.
+    for o, height in blocks(k, units, _height(units, values, 10)):
         total = [k.register(b[o + m] if b else 0.0) for m in range(height)]
-        for i, width in blocks(k, inputs, 4):
+        for i, width in blocks(k, inputs, 8):
             for n in range(width):
                 value = x[i + n]
                 for m in range(height):
