@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from lanewise.errors import ProgramError
 from lanewise.kernels.tiles import blocks
-from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value, kernel
+from lanewise.lanes.program import LANES, Index, Program, Recorder, Value, kernel
 
 HYPER = 8
 """Scalars in the buffer `hyper`; those that an update has no use for may hold anything."""
