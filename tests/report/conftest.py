@@ -11,27 +11,57 @@ import pytest
 Open = Callable[..., Any]
 
 
+class Tab:
+    """A page that one test after the other uses, without any network, and what it complained of."""
+
+    def __init__(self, browser: Any, **options: Any) -> None:
+        self.complaints: list[str] = []
+        self.context = browser.new_context(offline=True, **options)
+        self.page = self.context.new_page()
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self.complaints.append(request.url))
+
+    def worth_a_word(self) -> list[str]:
+        return [text for text in self.complaints if not text.startswith(("file:", "data:", "blob:"))]
+
+
+@pytest.fixture(scope="session")
+def tab(browser: Any) -> Iterator[Tab]:
+    found = Tab(browser)
+    yield found
+    found.context.close()
+
+
 @pytest.fixture
-def open_page(browser: Any, tmp_path: Path) -> Iterator[Open]:
-    """Open HTML from a file, without any network; when the test ends, nothing may stand in the console.
+def open_page(browser: Any, tab: Tab, tmp_path: Path) -> Iterator[Open]:
+    """Open HTML from a file; when the test ends, nothing may stand in the console, nor have been asked of a network.
 
-    Options are those of a Playwright context: `viewport`, `color_scheme`, `has_touch` ...
+    There is one page at a time. `touch` makes it a telephone's, in a tab of its own, for it costs a third of a second.
     """
-    contexts, complaints = [], []
+    tabs = [tab]
 
-    def open(text: str, **options: Any) -> Any:
-        context = browser.new_context(offline=True, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: complaints.append(request.url) if request.url != page.url else None)
-        path = tmp_path / f"page{len(contexts)}.html"
+    def open(
+        text: str,
+        *,
+        viewport: dict[str, int] | None = None,
+        color_scheme: str = "light",
+        touch: bool = False,
+    ) -> Any:
+        if touch:
+            tabs.append(Tab(browser, has_touch=True))
+        page = tabs[-1].page
+        page.set_viewport_size(viewport or {"width": 1280, "height": 720})
+        page.emulate_media(color_scheme=color_scheme, media="screen")
+        page.mouse.move(0, 0)  # where an earlier test left it, something of this page may lie
+        path = tmp_path / "page.html"
         path.write_text(text, encoding="utf-8")
         page.goto(path.as_uri())
         return page
 
     yield open
-    for context in contexts:
-        context.close()
-    assert not [text for text in complaints if not text.startswith(("file:", "data:", "blob:"))], complaints
+    found = [text for one in tabs for text in one.worth_a_word()]
+    tab.complaints.clear()
+    for one in tabs[1:]:
+        one.context.close()
+    assert not found

@@ -31,7 +31,7 @@ def positive(graph: Graph) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_field_is_what_changes_a_value(name: str, open_page: Open) -> None:
-    model = models.model(NETWORKS[name] + ENDING, (1, 15, 17), ("a", "b", "c"))
+    model = models.model(NETWORKS[name] + ENDING, (1, 11, 13), ("a", "b", "c"))
     graph = model.graph
     _, rows, columns = graph.input_shape
     dots = np.eye(rows * columns).reshape(-1, 1, rows, columns)

@@ -22,7 +22,7 @@ def page_of(open_page: Open, model: Model, **options: Any) -> Any:
 
 @pytest.mark.parametrize("make", [models.signboard, models.digits, models.every_layer])
 def test_a_telephone_shows_it_all(make: Any, open_page: Open) -> None:
-    page = page_of(open_page, make(), viewport=NARROW, has_touch=True)
+    page = page_of(open_page, make(), viewport=NARROW, touch=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     canvas = page.locator("[data-node=conv1] canvas[role=application]").first
     canvas.scroll_into_view_if_needed()

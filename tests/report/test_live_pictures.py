@@ -12,7 +12,6 @@ from PIL import Image
 
 import lanewise
 from lanewise.learning.decode import read_pixels
-from lanewise.model import Model
 from lanewise.report.live import Example, live_page
 from tests.report import models
 from tests.report.conftest import Open
@@ -151,18 +150,15 @@ def draw(page: Any, strokes: list[list[tuple[float, float]]], size: float = 1.0,
     page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
-@pytest.fixture(scope="module")
-def trained() -> Model:
-    """A small network that knows MNIST's digits."""
+@pytest.mark.slow
+def test_drawn_digits_are_read(open_page: Open) -> None:
+    """By a small network that knows MNIST's."""
     if not MNIST.exists():
         pytest.skip("MNIST is not here (../shared/data/mnist.npz)")
     with np.load(MNIST) as data:
         pictures, labels = data["x_train"][:12000], data["y_train"][:12000]
     text = "conv 8@3 same, relu, max 2, conv 16@3 same, relu, max 2, dense 40, relu, dense 10, softmax"
-    return lanewise.train(pictures, labels, network=text, epochs=4)
-
-
-def test_drawn_digits_are_read(trained: Model, open_page: Open) -> None:
+    trained = lanewise.train(pictures, labels, network=text, epochs=4)
     page = open_page(live_page(trained))
     read = {}
     for digit, strokes in DIGITS.items():
@@ -172,13 +168,14 @@ def test_drawn_digits_are_read(trained: Model, open_page: Open) -> None:
     pixels = np.array(page.evaluate("Array.from(lanewiseLive.network.pixels)"), np.uint8).reshape(28, 28)
     came = page.evaluate("lanewiseLive.network.probabilities()")
     np.testing.assert_allclose(came, trained.predict_proba(pixels)[0], atol=1e-4)
-
-
-def test_a_digit_may_be_small_and_anywhere(trained: Model, open_page: Open) -> None:
-    """It is settled as MNIST's digits are: 20 pixels high, its centre of mass in the middle."""
-    page = open_page(live_page(trained))
     draw(page, DIGITS["3"], size=0.4, shift=0.22)
     assert answer(page) == "3"
+
+
+def test_a_digit_may_be_small_and_anywhere(open_page: Open) -> None:
+    """It is settled as MNIST's digits are: 20 pixels high, its centre of mass in the middle."""
+    page = open_page(live_page(models.digits()))
+    draw(page, DIGITS["3"], size=0.4, shift=0.22)
     drawn = np.array(page.evaluate("Array.from(lanewiseLive.network.pixels)")).reshape(28, 28)
     rows, columns = np.nonzero(drawn > 20)
     assert 18 <= np.ptp(rows) + 1 <= 21
@@ -195,7 +192,7 @@ def test_the_digits_built_in_can_be_drawn(open_page: Open) -> None:
     with np.load(Path(lanewise.__file__).parent / "data" / "digits.npz") as data:
         name = next(key for key in data.files if data[key].ndim >= 3)
         pictures = data[name][:20].reshape(-1, 8, 8)
-    model = lanewise.train("digits", epochs=12, network="conv 12@3 same, relu, max 2, dense 40, relu, dense 10")
+    model = lanewise.train("digits", epochs=8, network="conv 12@3 same, relu, max 2, dense 40, relu, dense 10")
     scaled = pictures if pictures.max() > 16 else pictures * (255 // 16)
     page = open_page(live_page(model, [Example(picture.astype(np.uint8)) for picture in scaled]))
     drawing = page.evaluate("JSON.parse(document.getElementById('live-data').textContent).drawing")

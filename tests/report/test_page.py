@@ -38,6 +38,12 @@ def hostile() -> tuple[Model, Pictures]:
     return model, pictures_of(model)
 
 
+@pytest.fixture(scope="module")
+def hostile_page() -> str:
+    model, pictures = hostile()
+    return report_html(model, pictures, "test", {"test": pictures}, HOSTILE)
+
+
 class Checker(HTMLParser):
     """Every tag is closed in its turn; ids are kept, and what would be fetched."""
 
@@ -88,12 +94,10 @@ def checked(text: str) -> Checker:
     return found
 
 
-def test_hostile_names_stay_names():
-    model, pictures = hostile()
-    text = report_html(model, pictures, "test", {"test": pictures}, HOSTILE)
-    assert not re.search("<script[^>]*>alert", text)
-    assert "&lt;script&gt;alert(1)" in text
-    checked(text)
+def test_hostile_names_stay_names(hostile_page):
+    assert not re.search("<script[^>]*>alert", hostile_page)
+    assert "&lt;script&gt;alert(1)" in hostile_page
+    checked(hostile_page)
 
 
 @pytest.mark.parametrize("make", [models.digits, models.every_layer, models.real_numbers])
@@ -126,19 +130,16 @@ def test_without_mistakes_there_is_no_section_of_them():
     checked(text)
 
 
-def test_same_model_same_page():
+def test_same_model_same_page(hostile_page):
     model, pictures = hostile()
-    assert report_html(model, pictures, "all", {"all": pictures}) == report_html(
-        model, pictures, "all", {"all": pictures}
-    )
+    assert report_html(model, pictures, "test", {"test": pictures}, HOSTILE) == hostile_page
 
 
-def test_fewer_pictures_are_looked_into_where_the_page_would_be_large(monkeypatch):
+def test_fewer_pictures_are_looked_into_where_the_page_would_be_large(hostile_page, monkeypatch):
     model, pictures = hostile()
-    full = report_html(model, pictures, "all", {"all": pictures})
-    monkeypatch.setattr(page, "MOST_BYTES", len(full) - 1)
-    less = report_html(model, pictures, "all", {"all": pictures})
-    assert 0 < less.count('class="looked"') < full.count('class="looked"')
+    monkeypatch.setattr(page, "MOST_BYTES", len(hostile_page) - 1)
+    less = report_html(model, pictures, "test", {"test": pictures}, HOSTILE)
+    assert 0 < less.count('class="looked"') < hostile_page.count('class="looked"')
 
 
 def test_which_pictures_judge():
@@ -178,9 +179,9 @@ def test_the_held_out_part_of_what_was_learned_from_judges():
     assert report_pictures(model, others)[1] == "all"
 
 
-def test_the_live_part_runs_in_the_page(open_page):
+def test_the_live_part_runs_in_the_page(hostile_page, open_page):
     model, pictures = hostile()
-    opened = open_page(report_html(model, pictures, "test", {"test": pictures}))
+    opened = open_page(hostile_page)
     offered = opened.locator(".live-example")
     assert offered.count() > 3
     offered.nth(1).click()
@@ -190,22 +191,39 @@ def test_the_live_part_runs_in_the_page(open_page):
     np.testing.assert_allclose(found, model.predict_proba(pictures.pixels[int(name[1])][None])[0], atol=1e-4)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_in_a_browser(open_page, scheme):
-    model, pictures = hostile()
-    text = report_html(model, pictures, "test", {"test": pictures}, HOSTILE)
-    opened = open_page(text, color_scheme=scheme, viewport={"width": 1400, "height": 900})
+PAPER_AND_LABELS = """() => [document.body, document.querySelector("#learning svg text")].map((one) => {
+    const { backgroundColor, fill } = getComputedStyle(one);
+    return one === document.body ? backgroundColor : fill; })"""
+
+
+def test_in_a_browser(hostile_page, open_page):
+    opened = open_page(hostile_page, viewport={"width": 1400, "height": 900})
     assert opened.title() == f"{HOSTILE} – Lanewise report"
     assert opened.locator("h1").inner_text() == HOSTILE
-    paper = opened.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert paper == {"light": "rgb(255, 255, 255)", "dark": "rgb(22, 24, 27)"}[scheme]
-    label = opened.locator("#learning svg text").first.evaluate("one => getComputedStyle(one).fill")
-    muted = {"light": "rgb(93, 99, 107)", "dark": "rgb(162, 168, 176)"}[scheme]
-    assert label == muted
+    assert opened.evaluate(PAPER_AND_LABELS) == ["rgb(255, 255, 255)", "rgb(93, 99, 107)"]
     broken = "[...document.images].filter(one => !one.complete || !one.naturalWidth).length"
     assert opened.evaluate(broken) == 0
-    for link in opened.locator(".contents a").all():
-        assert opened.locator(link.get_attribute("href")).count() == 1
+    links = opened.evaluate("[...document.querySelectorAll('.contents a')].map((one) => one.getAttribute('href'))")
+    assert len(links) == 8
+    assert opened.evaluate("(links) => links.every((one) => document.querySelectorAll(one).length === 1)", links)
+    opened.emulate_media(color_scheme="dark")
+    assert opened.evaluate(PAPER_AND_LABELS) == ["rgb(22, 24, 27)", "rgb(162, 168, 176)"]
+
+
+def test_on_paper_all_is_light_and_unfolded(hostile_page, open_page):
+    opened = open_page(hostile_page, color_scheme="dark", viewport={"width": 688, "height": 900})
+    folded = opened.locator("#inside details:not([open]) figure").first
+    assert not folded.is_visible()
+    opened.emulate_media(color_scheme="dark", media="print")
+    assert folded.is_visible()
+    assert not opened.locator(".contents").is_visible()
+    assert opened.evaluate(PAPER_AND_LABELS) == ["rgb(255, 255, 255)", "rgb(74, 79, 85)"]
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 688
+    # the sums of a table stand below it once, and not at the foot of every page
+    assert opened.evaluate("getComputedStyle(document.querySelector('.layers tfoot')).display") == "table-row-group"
+    # blocks stand in lines, which pages are not broken through
+    for line in (".maps", ".filters li", ".views figure", ".live-map"):
+        assert opened.locator(line).first.evaluate("(one) => getComputedStyle(one).display") == "inline-block", line
 
 
 def test_narrow_pages_do_not_scroll_sideways(open_page):

@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import pytest
 
 from lanewise.report import plots
 from lanewise.report.figures import calibration, roc
@@ -26,8 +27,12 @@ def all_plots():
     ]
 
 
-def test_plots_fit_into_a_page():
-    drawn = all_plots()
+@pytest.fixture(scope="module")
+def drawn():
+    return all_plots()
+
+
+def test_plots_fit_into_a_page(drawn):
     ids = [name for svg in drawn for name in re.findall(r' id="([^"]+)"', svg)]
     assert len(ids) == len(set(ids))
     for svg in drawn:
@@ -40,5 +45,5 @@ def test_plots_fit_into_a_page():
         assert "<style" not in svg
 
 
-def test_plots_are_the_same_every_time():
-    assert all_plots() == all_plots()
+def test_plots_are_the_same_every_time(drawn):
+    assert drawn == all_plots()

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from lanewise.evaluate import wilson
 from lanewise.report.figures import Calibration, Roc
 
 VARIABLES = {
@@ -71,14 +72,17 @@ def curves(history: Sequence[Mapping[str, Any]], figure: str, title: str) -> str
 
 
 def reliability(found: Calibration) -> str:
-    """How often answers are right over how sure the model was of them; the diagonal is an honest model."""
+    """How often answers are right, with 95 % intervals, over how sure the model was; the diagonal is honest."""
     with _axes("reliability", SQUARE) as (axes, svg):
         _unit_square(axes, "probability of the answer", "share of right answers")
         there = found.counts > 0
         width = 1 / len(found.counts)
         left = np.arange(len(found.counts)) * width
         axes.bar(left[there], found.accuracy[there], width * 0.94, align="edge", color=ACCENT, alpha=0.28)
-        axes.plot(found.confidence[there], found.accuracy[there], "o", color=ACCENT, markersize=5)
+        right = np.rint(found.accuracy[there] * found.counts[there]).astype(int)
+        bounds = np.array([wilson(int(k), int(n)) for k, n in zip(right, found.counts[there], strict=True)])
+        axes.vlines(found.confidence[there], bounds[:, 0], bounds[:, 1], color=ACCENT, linewidth=1.2)
+        axes.plot(found.confidence[there], found.accuracy[there], "o", color=ACCENT, markersize=5, clip_on=False)
     return svg[0]
 
 

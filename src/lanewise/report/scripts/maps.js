@@ -8,7 +8,7 @@ const featureColumns = (count) => (count <= 16 ? count : Math.min(25, Math.ceil(
 
 const NOTES = {
   input: "the picture as it enters: raw × scale + offset",
-  conv: "each map is one filter's weighted sum of a neighbourhood, with the same weights everywhere",
+  conv: "each map is one filter’s weighted sum of a neighbourhood, with the same weights everywhere",
   dense: "each value is a weighted sum of all values before it",
   relu: "negative values become 0",
   leaky: "negative values become small",
@@ -168,7 +168,10 @@ function legendView() {
       [low.textContent, high.textContent] = alone
         ? [from ? "−largest" : "0", "largest of each"]
         : [wordNumber(from), wordNumber(size)];
-      middle.textContent = `(values from ${wordNumber(least)} to ${wordNumber(most)})`;
+      middle.textContent =
+        values.length === 1
+          ? `(its value: ${wordNumber(least)})`
+          : `(values from ${wordNumber(least)} to ${wordNumber(most)})`;
     },
   };
 }
