@@ -80,7 +80,15 @@ def test_the_readme_s_estimator_learns():
 
 @pytest.mark.parametrize(
     "document",
-    ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "docs/networks.md", "docs/explain.md", "docs/experiments.md"],
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "ARCHITECTURE.md",
+        "docs/networks.md",
+        "docs/explain.md",
+        "docs/experiments.md",
+        "docs/lessons/README.md",
+    ],
 )
 def test_links_lead_somewhere(document):
     path = ROOT / document

@@ -8,7 +8,8 @@
     expansion.py    the same with its uses: outputs, slopes of shared weights, whole networks
     drawing.py      a picture of that
 
-All but occlusion is computed in float64 by `network/reference.py`: each figure is one that a reader can check.
+All but occlusion is computed in float64 by `network/reference.py`: each figure is one that a reader can check. From
+`network/` come `account` and `totals`, which count a network, and `resembles`, the fixed filters that kernels are like.
 """
 
 from lanewise.explain.drawing import draw_connections
@@ -16,17 +17,24 @@ from lanewise.explain.expansion import Expansion, expand
 from lanewise.explain.fields import ReceptiveField, receptive_field
 from lanewise.explain.maps import FeatureMap, feature_maps, gradient_map, occlusion_map
 from lanewise.explain.neurons import Neuron, neuron
+from lanewise.explain.subject import graph_for
+from lanewise.network.account import account, totals
+from lanewise.network.filters import resembles
 
 __all__ = [
     "Expansion",
     "FeatureMap",
     "Neuron",
     "ReceptiveField",
+    "account",
     "draw_connections",
     "expand",
     "feature_maps",
     "gradient_map",
+    "graph_for",
     "neuron",
     "occlusion_map",
     "receptive_field",
+    "resembles",
+    "totals",
 ]

@@ -10,16 +10,38 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lanewise.errors import DataError, OptionError
+from lanewise.errors import DataError, OptionError, ShapeError
 from lanewise.files.contents import Contents, Label
 from lanewise.model import Model, Pixels
-from lanewise.network.graph import Graph, Shape
+from lanewise.network.graph import Graph, Shape, build
 from lanewise.network.layers import Sigmoid, Softmax
 from lanewise.network.reference import Array, forward
 from lanewise.network.shapes import describe
+from lanewise.network.text import parse
 
 Picture = ArrayLike | str | os.PathLike[str]
 """Raw pixels (rows, columns, channels), (rows, columns) with one channel, or a file."""
+
+
+def graph_for(text: str, shape: tuple[int, ...]) -> Graph:
+    """Lay out a network that is written as text, to look at it and to count it before anything is learned.
+
+    Parameters
+    ----------
+    text : str
+        Like "conv 6@5x5, relu, max 2".
+    shape : (rows, columns) or (rows, columns, channels)
+        Of the pictures: `picture.shape`.
+
+    Raises
+    ------
+    NetworkError
+        The text is no network, or it does not fit such pictures.
+    """
+    if len(shape) not in (2, 3):
+        raise ShapeError(f"the shape of a picture is (rows, columns) or (rows, columns, channels), not {shape!r}")
+    rows, columns, channels = shape if len(shape) == 3 else (*shape, 1)
+    return build(parse(text), (channels, rows, columns))
 
 
 def graph_of(network: Graph | Contents) -> Graph:

@@ -1,0 +1,149 @@
+"""What all lessons share: which pictures they are about, and how drawings are made and kept."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+
+matplotlib.use("Agg")  # drawings are written to files: no window is needed
+import matplotlib.pyplot as plt
+
+import lanewise
+from lanewise.experiments.intervals import difference_interval, share_interval
+from lanewise.learning.pictures import Pictures, PictureSets
+from lanewise.learning.split import stratified_split
+
+MOST = 4000, 2000
+"""Pictures to learn from and to judge by: a lesson should take a minute, however many there are."""
+
+BLUE, ORANGE, GREY = "#1f5fa8", "#c8501e", "#9aa4ae"
+plt.rcParams |= {"axes.spines.top": False, "axes.spines.right": False, "font.size": 11, "legend.frameon": False}
+
+
+def read() -> PictureSets:
+    """The pictures named on the command line, or the digits: `.train` to learn from, `.test` to judge by."""
+    try:
+        sets = lanewise.load(sys.argv[1] if len(sys.argv) > 1 else "digits")
+    except lanewise.LanewiseError as error:
+        sys.exit(f"Error: {error}")
+    learn, judge = sets.train, sets.test or sets.validation
+    if min(learn.size) < 8:
+        sys.exit(f"Error: these pictures have {learn.size[0]}x{learn.size[1]} pixels; the lessons need 8x8 at least")
+    if judge is None:  # keep a fifth: who judges must not have been learned from
+        kept, held_out = stratified_split(learn.labels, 0.2, seed=0)
+        learn, judge = learn.take(kept), learn.take(held_out)
+    learn, judge = (some(pictures, most) for pictures, most in zip((learn, judge), MOST, strict=True))
+    rows, columns, channels = learn.pixels.shape[1:]
+    print(f"{len(learn):,} pictures to learn from, {len(judge):,} to judge by, of {len(learn.classes)} classes.")
+    print(f"Each is {rows} x {columns} pixels x {channels} = {rows * columns * channels:,} numbers.")
+    return PictureSets(train=learn, test=judge)
+
+
+def some(pictures: Pictures, most: int) -> Pictures:
+    """At most so many of the pictures, of each class in proportion."""
+    if len(pictures) <= most:
+        return pictures
+    return pictures.take(stratified_split(pictures.labels, most / len(pictures), seed=0)[1])
+
+
+def last_layers(pictures: Pictures) -> str:
+    """How a network for these classes ends: one yes-or-no output for two, else an output for each."""
+    count = len(pictures.classes)
+    return "dense 1, sigmoid" if count == 2 else f"dense {count}, softmax"
+
+
+def one_of_each(pictures: Pictures, most: int) -> list[int]:
+    """The first picture of each class, `most` in all at most."""
+    firsts = [int(np.flatnonzero(pictures.labels == n)[0]) for n in np.unique(pictures.labels)]
+    return firsts[:most]
+
+
+def example(pictures: Pictures) -> np.ndarray:
+    """The picture that things are shown on: the first of the last class."""
+    return pictures.pixels[one_of_each(pictures, len(pictures.classes))[-1]]
+
+
+def grey(picture: np.ndarray) -> np.ndarray:
+    """A picture (rows, columns, channels) as one number a pixel: the mean of its channels."""
+    return picture.astype(float).mean(axis=2)
+
+
+def show_picture(axes, picture: np.ndarray, title: str = "") -> None:
+    """Draw a picture (rows, columns, channels) as it is."""
+    if picture.shape[2] == 3:
+        axes.imshow(picture if picture.dtype == np.uint8 else picture / max(1, picture.max()))
+    else:
+        axes.imshow(grey(picture), cmap="gray")
+    bare(axes, title)
+
+
+def show_map(axes, values: np.ndarray, title: str = "", most: float | None = None) -> None:
+    """Draw values (rows, columns): red above 0, white at 0, blue below. `most` has the full colour."""
+    most = most or np.abs(values).max() or 1
+    axes.imshow(values, cmap="RdBu_r", vmin=-most, vmax=most)
+    bare(axes, title)
+
+
+def bare(axes, title: str = "") -> None:
+    """No ticks, a thin frame, a title of at most 30 characters a line."""
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set(visible=True, color=GREY, linewidth=0.8)
+    axes.set_title("\n".join(line if len(line) <= 30 else line[:29] + "…" for line in title.split("\n")), fontsize=10)
+
+
+def save(figure, name: str) -> None:
+    """Write a drawing to lessons/NAME.png in the current folder."""
+    folder = Path("lessons")
+    folder.mkdir(exist_ok=True)
+    figure.savefig(folder / f"{name}.png", dpi=110, bbox_inches="tight", pad_inches=0.12)
+    plt.close(figure)
+    print(f"-> lessons/{name}.png")
+
+
+def options(pictures: Pictures) -> dict:
+    """How the lessons train: for so long, by such steps, on all the pictures just as they are."""
+    return {"epochs": epochs_for(pictures), "learning_rate": 0.02, "augment": "none", "validation_fraction": 0}
+
+
+def trained(sets: PictureSets, network: str, times: int = 3, **others) -> list[lanewise.Model]:
+    """Train a network several times, each time from other first weights."""
+    chosen = options(sets.train) | others
+    return [lanewise.train(sets, network=network, seed=seed, **chosen) for seed in range(times)]
+
+
+def learned(sets: PictureSets, network: str, times: int = 3, **others) -> np.ndarray:
+    """Which test pictures the networks that `trained` gives recognise: (times, N) of True and False."""
+    return np.array([recognised(model, sets.test) for model in trained(sets, network, times, **others)])
+
+
+def epochs_for(pictures: Pictures) -> int:
+    """How often to go through the pictures: twelve times, and more often where they are few."""
+    return max(12, min(40, 16_000 // len(pictures)))
+
+
+def recognised(model: lanewise.Model, pictures: Pictures) -> np.ndarray:
+    """Which of the pictures get their own class as the most probable one: (N,) of True and False."""
+    return model.predict_proba(pictures.pixels).argmax(axis=1) == pictures.labels
+
+
+def accuracy(right: np.ndarray) -> str:
+    """The share that was recognised, in percent, and between which bounds it lies with a confidence of 95 %."""
+    low, high = share_interval(right)
+    return f"{100 * right.mean():.1f} ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def verdict(name: str, right: np.ndarray, other_name: str, other: np.ndarray, claims: int = 1) -> str:
+    """Say which of two recognised more pictures, claiming no more than the numbers hold.
+
+    Of twenty claims that each hold with 95 % confidence, one is likely to be wrong. Several `claims` are therefore made
+    more carefully, so that all of them together hold with 95 %.
+    """
+    low, high = (100 * bound for bound in difference_interval(right, other, confidence=1 - 0.05 / claims))
+    if low > 0:
+        return f"{name} is better than {other_name} by {low:.1f} to {high:.1f} points"
+    if high < 0:
+        return f"{name} is worse than {other_name} by {-high:.1f} to {-low:.1f} points"
+    return f"{name} may be better or worse than {other_name} ({low:+.1f} to {high:+.1f} points)"
