@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,6 +22,7 @@ from lanewise.kernels.winograd_transforms import (
     Transform,
     both_axes,
 )
+from lanewise.lanes.ir import Let
 from lanewise.lanes.program import LANES, Recorder
 from tests.kernels.support import aligned, buffer, run_everywhere
 
@@ -95,6 +97,17 @@ def test_both_axes_are_columns_then_rows() -> None:
     came = run_everywhere(k.program(), [buffer(values), aligned(24 * LANES)])[1].reshape(4, 6, LANES)
     down, along = matrix(F2.analyse, 4), matrix(F4.analyse, 6)
     np.testing.assert_allclose(came, np.einsum("ar,bc,rcn->abn", down, along, values), atol=1e-5)
+
+
+def test_a_row_that_nobody_asks_for_is_not_computed() -> None:
+    def operations(rows: int) -> int:
+        k = Recorder("grid")
+        x = k.lanes("x", (6, 6))
+        grid = [[x[r, c] for c in range(6)] for r in range(6)]
+        list(islice(both_axes(k, F4.analyse, F4.analyse, grid), rows))
+        return sum(isinstance(statement, Let) for statement in k.program().body)
+
+    assert [operations(rows) for rows in (1, 2, 6)] == [7 * 12, 8 * 12, 12 * 12]
 
 
 @ALL

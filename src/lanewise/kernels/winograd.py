@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from math import prod
 
 from lanewise.kernels import winograd_few
@@ -25,7 +26,7 @@ from lanewise.kernels.pool import Pool, first_largest
 from lanewise.kernels.tiles import UNROLLED_SUM, blocks, matrix_tile
 from lanewise.kernels.winograd_few import Finish, Place, few
 from lanewise.kernels.winograd_tiles import WORTHWHILE, Tiling, analyse, border, odd, scratch, suits, tiling_of
-from lanewise.kernels.winograd_transforms import Grid, Row, both_axes
+from lanewise.kernels.winograd_transforms import Row, both_axes
 from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value, kernel
 
 __all__ = [
@@ -237,7 +238,7 @@ def _convolve(
                     for p, whole_rows in rows.inside(k, height, below):
                         for q, whole_columns in columns.inside(k, width, beside):
                             outputs = _synthesise(k, tiling, m, n * tiling.block + p * width + q)
-                            inside = (row[:whole_columns] for row in outputs[:whole_rows])
+                            inside = (row[:whole_columns] for row in islice(outputs, whole_rows))
                             finish((o + n, r + p, c + q), inside)
 
 
@@ -267,8 +268,8 @@ def _multiply(
                         m[point, (n + p) * tiling.block + t + q] = total[p][q].get()
 
 
-def _synthesise(k: Recorder, tiling: Tiling, m: Buffer, at: Index) -> Grid:
-    """The outputs of one tile and channel."""
+def _synthesise(k: Recorder, tiling: Tiling, m: Buffer, at: Index) -> Iterator[Row]:
+    """The outputs of one tile and channel, row by row."""
     rows, columns = tiling.rows.scheme, tiling.columns.scheme
     grid = [[m[tiling.point(a, b), at] for b in range(columns.points)] for a in range(rows.points)]
     return both_axes(k, rows.synthesise, columns.synthesise, grid)

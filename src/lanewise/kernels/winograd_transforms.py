@@ -16,7 +16,7 @@ A transform of two dimensions is one of all columns, then one of all rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -198,7 +198,11 @@ SCHEMES = {3: (F2, F4), 5: (F2_5, F4_5)}
 """By number of taps, the more exact first."""
 
 
-def both_axes(k: Recorder, along_columns: Transform, along_rows: Transform, grid: Grid) -> Grid:
-    """Transform each column of `grid`, then each row of what came out."""
+def both_axes(k: Recorder, along_columns: Transform, along_rows: Transform, grid: Grid) -> Iterator[Row]:
+    """Transform each column of `grid`, then each row of what came out, when it is asked for.
+
+    Whoever stores a row before asking for the next keeps all of them from waiting in registers.
+    """
     columns = [along_columns(k, list(column)) for column in zip(*grid, strict=True)]
-    return [along_rows(k, list(row)) for row in zip(*columns, strict=True)]
+    for row in zip(*columns, strict=True):
+        yield along_rows(k, list(row))

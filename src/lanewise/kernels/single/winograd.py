@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 
 import numpy as np
 
@@ -194,7 +194,7 @@ def _transform_patch(
     """patches[., tile] = B^T x B for the channels of one block."""
     (b, r, c), scheme = at, _SCHEMES[tiles.m]
     patch = [[x.vector(b, r + p, c + q, 0) for q in range(scheme.points)] for p in range(scheme.points)]
-    for n, value in enumerate(chain(*both_axes(k, scheme.analyse, scheme.analyse, patch))):
+    for n, value in enumerate(chain.from_iterable(both_axes(k, scheme.analyse, scheme.analyse, patch))):
         patches.set_vector(value, n, tile, b * LANES)
 
 
@@ -243,6 +243,7 @@ def _inverse(
     scheme = _SCHEMES[m]
     size = scheme.points
     points = [[products[p * size + q, tile, o] for q in range(size)] for p in range(size)]
-    for p, row in enumerate(both_axes(k, scheme.synthesise, scheme.synthesise, points)[: shape[0]]):
+    rows = both_axes(k, scheme.synthesise, scheme.synthesise, points)
+    for p, row in enumerate(islice(rows, shape[0])):
         for q, value in enumerate(row[: shape[1]]):
             yield p, q, value + bias
