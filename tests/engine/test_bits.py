@@ -68,8 +68,8 @@ LESSONS = {
         3,
         0.0,
         None,
-        "2dea44fe4f0e7e7c892124228dfe5b68eb0da0a074a4e67dee1ac29394311d7b",
-        "85d82bdd19ecd40f67ed2233dc4728b00d77c6be16f91e69fe3b86b9b4647a15",
+        "a06ecd72ec2ed4221016de169508caa10819b12d5cfd5fa479f803866618a35d",
+        "d7a8b64b86cf5dbbcc031246ef82c90e8aa17b13c88da5e3e1ed0243b59b559f",
     ),
     "frozen": Lesson(
         "fixed sobel+blur, relu, conv 6@3 frozen, relu, max 2, conv 5@3, relu, dense 4, softmax",

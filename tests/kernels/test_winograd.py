@@ -236,16 +236,17 @@ def test_schedules_never_change_bits(monkeypatch: pytest.MonkeyPatch) -> None:
         program = winograd.backward_input.__wrapped__(o.conv, o.x, o.dy, o.dx, values=values)
         return [*came, run_native(program, input_buffers(o, program, unset(o.dx.scalars), gate=False))[-1]]
 
-    def weight_slope(values: int) -> Array:
+    def weight_slopes(values: int) -> Arrays:
         program = winograd_weight.backward_weight(o.conv, o.x, o.y, values=values)
         inputs = [into_lanes(o.pictures, o.x), into_lanes(o.slope, o.y)]
-        return run_native(program, [*inputs, *scratch(program), *o.gradients()])[-2]
+        return run_native(program, [*inputs, *scratch(program), *o.gradients()])[-2:]
 
-    first, slope = outputs(32), weight_slope(32)
+    first, slopes = outputs(32), weight_slopes(32)
     for values in (8, 4):
         for a, b in zip(first, outputs(values), strict=True):
             np.testing.assert_array_equal(a, b)
-        np.testing.assert_array_equal(slope, weight_slope(values))
+        for a, b in zip(slopes, weight_slopes(values), strict=True):
+            np.testing.assert_array_equal(a, b)
     for block, cached in ((2, 600), (16, 100_000)):
         monkeypatch.setattr(winograd_tiles, "BLOCK", block)
         monkeypatch.setattr(winograd_tiles, "CACHED", cached)
