@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
-from common import BLUE, ORANGE, accuracy, example, last_layers, learned, read, save, show_picture, verdict
+from common import BLUE, ORANGE, accuracy, example, frame, last_layers, learned, read, save, show_picture, verdict
 
 from lanewise import explain
 
@@ -44,9 +44,8 @@ for text, shape in (
 figure, (left, right) = plt.subplots(1, 2, figsize=(7, 3.9), layout="constrained")
 show_picture(left, picture, f"one neuron of dense 100\nreads {picture.size:,} numbers")
 show_picture(right, picture, f"one neuron of conv 16@3x3\nreads {9 * channels} numbers")
-frame = {"fill": False, "edgecolor": ORANGE, "linewidth": 3, "clip_on": False}
-left.add_patch(plt.Rectangle((-0.5, -0.5), columns, rows, **frame))
-right.add_patch(plt.Rectangle((columns // 2 - 1.5, rows // 2 - 1.5), 3, 3, **frame))
+frame(left, 0, 0, rows, columns)
+frame(right, rows // 2 - 1, columns // 2 - 1, 3, 3)
 save(figure, "1-reads")
 
 # How the number of weights grows with the picture.

@@ -5,7 +5,7 @@ python docs/lessons/2_one_kernel.py [PICTURES]
 
 import matplotlib.pyplot as plt
 import numpy as np
-from common import ORANGE, example, grey, read, save, show_map, show_picture
+from common import example, frame, grey, read, save, show_map, show_picture
 
 from lanewise import explain
 
@@ -43,12 +43,12 @@ print(f"{'sum':>38} = {feature_map[r, c]:>6.4g}")
 
 figure, (left, middle, right) = plt.subplots(1, 3, figsize=(9, 3.4), layout="constrained", width_ratios=(3, 1.6, 3))
 show_picture(left, picture[:, :, None], f"the picture, {rows}x{columns}")
-left.add_patch(plt.Rectangle((c - 0.5, r - 0.5), 3, 3, fill=False, edgecolor=ORANGE, linewidth=3))
+frame(left, r, c, 3, 3)
 show_map(middle, kernel, "the kernel, 3x3")
 for (u, v), weight in np.ndenumerate(kernel):
     middle.text(v, u, weight, ha="center", va="center", fontsize=13, color="white" if abs(weight) > 1 else "black")
 show_map(right, feature_map, f"the feature map, {rows - 2}x{columns - 2}")
-right.add_patch(plt.Rectangle((c - 0.5, r - 0.5), 1, 1, fill=False, edgecolor=ORANGE, linewidth=3))
+frame(right, r, c, 1, 1)
 save(figure, "2-kernel")
 
 # One kernel for all positions: what it finds in one place it finds in any other. Move the picture, and the map moves

@@ -16,13 +16,14 @@ from lanewise.network.initial import initial_parameters
 
 sets = read()
 
-# A kernel can be found from examples. Here are 8x8 pixels from the middle of fifty pictures, and what the Sobel kernel
-# of lesson 2 makes of them. We start from random weights and are told nothing but how far off the outputs are. For
-# every weight of the matrix we take the slope of the loss, half the mean squared difference; the slopes of entries that
-# share a weight are added up; then each weight goes a small step downhill. That is all of training a convolution: it is
-# a fully connected network with most weights left out and the others tied together, and it learns in the same way.
+# A kernel can be found from examples. Here are 8x8 pixels from the middle of some fifty pictures, and what the Sobel
+# kernel of lesson 2 makes of them. We start from random weights and are told nothing but how far off the outputs are.
+# For every weight of the matrix we take the slope of the loss, half the mean squared difference; the slopes of entries
+# that share a weight are added up; then each weight goes a small step downhill. That is all of training a convolution:
+# a fully connected network with most weights left out and the others tied together, which learns in the same way.
 top, left = ((size - 8) // 2 for size in sets.train.size)
-patches = np.array([grey(one)[top : top + 8, left : left + 8] for one in sets.train.pixels[:50]])
+fifty = sets.train.pixels[:: -(-len(sets.train) // 50)]
+patches = np.array([grey(one)[top : top + 8, left : left + 8] for one in fifty])
 patches = (patches - patches.mean()) / (patches.std() or 1)
 x = patches.reshape(len(patches), 64)
 layer = explain.expand(explain.graph_for("conv 1@3x3 nobias", (8, 8)), "conv1")

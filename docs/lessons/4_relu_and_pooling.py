@@ -30,13 +30,13 @@ print(f"With ReLU between them, do two pictures meet the same sums? {'Yes' if np
 
 # Pooling keeps one number of every 2x2: the largest (max) or the mean (average). It has no weights.
 network = f"conv 8@3x3 same, relu, {last_layers(test)}"
-model = trained(sets, network)[0]
+model = trained(sets, network, times=1)[0]
 
 
 def maps_of(picture):
     """Before and after ReLU: (8, rows, columns) each, cut to whole windows of 4x4."""
-    found = explain.feature_maps(model, picture)
-    return [found[n].values[:, : rows // 4 * 4, : columns // 4 * 4] for n in (1, 2)]
+    found = {one.name: one.values for one in explain.feature_maps(model, picture)}
+    return [found[name][:, : rows // 4 * 4, : columns // 4 * 4] for name in ("conv1", "relu1")]
 
 
 def pooled(maps, kind, size):
@@ -68,10 +68,10 @@ save(figure, "4-pooling")
 
 # What does pooling make indifferent to? Move pictures by one pixel and see how much the maps change.
 print("\nPictures are moved by one pixel. How much do the maps after ReLU change, and how many numbers are there?")
-few = [maps_of(one)[1] for one in test.pixels[:40]]
-few_moved = [maps_of(one)[1] for one in moved(test.pixels[:40], 1)]
+few = test.pixels[:: -(-len(test) // 40)]
+before, after = ([maps_of(one)[1] for one in pictures] for pictures in (few, moved(few, 1)))
 for kind, size in (("no pooling", 1), ("average", 2), ("max", 2), ("average", 4), ("max", 4)):
-    pairs = [(pooled(a, kind, size), pooled(b, kind, size)) for a, b in zip(few, few_moved, strict=True)]
+    pairs = [(pooled(a, kind, size), pooled(b, kind, size)) for a, b in zip(before, after, strict=True)]
     change = np.mean([np.linalg.norm(b - a) / (np.linalg.norm(a) or 1) for a, b in pairs])
     print(f"  {kind if size == 1 else f'{kind} {size}':<10} {100 * change:5.0f} %   {pairs[0][0].size:>6,} numbers")
 

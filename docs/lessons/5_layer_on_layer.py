@@ -5,7 +5,7 @@ python docs/lessons/5_layer_on_layer.py [PICTURES]
 
 import matplotlib.pyplot as plt
 import numpy as np
-from common import ORANGE, last_layers, one_of_each, read, recognised, save, show_map, show_picture, trained
+from common import frame, last_layers, one_of_each, read, recognised, save, show_map, show_picture, trained
 
 from lanewise import explain
 
@@ -18,22 +18,20 @@ print(f"\nA network learned from them, and recognises {100 * right.mean():.1f} %
 
 # What every layer makes of one picture. A map of a later layer is smaller, but each of its values has seen more of the
 # picture: its receptive field grows with every layer.
-of_class = [np.flatnonzero(right & (test.labels == n)) for n in range(len(test.classes))]
-chosen = int(
-    next((found[0] for found in reversed(of_class) if len(found)), 0)
-)  # of the last class, if any is recognised
+order = np.argsort(-test.labels, kind="stable")  # the last class first
+chosen = int(order[right[order].argmax()])  # the first that is recognised
 picture, label = test.pixels[chosen], test.classes[test.labels[chosen]]
-maps = explain.feature_maps(model, picture)
+maps = {one.name: one for one in explain.feature_maps(model, picture)}
 counts = explain.account(model.graph)
 print(f"\n{'layer':<20} {'gives':>12} {'weights':>8} {'sees of the picture':>20} {'above 0':>8}")
-for one, count in zip(maps, counts, strict=True):
+for one, count in zip(maps.values(), counts, strict=True):
     if one.text in ("input", "flatten"):
         continue
     gives = "x".join(map(str, (*one.shape[1:], one.shape[0])))
     sees = "x".join(map(str, count.receptive_field))
     print(f"{one.text:<20} {gives:>12} {count.weights:>8,} {sees:>20} {100 * (one.values > 0).mean():>6.0f} %")
 
-stages = [one for one in maps if one.name in ("conv1", "relu1", "max1", "conv2", "relu2", "max2")]
+stages = [maps[name] for name in ("conv1", "relu1", "max1", "conv2", "relu2", "max2")]
 figure, panels = plt.subplots(6, 9, figsize=(10, 7), layout="constrained")
 show_picture(panels[0, 0], picture, str(label))
 for row, one in zip(panels, stages, strict=True):
@@ -47,37 +45,31 @@ save(figure, "5-maps")
 # Receptive fields: for the value in the middle of each layer's map.
 figure, panels = plt.subplots(1, 4, figsize=(10, 2.9), layout="constrained")
 for axes, name in zip(panels, ("conv1", "max1", "conv2", "max2"), strict=True):
-    _, high, wide = next(one.shape for one in maps if one.name == name)
+    _, high, wide = maps[name].shape
     field = explain.receptive_field(model, name, high // 2, wide // 2)
     show_picture(axes, picture, f"{name} sees {field.shape[0]}x{field.shape[1]}")
-    corner = (field.left - 0.5, field.top - 0.5)
-    axes.add_patch(
-        plt.Rectangle(corner, field.shape[1], field.shape[0], fill=False, edgecolor=ORANGE, linewidth=3, clip_on=False)
-    )
+    frame(axes, field.top, field.left, *field.shape)
 save(figure, "5-fields")
 
 # One neuron of the second convolution: it reads 3x3 values of all eight maps of the first.
-best = np.unravel_index(next(one for one in maps if one.name == "conv2").values.argmax(), counts[4].output_shape)
+best = np.unravel_index(maps["conv2"].values.argmax(), maps["conv2"].shape)
 neuron = explain.neuron(model, picture, "conv2", tuple(map(int, best)))
 channel, row, column = neuron.position
 print(f"\nThe strongest value of the second convolution: map {channel}, row {row}, column {column}.")
 print(f"  It reads {neuron.patch.size} values of {neuron.reads[0]}. Added up map by map, values times weights give")
-print(
-    "  "
-    + " ".join(f"{one:+.2f}" for one in neuron.channel_sums)
-    + f" and the bias {neuron.bias:+.2f}: together {neuron.sum:.2f}."
-)
+sums = " ".join(f"{one:+.2f}" for one in neuron.channel_sums)
+print(f"  {sums} and the bias {neuron.bias:+.2f}: together {neuron.sum:.2f}.")
 field = neuron.field
 print(f"  Through them it sees rows {field.top} to {field.bottom - 1} of the picture,", end=" ")
 print(f"columns {field.left} to {field.right - 1}.")
 
 # The end: a score for each class, or one for two classes, is made into probabilities.
-scores, probabilities = maps[-2].values, model.predict_proba(picture)[0]
+*_, last_dense, _ = maps.values()
+scores, probabilities = last_dense.values, model.predict_proba(picture)[0]
 print(f"\nThe answer for this picture, of class {label}:")
 if len(scores) == 1:
-    print(
-        f"  One score, {scores[0]:.2f}. Sigmoid, 1 / (1 + e ** -score), makes it the probability of {model.classes[1]}:"
-    )
+    print(f"  One score, {scores[0]:.2f}. Sigmoid, 1 / (1 + e ** -score), makes it the probability", end=" ")
+    print(f"of {model.classes[1]}:")
     print(f"  {100 / (1 + np.exp(-scores[0])):.2f} %. The model says {100 * probabilities[1]:.2f} %.")
 else:
     shares = np.exp(scores) / np.exp(scores).sum()  # softmax

@@ -87,6 +87,12 @@ def show_map(axes, values: np.ndarray, title: str = "", most: float | None = Non
     bare(axes, title)
 
 
+def frame(axes, top: int, left: int, rows: int, columns: int) -> None:
+    """Mark a part of a picture or map."""
+    corner = (left - 0.5, top - 0.5)
+    axes.add_patch(plt.Rectangle(corner, columns, rows, fill=False, edgecolor=ORANGE, linewidth=3, clip_on=False))
+
+
 def bare(axes, title: str = "") -> None:
     """No ticks, a thin frame, a title of at most 30 characters a line."""
     axes.set(xticks=[], yticks=[])
