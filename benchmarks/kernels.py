@@ -28,7 +28,7 @@ from lanewise.engine.gradients import Gradients
 from lanewise.engine.native import Library
 from lanewise.engine.schedule import aligned
 from lanewise.engine.values import conv_of, values_of
-from lanewise.kernels import conv, dense, winograd, winograd_weight
+from lanewise.kernels import conv, conv_weight, dense, winograd, winograd_weight
 from lanewise.kernels.layout import Layout
 from lanewise.lanes.program import LANES, Program
 from lanewise.network.layers import Conv2D, Dense
@@ -205,7 +205,7 @@ def _direct(layer: conv.Conv, x: Layout, y: Layout, first: bool, values: int) ->
     yield "forward", conv.forward(layer, bordered_x, y, relu=True, values=values)
     if not first:
         yield "input slope", conv.backward_input(layer, bordered_x, bordered_dy, x, gate=True, values=values)
-    yield "weight slope", conv.backward_weight(layer, bordered_x, y, values=values)
+    yield "weight slope", conv_weight.backward_weight(layer, bordered_x, y, values=values)
 
 
 def _by_winograd(layer: conv.Conv, x: Layout, y: Layout, kinds: set[str], values: int) -> Iterator[tuple[str, Program]]:

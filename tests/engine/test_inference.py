@@ -149,6 +149,23 @@ def test_max_pools_that_the_convolution_does(text: str, pooled: dict[int, int]) 
         assert values_of(graph, training=training).pooled == pooled
 
 
+@pytest.mark.parametrize(
+    ("text", "summed"),
+    [
+        ("residual(conv 2@3 same), relu", {1: 2}),
+        ("residual(conv 2@3 same, relu, conv 2@3 same | conv 2@1)", {4: 5}),
+        ("residual(conv 2@3 same | tanh)", {}),  # the convolution comes first
+        ("residual(conv 2@3 same, relu)", {}),
+        ("residual(conv 2@3 same, dropout 0.5)", {1: 3}),
+    ],
+)
+def test_sums_that_the_convolution_does(text: str, summed: dict[int, int]) -> None:
+    """Where dropout does something, it stands between the two."""
+    graph = network(text, (2, 4, 4))
+    assert values_of(graph, training=False).summed == summed
+    assert values_of(graph, training=True).summed == ({} if "dropout" in text else summed)
+
+
 def test_a_pooled_convolution_that_is_the_output_stays() -> None:
     steps = [(Conv2D(4, (3, 3)), (0,)), (MaxPool2D((2, 2)), (1,)), (Dropout(0.5), (1,))]
     assert values_of(assemble(steps, (2, 6, 6)), training=False).pooled == {}

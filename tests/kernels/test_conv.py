@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from lanewise.kernels import conv
+from lanewise.kernels import conv, conv_weight, pointwise
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout
 from lanewise.lanes.ir import Loop, Program, Statement
@@ -95,7 +95,7 @@ class Setting:
         return program, [buffer(self.parameters[0]), into_lanes(self.slope, self.dy), *x, before]
 
     def backward_weight(self, values: int = 32, accumulate: bool = True) -> tuple[Program, Arrays]:
-        program = conv.backward_weight(self.conv, self.x, self.dy, accumulate=accumulate, values=values)
+        program = conv_weight.backward_weight(self.conv, self.x, self.dy, accumulate=accumulate, values=values)
         before = [buffer(np.full(p.shape, 2.0)) for p in self.parameters]
         return program, [into_lanes(self.pictures, self.x), into_lanes(self.slope, self.dy), *before]
 
@@ -185,6 +185,19 @@ def test_relu_inside(case: Case) -> None:
     close(from_lanes(y, s.y), np.maximum(s.values[1], 0), True)
 
 
+@pytest.mark.parametrize("case", CASES[:4], ids=lambda case: case.name)
+def test_plus_inside(case: Case) -> None:
+    """The bits of the convolution, then the sum with something behind another border, then the ReLU."""
+    s = Setting(case, whole=False)
+    plus = s.y.with_border((0, 1, 2, 0))
+    other = into_lanes(s.slope, plus)
+    apart, (*inputs, y) = s.forward()
+    expected = run_native(pointwise.add((plus, s.y), s.y, relu=True), [other, run_native(apart, [*inputs, y])[-1], y])
+    program = conv.forward(s.conv, s.x, s.y, relu=True, plus=plus)
+    came = run_everywhere(program, [*inputs, other, y])[-1]
+    np.testing.assert_array_equal(came.view(np.uint32), expected[-1].view(np.uint32))
+
+
 @pytest.mark.parametrize("gate", [False, True])
 @pytest.mark.parametrize("accumulate", [False, True])
 @pytest.mark.parametrize("case", SOME, ids=str)
@@ -246,7 +259,7 @@ def test_code_stays_small() -> None:
         for program in (
             conv.forward(big, x, y),
             conv.backward_input(big, x, dy, x),
-            conv.backward_weight(big, x, dy),
+            conv_weight.backward_weight(big, x, dy),
         ):
             assert _recorded(program.body) < 6000, f"{program.name} {kernel}"
 

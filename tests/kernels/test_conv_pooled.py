@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from lanewise.errors import ProgramError
-from lanewise.kernels import conv, conv_pooled, pool, winograd
+from lanewise.kernels import conv, conv_pooled, conv_weight, pool, winograd
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout
 from lanewise.kernels.pool import Pool
@@ -146,7 +146,7 @@ def test_weight_slope_has_the_bits_of_that_of_the_whole_map(case: Case, accumula
     came = run_everywhere(program, buffers, ("host",))[-count:]
     dy = into_lanes(s.slope, s.y)
     full = run_native(pool.winner_backward(s.pool, s.y, s.full), [dy, winners, noise(s.full)])[-1]
-    whole = conv.backward_weight(s.conv, s.x, s.full, accumulate=accumulate)
+    whole = conv_weight.backward_weight(s.conv, s.x, s.full, accumulate=accumulate)
     for a, b in zip(came, run_native(whole, [buffers[0], full, *buffers[-count:]])[-count:], strict=True):
         same_bits(a, b)
     for values in VALUES[1:]:

@@ -156,6 +156,19 @@ def test_forward(case: Case, relu: bool) -> None:
     np.testing.assert_array_equal(border_of(after, o.y), border_of(before, o.y))
 
 
+@pytest.mark.parametrize("case", [SMALL[1], LARGE[2]], ids=lambda case: case.name)
+def test_plus_inside(case: Case) -> None:
+    """The bits of the convolution, then the sum, then the ReLU; tile by tile and in blocks."""
+    o = Operands(case.conv, case.shape)
+    apart = winograd.forward(o.conv, o.x, o.y)
+    *inputs, y = forward_buffers(o, apart)
+    other = buffer(np.random.default_rng(1).standard_normal(y.size))
+    expected = np.maximum(run_native(apart, [*inputs, y])[-1] + other, 0)
+    program = winograd.forward(o.conv, o.x, o.y, relu=True, plus=o.y)
+    came = judged(program, [*inputs, other, y], interpreted=case in SMALL)[-1]
+    np.testing.assert_array_equal(came, expected)
+
+
 @pytest.mark.parametrize("gate", [False, True], ids=["", "gate"])
 @pytest.mark.parametrize("accumulate", [False, True], ids=["write", "add"])
 @CASES

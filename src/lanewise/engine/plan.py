@@ -14,7 +14,7 @@ from lanewise.engine.memory import Slot, SlotCall, placed
 from lanewise.engine.parameters import FlatParameters
 from lanewise.engine.schedule import Call, Place
 from lanewise.engine.values import Values, conv_of, pool_of, values_of
-from lanewise.kernels import conv, conv_pooled, dense, pointwise, pool, winograd
+from lanewise.kernels import conv, conv_pooled, conv_weight, dense, pointwise, pool, winograd
 from lanewise.kernels.layout import Layout
 from lanewise.kernels.winograd_tiles import scratch
 from lanewise.kernels.winograd_weight import backward_weight
@@ -155,26 +155,30 @@ class Planner:
         """Append the forward pass, up to node `until` (all nodes by default)."""
         last = len(self.graph.nodes) - 1 if until is None else until
         for number, node in enumerate(self.graph.nodes[: last + 1]):
-            joined = number in self.values.pooled.values()
+            joined = number in self.values.pooled.values() or number in self.values.summed.values()
             if node.inputs and self.values.of_node[number] == number and not joined:
                 self._forward(number, node)
 
     def _forward(self, number: int, node: Node) -> None:
-        pooled = self.values.pooled.get(number)
-        y, y_layout = self.value(number if pooled is None else pooled)
+        pooled, total = self.values.pooled.get(number), self.values.summed.get(number, number)
+        y, y_layout = self.value(total if pooled is None else pooled)
         inputs = [self.value(source) for source in node.inputs]
         x, x_layout = inputs[0]
-        relu = number in self.values.rectified
+        relu = total in self.values.rectified
         match node.layer:
             case Conv2D():
                 fast = ("forward", number) in self.values.winograd
                 sloped = self.training and number in self.values.trained
                 winners = [self._winners(pooled)] if pooled is not None and sloped else []
+                plus = [
+                    self.value(n) for n in self.graph.nodes[total].inputs if total != number != self.values.of_node[n]
+                ]
                 program = (winograd.forward if fast else conv.forward)(
                     conv_of(self.graph, node),
                     x_layout,
                     y_layout,
                     relu=relu,
+                    plus=plus[0][1] if plus else None,
                     pool=None if pooled is None else pool_of(self.graph.nodes[pooled]),
                     winners=bool(winners),
                     values=self.registers,
@@ -182,7 +186,7 @@ class Planner:
                 weight, *bias = self.parameter(number)
                 if fast:
                     weight = self._prepared(number, (x_layout, Layout.of(node.shape)))
-                self.call(program, x, weight, *bias, *self._scratch(program), y, *winners)
+                self.call(program, x, weight, *bias, *self._scratch(program), *(slot for slot, _ in plus), y, *winners)
             case Dense(units, bias):
                 program = dense.forward(x_layout.elements, units, bias=bias, relu=relu, values=self.registers)
                 self.call(program, x, *self.parameter(number), y)
@@ -281,7 +285,7 @@ class Planner:
                     values=self.registers,
                 )
             case Conv2D():
-                record = backward_weight if ("weight", number) in self.values.winograd else conv.backward_weight
+                record = backward_weight if ("weight", number) in self.values.winograd else conv_weight.backward_weight
                 layer = conv_of(self.graph, node)
                 program = record(layer, x_layout, dy_layout, accumulate=accumulate, values=self.registers)
             case Dense(units) if number in self.gradients.deferred:

@@ -1,7 +1,8 @@
 """Which nodes of a graph share one value in memory, and how each value lies there.
 
 A ReLU right behind a convolution, dense layer or sum is computed by that layer's kernel (the value is `rectified`), and
-so is a max pool that alone reads a convolution (the value is `pooled`, and never in memory). A Flatten of a value
+so is a max pool that alone reads a convolution (the value is `pooled`, and never in memory) or the sum of two values
+of which a convolution computes the later one (it is `summed`, and never in memory either). A Flatten of a value
 without border is the same memory read differently, and Dropout does nothing at inference. What a sum adds up has the
 slope of the sum, so where it can it has it in the same memory.
 """
@@ -30,6 +31,7 @@ class Values:
     rectified : values that have been through a ReLU inside the kernel that made them
     pooled : values of which only a max pool is kept, by the kernel that makes them, and the node of that pool
     only_pooled : those of them whose slope before the pool nobody needs spelled out in memory
+    summed : values to which their kernel adds another at once, so that only the sum is kept, and the sum's node
     slope_of : by value, the one whose memory holds its slope: its own, or that of a sum which it is added to
     readers : by value, the nodes whose kernels read it
     trained : values whose slope is needed, because parameters that learn lie before them
@@ -42,6 +44,7 @@ class Values:
     rectified: frozenset[int]
     pooled: dict[int, int]
     only_pooled: frozenset[int]
+    summed: dict[int, int]
     slope_of: dict[int, int]
     readers: dict[int, tuple[int, ...]]
     trained: frozenset[int]
@@ -105,6 +108,7 @@ def values_of(graph: Graph, *, training: bool, fast_convolution: bool = True) ->
         frozenset(rectified),
         pooled,
         frozenset(_only_pooled(graph, of_node, pooled, fast)),
+        dict(_summed(graph, of_node, rectified)),
         {value: shared.get(value, value) for value in kept},
         {value: tuple(nodes) for value, nodes in _readers(graph, of_node).items()},
         _trained(graph, of_node),
@@ -156,6 +160,17 @@ def _only_pooled(
         (source,) = graph.nodes[value].inputs
         if of_node[source] not in trained and ("weight", value) not in fast:
             yield value
+
+
+def _summed(graph: Graph, of_node: list[int], rectified: set[int]) -> Iterator[tuple[int, int]]:
+    """Convolutions that nothing reads but a sum of two, whose other part is there before them; and that sum."""
+    readers = _readers(graph, of_node)
+    for number, node in enumerate(graph.nodes):
+        parts = sorted({of_node[source] for source in node.inputs})
+        if isinstance(node.layer, Add) and len(parts) == len(node.inputs) == 2:
+            later = parts[1]
+            if isinstance(graph.nodes[later].layer, Conv2D) and len(readers[later]) == 1 and later not in rectified:
+                yield later, number
 
 
 def _shared_slopes(graph: Graph, of_node: list[int], rectified: set[int]) -> dict[int, int]:

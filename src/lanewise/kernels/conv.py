@@ -5,18 +5,17 @@
     dw[o, i, u, v] = sum over r, c, images of       dy[o, r, c] x[i, r s + u d, c s + v d]
     db[o]          = sum over r, c, images of       dy[o, r, c]
 
-with stride s and dilation d; x and dy are read through borders of zeros, where padding shifts rows by `top` and
-columns by `left`. Sums run in the order written: `o` or `i` outermost, then u, v; or r, c. Then lanes by the fixed tree
-of `across.py`. Tiles choose which outputs are worked on together, never the order of one sum.
+(the last two in `conv_weight.py`) with stride s and dilation d; x and dy are read through borders of zeros, where
+padding shifts rows by `top` and columns by `left`. Sums run in the order written: `o` or `i` outermost, then u, v; or
+r, c. Then lanes by the fixed tree of `across.py`. Tiles choose which outputs are worked on together, never the order
+of one sum.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from math import isqrt
 
-from lanewise.kernels.across import lane_sum
 from lanewise.kernels.layout import Layout, Sides
 from lanewise.kernels.pool import Pool, first_largest
 from lanewise.kernels.tiles import blocks, outer_product
@@ -132,11 +131,14 @@ def forward(
     y: Layout,
     *,
     relu: bool = False,
+    plus: Layout | None = None,
     pool: Pool | None = None,
     winners: bool = False,
     values: int = 32,
 ) -> Program:
-    """Buffers: x, weight, bias (if any), y, winners (if asked for). With `relu`, y = max(y, 0).
+    """Buffers: x, weight, bias (if any), plus (if any), y, winners (if asked for). With `relu`, y = max(y, 0).
+
+    With `plus`, something as large as y is added to it, before the ReLU: the sum of a residual block.
 
     With `pool`, y is what that max pool makes of it, and the map before it is never in memory: the outputs of a window
     are in registers together. `winners` are for the pool's backward pass, `pool.winner_backward`.
@@ -144,6 +146,7 @@ def forward(
     k = Recorder("conv forward")
     x_in, w = x.buffer(k, "x"), k.scalars("weight", conv.weight_shape)
     b = k.scalars("bias", (conv.filters,)) if conv.bias else None
+    other = plus.buffer(k, "plus") if plus else None
     y_out, winner_out = y.buffer(k, "y"), Layout(y.shape).buffer(k, "winners") if winners else None
     (rows_u, columns_v), (s_r, s_c), (top, left) = conv.kernel, conv.stride, conv.padding[:2]
     _, rows, columns = y.shape
@@ -173,6 +176,7 @@ def forward(
                     for m, f in enumerate(filters):
                         for n in range(width):
                             taps = [total[m][at].get() for at in windows[n]]
+                            taps = [tap + other[f, r, c + n] for tap in taps] if other else taps
                             y_out[f, r, c + n], winner = first_largest(k, taps, relu, winners)
                             if winner_out and winner:
                                 winner_out[f, r, c + n] = winner
@@ -302,98 +306,3 @@ def _finish_slope(
     if accumulate:
         slope = dx[place] + slope
     dx[place] = k.apply("where_gt", x[place], 0.0, slope, 0.0) if x is not None else slope
-
-
-@kernel
-def backward_weight(conv: Conv, x: Layout, dy: Layout, *, accumulate: bool = False, values: int = 32) -> Program:
-    """Buffers: x, dy, dweight, dbias (if any). With `accumulate`, adds to what is there."""
-    k = Recorder("conv backward weight")
-    x_in, dy_in = x.buffer(k, "x"), dy.buffer(k, "dy")
-    dw = k.scalars("dweight", conv.weight_shape)
-    _, rows, columns = dy.shape
-    group_filters, group_channels = conv.filters // conv.groups, conv.channels // conv.groups
-    tile = weight_tile(conv, columns, values)
-
-    for g in k.loop(conv.groups):
-        for o, height in blocks(k, group_filters, tile.filters):
-            filters = [g * group_filters + o + m for m in range(height)]
-            for i, depth in blocks(k, group_channels, tile.channels):
-                for u, tap_rows in blocks(k, conv.kernel[0], tile.rows):
-                    taps = [(j, n, v) for j in range(depth) for n in range(tap_rows) for v in range(conv.kernel[1])]
-                    total = [{tap: k.register() for tap in taps} for _ in filters]
-                    for r in k.loop(rows):
-                        corner = g * group_channels + i, r * conv.stride[0] + u * conv.dilation[0] - conv.padding[0]
-                        add_row(k, conv, (dy_in, filters, r), (x_in, corner), (columns, tile.columns), total)
-                    for m, f in enumerate(filters):
-                        for j, n, v in taps:
-                            place, slope = (f, i + j, u + n, v), lane_sum(k, total[m][j, n, v].get())
-                            dw[place] = dw[place] + slope if accumulate else slope
-    if conv.bias:
-        bias_slope(k, dy_in, dy, k.scalars("dbias", (conv.filters,)), accumulate)
-    return k.program()
-
-
-def add_row(
-    k: Recorder,
-    conv: Conv,
-    slopes: tuple[Buffer, Sequence[Index], Index],
-    picture: tuple[Buffer, tuple[Index, Index]],
-    width: tuple[int, int],
-    total: list[dict[tuple[int, int, int], Register]],
-) -> None:
-    """Add to the filters' sums, by channel, kernel row and column, what a row of the output says.
-
-    `slopes` are dy, the filters and the row; `picture` is x, and the channel and row that the first kernel row meets;
-    `width` is how many columns there are, and how many are unrolled.
-    """
-    (dy, filters, r), (x, (channel, row)), (columns, unrolled) = slopes, picture, width
-    for c, count in blocks(k, columns, unrolled):
-        met = [[dy[f, r, c + q] for q in range(count)] for f in filters]
-        seen: dict[tuple[int, int, int], Value] = {}
-        for q in range(count):
-            for j, n, v in total[0]:
-                at = (j, n * conv.dilation[0], q * conv.stride[1] + v * conv.dilation[1])
-                if at not in seen:
-                    seen[at] = x[channel + j, row + at[1], c * conv.stride[1] + at[2] - conv.padding[1]]
-                for m in range(len(filters)):
-                    total[m][j, n, v].accumulate(met[m][q], seen[at])
-
-
-@dataclass(frozen=True, slots=True)
-class WeightTile:
-    """Filters, channels and kernel rows that are summed together, and columns that are unrolled."""
-
-    filters: int
-    channels: int
-    rows: int
-    columns: int
-
-
-def weight_tile(conv: Conv, columns: int, values: int) -> WeightTile:
-    """All taps of two filters where they fit (3x3), else one kernel row of a few filters; a column feeds them all.
-
-    Where rows are short (1x1), of several channels too: a sum that shares none of its two factors is bound by loads.
-    """
-    most = {32: 18, 8: 6}.get(values, 3)
-    taps, row = conv.kernel[0] * conv.kernel[1], conv.kernel[1]
-    group_filters = conv.filters // conv.groups
-    rows = conv.kernel[0] if taps <= max(1, most // 2) or (taps <= most and group_filters == 1) else 1
-    channels = max(1, min(conv.channels // conv.groups, isqrt(most // (rows * row))))
-    filters = max(1, min(group_filters, most // (channels * rows * row)))
-    unrolled = max(1, 96 // max(1, filters * channels * rows * row))
-    best = min(range(1, min(columns, unrolled, 8) + 1), key=lambda n: (-(-columns // n) + (columns % n > 0), n))
-    return WeightTile(filters, channels, rows, best)
-
-
-def bias_slope(k: Recorder, dy_in: Buffer, dy: Layout, db: Buffer, accumulate: bool) -> None:
-    """The sum of dy over rows, columns and images, filter by filter: written to `db`, or added to what is there."""
-    filters, rows, columns = dy.shape
-    for o, height in blocks(k, filters, 8):
-        total = [k.register() for _ in range(height)]
-        for r in k.loop(rows):
-            for c in k.loop(columns):
-                for m in range(height):
-                    total[m].add(dy_in[o + m, r, c])
-        for m in range(height):
-            slope = lane_sum(k, total[m].get())
-            db[o + m] = db[o + m] + slope if accumulate else slope

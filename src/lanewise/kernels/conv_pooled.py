@@ -5,7 +5,7 @@
 
 where da, the slope before the pool, is dy at the tap that won its window and zero at the others. `da` is spelled out
 for one row of windows and a few filters at a time, in the nearest cache, and never is a map in memory. Sums run in the
-order of `conv.backward_weight`; between rows of windows they wait in memory.
+order of `conv_weight.backward_weight`; between rows of windows they wait in memory.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lanewise.kernels.across import lane_sum
-from lanewise.kernels.conv import Conv, add_row, weight_tile
+from lanewise.kernels.conv import Conv
+from lanewise.kernels.conv_weight import add_row, weight_tile
 from lanewise.kernels.layout import Layout
 from lanewise.kernels.pool import Pool
 from lanewise.kernels.tiles import blocks
@@ -98,7 +99,7 @@ def _spell_out(
 def _bias_slope(
     k: Recorder, pool: Pool, layout: Layout, pooled: tuple[Buffer, Buffer], db: Buffer, accumulate: bool
 ) -> None:
-    """As `conv.bias_slope`: a row of the map before the pool takes part with the windows that were won in it."""
+    """As `conv_weight.bias_slope`: a row of the map before the pool takes part with the windows that were won in it."""
     (dy, winners), (filters, rows, columns), (down, across) = pooled, layout.shape, pool.window
     for o, height in blocks(k, filters, 8):
         total = [k.register() for _ in range(height)]

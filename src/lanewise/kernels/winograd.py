@@ -140,20 +140,22 @@ def forward(
     y: Layout,
     *,
     relu: bool = False,
+    plus: Layout | None = None,
     pool: Pool | None = None,
     winners: bool = False,
     values: int = 32,
 ) -> Program:
-    """Buffers: x, transformed weights, bias (if any), two for scratch, y, winners (if asked for).
+    """Buffers: x, transformed weights, bias (if any), two for scratch, plus (if any), y, winners (if asked for).
 
-    With `relu`, y = max(y, 0); with `pool`, y is what that max pool makes of it, and `winners` are for its backward
-    pass, as in `conv.forward`.
+    With `relu`, y = max(y, 0); `plus` is added before that; with `pool`, y is what that max pool makes of it, and
+    `winners` are for its backward pass, as in `conv.forward`.
     """
     k = Recorder("winograd forward")
     tiling = _pooled_tiling(conv, x, y, pool) if pool else _forward_tiling(conv, y)
     x_in, u = x.buffer(k, "x"), k.scalars("transformed", tiling.weight_shape)
     b_in = k.scalars("bias", (conv.filters,)) if conv.bias else None
     v, m = _scratch_buffers(k, tiling, values)
+    other = plus.buffer(k, "plus") if plus else None
     y_out, winner_out = y.buffer(k, "y"), Layout(y.shape).buffer(k, "winners") if winners else None
     window = pool.window if pool else (1, 1)
     tile_rows, tile_columns = tiling.rows.scheme.outputs // window[0], tiling.columns.scheme.outputs // window[1]
@@ -162,7 +164,9 @@ def forward(
         o, r, c = tile
         for a, b, taps in _windows(outputs, window):
             place = o, r * tile_rows + a, c * tile_columns + b
-            y_out[place], winner = first_largest(k, [tap + b_in[o] if b_in else tap for tap in taps], relu, winners)
+            taps = [tap + b_in[o] if b_in else tap for tap in taps]
+            taps = [tap + other[place] for tap in taps] if other else taps
+            y_out[place], winner = first_largest(k, taps, relu, winners)
             if winner_out and winner:
                 winner_out[place] = winner
 
