@@ -18,7 +18,19 @@ import pytest
 from lanewise.engine import inference, training
 from lanewise.engine.single_plan import SinglePlanner
 from lanewise.errors import ProgramError
-from lanewise.kernels import conv, conv_pooled, dense, gather, loss, pointwise, pool, update, winograd, winograd_weight
+from lanewise.kernels import (
+    conv,
+    conv_pooled,
+    conv_weight,
+    dense,
+    gather,
+    loss,
+    pointwise,
+    pool,
+    update,
+    winograd,
+    winograd_weight,
+)
 from lanewise.kernels import single as single_kernels
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout
@@ -32,7 +44,8 @@ from lanewise.network.graph import Graph
 from tests.cases import LAYER_CASES, NETWORK_CASES, Case
 from tests.engine.support import format_for, network, parameters_for
 
-FOLDERS = [conv, conv_pooled, dense, gather, loss, pointwise, pool, update, winograd, winograd_weight, features]
+FOLDERS = [conv, conv_pooled, conv_weight, dense, gather, loss, pointwise, pool, update]
+FOLDERS += [winograd, winograd_weight, features]
 FOLDERS += [getattr(single_kernels, name) for name in ("conv", "dense", "winograd")]
 KERNELS = [f for module in FOLDERS for f in vars(module).values() if hasattr(f, "cache_clear") and f.__wrapped__]
 
