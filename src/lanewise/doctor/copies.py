@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.doctor.findings import NOTE, SERIOUS, WARNING, Case, Collection, Finding, counted
-from lanewise.doctor.likeness import NEAREST, aligned, grey, neighbours
+from lanewise.doctor.likeness import SIDE, aligned, cells
+from lanewise.doctor.nearest import CANDIDATES, NEAREST, neighbours
+from lanewise.learning.pictures import Pixels
 
 ALIKE = 0.95
 """Correlation of near copies, at least."""
@@ -24,27 +26,39 @@ ALIKE = 0.95
 CLOSER = 0.3
 """How far near copies may be from one another, as a share of the distance to the sixth neighbour."""
 
-_CANDIDATES = 3  # neighbours of a picture that are looked at closely
 _COARSELY = 0.75  # correlation of 8x8 cells from which on they are
-_MOST_PAIRS = 20_000
+_MOST_PAIRS = 40_000
+_BLOCK = 2048  # pairs that are looked at closely together
+
+EXACT = ("the same file", "the same pixels")
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Two pictures that are one, and in what way."""
+    """Two pictures that are one, in what way, and how alike they are at best."""
 
     one: int
     other: int
     how: str
-    exact: bool
+    correlation: float = 1.0
+
+    @property
+    def exact(self) -> bool:
+        """Whether all bytes or all pixels are the same."""
+        return self.how in EXACT
 
 
-def links(collection: Collection, constant: NDArray[np.bool_]) -> tuple[Link, ...]:
+def links(
+    collection: Collection,
+    constant: NDArray[np.bool_],
+    threads: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Link, ...]:
     """Find pairs of copies among pictures that are not `constant`; of many exact copies each is linked to the first."""
     exact = [*_exact(collection, constant)]
     copies = {link.other for link in exact}
     left = np.array([n for n in range(len(collection)) if n not in copies and not constant[n]], np.int64)
-    return (*exact, *_near(collection, left))
+    return (*exact, *_near(collection, left, threads, progress))
 
 
 def groups(found: Iterable[Link]) -> list[tuple[tuple[int, ...], tuple[Link, ...]]]:
@@ -72,9 +86,11 @@ def groups(found: Iterable[Link]) -> list[tuple[tuple[int, ...], tuple[Link, ...
 def copies(collection: Collection, found: Iterable[Link]) -> list[Finding]:
     """Sort groups of copies by what harm they do: in two sets, with two labels (a group may be both), or neither."""
     cases: dict[str, list[Case]] = defaultdict(list)
-    for members, their in groups(found):
+    for members, their in sorted(groups(found), key=lambda group: -_likeness(group[1])):
         names = tuple(collection.names[n] for n in members)
         how = ", ".join(sorted({link.how for link in their}))
+        if (alike := _likeness(their)) < 1:
+            how += f" (correlation {alike:.3f})"
         labels = {collection.label(n) for n in members}
         parts = {collection.part(n) for n in members}
         kinds = []
@@ -87,6 +103,11 @@ def copies(collection: Collection, found: Iterable[Link]) -> list[Finding]:
         for kind in kinds or ["copies" if all(link.exact for link in their) else "near-copies"]:
             cases[kind].append(Case(members, names, how))
     return [_finding(kind, tuple(cases[kind])) for kind in _TOLD if kind in cases]
+
+
+def _likeness(their: Iterable[Link]) -> float:
+    """Of a group: how alike the least alike of its links are."""
+    return min(link.correlation for link in their)
 
 
 _TOLD = {
@@ -115,36 +136,50 @@ def _exact(collection: Collection, constant: NDArray[np.bool_]) -> Iterable[Link
     first_pixels: dict[bytes, int] = {}
     for n in np.flatnonzero(~constant).tolist():
         if collection.files and collection.files[n] in first_file:
-            yield Link(first_file[collection.files[n]], n, "the same file", True)
+            yield Link(first_file[collection.files[n]], n, "the same file")
             continue
         if collection.files:
             first_file[collection.files[n]] = n
         size = collection.sizes[n].tobytes()  # the same pixels before they were resized, not only after
         digest = hashlib.blake2b(collection.pixels[n].tobytes() + size, digest_size=16).digest()
         if digest in first_pixels:
-            yield Link(first_pixels[digest], n, "the same pixels", True)
+            yield Link(first_pixels[digest], n, "the same pixels")
         else:
             first_pixels[digest] = n
 
 
-def _near(collection: Collection, chosen: NDArray[np.int64]) -> Iterable[Link]:
+def _near(
+    collection: Collection, chosen: NDArray[np.int64], threads: int | None, progress: Callable[[int, int], None] | None
+) -> Iterable[Link]:
     if len(chosen) < 2:
         return
-    small = grey(collection.pixels[chosen])
-    mirrored = np.ascontiguousarray(small[:, :, ::-1])
-    plain, flipped = neighbours(small, small), neighbours(mirrored, small)
-    ambient = 1 - plain.correlation[:, NEAREST - 1]
-    best: dict[tuple[int, int], tuple[float, str]] = {}
-    for found, questions, how in ((plain, small, "nearly the same"), (flipped, mirrored, "mirrored")):
-        distance = 1 - found.correlation[:, :_CANDIDATES]
-        promise = distance / np.maximum(ambient, 1e-6)[:, None]
-        one, place = np.nonzero((distance < 1 - _COARSELY) & (promise < 1))
-        order = np.argsort(promise[one, place], kind="stable")[:_MOST_PAIRS]
-        one, other = one[order], found.which[one[order], place[order]]
-        correlation = np.round(aligned(questions[one], small[other]), 4)
-        room = CLOSER * np.minimum(ambient[one], ambient[other])
-        for k in np.flatnonzero((correlation >= ALIKE) & (1 - correlation < room)).tolist():
-            low, high = sorted((int(chosen[one[k]]), int(chosen[other[k]])))
-            best[low, high] = max(best.get((low, high), (0.0, "")), (float(correlation[k]), how))
-    for (low, high), (_, how) in sorted(best.items()):
-        yield Link(low, high, how, False)
+    pixels = collection.pixels if len(chosen) == len(collection) else collection.pixels[chosen]
+    found = neighbours(pixels, threads, progress)
+    ambient = 1 - found.correlation[:, NEAREST - 1]
+    distance = 1 - found.correlation[:, :CANDIDATES]
+    promise = distance / np.maximum(ambient, 1e-6)[:, None]
+    one, place = np.nonzero((distance < 1 - _COARSELY) & (promise < 1))
+    order = np.argsort(promise[one, place], kind="stable")[:_MOST_PAIRS]
+    one, place = one[order], place[order]
+    other, mirrored = found.which[one, place], found.mirrored[one, place]
+    _, first = np.unique(np.sort([one, other], axis=0), axis=1, return_index=True)  # each pair is often found twice
+    one, other, mirrored = one[first], other[first], mirrored[first]
+    correlation = np.round(_looked_at_closely(pixels, one, other, mirrored), 4)
+    room = CLOSER * np.minimum(ambient[one], ambient[other])
+    for k in np.flatnonzero((correlation >= ALIKE) & (1 - correlation < room)).tolist():
+        how = "mirrored" if mirrored[k] else "nearly the same"
+        low, high = sorted((int(chosen[one[k]]), int(chosen[other[k]])))
+        yield Link(low, high, how, float(correlation[k]))
+
+
+def _looked_at_closely(
+    pixels: Pixels, one: NDArray[np.int64], other: NDArray[np.int64], mirrored: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Correlations of pairs, windows being moved: (pairs,)."""
+    correlation = np.empty(len(one), np.float32)
+    for start in range(0, len(one), _BLOCK):
+        here = slice(start, start + _BLOCK)
+        asked, answers = (cells(pixels[which[here]], SIDE) for which in (one, other))
+        asked[mirrored[here]] = asked[mirrored[here], :, ::-1]
+        correlation[here] = aligned(asked, answers)
+    return correlation

@@ -60,7 +60,7 @@ def check(
     began = time.perf_counter()
     say = progress or (lambda stage, done, total: None)
     collection = gather(source, y, lambda done, total: say("reading", done, total))
-    items, found = _without_labels(collection, say)
+    items, found = _without_labels(collection, threads, say)
     accuracy, not_done = None, []
     if labels:
         together = [members for members, _ in copies.groups(found)]
@@ -77,7 +77,13 @@ def check(
     return Findings(shown, by_severity(items), collection, accuracy, time.perf_counter() - began, tuple(not_done))
 
 
-def look(parts: Mapping[str, Pictures], *, source: str = "pictures", progress: Progress | None = None) -> Findings:
+def look(
+    parts: Mapping[str, Pictures],
+    *,
+    source: str = "pictures",
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Findings:
     """Find what can be found quickly in pictures that are in memory: all that `check` finds but for wrong labels.
 
     Parameters
@@ -87,6 +93,8 @@ def look(parts: Mapping[str, Pictures], *, source: str = "pictures", progress: P
         left out.
     source : str
         What the findings call the pictures.
+    threads : int, optional
+        All processors by default.
     progress : callable, optional
 
     Returns
@@ -100,16 +108,17 @@ def look(parts: Mapping[str, Pictures], *, source: str = "pictures", progress: P
     """
     began = time.perf_counter()
     collection = from_parts(parts)
-    items, _ = _without_labels(collection, progress or (lambda stage, done, total: None))
+    items, _ = _without_labels(collection, threads, progress or (lambda stage, done, total: None))
     return Findings(source, by_severity(items), collection, None, time.perf_counter() - began)
 
 
-def _without_labels(collection: Collection, say: Progress) -> tuple[list[Finding], tuple[copies.Link, ...]]:
+def _without_labels(
+    collection: Collection, threads: int | None, say: Progress
+) -> tuple[list[Finding], tuple[copies.Link, ...]]:
     """All findings that need no network, and which pictures are copies of which."""
-    say("comparing", 0, 1)
+    say("comparing", 0, len(collection))
     constant = oddities.almost_constant(collection)
-    found = copies.links(collection, constant)
-    say("comparing", 1, 1)
+    found = copies.links(collection, constant, threads, lambda done, total: say("comparing", done, total))
     items = [
         *oddities.files(collection),
         *copies.copies(collection, found),

@@ -1,15 +1,9 @@
-"""How alike pictures are: correlations of small grey versions, for all pairs at once and, of few, closely.
+"""How alike pairs of pictures are: correlations of 16x16 cells of grey, windows of either being moved over the other.
 
-A picture is averaged down to 8x8 cells of grey, less its mean and divided by its norm, so that brightness and contrast
-do not count. The product of two such vectors is their correlation. All pairs are compared in blocks by matrix products;
-pairs that may be copies are looked at again in 16x16 cells, with windows of either picture moved over the other, so
-that a cropped copy fits somewhere.
+So a cropped copy fits somewhere, and brightness and contrast do not count.
 """
 
 from __future__ import annotations
-
-import itertools
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,65 +11,14 @@ from numpy.typing import NDArray
 from lanewise.learning.pictures import Pixels
 
 Floats = NDArray[np.float32]
-Indices = NDArray[np.int64]
 
-NEAREST = 6
-"""Neighbours that are sought of a picture. The last tells how alike pictures of this data are that are no copies."""
+SIDE = 32
+"""Rows and columns of the grey pictures that pairs are compared by."""
 
-_COARSE, _FINE, _SIDE = 8, 16, 32
-_ROWS = 512  # questions asked together
-_GROUP = 64  # pictures of which first only the most alike is looked at
-_SCALES = (0.95, 0.9, 0.82)  # of the windows: a copy may have lost almost a fifth of its rows and columns
-_PAIRS = 512  # looked at closely together
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Neighbours:
-    """The `NEAREST` neighbours of each picture, the most alike first.
-
-    Attributes
-    ----------
-    which : (N, NEAREST) int64
-    correlation : (N, NEAREST) float32
-    """
-
-    which: Indices
-    correlation: Floats
-
-
-def grey(pixels: Pixels) -> Floats:
-    """Pictures as 32x32 cells of grey: (N, 32, 32)."""
-    down, across = (_averaging(size, _SIDE, 0.0, 1.0) for size in pixels.shape[1:3])
-    small = np.empty((len(pixels), _SIDE, _SIDE), np.float32)
-    for start in range(0, len(pixels), _ROWS):
-        picture = pixels[start : start + _ROWS].mean(axis=3, dtype=np.float32)
-        small[start : start + _ROWS] = down @ picture @ across.T
-    return small
-
-
-def neighbours(questions: Floats, known: Floats) -> Neighbours:
-    """Find the most alike of `known` for each of `questions`, both (N, 32, 32); picture n is never that of n."""
-    asked, answers = _coarse(questions), _coarse(known)
-    count = len(known)
-    padded = -(-count // _GROUP) * _GROUP
-    most = min(NEAREST, padded // _GROUP)
-    which = np.zeros((count, NEAREST), np.int64)
-    correlation = np.full((count, NEAREST), -1.0, np.float32)
-    for start in range(0, count, _ROWS):
-        block = asked[start : start + _ROWS]
-        alike = np.full((len(block), padded), -2.0, np.float32)
-        np.matmul(block, answers.T, out=alike[:, :count])
-        rows = np.arange(len(block))
-        alike[rows, start + rows] = -2.0
-        # The most alike lie in those groups whose best are the best.
-        groups = alike.reshape(len(block), -1, _GROUP)
-        best = np.argpartition(-groups.max(axis=2), most - 1, axis=1)[:, :most]
-        candidates = (np.sort(best, axis=1)[:, :, None] * _GROUP + np.arange(_GROUP)).reshape(len(block), -1)
-        found = np.take_along_axis(alike, candidates, axis=1)
-        order = np.argsort(-found, axis=1, kind="stable")[:, :NEAREST]
-        which[start : start + _ROWS] = np.take_along_axis(candidates, order, axis=1)
-        correlation[start : start + _ROWS] = np.take_along_axis(found, order, axis=1)
-    return Neighbours(which, correlation)
+_FINE = 16
+_SCALES = (1.0, 0.95, 0.9, 0.82)  # of the windows: a copy may have lost almost a fifth of its rows and columns
+_PAIRS = 256  # compared together
+_FLAT = 1e-6  # share of a picture's variation: a window of less has nothing to be compared by
 
 
 def aligned(one: Floats, other: Floats) -> Floats:
@@ -89,42 +32,66 @@ def aligned(one: Floats, other: Floats) -> Floats:
     -------
     (N,) float32
     """
-    windows = _windows()
+    cuts = _windows()
     best = np.full(len(one), -1.0, np.float32)
     for start in range(0, len(one), _PAIRS):
         here = slice(start, start + _PAIRS)
         for whole, part in ((one[here], other[here]), (other[here], one[here])):
-            fixed = _normalised(whole.reshape(len(whole), -1) @ windows[:, : _FINE * _FINE])
-            moved = (part.reshape(len(part), -1) @ windows).reshape(len(part), -1, _FINE * _FINE)
-            found = np.einsum("nwk,nk->nw", _normalised(moved), fixed)
-            best[here] = np.maximum(best[here], found.max(axis=1))
+            fixed = normalised(_cut(whole, cuts[0])[:, 0, :, 0, :])
+            centred = part - part.mean(axis=(1, 2), keepdims=True)
+            least = _FLAT * (centred * centred).sum(axis=(1, 2))[:, None, None]
+            for cut in cuts:
+                window = _cut(centred, cut)
+                product = np.einsum("nuavd,nad->nuv", window, fixed)
+                total = window.sum(axis=2).sum(axis=3)
+                square = np.einsum("nuavd,nuavd->nuv", window, window) - total * total / _FINE**2
+                found = np.divide(product, np.sqrt(np.maximum(square, 0)), out=product * 0, where=square > least)
+                best[here] = np.maximum(best[here], found.max(axis=(1, 2)))
     return best
 
 
-def _coarse(small: Floats) -> Floats:
-    step = _SIDE // _COARSE
-    cells = small.reshape(len(small), _COARSE, step, _COARSE, step).mean(axis=(2, 4))
-    return _normalised(cells.reshape(len(small), -1))
+def cells(pixels: Pixels, side: int) -> Floats:
+    """Averages of the grey of pictures (N, rows, columns, channels) over side x side cells: (N, side, side)."""
+    rows, columns, channels = pixels.shape[1:]
+    down = _averaging(rows, side, 0.0, 1.0).T
+    across = np.repeat(_averaging(columns, side, 0.0, 1.0).T / channels, channels, axis=0)
+    out = np.empty((len(pixels), side, side), np.float32)
+    step = max(1, 2**22 // (rows * columns * channels))
+    for start in range(0, len(pixels), step):
+        picture = pixels[start : start + step].astype(np.float32)
+        narrow = picture.reshape(-1, columns * channels) @ across
+        turned = np.ascontiguousarray(narrow.reshape(-1, rows, side).transpose(0, 2, 1)).reshape(-1, rows)
+        out[start : start + step] = (turned @ down).reshape(-1, side, side).transpose(0, 2, 1)
+    return out
 
 
-def _normalised(vectors: Floats) -> Floats:
-    """Less their mean, of length 1; what does not vary becomes 0, which is like nothing."""
-    less = vectors - vectors.mean(axis=-1, keepdims=True)
-    length = np.sqrt((less * less).sum(axis=-1, keepdims=True))
+def normalised(pictures: Floats) -> Floats:
+    """Pictures less their mean, of length 1; what does not vary becomes 0, which is like nothing."""
+    less = pictures - pictures.mean(axis=(1, 2), keepdims=True)
+    length = np.sqrt((less * less).sum(axis=(1, 2), keepdims=True))
     out: Floats = np.divide(less, length, out=np.zeros_like(less), where=length > 1e-4)
     return out
 
 
-def _windows() -> Floats:
-    """One matrix that cuts all windows out of a picture and averages each to 16x16 cells; the first is the whole."""
-    places = [(0.0, 0.0, 1.0)]
-    for scale in _SCALES:
-        places += [(u * (1 - scale), v * (1 - scale), scale) for u, v in itertools.product((0.0, 0.5, 1.0), repeat=2)]
-    matrices = []
-    for top, left, scale in places:
-        down, across = (_averaging(_SIDE, _FINE, start, start + scale) for start in (top, left))
-        matrices.append(np.kron(down, across).T)
-    return np.hstack(matrices)
+def _cut(pictures: Floats, cut: Floats) -> Floats:
+    """All windows of one size, each as 16x16 cells: (N, places across, 16, places down, 16)."""
+    count, many = len(pictures), len(cut) // _FINE
+    narrow = (pictures.reshape(-1, SIDE) @ cut.T).reshape(count, SIDE, -1)
+    turned = np.ascontiguousarray(narrow.transpose(0, 2, 1)).reshape(-1, SIDE)
+    return (turned @ cut.T).reshape(count, many, _FINE, many, _FINE)
+
+
+def _windows() -> list[Floats]:
+    """For each scale a matrix (places times 16, 32) that averages windows in all its places to 16 cells."""
+    return [
+        np.concatenate(
+            [
+                _averaging(SIDE, _FINE, place * (1 - scale), place * (1 - scale) + scale)
+                for place in ((0.0, 0.5, 1.0) if scale < 1 else (0.0,))
+            ]
+        )
+        for scale in _SCALES
+    ]
 
 
 def _averaging(size: int, cells: int, start: float, stop: float) -> Floats:
