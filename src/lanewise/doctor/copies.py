@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.doctor.findings import NOTE, SERIOUS, WARNING, Case, Collection, Finding, counted
-from lanewise.doctor.likeness import SIDE, aligned, cells
+from lanewise.doctor.likeness import SIDE, aligned, cells, same_colours
 from lanewise.doctor.nearest import CANDIDATES, NEAREST, neighbours
 from lanewise.learning.pictures import Pixels
 
@@ -166,7 +166,10 @@ def _near(
     one, other, mirrored = one[first], other[first], mirrored[first]
     correlation = np.round(_looked_at_closely(pixels, one, other, mirrored), 4)
     room = CLOSER * np.minimum(ambient[one], ambient[other])
-    for k in np.flatnonzero((correlation >= ALIKE) & (1 - correlation < room)).tolist():
+    likely = np.flatnonzero((correlation >= ALIKE) & (1 - correlation < room))
+    answers = pixels[other[likely]]
+    answers[mirrored[likely]] = answers[mirrored[likely], :, ::-1]
+    for k in likely[same_colours(pixels[one[likely]], answers)].tolist():
         how = "mirrored" if mirrored[k] else "nearly the same"
         low, high = sorted((int(chosen[one[k]]), int(chosen[other[k]])))
         yield Link(low, high, how, float(correlation[k]))

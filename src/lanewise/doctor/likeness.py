@@ -1,6 +1,7 @@
 """How alike pairs of pictures are: correlations of 16x16 cells of grey, windows of either being moved over the other.
 
-So a cropped copy fits somewhere, and brightness and contrast do not count.
+So a cropped copy fits somewhere. Brightness and contrast do not count, nor does an even slope of brightness across the
+picture: skies that grow brighter towards the horizon are alike in little else.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ SIDE = 32
 _FINE = 16
 _SCALES = (1.0, 0.95, 0.9, 0.82)  # of the windows: a copy may have lost almost a fifth of its rows and columns
 _PAIRS = 256  # compared together
+_COLOURS, _TINGE = 0.5, 0.03  # how much colours of copies differ: as a share, and of the brightness
 _FLAT = 1e-6  # share of a picture's variation: a window of less has nothing to be compared by
 
 
@@ -32,7 +34,7 @@ def aligned(one: Floats, other: Floats) -> Floats:
     -------
     (N,) float32
     """
-    cuts = _windows()
+    cuts, level = _windows(), _level(_FINE)
     best = np.full(len(one), -1.0, np.float32)
     for start in range(0, len(one), _PAIRS):
         here = slice(start, start + _PAIRS)
@@ -43,11 +45,44 @@ def aligned(one: Floats, other: Floats) -> Floats:
             for cut in cuts:
                 window = _cut(centred, cut)
                 product = np.einsum("nuavd,nad->nuv", window, fixed)
-                total = window.sum(axis=2).sum(axis=3)
-                square = np.einsum("nuavd,nuavd->nuv", window, window) - total * total / _FINE**2
+                square = np.einsum("nuavd,nuavd->nuv", window, window)
+                for plane in level:
+                    square -= np.einsum("nuavd,ad->nuv", window, plane) ** 2
                 found = np.divide(product, np.sqrt(np.maximum(square, 0)), out=product * 0, where=square > least)
                 best[here] = np.maximum(best[here], found.max(axis=(1, 2)))
     return best
+
+
+def same_colours(one: Pixels, other: Pixels) -> NDArray[np.bool_]:
+    """Whether pictures (N, rows, columns, channels) differ no more in brightness, contrast and colour than copies do.
+
+    Brightness and contrast by a factor of two at most; colours, in 4x4 cells and over the brightness, by less than half
+    of the more colourful one. A copy may have become grey altogether.
+    """
+    bright, contrast, colours, grey = zip(*(_colours(pictures) for pictures in (one, other)), strict=True)
+    same = _within(*contrast)
+    if one.dtype == np.uint8:
+        same &= _within(*bright)
+    strength = np.maximum(*(np.sqrt((colour * colour).sum(axis=1)) for colour in colours))
+    difference = np.sqrt(((colours[0] - colours[1]) ** 2).sum(axis=1))
+    same &= (difference <= _COLOURS * strength + _TINGE * colours[0].shape[1] ** 0.5) | grey[0] | grey[1]
+    return same
+
+
+def _colours(pictures: Pixels) -> tuple[Floats, Floats, Floats, NDArray[np.bool_]]:
+    """Brightness, contrast, what red and blue are more than the mean in 4x4 cells, and whether all is grey."""
+    few = np.stack([cells(pictures[..., n : n + 1], 4) for n in range(pictures.shape[3])], axis=3)
+    mean = few.mean(axis=3, keepdims=True)
+    bright = np.maximum(mean.mean(axis=(1, 2, 3)), 1e-6)
+    colour = (few - mean)[..., ::2].reshape(len(few), -1) / bright[:, None]
+    grey = (pictures == pictures[..., :1]).all(axis=(1, 2, 3))
+    return bright, cells(pictures, SIDE).std(axis=(1, 2)), colour, grey
+
+
+def _within(one: Floats, other: Floats) -> NDArray[np.bool_]:
+    """Whether positive numbers differ by a factor of two at most."""
+    within: NDArray[np.bool_] = np.maximum(one, other) <= 2 * np.minimum(one, other)
+    return within
 
 
 def cells(pixels: Pixels, side: int) -> Floats:
@@ -66,11 +101,22 @@ def cells(pixels: Pixels, side: int) -> Floats:
 
 
 def normalised(pictures: Floats) -> Floats:
-    """Pictures less their mean, of length 1; what does not vary becomes 0, which is like nothing."""
+    """Pictures less their mean and slope, of length 1; where nothing is left they are 0, which is like nothing."""
     less = pictures - pictures.mean(axis=(1, 2), keepdims=True)
+    whole = np.sqrt((less * less).sum(axis=(1, 2), keepdims=True))
+    for plane in _level(pictures.shape[1]):
+        less -= np.einsum("nad,ad->n", less, plane)[:, None, None] * plane
     length = np.sqrt((less * less).sum(axis=(1, 2), keepdims=True))
-    out: Floats = np.divide(less, length, out=np.zeros_like(less), where=length > 1e-4)
+    out: Floats = np.divide(less, length, out=np.zeros_like(less), where=length > 1e-4 + _FLAT**0.5 * whole)
     return out
+
+
+def _level(side: int) -> Floats:
+    """The mean and the two slopes of side x side cells, of length 1 and at right angles: (3, side, side)."""
+    slope = np.arange(side, dtype=np.float32) - (side - 1) / 2
+    planes = np.stack([np.ones((side, side)), np.tile(slope, (side, 1)), np.tile(slope, (side, 1)).T])
+    level: Floats = (planes / np.sqrt((planes * planes).sum(axis=(1, 2), keepdims=True))).astype(np.float32)
+    return level
 
 
 def _cut(pictures: Floats, cut: Floats) -> Floats:
