@@ -82,6 +82,28 @@ def test_near_copies(photos, change):
     assert cases(checked(photos), "near-copies") == [{"train/apple/03.png", "train/apple/near.jpg"}]
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda image: Image.merge("RGB", image.split()[::-1]), False),
+        (lambda image: ImageEnhance.Brightness(image).enhance(0.3), False),
+        (lambda image: image.convert("L"), True),
+    ],
+    ids=["of another colour", "much darker", "made grey"],
+)
+def test_what_is_alike_but_in_colour_or_brightness_is_no_near_copy_unless_it_became_grey(photos, change, told):
+    change(Image.open(photos / "train/apple/03.png")).save(photos / "train/apple/other.png")
+    assert bool(cases(checked(photos), "near-copies")) == told
+
+
+def test_slopes_of_brightness_are_no_copies():
+    rows = np.arange(16)[:, None]
+    random = np.random.default_rng(0)
+    sky = 100 + 5 * rows + random.normal(0, 2, (2, 16, 16))
+    x = np.concatenate([random.integers(0, 256, (40, 16, 16)), sky]).astype(np.uint8)
+    assert lanewise.check(x, np.arange(42) % 2, labels=False).of("near-copies") is None
+
+
 def test_all_copies_of_one_picture_are_one_case(photos):
     for name in ("a", "b"):
         shutil.copy(photos / "train/apple/03.png", photos / f"train/apple/{name}.png")

@@ -6,6 +6,8 @@ picture: skies that grow brighter towards the horizon are alike in little else.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -59,13 +61,13 @@ def same_colours(one: Pixels, other: Pixels) -> NDArray[np.bool_]:
     Brightness and contrast by a factor of two at most; colours, in 4x4 cells and over the brightness, by less than half
     of the more colourful one. A copy may have become grey altogether.
     """
-    bright, contrast, colours, grey = zip(*(_colours(pictures) for pictures in (one, other)), strict=True)
+    bright, contrast, colours, colourless = zip(*(_colours(pictures) for pictures in (one, other)), strict=True)
     same = _within(*contrast)
     if one.dtype == np.uint8:
         same &= _within(*bright)
     strength = np.maximum(*(np.sqrt((colour * colour).sum(axis=1)) for colour in colours))
     difference = np.sqrt(((colours[0] - colours[1]) ** 2).sum(axis=1))
-    same &= (difference <= _COLOURS * strength + _TINGE * colours[0].shape[1] ** 0.5) | grey[0] | grey[1]
+    same &= (difference <= _COLOURS * strength + _TINGE * colours[0].shape[1] ** 0.5) | colourless[0] | colourless[1]
     return same
 
 
@@ -74,7 +76,8 @@ def _colours(pictures: Pixels) -> tuple[Floats, Floats, Floats, NDArray[np.bool_
     few = np.stack([cells(pictures[..., n : n + 1], 4) for n in range(pictures.shape[3])], axis=3)
     mean = few.mean(axis=3, keepdims=True)
     bright = np.maximum(mean.mean(axis=(1, 2, 3)), 1e-6)
-    colour = (few - mean)[..., ::2].reshape(len(few), -1) / bright[:, None]
+    apart = (few - mean)[..., ::2]
+    colour = apart.reshape(len(few), math.prod(apart.shape[1:])) / bright[:, None]
     grey = (pictures == pictures[..., :1]).all(axis=(1, 2, 3))
     return bright, cells(pictures, SIDE).std(axis=(1, 2)), colour, grey
 
