@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from lanewise.errors import DataError
 from lanewise.files.contents import Label
 from lanewise.learning.arrays import from_arrays
+from lanewise.learning.folders import part_named
 from lanewise.learning.images import DIGITS, Source, load, load_to_judge
 from lanewise.learning.pictures import STRETCH, Pictures, PictureSets
 from lanewise.learning.reading import Progress
@@ -30,7 +31,8 @@ from lanewise.model import Model
 Z = 1.959963984540054
 """Half the width of the middle 95 % of a normal distribution, in standard deviations."""
 
-SPLITS = ("test", "validation", "train")
+PARTS = ("test", "validation", "train")
+SPLITS = (*PARTS, "all")
 
 LEAST_PROBABILITY = 2.0**-24
 """Losses take smaller probabilities for this one: float32 cannot tell 1 - p from 1 below it."""
@@ -213,8 +215,9 @@ def pictures_for(
     model : Model
     source : str, path or (x, y)
         As for `lanewise.train`.
-    split : {"test", "validation", "train"}, optional
-        Which part; by default the first of these that there is, or all of pictures without parts.
+    split : {"test", "validation", "train", "all"}, optional
+        Which part; by default the first of these that there is. Pictures without parts have two if the model learned
+        from them: those that were held out then, "validation", and the others. Arrays (x, y) are only called so.
     strict : bool
         Refuse a folder if one of its files cannot be used.
     progress : callable, optional
@@ -239,14 +242,31 @@ def pictures_for(
         "channels": channels,
         "resize": model.preprocessing.resize or STRETCH,
     }
-    if split is not None and not isinstance(source, tuple):
-        if source != DIGITS and os.path.isdir(source):
-            source = _folder_of(source, split)
-        else:
+    folder: Source | None = None
+    if split in PARTS and not isinstance(source, tuple):
+        if source == DIGITS or not os.path.isdir(source):
             sets = load(source, size=(rows, columns), channels=channels)
             return _relabelled(_part_of(sets, source, split), like_learning["classes"]), split
-    pictures, found = load_to_judge(source, **like_learning, strict=strict, progress=progress)
-    return pictures, split or found
+        folder = _folder_of(source, split)
+    pictures, found = load_to_judge(folder or source, **like_learning, strict=strict, progress=progress)
+    if split == "all" and found in ("test", "validation"):
+        raise DataError(f"{source} has parts: choose one of them, test, validation or train, instead of all")
+    if split == "all" or (split is not None and (folder or isinstance(source, tuple))):
+        return pictures, split
+    again = split_again(model, pictures) if found in ("all", "train") else None
+    if again is None or split == "test":
+        if split is not None:
+            unknown = "" if again else ", nor is it what the model learned from"
+            raise DataError(f"{source} holds no folder {split!r}{unknown}")
+        return pictures, found
+    assert again.validation is not None
+    if split == "train":
+        return again.train, split
+    note = (
+        f"The model learned from these {len(pictures):,} pictures but for {len(again.validation):,} that were held out:"
+        " they judge; --split all judges by all."
+    )
+    return replace(again.validation, notes=(*pictures.notes, note)), "validation"
 
 
 def judging_part(sets: PictureSets, validation_fraction: float, seed: int) -> tuple[Pictures, str]:
@@ -264,13 +284,14 @@ def judging_part(sets: PictureSets, validation_fraction: float, seed: int) -> tu
     if validation_fraction == 0 or np.bincount(labels).max() < 2:
         return sets.train, "train"
     _, held_out = stratified_split(labels, validation_fraction, seed)
-    part = sets.train.take(held_out)
-    # Positions among the held out would mislead: nobody else can see that array.
-    return (part if part.names else replace(part, names=tuple(f"training picture {n}" for n in held_out))), "validation"
+    return _taken(sets.train, held_out), "validation"
 
 
-def held_out_of(model: Model, pictures: Pictures) -> Pictures | None:
-    """Those of the pictures a model learned from that were held out, if it learned from these and some were."""
+def split_again(model: Model, pictures: Pictures) -> PictureSets | None:
+    """Part the pictures a model learned from as then: `validation` was held out of learning from `train`.
+
+    None if the model learned from other pictures, or none were held out.
+    """
     known, seed = model.provenance.get("held_out"), model.provenance.get("seed")
     if not isinstance(known, dict) or not isinstance(seed, int) or pictures.labels is None or not len(pictures):
         return None
@@ -279,23 +300,32 @@ def held_out_of(model: Model, pictures: Pictures) -> Pictures | None:
         return None
     if known.get("of") != fingerprint(pictures.pixels, pictures.labels):
         return None
-    return judging_part(PictureSets(pictures), fraction, seed)[0]
+    learned, held_out = stratified_split(pictures.labels, fraction, seed)
+    return PictureSets(_taken(pictures, learned), _taken(pictures, held_out))
 
 
-def _folder_of(source: str | os.PathLike[str], split: str) -> str:
-    """The folder in `source` that holds the part `split`."""
-    words = (split, "val") if split == "validation" else (split,)
-    for name in sorted(os.listdir(source)):
-        path = os.path.join(source, name)
-        if name.lower() in words and os.path.isdir(path):
-            return path
+def _taken(pictures: Pictures, chosen: NDArray[np.int64]) -> Pictures:
+    part = pictures.take(chosen)
+    # Positions in a part would mislead: nobody else can see that array.
+    return part if part.names else replace(part, names=tuple(f"training picture {n}" for n in chosen))
+
+
+def _folder_of(source: str | os.PathLike[str], split: str) -> str | None:
+    """The folder in `source` that holds the part `split`; None if it has no parts."""
+    folders = [name for name in sorted(os.listdir(source)) if os.path.isdir(os.path.join(source, name))]
+    for name in folders:
+        if part_named(name) == split:
+            return os.path.join(source, name)
+    if not any(map(part_named, folders)):
+        return None
+    words = ("validation", "val") if split == "validation" else (split,)
     raise DataError(f"{os.fspath(source)} holds no folder {' or '.join(map(repr, words))}")
 
 
 def _part_of(sets: PictureSets, source: str | os.PathLike[str], split: str) -> Pictures:
     part: Pictures | None = getattr(sets, split)
     if part is None:
-        found = [name for name in SPLITS if getattr(sets, name) is not None]
+        found = [name for name in PARTS if getattr(sets, name) is not None]
         raise DataError(f"{os.fspath(source)} has no {split} pictures; it has {' and '.join(found)}")
     return part
 

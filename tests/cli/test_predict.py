@@ -96,12 +96,34 @@ def failed_after_start(result):
 
 
 def test_evaluate_only_what_matches(photos, photos_model):
-    told = json.loads(run("evaluate", photos_model, photos, "--only", "da-*", "--json").stdout)
+    told = json.loads(run("evaluate", photos_model, photos, "--split", "all", "--only", "da-*", "--json").stdout)
     assert (told["split"], told["count"], told["only"]) == ("all", 12, "da-*")
     assert told["per_class"][1] == {"class": "light", "count": 0, "precision": None, "recall": None, "f1": None}
-    shown = run("evaluate", photos_model, photos, "--only", "da-*").stdout
+    shown = run("evaluate", photos_model, photos, "--split", "all", "--only", "da-*").stdout
     assert "12 pictures that match da-*" in shown
     assert next(line for line in shown.splitlines() if line.startswith("light ")).split() == ["light", "0", *"---"]
+
+
+def test_evaluate_the_folder_that_was_learned_from(photos, photos_model, tmp_path):
+    """Only what was held out judges, unless all shall, or other pictures are there."""
+    shown = run("evaluate", photos_model, photos).stdout
+    assert f"{photos}: 2 validation pictures" in shown
+    assert "Validation accuracy" in shown
+    assert "from these 24 pictures but for 2 that were held out: they judge;" in " ".join(shown.split())
+    counts = {
+        split: json.loads(run("evaluate", photos_model, photos, "--split", split, "--json").stdout)["count"]
+        for split in ("validation", "train", "all")
+    }
+    assert counts == {"validation": 2, "train": 22, "all": 24}
+    assert "holds no folder 'test'" in failed_after_start(run("evaluate", photos_model, photos, "--split", "test"))
+    next(photos.glob("dark/*.png")).unlink()
+    other = json.loads(run("evaluate", photos_model, photos, "--json").stdout)
+    assert (other["split"], other["count"], other["notes"]) == ("all", 23, [])
+    assert "learned from" in failed_after_start(run("evaluate", photos_model, photos, "--split", "train"))
+
+
+def test_all_is_no_part_of_a_folder_with_parts(digits_model):
+    assert "has parts" in failed_after_start(run("evaluate", digits_model[0], "digits", "--split", "all"))
 
 
 def test_many_classes_get_the_most_frequent_confusions(digits_model, monkeypatch):

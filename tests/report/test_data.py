@@ -1,39 +1,81 @@
-"""What is odd about the data is said, and nothing else."""
+"""What the doctor finds stands in the report, with its pictures; copies across parts above all."""
 
 import numpy as np
+import pytest
 
+from lanewise.errors import TooLargeError
 from lanewise.learning.pictures import Pictures
+from lanewise.report import data
 from lanewise.report.data import as_bytes, data_figures
+from lanewise.report.page import without
 
 
 def pictures(counts: tuple[int, ...], seed: int) -> Pictures:
-    pixels = np.random.default_rng(seed).integers(0, 256, (sum(counts), 4, 4, 1), np.uint8)
+    pixels = np.random.default_rng(seed).integers(0, 256, (sum(counts), 12, 12, 1), np.uint8)
     labels = np.repeat(np.arange(len(counts)), counts).astype(np.int32)
-    return Pictures(pixels, labels, ("a", "b"))
+    names = tuple(f"folder/{n}-{seed}.png" for n in range(len(labels)))
+    return Pictures(pixels, labels, ("a", "b"), names)
 
 
 def test_nothing_is_said_of_good_data():
-    found = data_figures({"train": pictures((40, 40), 0), "test": pictures((10, 10), 1)})
-    assert found.warnings == ()
+    found = data_figures({"train": pictures((40, 40), 0), "test": pictures((10, 10), 1)}, "test")
+    assert found.findings == ()
+    assert found.known == ()
     assert [row.counts for row in found.rows] == [(40, 10), (40, 10)]
     assert found.totals == (80, 20)
     assert all(row.sheet is not None for row in found.rows)
 
 
-def test_oddities_are_named():
-    train, test = pictures((150, 20), 0), pictures((10, 0), 1)
-    test.pixels[:3] = train.pixels[5:8]
+def test_copies_across_parts_are_shown_first_and_known():
+    train, test = pictures((150, 19), 0), pictures((10, 0), 1)
+    test.pixels[3:6] = train.pixels[5:8]
+    train.pixels[9] = train.pixels[7]  # three alike, two of them to learn from
     test.pixels[9] = test.pixels[8]
-    found = data_figures({"train": train, "test": test})
-    for part in (
-        "test pictures show none of: b",
-        "8 times as many training pictures as “b”",
-        "“b” has only 20 training pictures",
-        "other test pictures: 1 of 10",
-        "Of the test pictures, 3 are also among the training ones",
-    ):
-        assert any(part in one for one in found.warnings), part
-    assert len(found.warnings) == 5
+    found = data_figures({"train": train, "test": test}, "test")
+    assert found.known == (3, 4, 5)
+    assert found.findings is not None
+    across = found.findings[0]
+    assert across.severity == "serious"
+    assert [[(one.name, one.part) for one in case.pictures] for case in across.cases] == [
+        [("5-0.png", "training"), ("3-1.png", "test")],
+        [("6-0.png", "training"), ("4-1.png", "test")],
+        [("7-0.png", "training"), ("9-0.png", "training"), ("5-1.png", "test")],
+    ]
+    assert all(one.drawn is not None and one.label == "a" for case in across.cases for one in case.pictures)
+    said = " ".join(one.message for one in found.findings)
+    for part in ("the test set holds no picture of 'b'", "'b' (19)", "150 pictures of 'a'"):
+        assert part.lower() in said.lower(), part
+    assert data_figures({"train": train, "test": test}, "train").known == ()
+
+
+def test_no_more_is_shown_than_there_is_room_for(monkeypatch):
+    train, test = pictures((60, 60), 0), pictures((30, 30), 1)
+    test.pixels[:20] = train.pixels[:20]
+    shown = data_figures({"train": train, "test": test}, "test")
+    assert shown.findings is not None
+    assert (len(shown.findings[0].cases), shown.findings[0].more) == (6, 14)
+    assert len(shown.known) == 20
+    monkeypatch.setattr(data, "ROOM", 1)
+    full = data_figures({"train": train, "test": test}, "test")
+    assert full.findings is not None
+    drawn = [one.drawn is not None for case in full.findings[0].cases for one in case.pictures]
+    assert drawn == [True, True] + [False] * 10
+
+
+def test_what_memory_cannot_hold_is_not_compared(monkeypatch):
+    def refuse(parts):
+        raise TooLargeError("too many")
+
+    monkeypatch.setattr(data, "look", refuse)
+    found = data_figures({"test": pictures((3, 3), 0)}, "test")
+    assert (found.findings, found.known, found.totals) == (None, (), (6,))
+
+
+@pytest.mark.parametrize(("known", "figures"), [((), None), ((0, 3), (3, 2)), ((0, 1, 2, 3, 4), None)])
+def test_the_accuracy_without_what_is_known(known, figures):
+    some = pictures((3, 2), 0)
+    probabilities = np.eye(2, dtype=np.float32)[[1, 0, 0, 1, 0]]  # wrong, right, right, right, wrong
+    assert without(known, probabilities, some) == figures
 
 
 def test_any_pixels_can_be_looked_at():

@@ -174,7 +174,11 @@ def test_the_held_out_part_of_what_was_learned_from_judges():
     pictures, part, parts = report_pictures(model, flat)
     assert part == "validation"
     assert len(pictures) == len(whole.train) - model.provenance["pictures"]
-    assert len(parts["all"]) == len(whole.train)
+    assert {name: len(one) for name, one in parts.items()} == {
+        "train": model.provenance["pictures"],
+        "validation": len(pictures),
+    }
+    assert report_pictures(model, flat, split="all")[1] == "all"
     others = (whole.train.pixels[::-1], whole.train.labels[::-1])
     assert report_pictures(model, others)[1] == "all"
 

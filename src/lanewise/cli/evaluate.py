@@ -12,8 +12,9 @@ from lanewise.cli.options import json_option, strict_option
 @click.argument("pictures", type=click.Path())
 @click.option(
     "--split",
-    type=click.Choice(["test", "validation", "train"]),
-    help="Which part of the pictures; by default the first of these that there is.",
+    type=click.Choice(["test", "validation", "train", "all"]),
+    help="Which part of the pictures; by default the first of these that there is, and of a folder "
+    "without parts that MODEL learned from, the pictures that were held out.",
 )
 @click.option("--only", metavar="PATTERN", help="Judge only files whose name matches, like 'street-*'.")
 @strict_option

@@ -16,8 +16,9 @@ from lanewise.cli.options import json_option, strict_option
 @click.option("--force", is_flag=True, help="Let --output replace a file.")
 @click.option(
     "--split",
-    type=click.Choice(["test", "validation", "train"]),
-    help="Which part of the pictures judges; by default the first of these that there is.",
+    type=click.Choice(["test", "validation", "train", "all"]),
+    help="Which part of the pictures judges; by default the first of these that there is, and of a folder "
+    "without parts that MODEL learned from, the pictures that were held out.",
 )
 @strict_option
 @json_option

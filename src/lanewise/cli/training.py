@@ -185,7 +185,7 @@ def report(
 def _page(lesson: Lesson, model: Model, saved: Saved) -> str:
     from lanewise.report.page import parts_of, report_html
 
-    return report_html(model, lesson.judged_by, lesson.split, parts_of(lesson.sets), saved.path.name)
+    return report_html(model, lesson.judged_by, lesson.split, parts_of(lesson.sets, model), saved.path.name)
 
 
 def _tell_pictures(out: Output, name: str, sets: PictureSets) -> None:

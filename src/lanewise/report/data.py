@@ -1,8 +1,10 @@
-"""What a report says of the data: how many pictures of each class, what they look like, and what is odd about them."""
+"""What a report says of the data: how many pictures of each class, what they look like, and what is wrong with them.
+
+What is wrong is found by `lanewise.doctor`, but for wrong labels: those need other networks than the report is about.
+"""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,15 +12,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lanewise.doctor.examine import look
+from lanewise.doctor.findings import Case, Collection, Findings
+from lanewise.errors import TooLargeError
 from lanewise.learning.pictures import Pictures
-from lanewise.report.encode import Drawn, contact_sheet
+from lanewise.report.encode import Drawn, contact_sheet, photograph
 
 SHOWN, MOST_SHEETS = 10, 20
 """Pictures of a class that are shown, and classes of which some are."""
 
-FEW, IMBALANCE = 30, 5
-"""So few pictures of a class, and so many times as many of another one, are worth a word."""
+MOST_SHOWN, MOST_ALIKE = {"serious": 12, "warning": 6, "note": 6}, 3
+"""Pictures of a finding that are shown, about so many, and pictures of a case."""
 
+ROOM = 400_000
+"""Bytes of pictures that findings show; from there on, names alone stand."""
+
+CASE_SIZE = 96
+"""Rows or columns of such a picture at most."""
+
+COPIES = ("across-splits", "two-labels")
+"""Findings that may tie pictures of one part to those of another."""
 
 NAMES = {"train": "training ", "validation": "validation ", "test": "test ", "all": ""}
 """What the pictures of a part are called before the word "pictures"."""
@@ -34,18 +47,53 @@ class ClassRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownPicture:
+    """A picture that a finding is about; `drawn` is None where there is no more room."""
+
+    drawn: Drawn | None
+    name: str
+    label: str
+    part: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShownCase:
+    """One case of a finding: some of its pictures, and how many there are besides."""
+
+    pictures: tuple[ShownPicture, ...]
+    more: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShownFinding:
+    """What was found, what to do, some cases, and how many there are besides."""
+
+    severity: str
+    message: str
+    advice: str
+    cases: tuple[ShownCase, ...]
+    more: int
+
+
+@dataclass(frozen=True, slots=True)
 class DataFigures:
-    """The data section: `parts` names the columns of counts, like ("train", "test")."""
+    """The data section: `parts` names the columns of counts, like ("train", "test").
+
+    `findings` is None where memory does not suffice to compare the pictures. `known` are positions among those that
+    judge: of pictures that are among those to learn from, too, or nearly so.
+    """
 
     parts: tuple[str, ...]
     totals: tuple[int, ...]
     rows: tuple[ClassRow, ...]
-    warnings: tuple[str, ...]
+    findings: tuple[ShownFinding, ...] | None
+    known: tuple[int, ...]
     notes: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...]
 
 
-def data_figures(parts: Mapping[str, Pictures]) -> DataFigures:
+def data_figures(parts: Mapping[str, Pictures], judged_by: str) -> DataFigures:
     """Count and look at labelled pictures, part by part; all parts have the same classes."""
     first = next(iter(parts.values()))
     counts = [part.counts() for part in parts.values()]
@@ -53,14 +101,19 @@ def data_figures(parts: Mapping[str, Pictures]) -> DataFigures:
         ClassRow(label, tuple(one[n] for one in counts), _examples(first, n) if n < MOST_SHEETS else None)
         for n, label in enumerate(first.classes)
     )
+    try:
+        found = look(parts)
+    except TooLargeError:
+        found = None
     notes = tuple(dict.fromkeys(note for part in parts.values() for note in part.notes if " skipped: " not in note))
     return DataFigures(
         parts=tuple(parts),
         totals=tuple(map(len, parts.values())),
         rows=rows,
-        warnings=tuple(_warnings(parts)),
+        findings=None if found is None else _shown(found),
+        known=() if found is None else _known(found, judged_by),
         notes=notes,
-        skipped=tuple(pair for part in parts.values() for pair in part.skipped),
+        skipped=tuple(dict.fromkeys(pair for part in parts.values() for pair in part.skipped)),
     )
 
 
@@ -87,36 +140,45 @@ def _examples(pictures: Pictures, label: int) -> Drawn | None:
     return contact_sheet(as_bytes(pictures.pixels[chosen]), SHOWN)
 
 
-def _warnings(parts: Mapping[str, Pictures]) -> list[str]:
-    found = []
-    name, first = next(iter(parts.items()))
-    for part, pictures in parts.items():
-        if missing := pictures.without_pictures():
-            found.append(f"The {NAMES[part]}pictures show none of: {', '.join(missing)}.")
-    there = {label: count for label, count in zip(first.classes, first.counts(), strict=True) if count}
-    rare, frequent = min(there, key=there.__getitem__), max(there, key=there.__getitem__)
-    if there[frequent] >= IMBALANCE * there[rare]:
-        found.append(
-            f"“{frequent}” has {there[frequent] / there[rare]:.0f} times as many {NAMES[name]}pictures as “{rare}”: a "
-            "model may learn to prefer it. Balanced class weights or more pictures help."
-        )
-    if there[rare] < FEW:
-        found.append(f"“{rare}” has only {there[rare]} {NAMES[name]}pictures; figures about it are uncertain.")
-    return found + _twins(parts)
+def _shown(found: Findings) -> tuple[ShownFinding, ...]:
+    room = ROOM
+    shown = []
+    for finding in found.items:
+        cases: list[ShownCase] = []
+        for case in finding.cases:
+            if sum(len(one.pictures) for one in cases) >= MOST_SHOWN[finding.severity]:
+                break
+            pictures = tuple(_picture(found.collection, n, room > 0) for n in _one_of_each_part(case, found.collection))
+            room -= sum(len(one.drawn.uri) for one in pictures if one.drawn is not None)
+            cases.append(ShownCase(pictures, len(case.pictures) - len(pictures), case.detail))
+        more = len(finding.cases) - len(cases)
+        shown.append(ShownFinding(finding.severity, finding.message, finding.advice, tuple(cases), more))
+    return tuple(shown)
 
 
-def _twins(parts: Mapping[str, Pictures]) -> list[str]:
-    """Say which pictures are the same pixel by pixel, within a part and across two."""
-    seen = {part: [hashlib.blake2b(one, digest_size=16).digest() for one in p.pixels] for part, p in parts.items()}
-    told = []
-    for n, (part, own) in enumerate(seen.items()):
-        if again := len(own) - len(set(own)):
-            told.append(f"Exact copies of other {NAMES[part]}pictures: {again:,} of {len(own):,}.")
-        for other in list(seen)[:n]:
-            known = set(seen[other])
-            if both := sum(one in known for one in own):
-                told.append(
-                    f"Of the {NAMES[part]}pictures, {both:,} are also among the {NAMES[other]}ones. What a model has "
-                    "seen before, it knows: the accuracy is too good by that."
-                )
-    return told
+def _one_of_each_part(case: Case, collection: Collection) -> list[int]:
+    """Some pictures of a case, those of parts that would else be missing first, in their own order."""
+    first = {collection.part(n): n for n in reversed(case.pictures)}.values()
+    others = [n for n in case.pictures if n not in first]
+    return sorted([*first, *others][:MOST_ALIKE])
+
+
+def _picture(collection: Collection, number: int, drawn: bool) -> ShownPicture:
+    return ShownPicture(
+        drawn=photograph(as_bytes(collection.pixels[number][None])[0], CASE_SIZE) if drawn else None,
+        name=collection.names[number].rpartition("/")[2],
+        label=collection.label(number) or "",
+        part=NAMES[collection.part(number)].strip(),
+    )
+
+
+def _known(found: Findings, judged_by: str) -> tuple[int, ...]:
+    collection = found.collection
+    if judged_by == "train" or not {"train", judged_by} <= set(collection.part_names):
+        return ()
+    start = int(np.flatnonzero(collection.parts == collection.part_names.index(judged_by))[0])
+    known = set()
+    for case in (case for finding in found.items if finding.kind in COPIES for case in finding.cases):
+        if any(collection.part(n) == "train" for n in case.pictures):
+            known |= {n - start for n in case.pictures if collection.part(n) == judged_by}
+    return tuple(sorted(known))

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from lanewise.errors import DataError, MissingPackageError, OptionError
-from lanewise.evaluate import held_out_of, pictures_for
+from lanewise.evaluate import pictures_for, split_again
 from lanewise.learning.images import Source, load
 from lanewise.learning.pictures import Pictures, PictureSets
 from lanewise.learning.reading import Progress
@@ -61,7 +64,7 @@ def write_report(
         the validation pictures.
     path : path
         The HTML file; an older one is replaced.
-    split : {"test", "validation", "train"}, optional
+    split : {"test", "validation", "train", "all"}, optional
         Which part judges instead.
     strict : bool
         Refuse a folder if one of its files cannot be used.
@@ -107,26 +110,26 @@ def report_pictures(
     if isinstance(source, Pictures):
         return source, split or "all", {split or "all": source}
     if isinstance(source, PictureSets):
-        parts = parts_of(source)
+        parts = parts_of(source, model)
         part = split or next(name for name in ("test", "validation", "train") if name in parts)
         if part not in parts:
             raise DataError(f"there are no {part} pictures; there are {' and '.join(parts)} pictures")
         return parts[part], part, parts
     pictures, part = pictures_for(model, source, split=split, strict=strict, progress=progress)
-    if split is None and part in ("all", "train") and (held := held_out_of(model, pictures)) is not None:
-        return held, "validation", {part: pictures}
     parts = {part: pictures}
     rows, columns, channels = model.preprocessing.shape
     # Pictures that can judge need not do for learning: then the report is about those that judge alone.
     with contextlib.suppress(DataError):
-        found = parts_of(load(source, size=(rows, columns), channels=channels))
+        found = parts_of(load(source, size=(rows, columns), channels=channels), model)
         if part in found and all(one.classes == pictures.classes for one in found.values()):
             parts = found
     return pictures, part, parts
 
 
-def parts_of(sets: PictureSets) -> dict[str, Pictures]:
-    """The parts that there are, by name."""
+def parts_of(sets: PictureSets, model: Model) -> dict[str, Pictures]:
+    """The parts that there are, by name. Of pictures that `model` learned from, those held out are a part, too."""
+    if sets.validation is None and sets.test is None:
+        sets = split_again(model, sets.train) or sets
     found = {"train": sets.train, "validation": sets.validation, "test": sets.test}
     return {name: part for name, part in found.items() if part is not None}
 
@@ -149,12 +152,14 @@ def report_html(
     judged = judge(model, pictures, split)
     assert pictures.labels is not None
     counts = account(model.graph)
+    data = data_figures(parts, split)
     known: dict[str, Any] = {
         "title": title,
         "css": _text("page.css"),
         "model": model,
         "split": split,
-        "data": data_figures(parts),
+        "data": data,
+        "without_known": without(data.known, judged.probabilities, pictures),
         "size": " × ".join(map(str, model.preprocessing.shape)),
         "layers": network_rows(model.graph),
         "straight": all(node.inputs == (n,) for n, node in enumerate(model.graph.nodes[1:])),
@@ -172,6 +177,15 @@ def report_html(
         if len(text.encode("utf-8", "replace")) <= MOST_BYTES:
             break
     return text
+
+
+def without(known: Sequence[int], probabilities: npt.NDArray[np.float32], pictures: Pictures) -> tuple[int, int] | None:
+    """How many pictures judge if those that are `known` do not, and how many of them are judged right."""
+    if not known or len(known) == len(pictures):
+        return None
+    new = np.delete(np.arange(len(pictures)), known)
+    right = probabilities.argmax(axis=1) == pictures.labels
+    return len(new), int(np.count_nonzero(right[new]))
 
 
 def _example(pictures: Pictures, number: int) -> Example:
