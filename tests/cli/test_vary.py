@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from lanewise.cli import experimenting
+from lanewise.cli import experimenting, vary
+from lanewise.cli.output import Output
 from lanewise.experiments import trial as trials
+from lanewise.experiments.rows import Row
+from lanewise.experiments.vary import Report
 from tests.cli.conftest import failed, misused, run
 
 TEXT = "{dense 4,conv 2@3x3,conv 2@9x9}, relu, dense 1"
@@ -122,3 +128,16 @@ def test_slips_are_told_before_pictures_are_read(here):
     assert "--seeds" in misused(run("vary", "no", "--network", "dense 2", "--seeds", 0))
     (here / "file").write_text("")
     assert "file" in failed(run("vary", "digits", "--network", "dense 10", "-o", "file", "-q"))
+
+
+@pytest.mark.parametrize(("width", "columns"), [(120, 7), (80, 5)])
+def test_the_growing_table_fits_the_terminal(width, columns):
+    console = Console(width=width, height=9, force_terminal=True, file=io.StringIO())
+    row = Row("conv 16@3x3 same, relu, max 2, dense 10, softmax", "", 0.9, (0.85, 0.95), 0.01, 1_000, 20_000, 3.0)
+    rows = [replace(row, weights=n) for n in range(1, 9)]
+    shown = vary._picture(Output(console, False, False), Report(9, 24, row.text, 0, row), rows, 100)
+    table = shown.renderables[0]
+    assert (len(table.columns), table.row_count) == (columns, 4)
+    console.print(shown)
+    assert len(console.file.getvalue().splitlines()) <= 8
+    assert "weights" in console.file.getvalue()

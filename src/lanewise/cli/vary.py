@@ -11,12 +11,19 @@ import click
 from lanewise.cli.options import experiment_options, json_option
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from lanewise.cli.output import Output
     from lanewise.experiments.rows import Row
     from lanewise.experiments.vary import Grid, Report
 
 INTERRUPTED = 130
-SHOWN_LIVE = 12
+SHOWN_LIVE, BESIDES = 12, 5
+"""Networks in the table that grows, and lines that it takes besides."""
+
+SPARED = ("gap", "connections")
+"""Columns that narrow terminals go without; --json has all."""
+
 MOST_IMPOSSIBLE = 12
 MANY = 8
 """From so many networks on, the best of them looks better than it is."""
@@ -79,14 +86,13 @@ def vary(
 
 def show(out: Output, grid: Grid) -> None:
     """The table, the best trade-offs, and what could not be."""
-    from lanewise.cli.experimenting import drawn
     from lanewise.cli.wording import plural
 
     if grid.recalled:
         out.tell("Kept", f"{plural(grid.recalled, 'training')} had been done before and not been repeated")
     if grid.rows:
         out.blank()
-        out.table(drawn(*grid.table(), words=("best for", "network")))
+        out.table(_table(out, *grid.table()))
         out.blank()
         best = max(grid.rows, key=lambda row: (row.accuracy, -row.weights))
         out.result("Most accurate", f"{100 * best.accuracy:.1f} %: {best.text}", "bold")
@@ -123,7 +129,7 @@ def _progress(out: Output, count: int) -> Iterator[Callable[[Report], None] | No
 
         rows: list[Row] = []
         with Live(console=out.console, transient=True, refresh_per_second=4) as live:
-            yield lambda now: live.update(_picture(now, rows, count))
+            yield lambda now: live.update(_picture(out, now, rows, count))
 
 
 def _line(out: Output, now: Report, count: int) -> None:
@@ -132,18 +138,33 @@ def _line(out: Output, now: Report, count: int) -> None:
         out.tell(f"{now.done}/{now.total}", f"{accuracy} %  {weights} weights  {time}  {now.row.text}")
 
 
-def _picture(now: Report, rows: list[Row], count: int) -> Any:
+def _picture(out: Output, now: Report, rows: list[Row], count: int) -> Any:
     from rich.console import Group
     from rich.text import Text
-
-    from lanewise.cli.experimenting import drawn
 
     if now.row is not None:
         rows.append(now.row)
     heads = ["accuracy %", "95 %", "gap", "weights", "connections", "time", "network"]
-    table = drawn(heads, [[*_figures(row, count), row.text] for row in rows[-SHOWN_LIVE:]], words=("network",))
+    latest = rows[-max(1, min(SHOWN_LIVE, out.console.height - BESIDES)) :]
+    table = _table(out, heads, [[*_figures(row, count), row.text] for row in latest])
+    *numbers, network = table.columns
+    for column in numbers:
+        column.min_width = len(str(column.header))
+    network.no_wrap, network.overflow = True, "ellipsis"
     where = Text(f"{now.done} of {now.total} done; now seed {now.seed}: {now.text}", no_wrap=True, overflow="ellipsis")
     return Group(table, where, Text("Ctrl-C stops; the same command goes on from there", "dim"))
+
+
+def _table(out: Output, heads: list[str], rows: list[list[str]]) -> Table:
+    """All columns, or on a narrow terminal those that it is not easily done without."""
+    from lanewise.cli.experimenting import drawn
+
+    words = ("best for", "network")
+    table = drawn(heads, rows, words)
+    if out.fits(table):
+        return table
+    kept = [n for n, head in enumerate(heads) if head not in SPARED]
+    return drawn([heads[n] for n in kept], [[row[n] for n in kept] for row in rows], words)
 
 
 def _figures(row: Row, count: int) -> list[str]:

@@ -64,4 +64,4 @@ def figures(row: Row, count: int) -> list[str]:
 
 def marks(row: Row, by_weights: Sequence[Row], by_seconds: Sequence[Row]) -> str:
     """Of which trade-offs a row is one."""
-    return " ".join(word for word, best in (("weights", by_weights), ("time", by_seconds)) if row in best)
+    return ", ".join(word for word, best in (("weights", by_weights), ("time", by_seconds)) if row in best)
