@@ -178,27 +178,31 @@ def test_callers_take_turns() -> None:
 
 
 def waiting_threads_burn(threads: int) -> float:
-    """What the processors work at one long task that all threads but one wait for, as a multiple of what it takes."""
+    """What the processors work at one long task that all threads but one wait for, as a multiple of what it takes.
+
+    The least of three tries: what others do on the machine slows some, but threads that spin burn in all of them.
+    """
     x, y = aligned((1000, LANES), np.int32), aligned((LANES,), np.int32)
     long = Section((Call(sum_of(1000), (Place("x"), Place("y"))),), repeats=40_000)
     executable = Executable([Phase(1, (long,))], host())
-    seconds = []
-    for count in (1, threads):
+
+    def seconds(count: int) -> float:
         worked = time.process_time()
         executable.run({"x": x, "y": y}, threads=count)
-        seconds.append(time.process_time() - worked)
-    return seconds[1] / seconds[0]
+        return time.process_time() - worked
+
+    return min(seconds(threads) / seconds(1) for _ in range(3))
 
 
 @pytest.mark.parametrize("threads", [2, 6])
 def test_a_long_wait_costs_little(threads: int) -> None:
-    assert waiting_threads_burn(threads) < 1.6
+    assert waiting_threads_burn(threads) < 1.4
 
 
 def test_threads_without_a_processor_of_their_own_do_not_spin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schedule, "SPINS", 10**12)
     monkeypatch.setattr(schedule, "default_threads", lambda: 1)
-    assert waiting_threads_burn(2) < 1.6
+    assert waiting_threads_burn(2) < 1.4
 
 
 # Denormals
