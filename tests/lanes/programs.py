@@ -25,4 +25,5 @@ def every_statement() -> Program:
     y[0, 0] = k.gather(reals, whole, 3, whole) + x.lane(3, 0, 0)
     y[0, 1] = k.shuffle(real, w.vector(24), [31 - lane for lane in range(LANES)])
     w[39] = real * 0.1
+    y.set_vector(real, 2, 0, more=True)
     return k.program()

@@ -120,6 +120,29 @@ def test_stored_lanes_are_aligned_only_where_promised() -> None:
     assert len(re.findall(r"<16 x float>.*align 4$", text, re.MULTILINE)) == 2
 
 
+def test_spills_are_aligned() -> None:
+    k = Recorder("spills")
+    x, y = k.lanes("x", (40,)), k.lanes("y", (40,))
+    values = [x[n] for n in range(40)]
+    total = sum(values[1:], values[0])
+    for n, value in enumerate(values):
+        y[n] = value * total
+    for name in ("avx512", "avx2"):
+        text = assembly(k.program(), NAMED[name])
+        assert re.search(r"andq\s+\$-64, %rsp", text)
+        assert re.search(r"%[yz]mm\d+, \d*\(%rsp\)", text), "nothing was spilled: the test says nothing"
+        assert not re.search(r"vmovups.*\(%r[sb]p\)", text)
+
+
+def test_where_more_is_stored_the_next_line_is_fetched() -> None:
+    k = Recorder("more")
+    x, y = k.lanes("x", (2,)), k.lanes("y", (2,))
+    for n in range(2):
+        y.set_vector(x[n], n, more=n == 0)
+    fetched = re.findall(r"prefetch\w+\s+(\d*)\(%r\w+\)", assembly(k.program(), NAMED["avx512"]))
+    assert fetched == [str(4 * LANES)]
+
+
 def test_renderer_text(golden: Golden) -> None:
     """Code in the cache is found by the renderer's version: what it emits may not change under the same one."""
     version = native.RENDERER_VERSION

@@ -23,7 +23,7 @@ from lanewise.lanes.llvm import render
 from lanewise.lanes.program import Program
 from lanewise.target import Target, default_threads
 
-RENDERER_VERSION = 1
+RENDERER_VERSION = 2
 """Raise it whenever `lanes/llvm.py` changes what is emitted for the same program."""
 
 MACHINE_OPTIONS: dict[str, Any] = {"opt": 2, "reloc": "static", "codemodel": "jitdefault"}

@@ -67,12 +67,13 @@ def backward_weight(conv: Conv, x: Layout, dy: Layout, *, accumulate: bool = Fal
         for c, width, beside in columns.spans(k):
             for i in k.loop(vectors):
                 _turn(k, tiling, x_in, turned, (i, r, c), (height, width))
-                for n in k.loop(LANES):
-                    for p in k.loop(height):
-                        for q in k.loop(width):
+                for p in k.loop(height):
+                    for q in k.loop(width):
+                        at = ((p * width + q) * vectors + i) * LANES
+                        for n in k.loop(LANES):
                             first = (n, p * rows.scheme.outputs, q * columns.scheme.outputs)
                             for point, value in enumerate(analyse(k, tiling, turned, first)):
-                                v[point, ((p * width + q) * LANES + n) * vectors + i] = value
+                                v.set_vector(value, point, at + n, more=True)
             for o in k.loop(conv.filters):
                 for p, whole_rows in rows.inside(k, height, below):
                     for q, whole_columns in columns.inside(k, width, beside):
@@ -115,7 +116,7 @@ def _turn(
             column = c * columns.scheme.outputs - columns.before + b
             channels = [x[i * LANES + n, row, column] for n in range(LANES)]
             for n, value in enumerate(transpose(k, channels)):
-                turned[n, a, b] = value
+                turned.set_vector(value, n, a, b, more=True)
 
 
 def _spread(
@@ -135,7 +136,7 @@ def _spread(
     grid += [[zero] * columns.outputs] * (rows.outputs - inside[0])
     for a, line in enumerate(both_axes(k, rows.spread, columns.spread, grid)):
         for b, value in enumerate(line):
-            z.set_vector(value, tiling.point(a, b), at)
+            z.set_vector(value, tiling.point(a, b), at, more=True)
     return _total([_total(row) for row in there])
 
 
@@ -153,7 +154,7 @@ def _multiply(
     *,
     add: bool,
 ) -> None:
-    """s[point, o, i] = sum over tiles and images of z[point, o, tile, image] v[point, tile, image, i]."""
+    """s[point, o, i] = sum over tiles and images of z[point, o, tile, image] v[point, tile, i, image]."""
     (v, z, s), (o, together, tiles) = buffers, part
     tile_o, tile_i = matrix_tile(together, vectors, tiles * LANES, values)
     for point in k.loop(tiling.points):
@@ -161,13 +162,14 @@ def _multiply(
             for i, width in blocks(k, vectors, tile_i):
                 places = [[(point, (n + p) * vectors + i + q) for q in range(width)] for p in range(height)]
                 total = [[k.register() for _ in row] for row in places]
-                for first in k.loop(tiles * LANES // UNROLLED_SUM):
-                    for t in (first * UNROLLED_SUM + step for step in range(UNROLLED_SUM)):
-                        seen = [v[point, t * vectors + i + q] for q in range(width)]
-                        for p in range(height):
-                            slope = z[point, (o + n + p) * (tiling.block * LANES) + t]
-                            for q in range(width):
-                                total[p][q].accumulate(slope, seen[q])
+                for t in k.loop(tiles):
+                    for first in k.loop(LANES // UNROLLED_SUM):
+                        for image in (first * UNROLLED_SUM + step for step in range(UNROLLED_SUM)):
+                            seen = [v[point, (t * vectors + i + q) * LANES + image] for q in range(width)]
+                            for p in range(height):
+                                slope = z[point, ((o + n + p) * tiling.block + t) * LANES + image]
+                                for q in range(width):
+                                    total[p][q].accumulate(slope, seen[q])
                 for p in range(height):
                     for q in range(width):
                         place = places[p][q]

@@ -8,7 +8,7 @@ A value has 16 lanes, float32 or int32; lane n belongs to image n. A program is 
     Shuffle(id, a, b, mask)            lane n: lane mask[n] of `a` followed by `b`
     Load(id, buffer, at, how)          how = "vector": 16 scalars from `at` on; "broadcast": one scalar to all lanes
     Gather(id, buffer, image, stride, offset, bytes)  lane n: the scalar at image[n] * stride + offset[n]
-    Store(buffer, at, value, how)      how = "vector": 16 scalars; "first": lane 0 alone
+    Store(buffer, at, value, how, more)  how = "vector": 16 scalars; "first": lane 0 alone; `more` is only a hint
     Get(id, register)                  value = what the register holds now
     Set(register, value)
     Loop(variable, turns, body)        body for variable = 0, 1, ..., turns - 1
@@ -145,12 +145,16 @@ class Gather(NamedTuple):
 
 
 class Store(NamedTuple):
-    """All lanes to 16 scalars from `at` on ("vector"), or lane 0 alone ("first")."""
+    """All lanes to 16 scalars from `at` on ("vector"), or lane 0 alone ("first").
+
+    `more` says that the 16 scalars behind are stored soon, so that their cache line may be fetched.
+    """
 
     buffer: int
     at: Affine
     value: int
     how: str
+    more: bool = False
 
 
 class Get(NamedTuple):
@@ -225,8 +229,8 @@ class Program:
                     text = f"v{id} = {self.buffers[buffer].name}[{at}] {how}"
                 case Gather(id, buffer, image, stride, offset):
                     text = f"v{id} = {self.buffers[buffer].name}[v{image} * {stride} + v{offset}]"
-                case Store(buffer, at, value, how):
-                    text = f"{self.buffers[buffer].name}[{at}] {how} = v{value}"
+                case Store(buffer, at, value, how, more):
+                    text = f"{self.buffers[buffer].name}[{at}] {how}{' and more' * more} = v{value}"
                 case Get(id, register):
                     text = f"v{id} = r{register}"
                 case Set(register, value):

@@ -168,9 +168,9 @@ class Buffer:
         """16 scalars that follow one another along the last axis."""
         return self.k.load(self, self.at(index, 1 if self.lanes else LANES), "vector")
 
-    def set_vector(self, value: Operand, *index: Index) -> None:
-        """Store 16 scalars one after the other along the last axis."""
-        self.k.store(self, self.at(index, 1 if self.lanes else LANES), value, "vector")
+    def set_vector(self, value: Operand, *index: Index, more: bool = False) -> None:
+        """Store 16 scalars one after the other along the last axis; `more`: those behind them are stored soon."""
+        self.k.store(self, self.at(index, 1 if self.lanes else LANES), value, "vector", more)
 
     def lane(self, lane: int, *index: Index) -> Value:
         """Lane `lane` of one element, broadcast to all lanes."""
@@ -351,12 +351,12 @@ class Recorder:
         self._statements.append(Gather(value.id, buffer.number, image.id, stride, offset.id, bytes))
         return value
 
-    def store(self, buffer: Buffer, index: Affine, value: Operand, how: str) -> None:
+    def store(self, buffer: Buffer, index: Affine, value: Operand, how: str, more: bool = False) -> None:
         """Record a store to a position in scalars; kernels write `buffer[...] = value`."""
         stored = self._operand(value, buffer.type)
         if stored.type != buffer.type:
             raise ProgramError(f"{self.name}: {buffer.name} holds {buffer.type}, not {stored.type}")
-        self._statements.append(Store(buffer.number, index, stored.id, how))
+        self._statements.append(Store(buffer.number, index, stored.id, how, more))
 
     def program(self) -> Program:
         """The finished program."""

@@ -3,6 +3,7 @@ declare <16 x float> @llvm.sqrt.v16f32(<16 x float>)
 declare <16 x float> @llvm.masked.gather.v16f32.v16p0(<16 x ptr>, i32, <16 x i1>, <16 x float>)
 declare <16 x i32> @llvm.masked.gather.v16i32.v16p0(<16 x ptr>, i32, <16 x i1>, <16 x i32>)
 declare <16 x i8> @llvm.masked.gather.v16i8.v16p0(<16 x ptr>, i32, <16 x i1>, <16 x i8>)
+declare void @llvm.prefetch.p0(ptr, i32, i32, i32)
 
 define internal void @body(ptr noalias %b0, ptr noalias %b1, ptr noalias %b2, ptr noalias %b3, ptr noalias %b4, ptr noalias %b5) #0 {
 entry:
@@ -103,6 +104,10 @@ exit0:
   %p17 = getelementptr inbounds float, ptr %b2, i64 39
   %s18 = extractelement <16 x float> %v39, i64 0
   store float %s18, ptr %p17, align 4
+  %p19 = getelementptr inbounds float, ptr %b1, i64 128
+  store <16 x float> %v4, ptr %p19, align 64
+  %p20 = getelementptr float, ptr %p19, i64 16
+  call void @llvm.prefetch.p0(ptr %p20, i32 1, i32 3, i32 1)
   ret void
 }
 define void @kernel(ptr %buffers) #0 {
@@ -122,4 +127,4 @@ entry:
   tail call void @body(ptr %b0, ptr %b1, ptr %b2, ptr %b3, ptr %b4, ptr %b5)
   ret void
 }
-attributes #0 = { nounwind "target-cpu"="haswell" "target-features"="+avx2,+fma,-avx512f,-avx512bw,-avx512cd,-avx512dq,-avx512vl,-avx512fp16,-avx512bf16,-avx512bitalg,-avx512ifma,-avx512vbmi,-avx512vbmi2,-avx512vnni,-avx512vpopcntdq" "min-legal-vector-width"="512" "prefer-vector-width"="256" }
+attributes #0 = { nounwind alignstack=64 "target-cpu"="haswell" "target-features"="+avx2,+fma,-avx512f,-avx512bw,-avx512cd,-avx512dq,-avx512vl,-avx512fp16,-avx512bf16,-avx512bitalg,-avx512ifma,-avx512vbmi,-avx512vbmi2,-avx512vnni,-avx512vpopcntdq" "min-legal-vector-width"="512" "prefer-vector-width"="256" }
