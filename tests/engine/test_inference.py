@@ -166,6 +166,22 @@ def test_sums_that_the_convolution_does(text: str, summed: dict[int, int]) -> No
     assert values_of(graph, training=True).summed == ({} if "dropout" in text else summed)
 
 
+@pytest.mark.parametrize(
+    ("text", "gaps"),
+    [
+        ("residual(conv 2@3 same stride 2, relu, conv 2@3 same | conv 2@1 stride 2)", {4: 1}),
+        ("residual(conv 2@3 same stride 2 | conv 2@3 same stride 2)", {2: 1}),
+        ("residual(conv 2@3 same stride 2 | average 2)", {}),
+        ("residual(conv 2@3 same stride 2 | conv 2@1x2 stride 2, relu)", {2: 1}),
+        ("residual(conv 2@3 same | conv 2@1)", {}),
+        ("concat(conv 2@1 stride 2 | relu, average 2)", {}),
+    ],
+)
+def test_slopes_with_gaps(text: str, gaps: dict[int, int]) -> None:
+    """The convolution that writes first leaves gaps only where the next one to add knows of them."""
+    assert values_of(network(text, (2, 8, 8)), training=True).gaps == gaps
+
+
 def test_a_pooled_convolution_that_is_the_output_stays() -> None:
     steps = [(Conv2D(4, (3, 3)), (0,)), (MaxPool2D((2, 2)), (1,)), (Dropout(0.5), (1,))]
     assert values_of(assemble(steps, (2, 6, 6)), training=False).pooled == {}

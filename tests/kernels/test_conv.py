@@ -210,6 +210,26 @@ def test_gate_and_accumulate(case: Case, gate: bool, accumulate: bool) -> None:
     close(from_lanes(dx, s.dx), np.where(s.pictures > 0, expected, 0) if gate else expected, True)
 
 
+@pytest.mark.parametrize("gate", [False, True], ids=["", "gate"])
+@pytest.mark.parametrize("shape", [(5, 12, 14), (4, 9, 8), (1, 6, 16)], ids=["even", "odd", "one channel"])
+@pytest.mark.parametrize("first", ["conv 4@1 stride 2", "conv 4@2x1 stride 2", "conv 4@1 pad 1 stride 2"])
+def test_slopes_with_gaps(first: str, shape: tuple[int, int, int], gate: bool) -> None:
+    """What two convolutions of one stride leave, if the first writes only what it reads: the sum of both."""
+    one, two = (Setting(Case("", text, shape), whole=True) for text in (first, "conv 3@3 same stride 2"))
+    one.pictures = two.pictures
+    noise = buffer(np.full(one.dx.scalars, np.nan))
+    program = conv.backward_input(one.conv, one.x, one.dy, two.dx, gaps=True)
+    begun = run_everywhere(program, [buffer(one.parameters[0]), into_lanes(one.slope, one.dy), noise])[-1]
+    dx = from_lanes(begun, two.dx)
+    for r, c in np.ndindex(2, 2):
+        assert np.isnan(dx[:, :, r::2, c::2]).any() == np.isnan(dx[:, :, r::2, c::2]).all() != one.conv.reads(r, c)
+    program = conv.backward_input(two.conv, two.x, two.dy, two.dx, gate=gate, accumulate=True, onto=one.conv)
+    x = [into_lanes(two.pictures, two.x)] if gate else []
+    came = run_everywhere(program, [buffer(two.parameters[0]), into_lanes(two.slope, two.dy), *x, begun])[-1]
+    slope = one.input_slope + two.input_slope
+    close(from_lanes(came, two.dx), np.where(two.pictures > 0, slope, 0) if gate else slope, True)
+
+
 def test_lanes_do_not_meet() -> None:
     """One image's values depend on no other image; weight slopes are the sum over images."""
     case = SOME[0]

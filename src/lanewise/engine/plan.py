@@ -323,19 +323,8 @@ class Planner:
         with_x = [x] if gate else []
         match node.layer:
             case Conv2D():
-                fast = ("input", number) in self.values.winograd
-                program = (winograd.backward_input if fast else conv.backward_input)(
-                    conv_of(self.graph, node),
-                    x_layout,
-                    dy_layout,
-                    dx_layout,
-                    gate=gate,
-                    accumulate=accumulate,
-                    values=self.registers,
-                )
-                weight = (
-                    self._prepared(number, (x_layout, dy_layout), slope=True) if fast else self.parameter(number)[0]
-                )
+                layouts = x_layout, dy_layout, dx_layout
+                program, weight = self._convolution_slope(number, node, layouts, gate=gate, accumulate=accumulate)
                 self.call(program, weight, dy, *with_x, *self._scratch(program), dx)
             case Dense(units):
                 program = dense.backward_input(
@@ -392,8 +381,16 @@ class Planner:
             case _:
                 raise AssertionError(node)
 
-
-def logits_node(graph: Graph) -> int:
-    """The node whose values the loss is computed from: what the final Softmax or Sigmoid reads."""
-    last = graph.nodes[-1]
-    return last.inputs[0] if isinstance(last.layer, Softmax | Sigmoid) else len(graph.nodes) - 1
+    def _convolution_slope(
+        self, number: int, node: Node, layouts: tuple[Layout, Layout, Layout], *, gate: bool, accumulate: bool
+    ) -> tuple[Program, Place]:
+        """The kernel of a convolution's input slope, for x, dy and dx, and where its weights are."""
+        layer, gaps, registers = conv_of(self.graph, node), self.values.gaps, self.registers
+        if ("input", number) in self.values.winograd:
+            program = winograd.backward_input(layer, *layouts, gate=gate, accumulate=accumulate, values=registers)
+            return program, self._prepared(number, layouts[:2], slope=True)
+        onto = next((conv_of(self.graph, self.graph.nodes[n]) for n, other in gaps.items() if other == number), None)
+        program = conv.backward_input(
+            layer, *layouts, gate=gate, accumulate=accumulate, gaps=number in gaps, onto=onto, values=registers
+        )
+        return program, self.parameter(number)[0]

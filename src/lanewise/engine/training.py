@@ -17,13 +17,13 @@ from lanewise.caching import Cache
 from lanewise.engine.gradients import Gradients, Segment, Slice, clear_kept, deferred_slopes, even, pieces
 from lanewise.engine.limits import check_memory
 from lanewise.engine.parameters import CHUNK, FlatParameters
-from lanewise.engine.plan import GroupPlan, Planner, logits_node
+from lanewise.engine.plan import GroupPlan, Planner
 from lanewise.engine.schedule import Call, Executable, Phase, Place, Section, aligned
 from lanewise.errors import NetworkError
 from lanewise.kernels import gather, loss, update
 from lanewise.lanes.program import LANES, Program
 from lanewise.network.graph import Graph
-from lanewise.network.layers import Sigmoid
+from lanewise.network.layers import Sigmoid, Softmax
 from lanewise.target import Target, chosen, default_threads
 
 MOST_SHARDS = 8
@@ -241,7 +241,7 @@ class Trainer:
         program = gather.gather(self.format.shape, self.format.kernel_type, x_layout, self.augment)
         keyed = [key] if self.augment else []
         planner.call(program, Place("pixels"), images, Place("scale"), Place("offset"), *keyed, x)
-        last = logits_node(self.graph)
+        last = _logits_node(self.graph)
         planner.forward(until=last)
         logits, logits_layout = planner.value(last)
         dlogits, _ = planner.slope(last)
@@ -315,3 +315,9 @@ class Trainer:
         if self.optimizer.name == "sgd":
             return update.sgd(chunk, shards, total, self.optimizer.nesterov, rows)
         return update.adamw(chunk, shards, total, rows)
+
+
+def _logits_node(graph: Graph) -> int:
+    """The node whose values the loss is computed from: what the final Softmax or Sigmoid reads."""
+    last = graph.nodes[-1]
+    return last.inputs[0] if isinstance(last.layer, Softmax | Sigmoid) else len(graph.nodes) - 1

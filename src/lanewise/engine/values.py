@@ -32,6 +32,7 @@ class Values:
     pooled : values of which only a max pool is kept, by the kernel that makes them, and the node of that pool
     only_pooled : those of them whose slope before the pool nobody needs spelled out in memory
     summed : values to which their kernel adds another at once, so that only the sum is kept, and the sum's node
+    gaps : strided convolutions whose input's slope is written only where they read it, and the one that adds to it next
     slope_of : by value, the one whose memory holds its slope: its own, or that of a sum which it is added to
     readers : by value, the nodes whose kernels read it
     trained : values whose slope is needed, because parameters that learn lie before them
@@ -45,6 +46,7 @@ class Values:
     pooled: dict[int, int]
     only_pooled: frozenset[int]
     summed: dict[int, int]
+    gaps: dict[int, int]
     slope_of: dict[int, int]
     readers: dict[int, tuple[int, ...]]
     trained: frozenset[int]
@@ -109,6 +111,7 @@ def values_of(graph: Graph, *, training: bool, fast_convolution: bool = True) ->
         pooled,
         frozenset(_only_pooled(graph, of_node, pooled, fast)),
         dict(_summed(graph, of_node, rectified)),
+        dict(_gaps(graph, of_node, fast)),
         {value: shared.get(value, value) for value in kept},
         {value: tuple(nodes) for value, nodes in _readers(graph, of_node).items()},
         _trained(graph, of_node),
@@ -171,6 +174,16 @@ def _summed(graph: Graph, of_node: list[int], rectified: set[int]) -> Iterator[t
             later = parts[1]
             if isinstance(graph.nodes[later].layer, Conv2D) and len(readers[later]) == 1 and later not in rectified:
                 yield later, number
+
+
+def _gaps(graph: Graph, of_node: list[int], fast: frozenset[tuple[str, int]]) -> Iterator[tuple[int, int]]:
+    """Where the first two to write a value's slope, its last readers, are strided convolutions, both of them direct."""
+    for readers in _readers(graph, of_node).values():
+        last = readers[-2:]
+        strides = {layer.stride if isinstance(layer := graph.nodes[n].layer, Conv2D) else None for n in last}
+        strided = len(last) == 2 and len(strides) == 1 and strides.isdisjoint({None, (1, 1)})
+        if strided and not any(("input", n) in fast for n in last):
+            yield last[1], last[0]
 
 
 def _shared_slopes(graph: Graph, of_node: list[int], rectified: set[int]) -> dict[int, int]:

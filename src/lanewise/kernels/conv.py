@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
+from math import prod
 
 from lanewise.kernels.layout import Layout, Sides
 from lanewise.kernels.pool import Pool, first_largest
@@ -25,6 +27,9 @@ UNROLLED_MULTIPLY_ADDS = 160
 UNROLLED_SLOPES = 400
 """Kernel rows `u` become a loop when unrolling them would record more than this, forward and in the input slope: code
 that fits, compiled sooner."""
+
+TOGETHER = 24
+"""Accumulators of a strided convolution's input slope: all phases of some positions at once."""
 
 MOST_BANDS = 16
 MOST_COLUMN_BLOCKS = 2
@@ -58,6 +63,11 @@ class Conv:
         reach_columns = (columns - 1) * self.stride[1] + (self.kernel[1] - 1) * self.dilation[1] + 1
         top, left = self.padding[:2]
         return (top, left, max(0, reach_rows - top - x_rows), max(0, reach_columns - left - x_columns))
+
+    def reads(self, row: int, column: int) -> bool:
+        """Whether an output, if there were enough of them, would read inputs at this row and column."""
+        axes = zip((row, column), self.kernel, self.stride, self.padding[:2], self.dilation, strict=True)
+        return all(any((at + before - u * apart) % s == 0 for u in range(taps)) for at, taps, s, before, apart in axes)
 
     def dy_border(self, x: Layout, y: Layout) -> Sides:
         """How far past its edges the output's slope is read by the input slope."""
@@ -212,44 +222,116 @@ def _rolled(k: Recorder, count: int, multiply_adds: int, most: int = UNROLLED_MU
 
 @kernel
 def backward_input(
-    conv: Conv, x: Layout, dy: Layout, dx: Layout, *, gate: bool = False, accumulate: bool = False, values: int = 32
+    conv: Conv,
+    x: Layout,
+    dy: Layout,
+    dx: Layout,
+    *,
+    gate: bool = False,
+    accumulate: bool = False,
+    gaps: bool = False,
+    onto: Conv | None = None,
+    values: int = 32,
 ) -> Program:
     """Buffers: weight, dy, x (with `gate`), dx.
 
     With `gate`, x came out of a ReLU and dx, all that was added up, is made zero where x is: the ReLU's own backward
-    pass for free.
+    pass for free. With `gaps`, positions that it never `reads` are left as they are; what adds to such a slope next
+    says `onto` which convolution's it is, has the same stride, and writes there.
     """
     k = Recorder("conv backward input")
     w, dy_in = k.scalars("weight", conv.weight_shape), dy.buffer(k, "dy")
     x_in = x.buffer(k, "x") if gate else None
     dx_out = dx.buffer(k, "dx")
-    group_filters, group_channels = conv.filters // conv.groups, conv.channels // conv.groups
-    s_r, s_c = conv.stride
-    bands = [band for phase in _phases(conv, 0, x.shape[1]) for band in phase.bands(s_r, dy.shape[1])]
-    for row_phase in bands:
-        for column_phase in _phases(conv, 1, x.shape[2]):
-            if not (row_phase.taps and column_phase.taps):
-                if gate or not accumulate:
-                    _no_slope(k, x_in if accumulate else None, dx_out, (row_phase, column_phase), conv)
-                continue
-            tile_i, tile_c = outer_product(group_channels, column_phase.count, len(column_phase.taps), 1, values)
-            for g in k.loop(conv.groups):
-                for r in k.loop(row_phase.count):
-                    for c, width in column_phase.blocks(k, tile_c, dy.shape[2]):
-                        for i, height in blocks(k, group_channels, tile_i):
-                            total = [[k.register() for _ in range(width)] for _ in range(height)]
-                            for o in k.loop(group_filters):
-                                f = g * group_filters + o
-                                _gather_taps(k, dy_in, dy.shape[2], w, (f, i, r, c), row_phase, column_phase, total)
-                            for m in range(height):
-                                for q in range(width):
-                                    place = (
-                                        g * group_channels + i + m,
-                                        r * s_r + row_phase.first,
-                                        (c + q) * s_c + column_phase.first,
-                                    )
-                                    _finish_slope(k, total[m][q].get(), x_in, dx_out, place, accumulate)
+    row_phases, column_phases = (tuple(_phases(conv, axis, x.shape[1 + axis])) for axis in (0, 1))
+    if _alike(conv, (row_phases, column_phases), values):
+        _all_phases(k, conv, (w, dy_in, x_in, dx_out), (row_phases, column_phases), (accumulate, onto))
+        return k.program()
+    for row_phase in (band for phase in row_phases for band in phase.bands(conv.stride[0], dy.shape[1])):
+        for column_phase in column_phases:
+            first = row_phase.first, column_phase.first
+            added = accumulate and (onto is None or onto.reads(*first))
+            if row_phase.taps and column_phase.taps:
+                _one_phase(k, conv, (w, dy_in, x_in, dx_out), (row_phase, column_phase), dy.shape[2], added, values)
+            elif gate if added else not gaps or conv.reads(*first):
+                _no_slope(k, x_in if added else None, dx_out, (row_phase, column_phase), conv)
     return k.program()
+
+
+_Operands = tuple[Buffer, Buffer, Buffer | None, Buffer]
+"""Weight, dy, x if it gates, dx."""
+
+
+def _one_phase(
+    k: Recorder,
+    conv: Conv,
+    operands: _Operands,
+    phases: tuple[_Phase, _Phase],
+    columns: int,
+    accumulate: bool,
+    values: int,
+) -> None:
+    """Slopes of the inputs that the same taps read."""
+    (w, dy, x, dx), (row_phase, column_phase), (s_r, s_c) = operands, phases, conv.stride
+    group_filters, group_channels = conv.filters // conv.groups, conv.channels // conv.groups
+    tile_i, tile_c = outer_product(group_channels, column_phase.count, len(column_phase.taps), 1, values)
+    for g in k.loop(conv.groups):
+        for r in k.loop(row_phase.count):
+            for c, width in column_phase.blocks(k, tile_c, columns):
+                for i, height in blocks(k, group_channels, tile_i):
+                    total = [[k.register() for _ in range(width)] for _ in range(height)]
+                    for o in k.loop(group_filters):
+                        f = g * group_filters + o
+                        _gather_taps(k, dy, columns, w, (f, i, r, c), row_phase, column_phase, total)
+                    for m in range(height):
+                        for q in range(width):
+                            place = (
+                                g * group_channels + i + m,
+                                r * s_r + row_phase.first,
+                                (c + q) * s_c + column_phase.first,
+                            )
+                            _finish_slope(k, total[m][q].get(), x, dx, place, accumulate)
+
+
+def _alike(conv: Conv, phases: tuple[tuple[_Phase, ...], tuple[_Phase, ...]], values: int) -> bool:
+    """Whether the phases of a strided convolution can be done together: as many positions in each, and registers."""
+    every = all(phase.taps and phase.count == axis[0].count for axis in phases for phase in axis)
+    small = prod(conv.kernel) * TOGETHER <= UNROLLED_SLOPES * prod(conv.stride)
+    return every and small and 1 < prod(conv.stride) <= TOGETHER // 4 and values == 32
+
+
+def _all_phases(
+    k: Recorder,
+    conv: Conv,
+    operands: _Operands,
+    phases: tuple[tuple[_Phase, ...], tuple[_Phase, ...]],
+    before: tuple[bool, Conv | None],
+) -> None:
+    """All phases at once: a loaded slope feeds up to all taps, and dx is written from end to end."""
+    (w, dy, x, dx), (s_r, s_c), (accumulate, onto) = operands, conv.stride, before
+    group_filters, group_channels = conv.filters // conv.groups, conv.channels // conv.groups
+    rows, columns = phases[0][0].count, phases[1][0].count
+    tile_i = min(2, group_channels)
+    # kernel row or column, which phase it belongs to, and the shift
+    taps_u, taps_v = (sorted((u, n, shift) for n, p in enumerate(axis) for u, shift in p.taps) for axis in phases)
+    for g in k.loop(conv.groups):
+        for r in k.loop(rows):
+            for c, width in blocks(k, columns, TOGETHER // (s_r * s_c * tile_i)):
+                for i, height in blocks(k, group_channels, tile_i):
+                    places = list(product(range(height), range(s_r), range(width), range(s_c)))
+                    total = {place: k.register() for place in places}
+                    for o in k.loop(group_filters):
+                        f, seen = g * group_filters + o, dict[tuple[int, int], Value]()
+                        for (u, a, down), (v, b, right), m in product(taps_u, taps_v, range(height)):
+                            weight = w[f, i + m, u, v]
+                            for q in range(width):
+                                if (down, q + right) not in seen:
+                                    seen[down, q + right] = dy[f, r + down, c + q + right]
+                                total[m, a, q, b].accumulate(weight, seen[down, q + right])
+                    for m, a, q, b in places:
+                        place = g * group_channels + i + m, r * s_r + a, (c + q) * s_c + b
+                        added = accumulate and (onto is None or onto.reads(a, b))
+                        _finish_slope(k, total[m, a, q, b].get(), x, dx, place, added)
 
 
 def _no_slope(k: Recorder, x: Buffer | None, dx: Buffer, phases: tuple[_Phase, _Phase], conv: Conv) -> None:
