@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from lanewise.cli import experimenting
+from lanewise.cli import compare, experimenting
+from lanewise.cli.output import Output
 from lanewise.experiments import trial as trials
+from lanewise.experiments.compare import Comparison, MethodRow
 from tests.cli.conftest import run
 
 PAGE = Path(__file__).parents[2] / "docs" / "command-line.md"
@@ -61,3 +65,18 @@ def test_what_cannot_be_compared_is_one_line(photos):
     assert result.exit_code == 1
     assert "does not begin with a convolution" in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_on_a_narrow_terminal_there_are_two_tables():
+    row = MethodRow("hand-made features", "", 0.9, (0.9,), (0.85, 0.95), 0.9, 0.0, 280_100, 9, 2_138_404, 3.0, ((),))
+    found = Comparison((row,), (), 1_000, False, (0,), 0)
+    for width, count in ((120, 1), (80, 2)):
+        console = Console(width=width, file=io.StringIO())
+        tables = list(compare._tables(Output(console, False, False), found))
+        assert len(tables) == count
+        for table in tables:
+            console.print(table)
+        shown = console.file.getvalue()
+        assert shown.count("hand-made features") == count
+        assert all(head in shown for head in found.table()[0])
+        assert "2,138,404" in shown

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from lanewise.explain import drawing, matrices
 from lanewise.model import Model
 from tests.cli.conftest import failed, misused, run
 
@@ -143,6 +144,14 @@ def test_a_model_file_that_is_missing_is_no_network_text():
 
 def test_a_network_too_large_is_refused():
     assert "weights" in failed(run("inspect", "dense 100000, dense 100000", "--input", "100x100x3"))
+
+
+def test_what_is_too_large_to_draw_is_told_before_it_is_expanded(here, monkeypatch):
+    monkeypatch.setattr(matrices, "available_memory", lambda: 117_599 * drawing.BYTES)
+    monkeypatch.setattr("lanewise.explain.expand", None)
+    told = failed(run("inspect", "conv 6@5x5", "--input", "32x32x1", "--connections", "c.svg"))
+    assert "the picture of conv1's matrix has 117,600 entries" in told
+    assert not list(here.iterdir())
 
 
 def test_connections_are_drawn(here, digits_model):

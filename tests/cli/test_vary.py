@@ -96,7 +96,7 @@ def test_json_and_files(photos, here, trained):
     assert len(trained) == 2
     refused = run("vary", photos, "--network", TEXT, "--epochs", 3, "-o", "grid")
     assert refused.exit_code == 1
-    assert "grid/vary.jsonl was kept with other options: give another folder" in refused.stderr
+    assert "grid/vary.jsonl was kept with other options (epochs: 2 then, 3 now): give another folder" in refused.stderr
 
 
 def test_stopped_by_the_user_it_says_how_to_go_on(photos, monkeypatch):
@@ -127,7 +127,26 @@ def test_slips_are_told_before_pictures_are_read(here):
     assert "--network" in misused(run("vary", "no"))
     assert "--seeds" in misused(run("vary", "no", "--network", "dense 2", "--seeds", 0))
     (here / "file").write_text("")
-    assert "file" in failed(run("vary", "digits", "--network", "dense 10", "-o", "file", "-q"))
+    assert "file is a file: -o takes a folder" in failed(run("vary", "no", "--network", "dense 10", "-o", "file"))
+    assert "there are 2; give one" in misused(run("vary", "no", "--network", "dense 2", "--network", "dense 1"))
+
+
+@pytest.mark.parametrize("name", ["vary.json", "vary.svg"])
+def test_files_that_no_run_wrote_are_left_alone(photos, here, name):
+    (here / "own").mkdir()
+    (here / "own" / name).write_text("mine")
+    command = ("vary", photos, "--network", "dense 1", "--epochs", 1, "-o", "own")
+    assert f"own/{name} exists and is not of an earlier run" in failed(run(*command))
+    assert (here / "own" / name).read_text() == "mine"
+    assert run(*command, "--force").exit_code == 0
+    (here / "own" / "vary.jsonl").unlink()  # as one is told to, to begin again
+    assert run(*command).exit_code == 0
+
+
+def test_a_reason_is_told_once(photos):
+    result = run("vary", photos, "--network", "{conv 1@9x9,conv 2@3x3}, {relu,tanh}, dense 1", "--epochs", 1)
+    (told,) = (line for line in result.stdout.splitlines() if line.startswith("Impossible"))
+    assert "conv 1@9x9, relu, dense 1 and 1 more: conv1" in told
 
 
 @pytest.mark.parametrize(("width", "columns"), [(120, 7), (80, 5)])

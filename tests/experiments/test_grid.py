@@ -23,6 +23,17 @@ def test_an_alternative_may_be_nothing_and_leaves_no_trace():
     assert expand("conv 8@3x3 {same,} , dense {10 , 10}") == ["conv 8@3x3 same, dense 10", "conv 8@3x3, dense 10"]
 
 
+def test_a_layer_may_be_nothing_too():
+    assert expand("conv 8@3x3, {relu,}, max 2") == ["conv 8@3x3, relu, max 2", "conv 8@3x3, max 2"]
+    assert expand("{max 2,}, dense 2") == ["max 2, dense 2", "dense 2"]
+    assert expand("{,max 2}, {dropout 0.1,}, dense 2, {,softmax}")[2] == "dense 2"
+    assert expand("concat(conv 1@1 {,nobias}, {relu,} | conv 1@3 same, {,relu}), dense 2")[1:3] == [
+        "concat(conv 1@1, relu | conv 1@3 same, relu), dense 2",
+        "concat(conv 1@1 | conv 1@3 same), dense 2",
+    ]
+    assert expand("conv 8@3x3, {relu,},, max 2")[1] == "conv 8@3x3,, max 2"  # a slip stays one
+
+
 @pytest.mark.parametrize(
     ("text", "marked", "problem"),
     [

@@ -64,9 +64,9 @@ def test_two_runs_at_once_destroy_nothing(path):
 
 
 def test_other_settings_are_refused_by_name(path):
-    with pytest.raises(OptionError, match=r"kept with other options: give another folder"):
+    with pytest.raises(OptionError, match=r"other options \(epochs: 3 then, 4 now\): give another folder"):
         Journal(path, {**SETTINGS, "options": {"epochs": 4}})
-    with pytest.raises(OptionError, match=r"kept with other pictures and options"):
+    with pytest.raises(OptionError, match=r"kept with other pictures and options \(epochs: 3 then, not given now\)"):
         Journal(path, {"pictures": "b", "options": {}})
     assert len(path.read_text().splitlines()) == 3
 

@@ -166,6 +166,7 @@ MISTAKES = [
     ("relu tanh", "tanh", 'a comma is missing before "tanh"'),
     ("dense 5 6", "6", "layers are parted by commas"),
     ("relu £", "£", "does not belong here"),
+    ("conv {8,16}@3x3", "{", "alternatives in braces are for `lanewise vary`"),
     ("conv 3x3", "x", '"@" and the size of the kernel are missing'),
     ("conv @3", "@", "the number of filters"),
     ("conv 16@3x3 stride, relu", ",", "a whole number is needed here (stride)"),

@@ -11,10 +11,15 @@ import click
 from lanewise.cli.options import experiment_options, json_option
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from lanewise.cli.output import Output
     from lanewise.experiments.compare import Comparison, Step
 
 INTERRUPTED = 130
+
+JUDGED = ("accuracy %", "95 %", "gap", "learning")
+"""Columns of the first of two tables on a narrow terminal."""
 
 
 @click.command(no_args_is_help=True)
@@ -51,6 +56,7 @@ def compare(
     from lanewise.experiments.compare import compare as run
 
     experimenting.check_picture(plot, force)
+    experimenting.check_folder(output, "compare", force)
     out = open_output(as_json, quiet=quiet)
     sets, kept_back = experimenting.read(out, pictures, options)
     chosen = experimenting.for_training(options)
@@ -70,18 +76,33 @@ def compare(
 
 def show(out: Output, found: Comparison) -> None:
     """The table, the networks, and what may be concluded."""
-    from lanewise.cli.experimenting import drawn
     from lanewise.cli.wording import plural
 
     if found.recalled:
-        out.tell("Kept", f"{plural(found.recalled, 'training')} had been done before and not been repeated")
+        out.tell("Kept", f"{plural(found.recalled, 'training')} had been done before: not repeated")
     out.blank()
-    out.table(drawn(*found.table(), words=("", "learning")))
-    out.blank()
+    for table in _tables(out, found):
+        out.table(table)
+        out.blank()
     for row in found.rows:
         out.tell(row.name.capitalize(), row.network)
     out.blank()
     out.result("Conclusion", found.sentence, "bold")
+
+
+def _tables(out: Output, found: Comparison) -> Iterator[Table]:
+    """One table, or on a narrow terminal two: how good the networks are, and what they take."""
+    from lanewise.cli.experimenting import drawn
+
+    heads, rows = found.table()
+    words = ("", "learning")
+    whole = drawn(heads, rows, words)
+    if out.fits(whole):
+        yield whole
+        return
+    for wanted in (("", *JUDGED), [head for head in heads if head not in JUDGED]):
+        kept = [heads.index(head) for head in wanted]
+        yield drawn([heads[n] for n in kept], [[row[n] for n in kept] for row in rows], words)
 
 
 @contextmanager

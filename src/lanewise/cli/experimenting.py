@@ -23,6 +23,9 @@ from lanewise.experiments.trial import pictures_to_judge, prepared, settings_of
 from lanewise.learning.images import load
 from lanewise.learning.pictures import PictureSets
 
+HEAD = b'{"pictures": '
+"""How results begin."""
+
 PASSED_ON = ("epochs", "budget", "batch_size", "learning_rate", "augment", "threads")
 """Options that `lanewise.train` knows under the same name."""
 
@@ -42,6 +45,31 @@ def check_picture(plot: str | None, force: bool) -> None:
         raise OptionError(f"{shown(plot)} exists: give another name, or --force to replace it")
     if not Path(plot).parent.is_dir():
         raise OptionError(f"{shown(plot)} cannot be written: there is no folder {shown(Path(plot).parent)}")
+
+
+def check_folder(output: str | None, name: str, force: bool) -> None:
+    """Refuse a folder whose files of the same names come from somewhere else, before anything is done."""
+    if output is None:
+        return
+    folder = Path(output)
+    if folder.exists() and not folder.is_dir():
+        raise OptionError(f"{shown(output)} is a file: -o takes a folder, which is made where there is none")
+    if force or (folder / f"{name}.jsonl").exists() or _begins_as_results(folder / f"{name}.json"):
+        return
+    for path in (folder / f"{name}.json", folder / f"{name}.svg"):
+        if path.exists():
+            raise OptionError(
+                f"{shown(path)} exists and is not of an earlier run: give another folder, or --force to replace it"
+            )
+
+
+def _begins_as_results(path: Path) -> bool:
+    """Whether a file is one that `keep` wrote."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(HEAD)) == HEAD
+    except OSError:
+        return False
 
 
 def read(out: Output, name: str, options: Mapping[str, Any]) -> tuple[PictureSets, bool]:

@@ -91,13 +91,17 @@ def _draw(network: Model | Graph, layer: str | None, path: str | None) -> str | 
     if os.path.lexists(path):
         raise click.BadParameter(f"{shown(path)} exists already: choose another name.", param_hint="--connections")
     from lanewise.explain import draw_connections, expand
-    from lanewise.explain.subject import graph_of
+    from lanewise.explain.drawing import check_drawable
+    from lanewise.explain.subject import graph_of, node_position
+    from lanewise.network.account import account
 
     graph = graph_of(network)
     if layer is None:
         if not graph.parameters:
             raise click.UsageError("No layer of the network has weights: choose one with --layer.")
         layer = graph.nodes[graph.parameters[0].node].name
+    position = node_position(graph, layer)
+    check_drawable(graph.nodes[position].name, account(graph)[position].connections)  # expanding may take minutes
     expansion = expand(network, layer)
     middle = tuple(size // 2 for size in expansion.output_shape[-2:])
     draw_connections(expansion, (0, *middle) if len(expansion.output_shape) == 3 else middle, path)

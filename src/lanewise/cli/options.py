@@ -85,7 +85,7 @@ def experiment_options(seeds: int) -> Decorator:
             help="Where results, picture and what is finished go; the last otherwise to the cache.",
         ),
         click.option("--plot", metavar="FILE", type=click.Path(), help="Draw the results: .svg, .png or .pdf."),
-        click.option("--force", is_flag=True, help="Let --plot replace a file."),
+        click.option("--force", is_flag=True, help="Let --plot and --output replace files that no earlier run wrote."),
     ]
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:

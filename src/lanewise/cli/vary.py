@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from lanewise.cli.output import Output
+    from lanewise.experiments.grid import Impossible
     from lanewise.experiments.rows import Row
     from lanewise.experiments.vary import Grid, Report
 
@@ -29,11 +30,20 @@ MANY = 8
 """From so many networks on, the best of them looks better than it is."""
 
 
+def _one_text(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> str:
+    """The text; of two, one would be passed over without a word."""
+    if len(value) > 1:
+        raise click.BadParameter(f"there are {len(value)}; give one, with alternatives in braces.", ctx, param)
+    return value[0]
+
+
 @click.command(no_args_is_help=True)
 @click.argument("pictures", type=click.Path())
 @click.option(
     "--network",
     required=True,
+    multiple=True,
+    callback=_one_text,
     metavar="TEXT",
     help="Layers with alternatives in braces, like 'conv {8,16}@{3x3,5x5}, relu, {max,average} 2, dense 10'.",
 )
@@ -61,16 +71,18 @@ def vary(
     """
     from lanewise.cli import experimenting
     from lanewise.cli.output import open_output
+    from lanewise.cli.wording import plural
     from lanewise.experiments.grid import expand
     from lanewise.experiments.vary import vary as run
 
     texts = expand(network)  # a slip is told before pictures are read
     experimenting.check_picture(plot, force)
+    experimenting.check_folder(output, "vary", force)
     out = open_output(as_json, quiet=quiet)
     sets, kept_back = experimenting.read(out, pictures, options)
     chosen = experimenting.for_training(options)
     folder = experimenting.journal_folder(output, sets, chosen)
-    out.tell("Networks", f"{len(texts):,} combinations" + (f", {seeds} seeds each" if seeds > 1 else ""))
+    out.tell("Networks", plural(len(texts), "combination") + (f", {seeds} seeds each" if seeds > 1 else ""))
     try:
         with _progress(out, len(sets.test or ())) as say:
             grid = run(sets, network, seeds=range(seeds), folder=folder, progress=say, **chosen)
@@ -89,7 +101,7 @@ def show(out: Output, grid: Grid) -> None:
     from lanewise.cli.wording import plural
 
     if grid.recalled:
-        out.tell("Kept", f"{plural(grid.recalled, 'training')} had been done before and not been repeated")
+        out.tell("Kept", f"{plural(grid.recalled, 'training')} had been done before: not repeated")
     if grid.rows:
         out.blank()
         out.table(_table(out, *grid.table()))
@@ -105,10 +117,19 @@ def show(out: Output, grid: Grid) -> None:
             )
         if len(grid.rows) >= MANY:
             out.tell("", "the best of many looks a little better than it is on new pictures")
-    for n, one in enumerate(grid.impossible[:MOST_IMPOSSIBLE]):
-        out.result("" if n else "Impossible", f"{one.text}: {one.reason}", "yellow")
-    if len(grid.impossible) > MOST_IMPOSSIBLE:
-        out.result("", f"and {len(grid.impossible) - MOST_IMPOSSIBLE:,} more")
+    _show_impossible(out, grid.impossible)
+
+
+def _show_impossible(out: Output, impossible: Sequence[Impossible]) -> None:
+    """Each reason once, with the first combination that it holds for."""
+    reasons: dict[str, list[str]] = {}
+    for one in impossible:
+        reasons.setdefault(one.reason, []).append(one.text)
+    for n, (reason, texts) in enumerate(list(reasons.items())[:MOST_IMPOSSIBLE]):
+        others = f" and {len(texts) - 1:,} more" if len(texts) > 1 else ""
+        out.result("" if n else "Impossible", f"{texts[0]}{others}: {reason}", "yellow")
+    if len(reasons) > MOST_IMPOSSIBLE:
+        out.result("", f"and {sum(map(len, list(reasons.values())[MOST_IMPOSSIBLE:])):,} more, for other reasons")
 
 
 def _small_enough(grid: Grid, best: Row) -> Row:

@@ -19,6 +19,9 @@ from lanewise.network.graph import Graph
 MOST_NETWORKS = 1000
 """More are a slip of the pen rather than an experiment."""
 
+_NOTHING = "\0"
+"""Stands for an alternative that is nothing until it is known whether a whole layer is nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -40,6 +43,8 @@ class Impossible:
 def expand(text: str) -> list[str]:
     """All texts that a text with braces stands for, each once, in order.
 
+    An alternative that is nothing leaves out an option, "conv 8@3x3 {same,}", or a layer, "conv 8@3x3, {relu,}, max 2".
+
     Raises
     ------
     NetworkTextError
@@ -49,14 +54,20 @@ def expand(text: str) -> list[str]:
     """
     parts, start = [], 0
     for brace in _braces(text):
-        parts += [[text[start : brace.start()]], [one.strip() for one in brace.group(1).split(",")]]
+        parts += [[text[start : brace.start()]], [one.strip() or _NOTHING for one in brace.group(1).split(",")]]
         start = brace.end()
     parts.append([text[start:]])
     count = math.prod(map(len, parts))
     if count > MOST_NETWORKS:
         raise NetworkError(f"the braces stand for {count:,} networks; {MOST_NETWORKS:,} are the most: leave some out")
-    # an alternative that is nothing leaves spaces behind
-    return list(dict.fromkeys(re.sub(r"\s+(?=[\s,)|]|$)", "", "".join(one)) for one in product(*parts)))
+    return list(dict.fromkeys(_tidy("".join(one)) for one in product(*parts)))
+
+
+def _tidy(text: str) -> str:
+    """Leave out layers that are nothing, with a comma of theirs, and the spaces around options that are."""
+    text = re.sub(rf"(^|[,(|])(?:[\s{_NOTHING}]*{_NOTHING}\s*,)+", r"\1", text)
+    text = re.sub(rf",[\s{_NOTHING}]*{_NOTHING}(?=\s*(?:[)|]|$))", "", text)
+    return re.sub(r"\s+(?=[\s,)]|$)", "", text.replace(_NOTHING, "")).strip()
 
 
 def _braces(text: str) -> list[re.Match[str]]:

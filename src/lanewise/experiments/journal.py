@@ -68,7 +68,11 @@ class Journal:
     def _compare(self, kept: Any) -> None:
         if kept != self.settings:
             known = kept if isinstance(kept, dict) else {}
-            changed = [name for name in self.settings if known.get(name) != self.settings[name]]
+            changed = [
+                name + _difference(known.get(name), now)
+                for name, now in self.settings.items()
+                if known.get(name) != now
+            ]
             raise OptionError(
                 f"{self.path} was kept with other {' and '.join(changed) or 'settings'}: "
                 "give another folder, or delete that file to begin again"
@@ -89,6 +93,15 @@ class Journal:
             raise OptionError(f"{self.path} cannot be written: {error.strerror}") from None
         self._begun, self._torn = True, False
         self.entries[training] = dict(outcome)
+
+
+def _difference(then: Any, now: Any) -> str:
+    """What is different in options, " (epochs: 3 then, 4 now)"; nothing for what is no mapping."""
+    if not isinstance(then, dict) or not isinstance(now, dict):
+        return ""
+    names = [name for name in sorted({*then, *now}) if then.get(name) != now.get(name)]
+    told = [f"{name}: {then.get(name, 'not given')} then, {now.get(name, 'not given')} now" for name in names]
+    return f" ({'; '.join(told)})"
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:

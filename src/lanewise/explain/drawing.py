@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lanewise.errors import OptionError
 from lanewise.explain.expansion import Expansion
+from lanewise.explain.matrices import check_entries
 from lanewise.explain.subject import place
 from lanewise.extras import need
 from lanewise.network.graph import Shape
@@ -34,6 +35,9 @@ GAP = 0.93
 
 MOST_CELLS = 900
 """Rows and columns of a matrix that are drawn; larger ones are drawn with several entries to a dot."""
+
+BYTES = 128
+"""Memory that an entry of a matrix takes while it is drawn, about: its colour, more than once."""
 
 MOST_LINED = 64
 """Cells in a row up to which there are lines between them."""
@@ -67,6 +71,8 @@ def draw_connections(
     ------
     OptionError
         There is no such output, or the file cannot be written or is of another kind.
+    TooLargeError
+        Drawing so many connections would not fit in memory.
     MissingPackageError
         Matplotlib is not installed.
     """
@@ -74,6 +80,7 @@ def draw_connections(
     figures, layouts = need("matplotlib.figure", "a picture"), need("matplotlib.layout_engine", "a picture")
     where = place(expansion.name, expansion.output_shape, output)
     row = int(np.ravel_multi_index(where, expansion.output_shape))
+    check_drawable(expansion.name, expansion.connections)
     colours = _colours(matplotlib, expansion, row)
     figure: Figure = figures.Figure(figsize=(12, 5), layout=layouts.ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.1))
     inputs, result, matrix = figure.subplots(1, 3, width_ratios=(4, 2, 5))
@@ -88,6 +95,11 @@ def draw_connections(
     if path is not None:
         _save(matplotlib, figure, path)
     return figure
+
+
+def check_drawable(name: str, connections: int) -> None:
+    """Raise TooLargeError if a matrix of so many connections could not be drawn in the memory that is free."""
+    check_entries(f"the picture of {name}'s matrix", connections, BYTES)
 
 
 def _colours(matplotlib: Any, expansion: Expansion, row: int) -> Colours:

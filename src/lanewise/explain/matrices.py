@@ -188,11 +188,11 @@ def _check_size(node: Node, entries: int) -> None:
     check_entries(f"the matrix of {node.name} ({layer_text(node.layer)})", entries)
 
 
-def check_entries(what: str, entries: int) -> None:
-    """Raise TooLargeError if a matrix of so many entries would not fit in memory."""
+def check_entries(what: str, entries: int, size: int = BYTES) -> None:
+    """Raise TooLargeError if a matrix of so many entries, each of which takes `size` bytes, would not fit in memory."""
     available = available_memory()
-    if available is not None and entries * BYTES > available:
+    if available is not None and entries * size > available:
         raise TooLargeError(
-            f"{what} has {entries:,} entries, which take {entries * BYTES / 2**30:,.1f} GB of memory to make, but only "
+            f"{what} has {entries:,} entries, which take {entries * size / 2**30:,.1f} GB of memory to make, but only "
             f"{available / 2**30:,.1f} GB are free; expand a smaller layer, or the network for smaller pictures"
         )

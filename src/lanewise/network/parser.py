@@ -152,6 +152,9 @@ class _Parser:
     def network(self) -> tuple[Layer, ...]:
         if self.token.kind == "end":
             self.fail('the network is empty; write layers, like "conv 16@3x3 same, relu, max 2, dense 10"')
+        brace = next((token for token in self.tokens if token.text in ("{", "}")), None)
+        if brace is not None:
+            self.fail("one network is written without braces; alternatives in braces are for `lanewise vary`", brace)
         layers = self.items()
         if self.token.kind != "end":
             self.fail(f'"{self.token.text}" does not belong here; no bracket is open')
