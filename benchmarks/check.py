@@ -10,12 +10,16 @@ from __future__ import annotations
 import tarfile
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from benchmarks.faults import Fault, plant
 from benchmarks.report import Report
 from lanewise.doctor.examine import check
 from lanewise.doctor.findings import Findings
+from lanewise.learning.images import load
 from lanewise.racing.tables import Table, figure
 
 TWICE = ("two-labels", "across-splits", "copies", "near-copies")
@@ -36,9 +40,14 @@ KINDS = {
 }
 """The kinds of findings that tell of a planted fault."""
 
+SWAPPED = 50
+"""Labels of arrays that are made wrong."""
+
 
 def measure(data: Path, seed: int, say: Callable[[str], None]) -> Report:
-    """Look at the pictures as they came, then with faults."""
+    """Look at the pictures as they came, then with faults; into arrays only wrong labels are planted."""
+    if data.suffix == ".npz":
+        return _arrays(data, seed, say)
     with tempfile.TemporaryDirectory() as folder:
         with tarfile.open(data) as archive:
             archive.extractall(folder, filter="data")
@@ -50,12 +59,32 @@ def measure(data: Path, seed: int, say: Callable[[str], None]) -> Report:
         return report(data.name, faults, before, check(root))
 
 
+def _arrays(data: Path, seed: int, say: Callable[[str], None]) -> Report:
+    """The same of arrays, with `SWAPPED` labels made wrong."""
+    sets = load(data)
+    say("the pictures as they came")
+    before = check(sets)
+    labels = sets.train.labels
+    assert labels is not None
+    random = np.random.default_rng(seed)
+    which = random.permutation(len(labels))[:SWAPPED]
+    classes = len(sets.train.classes)
+    wrong = labels.copy()
+    wrong[which] = (labels[which] + random.integers(1, classes, SWAPPED)) % classes
+    say(f"{SWAPPED} labels swapped")
+    after = check(replace(sets, train=replace(sets.train, labels=wrong)))
+    faults = [Fault("label swapped", frozenset({after.collection.names[n]})) for n in which]
+    return report(data.name, faults, before, after)
+
+
 def report(data: str, faults: list[Fault], before: Findings, after: Findings) -> Report:
     """Count what was found."""
     rows = []
     for kinds in dict.fromkeys(KINDS.values()):
         named, own = _cases(after, kinds), _cases(before, kinds)
         here = [fault for fault in faults if KINDS[fault.kind] == kinds]
+        if not here:
+            continue
         extra = sum(not any(fault.names <= case for fault in here) for case in named)
         of_kind = dict.fromkeys(fault.kind for fault in here)
         for n, kind in enumerate(of_kind):
@@ -68,7 +97,9 @@ def report(data: str, faults: list[Fault], before: Findings, after: Findings) ->
     top = sum(case in swapped for case in first)
     title = f"Faults planted into {data}"
     columns = ("fault", "planted", "found", "others of such findings", "in the data as it came")
+    share = f"Networks agree with {100 * (after.accuracy or 0):.1f} % of the labels."
     remarks = (
+        share,
         f"Of the {len(first)} pictures that look mislabelled most, {top} had their label swapped.",
         f"{len(after.collection):,} pictures in {figure(after.seconds)} s.",
     )

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from lanewise.doctor.mislabelled import FOLDS, folds, suspects
+from lanewise.doctor.findings import Case
+from lanewise.doctor.mislabelled import FOLDS, _finding, folds, suspects
 
 
 def test_copies_lie_in_one_fold_and_classes_are_shared_out():
@@ -23,9 +25,20 @@ def test_a_confident_no_is_suspect_and_comes_first():
     assert found.instead.tolist() == [0, 1]
 
 
-def test_an_unsure_network_would_suspect_many_by_chance():
-    random = np.random.default_rng(0)
-    sure = random.uniform(0.4, 0.6, 1000)
-    labels = (random.uniform(size=1000) < sure).astype(np.int32)
-    found = suspects(np.stack([1 - sure, sure], axis=1), labels)
-    assert 0.8 < found.by_chance / len(found.which) < 1.25
+def test_how_many_random_mistakes_would_be_suspect():
+    labels = np.repeat([0, 1, 2], 20).astype(np.int32)
+    sure = np.full((60, 3), 0.05)
+    sure[np.arange(60), labels] = 0.9
+    assert suspects(sure, labels).sensitivity == 1
+    assert suspects(np.full((60, 3), 1 / 3), labels).sensitivity == 0
+    sure[:10] = 1 / 3  # of these nothing is known
+    assert suspects(sure, labels).sensitivity == pytest.approx(50 / 60)
+
+
+@pytest.mark.parametrize(("accuracy", "severity", "listed"), [(0.9, "warning", 50), (0.8, "note", 20)])
+def test_weak_networks_say_so_and_list_few(accuracy, severity, listed):
+    finding = _finding([Case((n,), (f"{n}",), "") for n in range(50)], accuracy, 0.7, 400)
+    assert (finding.severity, len(finding.cases)) == (severity, listed)
+    assert ("too weak" in finding.message) == (severity == "note")
+    assert f"{100 * accuracy:.1f} % of all labels" in finding.message
+    assert "suspect 70 %" in finding.message

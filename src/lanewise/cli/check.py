@@ -68,7 +68,8 @@ def check(
         out.result("Page", page)
     out.finish({**found.to_json(), "page": page})
     if strict and found.count("serious"):
-        raise DataError(f"{pictures} has serious faults")
+        serious = "; ".join(one.message.rstrip(".") for one in found.items if one.severity == "serious")
+        raise DataError(f"{pictures} has serious faults: {serious}")
 
 
 @contextmanager

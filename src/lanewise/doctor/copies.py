@@ -126,6 +126,10 @@ _TOLD = {
 }
 
 
+KINDS = tuple(_TOLD)
+"""Of findings about copies, the most serious first."""
+
+
 def _finding(kind: str, cases: tuple[Case, ...]) -> Finding:
     severity, what, advice = _TOLD[kind]
     return Finding(kind, severity, f"{counted(len(cases), 'picture', 'is/are')} {what}.", advice, cases)

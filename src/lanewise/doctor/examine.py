@@ -68,7 +68,8 @@ def check(
             suspected, accuracy = mislabelled(
                 collection, together, seed, threads, lambda done, total: say("testing labels", done, total)
             )
-            items += suspected
+            place = max((n + 1 for n, one in enumerate(items) if one.kind in copies.KINDS), default=0)
+            items[place:place] = suspected  # before what is odd about the looks of pictures
         except DataError as error:
             not_done.append(str(error)[:1].upper() + str(error)[1:] + ".")
     else:

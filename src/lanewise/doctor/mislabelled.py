@@ -5,8 +5,13 @@ times, and the probabilities are averaged. Copies of a picture stay in one fold,
 
 Which to suspect follows confident learning (Northcutt, Jiang and Chuang, "Confident learning: estimating uncertainty
 in dataset labels", Journal of Artificial Intelligence Research 70, 2021): the threshold of class j is the mean
-probability of j over pictures labelled j; a picture labelled i is suspect if another class reaches its threshold, and
-is then taken for the most probable of those. They are ranked by the margin between that class and the label.
+probability of j over pictures labelled j; a picture labelled i is suspect if another class reaches its threshold and is
+more probable than i, and is then taken for the most probable of those. They are ranked by the probability of their
+label, the least first.
+
+How much that is worth is told by two figures: how often the networks agree with labels, and how many wrong labels they
+would find, were they put there at random. For the latter, each picture is judged under every label that it does not
+have, by the probabilities that are there.
 """
 
 from __future__ import annotations
@@ -17,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lanewise.doctor.findings import WARNING, Case, Collection, Finding, counted
+from lanewise.doctor.findings import NOTE, WARNING, Case, Collection, Finding, counted
 from lanewise.errors import DataError
 from lanewise.fitting import train
 from lanewise.learning.pictures import Pictures
@@ -26,7 +31,12 @@ FOLDS = 4
 LEAST = 5
 """Pictures of a class, below which its labels are not tested."""
 
-_SEVERAL = 2000  # pictures up to which the data is cut twice
+WEAK = 0.85
+"""Share of the labels that networks agree with, below which they are no judges of single labels."""
+
+_ROUNDS = ((1000, 3), (5000, 2))  # up to so many pictures, the data is cut so often
+_LISTED = 0.05  # share of the pictures, of suspects that are listed where the networks are weak
+_ROUNDING = 1e-9  # of a mean of equal probabilities, which all must reach
 _SEEN = 40_000  # pictures that each network learns from, counting repetitions
 _TEMPERATURES = np.geomspace(0.5, 8.0, 41)
 
@@ -45,15 +55,15 @@ class Suspects:
         The class that each looks like.
     own, other : (n,) float64
         Probabilities of the label and of that class.
-    by_chance : float
-        How many there would be if all labels were right and the network were as unsure as it says.
+    sensitivity : float
+        Which share of labels made wrong at random would be suspect.
     """
 
     which: NDArray[np.int64]
     instead: NDArray[np.int64]
     own: Probabilities
     other: Probabilities
-    by_chance: float
+    sensitivity: float
 
 
 def mislabelled(
@@ -98,31 +108,56 @@ def mislabelled(
             f"labelled {collection.label(picture)!r} ({100 * own:.0f} %), looks like {like!r} ({100 * other:.0f} %)"
         )
         cases.append(Case((picture,), (collection.names[picture],), detail, like))
-    message = (
-        f"{counted(len(cases), 'picture', 'looks/look')} mislabelled to networks that had not seen them. They agree "
-        f"{100 * accuracy:.1f} % of all labels, and would suspect some {found.by_chance:.0f} if every label were right."
+    return [_finding(cases, accuracy, found.sensitivity, len(labels))], accuracy
+
+
+def _finding(cases: list[Case], accuracy: float, sensitivity: float, count: int) -> Finding:
+    """Say what the list is worth; of a list that is worth little only the head is given."""
+    found = (
+        f"Networks that had not seen them agree with {100 * accuracy:.1f} % of all labels; of labels made wrong at "
+        f"random they would suspect {100 * sensitivity:.0f} %."
     )
-    advice = "Look at them from the top, and correct what is wrong; stop when most are right."
-    return [Finding("mislabelled", WARNING, message, advice, tuple(cases))], accuracy
+    if accuracy >= WEAK:
+        message = f"{counted(len(cases), 'picture', 'looks/look')} mislabelled. {found}"
+        advice = "Look at them from the top, and correct what is wrong; stop when most are right."
+        return Finding("mislabelled", WARNING, message, advice, tuple(cases))
+    listed = cases[: max(10, round(_LISTED * count))]
+    message = (
+        f"{counted(len(listed), 'label', 'is/are')} doubted most, but by networks too weak to judge single labels: "
+        f"most of these may well be right. {found}"
+    )
+    advice = "Look at the first ones; more or larger pictures of each class would make better judges."
+    return Finding("mislabelled", NOTE, message, advice, tuple(listed))
 
 
 def suspects(probabilities: Probabilities, labels: Labels) -> Suspects:
     """Choose and rank by confident learning; `probabilities` are (N, classes), of pictures not learned from."""
     probabilities = calibrated(probabilities, labels)
-    every = np.arange(len(labels))
+    count, classes = probabilities.shape
+    every = np.arange(count)
     own = probabilities[every, labels]
-    sums = np.bincount(labels, weights=own, minlength=probabilities.shape[1])
-    threshold = sums / np.maximum(np.bincount(labels, minlength=probabilities.shape[1]), 1)
+    sums = np.bincount(labels, weights=own, minlength=classes)
+    threshold = sums / np.maximum(np.bincount(labels, minlength=classes), 1) - _ROUNDING
+    instead, other = _confident(probabilities, threshold, labels)
+    which = np.flatnonzero(other > own)
+    which = which[np.argsort(own[which], kind="stable")]
+    swapped = 0
+    for step in range(1, classes):
+        wrong = (labels + step) % classes
+        swapped += int((_confident(probabilities, threshold, wrong)[1] > probabilities[every, wrong]).sum())
+    sensitivity = swapped / max(1, count * (classes - 1))
+    return Suspects(which, instead[which], own[which], other[which], sensitivity)
+
+
+def _confident(
+    probabilities: Probabilities, threshold: Probabilities, labels: Labels
+) -> tuple[NDArray[np.int64], Probabilities]:
+    """The most probable class beside the label of those that reach their threshold, and its probability; or -1."""
     confident = np.where(probabilities >= threshold, probabilities, -1.0)
+    every = np.arange(len(labels))
     confident[every, labels] = -1.0
     instead = confident.argmax(axis=1)
-    other = confident[every, instead]
-    which = np.flatnonzero(other > own)
-    which = which[np.argsort(own[which] - other[which], kind="stable")]
-    # A label drawn from the probabilities themselves would be suspect so often, with nobody having made a mistake.
-    most = np.where(probabilities >= threshold, probabilities, -1.0).max(axis=1, keepdims=True)
-    by_chance = float(probabilities[probabilities < most].sum())
-    return Suspects(which, instead[which], own[which], other[which], by_chance)
+    return instead, confident[every, instead]
 
 
 def calibrated(probabilities: Probabilities, labels: Labels) -> Probabilities:
@@ -149,7 +184,7 @@ def cross_validated(
 ) -> Probabilities:
     """Probabilities (N, classes) of each picture by networks that have not learned from it, nor from its copies."""
     assert pictures.labels is not None
-    rounds = 2 if len(pictures) <= _SEVERAL else 1
+    rounds = next((rounds for most, rounds in _ROUNDS if len(pictures) <= most), 1)
     total = np.zeros((len(pictures), len(pictures.classes)))
     for repeat in range(rounds):
         fold = folds(pictures.labels, together, seed + repeat)

@@ -188,9 +188,19 @@ def _about(
     which: NDArray[np.int64],
     details: list[str] | None = None,
 ) -> Finding:
+    if len(which) > 1 and details is None and (collection.labels[which] >= 0).all():
+        message += f" By label: {_by_class(collection, which)}."
     said = details or [f"labelled {collection.label(n)!r}" if collection.labels[n] >= 0 else "" for n in which]
     cases = tuple(Case((int(n),), (collection.names[n],), text) for n, text in zip(which, said, strict=True))
     return Finding(kind, severity, message, advice, cases)
+
+
+def _by_class(collection: Collection, which: NDArray[np.int64]) -> str:
+    """How many of some pictures each class has, the most first."""
+    counts = np.bincount(collection.labels[which], minlength=len(collection.classes))
+    order = [n for n in np.argsort(-counts, kind="stable").tolist() if counts[n]]
+    told = ", ".join(f"{collection.classes[n]!r} {counts[n]:,}" for n in order[:6])
+    return told + (f" and {len(order) - 6} classes more" if len(order) > 6 else "")
 
 
 def _named(labels: list[str]) -> str:

@@ -121,6 +121,7 @@ def _section(finding: Finding, thumbnails: _Thumbnails) -> dict[str, Any]:
         "title": _TITLES[finding.kind],
         "cases": [_case(case, thumbnails) for case in finding.cases[:MOST_CASES]],
         "more": max(0, len(finding.cases) - MOST_CASES),
+        "alone": all(len(case.pictures) == 1 for case in finding.cases),
         "pictured": any(case.pictures for case in finding.cases),
     }
 
@@ -132,7 +133,9 @@ def _case(case: Case, thumbnails: _Thumbnails) -> dict[str, Any]:
         for n, name in zip(case.pictures[:_MOST_TOGETHER], case.names, strict=False)
     ]
     more = max(0, len(case.pictures) - _MOST_TOGETHER)
-    return {"pictures": pictures, "names": case.names, "detail": case.detail, "looks": case.predicted, "more": more}
+    told = case.pictures and case.detail == f"labelled {collection.label(case.pictures[0])!r}"  # stands there anyway
+    detail = "" if told else case.detail
+    return {"pictures": pictures, "names": case.names, "detail": detail, "looks": case.predicted, "more": more}
 
 
 def _eight_bits(picture: NDArray[Any]) -> NDArray[np.uint8]:
