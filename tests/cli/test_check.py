@@ -41,4 +41,5 @@ def test_a_page_is_written_but_none_is_replaced(photos):
     assert run("check", photos, "--no-labels", "--page", "page.html").exit_code == 0
     assert "exists" in failed(run("check", photos, "--no-labels", "--page", "page.html"))
     assert run("check", photos, "--no-labels", "--page", "page.html", "--force").exit_code == 0
-    assert "cannot write" in error_of("check", photos, "--no-labels", "--page", "absent/page.html")
+    assert "absent/page.html cannot be written" in failed(run("check", "no", "--page", "absent/page.html"))
+    assert "x.png is no name of a page" in failed(run("check", "no", "--page", "x.png", "--force"))

@@ -30,6 +30,8 @@ def test_no_file_is_replaced_unasked(digits_model, here):
 
 def test_places_that_cannot_be(digits_model):
     assert "no is no folder" in failed(run("report", digits_model[0], "digits", "-o", "no/page.html"))
+    told = failed(run("report", digits_model[0], "digits", "-o", digits_model[0], "--force"))
+    assert "is no name of a page: give one that ends in .html" in told
 
 
 def test_train_writes_one_too(photos, here):

@@ -165,7 +165,9 @@ def test_what_training_would_refuse_is_told(photos):
     shutil.rmtree(photos / "train/leaf")
     found = checked(photos)
     assert found.items[0].kind == "layout"
-    assert "one class only" in found.items[0].message
+    assert found.items[0].message.startswith(f"{photos}/train holds one class only")
+    (photos / "train/leaf").mkdir()
+    assert checked(photos).of("layout").message.startswith("The class 'leaf' in ")
 
 
 def test_nothing_to_look_at(tmp_path):

@@ -134,9 +134,14 @@ def test_without_test_pictures_a_fifth_is_kept_for_all_seeds_alike():
 
 
 def test_seeds_are_checked(sets):
-    for seeds in ((), (1, 1)):
+    for seeds in ((), (1, 1), 3):
         with pytest.raises(OptionError, match="no list of different numbers"):
             vary(sets, "dense 1", seeds=seeds)
+
+
+def test_costs_are_named():
+    with pytest.raises(OptionError, match="cost: 'time' is none; there are 'weights' and 'seconds'"):
+        Grid((), (), 1, False, (0,), 0).best("time")
 
 
 def row(text, accuracy, weights, seconds=1.0):

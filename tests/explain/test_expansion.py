@@ -277,6 +277,14 @@ def test_too_large_matrices_are_refused_before_memory_is_taken(text, layer, entr
         expand(graph, layer, np.zeros(graph.input_shape))
 
 
+def test_slopes_of_another_shape_are_refused():
+    layer = expand(ARTICLE, "conv1")
+    with pytest.raises(DataError, match=r"conv1 has a matrix of shape \(9, 16\), but its slope has \(16, 9\)"):
+        layer.weight_slope(np.zeros((16, 9)))
+    with pytest.raises(DataError, match="conv1 gives 9 outputs, but there are slopes of 3"):
+        layer.bias_slope(np.zeros(3))
+
+
 def test_the_product_of_small_matrices_may_be_too_large(monkeypatch):
     graph = build(parse("global average, dense 40, relu"), (1, 40, 40))
     x = np.ones(graph.input_shape)

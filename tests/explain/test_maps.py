@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 import lanewise
-from lanewise.errors import DataError, OptionError
-from lanewise.explain import feature_maps, gradient_map, maps, occlusion_map
+from lanewise.errors import DataError, OptionError, ShapeError
+from lanewise.explain import feature_maps, gradient_map, graph_for, maps, neuron, occlusion_map
 from lanewise.network.graph import build
 from lanewise.network.reference import forward
 from lanewise.network.text import parse
@@ -206,3 +206,16 @@ def test_labels_may_be_numbers_or_written_so():
     x = picture(made)
     for label in (8, "8", np.int64(8)):
         assert np.array_equal(gradient_map(made, x, label), gradient_map(replace(made, classes=(0, "b", 2)), x, "b"))
+
+
+def test_the_name_of_a_file_is_no_model():
+    x = np.zeros((9, 7, 3), np.uint8)
+    for explain in (feature_maps, gradient_map, occlusion_map):
+        with pytest.raises(OptionError, match=r"not 'my.onnx': lanewise.Model.load\(FILE\) gives one"):
+            explain("my.onnx", x)
+    with pytest.raises(OptionError, match="a trained model is needed, not a Graph"):
+        feature_maps(model(TEXT).graph, x)
+    with pytest.raises(OptionError, match="a trained model is needed, not a NoneType"):
+        neuron(None, x, "conv1", 0)
+    with pytest.raises(ShapeError, match=r"the shape of a picture is .* not 32"):
+        graph_for("conv 1@2x2", 32)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lanewise.cli.options import json_option
+from lanewise.cli.options import check_page, json_option
 
 if TYPE_CHECKING:
     from lanewise.cli.output import Output
@@ -53,8 +53,11 @@ def check(
 
     out = open_output(as_json)
     if page is not None:
+        check_page(page)
         if Path(page).exists() and not force:
             raise DataError(f"{page} exists: give another name, or --force to replace it")
+        if not Path(page).parent.is_dir():
+            raise DataError(f"{page} cannot be written: there is no folder {Path(page).parent}")
         from lanewise.doctor.page import require
 
         require()

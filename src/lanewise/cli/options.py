@@ -9,6 +9,9 @@ from typing import Any
 
 import click
 
+from lanewise.cli.wording import shown
+from lanewise.errors import OptionError
+
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
@@ -33,6 +36,12 @@ def picture_shape(ctx: click.Context, param: click.Parameter, value: str | None)
         problem = f"{value!r} is no shape of pictures: give rows x columns x channels, like 30x30x3."
         raise click.BadParameter(problem, ctx, param)
     return channels, rows, columns
+
+
+def check_page(name: object) -> None:
+    """Refuse a name that says that a file is no page: it may be a model or a picture, which --force would replace."""
+    if not str(name).lower().endswith((".html", ".htm")):
+        raise OptionError(f"{shown(name)} is no name of a page: give one that ends in .html")
 
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from lanewise.cli.options import check_page
 from lanewise.cli.output import Output
 from lanewise.cli.saving import free_name
 from lanewise.cli.wording import file_size, shown
@@ -28,13 +29,14 @@ def page_for(model: str | os.PathLike[str], output: str | None, force: bool) -> 
     click.BadParameter
         `output` is there already, and `force` is not given.
     OptionError
-        Nothing can be written there.
+        `output` is no name of a page, or nothing can be written there.
     """
     beside = Path(model).with_suffix(".html")
     if output is None or os.path.isdir(output):
         path = free_name(beside if output is None else Path(output, beside.name))
     else:
         path = Path(output)
+        check_page(path)
         if os.path.lexists(path) and not (force and path.is_file()):
             advice = "choose another name" if force else "choose another name, or give --force to replace it"
             raise click.BadParameter(f"{shown(output)} exists already: {advice}.")

@@ -177,7 +177,8 @@ def _layout(root: Path) -> str | None:
     try:
         list_sets(root)
     except DataError as error:
-        return str(error)
+        text = str(error)
+        return text if text.startswith(str(root)) else text[:1].upper() + text[1:]  # a name stays as it is
     return None
 
 

@@ -31,7 +31,7 @@ def files(collection: Collection) -> Iterator[Finding]:
     """Files that cannot be read, that are called what they are not, or that lie where no class is."""
     if collection.layout:
         advice = "Mend this first: lanewise train would stop here."
-        yield Finding("layout", SERIOUS, collection.layout[:1].upper() + collection.layout[1:] + ".", advice)
+        yield Finding("layout", SERIOUS, f"{collection.layout}.", advice)
     if collection.unreadable:
         cases = tuple(Case((), (name,), reason) for name, reason in collection.unreadable)
         message = f"{counted(len(cases), 'file')} cannot be read."

@@ -106,8 +106,11 @@ def prepared(
 
 def check_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
     """The seeds, if there are any and none is there twice."""
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise OptionError(f"seeds: {list(seeds)} is no list of different numbers; give one number at least")
+    if not isinstance(seeds, Sequence) or not seeds or len(set(seeds)) < len(seeds):
+        given = list(seeds) if isinstance(seeds, Sequence) else seeds
+        raise OptionError(
+            f"seeds: {given} is no list of different numbers; give one number at least, for three seeds (0, 1, 2)"
+        )
     return tuple(int(seed) for seed in seeds)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from lanewise.errors import LanewiseError, ProgramError
+from lanewise.errors import LanewiseError, OptionError, ProgramError
 from lanewise.experiments.grid import Candidate, Impossible, candidates, expand
 from lanewise.experiments.intervals import share_interval
 from lanewise.experiments.journal import Journal
@@ -59,7 +59,14 @@ class Grid:
         """The trade-offs that nothing beats: no other network is as accurate for less `cost`, "weights" or "seconds".
 
         The cheapest first.
+
+        Raises
+        ------
+        OptionError
+            There is no such cost.
         """
+        if cost not in COSTS:
+            raise OptionError(f"cost: {cost!r} is none; there are {' and '.join(map(repr, COSTS))}")
         return best_of(self.rows, cost)
 
     def table(self) -> tuple[list[str], list[list[str]]]:

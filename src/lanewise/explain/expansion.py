@@ -111,12 +111,16 @@ class Expansion:
         -------
         float64 array of `weight_shape`
         """
-        slopes = np.asarray(matrix_slope, np.float64)[self.matrix.tocoo().coords]
-        return _gathered(self.weight_index, slopes, self.weight_shape)
+        slopes = np.asarray(matrix_slope, np.float64)
+        if slopes.shape != self.matrix.shape:
+            raise DataError(f"{self.name} has a matrix of shape {self.matrix.shape}, but its slope has {slopes.shape}")
+        return _gathered(self.weight_index, slopes[self.matrix.tocoo().coords], self.weight_shape)
 
     def bias_slope(self, output_slope: ArrayLike) -> Array:
         """Slope of the layer's biases, (filters,) or (units,), from that of the outputs, summed over pictures."""
         slopes = np.asarray(output_slope, np.float64).ravel()
+        if slopes.shape != self.bias.shape:
+            raise DataError(f"{self.name} gives {len(self.bias):,} outputs, but there are slopes of {len(slopes):,}")
         return _gathered(self.bias_index, slopes, (int(self.bias_index.max()) + 1,))
 
     def with_weights(self, weight: ArrayLike, bias: ArrayLike | None = None) -> Expansion:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lanewise.errors import OptionError
 from lanewise.explain.fields import Lines, ReceptiveField, read_lines, receptive_field
-from lanewise.explain.subject import Picture, node_position, place, values_of
+from lanewise.explain.subject import Picture, graph_of, node_position, place, values_of
 from lanewise.model import Model
 from lanewise.network.graph import Graph, Node
 from lanewise.network.layers import (
@@ -140,7 +140,7 @@ def neuron(model: Model, picture: Picture, node: str | int, position: int | tupl
     OptionError
         There is no such node or value, or it is a pixel of the picture.
     """
-    graph = model.graph
+    graph = graph_of(model)
     number = node_position(graph, node)
     target = graph.nodes[number]
     here = place(target.name, target.shape, position)

@@ -38,7 +38,7 @@ def graph_for(text: str, shape: tuple[int, ...]) -> Graph:
     NetworkError
         The text is no network, or it does not fit such pictures.
     """
-    if len(shape) not in (2, 3):
+    if not isinstance(shape, tuple | list) or len(shape) not in (2, 3):
         raise ShapeError(f"the shape of a picture is (rows, columns) or (rows, columns, channels), not {shape!r}")
     rows, columns, channels = shape if len(shape) == 3 else (*shape, 1)
     return build(parse(text), (channels, rows, columns))
@@ -46,11 +46,22 @@ def graph_for(text: str, shape: tuple[int, ...]) -> Graph:
 
 def graph_of(network: Graph | Contents) -> Graph:
     """The graph of a model, or the graph that was given."""
-    return network.graph if isinstance(network, Contents) else network
+    if isinstance(network, Graph):
+        return network
+    check_model(network)
+    return network.graph
+
+
+def check_model(model: Any) -> None:
+    """Refuse what is no trained model, like the name of its file."""
+    if not isinstance(model, Contents):
+        what = repr(model) if isinstance(model, str | os.PathLike) else f"a {type(model).__name__}"
+        raise OptionError(f"a trained model is needed, not {what}: lanewise.Model.load(FILE) gives one")
 
 
 def raw_picture(model: Model, picture: Picture) -> Pixels:
     """One picture as raw pixels (1, rows, columns, channels)."""
+    check_model(model)
     pixels = model.pixels(picture)
     if len(pixels) != 1:
         raise DataError(f"one picture is explained at a time, but {len(pixels)} were given: choose one of them")
@@ -59,7 +70,8 @@ def raw_picture(model: Model, picture: Picture) -> Pixels:
 
 def values_of(model: Model, picture: Picture) -> list[Array]:
     """The values of all nodes for one picture, each (1, *shape); the first is the picture as the network takes it."""
-    return forward(model.graph, model.parameters, model.preprocessing.apply(raw_picture(model, picture)))
+    pixels = raw_picture(model, picture)
+    return forward(model.graph, model.parameters, model.preprocessing.apply(pixels))
 
 
 def node_position(graph: Graph, node: str | int) -> int:
