@@ -63,7 +63,7 @@ def test_no_more_is_shown_than_there_is_room_for(monkeypatch):
 
 
 def test_what_memory_cannot_hold_is_not_compared(monkeypatch):
-    def refuse(parts):
+    def refuse(parts, progress):
         raise TooLargeError("too many")
 
     monkeypatch.setattr(data, "look", refuse)

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import lanewise
 from lanewise.report import page
 from tests.cli.conftest import run
+from tests.report.test_live_pictures import DIGITS, answer, draw
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 
@@ -33,3 +35,20 @@ def test_a_real_report(name, open_page, tmp_path):
     pictures, _, _ = page.report_pictures(model, str(source))
     judged = lanewise.evaluate(model, pictures)  # the function, though the file of that name is imported by now
     assert f"{judged.correct:,} of them right" in opened.locator(".headline").inner_text()
+    # the model runs, says what Python says, and reads what is drawn
+    offered = opened.locator(".live-example").all()
+    assert len(offered) >= 8
+    for example in offered:
+        example.click()
+        assert "Lanewise in Python says the same" in opened.locator('[data-live="figures"]').inner_text()
+    pixels = np.array(opened.evaluate("Array.from(lanewiseLive.network.pixels)"), np.uint8)
+    came = opened.evaluate("lanewiseLive.network.probabilities()")
+    np.testing.assert_allclose(came, model.predict_proba(pixels.reshape(1, *model.preprocessing.shape))[0], atol=1e-4)
+    if name == "mnist.npz":
+        for digit in "0123":
+            draw(opened, DIGITS[digit])
+            assert answer(opened) == digit
+    canvas = opened.locator("[data-node=max1] canvas[role=application]").first
+    canvas.scroll_into_view_if_needed()
+    canvas.hover(position={"x": 20, "y": 20})
+    assert "4 × 4 pixels of the picture" in opened.locator('[data-live="working"]').inner_text()

@@ -100,12 +100,12 @@ class Output:
             click.echo(to_json(record).encode("utf-8", "backslashreplace"))
 
     @contextmanager
-    def reading(self) -> Iterator[Reading | None]:
-        """A bar that goes away when the pictures are read; none where nobody watches."""
+    def reading(self, doing: str = "reading") -> Iterator[Reading | None]:
+        """A bar that goes away when the pictures are read, or whatever is done to them; none where nobody watches."""
         if not self.live:
             yield None
             return
-        columns = (TextColumn(" " * LABEL + "reading"), BarColumn(), MofNCompleteColumn())
+        columns = (TextColumn(" " * LABEL + doing), BarColumn(), MofNCompleteColumn())
         with Progress(*columns, console=self.console, transient=True) as bar:
             task = bar.add_task("", total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -56,7 +56,8 @@ def report(
     notes = [*loaded.notes, *judging.without_lists(found.notes)]
     out.notes(notes)
     out.skipped(found.skipped)
-    page = report_html(loaded, found, part, parts, os.path.basename(model))
+    with out.reading("comparing") as progress:
+        page = report_html(loaded, found, part, parts, os.path.basename(model), progress)
     size = reporting.save_page(out, page, path)
     out.finish(
         {

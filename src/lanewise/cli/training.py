@@ -157,7 +157,7 @@ def report(
     where = shown(saved.path)
     out.result("Saved", f"{where} ({file_size(saved.path.stat().st_size)})", "bold")
     if page is not None:
-        reporting.save_page(out, _page(lesson, model, saved), page)
+        reporting.save_page(out, _page(out, lesson, model, saved), page)
     if not out.quiet and not out.as_json:
         quoted = shlex.quote(str(saved.path))
         out.tell("Try next", f"lanewise predict {quoted} PICTURE...")
@@ -182,10 +182,12 @@ def report(
     )
 
 
-def _page(lesson: Lesson, model: Model, saved: Saved) -> str:
+def _page(out: Output, lesson: Lesson, model: Model, saved: Saved) -> str:
     from lanewise.report.page import parts_of, report_html
 
-    return report_html(model, lesson.judged_by, lesson.split, parts_of(lesson.sets, model), saved.path.name)
+    parts = parts_of(lesson.sets, model)
+    with out.reading("comparing") as progress:
+        return report_html(model, lesson.judged_by, lesson.split, parts, saved.path.name, progress)
 
 
 def _tell_pictures(out: Output, name: str, sets: PictureSets) -> None:

@@ -16,6 +16,7 @@ from lanewise.doctor.examine import look
 from lanewise.doctor.findings import Case, Collection, Findings
 from lanewise.errors import TooLargeError
 from lanewise.learning.pictures import Pictures
+from lanewise.learning.reading import Progress
 from lanewise.report.encode import Drawn, contact_sheet, photograph
 
 SHOWN, MOST_SHEETS = 10, 20
@@ -93,7 +94,7 @@ class DataFigures:
     skipped: tuple[tuple[str, str], ...]
 
 
-def data_figures(parts: Mapping[str, Pictures], judged_by: str) -> DataFigures:
+def data_figures(parts: Mapping[str, Pictures], judged_by: str, progress: Progress | None = None) -> DataFigures:
     """Count and look at labelled pictures, part by part; all parts have the same classes."""
     first = next(iter(parts.values()))
     counts = [part.counts() for part in parts.values()]
@@ -102,7 +103,7 @@ def data_figures(parts: Mapping[str, Pictures], judged_by: str) -> DataFigures:
         for n, label in enumerate(first.classes)
     )
     try:
-        found = look(parts)
+        found = look(parts, progress=progress and (lambda _, done, total: progress(done, total)))
     except TooLargeError:
         found = None
     notes = tuple(dict.fromkeys(note for part in parts.values() for note in part.notes if " skipped: " not in note))

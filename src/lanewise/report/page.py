@@ -135,7 +135,12 @@ def parts_of(sets: PictureSets, model: Model) -> dict[str, Pictures]:
 
 
 def report_html(
-    model: Model, pictures: Pictures, split: str, parts: Mapping[str, Pictures], title: str = "Report"
+    model: Model,
+    pictures: Pictures,
+    split: str,
+    parts: Mapping[str, Pictures],
+    title: str = "Report",
+    progress: Progress | None = None,
 ) -> str:
     """The report as text.
 
@@ -148,11 +153,13 @@ def report_html(
         All of the data, for its section.
     title : str
         What the report is about, like the name of the model's file.
+    progress : callable, optional
+        Called with (pictures compared with all others, pictures in all).
     """
     judged = judge(model, pictures, split)
     assert pictures.labels is not None
     counts = account(model.graph)
-    data = data_figures(parts, split)
+    data = data_figures(parts, split, progress)
     known: dict[str, Any] = {
         "title": title,
         "css": _text("page.css"),

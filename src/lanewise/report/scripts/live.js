@@ -116,7 +116,7 @@ function startLive(root, data, kernels) {
       make(
         "p",
         { class: "live-note live-pinning" },
-        state.pinned ? "Pinned: click it again, or press Escape, to let go." : "Click to pin it.",
+        state.pinned ? "Pinned: click it again, or press Escape, to let go." : "A click, or Enter, pins it.",
       ),
     );
     status.textContent = told.summary;
