@@ -98,6 +98,11 @@ def test_maps_can_be_coloured_each_by_itself(open_page: Open) -> None:
     alone = reds(page).min(axis=1)
     assert np.count_nonzero(alone < together) >= 4  # the weaker maps are stronger now
     assert alone.min() == together.min()  # and the strongest is as it was
+    # the largest value of each map is painted in its place
+    values = np.array(page.evaluate("Array.from(lanewiseLive.network.values(2))")).reshape(8, -1)
+    lit = values.max(axis=1) > 0
+    assert np.count_nonzero(lit) > 4
+    assert (reds(page)[lit].argmin(axis=1) == values[lit].argmax(axis=1)).all()
 
 
 def test_numbers_stand_on_one_line_whatever_the_page_says(open_page: Open) -> None:

@@ -47,3 +47,11 @@ def test_plots_fit_into_a_page(drawn):
 
 def test_plots_are_the_same_every_time(drawn):
     assert drawn == all_plots()
+
+
+def test_intervals_are_as_long_as_their_bins_are_empty(drawn):
+    """Lines up and down; the axis of shares is about 200 points long."""
+    found = re.findall(r'd="M ([\d.]+) ([\d.]+) \nL ([\d.]+) ([\d.]+) \n"[^>]*stroke: var\(--accent\)', drawn[2])
+    lengths = [float(low) - float(high) for x, low, x2, high in found if x == x2]
+    assert len(lengths) == 5  # probabilities of two classes are above a half
+    assert min(lengths) > 50  # of ten pictures or so
