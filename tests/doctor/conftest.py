@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.report.conftest import open_page, tab
+from tests.report.conftest import open_page, tab, telephone
 
-__all__ = ["open_page", "tab"]
+__all__ = ["open_page", "tab", "telephone"]
 
 COLOURS = {"apple": (200, 60, 60), "leaf": (60, 190, 60)}
 

@@ -33,13 +33,21 @@ def tab(browser: Any) -> Iterator[Tab]:
     found.context.close()
 
 
+@pytest.fixture(scope="session")
+def telephone(browser: Any) -> Iterator[Tab]:
+    """Another one, to be touched."""
+    found = Tab(browser, has_touch=True)
+    yield found
+    found.context.close()
+
+
 @pytest.fixture
-def open_page(browser: Any, tab: Tab, tmp_path: Path) -> Iterator[Open]:
+def open_page(tab: Tab, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Open]:
     """Open HTML from a file; when the test ends, nothing may stand in the console, nor have been asked of a network.
 
-    There is one page at a time. `touch` makes it a telephone's, in a tab of its own, for it costs a third of a second.
+    There is one page at a time; `touch` makes it a telephone's.
     """
-    tabs = [tab]
+    tabs = {tab}
 
     def open(
         text: str,
@@ -48,9 +56,9 @@ def open_page(browser: Any, tab: Tab, tmp_path: Path) -> Iterator[Open]:
         color_scheme: str = "light",
         touch: bool = False,
     ) -> Any:
-        if touch:
-            tabs.append(Tab(browser, has_touch=True))
-        page = tabs[-1].page
+        used = request.getfixturevalue("telephone") if touch else tab
+        tabs.add(used)
+        page = used.page
         page.set_viewport_size(viewport or {"width": 1280, "height": 720})
         page.emulate_media(color_scheme=color_scheme, media="screen")
         page.mouse.move(0, 0)  # where an earlier test left it, something of this page may lie
@@ -61,7 +69,6 @@ def open_page(browser: Any, tab: Tab, tmp_path: Path) -> Iterator[Open]:
 
     yield open
     found = [text for one in tabs for text in one.worth_a_word()]
-    tab.complaints.clear()
-    for one in tabs[1:]:
-        one.context.close()
+    for one in tabs:
+        one.complaints.clear()
     assert not found

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pytest
 
 from lanewise.model import Model
 from lanewise.report.live import Example, live_page
@@ -20,9 +19,8 @@ def page_of(open_page: Open, model: Model, **options: Any) -> Any:
     return open_page(live_page(model, [example]), **options)
 
 
-@pytest.mark.parametrize("make", [models.signboard, models.digits, models.every_layer])
-def test_a_telephone_shows_it_all(make: Any, open_page: Open) -> None:
-    page = page_of(open_page, make(), viewport=NARROW, touch=True)
+def test_a_telephone_shows_it_all(open_page: Open) -> None:
+    page = page_of(open_page, models.every_layer(), viewport=NARROW, touch=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     canvas = page.locator("[data-node=conv1] canvas[role=application]").first
     canvas.scroll_into_view_if_needed()

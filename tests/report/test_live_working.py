@@ -39,7 +39,7 @@ RECOMPUTE = """(number, count) => {
 }"""
 
 
-@pytest.mark.parametrize("make", [models.every_layer, models.signboard, models.digits])
+@pytest.mark.parametrize("make", [models.every_layer, models.digits])
 def test_every_working_gives_the_value_in_the_map(make: object, open_page: Open) -> None:
     model = make()  # type: ignore[operator]
     page = open_page(live_page(model, [Example(models.raw_pictures(model, 1)[0])]))
