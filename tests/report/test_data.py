@@ -48,6 +48,12 @@ def test_copies_across_parts_are_shown_first_and_known():
     assert data_figures({"train": train, "test": test}, "train").known == ()
 
 
+def test_pictures_without_parts_are_no_set_called_all():
+    found = data_figures({"all": pictures((30, 0), 0)}, "all")
+    assert found.findings is not None
+    assert "The data set holds no picture of 'b'." in [one.message for one in found.findings]
+
+
 def test_no_more_is_shown_than_there_is_room_for(monkeypatch):
     train, test = pictures((60, 60), 0), pictures((30, 30), 1)
     test.pixels[:20] = train.pixels[:20]

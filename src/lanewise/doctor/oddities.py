@@ -65,11 +65,12 @@ def counts(collection: Collection) -> Iterator[Finding]:
     learning = by_part.get("train", next(iter(by_part.values())))
     for part, of_class in by_part.items():
         if missing := [name for name, count in of_class.items() if not count]:
-            message = f"The {part} set holds no picture of {_named(missing)}."
+            which = "data set" if part == "all" else f"{part} set"
+            message = f"The {which} holds no picture of {_named(missing)}."
             severity, advice = (
                 (SERIOUS, "A network cannot learn a class that it never sees: add some, or remove the class.")
                 if part == "train"
-                else (WARNING, f"Nothing can be said of these classes by the {part} set: add some.")
+                else (WARNING, f"Nothing can be said of these classes by the {which}: add some.")
             )
             yield Finding("missing-class", severity, message, advice)
     if few := [f"{name!r} ({count:,})" for name, count in learning.items() if 0 < count < FEW]:
