@@ -11,6 +11,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 import lanewise
 from lanewise.doctor.examine import look
+from lanewise.doctor.findings import Finding
 from lanewise.errors import DataError
 from lanewise.learning.pictures import Pictures
 
@@ -96,12 +97,19 @@ def test_what_is_alike_but_in_colour_or_brightness_is_no_near_copy_unless_it_bec
     assert bool(cases(checked(photos), "near-copies")) == told
 
 
+def test_where_all_pictures_are_much_alike_likeness_is_no_sign_of_a_copy():
+    random = np.random.default_rng(0)
+    shape = random.integers(60, 190, (16, 16))
+    x = (shape + random.normal(0, 6, (40, 16, 16))).astype(np.uint8)
+    assert not lanewise.check(x, np.arange(40) % 2, labels=False).items
+
+
 def test_slopes_of_brightness_are_no_copies():
     rows = np.arange(16)[:, None]
     random = np.random.default_rng(0)
     sky = 100 + 5 * rows + random.normal(0, 2, (2, 16, 16))
     x = np.concatenate([random.integers(0, 256, (40, 16, 16)), sky]).astype(np.uint8)
-    assert lanewise.check(x, np.arange(42) % 2, labels=False).of("near-copies") is None
+    assert not lanewise.check(x, np.arange(42) % 2, labels=False).of("two-labels")
 
 
 def test_all_copies_of_one_picture_are_one_case(photos):
@@ -149,6 +157,33 @@ def test_pictures_unlike_the_others(photos, picture):
         ("name", "leaf_6"),
     ):
         assert cases(found, kind) == [{f"train/apple/{name}.png"}], kind
+
+
+def test_a_picture_far_darker_than_most(photos):
+    dark = Image.fromarray(np.array(Image.open(photos / "train/apple/03.png")) // 8)
+    dark.save(photos / "train/apple/03.png")
+    assert cases(checked(photos), "brightness") == [{"train/apple/03.png"}]
+
+
+def test_a_picture_in_no_class_s_folder(photos, picture):
+    picture(7, (200, 60, 60)).save(photos / "train/lost.png")
+    assert cases(checked(photos), "outside") == [{"train/lost.png"}]
+
+
+def test_doubtful_labels_stand_behind_copies_and_before_odd_looks(photos, monkeypatch):
+    shutil.copy(photos / "train/apple/03.png", photos / "train/apple/copy.png")
+    Image.new("RGB", (64, 64), (200, 60, 60)).save(photos / "train/apple/00.png")
+    together = []
+
+    def tested(collection, copies, seed, threads, progress):
+        together.extend({collection.names[n] for n in group} for group in copies)
+        return [Finding("mislabelled", "warning", "", "")], 0.9
+
+    monkeypatch.setattr("lanewise.doctor.examine.mislabelled", tested)
+    found = lanewise.check(photos)
+    assert [one.kind for one in found.items] == ["copies", "mislabelled", "constant"]
+    assert found.accuracy == 0.9
+    assert together == [{"train/apple/03.png", "train/apple/copy.png"}]
 
 
 def test_counts(photos):
