@@ -46,7 +46,7 @@ def test_what_is_said_on_the_way(photos, here):
         "dark (12), light (12)",
         "24 to learn from",
         "Network             dense 1, sigmoid",
-        "64 weights and 1 biases; all layers are fully connected",
+        "64 weights and 1 bias; all layers are fully connected",
         "8x8x1 -> 64 -> 1",
         "held out",
         "Epoch 3/3 ",

@@ -196,6 +196,13 @@ def test_counts(photos):
     assert "test set holds no picture of 'leaf'" in found.of("missing-class").message
 
 
+def test_of_many_classes_with_few_pictures_the_smallest_are_named():
+    x = np.random.default_rng(0).integers(0, 256, (46, 8, 8), np.uint8)
+    said = lanewise.check(x, np.arange(46) % 31, labels=False).of("few").message
+    assert said.startswith("There are fewer than 20 pictures to learn from of '15' (1), ")
+    assert said.endswith("(1) and 19 classes more.")
+
+
 def test_what_training_would_refuse_is_told(photos):
     shutil.rmtree(photos / "train/leaf")
     found = checked(photos)

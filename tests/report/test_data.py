@@ -1,5 +1,7 @@
 """What the doctor finds stands in the report, with its pictures; copies across parts above all."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -52,6 +54,13 @@ def test_pictures_without_parts_are_no_set_called_all():
     found = data_figures({"all": pictures((30, 0), 0)}, "all")
     assert found.findings is not None
     assert "The data set holds no picture of 'b'." in [one.message for one in found.findings]
+
+
+def test_of_many_classes_it_says_which_have_examples():
+    many = replace(pictures((44, 0), 0), labels=np.arange(44, dtype=np.int32) % 22, classes=tuple(map(str, range(22))))
+    found = data_figures({"train": many}, "train")
+    assert [row.sheet is not None for row in found.rows] == [True] * 20 + [False, False]
+    assert found.notes == ("Of 22 classes the first 20 are shown with examples.",)
 
 
 def test_no_more_is_shown_than_there_is_room_for(monkeypatch):

@@ -223,7 +223,7 @@ def _tell_network(out: Output, graph: Graph, text: str | None, *, chosen: bool) 
 def connectedness(graph: Graph) -> str:
     """What a network has to learn beside the fully connected network of the same shapes, in one line."""
     found = totals(account(graph))
-    own = f"{found.weights:,} weights and {found.biases:,} biases"
+    own = f"{plural(found.weights, 'weight')} and {plural(found.biases, 'bias')}"
     learned = found.learned_weights + found.learned_biases
     if learned < found.weights + found.biases:
         own += f", of which {learned:,} are learned"

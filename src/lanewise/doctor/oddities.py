@@ -14,6 +14,9 @@ from lanewise.learning.folders import SUFFIXES
 FEW = 20
 """Pictures of a class to learn from, below which little can be expected."""
 
+MOST_FEW = 12
+"""Such classes that are named."""
+
 IMBALANCE = 3.0
 """The largest class has so many times the pictures of the smallest."""
 
@@ -73,8 +76,10 @@ def counts(collection: Collection) -> Iterator[Finding]:
                 else (WARNING, f"Nothing can be said of these classes by the {which}: add some.")
             )
             yield Finding("missing-class", severity, message, advice)
-    if few := [f"{name!r} ({count:,})" for name, count in learning.items() if 0 < count < FEW]:
-        message = f"There are fewer than {FEW} pictures to learn from of {', '.join(few)}."
+    if few := sorted((count, name) for name, count in learning.items() if 0 < count < FEW):
+        told = ", ".join(f"{name!r} ({count:,})" for count, name in few[:MOST_FEW])
+        more = f" and {len(few) - MOST_FEW} classes more" if len(few) > MOST_FEW else ""
+        message = f"There are fewer than {FEW} pictures to learn from of {told}{more}."
         yield Finding("few", WARNING, message, "Take more pictures: little can be learned from these.")
     present = {name: count for name, count in learning.items() if count}
     if len(present) > 1 and max(present.values()) > IMBALANCE * min(present.values()):

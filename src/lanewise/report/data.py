@@ -107,6 +107,8 @@ def data_figures(parts: Mapping[str, Pictures], judged_by: str, progress: Progre
     except TooLargeError:
         found = None
     notes = tuple(dict.fromkeys(note for part in parts.values() for note in part.notes if " skipped: " not in note))
+    if len(rows) > MOST_SHEETS:
+        notes = (f"Of {len(rows):,} classes the first {MOST_SHEETS} are shown with examples.", *notes)
     return DataFigures(
         parts=tuple(parts),
         totals=tuple(map(len, parts.values())),
