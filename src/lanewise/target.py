@@ -31,6 +31,11 @@ class Target:
         """How many values of 16 float32 lanes fit into the registers at once."""
         return self.registers * self.bits // 512
 
+    @property
+    def fuses(self) -> bool:
+        """Whether one instruction multiplies and adds; where not, C's `fmaf` is called for each lane."""
+        return "-fma" not in self.features.split(",")
+
 
 _NO_AVX512 = ",".join(
     f"-avx512{part}"

@@ -42,7 +42,7 @@ _TEXT: dict[str, str] = {
     "sub": f"{{r}} = fsub {_V} {{0}}, {{1}}",
     "mul": f"{{r}} = fmul {_V} {{0}}, {{1}}",
     "div": f"{{r}} = fdiv {_V} {{0}}, {{1}}",
-    "fma": f"{{r}} = call {_V} @llvm.fma.v16f32({_V} {{0}}, {_V} {{1}}, {_V} {{2}})",
+    "fma": f"{{r}} = call {_V} @{{fma}}({_V} {{0}}, {_V} {{1}}, {_V} {{2}})",
     "sqrt": f"{{r}} = call {_V} @llvm.sqrt.v16f32({_V} {{0}})",
     "max": f"{{r}}.m = fcmp ogt {_V} {{0}}, {{1}}\n  {{r}} = select {_MASK} {{r}}.m, {_V} {{0}}, {_V} {{1}}",
     "min": f"{{r}}.m = fcmp olt {_V} {{0}}, {{1}}\n  {{r}} = select {_MASK} {{r}}.m, {_V} {{0}}, {_V} {{1}}",
@@ -73,6 +73,14 @@ declare {_I} @llvm.masked.gather.v16i32.v16p0(<16 x ptr>, i32, <16 x i1>, {_I})
 declare <16 x i8> @llvm.masked.gather.v16i8.v16p0(<16 x ptr>, i32, <16 x i1>, <16 x i8>)
 declare void @llvm.prefetch.p0(ptr, i32, i32, i32)
 """
+_FMA = "llvm.fma.v16f32"
+# For processors that cannot fuse, LLVM calls C's fmaf for each lane. Spelled out behind every multiply-add, that made
+# kernels of 160,000 lines, which took 13 s to compile; so it stands here once.
+_SLOW_FMA = f"""\
+define internal {_V} @fused({_V} %a, {_V} %b, {_V} %c) noinline #0 {{
+  %r = call {_V} @{_FMA}({_V} %a, {_V} %b, {_V} %c)
+  ret {_V} %r
+}}"""
 _ALL = "<" + ", ".join(["i1 true"] * LANES) + ">"
 
 
@@ -95,8 +103,9 @@ class _Scope:
 
 
 class _Renderer:
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, target: Target) -> None:
         self.program = program
+        self.fma = _FMA if target.fuses else "fused"
         self.values = [""] * len(program.types)
         self.registers: dict[int, str] = {}
         self.scopes = [_Scope(None)]
@@ -141,11 +150,8 @@ class _Renderer:
             match s:
                 case Let(id, op, args):
                     self.values[id] = f"%v{id}"
-                    self.emit(
-                        _TEXT[op].format(
-                            *(self.values[a] for a in args), r=f"%v{id}", t=_TYPE.get(self.program.types[id])
-                        )
-                    )
+                    type, given = _TYPE.get(self.program.types[id]), (self.values[a] for a in args)
+                    self.emit(_TEXT[op].format(*given, r=f"%v{id}", t=type, fma=self.fma))
                 case Constant(id, type, value):
                     self.values[id] = _number(type, value)
                 case LaneNumber(id):
@@ -254,7 +260,7 @@ def render(program: Program, symbol: str, target: Target) -> str:
 
     Its one argument points to an array of pointers, one per buffer of the program. The buffers must not overlap.
     """
-    r = _Renderer(program)
+    r = _Renderer(program, target)
     r.body(program.body)
     pointers = ", ".join(f"ptr noalias %b{n}" for n in range(len(program.buffers)))
     unpack = []
@@ -264,6 +270,7 @@ def render(program: Program, symbol: str, target: Target) -> str:
     passed = ", ".join(f"ptr %b{n}" for n in range(len(program.buffers)))
     lines = [
         _DECLARATIONS,
+        *([_SLOW_FMA] if any("@fused(" in line for line in r.scopes[0].lines) else []),
         f"define internal void @body({pointers}) #0 {{",
         "entry:",
         *r.scopes[0].lines,
