@@ -159,4 +159,5 @@ def test_the_growing_table_fits_the_terminal(width, columns):
     assert (len(table.columns), table.row_count) == (columns, 4)
     console.print(shown)
     assert len(console.file.getvalue().splitlines()) <= 8
+    assert console.file.getvalue().count("85.0 to 95.0") == console.file.getvalue().count("3.0 s") == 4
     assert "weights" in console.file.getvalue()

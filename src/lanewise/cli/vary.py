@@ -170,7 +170,7 @@ def _picture(out: Output, now: Report, rows: list[Row], count: int) -> Any:
     table = _table(out, heads, [[*_figures(row, count), row.text] for row in latest])
     *numbers, network = table.columns
     for column in numbers:
-        column.min_width = len(str(column.header))
+        column.min_width = max(len(str(cell)) for cell in (column.header, *column.cells))  # a number cut is another one
     network.no_wrap, network.overflow = True, "ellipsis"
     where = Text(f"{now.done} of {now.total} done; now seed {now.seed}: {now.text}", no_wrap=True, overflow="ellipsis")
     return Group(table, where, Text("Ctrl-C stops; the same command goes on from there", "dim"))
