@@ -70,8 +70,10 @@ class Setting:
 
     def joined(self, relu: bool, values: int = 32, targets: tuple[str, ...] = ()) -> tuple[Array, Array]:
         """y and winners."""
-        program = conv.forward(self.conv, self.x, self.y, relu=relu, pool=self.pool, winners=True, values=values)
-        buffers = [*self._inputs(), noise(self.y), noise(Layout(self.y.shape))]
+        program = conv.forward(
+            self.conv, self.x, self.y, relu=relu, pool=self.pool, winners=plain(self.y), values=values
+        )
+        buffers = [*self._inputs(), noise(self.y), noise(plain(self.y))]
         y, winners = (run_everywhere(program, buffers, targets) if targets else run_native(program, buffers))[-2:]
         return y, winners
 
@@ -91,6 +93,10 @@ class Setting:
 
     def _inputs(self) -> Arrays:
         return [into_lanes(self.pictures, self.x), *(buffer(p) for p in self.parameters)]
+
+
+def plain(layout: Layout) -> Layout:
+    return Layout(layout.shape)
 
 
 def noise(layout: Layout) -> Array:
@@ -189,8 +195,9 @@ def test_winograd_too(channels: int, shape: tuple[int, int], taps: int, window: 
     expected = run_native(pool.max_forward(joined, o.y, layout), [full, noise(layout)])[1]
 
     def came(values: int, winners: bool) -> Arrays:
-        program = winograd.forward(o.conv, o.x, layout, relu=relu, pool=joined, winners=winners, values=values)
-        buffers = [*inputs, *scratch(program), noise(layout), *[noise(Layout(layout.shape))] * winners]
+        asked = plain(layout) if winners else None
+        program = winograd.forward(o.conv, o.x, layout, relu=relu, pool=joined, winners=asked, values=values)
+        buffers = [*inputs, *scratch(program), noise(layout), *[noise(plain(layout))] * winners]
         return (run_everywhere if values == 8 and relu else run_native)(program, buffers)[-1 - winners :]
 
     y, winners = came(32, True)
@@ -281,7 +288,7 @@ def test_code_stays_small() -> None:
         x, y = Layout((16, 36, 36)), Layout((64, 36 // window[0], 36 // window[1]))
         x = x.with_border(big.x_border(x, Layout((64, 36, 36))))
         for program in (
-            conv.forward(big, x, y, relu=True, pool=Pool(window, window), winners=True),
+            conv.forward(big, x, y, relu=True, pool=Pool(window, window), winners=plain(y)),
             conv_pooled.backward_weight(big, x, y, Pool(window, window)),
         ):
             assert len(str(program).splitlines()) < 6000, f"{program.name} {kernel}"

@@ -7,15 +7,15 @@ list is complete, the first and last use of each slot are known, and `memory.py`
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
 
 from lanewise.engine.gradients import Deferred, Gradients
 from lanewise.engine.memory import Slot, SlotCall, placed
 from lanewise.engine.parameters import FlatParameters
 from lanewise.engine.schedule import Call, Place
-from lanewise.engine.values import Values, conv_of, pool_of, values_of
+from lanewise.engine.values import Values, conv_of, first_place, gates, pool_of, values_of
 from lanewise.kernels import conv, conv_pooled, conv_weight, dense, pointwise, pool, winograd
 from lanewise.kernels.layout import Layout
+from lanewise.kernels.pool import Pool
 from lanewise.kernels.winograd_tiles import scratch
 from lanewise.kernels.winograd_weight import backward_weight
 from lanewise.lanes.program import Program
@@ -169,7 +169,7 @@ class Planner:
             case Conv2D():
                 fast = ("forward", number) in self.values.winograd
                 sloped = self.training and number in self.values.trained
-                winners = [self._winners(pooled)] if pooled is not None and sloped else []
+                winners = [self._winners(number)] if pooled is not None and sloped else []
                 plus = [
                     self.value(n) for n in self.graph.nodes[total].inputs if total != number != self.values.of_node[n]
                 ]
@@ -180,7 +180,7 @@ class Planner:
                     relu=relu,
                     plus=plus[0][1] if plus else None,
                     pool=None if pooled is None else pool_of(self.graph.nodes[pooled]),
-                    winners=bool(winners),
+                    winners=self.layouts[winners[0]] if winners else None,
                     values=self.registers,
                 )
                 weight, *bias = self.parameter(number)
@@ -207,7 +207,7 @@ class Planner:
             case Softmax():
                 self.call(pointwise.softmax(x_layout, y_layout), x, y)
             case Dropout(rate):
-                program = pointwise.dropout(x_layout, y_layout, rate, self._first_place(number))
+                program = pointwise.dropout(x_layout, y_layout, rate, first_place(self.graph, number))
                 self.call(program, x, y, self.images, self.key)
             case Flatten():
                 self.call(pointwise.copy(x_layout, y_layout), x, y)
@@ -221,15 +221,11 @@ class Planner:
                 raise AssertionError(node)
 
     def _winners(self, number: int) -> Slot:
-        """Where it is noted which tap won each window of max pool `number`."""
+        """Where it is noted which tap won each window of the max pool that convolution `number` does."""
         slot: Slot = ("winners", number)
-        self.layouts[slot] = Layout.of(self.graph.nodes[number].shape)
+        plain = Layout.of(self.graph.nodes[self.values.pooled[number]].shape)
+        self.layouts[slot] = self.values.only_pooled.get(number, plain)
         return slot
-
-    def _first_place(self, number: int) -> int:
-        """Where the random numbers of a Dropout node start: after those of the Dropouts before it."""
-        earlier = (node for node in self.graph.nodes[:number] if isinstance(node.layer, Dropout))
-        return sum(prod(node.shape) for node in earlier)
 
     # backward
 
@@ -251,18 +247,30 @@ class Planner:
                         self._input_slope(number, node, position, dy, dy_layout)
 
     def _pre_activation_slope(self, number: int) -> tuple[Slot, Layout]:
-        """The slope before the ReLU that the kernel of `number` includes, if it does."""
+        """The slope before the ReLU that the kernel of `number` includes; or that behind its pool if it will do."""
+        if number in self.values.only_pooled:
+            return self._pooled_slope(number)
         dy, layout = self.slope(number)
-        if number in self.values.rectified and not self._gates(number):
+        if number in self.values.rectified and not gates(self.graph, self.values, number):
             y, y_layout = self.value(number)
             self.call(pointwise.relu_backward(y_layout, layout, layout, accumulate=False), y, dy, dy)
         return dy, layout
 
-    def _gates(self, value: int) -> bool:
-        """Whether the last reader to add to the slope of this rectified value applies the ReLU's slope to all of it."""
-        readers = self.values.readers[value]
-        kinds = Conv2D | Dense | MaxPool2D | AvgPool2D | GlobalAvgPool2D if len(readers) == 1 else Conv2D | Dense
-        return len(readers) > 0 and isinstance(self.graph.nodes[min(readers)].layer, kinds)
+    def _pooled_slope(self, number: int) -> tuple[Slot, Layout]:
+        """The slope behind the pool of convolution `number`, copied into a border if it has none."""
+        dy, layout = self.slope(self.values.pooled[number])
+        wanted, framed = self.values.only_pooled[number], ("framed", number)
+        if layout == wanted:
+            return dy, layout
+        self.layouts[framed] = wanted
+        self.call(pointwise.copy(layout, wanted), dy, framed)
+        return framed, wanted
+
+    def _spelled(self, number: int) -> tuple[list[Slot], Pool | None]:
+        """What the slopes of convolution `number` also read if that before its pool is not in memory; and the pool."""
+        if number not in self.values.only_pooled:
+            return [], None
+        return [self._winners(number)], pool_of(self.graph.nodes[self.values.pooled[number]])
 
     def _parameter_slopes(self, number: int, node: Node, dy: Slot, dy_layout: Layout) -> None:
         if not self.graph.parameters_of(number) or is_frozen(node.layer):
@@ -270,24 +278,16 @@ class Planner:
         assert self.gradients is not None
         x, x_layout = self.value(node.inputs[0])
         places, accumulate = self.gradients.places(self.graph.parameters_of(number)), self.gradients.accumulate
-        slopes = [dy]
+        winners, joined = self._spelled(number)
         match node.layer:
-            case Conv2D() if number in self.values.only_pooled:
-                reader = self.values.pooled[number]
-                dy, dy_layout = self.slope(reader)
-                slopes = [dy, self._winners(reader)]
-                program = conv_pooled.backward_weight(
-                    conv_of(self.graph, node),
-                    x_layout,
-                    dy_layout,
-                    pool_of(self.graph.nodes[reader]),
-                    accumulate=accumulate,
-                    values=self.registers,
-                )
             case Conv2D():
-                record = backward_weight if ("weight", number) in self.values.winograd else conv_weight.backward_weight
-                layer = conv_of(self.graph, node)
-                program = record(layer, x_layout, dy_layout, accumulate=accumulate, values=self.registers)
+                operands, registers = (conv_of(self.graph, node), x_layout, dy_layout), self.registers
+                if ("weight", number) in self.values.winograd:
+                    program = backward_weight(*operands, pool=joined, accumulate=accumulate, values=registers)
+                elif joined:
+                    program = conv_pooled.backward_weight(*operands, joined, accumulate=accumulate, values=registers)
+                else:
+                    program = conv_weight.backward_weight(*operands, accumulate=accumulate, values=registers)
             case Dense(units) if number in self.gradients.deferred:
                 x_kept, dy_kept = self._keep(x, dense.padded(x_layout.elements)), self._keep(dy, units)
                 weight = self.parameter(number)[0]
@@ -301,7 +301,7 @@ class Planner:
                 )
             case _:
                 raise AssertionError(node)
-        self.call(program, x, *slopes, *self._scratch(program), *places)
+        self.call(program, x, dy, *winners, *self._scratch(program), *places)
 
     def _keep(self, slot: Slot, elements: int) -> Place:
         """Give a slot a place of its own for each group of the batch, in the array of what is kept."""
@@ -319,20 +319,21 @@ class Planner:
         y, y_layout = self.value(number)
         accumulate = value in self._sloped
         self._sloped.add(value)
-        gate = value in self.values.rectified and self._gates(value) and number == min(self.values.readers[value])
+        gated = value in self.values.rectified and gates(self.graph, self.values, value)
+        gate = gated and number == min(self.values.readers[value])
         with_x = [x] if gate else []
         match node.layer:
             case Conv2D():
                 layouts = x_layout, dy_layout, dx_layout
                 program, weight = self._convolution_slope(number, node, layouts, gate=gate, accumulate=accumulate)
-                self.call(program, weight, dy, *with_x, *self._scratch(program), dx)
+                self.call(program, weight, dy, *self._spelled(number)[0], *with_x, *self._scratch(program), dx)
             case Dense(units):
                 program = dense.backward_input(
                     x_layout.elements, units, gate=gate, accumulate=accumulate, values=self.registers
                 )
                 self.call(program, self.parameter(number)[0], dy, *with_x, dx)
             case MaxPool2D() if value in self.values.pooled:
-                self.call(pool.winner_backward(pool_of(node), dy_layout, dx_layout), dy, self._winners(number), dx)
+                self.call(pool.winner_backward(pool_of(node), dy_layout, dx_layout), dy, self._winners(value), dx)
             case MaxPool2D():
                 program = pool.max_backward(
                     pool_of(node), x_layout, y_layout, dy_layout, dx_layout, gate=gate, accumulate=accumulate
@@ -365,7 +366,7 @@ class Planner:
                 self.call(pointwise.softmax_backward(y_layout, dy_layout, dx_layout, accumulate=accumulate), y, dy, dx)
             case Dropout(rate):
                 program = pointwise.dropout_backward(
-                    dy_layout, dx_layout, rate, self._first_place(number), accumulate=accumulate
+                    dy_layout, dx_layout, rate, first_place(self.graph, number), accumulate=accumulate
                 )
                 self.call(program, dy, dx, self.images, self.key)
             case Flatten():
@@ -387,7 +388,10 @@ class Planner:
         """The kernel of a convolution's input slope, for x, dy and dx, and where its weights are."""
         layer, gaps, registers = conv_of(self.graph, node), self.values.gaps, self.registers
         if ("input", number) in self.values.winograd:
-            program = winograd.backward_input(layer, *layouts, gate=gate, accumulate=accumulate, values=registers)
+            _, joined = self._spelled(number)
+            program = winograd.backward_input(
+                layer, *layouts, pool=joined, gate=gate, accumulate=accumulate, values=registers
+            )
             return program, self._prepared(number, layouts[:2], slope=True)
         onto = next((conv_of(self.graph, self.graph.nodes[n]) for n, other in gaps.items() if other == number), None)
         program = conv.backward_input(

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 
 from lanewise.kernels import winograd, winograd_weight
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout
 from lanewise.kernels.pool import Pool, joins_convolution
 from lanewise.network.graph import Graph, Node, is_frozen
-from lanewise.network.layers import Add, AvgPool2D, Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU
+from lanewise.network.layers import Add, AvgPool2D, Conv2D, Dense, Dropout, Flatten, GlobalAvgPool2D, MaxPool2D, ReLU
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,8 @@ class Values:
     layouts, slopes : by value, how it and its slope lie in memory
     rectified : values that have been through a ReLU inside the kernel that made them
     pooled : values of which only a max pool is kept, by the kernel that makes them, and the node of that pool
-    only_pooled : those of them whose slope before the pool nobody needs spelled out in memory
+    only_pooled : those of them whose slope before the pool nobody needs spelled out in memory, and how that behind the
+        pool lies for the kernels that read it, and the winners
     summed : values to which their kernel adds another at once, so that only the sum is kept, and the sum's node
     gaps : strided convolutions whose input's slope is written only where they read it, and the one that adds to it next
     slope_of : by value, the one whose memory holds its slope: its own, or that of a sum which it is added to
@@ -44,7 +46,7 @@ class Values:
     slopes: dict[int, Layout]
     rectified: frozenset[int]
     pooled: dict[int, int]
-    only_pooled: frozenset[int]
+    only_pooled: dict[int, Layout]
     summed: dict[int, int]
     gaps: dict[int, int]
     slope_of: dict[int, int]
@@ -70,6 +72,18 @@ def pool_of(node: Node) -> Pool:
     return Pool(layer.window, layer.stride or layer.window, node.padding)
 
 
+def gates(graph: Graph, values: Values, value: int) -> bool:
+    """Whether the last reader to add to the slope of this rectified value applies the ReLU's slope to all of it."""
+    readers = values.readers[value]
+    kinds = Conv2D | Dense | MaxPool2D | AvgPool2D | GlobalAvgPool2D if len(readers) == 1 else Conv2D | Dense
+    return len(readers) > 0 and isinstance(graph.nodes[min(readers)].layer, kinds)
+
+
+def first_place(graph: Graph, number: int) -> int:
+    """Where the random numbers of a Dropout node start: after those of the Dropouts before it."""
+    return sum(prod(node.shape) for node in graph.nodes[:number] if isinstance(node.layer, Dropout))
+
+
 def values_of(graph: Graph, *, training: bool, fast_convolution: bool = True) -> Values:
     """Decide who shares and who is computed how, then give each value the border that its readers need."""
     count = [0] * len(graph.nodes)
@@ -90,12 +104,17 @@ def values_of(graph: Graph, *, training: bool, fast_convolution: bool = True) ->
     fast = frozenset(_winograd(graph)) if fast_convolution else frozenset()
     layouts, slopes = _layouts(graph, of_node, training, fast)
     pooled = dict(_pooled(graph, of_node, fast))
+    only_pooled = dict(_only_pooled(graph, of_node, pooled, fast))
     shared = _shared_slopes(graph, of_node, rectified) if training else {}
     for root in set(shared.values()):
         together = [root, *(value for value, other in shared.items() if other == root)]
         for value in together:
             slopes[root] = slopes[root].with_border(slopes[value].border)
         slopes |= dict.fromkeys(together, slopes[root])
+    flat = {of_node[node.inputs[0]] for node in graph.nodes if isinstance(node.layer, Flatten)}
+    for value, layout in only_pooled.items():
+        if pooled[value] not in flat:
+            slopes[pooled[value]] = slopes[pooled[value]].with_border(layout.border)
     for number, node in enumerate(graph.nodes):
         if isinstance(node.layer, Flatten):
             value = of_node[node.inputs[0]]
@@ -109,7 +128,7 @@ def values_of(graph: Graph, *, training: bool, fast_convolution: bool = True) ->
         {value: slopes[value] for value in kept},
         frozenset(rectified),
         pooled,
-        frozenset(_only_pooled(graph, of_node, pooled, fast)),
+        only_pooled,
         dict(_summed(graph, of_node, rectified)),
         dict(_gaps(graph, of_node, fast)),
         {value: shared.get(value, value) for value in kept},
@@ -156,13 +175,21 @@ def _pooled(graph: Graph, of_node: list[int], fast: frozenset[tuple[str, int]]) 
 
 def _only_pooled(
     graph: Graph, of_node: list[int], pooled: dict[int, int], fast: frozenset[tuple[str, int]]
-) -> Iterator[int]:
-    """Of convolutions that pool: those whose input needs no slope, and whose weights' slope is a direct sum."""
+) -> Iterator[tuple[int, Layout]]:
+    """Convolutions that pool, if their weights' slope is a direct sum and all there is, or what is there is Winograd's.
+
+    With how pooled slopes and winners lie for them.
+    """
     trained = _trained(graph, of_node)
-    for value in pooled:
-        (source,) = graph.nodes[value].inputs
-        if of_node[source] not in trained and ("weight", value) not in fast:
-            yield value
+    for value, reader in pooled.items():
+        node, pooling, layout = graph.nodes[value], pool_of(graph.nodes[reader]), Layout.of(graph.nodes[reader].shape)
+        x, conv, inside = Layout.of(graph.nodes[node.inputs[0]].shape), conv_of(graph, node), of_node[node.inputs[0]]
+        needed = {"input"} if inside in trained else set()
+        needed |= set() if is_frozen(node.layer) else {"weight"}
+        if needed == {"weight"} and ("weight", value) not in fast:
+            yield value, layout
+        elif all((slope, value) in fast for slope in needed) and winograd.slopes_pool(conv, x, pooling):
+            yield value, layout.with_border(winograd.pooled_border(conv, x, layout, pooling))
 
 
 def _summed(graph: Graph, of_node: list[int], rectified: set[int]) -> Iterator[tuple[int, int]]:

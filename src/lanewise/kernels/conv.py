@@ -143,7 +143,7 @@ def forward(
     relu: bool = False,
     plus: Layout | None = None,
     pool: Pool | None = None,
-    winners: bool = False,
+    winners: Layout | None = None,
     values: int = 32,
 ) -> Program:
     """Buffers: x, weight, bias (if any), plus (if any), y, winners (if asked for). With `relu`, y = max(y, 0).
@@ -151,13 +151,13 @@ def forward(
     With `plus`, something as large as y is added to it, before the ReLU: the sum of a residual block.
 
     With `pool`, y is what that max pool makes of it, and the map before it is never in memory: the outputs of a window
-    are in registers together. `winners` are for the pool's backward pass, `pool.winner_backward`.
+    are in registers together. `winners` are for the pool's backward pass, `pool.winner_backward`, and lie as given.
     """
     k = Recorder("conv forward")
     x_in, w = x.buffer(k, "x"), k.scalars("weight", conv.weight_shape)
     b = k.scalars("bias", (conv.filters,)) if conv.bias else None
     other = plus.buffer(k, "plus") if plus else None
-    y_out, winner_out = y.buffer(k, "y"), Layout(y.shape).buffer(k, "winners") if winners else None
+    y_out, winner_out = y.buffer(k, "y"), winners.buffer(k, "winners") if winners else None
     (rows_u, columns_v), (s_r, s_c), (top, left) = conv.kernel, conv.stride, conv.padding[:2]
     _, rows, columns = y.shape
     group_filters, group_channels = conv.filters // conv.groups, conv.channels // conv.groups
@@ -187,7 +187,7 @@ def forward(
                         for n in range(width):
                             taps = [total[m][at].get() for at in windows[n]]
                             taps = [tap + other[f, r, c + n] for tap in taps] if other else taps
-                            y_out[f, r, c + n], winner = first_largest(k, taps, relu, winners)
+                            y_out[f, r, c + n], winner = first_largest(k, taps, relu, winners is not None)
                             if winner_out and winner:
                                 winner_out[f, r, c + n] = winner
     return k.program()

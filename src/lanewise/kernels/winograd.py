@@ -23,9 +23,10 @@ from lanewise.kernels import winograd_few
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout, Sides
 from lanewise.kernels.pool import Pool, first_largest
+from lanewise.kernels.spelled import Source, slopes_in
 from lanewise.kernels.tiles import UNROLLED_SUM, blocks, matrix_tile
 from lanewise.kernels.winograd_few import Finish, Place, few
-from lanewise.kernels.winograd_tiles import WORTHWHILE, Tiling, analyse, border, odd, scratch, suits, tiling_of
+from lanewise.kernels.winograd_tiles import WORTHWHILE, Tiling, analyse, border, odd, scratch, suits, tiling_of, whole
 from lanewise.kernels.winograd_transforms import Row, both_axes
 from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value, kernel
 
@@ -35,8 +36,10 @@ __all__ = [
     "dy_border",
     "forward",
     "forward_pays",
+    "pooled_border",
     "pools",
     "scratch",
+    "slopes_pool",
     "transform_weights",
     "x_border",
 ]
@@ -46,15 +49,9 @@ def _forward_tiling(conv: Conv, y: Layout) -> Tiling:
     return tiling_of(conv.channels, conv.filters, y.shape[1:], conv.kernel, conv.padding[:2])
 
 
-def _whole(conv: Conv, x: Layout) -> Layout:
-    """What comes out of the convolution, with stride 1 and before any pool."""
-    (top, left, bottom, right), (_, rows, columns) = conv.padding, x.shape
-    return Layout((conv.filters, rows + top + bottom - conv.kernel[0] + 1, columns + left + right - conv.kernel[1] + 1))
-
-
 def _pooled_tiling(conv: Conv, x: Layout, y: Layout, pool: Pool) -> Tiling:
     """The tiling for the map before the pool, without what no window reaches. Which points follows from all of it."""
-    tiling = _forward_tiling(conv, _whole(conv, x))
+    tiling = _forward_tiling(conv, whole(conv, x))
     reached = replace(tiling.rows, size=y.shape[1] * pool.window[0])
     return replace(tiling, rows=reached, columns=replace(tiling.columns, size=y.shape[2] * pool.window[1]))
 
@@ -74,6 +71,13 @@ def dy_border(conv: Conv, x: Layout, y: Layout) -> Sides:
     return border(_backward_tiling(conv, x), y)
 
 
+def pooled_border(conv: Conv, x: Layout, dy: Layout, pool: Pool) -> Sides:
+    """How far past its edges the slopes of input and weights read that of a max pool's output, and the winners."""
+    windows, (_, rows, columns) = Layout(dy.shape), whole(conv, x).shape
+    cut = int(rows % pool.window[0] > 0), int(columns % pool.window[1] > 0)
+    return windows.with_border(border(_backward_tiling(conv, x), dy, pool.window)).with_border((0, 0, *cut)).border
+
+
 def _cost(tiling: Tiling) -> float:
     """The share of direct convolution's work, by the schedule that it gets."""
     if few(tiling):
@@ -91,7 +95,7 @@ def backward_input_pays(conv: Conv, x: Layout) -> bool:
 
     Direct convolution leaves out taps that only meet the border.
     """
-    y = _whole(conv, x)
+    y = whole(conv, x)
     inside = min(1.0, y.shape[1] * y.shape[2] / (x.shape[1] * x.shape[2]))
     return suits(conv) and _cost(_backward_tiling(conv, x)) < WORTHWHILE * inside
 
@@ -128,7 +132,15 @@ def transform_weights(conv: Conv, x: Layout, y: Layout, *, slope: bool = False) 
 
 def pools(conv: Conv, y: Layout, pool: Pool) -> bool:
     """Whether `forward` can do that max pool of its outputs y: each window lies in one tile."""
-    tiling = _forward_tiling(conv, y)
+    return _aligned(_forward_tiling(conv, y), pool)
+
+
+def slopes_pool(conv: Conv, x: Layout, pool: Pool) -> bool:
+    """Whether the slopes of input and weights can be had from that of a max pool's output and the winners."""
+    return all(_aligned(tiling, pool) for tiling in (_forward_tiling(conv, whole(conv, x)), _backward_tiling(conv, x)))
+
+
+def _aligned(tiling: Tiling, pool: Pool) -> bool:
     outputs = tiling.rows.scheme.outputs, tiling.columns.scheme.outputs
     return all(size % window == 0 for size, window in zip(outputs, pool.window, strict=True))
 
@@ -142,7 +154,7 @@ def forward(
     relu: bool = False,
     plus: Layout | None = None,
     pool: Pool | None = None,
-    winners: bool = False,
+    winners: Layout | None = None,
     values: int = 32,
 ) -> Program:
     """Buffers: x, transformed weights, bias (if any), two for scratch, plus (if any), y, winners (if asked for).
@@ -156,7 +168,7 @@ def forward(
     b_in = k.scalars("bias", (conv.filters,)) if conv.bias else None
     v, m = _scratch_buffers(k, tiling, values)
     other = plus.buffer(k, "plus") if plus else None
-    y_out, winner_out = y.buffer(k, "y"), Layout(y.shape).buffer(k, "winners") if winners else None
+    y_out, winner_out = y.buffer(k, "y"), winners.buffer(k, "winners") if winners else None
     window = pool.window if pool else (1, 1)
     tile_rows, tile_columns = tiling.rows.scheme.outputs // window[0], tiling.columns.scheme.outputs // window[1]
 
@@ -166,7 +178,7 @@ def forward(
             place = o, r * tile_rows + a, c * tile_columns + b
             taps = [tap + b_in[o] if b_in else tap for tap in taps]
             taps = [tap + other[place] for tap in taps] if other else taps
-            y_out[place], winner = first_largest(k, taps, relu, winners)
+            y_out[place], winner = first_largest(k, taps, relu, winners is not None)
             if winner_out and winner:
                 winner_out[place] = winner
 
@@ -176,16 +188,26 @@ def forward(
 
 @kernel
 def backward_input(
-    conv: Conv, x: Layout, dy: Layout, dx: Layout, *, gate: bool = False, accumulate: bool = False, values: int = 32
+    conv: Conv,
+    x: Layout,
+    dy: Layout,
+    dx: Layout,
+    *,
+    pool: Pool | None = None,
+    gate: bool = False,
+    accumulate: bool = False,
+    values: int = 32,
 ) -> Program:
-    """Buffers: transformed weights (with `slope`), dy, x (with `gate`), two for scratch, dx.
+    """Buffers: transformed weights (with `slope`), dy, winners (with `pool`), x (with `gate`), two for scratch, dx.
+
+    With `pool`, dy is the slope of what that max pool makes of y, and lies as the winners do (`pooled_border`).
 
     With `gate`, x came out of a ReLU and dx, all that was added up, is made zero where x is: the ReLU's own backward
     pass for free.
     """
     k = Recorder("winograd backward input")
     tiling = _backward_tiling(conv, x)
-    u, dy_in = k.scalars("transformed", tiling.weight_shape), dy.buffer(k, "dy")
+    u, dy_in = k.scalars("transformed", tiling.weight_shape), slopes_in(k, dy, pool)
     x_in = x.buffer(k, "x") if gate else None
     v, m = _scratch_buffers(k, tiling, values)
     dx_out = dx.buffer(k, "dx")
@@ -220,7 +242,7 @@ def _scratch_buffers(k: Recorder, tiling: Tiling, values: int) -> tuple[Buffer, 
 
 
 def _convolve(
-    k: Recorder, tiling: Tiling, buffers: tuple[Buffer, Buffer, Buffer, Buffer], finish: Finish, values: int
+    k: Recorder, tiling: Tiling, buffers: tuple[Source, Buffer, Buffer, Buffer], finish: Finish, values: int
 ) -> None:
     if few(tiling):
         winograd_few.convolve(k, tiling, buffers, finish, values)

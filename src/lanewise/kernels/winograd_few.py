@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from lanewise.kernels.spelled import Source
 from lanewise.kernels.tiles import FIRST_CACHE, UNROLLED_SUM, blocks
 from lanewise.kernels.winograd_tiles import Tiling, analyse, odd
 from lanewise.kernels.winograd_transforms import Row
@@ -39,7 +40,7 @@ def scratch_buffers(k: Recorder, tiling: Tiling, values: int) -> tuple[Buffer, B
 
 
 def convolve(
-    k: Recorder, tiling: Tiling, buffers: tuple[Buffer, Buffer, Buffer, Buffer], finish: Finish, values: int
+    k: Recorder, tiling: Tiling, buffers: tuple[Source, Buffer, Buffer, Buffer], finish: Finish, values: int
 ) -> None:
     """Compute all tiles. `buffers` are the source, the transformed weights, and those for scratch."""
     (source, u, v, m), rows, columns = buffers, tiling.rows, tiling.columns

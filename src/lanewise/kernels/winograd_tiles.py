@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout, Sides
+from lanewise.kernels.spelled import Source, read
 from lanewise.kernels.tiles import blocks
 from lanewise.kernels.winograd_transforms import SCHEMES, Scheme, both_axes
-from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value
+from lanewise.lanes.program import LANES, Index, Program, Recorder, Value
 
 BLOCK = 4
 """Tiles worked on together. Fewer leave weights with too little to do, more leave the nearer caches: 16 took up to 1.5
@@ -152,11 +153,17 @@ def odd(count: int) -> int:
     return count | 1
 
 
-def border(tiling: Tiling, read: Layout) -> Sides:
-    """How far past its edges a map is read, in whole tiles."""
+def whole(conv: Conv, x: Layout) -> Layout:
+    """What comes out of a convolution with stride 1, before any pool."""
+    (top, left, bottom, right), (_, rows, columns) = conv.padding, x.shape
+    return Layout((conv.filters, rows + top + bottom - conv.kernel[0] + 1, columns + left + right - conv.kernel[1] + 1))
+
+
+def border(tiling: Tiling, read: Layout, window: tuple[int, int] = (1, 1)) -> Sides:
+    """How far past its edges a map is read, in whole tiles; of windows, if each element of it is one."""
     (top, bottom), (left, right) = (
-        (max(0, axis.before), max(0, axis.reads(axis.tiles) - axis.before - size))
-        for axis, size in zip((tiling.rows, tiling.columns), read.shape[1:], strict=True)
+        (max(0, -(-axis.before // n)), max(0, -(-(axis.reads(axis.tiles) - axis.before) // n) - size))
+        for axis, size, n in zip((tiling.rows, tiling.columns), read.shape[1:], window, strict=True)
     )
     return (top, left, bottom, right)
 
@@ -166,10 +173,10 @@ def scratch(program: Program) -> list[Layout]:
     return [Layout((b.scalars // LANES, 1, 1)) for b in program.buffers if b.name.startswith("scratch")]
 
 
-def analyse(k: Recorder, tiling: Tiling, source: Buffer, first: tuple[Index, Index, Index]) -> Iterator[Value]:
+def analyse(k: Recorder, tiling: Tiling, source: Source, first: tuple[Index, Index, Index]) -> Iterator[Value]:
     """The inputs of one tile at all points, in order; `first` is its first channel, row and column."""
     i, row, column = first
     rows, columns = tiling.rows.scheme, tiling.columns.scheme
-    grid = [[source[i, row + a, column + b] for b in range(columns.points)] for a in range(rows.points)]
+    grid = read(source, (i, row, column), (rows.points, columns.points))
     for line in both_axes(k, rows.analyse, columns.analyse, grid):
         yield from line

@@ -19,8 +19,10 @@ from __future__ import annotations
 from lanewise.kernels.across import lane_sum, transpose
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout
+from lanewise.kernels.pool import Pool
+from lanewise.kernels.spelled import Source, read, slopes_in
 from lanewise.kernels.tiles import UNROLLED_SUM, blocks, matrix_tile
-from lanewise.kernels.winograd_tiles import CACHED, WORTHWHILE, Tiling, analyse, odd, suits, tiling_of
+from lanewise.kernels.winograd_tiles import CACHED, WORTHWHILE, Tiling, analyse, odd, suits, tiling_of, whole
 from lanewise.kernels.winograd_transforms import both_axes
 from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value, kernel
 
@@ -38,17 +40,20 @@ def backward_weight_pays(conv: Conv, y: Layout) -> bool:
 
 
 @kernel
-def backward_weight(conv: Conv, x: Layout, dy: Layout, *, accumulate: bool = False, values: int = 32) -> Program:
-    """Buffers: x, dy, four for scratch or with bias five, dweight, dbias (if any).
+def backward_weight(
+    conv: Conv, x: Layout, dy: Layout, *, pool: Pool | None = None, accumulate: bool = False, values: int = 32
+) -> Program:
+    """Buffers: x, dy, winners (with `pool`), four for scratch or with bias five, dweight, dbias (if any).
 
-    With `accumulate`, adds to what is there. `conv.channels` must be a multiple of 16.
+    With `accumulate`, adds to what is there. `conv.channels` must be a multiple of 16. With `pool`, dy is the slope of
+    what that max pool makes of y, and lies as the winners do (`winograd.pooled_border`).
     """
     k = Recorder("winograd backward weight")
-    tiling, vectors = _tiling(conv, dy), conv.channels // LANES
+    tiling, vectors = _tiling(conv, whole(conv, x)), conv.channels // LANES
     rows, columns = tiling.rows, tiling.columns
     one_block = tiling.block == tiling.tiles
     together = _together(tiling) if one_block else conv.filters
-    x_in, dy_in = x.buffer(k, "x"), dy.buffer(k, "dy")
+    x_in, dy_in = x.buffer(k, "x"), slopes_in(k, dy, pool)
     turned = k.lanes("scratch pictures", (LANES, *(axis.reads(axis.block) for axis in (rows, columns))))
     v = k.lanes("scratch inputs", (tiling.points, odd(tiling.block * LANES * vectors)))
     z = k.scalars("scratch slopes", (tiling.points, odd(conv.filters * tiling.block) * LANES))
@@ -122,7 +127,7 @@ def _turn(
 def _spread(
     k: Recorder,
     tiling: Tiling,
-    dy: Buffer,
+    dy: Source,
     z: Buffer,
     tile: tuple[Index, Index, Index],
     inside: tuple[int, int],
@@ -130,7 +135,7 @@ def _spread(
 ) -> Value:
     """Store the slopes of one tile, zero outside the map, at all points; return their sum."""
     (o, r, c), rows, columns = tile, tiling.rows.scheme, tiling.columns.scheme
-    there = [[dy[o, r * rows.outputs + a, c * columns.outputs + b] for b in range(inside[1])] for a in range(inside[0])]
+    there = read(dy, (o, r * rows.outputs, c * columns.outputs), inside)
     zero = k.constant(0.0)
     grid = [row + [zero] * (columns.outputs - inside[1]) for row in there]
     grid += [[zero] * columns.outputs] * (rows.outputs - inside[0])

@@ -1,0 +1,65 @@
+"""Slopes as a convolution's slope kernels read them: a map, or spelled out from those of a max pool behind it.
+
+The pool leaves its own slopes and, for each window, the number of the tap that won it. The slope before the pool is
+that of the window at this tap and zero at the others. It goes into a transform at once, and never is a map in memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from lanewise.kernels.layout import Layout
+from lanewise.kernels.pool import Pool
+from lanewise.lanes.ir import Affine
+from lanewise.lanes.program import Buffer, Index, Recorder, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Spelled:
+    """The map before a pool. Past the edge there are no slopes, so it does not matter who would have won them."""
+
+    pool: Pool
+    dy: Buffer
+    winners: Buffer
+
+
+Source: TypeAlias = Buffer | Spelled
+"""A map to read from."""
+
+
+def slopes_in(k: Recorder, dy: Layout, pool: Pool | None) -> Source:
+    """Declare dy, or with `pool` dy and winners."""
+    slopes = dy.buffer(k, "dy")
+    return Spelled(pool, slopes, dy.buffer(k, "winners")) if pool else slopes
+
+
+def read(source: Source, first: tuple[Index, Index, Index], size: tuple[int, int]) -> list[list[Value]]:
+    """So many rows and columns of one channel; where pools are spelled out, each window is loaded once.
+
+    Column by column, in the order in which they are transformed, so that few of them wait in registers.
+    """
+    (i, row, column), (rows, columns) = first, size
+    if isinstance(source, Buffer):
+        return [[source[i, row + a, column + b] for b in range(columns)] for a in range(rows)]
+    down, across = source.pool.window
+    (r, u), (c, v) = _split(row, down), _split(column, across)
+    windows: dict[tuple[int, int], tuple[Value, Value]] = {}
+    grid: list[list[Value]] = [[] for _ in range(rows)]
+    for b in range(columns):
+        for a in range(rows):
+            (p, tap_row), (q, tap_column) = divmod(u + a, down), divmod(v + b, across)
+            if (p, q) not in windows:
+                windows[p, q] = source.dy[i, r + p, c + q], source.winners[i, r + p, c + q]
+            slope, winner = windows[p, q]
+            tap = float(tap_row * across + tap_column)
+            grid[a].append(slope.k.apply("where_eq", winner, tap, slope, 0.0))
+    return grid
+
+
+def _split(index: Index, size: int) -> tuple[Index, int]:
+    """The window in which a tile starts, and where in it: tiles are as large as some windows, so it is always there."""
+    if isinstance(index, int):
+        return divmod(index, size)
+    number, place = divmod(index.constant, size)
+    return Affine(number, tuple((loop, step // size) for loop, step in index.terms)), place
