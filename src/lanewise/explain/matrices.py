@@ -180,7 +180,10 @@ def _starts(counts: Numbers) -> Numbers:
 def _known(node: Node, x: Array | None) -> Array:
     if x is None:
         text = layer_text(node.layer)
-        raise OptionError(f"the matrix of {node.name} ({text}) depends on the picture, and none was given")
+        raise OptionError(
+            f"the matrix of {node.name} ({text}) depends on the picture, and none was given; choose a layer with "
+            f"weights, or give a picture in Python: lanewise.explain.expand(model, {node.name!r}, picture)"
+        )
     return x
 
 
