@@ -203,8 +203,13 @@ def _programs(net: str, values: int) -> Iterator[tuple[str, int | None, str, Pro
 def _direct(layer: conv.Conv, x: Layout, y: Layout, first: bool, values: int) -> Iterator[tuple[str, Program]]:
     bordered_x, bordered_dy = x.with_border(layer.x_border(x, y)), y.with_border(layer.dy_border(x, y))
     yield "forward", conv.forward(layer, bordered_x, y, relu=True, values=values)
+    # A shortcut that strides lies beside a larger kernel, which adds to its slope and fills the places that it leaves.
+    shortcut = layer.kernel == (1, 1) and layer.stride != (1, 1)
     if not first:
-        yield "input slope", conv.backward_input(layer, bordered_x, bordered_dy, x, gate=True, values=values)
+        yield (
+            "input slope",
+            conv.backward_input(layer, bordered_x, bordered_dy, x, gate=not shortcut, gaps=shortcut, values=values),
+        )
     yield "weight slope", conv_weight.backward_weight(layer, bordered_x, y, values=values)
 
 
