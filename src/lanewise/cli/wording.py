@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from lanewise.experiments import tables
+
 Shape = tuple[int, ...]
 
 
@@ -17,7 +19,7 @@ def shown(name: object) -> str:
 
 def percent(share: float, count: int) -> str:
     """A share of `count` things: as many decimals as they justify."""
-    return f"{100 * share:.{2 if count >= 1000 else 1}f} %"
+    return f"{tables.percent(share, count)} %"
 
 
 def interval(bounds: tuple[float, float], count: int) -> str:

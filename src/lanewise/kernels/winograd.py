@@ -26,7 +26,18 @@ from lanewise.kernels.pool import Pool, first_largest
 from lanewise.kernels.spelled import Source, slopes_in
 from lanewise.kernels.tiles import UNROLLED_SUM, blocks, matrix_tile
 from lanewise.kernels.winograd_few import Finish, Place, few
-from lanewise.kernels.winograd_tiles import WORTHWHILE, Tiling, analyse, border, odd, scratch, suits, tiling_of, whole
+from lanewise.kernels.winograd_tiles import (
+    WORTHWHILE,
+    Tiling,
+    analyse,
+    border,
+    odd,
+    scratch,
+    suits,
+    tiling_forward,
+    tiling_of,
+    whole,
+)
 from lanewise.kernels.winograd_transforms import Row, both_axes
 from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value, kernel
 
@@ -45,13 +56,9 @@ __all__ = [
 ]
 
 
-def _forward_tiling(conv: Conv, y: Layout) -> Tiling:
-    return tiling_of(conv.channels, conv.filters, y.shape[1:], conv.kernel, conv.padding[:2])
-
-
 def _pooled_tiling(conv: Conv, x: Layout, y: Layout, pool: Pool) -> Tiling:
     """The tiling for the map before the pool, without what no window reaches. Which points follows from all of it."""
-    tiling = _forward_tiling(conv, whole(conv, x))
+    tiling = tiling_forward(conv, whole(conv, x))
     reached = replace(tiling.rows, size=y.shape[1] * pool.window[0])
     return replace(tiling, rows=reached, columns=replace(tiling.columns, size=y.shape[2] * pool.window[1]))
 
@@ -63,7 +70,7 @@ def _backward_tiling(conv: Conv, x: Layout) -> Tiling:
 
 def x_border(conv: Conv, x: Layout, y: Layout) -> Sides:
     """How far past its edges `forward` reads the input; `backward_weight` reads no further."""
-    return border(_forward_tiling(conv, y), x)
+    return border(tiling_forward(conv, y), x)
 
 
 def dy_border(conv: Conv, x: Layout, y: Layout) -> Sides:
@@ -87,7 +94,7 @@ def _cost(tiling: Tiling) -> float:
 
 def forward_pays(conv: Conv, y: Layout) -> bool:
     """Whether `forward` is faster than direct convolution, by shape alone: bits may not depend on the machine."""
-    return suits(conv) and _cost(_forward_tiling(conv, y)) < WORTHWHILE
+    return suits(conv) and _cost(tiling_forward(conv, y)) < WORTHWHILE
 
 
 def backward_input_pays(conv: Conv, x: Layout) -> bool:
@@ -107,7 +114,7 @@ def transform_weights(conv: Conv, x: Layout, y: Layout, *, slope: bool = False) 
     Lanes hold the channels that are summed over.
     """
     k = Recorder("winograd weights")
-    tiling = _backward_tiling(conv, x) if slope else _forward_tiling(conv, y)
+    tiling = _backward_tiling(conv, x) if slope else tiling_forward(conv, y)
     w, u = k.scalars("weight", conv.weight_shape), k.scalars("transformed", tiling.weight_shape)
     (taps_u, taps_v), channel_stride = conv.kernel, prod(conv.kernel)
     filter_stride = conv.channels * channel_stride
@@ -132,12 +139,12 @@ def transform_weights(conv: Conv, x: Layout, y: Layout, *, slope: bool = False) 
 
 def pools(conv: Conv, y: Layout, pool: Pool) -> bool:
     """Whether `forward` can do that max pool of its outputs y: each window lies in one tile."""
-    return _aligned(_forward_tiling(conv, y), pool)
+    return _aligned(tiling_forward(conv, y), pool)
 
 
 def slopes_pool(conv: Conv, x: Layout, pool: Pool) -> bool:
     """Whether the slopes of input and weights can be had from that of a max pool's output and the winners."""
-    return all(_aligned(tiling, pool) for tiling in (_forward_tiling(conv, whole(conv, x)), _backward_tiling(conv, x)))
+    return all(_aligned(tiling, pool) for tiling in (tiling_forward(conv, whole(conv, x)), _backward_tiling(conv, x)))
 
 
 def _aligned(tiling: Tiling, pool: Pool) -> bool:
@@ -163,7 +170,7 @@ def forward(
     `winners` are for its backward pass, as in `conv.forward`.
     """
     k = Recorder("winograd forward")
-    tiling = _pooled_tiling(conv, x, y, pool) if pool else _forward_tiling(conv, y)
+    tiling = _pooled_tiling(conv, x, y, pool) if pool else tiling_forward(conv, y)
     x_in, u = x.buffer(k, "x"), k.scalars("transformed", tiling.weight_shape)
     b_in = k.scalars("bias", (conv.filters,)) if conv.bias else None
     v, m = _scratch_buffers(k, tiling, values)

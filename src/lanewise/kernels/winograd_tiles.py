@@ -132,6 +132,11 @@ def tiling_of(
     return Tiling(inputs, outputs, rows, columns, _nearly_equal(outputs, max(LANES, cached)))
 
 
+def tiling_forward(conv: Conv, y: Layout) -> Tiling:
+    """The tiling of a convolution's outputs: that of its forward pass and of its weight slope."""
+    return tiling_of(conv.channels, conv.filters, y.shape[1:], conv.kernel, conv.padding[:2])
+
+
 def _scheme(size: int, taps: int) -> Scheme:
     """What needs fewer points; the more exact one when they are equal."""
     return min(SCHEMES[taps], key=lambda scheme: scheme.tiles(size) * scheme.points)

@@ -22,21 +22,17 @@ from lanewise.kernels.layout import Layout
 from lanewise.kernels.pool import Pool
 from lanewise.kernels.spelled import Source, read, slopes_in
 from lanewise.kernels.tiles import UNROLLED_SUM, blocks, matrix_tile
-from lanewise.kernels.winograd_tiles import CACHED, WORTHWHILE, Tiling, analyse, odd, suits, tiling_of, whole
+from lanewise.kernels.winograd_tiles import CACHED, WORTHWHILE, Tiling, analyse, odd, suits, tiling_forward, whole
 from lanewise.kernels.winograd_transforms import both_axes
 from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value, kernel
 
 __all__ = ["backward_weight", "backward_weight_pays"]
 
 
-def _tiling(conv: Conv, y: Layout) -> Tiling:
-    return tiling_of(conv.channels, conv.filters, y.shape[1:], conv.kernel, conv.padding[:2])
-
-
 def backward_weight_pays(conv: Conv, y: Layout) -> bool:
     """Whether `backward_weight` can be used and is faster than direct convolution, by shape alone."""
     fits = suits(conv) and conv.channels % LANES == 0
-    return fits and _tiling(conv, y).cost(products=1.0, analyse=2.0, synthesise=0.8) < WORTHWHILE
+    return fits and tiling_forward(conv, y).cost(products=1.0, analyse=2.0, synthesise=0.8) < WORTHWHILE
 
 
 @kernel
@@ -49,7 +45,7 @@ def backward_weight(
     what that max pool makes of y, and lies as the winners do (`winograd.pooled_border`).
     """
     k = Recorder("winograd backward weight")
-    tiling, vectors = _tiling(conv, whole(conv, x)), conv.channels // LANES
+    tiling, vectors = tiling_forward(conv, whole(conv, x)), conv.channels // LANES
     rows, columns = tiling.rows, tiling.columns
     one_block = tiling.block == tiling.tiles
     together = _together(tiling) if one_block else conv.filters

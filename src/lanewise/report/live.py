@@ -112,14 +112,14 @@ def live_section(model: Model, examples: Sequence[Example] = ()) -> str:
     kernels, names = _kernels(plan)
     data = _data(model, plan, names, _checked(model, examples))
     rows, columns, _ = model.preprocessing.shape
-    markup = _text("live.html").replace("@rows@", str(rows)).replace("@columns@", str(columns))
+    markup = shipped_text("live.html").replace("@rows@", str(rows)).replace("@columns@", str(columns))
     script = "\n".join(
         [
             '(() => {\n"use strict";',
             javascript.SUPPORT,
             *kernels,
             f"const kernels = {{{', '.join(dict.fromkeys(names))}}};",
-            *(_text(f"scripts/{name}") for name in SCRIPTS),
+            *(shipped_text(f"scripts/{name}") for name in SCRIPTS),
             'const data = JSON.parse(document.getElementById("live-data").textContent);',
             'globalThis.lanewiseLive = startLive(document.getElementById("live"), data, kernels);',
             "})();",
@@ -128,7 +128,7 @@ def live_section(model: Model, examples: Sequence[Example] = ()) -> str:
     # "<" nowhere in the data, so that no name of a class or file can end the element that holds it
     held = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     return (
-        f"<style>\n{_text('live.css')}</style>\n{markup}"
+        f"<style>\n{shipped_text('live.css')}</style>\n{markup}"
         f'<script type="application/json" id="live-data">{held}</script>\n<script>\n{script}\n</script>\n'
     )
 
@@ -146,7 +146,8 @@ def live_page(model: Model, examples: Sequence[Example] = (), *, title: str = "T
     )
 
 
-def _text(name: str) -> str:
+def shipped_text(name: str) -> str:
+    """A file of the page that lies beside this one."""
     return files("lanewise.report").joinpath(name).read_text(encoding="utf-8")
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from lanewise.report import plots
 from lanewise.report.data import data_figures
 from lanewise.report.drawing import network_rows
 from lanewise.report.judged import judge
-from lanewise.report.live import Example, live_section
+from lanewise.report.live import Example, live_section, shipped_text
 from lanewise.report.seen import choose, learned_filters, look
 
 NEEDED = ("jinja2", "matplotlib")
@@ -162,7 +161,7 @@ def report_html(
     data = data_figures(parts, split, progress)
     known: dict[str, Any] = {
         "title": title,
-        "css": _text("page.css"),
+        "css": shipped_text("page.css"),
         "model": model,
         "split": split,
         "data": data,
@@ -210,16 +209,12 @@ def save_report(text: str, path: str | os.PathLike[str]) -> None:
         raise OptionError(f"the report could not be written to {os.fspath(path)!r}: {error.strerror}") from None
 
 
-def _text(name: str) -> str:
-    return files("lanewise.report").joinpath(name).read_text(encoding="utf-8")
-
-
 def _template() -> Any:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"percent": percent, "number": number}
-    return environment.from_string(_text("page.html.j2"))
+    return environment.from_string(shipped_text("page.html.j2"))
 
 
 def percent(share: float | None, decimals: int = 1) -> str:
