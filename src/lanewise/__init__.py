@@ -30,6 +30,7 @@ _WHERE = {
     "compare": "lanewise.experiments.compare",
     "vary": "lanewise.experiments.vary",
     "LanewiseError": "lanewise.errors",
+    "LanewiseWarning": "lanewise.errors",
 }
 
 _PACKAGES = ("explain",)
@@ -38,6 +39,7 @@ _PACKAGES = ("explain",)
 __all__ = [
     "CNNClassifier",
     "LanewiseError",
+    "LanewiseWarning",
     "Model",
     "Progress",
     "__version__",
@@ -54,7 +56,7 @@ __all__ = [
 if TYPE_CHECKING:
     from lanewise import explain
     from lanewise.doctor.examine import check
-    from lanewise.errors import LanewiseError
+    from lanewise.errors import LanewiseError, LanewiseWarning
     from lanewise.estimator import CNNClassifier
     from lanewise.evaluate import evaluate
     from lanewise.experiments.compare import compare

@@ -13,11 +13,17 @@
 
 The message of each names the culprit, says what came and what would fit, and what to do about it. The
 command line prints it as one line and exits with status 1; `ProgramError` alone deserves a traceback.
+
+`LanewiseWarning` is no error: it tells of what was done all the same and may harm the result.
 """
 
 
 class LanewiseError(Exception):
     """Base of all errors raised by Lanewise on purpose."""
+
+
+class LanewiseWarning(UserWarning):
+    """Something that may harm the result: files left out, pictures on another scale, a class without pictures."""
 
 
 class NetworkError(LanewiseError, ValueError):
