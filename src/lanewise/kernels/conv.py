@@ -294,8 +294,12 @@ def _one_phase(
 
 
 def _alike(conv: Conv, phases: tuple[tuple[_Phase, ...], tuple[_Phase, ...]], values: int) -> bool:
-    """Whether the phases of a strided convolution can be done together: as many positions in each, and registers."""
+    """Whether the phases of a strided convolution can be done together: as many positions in each, and registers.
+
+    An axis shorter than the stride has fewer phases than the stride, so they cannot.
+    """
     every = all(phase.taps and phase.count == axis[0].count for axis in phases for phase in axis)
+    every = every and tuple(map(len, phases)) == conv.stride
     small = prod(conv.kernel) * TOGETHER <= UNROLLED_SLOPES * prod(conv.stride)
     return every and small and 1 < prod(conv.stride) <= TOGETHER // 4 and values == 32
 

@@ -139,12 +139,14 @@ def transform_weights(conv: Conv, x: Layout, y: Layout, *, slope: bool = False) 
 
 def pools(conv: Conv, y: Layout, pool: Pool) -> bool:
     """Whether `forward` can do that max pool of its outputs y: each window lies in one tile."""
-    return _aligned(tiling_forward(conv, y), pool)
+    return suits(conv) and _aligned(tiling_forward(conv, y), pool)
 
 
 def slopes_pool(conv: Conv, x: Layout, pool: Pool) -> bool:
     """Whether the slopes of input and weights can be had from that of a max pool's output and the winners."""
-    return all(_aligned(tiling, pool) for tiling in (tiling_forward(conv, whole(conv, x)), _backward_tiling(conv, x)))
+    return suits(conv) and all(
+        _aligned(tiling, pool) for tiling in (tiling_forward(conv, whole(conv, x)), _backward_tiling(conv, x))
+    )
 
 
 def _aligned(tiling: Tiling, pool: Pool) -> bool:

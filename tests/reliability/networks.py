@@ -1,0 +1,171 @@
+"""Networks made from the grammar of their text: what parses and can be built trains, with the reference's gradients.
+
+    python -m tests.reliability.networks --count 2000
+
+Each case draws a small image, layers with odd options, a batch of 1 to 130 and a target; a layer that does not fit what
+comes before it is drawn again. Gradients of the fused plan, outputs in batches, one image at a time, and every value of
+the plain plan are compared with the reference in NumPy.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lanewise.engine.inference import Inference
+from lanewise.engine.single import SingleInference
+from lanewise.engine.training import Optimizer, Trainer
+from lanewise.errors import NetworkError
+from lanewise.network import reference
+from lanewise.network.filters import BANKS
+from lanewise.network.graph import Graph, build
+from lanewise.network.layers import Sigmoid, Softmax
+from lanewise.network.text import parse, to_text
+from lanewise.target import named
+from tests.engine.support import as_values, format_for, parameters_for, pictures_for, steps_of
+from tests.engine.test_training import judged
+from tests.reliability.running import main
+
+TARGETS = ("host", "avx2", "x86-64")
+MOST_CHANNELS = 40
+MOST_VALUES = 2_000
+TOLERANCE = 2e-4
+"""Of the largest gradient: Winograd's transforms of 5x5 kernels lose the most."""
+
+NEAR = 1e-5
+"""Inputs of a ReLU, or of a max pool, this close to one another may fall on either side of a tie."""
+
+
+def trial(number: int) -> str | None:
+    """Build, train and run one network; what differs from the reference, or None."""
+    random = np.random.default_rng(number)
+    text, shape = made_up(random)
+    return compare(text, shape, batch=int(random.integers(1, 131)), target=TARGETS[number % len(TARGETS)])
+
+
+def made_up(random: np.random.Generator) -> tuple[str, tuple[int, int, int]]:
+    """The text of a network that can be built, and the (channels, rows, columns) of its images."""
+    while True:
+        sides = random.choice([1, 2, 3, 4, 5, 7, 8, 11, 16], 2)
+        shape = (int(random.choice([1, 2, 3, 5])), int(sides[0]), int(sides[1]))
+        parts: list[str] = []
+        for _ in range(random.integers(1, 6)):
+            for _attempt in range(8):
+                wanted = [*parts, _layer(random)]
+                if _fits(", ".join(wanted), shape):
+                    parts = wanted
+                    break
+        end = random.choice(["dense 3, softmax", "dense 1, sigmoid", "dense 2 nobias, softmax"])
+        text = ", ".join([*parts, str(end)])
+        if _fits(text, shape) and any(build(parse(text), shape).learned):
+            return text, shape
+
+
+def _fits(text: str, shape: tuple[int, int, int]) -> bool:
+    try:
+        graph = build(parse(text), shape)
+    except NetworkError:
+        return False
+    small = all(node.shape[0] <= MOST_CHANNELS for node in graph.nodes if len(node.shape) == 3)
+    return small and all(np.prod(node.shape) <= MOST_VALUES for node in graph.nodes)
+
+
+def _layer(random: np.random.Generator, depth: int = 0) -> str:
+    kinds = ["conv"] * 6 + ["max"] * 3 + ["average"] * 2 + ["relu"] * 4
+    kinds += ["fixed", "leaky 0.1", "tanh", "sigmoid", "dropout 0.25", "global average", "dense", "flatten"]
+    kinds += ["residual", "concat", "repeat"] if depth < 2 else []
+    kind = str(random.choice(kinds))
+    if kind == "conv":
+        text = f"conv {random.choice([1, 2, 3, 4, 7, 16, 17, 32])}@{_pair(random, [1, 2, 3, 3, 5, 7])}{_window(random)}"
+        text += f" dilation {_pair(random, [1, 2, 3])}" if random.random() < 0.2 else ""
+        text += f" groups {random.choice([2, 3, 4])}" if random.random() < 0.2 else ""
+        return text + _sometimes(random, " nobias", " frozen")
+    if kind in ("max", "average"):
+        text = f"{kind} {_pair(random, [1, 2, 2, 3, 4])}{_window(random)}"
+        return text + (_sometimes(random, " count-padding") if kind == "average" else "")
+    if kind == "fixed":
+        return f"fixed {'+'.join(random.choice([*BANKS], random.integers(1, 3), replace=False))}{_window(random)}"
+    if kind == "dense":
+        return f"dense {random.choice([1, 5, 16, 33])}{_sometimes(random, ' nobias', ' frozen')}"
+    if kind == "residual":
+        return f"residual({_items(random, depth)}{random.choice(['', ' | ' + _items(random, depth)])})"
+    if kind == "concat":
+        return f"concat({_items(random, depth)} | {random.choice(['', _items(random, depth)])})"
+    if kind == "repeat":
+        return f"{random.integers(2, 4)} * ({_items(random, depth)})"
+    return kind
+
+
+def _items(random: np.random.Generator, depth: int) -> str:
+    return ", ".join(_layer(random, depth + 1) for _ in range(random.integers(1, 3)))
+
+
+def _pair(random: np.random.Generator, sizes: list[int]) -> str:
+    rows, columns = random.choice(sizes, 2)
+    return f"{rows}x{columns}" if random.random() < 0.5 else f"{rows}"
+
+
+def _window(random: np.random.Generator) -> str:
+    sides = ":".join(map(str, random.integers(0, 4, 4)))
+    padding = random.choice(["", " same", " same", " same", f" pad {_pair(random, [0, 1, 2])}", f" pad {sides}"])
+    return f"{padding} stride {_pair(random, [1, 2, 2, 3, 5])}" if random.random() < 0.5 else str(padding)
+
+
+def _sometimes(random: np.random.Generator, *words: str) -> str:
+    return "".join(word for word in words if random.random() < 0.25)
+
+
+def compare(text: str, shape: tuple[int, int, int], batch: int, target: str = "host") -> str | None:
+    """Train and run a network on a batch of made-up images; what differs from the reference, or None."""
+    graph = build(parse(text), shape)
+    where = f"{text} on {shape}, batch {batch}, {target}: "
+    if build(parse(to_text(parse(text))), shape) != graph:
+        return where + "its text does not read back as the same network"
+    parameters, pictures = parameters_for(graph), pictures_for(graph, batch + 3)
+    images = np.random.default_rng(batch).permutation(batch + 3)[:batch]
+    classes = max(2, graph.output_shape[0])
+    present = max(1, batch - batch // 5)
+    steps = steps_of(np.where(np.arange(batch) < present, images, -1), classes, key=(8, 3))
+    trainer = Trainer(
+        graph,
+        parameters,
+        format_for(graph),
+        batch_size=batch,
+        optimizer=Optimizer(momentum=0.0, nesterov=False),
+        threads=1 + batch % 2,
+        target=named(target),
+    )
+    losses, _ = trainer.run(pictures, steps)
+    seen, labels, weights = images[:present], steps.labels[0, :present], steps.weights[0, :present]
+    expected, gradients = judged(graph, parameters, pictures, seen, labels, weights, key=(8, 3))
+    if not np.allclose(losses[0, :present], expected, rtol=TOLERANCE, atol=TOLERANCE):
+        return where + f"losses differ by {np.abs(losses[0, :present] - expected).max():.2g}"
+    values = reference.forward(graph, parameters, as_values(pictures[images]))
+    if not _tied(graph, values):
+        for came, right, learned in zip(trainer.gradients, gradients, graph.learned, strict=True):
+            off = np.abs(came - right).max() if learned else np.abs(came).max()
+            if off > TOLERANCE * max(1e-3, float(np.abs(right).max())):
+                return where + f"a gradient of shape {came.shape} differs by {off:.2g}"
+    outputs = Inference(graph, trainer.vector, format_for(graph), target=named(target)).run(pictures, images)
+    if not np.allclose(outputs, values[-1], atol=TOLERANCE):
+        return where + f"outputs in batches differ by {np.abs(outputs - values[-1]).max():.2g}"
+    single = SingleInference(graph, parameters, format_for(graph), target=named(target)).run(pictures[images[0]])
+    if not np.allclose(single, values[-1][0], atol=TOLERANCE):
+        return where + f"outputs of one image differ by {np.abs(single - values[-1][0]).max():.2g}"
+    return None
+
+
+def _tied(graph: Graph, values: list[np.ndarray]) -> bool:
+    """Whether rounding may decide a ReLU or the argmax of a pool: its gradient is then anybody's."""
+    for node in graph.nodes:
+        kind = type(node.layer).__name__
+        if kind in ("ReLU", "LeakyReLU", "MaxPool2D"):
+            source = values[node.inputs[0]]
+            flat = np.sort(source.reshape(len(source), -1), axis=1) if kind == "MaxPool2D" else source
+            gaps = np.diff(flat, axis=1) if kind == "MaxPool2D" else np.abs(flat)
+            if ((gaps < NEAR) & (gaps != 0)).any():
+                return True
+    return not isinstance(graph.nodes[-1].layer, Softmax | Sigmoid)
+
+
+if __name__ == "__main__":
+    main("networks", trial, 500)
