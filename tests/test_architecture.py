@@ -30,6 +30,7 @@ FLOORS: dict[str, int] = {
     "files/": 6,
     "model.py": 6,
     "starting.py": 6,
+    "running.py": 6,
     "fitting.py": 6,
     "estimator.py": 7,
     "evaluate.py": 7,

@@ -14,6 +14,7 @@ import lanewise
 from lanewise.errors import DataError, LanewiseError, NetworkError, OptionError, TooLargeError
 from lanewise.learning.images import load
 from lanewise.learning.pictures import PictureSets
+from lanewise.learning.split import stratified_split
 from lanewise.network.filters import bank
 
 QUICK = {"network": "conv 8@3x3 same, relu, max 2, dense 10", "epochs": 4, "augment": "none"}
@@ -93,6 +94,39 @@ def test_a_model_goes_on_learning(model, digits):
         lanewise.train(digits, start=model, network="dense 10")
 
 
+@pytest.mark.parametrize("rate", [None, 1.0])
+def test_going_on_never_ruins_a_model(digits, rate):
+    """The start is the first candidate for the best weights, whatever the rate does to them afterwards."""
+    good = lanewise.train(digits, network=QUICK["network"], epochs=12, seed=1)
+    _, out = stratified_split(digits.train.labels, 0.1, 1)
+    held = digits.train.take(out)
+    said: list[str] = []
+    options = {"learning_rate": rate, "schedule": "constant", "epochs": 2, "seed": 1}
+    further = lanewise.train(digits, start=good, notes=said.append, **options)
+    before = accuracy(good, held)
+    assert accuracy(further, held) >= before
+    assert further.provenance["start"]["validation_accuracy"] == pytest.approx(before)
+    assert any(f"gets {100 * before:.1f} % of the 143 held-out images right" in sentence for sentence in said)
+    if rate is None:
+        assert further.provenance["learning_rate"] == pytest.approx(0.005)
+    else:
+        assert same(further, good)
+        assert any("No epoch did better" in sentence for sentence in said)
+
+
+def test_a_start_that_nothing_is_held_out_for_is_not_evaluated_and_that_is_said(model, digits):
+    said: list[str] = []
+    further = lanewise.train(digits, start=model, epochs=1, validation_fraction=0, notes=said.append)
+    assert further.provenance["start"] is None
+    assert any("No images are held out" in sentence for sentence in said)
+
+
+def test_a_new_end_is_trained_at_the_full_rate_and_the_start_is_no_candidate(model, digits):
+    further = lanewise.train(digits, start=model, network="conv 8@3x3 same, relu, dense 10", epochs=1)
+    assert further.provenance["learning_rate"] == pytest.approx(0.05)
+    assert further.provenance["start"] is None
+
+
 def test_the_model_s_own_network_goes_on_as_it_would_alone(model, digits):
     given = lanewise.train(digits, start=model, network=model.network, epochs=1, augment="none")
     assert same(given, lanewise.train(digits, start=model, epochs=1, augment="none"))
@@ -101,15 +135,16 @@ def test_the_model_s_own_network_goes_on_as_it_would_alone(model, digits):
 def test_frozen_layers_of_a_model_stay_while_the_others_learn(model, digits, tmp_path):
     said: list[str] = []
     text = "conv 8@3 same frozen, relu, max 2, dropout 0.25, dense 10"
-    further = lanewise.train(digits, start=model, network=text, epochs=2, notes=said.append)
+    further = lanewise.train(digits, start=model, network=text, epochs=2, validation_fraction=0, notes=said.append)
     assert "Weights from the model: conv1 (frozen), dense1." in said
     assert further.network == "conv 8@3x3 same frozen, relu, max 2, dropout 0.25, dense 10, softmax"
     assert stays(model, further) == [True, True, False, False]
     assert further.preprocessing == model.preprocessing
     further.save(tmp_path / "frozen.onnx")
     loaded = lanewise.Model.load(tmp_path / "frozen.onnx")
-    assert stays(model, lanewise.train(digits, start=loaded, epochs=1)) == [True, True, False, False]
-    thawed = lanewise.train(digits, start=loaded, network=QUICK["network"], epochs=1)
+    on = lanewise.train(digits, start=loaded, epochs=1, validation_fraction=0)
+    assert stays(model, on) == [True, True, False, False]
+    thawed = lanewise.train(digits, start=loaded, network=QUICK["network"], epochs=1, validation_fraction=0)
     assert stays(model, thawed) == [False] * 4
 
 
@@ -148,7 +183,7 @@ def test_fixed_filters_are_kept_and_saved(digits, tmp_path):
     loaded = lanewise.Model.load(tmp_path / "fixed.onnx")
     assert (loaded.network, loaded.graph) == (fixed.network, fixed.graph)
     assert np.array_equal(loaded.predict_proba(digits.test.pixels), fixed.predict_proba(digits.test.pixels))
-    further = lanewise.train(digits, start=loaded, epochs=1)
+    further = lanewise.train(digits, start=loaded, epochs=1, validation_fraction=0)
     assert stays(fixed, further) == [True, False, False]
     with pytest.raises(OptionError, match="shares no weights"):
         lanewise.train(digits, start=loaded, network="fixed prewitt+laplacian+blur+sharpen, relu, max 2, dense 10")
@@ -167,11 +202,9 @@ def test_a_budget_is_kept(digits):
 def test_the_best_weights_are_restored(digits):
     """A rate that ruins what was learned at its peak: the weights must be those of the best epoch."""
     model = lanewise.train(digits, network="dense 10", epochs=6, learning_rate=2.0, schedule="constant", augment="none")
-    best = max(record["validation_accuracy"] for record in model.history)
+    best = model.history[model.provenance["best_epoch"] - 1]["validation_accuracy"]
     held = lanewise.train(digits, network="dense 10", epochs=1, augment="none")
     assert best >= held.history[0]["validation_accuracy"] - 0.2
-    from lanewise.learning.split import stratified_split
-
     _, out = stratified_split(digits.train.labels, 0.1, 0)
     assert accuracy(model, digits.train.take(out)) == pytest.approx(best)
 
@@ -212,6 +245,16 @@ def test_progress_is_told(digits):
     assert [p.epoch for p in told if p.epoch_done] == [1, 2, 3, 4]
     assert told[-1].fraction == 1
     assert told[-1].validation_accuracy is not None
+    assert all(p.validation_accuracy is None for p in told if not p.epoch_done)
+
+
+def test_an_epoch_that_was_not_evaluated_shows_no_figure_of_another(digits):
+    told = []
+    few = PictureSets(digits.train.take(np.arange(100)), digits.train.take(np.arange(100, 400)))
+    model = lanewise.train(few, progress=told.append, network="dense 10", epochs=20)
+    done = [p for p in told if p.epoch_done]
+    assert [p.validation_accuracy for p in done] == [record["validation_accuracy"] for record in model.history]
+    assert [p.epoch for p in done if p.validation_accuracy is not None] == [9, 18, 20]
     assert all(p.images_per_second > 0 for p in told)
 
 

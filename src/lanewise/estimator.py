@@ -202,7 +202,9 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if len(strangers := np.flatnonzero(~np.isin(given, known))):
             row = strangers[0]
             raise DataError(f"y[{row}] is {given.tolist()[row]!r}, which is none of the classes {known.tolist()}")
-        once = {"epochs": 1, "budget": None, "schedule": "constant", "validation_fraction": 0.0}
+        once: dict[str, Any] = {"epochs": 1, "budget": None, "schedule": "constant", "validation_fraction": 0.0}
+        if going_on and self.learning_rate is None:  # pictures come in parts, but it is one training: at one rate
+            once["learning_rate"] = self.model_.provenance["learning_rate"]
         return self._learn(pixels, given, weights, known, going_on, **once)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:
@@ -275,6 +277,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             name_of = dict(zip(classes.tolist(), names, strict=True))
             by_class = {name_of.get(label, label): weight for label, weight in by_class.items()}
         options = {
+            "learning_rate": self.learning_rate,
             "epochs": self.epochs,
             "budget": self.budget,
             "validation_fraction": self._share_held_out(pictures),
@@ -284,7 +287,6 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             network=self._network_for(pictures) if going_on else self.network,
             batch_size=self.batch_size,
             optimizer=self.optimizer,
-            learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
             augment=self.augment,
             class_weight=by_class,

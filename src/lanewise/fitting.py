@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lanewise.engine.inference import Inference
-from lanewise.engine.training import Floats, Optimizer, PictureFormat, Trainer
+from lanewise.engine.training import Floats, Optimizer, PictureFormat
 from lanewise.errors import DataError
 from lanewise.files import Preprocessing
-from lanewise.kernels.gather import Augment
 from lanewise.learning import augment as augmenting
 from lanewise.learning import recipe
 from lanewise.learning.images import load
@@ -24,18 +22,17 @@ from lanewise.learning.options import check_options
 from lanewise.learning.pictures import Pictures, PictureSets
 from lanewise.learning.schedule import schedule_named
 from lanewise.learning.split import fingerprint, stratified_split
-from lanewise.learning.train import DivergedError, Held, Learned, Lesson, Progress, learn
+from lanewise.learning.train import Held, Lesson, Progress, judged
 from lanewise.learning.weights import class_weights, picture_weights
 from lanewise.model import Model
-from lanewise.network.graph import Graph
 from lanewise.network.layers import Layer
-from lanewise.starting import moments, network_and_weights
+from lanewise.running import Engine, as_it_starts, judged_at, run
+from lanewise.starting import GOING_ON, moments, network_and_weights, outcome
 
 Source = str | os.PathLike[str] | PictureSets | Pictures | ArrayLike
 Say = Callable[[str], None]
 
-RESTARTS = 3
-"""How often training that diverged starts again at a third of the learning rate, where the rate is ours to choose."""
+FIGURES = ("validation_loss", "validation_accuracy")
 
 
 def train(
@@ -85,7 +82,8 @@ def train(
         Pictures of a step; chosen from their number by default.
     optimizer : "sgd" (Nesterov momentum) or "adamw"
     learning_rate : float, optional
-        The peak. If it is left to Lanewise and training diverges, it starts again at a third of it.
+        The peak. By default it suits the optimizer, and is a tenth of that where training goes on with all weights of
+        `start`. If it is left to Lanewise and training diverges, it starts again at a third of it.
     momentum, weight_decay, smoothing : float
         Weight decay spares biases; `smoothing` is label smoothing, 0 to below 1.
     schedule : "one-cycle", "cosine" or "constant"
@@ -107,7 +105,8 @@ def train(
     seed : int
         The same seed, data and version give the same bits (with `epochs`; a budget depends on the machine's speed).
     start : Model, optional
-        Go on training this model: its network, its weights, and pixels scaled as it knows them. With a `network`
+        Go on training this model: its network, its weights, and pixels scaled as it knows them. It is evaluated on the
+        held-out images first, and what comes out does no worse on them than it did. With a `network`
         besides, layers take over the model's weights as long as both are alike from the first on, whatever is frozen;
         from the first that differs, weights are drawn anew. If the classes are others, those of the last layer are
         too. So `network` may be the model's own with some layers `frozen`, or with another last layer.
@@ -154,14 +153,16 @@ def train(
             "These pictures are many and easy to tell apart, so few filters and few epochs are the default; more of "
             "both may still be a little better."
         )
-    graph, text, parameters = network_and_weights(network, start, pictures, easy, seed, say)
+    begin = network_and_weights(network, start, pictures, easy, seed, say)
     picked = augmenting.choose(augment, pictures.pixels, pictures.labels, chosen)
     say(picked.said)
 
     batch_size = min(batch_size or recipe.default_batch_size(len(chosen)), len(chosen))
     if epochs is None and budget is None:
         epochs = recipe.default_epochs(len(chosen), batch_size, easy=easy)
-    rate = recipe.LEARNING_RATES[optimizer] if learning_rate is None else learning_rate
+    rate = learning_rate
+    if rate is None:
+        rate = recipe.LEARNING_RATES[optimizer] / (GOING_ON if begin.whole else 1)
     decay = recipe.WEIGHT_DECAYS[optimizer] if weight_decay is None else weight_decay
     lesson = Lesson(
         pixels=pictures.pixels,
@@ -178,8 +179,8 @@ def train(
         patience=None if not early_stopping or epochs is None else max(10, epochs // 2),
         started=began,
     )
-    engine = _Engine(
-        graph,
+    engine = Engine(
+        begin.graph,
         PictureFormat(
             (*pictures.size, pictures.channels),
             "uint8" if pictures.pixels.dtype == np.uint8 else "float32",
@@ -192,15 +193,24 @@ def train(
         winograd,
         threads,
     )
-    learned, trainer, rate = _learn(engine, parameters, lesson, learning_rate is None, progress, say)
+    before = as_it_starts(engine, begin, held, say)
+    if before is not None and held is not None:
+        loss, accuracy = judged(before, held.labels[held.indices], held.weights[held.indices])
+        lesson = replace(lesson, start=(accuracy, -loss))
+    learned, trainer, rate = run(engine, begin.parameters, lesson, learning_rate is None, progress, say)
     if learned.interrupted and learned.steps == 0:
         raise KeyboardInterrupt
+    began_at = None
+    if before is not None and held is not None:
+        labels = held.labels[held.indices]
+        began_at = judged(before, labels)
+        say(outcome(began_at, judged_at(learned, began_at), len(labels), learned.best_epoch))
     return Model(
-        graph=graph,
+        graph=begin.graph,
         parameters=tuple(trainer.flat.unpack(learned.vector)),
         classes=_labels_of(pictures, y),
         preprocessing=_preprocessing(engine.picture_format, pictures),
-        network=text,
+        network=begin.text,
         history=tuple(learned.history),
         provenance={
             "version": _version(),
@@ -218,66 +228,11 @@ def train(
             "seconds": round(time.perf_counter() - began, 3),
             "interrupted": learned.interrupted,
             "stopped_early": learned.stopped_early,
+            "best_epoch": learned.best_epoch,
+            "start": None if began_at is None else dict(zip(FIGURES, began_at, strict=True)),
             "held_out": _held_out_again(sets, weights, validation_fraction, held),
         },
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Engine:
-    """All that the engine needs besides the parameters."""
-
-    graph: Graph
-    picture_format: PictureFormat
-    optimizer: Optimizer
-    smoothing: float
-    augment: Augment | None
-    winograd: bool
-    threads: int | None
-
-    def trainer(self, parameters: Sequence[Floats], batch_size: int) -> Trainer:
-        return Trainer(
-            self.graph,
-            parameters,
-            self.picture_format,
-            batch_size=batch_size,
-            optimizer=self.optimizer,
-            smoothing=self.smoothing,
-            augment=self.augment,
-            winograd=self.winograd,
-            threads=self.threads,
-        )
-
-
-def _learn(
-    engine: _Engine,
-    parameters: list[Floats],
-    lesson: Lesson,
-    restart: bool,
-    progress: Callable[[Progress], None] | None,
-    say: Say,
-) -> tuple[Learned, Trainer, float]:
-    """Train; where the learning rate is ours to choose, start again more slowly if that diverges."""
-    for attempt in range(RESTARTS + 1):
-        trainer = engine.trainer(parameters, lesson.batch_size)
-        judge = None
-        if lesson.validation is not None:
-            judge = Inference(
-                engine.graph,
-                trainer.vector,
-                engine.picture_format,
-                winograd=engine.winograd,
-                threads=engine.threads,
-            )
-        try:
-            learned = learn(trainer, judge, lesson, progress or (lambda report: None))
-            return learned, trainer, lesson.learning_rate
-        except DivergedError:
-            if not restart or attempt == RESTARTS:
-                raise
-            lesson = replace(lesson, learning_rate=lesson.learning_rate / 3)
-            say(f"Training diverged; starting again with a learning rate of {lesson.learning_rate:.3g}.")
-    raise AssertionError
 
 
 def _sets(

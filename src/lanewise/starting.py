@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +12,51 @@ from lanewise.engine.limits import check_memory
 from lanewise.engine.training import MOST_SHARDS, Floats
 from lanewise.errors import DataError
 from lanewise.learning import recipe
+from lanewise.learning.choosing import Verdict
 from lanewise.learning.pictures import Pictures, statistics
 from lanewise.learning.transfer import take_over
 from lanewise.model import Model
 from lanewise.network.graph import Graph
 from lanewise.network.initial import initial_parameters
 from lanewise.network.layers import Layer
+from lanewise.notes import Caution, Note
+
+GOING_ON = 10
+"""Going on with all of a model's weights, the default learning rate is divided by this: the peak of a rate that suits
+weights drawn anew destroys what was learned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A network and the parameters that training starts from.
+
+    Attributes
+    ----------
+    graph, text, parameters
+    whole : bool
+        Whether these are all of a model's weights, so that the start is as good as that model.
+    """
+
+    graph: Graph
+    text: str | None
+    parameters: list[Floats]
+    whole: bool
+
+
+def outcome(start: Verdict, result: Verdict, count: int, best_epoch: int | None) -> Note:
+    """What going on from a model came to, by `count` held-out images; each verdict is (loss, accuracy)."""
+    before, after = f"{100 * start[1]:.1f} %", f"{100 * result[1]:.1f} %"
+    if not best_epoch:
+        return Note(
+            f"No epoch did better on the {count:,} held-out images than the model that training started from "
+            f"({before}): its weights are kept."
+        )
+    if result[1] < start[1]:
+        return Caution(
+            f"On the {count:,} held-out images, the accuracy went from {before} to {after}: images are weighted, and "
+            "by these weights the result is better."
+        )
+    return Note(f"Going on took the accuracy on the {count:,} held-out images from {before} to {after}.")
 
 
 def moments(
@@ -52,18 +92,19 @@ def network_and_weights(
     easy: bool,
     seed: int,
     say: Callable[[str], None],
-) -> tuple[Graph, str | None, list[Floats]]:
+) -> Start:
     """The graph, its text, and the parameters to start from."""
     shape = (pictures.channels, *pictures.size)
     if start is not None and network == "auto":
-        return start.graph, start.network, [np.array(p) for p in start.parameters]
+        return Start(start.graph, start.network, [np.array(p) for p in start.parameters], whole=True)
     graph, text = recipe.network_for(network, shape, len(pictures.classes), easy=easy)
     # before the first weight is drawn: parameters, their slopes by shard, state, and copies of the best
     check_memory("training this network", 4 * graph.parameter_count * (MOST_SHARDS + 6))
     say(f"{'Network chosen' if network == 'auto' else 'Network'}: {text}")
     parameters = initial_parameters(graph, seed)
-    if start is not None:
-        same = _knows(start, pictures)
-        parameters, origin = take_over(graph, parameters, start.graph, start.parameters, same_classes=same)
-        say(origin)
-    return graph, text, parameters
+    if start is None:
+        return Start(graph, text, parameters, whole=False)
+    same = _knows(start, pictures)
+    parameters, taken, origin = take_over(graph, parameters, start.graph, start.parameters, same_classes=same)
+    say(origin)
+    return Start(graph, text, parameters, whole=taken == len(parameters) == len(start.parameters))

@@ -5,7 +5,7 @@
         for each chunk of steps (one native call, about a tenth of a second):
             learn from it
             tell how it goes
-        judge on the validation pictures, keep the weights if they are the best so far
+        judge on the validation pictures, keep the weights if they are the best so far (choosing.py)
 
 Random numbers are counter-based: the order of an epoch depends on (seed, epoch), the augmentation of a picture on
 (seed, epoch, picture), and neither on threads or on how steps are cut into chunks.
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from lanewise.engine.inference import Inference
 from lanewise.engine.training import Floats, Steps, Trainer
 from lanewise.errors import LanewiseError
+from lanewise.learning.choosing import Choice, Verdict
 from lanewise.learning.pictures import Pixels
 from lanewise.learning.schedule import Schedule
 
@@ -40,7 +41,7 @@ class Progress:
     epochs : planned, an estimate where a budget of time was given
     fraction : of the work done, 0 to 1
     loss, accuracy : over the pictures learned from so far in this epoch
-    validation_loss, validation_accuracy : the latest, or None
+    validation_loss, validation_accuracy : of this epoch; None before it is done, and where it was not judged
     learning_rate : of the last step
     images_per_second : learned from, since the start
     seconds, seconds_left : since the start, and still to go (an estimate)
@@ -88,6 +89,7 @@ class Lesson:
     budget : seconds from `started` on, or None
     patience : epochs without improvement after which to stop, or None
     started : time.perf_counter() when the budget began to run
+    start : what the weights to start from get on the validation pictures, if they are a candidate for the best
     """
 
     pixels: Pixels
@@ -103,6 +105,7 @@ class Lesson:
     budget: float | None
     patience: int | None
     started: float
+    start: Verdict | None = None
 
 
 @dataclass(slots=True)
@@ -116,6 +119,10 @@ class Learned:
     seconds: float = 0.0
     interrupted: bool = False
     stopped_early: bool = False
+    best_epoch: int | None = None
+    """After which the weights are the best, 0 for those that training started from; None where nothing was judged."""
+    candidates: float = 1.0
+    """Among how many independent candidates the validation pictures chose."""
 
 
 class DivergedError(LanewiseError):
@@ -161,8 +168,7 @@ class _Loop:
         self.steps_per_epoch = -(-len(lesson.indices) // lesson.batch_size)
         self.done = Learned(trainer.vector.copy())
         self.begun = time.perf_counter()
-        self.best: tuple[float, float] = (-1.0, -float("inf"))  # accuracy, minus the loss
-        self.best_epoch = self.improved_epoch = 0
+        self.choice = Choice(lesson.start)
         self.validation: tuple[float, float] | None = None
         self.unjudged = 0  # pictures learned from since the last judgement
         self.rate = 0.0
@@ -192,7 +198,10 @@ class _Loop:
                 self.one_epoch()
         except KeyboardInterrupt:
             self.done.interrupted = True
-        if self.judge is None or self.best_epoch == 0:
+        if self.choice.right or self.lesson.start is not None:
+            self.done.best_epoch = self.choice.best_epoch
+            self.done.candidates = self.choice.effective()
+        else:
             self.done.vector = self.trainer.vector.copy()
         self.done.seconds = self.seconds
         return self.done
@@ -257,7 +266,7 @@ class _Loop:
             )
 
     def judge_now(self, epoch: _Epoch) -> None:
-        """Judge on the validation pictures; keep the weights if more are right, or as many at less loss.
+        """Judge on the validation pictures; keep the weights if the smoothed curve says that they are the best.
 
         What is told is the plain figure; what decides counts each picture by its weight, as the loss does.
         """
@@ -268,13 +277,10 @@ class _Loop:
         labels = held.labels[held.indices]
         self.validation, self.unjudged = judged(outputs, labels), 0
         loss, accuracy = judged(outputs, labels, held.weights[held.indices])
-        if accuracy > self.best[0] or -loss > 0.999 * self.best[1]:  # more than noise, so worth waiting on
-            self.improved_epoch = epoch.number + 1
-        if (accuracy, -loss) >= self.best:
-            self.best, self.best_epoch = (accuracy, -loss), epoch.number + 1
+        if self.choice.add(epoch.number + 1, accuracy, loss, right(outputs, labels)):
             self.done.vector = self.trainer.vector.copy()
         patience = self.lesson.patience
-        if patience is not None and epoch.number + 1 - self.improved_epoch >= patience:
+        if patience is not None and epoch.number + 1 - self.choice.improved_epoch >= patience:
             self.done.stopped_early = True
 
     def record(self, epoch: _Epoch) -> None:
@@ -294,6 +300,7 @@ class _Loop:
 
     def tell(self, epoch: _Epoch, *, epoch_done: bool) -> None:
         seconds, total = self.seconds, self.total_steps()
+        validation = self.validation if epoch_done and self.unjudged == 0 else None
         fraction = min(1.0, self.done.steps / max(total, 1))
         self.progress(
             Progress(
@@ -302,8 +309,8 @@ class _Loop:
                 fraction=fraction,
                 loss=epoch.loss / epoch.images,
                 accuracy=epoch.correct / epoch.images,
-                validation_loss=self.validation[0] if self.validation else None,
-                validation_accuracy=self.validation[1] if self.validation else None,
+                validation_loss=validation[0] if validation else None,
+                validation_accuracy=validation[1] if validation else None,
                 learning_rate=self.rate,
                 images_per_second=self.done.images / seconds,
                 seconds=seconds,
@@ -317,12 +324,19 @@ def judged(outputs: Floats, labels: NDArray[np.int32], weights: Floats | None = 
     """Mean cross-entropy and accuracy of probabilities (N, classes), or (N, 1) for two classes; weighted if told."""
     if weights is not None and not weights.any():
         weights = None  # of no class that was learned: count all alike
-    if outputs.shape[1] == 1:
-        outputs = np.hstack([1 - outputs, outputs])
-    chosen = outputs[np.arange(len(labels)), labels]
+    chosen = _of_all_classes(outputs)[np.arange(len(labels)), labels]
     losses = -np.log(np.maximum(chosen, 1e-12).astype(np.float64))
-    right = outputs.argmax(axis=1) == labels
-    return float(np.average(losses, weights=weights)), float(np.average(right, weights=weights))
+    return float(np.average(losses, weights=weights)), float(np.average(right(outputs, labels), weights=weights))
+
+
+def right(outputs: Floats, labels: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Whether the most probable class is the label, for each picture."""
+    recognised: NDArray[np.bool_] = _of_all_classes(outputs).argmax(axis=1) == labels
+    return recognised
+
+
+def _of_all_classes(outputs: Floats) -> Floats:
+    return np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
 
 
 def _permutation(random: np.random.Generator, count: int) -> Indices:

@@ -23,8 +23,8 @@ Floats = NDArray[np.float32]
 
 def take_over(
     graph: Graph, drawn: Sequence[Floats], learned_graph: Graph, learned: Sequence[Floats], *, same_classes: bool
-) -> tuple[list[Floats], str]:
-    """Parameters to start `graph` from, and a sentence on where they come from.
+) -> tuple[list[Floats], int, str]:
+    """Parameters to start `graph` from, how many are the model's, and a sentence on where they come from.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def take_over(
         raise OptionError(
             "the model to go on from knows other classes, and has no weights but those of its last layer: leave it out"
         )
-    return [*(np.array(array) for array in learned[:count]), *drawn[count:]], _origin(graph, count)
+    return [*(np.array(array) for array in learned[:count]), *drawn[count:]], count, _origin(graph, count)
 
 
 def _beginning(graph: Graph) -> str:

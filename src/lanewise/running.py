@@ -1,0 +1,101 @@
+"""One run of training: the engine set up, the start evaluated, and again more slowly if it diverges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lanewise.engine.inference import Inference
+from lanewise.engine.training import Floats, Optimizer, PictureFormat, Trainer
+from lanewise.kernels.gather import Augment
+from lanewise.learning.train import DivergedError, Held, Learned, Lesson, Progress, judged, learn
+from lanewise.network.graph import Graph
+from lanewise.notes import Note
+from lanewise.starting import Start
+
+Say = Callable[[str], None]
+
+RESTARTS = 3
+"""How often training that diverged starts again at a third of the learning rate, where the rate is ours to choose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """All that the engine needs besides the parameters."""
+
+    graph: Graph
+    picture_format: PictureFormat
+    optimizer: Optimizer
+    smoothing: float
+    augment: Augment | None
+    winograd: bool
+    threads: int | None
+
+    def trainer(self, parameters: Sequence[Floats], batch_size: int) -> Trainer:
+        """What learns, from these parameters on."""
+        return Trainer(
+            self.graph,
+            parameters,
+            self.picture_format,
+            batch_size=batch_size,
+            optimizer=self.optimizer,
+            smoothing=self.smoothing,
+            augment=self.augment,
+            winograd=self.winograd,
+            threads=self.threads,
+        )
+
+    def judge(self, parameters: Floats | Sequence[Floats]) -> Inference:
+        """What evaluates parameters: a list of them, or the live vector of a trainer."""
+        return Inference(self.graph, parameters, self.picture_format, winograd=self.winograd, threads=self.threads)
+
+
+def as_it_starts(engine: Engine, begin: Start, held: Held | None, say: Say) -> Floats | None:
+    """What the start says of the held-out images, where it is a candidate for the best weights."""
+    if not begin.whole:
+        return None
+    if held is None:
+        say(Note("No images are held out, so whether going on makes the model better or worse is not evaluated."))
+        return None
+    outputs = engine.judge(begin.parameters).run(held.pixels, held.indices.astype(np.int32))
+    accuracy = judged(outputs, held.labels[held.indices])[1]
+    say(
+        Note(
+            f"The model to go on from gets {100 * accuracy:.1f} % of the {len(held.indices):,} held-out images right. "
+            "It counts as the first candidate for the best weights."
+        )
+    )
+    return outputs
+
+
+def judged_at(learned: Learned, start: tuple[float, float]) -> tuple[float, float]:
+    """(loss, accuracy) of the best weights on the held-out images, as the history has them."""
+    if not learned.best_epoch:
+        return start
+    record = learned.history[learned.best_epoch - 1]
+    return float(record["validation_loss"] or 0.0), float(record["validation_accuracy"] or 0.0)
+
+
+def run(
+    engine: Engine,
+    parameters: list[Floats],
+    lesson: Lesson,
+    restart: bool,
+    progress: Callable[[Progress], None] | None,
+    say: Say,
+) -> tuple[Learned, Trainer, float]:
+    """Train; where the learning rate is ours to choose, start again more slowly if that diverges."""
+    for attempt in range(RESTARTS + 1):
+        trainer = engine.trainer(parameters, lesson.batch_size)
+        judge = None if lesson.validation is None else engine.judge(trainer.vector)
+        try:
+            learned = learn(trainer, judge, lesson, progress or (lambda report: None))
+            return learned, trainer, lesson.learning_rate
+        except DivergedError:
+            if not restart or attempt == RESTARTS:
+                raise
+            lesson = replace(lesson, learning_rate=lesson.learning_rate / 3)
+            say(f"Training diverged; starting again with a learning rate of {lesson.learning_rate:.3g}.")
+    raise AssertionError
