@@ -13,7 +13,9 @@ import lanewise
 from lanewise.doctor.examine import look
 from lanewise.doctor.findings import Finding
 from lanewise.errors import DataError
+from lanewise.learning.images import load
 from lanewise.learning.pictures import Pictures
+from lanewise.report.data import data_figures
 
 
 def checked(root, **options):
@@ -261,3 +263,47 @@ def test_swapped_labels_are_found_and_the_same_whatever_the_threads(photos):
     assert found[0].of("mislabelled") == found[1].of("mislabelled")
     assert found[0].of("mislabelled").cases[0].predicted == "apple"
     assert found[0].accuracy > 0.9
+
+
+def digits_of(side, how):
+    """Natural images that tell little apart: the built-in digits of 8x8 pixels, brought to `side` rows and columns."""
+    pixels = load("digits").train.pixels[:1000, :, :, 0]
+    scaled = (pixels.astype(np.float64) * (255 / pixels.max())).astype(np.uint8)
+    sized = np.stack([np.asarray(Image.fromarray(one).resize((side, side), how)) for one in scaled])
+    return sized[np.sort(np.unique(sized, axis=0, return_index=True)[1])]
+
+
+@pytest.mark.parametrize(
+    ("side", "how"),
+    [(side, Image.Resampling.BILINEAR) for side in (5, 6, 8, 11, 16, 32)] + [(24, Image.Resampling.NEAREST)],
+)
+def test_tiny_images_that_are_naturally_alike_are_no_copies_and_copies_are(side, how):
+    x = digits_of(side, how)
+    darker = (x[10:20] * 0.8).astype(np.uint8)
+    parts = {
+        name: Pictures(pixels[..., None], np.zeros(len(pixels), np.int32), ("digit",))
+        for name, pixels in (("train", x), ("test", np.concatenate([x[:10, :, ::-1], darker])))
+    }
+    assert not cases(look({"train": parts["train"]}), "near-copies")
+    found = look(parts)
+    assert sorted(map(sorted, cases(found, "across-splits"))) == sorted([f"test {n}", f"train {n}"] for n in range(20))
+
+
+def test_the_built_in_digits_are_not_accused():
+    assert not checked("digits").items
+
+
+def test_images_are_counted_alike_wherever_copies_across_sets_are_told():
+    x = np.random.default_rng(0).integers(0, 255, (90, 16, 16, 1)).astype(np.uint8)
+    x[60:62] = x[0]  # two images of the test set are one of the training set
+    x[62], x[63] = x[1], x[80]
+    names = {"train": x[:60], "test": x[60:80], "validation": x[80:]}
+    order = ("train", "validation", "test")
+    parts = {name: Pictures(names[name], np.zeros(len(names[name]), np.int32), ("a",)) for name in order}
+    across = look(parts).of("across-splits")
+    assert across.message == (
+        "3 images of the test set are also in the training set and 1 image of the test set is also in the validation "
+        "set, or nearly so, in 3 groups of copies."
+    )
+    assert (across.count, across.to_json()["count"], len(across.cases)) == (4, 4, 3)
+    assert len(data_figures(parts, "test").known) == 3

@@ -131,5 +131,6 @@ def _finding(out: Output, one: Finding) -> None:
         )
         out.result("", f"  {names}: {shown(case.detail)}" if case.detail else f"  {names}")
     if len(one.cases) > MOST_CASES:
-        out.result("", f"  and {len(one.cases) - MOST_CASES:,} more")
+        groups = "" if one.images is None else " groups"
+        out.result("", f"  and {len(one.cases) - MOST_CASES:,} more{groups}")
     out.result("", one.advice)

@@ -2,21 +2,25 @@
 
 Near copies are those whose correlation stays above `ALIKE` when cropped and mirrored versions are tried (see
 `likeness.py`), and which are far more alike than the picture's sixth neighbour is: where all pictures look alike, as
-digits do, likeness alone says nothing.
+digits do, likeness alone says nothing. How far more depends on how much there is to compare. A correlation over n
+values, as Fisher's z = artanh(correlation), has a standard error of 1 / sqrt(n - 3). So the z of a near copy must
+exceed that of the sixth neighbour by a fixed number of standard errors, whatever the size of the images; n is how many
+frequencies make up nearly all of their variation, which enlarging them does not raise.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.doctor.findings import NOTE, SERIOUS, WARNING, Case, Collection, Finding, counted
-from lanewise.doctor.likeness import SIDE, aligned, cells, same_colours
+from lanewise.doctor.likeness import SIDE, aligned, cells, same_colours, values_compared
 from lanewise.doctor.nearest import CANDIDATES, NEAREST, neighbours
 from lanewise.learning.pictures import Pixels
 
@@ -24,11 +28,15 @@ ALIKE = 0.95
 """Correlation of near copies, at least."""
 
 CLOSER = 0.3
-"""How far near copies may be from one another, as a share of the distance to the sixth neighbour."""
+"""How far near copies may be from one another, as a share of the distance to the sixth neighbour, in large images."""
 
 _COARSELY = 0.75  # correlation of 8x8 cells from which on they are
 _MOST_PAIRS = 40_000
 _BLOCK = 2048  # pairs that are looked at closely together
+_ENOUGH = 170  # values to compare, from which on `CLOSER` holds: photographs of 24x24 or more have as many
+
+SETS = {"train": "training set", "validation": "validation set", "test": "test set"}
+"""What sets are called in sentences."""
 
 EXACT = ("the same file", "the same pixels")
 
@@ -46,6 +54,15 @@ class Link:
     def exact(self) -> bool:
         """Whether all bytes or all pixels are the same."""
         return self.how in EXACT
+
+
+def closer(values: int) -> float:
+    """How far near copies may be from one another, as a share of the distance to the sixth neighbour.
+
+    Where correlations are near 1, the difference of two z is half the logarithm of the ratio of what they lack to 1.
+    So the share is `CLOSER` where 170 values or more are compared, about 0.08 for images of 8x8, and 0 for 3 or fewer.
+    """
+    return math.exp(math.log(CLOSER) * math.sqrt((_ENOUGH - 3) / (min(values, _ENOUGH) - 3))) if values > 3 else 0.0
 
 
 def links(
@@ -102,7 +119,22 @@ def copies(collection: Collection, found: Iterable[Link]) -> list[Finding]:
             kinds.append("two-labels")
         for kind in kinds or ["copies" if all(link.exact for link in their) else "near-copies"]:
             cases[kind].append(Case(members, names, how))
-    return [_finding(kind, tuple(cases[kind])) for kind in _TOLD if kind in cases]
+    return [_finding(kind, tuple(cases[kind]), collection) for kind in _TOLD if kind in cases]
+
+
+def leaked(cases: Iterable[Case], collection: Collection) -> dict[tuple[str, str], tuple[int, ...]]:
+    """Which images of each set have a copy in a set before it, by (its set, the first set with a copy), in order.
+
+    Each image counts once. All that is said of copies across sets counts so.
+    """
+    found: dict[tuple[int, int], set[int]] = defaultdict(set)
+    for case in cases:
+        first = min(int(collection.parts[n]) for n in case.pictures)
+        for n in case.pictures:
+            if collection.parts[n] > first:
+                found[int(collection.parts[n]), first].add(n)
+    names = collection.part_names
+    return {(names[own], names[first]): tuple(sorted(found[own, first])) for own, first in sorted(found)}
 
 
 def _likeness(their: Iterable[Link]) -> float:
@@ -113,7 +145,7 @@ def _likeness(their: Iterable[Link]) -> float:
 _TOLD = {
     "across-splits": (
         SERIOUS,
-        "both in a set to learn from and in one to judge by, or in two sets to judge by",
+        "in two sets",
         "Keep each in one set only: a network that has seen a picture is no judge of itself on it.",
     ),
     "two-labels": (SERIOUS, "there with different labels", "Decide which label is right, and keep one of each."),
@@ -130,9 +162,25 @@ KINDS = tuple(_TOLD)
 """Of findings about copies, the most serious first."""
 
 
-def _finding(kind: str, cases: tuple[Case, ...]) -> Finding:
+def _finding(kind: str, cases: tuple[Case, ...], collection: Collection) -> Finding:
     severity, what, advice = _TOLD[kind]
-    return Finding(kind, severity, f"{counted(len(cases), 'picture', 'is/are')} {what}.", advice, cases)
+    if kind != "across-splits":
+        return Finding(kind, severity, f"{counted(len(cases), 'picture', 'is/are')} {what}.", advice, cases)
+    found = leaked(cases, collection)
+    images = sum(map(len, found.values()))
+    groups = "" if len(cases) == images else f", in {counted(len(cases), 'group')} of copies"
+    message = f"{_listed([_shared(len(which), *sets) for sets, which in found.items()])}, or nearly so{groups}."
+    return Finding(kind, severity, message, advice, cases, images)
+
+
+def _shared(count: int, own: str, first: str) -> str:
+    sets = [f"the {SETS.get(name, f'set {name}')}" for name in (own, first)]
+    return f"{counted(count, 'image')} of {sets[0]} {'is' if count == 1 else 'are'} also in {sets[1]}"
+
+
+def _listed(parts: Sequence[str]) -> str:
+    """Parts of a sentence: "a", "a and b", "a, b and c"."""
+    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
 
 
 def _exact(collection: Collection, constant: NDArray[np.bool_]) -> Iterable[Link]:
@@ -169,7 +217,7 @@ def _near(
     _, first = np.unique(np.sort([one, other], axis=0), axis=1, return_index=True)  # each pair is often found twice
     one, other, mirrored = one[first], other[first], mirrored[first]
     correlation = np.round(_looked_at_closely(pixels, one, other, mirrored), 4)
-    room = CLOSER * np.minimum(ambient[one], ambient[other])
+    room = closer(values_compared(pixels)) * np.minimum(ambient[one], ambient[other])
     likely = np.flatnonzero((correlation >= ALIKE) & (1 - correlation < room))
     answers = pixels[other[likely]]
     answers[mirrored[likely]] = answers[mirrored[likely], :, ::-1]

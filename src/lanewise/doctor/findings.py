@@ -120,6 +120,8 @@ class Finding:
         What to do about it.
     cases : tuple of Case
         Empty where the trouble lies in no single picture.
+    images : int or None
+        How many images the finding counts, where that is not one for each case.
     """
 
     kind: str
@@ -127,6 +129,12 @@ class Finding:
     message: str
     advice: str
     cases: tuple[Case, ...] = ()
+    images: int | None = None
+
+    @property
+    def count(self) -> int:
+        """How many there are, as the message says it; the cases stand for so many."""
+        return len(self.cases) if self.images is None else self.images
 
     def to_json(self) -> dict[str, Any]:
         """As values that JSON knows."""
@@ -135,6 +143,7 @@ class Finding:
             "severity": self.severity,
             "message": self.message,
             "advice": self.advice,
+            "count": self.count,
             "cases": [
                 {"pictures": list(case.names), "detail": case.detail, "predicted": case.predicted}
                 for case in self.cases

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lanewise.doctor.copies import leaked
 from lanewise.doctor.examine import look
 from lanewise.doctor.findings import Case, Collection, Findings
 from lanewise.errors import TooLargeError
@@ -30,9 +31,6 @@ ROOM = 400_000
 
 CASE_SIZE = 96
 """Rows or columns of such a picture at most."""
-
-COPIES = ("across-splits", "two-labels")
-"""Findings that may tie pictures of one part to those of another."""
 
 NAMES = {"train": "training ", "validation": "validation ", "test": "test ", "all": ""}
 """What the pictures of a part are called before the word "pictures"."""
@@ -68,13 +66,14 @@ class ShownCase:
 
 @dataclass(frozen=True, slots=True)
 class ShownFinding:
-    """What was found, what to do, some cases, and how many there are besides."""
+    """What was found, what to do, some cases, and how many there are besides: groups of images, where `grouped`."""
 
     severity: str
     message: str
     advice: str
     cases: tuple[ShownCase, ...]
     more: int
+    grouped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +154,8 @@ def _shown(found: Findings) -> tuple[ShownFinding, ...]:
             room -= sum(len(one.drawn.uri) for one in pictures if one.drawn is not None)
             cases.append(ShownCase(pictures, len(case.pictures) - len(pictures), case.detail))
         more = len(finding.cases) - len(cases)
-        shown.append(ShownFinding(finding.severity, finding.message, finding.advice, tuple(cases), more))
+        grouped = finding.images is not None
+        shown.append(ShownFinding(finding.severity, finding.message, finding.advice, tuple(cases), more, grouped))
     return tuple(shown)
 
 
@@ -176,12 +176,8 @@ def _picture(collection: Collection, number: int, drawn: bool) -> ShownPicture:
 
 
 def _known(found: Findings, judged_by: str) -> tuple[int, ...]:
-    collection = found.collection
-    if judged_by == "train" or not {"train", judged_by} <= set(collection.part_names):
+    collection, across = found.collection, found.of("across-splits")
+    if across is None or "train" not in collection.part_names:
         return ()
-    start = int(np.flatnonzero(collection.parts == collection.part_names.index(judged_by))[0])
-    known = set()
-    for case in (case for finding in found.items if finding.kind in COPIES for case in finding.cases):
-        if any(collection.part(n) == "train" for n in case.pictures):
-            known |= {n - start for n in case.pictures if collection.part(n) == judged_by}
-    return tuple(sorted(known))
+    known = leaked(across.cases, collection).get((judged_by, "train"), ())
+    return tuple(n - int(np.argmax(collection.parts == collection.parts[n])) for n in known)
