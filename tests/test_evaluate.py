@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support
 
-from lanewise.errors import DataError
+from lanewise.errors import DataError, LanewiseWarning, OptionError
 from lanewise.evaluate import Evaluation, evaluate, pictures_for, wilson
 from lanewise.learning.images import DIGITS_FILE
 from lanewise.learning.pictures import Pictures
@@ -189,3 +189,50 @@ def test_parts_of_a_folder(tmp_path):
     assert pictures_for(model, tmp_path)[1] == "test"
     with pytest.raises(DataError, match="holds no folder 'train'"):
         pictures_for(model, tmp_path / "train", split="train")
+
+
+def test_evaluate_takes_what_train_takes(tmp_path):
+    from PIL import Image
+
+    from lanewise.learning.images import load
+
+    model = digits_model()
+    sets = load("digits")
+    x, y = sets.test.pixels, sets.test.labels
+    by_pictures = evaluate(model, sets.test, split="test")
+    for source in ("digits", sets, (x, y), sets.test):
+        assert evaluate(model, source).accuracy == by_pictures.accuracy
+    assert evaluate(model, x, y).count == 359
+    assert evaluate(model, "digits").split == evaluate(model, sets).split == "test"
+    assert evaluate(model, sets, split="train").count == 1438
+    for n in range(4):
+        (tmp_path / str(n)).mkdir()
+        Image.fromarray(x[n, :, :, 0]).resize((20, 20)).save(tmp_path / str(n) / "a.png")
+    assert evaluate(model, tmp_path).count == evaluate(model, str(tmp_path)).count == 4
+    with pytest.raises(DataError, match=r"evaluate\(model, x, y\)"):
+        evaluate(model, x)
+    with pytest.raises(DataError, match="leave `y` out"):
+        evaluate(model, "digits", y)
+    with pytest.raises(OptionError, match="the split 'tset' makes no sense"):
+        evaluate(model, "digits", split="tset")
+
+
+def test_images_that_the_model_was_trained_on_are_left_out_and_that_is_said():
+    import lanewise
+    from lanewise.learning.images import load
+
+    train = load("digits").train
+    few, more = train.take(np.arange(300)), train.take(np.arange(310))
+    model = lanewise.train(few, network="dense 10", epochs=1, notes=lambda note: None)
+    found = evaluate(model, more.pixels, more.labels)
+    held = model.provenance["images"]["held_out"]["count"]
+    assert (found.split, found.count) == ("validation", held + 10)
+    assert [(group.name, group.count) for group in found.groups] == [("held out", held), ("new", 10)]
+    with pytest.warns(LanewiseWarning, match="was trained on"):
+        assert evaluate(model, more, split="all").count == 310
+    learned = pictures_for(model, (few.pixels, few.labels))[0]
+    assert len(learned) == held
+    trained, _ = pictures_for(model, (few.pixels, few.labels))[0], None
+    known = [name for name in map(str, range(300)) if f"image {name}" not in trained.names]
+    with pytest.warns(LanewiseWarning, match="this is the training accuracy"):
+        assert evaluate(model, few.take(np.array(list(map(int, known))))).split == "train"

@@ -1,6 +1,6 @@
 """How good a model is, and on what it fails: figures that say how sure they are.
 
-    evaluate(model, pictures, split="test") -> Evaluation
+    evaluate(model, "photos/") -> Evaluation
 
 With n pictures of which k are judged right, the 95 % interval of the accuracy is Wilson's, which stays sensible for few
 pictures and near 0 and 100 %:
@@ -12,21 +12,23 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from lanewise.errors import DataError
+from lanewise import notes
+from lanewise.errors import DataError, OptionError
 from lanewise.files.contents import Label
 from lanewise.learning.arrays import from_arrays
 from lanewise.learning.folders import part_named
 from lanewise.learning.images import DIGITS, Source, load, load_to_judge
 from lanewise.learning.pictures import STRETCH, Pictures, PictureSets
 from lanewise.learning.reading import Progress
-from lanewise.learning.split import fingerprint, stratified_split
 from lanewise.model import Model
+from lanewise.unseen import GROUPS, called, fit_to_judge, kinds_of
+from lanewise.unseen import split_again as split_again
 
 Z = 1.959963984540054
 """Half the width of the middle 95 % of a normal distribution, in standard deviations."""
@@ -72,6 +74,17 @@ class Mistake:
     probability: float
 
 
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Some of the images, by what the model has seen of them: "trained on", "held out" or "new"."""
+
+    name: str
+    count: int
+    correct: int
+    accuracy: float
+    interval: tuple[float, float]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
     """What a model makes of labelled pictures.
@@ -94,6 +107,9 @@ class Evaluation:
         Counts; a row for each true class, a column for each predicted one.
     mistakes : tuple of Mistake
         Those made with the greatest confidence, the worst first.
+    groups : tuple of Group
+        Images that the model was trained on, those held out and new ones apart, where there is more than one of these
+        kinds.
     """
 
     split: str
@@ -106,6 +122,7 @@ class Evaluation:
     per_class: tuple[ClassFigures, ...]
     confusion: NDArray[np.int64]
     mistakes: tuple[Mistake, ...]
+    groups: tuple[Group, ...] = ()
 
     def confusions(self) -> list[tuple[Label, Label, int]]:
         """(true class, predicted class, count) of each kind of mistake, the most frequent first."""
@@ -130,27 +147,62 @@ class Evaluation:
             ],
             "confusion": self.confusion.tolist(),
             "mistakes": [asdict(mistake) for mistake in self.mistakes],
+            "groups": [{**asdict(group), "interval": list(group.interval)} for group in self.groups],
         }
 
 
-def evaluate(model: Model, pictures: Pictures, *, split: str = "all", most_mistakes: int = 10) -> Evaluation:
-    """Judge a model by labelled pictures.
+def evaluate(
+    model: Model,
+    source: Source | Pictures | PictureSets | ArrayLike,
+    y: ArrayLike | None = None,
+    *,
+    split: str | None = None,
+    most_mistakes: int = 10,
+) -> Evaluation:
+    """Evaluate a model by labelled images.
+
+    Images that the model was trained on are left out, which is said, unless there are no others.
 
     Parameters
     ----------
     model : Model
-    pictures : Pictures
-        With the size, channels and classes that the model learned from.
-    split : str
-        What the pictures are: "test", "validation", "train" or "all".
+    source : path, "digits", .npz file, (x, y), array, Pictures or PictureSets
+        As for `lanewise.train`. Files are resized as in training. Of several parts, the test set is taken, else the
+        validation set.
+    y : array, optional
+        Labels of an array.
+    split : {"test", "validation", "train", "all"}, optional
+        Which part; for arrays, what they are. "all" evaluates by all images, whether the model was trained on them or
+        not.
     most_mistakes : int
         Mistakes that are listed.
 
     Raises
     ------
     DataError
-        There are no pictures, they have no labels, or they are of other classes or another shape than the model's.
+        There are no images, they have no labels, or they are of other classes or another shape than the model's.
     """
+    if y is not None:
+        if isinstance(source, str | os.PathLike | Pictures | PictureSets):
+            raise DataError("these images bring their own labels: leave `y` out")
+        source = (source, y)  # type: ignore[assignment]
+    if split is not None and split not in SPLITS:
+        raise OptionError(f"the split {split!r} makes no sense: give one of {', '.join(map(repr, SPLITS))}")
+    if isinstance(source, PictureSets):
+        pictures, part = _of_sets(model, source, split)
+    elif isinstance(source, Pictures):
+        pictures, part = called(model, source, split) if split else fit_to_judge(model, source, None, "all")
+    elif isinstance(source, str | os.PathLike | tuple):
+        pictures, part = pictures_for(model, source, split=split)
+    else:
+        raise DataError("images given as an array need labels: evaluate(model, x, y)")
+    for note in pictures.notes:
+        notes.say(note)
+    return judge(model, pictures, split=part, most_mistakes=most_mistakes)
+
+
+def judge(model: Model, pictures: Pictures, *, split: str, most_mistakes: int = 10) -> Evaluation:
+    """Evaluate by exactly these images; `split` is what they are."""
     names = tuple(map(str, model.classes))
     if pictures.labels is None or not len(pictures):
         raise DataError("there are no labelled pictures to judge the model by")
@@ -185,6 +237,18 @@ def evaluate(model: Model, pictures: Pictures, *, split: str = "all", most_mista
             )
             for n in worst
         ),
+        groups=_groups(kinds_of(model, pictures), right),
+    )
+
+
+def _groups(kinds: NDArray[np.int8] | None, right: NDArray[np.bool_]) -> tuple[Group, ...]:
+    found = () if kinds is None else np.unique(kinds)
+    if len(found) < 2:
+        return ()
+    counts = [(GROUPS[kind], right[kinds == kind]) for kind in reversed(found)]
+    return tuple(
+        Group(name, len(one), int(one.sum()), float(one.mean()), wilson(int(one.sum()), len(one)))
+        for name, one in counts
     )
 
 
@@ -246,68 +310,30 @@ def pictures_for(
     if split in PARTS and not isinstance(source, tuple):
         if source == DIGITS or not os.path.isdir(source):
             sets = load(source, size=(rows, columns), channels=channels)
-            return _relabelled(_part_of(sets, source, split), like_learning["classes"]), split
+            return called(model, _relabelled(_part_of(sets, source, split), like_learning["classes"]), split)
         folder = _folder_of(source, split)
     pictures, found = load_to_judge(folder or source, **like_learning, strict=strict, progress=progress)
     if split == "all" and found in ("test", "validation"):
         raise DataError(f"{source} has parts: choose one of them, test, validation or train, instead of all")
-    if split == "all" or (split is not None and (folder or isinstance(source, tuple))):
-        return pictures, split
-    again = split_again(model, pictures) if found in ("all", "train") else None
-    if again is None or split == "test":
-        if split is not None:
-            unknown = "" if again else ", nor is it what the model learned from"
-            raise DataError(f"{source} holds no folder {split!r}{unknown}")
-        return pictures, found
-    assert again.validation is not None
-    if split == "train":
-        return again.train, split
-    note = (
-        f"The model learned from these {len(pictures):,} pictures but for {len(again.validation):,} that were held out:"
-        " they judge; --split all judges by all."
-    )
-    return replace(again.validation, notes=(*pictures.notes, note)), "validation"
+    if split is not None and (folder or isinstance(source, tuple)):
+        return called(model, pictures, split)
+    if split is None or split == "all":
+        return fit_to_judge(model, pictures, split, found)
+    if split is not None and kinds_of(model, pictures) is None:
+        raise DataError(f"{source} holds no folder {split!r}, nor is it what the model learned from")
+    if split == "test":
+        raise DataError(f"{source} holds no folder {split!r}")
+    return fit_to_judge(model, pictures, split, found)
 
 
-def judging_part(sets: PictureSets, validation_fraction: float, seed: int) -> tuple[Pictures, str]:
-    """The pictures to judge a model by that `lanewise.train` has learned from `sets`, and what they are.
-
-    The test pictures; without them the validation pictures; without those the part of the training pictures that
-    `lanewise.train` holds out for the same fraction and seed; and if it holds out nothing, the training pictures.
-    """
-    labels = sets.train.labels
-    assert labels is not None
-    if sets.test is not None:
-        return sets.test, "test"
-    if sets.validation is not None:
-        return sets.validation, "validation"
-    if validation_fraction == 0 or np.bincount(labels).max() < 2:
-        return sets.train, "train"
-    _, held_out = stratified_split(labels, validation_fraction, seed)
-    return _taken(sets.train, held_out), "validation"
-
-
-def split_again(model: Model, pictures: Pictures) -> PictureSets | None:
-    """Part the pictures a model learned from as then: `validation` was held out of learning from `train`.
-
-    None if the model learned from other pictures, or none were held out.
-    """
-    known, seed = model.provenance.get("held_out"), model.provenance.get("seed")
-    if not isinstance(known, dict) or not isinstance(seed, int) or pictures.labels is None or not len(pictures):
-        return None
-    fraction = known.get("fraction")
-    if not isinstance(fraction, float) or not 0 < fraction < 1:
-        return None
-    if known.get("of") != fingerprint(pictures.pixels, pictures.labels):
-        return None
-    learned, held_out = stratified_split(pictures.labels, fraction, seed)
-    return PictureSets(_taken(pictures, learned), _taken(pictures, held_out))
-
-
-def _taken(pictures: Pictures, chosen: NDArray[np.int64]) -> Pictures:
-    part = pictures.take(chosen)
-    # Positions in a part would mislead: nobody else can see that array.
-    return part if part.names else replace(part, names=tuple(f"training picture {n}" for n in chosen))
+def _of_sets(model: Model, sets: PictureSets, split: str | None) -> tuple[Pictures, str]:
+    """The part that is asked for, or the first one that there is."""
+    parts = [name for name in PARTS if getattr(sets, name) is not None]
+    if split == "all" and len(parts) > 1:
+        raise DataError(f"these images have parts: choose one of them, {', '.join(parts)}, instead of all")
+    if split is None or split == "all":
+        return fit_to_judge(model, getattr(sets, parts[0]), split, parts[0])
+    return called(model, _part_of(sets, "this set of images", split), split)
 
 
 def _folder_of(source: str | os.PathLike[str], split: str) -> str | None:

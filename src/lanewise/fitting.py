@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lanewise.engine.training import Floats, Optimizer, PictureFormat
 from lanewise.errors import DataError
 from lanewise.files import Preprocessing
 from lanewise.learning import augment as augmenting
 from lanewise.learning import recipe
+from lanewise.learning.holding import Holding, hold_out
 from lanewise.learning.images import load
 from lanewise.learning.options import check_options
 from lanewise.learning.pictures import Pictures, PictureSets
 from lanewise.learning.schedule import schedule_named
-from lanewise.learning.split import fingerprint, stratified_split
+from lanewise.learning.seen import TRAINED, Seen, hashes_of
 from lanewise.learning.train import Held, Lesson, Progress, judged
 from lanewise.learning.weights import class_weights, picture_weights
 from lanewise.model import Model
 from lanewise.network.layers import Layer
+from lanewise.notes import Caution, Note
 from lanewise.running import Engine, as_it_starts, judged_at, run
-from lanewise.starting import GOING_ON, moments, network_and_weights, outcome
+from lanewise.starting import GOING_ON, moments, network_and_weights, outcome, seen_by
 
 Source = str | os.PathLike[str] | PictureSets | Pictures | ArrayLike
 Say = Callable[[str], None]
@@ -145,7 +147,8 @@ def train(
     pictures = sets.train
     assert pictures.labels is not None
     weights = picture_weights(pictures, class_weight, sample_weight)
-    chosen, held = _held_out(sets, weights, validation_fraction, seed, say)
+    holding, held, seen = _held_out(sets, weights, validation_fraction, seed, start, say)
+    chosen = holding.trained
     mean, std = moments(start, pictures, chosen, new_classes=network != "auto")
     easy = (network == "auto" or (epochs is None and budget is None)) and recipe.many_and_easy(pictures)
     if easy:
@@ -230,7 +233,7 @@ def train(
             "stopped_early": learned.stopped_early,
             "best_epoch": learned.best_epoch,
             "start": None if began_at is None else dict(zip(FIGURES, began_at, strict=True)),
-            "held_out": _held_out_again(sets, weights, validation_fraction, held),
+            "images": seen.to_json(),
         },
     )
 
@@ -264,36 +267,53 @@ def _labels_of(pictures: Pictures, y: ArrayLike | None) -> tuple[Any, ...]:
 
 
 def _held_out(
-    sets: PictureSets, weights: Floats, fraction: float, seed: int, say: Say
-) -> tuple[NDArray[np.int64], Held | None]:
-    """Which pictures to learn from, and which to stop by."""
+    sets: PictureSets, weights: Floats, fraction: float, seed: int, start: Model | None, say: Say
+) -> tuple[Holding, Held | None, Seen]:
+    """Which images to train on, which choose the weights, and what the model will have seen."""
     pictures, labels = sets.train, sets.train.labels
     assert labels is not None
     chosen = np.flatnonzero(weights > 0)
-    if sets.validation is not None:
-        assert sets.validation.labels is not None
-        return chosen, Held(
-            sets.validation.pixels,
-            sets.validation.labels,
-            np.arange(len(sets.validation)),
-            class_weights(labels, weights, len(pictures.classes))[sets.validation.labels],
+    before = seen_by(start)
+    if sets.validation is None:
+        holding = hold_out(pictures, chosen, fraction, seed, before)
+        for note in _told(holding, len(chosen), start):
+            say(note)
+        held = Held(pictures.pixels, labels, holding.held, weights) if len(holding.held) else None
+        return holding, held, holding.seen()
+    assert sets.validation.labels is not None
+    holding = hold_out(pictures, chosen, 0, seed, before)
+    hashes = hashes_of(sets.validation.pixels, holding.before.form)
+    known = int(np.count_nonzero(holding.before.kinds_by(hashes) == TRAINED))
+    if known:
+        say(Caution(f"The model to go on from was trained on {known:,} of the {len(hashes):,} validation images."))
+    held = Held(
+        sets.validation.pixels,
+        sets.validation.labels,
+        np.arange(len(sets.validation)),
+        class_weights(labels, weights, len(pictures.classes))[sets.validation.labels],
+    )
+    return holding, held, holding.seen().and_more(hashes[:0], hashes)
+
+
+def _told(holding: Holding, count: int, start: Model | None) -> Iterator[Note]:
+    """What a user should hear about the images that are held out."""
+    if not len(holding.held):
+        return
+    if not holding.honest:
+        yield Caution(
+            f"The model to go on from was trained on all {count:,} images. {len(holding.held):,} are held out to find "
+            "the best weights by, but what it says of them says nothing about new images."
         )
-    if fraction == 0 or np.bincount(labels[chosen]).max() < 2:
-        return chosen, None
-    kept, out = stratified_split(labels[chosen], fraction, seed)
-    say(
-        f"{len(out)} of {len(chosen)} training pictures are held out, in equal share of each class, "
+        return
+    again = int(np.isin(holding.hashes[holding.held], holding.before.held).sum())
+    if again:
+        yield Note(f"{again:,} images that were held out of the training of that model stay held out.")
+    yield Note(
+        f"{len(holding.held)} of {count} training pictures are held out, in equal share of each class, "
         "to find the best weights by."
     )
-    return chosen[kept], Held(pictures.pixels, labels, chosen[out], weights)
-
-
-def _held_out_again(sets: PictureSets, weights: Floats, fraction: float, held: Held | None) -> dict[str, Any] | None:
-    """What tells, with the seed, which pictures were held out of these; None if none were, or of some only."""
-    pictures, labels = sets.train, sets.train.labels
-    if held is None or sets.validation is not None or not weights.all() or labels is None:
-        return None
-    return {"fraction": fraction, "of": fingerprint(pictures.pixels, labels)}
+    if start is not None and seen_by(start) is None:
+        yield Note("The model to go on from does not say which images it was trained on; some may be held out now.")
 
 
 def _preprocessing(picture_format: PictureFormat, pictures: Pictures) -> Preprocessing:

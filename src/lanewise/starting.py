@@ -14,6 +14,7 @@ from lanewise.errors import DataError
 from lanewise.learning import recipe
 from lanewise.learning.choosing import Verdict
 from lanewise.learning.pictures import Pictures, statistics
+from lanewise.learning.seen import Seen
 from lanewise.learning.transfer import take_over
 from lanewise.model import Model
 from lanewise.network.graph import Graph
@@ -41,6 +42,11 @@ class Start:
     text: str | None
     parameters: list[Floats]
     whole: bool
+
+
+def seen_by(model: Model | None) -> Seen | None:
+    """Which images the model has seen; None if it does not say."""
+    return Seen.from_json(getattr(model, "provenance", {}).get("images"))
 
 
 def outcome(start: Verdict, result: Verdict, count: int, best_epoch: int | None) -> Note:

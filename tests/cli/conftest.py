@@ -76,9 +76,9 @@ def error_of(*arguments):
     return result.stderr
 
 
-def make_pictures(root, counts, size=(8, 8)):
+def make_pictures(root, counts, size=(8, 8), seed=3):
     """A folder for each class, of pictures whose brightness tells the class; `size` is (columns, rows)."""
-    random = np.random.default_rng(3)
+    random = np.random.default_rng(seed)
     for number, (name, count) in enumerate(counts.items()):
         (root / name).mkdir(parents=True)
         for n in range(count):

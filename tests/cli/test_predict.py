@@ -109,17 +109,28 @@ def test_evaluate_the_folder_that_was_learned_from(photos, photos_model, tmp_pat
     shown = run("evaluate", photos_model, photos).stdout
     assert f"{photos}: 2 validation pictures" in shown
     assert "Validation accuracy" in shown
-    assert "from these 24 pictures but for 2 that were held out: they judge;" in " ".join(shown.split())
+    assert (
+        "22 of 24 images are ones that the model was trained on, and left out: it is evaluated on the 2 others, "
+        "2 held out while training; --split all evaluates all."
+    ) in " ".join(shown.split())
     counts = {
         split: json.loads(run("evaluate", photos_model, photos, "--split", split, "--json").stdout)["count"]
         for split in ("validation", "train", "all")
     }
     assert counts == {"validation": 2, "train": 22, "all": 24}
     assert "holds no folder 'test'" in failed_after_start(run("evaluate", photos_model, photos, "--split", "test"))
-    next(photos.glob("dark/*.png")).unlink()
+    make_pictures(tmp_path / "new", {"dark": 2, "light": 1}, seed=9)
+    for path in (tmp_path / "new").rglob("*.png"):
+        path.rename(photos / path.parent.name / f"new-{path.name}")
     other = json.loads(run("evaluate", photos_model, photos, "--json").stdout)
-    assert (other["split"], other["count"], other["notes"]) == ("all", 23, [])
-    assert "learned from" in failed_after_start(run("evaluate", photos_model, photos, "--split", "train"))
+    assert (other["split"], other["count"]) == ("validation", 5)
+    assert [(group["name"], group["count"]) for group in other["groups"]] == [("held out", 2), ("new", 3)]
+    assert "2 held out while training and 3 new" in other["notes"][0]
+    for path in photos.rglob("new-*.png"):
+        path.rename(path.parent.parent.parent / "new" / path.parent.name / path.name)
+    new = json.loads(run("evaluate", photos_model, tmp_path / "new", "--json").stdout)
+    assert (new["split"], new["count"], new["notes"]) == ("all", 3, [])
+    assert "trained on none" in failed_after_start(run("evaluate", photos_model, tmp_path / "new", "--split", "train"))
 
 
 def test_all_is_no_part_of_a_folder_with_parts(digits_model):

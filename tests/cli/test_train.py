@@ -1,6 +1,7 @@
 """From pictures to a judged and saved model."""
 
 import json
+import shutil
 import time
 
 import numpy as np
@@ -91,10 +92,22 @@ def test_without_held_out_pictures_the_figure_is_a_training_figure(photos):
 
 @pytest.mark.parametrize(("parts", "split"), [(("train", "val"), "validation"), (("train", "val", "test"), "test")])
 def test_parts_of_a_folder_are_called_what_they_are(tmp_path, parts, split):
-    for part in parts:
-        make_pictures(tmp_path / "root" / part, {"dark": 6, "light": 6})
+    for seed, part in enumerate(parts):
+        make_pictures(tmp_path / "root" / part, {"dark": 6, "light": 6}, seed=seed)
     record = told(tmp_path / "root", *FAST)
     assert (record["split"], record["count"]) == (split, 12)
+
+
+def test_copies_of_training_images_in_a_test_folder_do_not_count_as_new(tmp_path):
+    root = tmp_path / "root"
+    make_pictures(root / "train", {"dark": 6, "light": 6})
+    make_pictures(root / "test", {"dark": 4, "light": 4}, seed=1)
+    for n, path in enumerate(sorted((root / "train").rglob("*.png"))):
+        shutil.copy(path, root / "test" / path.parent.name / f"copy{n}.png")
+    record = told(root, *FAST)
+    assert record["split"] == "test"
+    assert 8 <= record["count"] <= 10  # two copies may be of held-out images
+    assert any("that the model was trained on, and left out" in note for note in record["notes"])
 
 
 def test_only_judges_what_matches_apart(photos):

@@ -166,7 +166,7 @@ def test_a_page_that_cannot_be_written(tmp_path):
 def test_the_held_out_part_of_what_was_learned_from_judges():
     model = lanewise.train("digits", network="dense 10, softmax", epochs=1)
     whole = lanewise.load("digits")
-    assert model.provenance["held_out"] is not None
+    assert model.provenance["images"]["held_out"]["count"] > 0
     pictures, part, parts = report_pictures(model, "digits")
     assert (part, list(parts)) == ("test", ["train", "test"])
 
@@ -179,7 +179,7 @@ def test_the_held_out_part_of_what_was_learned_from_judges():
         "validation": len(pictures),
     }
     assert report_pictures(model, flat, split="all")[1] == "all"
-    others = (whole.train.pixels[::-1], whole.train.labels[::-1])
+    others = (255 - whole.train.pixels, whole.train.labels)
     assert report_pictures(model, others)[1] == "all"
 
 

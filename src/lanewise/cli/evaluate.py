@@ -31,7 +31,7 @@ def evaluate(model: str, pictures: str, split: str | None, only: str | None, str
     from lanewise.cli import judging
     from lanewise.cli.output import open_output, skipped_json
     from lanewise.cli.wording import plural, shape, shown
-    from lanewise.evaluate import evaluate, pictures_for
+    from lanewise.evaluate import judge, pictures_for
     from lanewise.model import Model
 
     started = time.perf_counter()
@@ -46,13 +46,14 @@ def evaluate(model: str, pictures: str, split: str | None, only: str | None, str
     matching = f" that match {shown(only)}" if only is not None else ""
     out.tell("Pictures", f"{shown(pictures)}: {plural(len(found), f'{what}picture')}{matching}")
     notes = [*loaded.notes, *judging.without_lists(found.notes)]
-    if part == "train":
+    if part == "train" and not any("training accuracy" in note for note in notes):
         notes.append("These pictures were for learning: the figure says nothing about pictures the model has not seen.")
     out.notes(notes)
     out.skipped(found.skipped)
-    judged = evaluate(loaded, found, split=part)
+    judged = judge(loaded, found, split=part)
     out.blank()
     judging.accuracy(out, judged)
+    judging.groups(out, judged)
     judging.details(out, judged)
     out.finish(
         {

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from lanewise.cli.output import Output
 from lanewise.cli.wording import interval, percent, plural, shown
-from lanewise.evaluate import ClassFigures, Evaluation
+from lanewise.evaluate import ClassFigures, Evaluation, Group
 
 TITLES = {
     "test": "Test accuracy",
@@ -30,13 +30,19 @@ def accuracy(out: Output, evaluation: Evaluation, label: str | None = None) -> N
     out.result(label or TITLES[evaluation.split], figures(evaluation), "bold green")
 
 
-def figures(evaluation: Evaluation) -> str:
+def figures(evaluation: Evaluation | Group) -> str:
     """The accuracy in one line, like "98.3 %  (353 of 359; 95 % interval 96.4 to 99.2 %)"."""
     count = evaluation.count
     return (
         f"{percent(evaluation.accuracy, count)}  ({evaluation.correct:,} of {count:,}; "
         f"95 % interval {interval(evaluation.interval, count)})"
     )
+
+
+def groups(out: Output, evaluation: Evaluation) -> None:
+    """Say how many of the images that were held out, of new ones and of those trained on are right."""
+    for group in evaluation.groups:
+        out.result(f"  {group.name}", figures(group))
 
 
 def without_lists(notes: Sequence[str]) -> list[str]:

@@ -22,7 +22,8 @@ from lanewise.cli.output import Output, skipped_json
 from lanewise.cli.progress import learning
 from lanewise.cli.saving import Saved
 from lanewise.cli.wording import duration, file_size, plural, shape, shown
-from lanewise.evaluate import Evaluation, evaluate, judging_part
+from lanewise.evaluate import Evaluation
+from lanewise.evaluate import judge as evaluated
 from lanewise.learning.images import load
 from lanewise.learning.pictures import Pictures, PictureSets
 from lanewise.learning.recipe import many_and_easy, network_for
@@ -30,6 +31,7 @@ from lanewise.model import Model
 from lanewise.network.account import account, totals
 from lanewise.network.graph import Graph
 from lanewise.network.text import parse
+from lanewise.unseen import called, judging_part
 
 PASSED_ON = (
     *("epochs", "budget", "batch_size", "optimizer", "learning_rate", "weight_decay", "schedule", "smoothing"),
@@ -81,7 +83,7 @@ def prepare(out: Output, name: str, options: Mapping[str, Any]) -> Lesson:
         size, channels = size or (rows, columns), channels or own_channels
     with out.reading() as progress:
         sets = load(name, size=size, channels=channels, strict=options["strict"], progress=progress)
-    part, split = judging_part(sets, options["validation_fraction"], options["seed"])
+    part, split = judging_part(sets, options["validation_fraction"], options["seed"], start)
     _tell_pictures(out, name, sets)
     notes = judging.without_lists(sets.notes)
     out.notes(notes)
@@ -129,7 +131,9 @@ def learn(out: Output, lesson: Lesson, options: Mapping[str, Any]) -> Model:
 
 def judge(lesson: Lesson, model: Model) -> Evaluation:
     """How good the model is on the pictures kept for that."""
-    return evaluate(model, lesson.judged_by, split=lesson.split)
+    pictures, split = called(model, lesson.judged_by, lesson.split)
+    lesson.notes.extend(note for note in pictures.notes if note not in lesson.judged_by.notes)
+    return evaluated(model, pictures, split=split)
 
 
 def with_figures(model: Model, judged: Evaluation) -> Model:
@@ -145,13 +149,15 @@ def report(
 
     `began` is by `time.perf_counter`. `page` is where a page that shows it goes, if one is wanted.
     """
-    only = [(pattern, evaluate(model, pictures, split=lesson.split)) for pattern, pictures in lesson.only]
+    only = [(pattern, evaluated(model, pictures, split=judged.split)) for pattern, pictures in lesson.only]
     out.blank()
     judging.accuracy(out, judged)
     for pattern, one in only:
         judging.accuracy(out, one, f"  {shown(pattern)}")
     if not out.quiet:
-        out.result("", _honestly(lesson))
+        out.result("", _honestly(judged))
+        if lesson.split != judged.split or judged.count != len(lesson.judged_by):
+            out.result("", lesson.notes[-1])
     judging.details(out, judged)
     out.blank()
     where = shown(saved.path)
@@ -252,11 +258,11 @@ def _learned(model: Model) -> str:
     return text
 
 
-def _honestly(lesson: Lesson) -> str:
+def _honestly(judged: Evaluation) -> str:
     """What the figure is worth, by the pictures that gave it."""
-    if lesson.split == "test":
+    if judged.split == "test":
         return "on test pictures, which had no part in learning"
-    if lesson.split == "validation":
+    if judged.split == "validation":
         return "on pictures that were not learned from but chose the best weights: expect slightly less on new ones"
     return "on the pictures that were learned from: it says nothing about new ones"
 

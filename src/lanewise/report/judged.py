@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lanewise.evaluate import ClassFigures, Evaluation, evaluate, wilson
+from lanewise.evaluate import ClassFigures, Evaluation, wilson
+from lanewise.evaluate import judge as evaluate
 from lanewise.learning.pictures import Pictures
 from lanewise.model import Model
 from lanewise.report.data import as_bytes
@@ -76,7 +77,7 @@ class Judged:
 
 
 def judge(model: Model, pictures: Pictures, split: str) -> Judged:
-    """Judge a model by labelled pictures, as `evaluate` does, and all that a report shows beside."""
+    """Judge a model by labelled pictures, by all of them, and all that a report shows beside."""
     evaluation = evaluate(model, pictures, split=split)
     probabilities = model.predict_proba(pictures.pixels)
     assert pictures.labels is not None

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lanewise.errors import DataError, MissingPackageError, OptionError
-from lanewise.evaluate import pictures_for, split_again
+from lanewise.evaluate import pictures_for
 from lanewise.learning.images import Source, load
 from lanewise.learning.pictures import Pictures, PictureSets
 from lanewise.learning.reading import Progress
@@ -30,6 +30,7 @@ from lanewise.report.drawing import network_rows
 from lanewise.report.judged import judge
 from lanewise.report.live import Example, live_section, shipped_text
 from lanewise.report.seen import choose, learned_filters, look
+from lanewise.unseen import called, fit_to_judge, split_again
 
 NEEDED = ("jinja2", "matplotlib")
 """Packages that only a report needs."""
@@ -107,13 +108,17 @@ def report_pictures(
 ) -> tuple[Pictures, str, dict[str, Pictures]]:
     """Find the pictures that judge, what they are ("test" ...), and all parts of the data by name."""
     if isinstance(source, Pictures):
-        return source, split or "all", {split or "all": source}
+        pictures, part = called(model, source, split) if split else fit_to_judge(model, source, None, "all")
+        return pictures, part, {part: pictures}
     if isinstance(source, PictureSets):
         parts = parts_of(source, model)
         part = split or next(name for name in ("test", "validation", "train") if name in parts)
         if part not in parts:
             raise DataError(f"there are no {part} pictures; there are {' and '.join(parts)} pictures")
-        return parts[part], part, parts
+        pictures, kind = called(model, parts[part], part)
+        if kind != part:  # all of them were trained on, or all were held out
+            return pictures, kind, {kind: pictures}
+        return pictures, part, {**parts, part: pictures}
     pictures, part = pictures_for(model, source, split=split, strict=strict, progress=progress)
     parts = {part: pictures}
     rows, columns, channels = model.preprocessing.shape
