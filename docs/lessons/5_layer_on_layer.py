@@ -87,7 +87,7 @@ for column, number in zip(panels.T, several, strict=True):
     column[1].imshow(explain.gradient_map(model, one), cmap="magma")
     lost = explain.occlusion_map(model, one)
     show_map(column[2], lost)
-    column[2].set_xlabel(f"loses up to {lost.max():.2f}", fontsize=10)
+    column[2].set_xlabel(f"loses up to {lost.max():.1f}", fontsize=10)
     for axes in column[1:]:
         axes.set(xticks=[], yticks=[])
 for axes, text in zip(panels[:, 0], ("picture", "gradient", "occlusion"), strict=True):

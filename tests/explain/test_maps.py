@@ -97,11 +97,42 @@ def test_a_map_is_not_flattened_by_a_confident_answer():
     assert gradient_map(sure, x).min() > 0
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "dense 3, softmax",
+        "conv 4@3 same, relu, dense 1, sigmoid",
+        "conv 3@9x7 pad 0, flatten, softmax",
+        "conv 2@9x7 pad 0, dense 2, softmax",
+        "conv 3@3 same, global average, softmax",
+    ],
+)
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_occlusion_of_a_sure_answer_is_not_blank(text, dtype):
+    """The last weights are so large that all probabilities are 0 or 1."""
+    made = model(text, dtype=dtype)
+    if text.endswith("sigmoid"):
+        made = replace(made, classes=("no", "yes"))
+    made = replace(made, classes=made.classes[: max(2, made.graph.output_shape[0])])
+    last = made.parameters[-2:] if len(made.parameters[-1].shape) == 1 else made.parameters[-1:]
+    sure = replace(made, parameters=(*made.parameters[: -len(last)], *(10_000 * one for one in last)))
+    x = picture(made)
+    assert sure.predict_proba(x).max() == 1
+    lost = occlusion_map(sure, x)
+    assert np.isfinite(lost).all()
+    assert (np.abs(lost) > 1).mean() > 0.5
+
+
 def lost_slowly(made, x, size, step, label):
     """The definition, a pixel at a time."""
     (rows, columns, _), wanted = x.shape, made.classes.index(label)
+
+    def sure(pixels):
+        probability = judged(made, pixels)[0, wanted]
+        return np.log(probability / (1 - probability))
+
     mean = np.rint(np.clip(-np.array(made.preprocessing.offset) / made.preprocessing.scale, 0, 255))
-    before = judged(made, x[None])[0, wanted]
+    before = sure(x[None])
     starts = [
         [*range(0, whole - part, by), whole - part] for whole, part, by in zip((rows, columns), size, step, strict=True)
     ]
@@ -110,7 +141,7 @@ def lost_slowly(made, x, size, step, label):
         for left in starts[1]:
             covered = x.copy()
             covered[top : top + size[0], left : left + size[1]] = mean
-            drop = before - judged(made, covered[None])[0, wanted]
+            drop = before - sure(covered[None])
             for r in range(top, top + size[0]):
                 for c in range(left, left + size[1]):
                     lost[r][c].append(drop)
@@ -118,7 +149,7 @@ def lost_slowly(made, x, size, step, label):
 
 
 @pytest.mark.parametrize(("size", "step"), [((3, 3), (1, 1)), ((4, 2), (3, 2)), ((9, 7), (1, 1)), ((2, 5), (2, 5))])
-def test_occlusion_is_the_probability_lost(size, step):
+def test_occlusion_is_what_the_log_odds_lose(size, step):
     made = model(TEXT)
     made = replace(made, preprocessing=replace(made.preprocessing, scale=(0.01,) * 3, offset=(-0.507, -1.0, -3.0)))
     x = picture(made)
@@ -143,7 +174,7 @@ def test_both_maps_show_the_pixel_that_decides():
     assert np.unravel_index(lost.argmax(), lost.shape) == (3, 7)
     assert np.argwhere(lost).min(axis=0).tolist() == [2, 6]
     assert np.argwhere(lost).max(axis=0).tolist() == [4, 8]
-    assert lost.max() == pytest.approx(made.predict_proba(x)[0, 1] - 0.5)
+    assert lost.max() == pytest.approx(0.02 * 250 - 2)  # from the score to 0, where the odds are even
 
 
 def test_covering_what_has_the_mean_colour_changes_nothing():

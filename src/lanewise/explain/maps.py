@@ -12,6 +12,7 @@ from lanewise.errors import OptionError
 from lanewise.explain.subject import (
     Picture,
     class_position,
+    log_odds,
     raw_picture,
     score_position,
     up_to,
@@ -133,8 +134,9 @@ def occlusion_map(
 ) -> NDArray[np.float64]:
     """Find the parts of a picture that a class is recognised by: what is lost when they are covered.
 
-    A patch of the mean colour is moved over the picture. Each pixel gets the probability that is lost on average while
-    it is covered; below 0, if covering it makes the class more probable.
+    A patch of the mean colour is moved over the picture. Each pixel gets what the log-odds of the class, which are
+    ln(p / (1 - p)) of its probability p, lose on average while the pixel is covered. It is below 0 where covering makes
+    the class more probable.
 
     Parameters
     ----------
@@ -152,7 +154,7 @@ def occlusion_map(
     Returns
     -------
     (rows, columns) float64
-        Probability lost, -1 to 1.
+        Log-odds lost. 0.7 halves the odds, 2.3 makes them a tenth.
 
     Raises
     ------
@@ -163,8 +165,10 @@ def occlusion_map(
 
     Notes
     -----
-    The mean colour is that of the pictures the model learned from, which its preprocessing turns into 0. The method is
-    that of Zeiler and Fergus, "Visualizing and understanding convolutional networks" (2013), section 4.2.
+    Log-odds come from the scores before the last softmax or sigmoid: a probability of 1 hides what it hangs on. With
+    two classes they are the score of the class less that of the other. The mean colour is that of the pictures the
+    model learned from, which its preprocessing turns into 0. The method is that of Zeiler and Fergus, "Visualizing and
+    understanding convolutional networks" (2013), section 4.2.
     """
     pixels = raw_picture(model, picture)
     _, rows, columns, _ = pixels.shape
@@ -172,7 +176,7 @@ def occlusion_map(
     moved = _pair("step", step) if step is not None else (max(1, patch[0] // 4), max(1, patch[1] // 4))
     _check_patch(patch, moved, (rows, columns))
     wanted = _chosen_class(model, pixels, label)
-    before = float(model.predict_proba(pixels)[0, wanted])
+    before = float(log_odds(model, pixels)[0, wanted])
     lost, times = np.zeros((rows, columns)), np.zeros((rows, columns))
     colour = _mean_colour(model, pixels)
     for corners in _portions(_corners(patch, moved, (rows, columns)), max(1, MOST_COPIES // pixels.nbytes)):
@@ -180,8 +184,8 @@ def occlusion_map(
         covered = [(slice(r, r + patch[0]), slice(c, c + patch[1])) for r, c in corners]
         for copy, here in zip(copies, covered, strict=True):
             copy[here] = colour
-        for here, probability in zip(covered, model.predict_proba(copies)[:, wanted].tolist(), strict=True):
-            lost[here] += before - probability
+        for here, left in zip(covered, log_odds(model, copies)[:, wanted].tolist(), strict=True):
+            lost[here] += before - left
             times[here] += 1
     return lost / times
 

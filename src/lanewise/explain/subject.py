@@ -6,10 +6,12 @@ import os
 from difflib import get_close_matches
 from operator import index
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lanewise.engine.inference import Inference
 from lanewise.errors import DataError, OptionError, ShapeError
 from lanewise.files.contents import Contents, Label
 from lanewise.model import Model, Pixels
@@ -21,6 +23,9 @@ from lanewise.network.text import parse
 
 Picture = ArrayLike | str | os.PathLike[str]
 """Raw pixels (rows, columns, channels), (rows, columns) with one channel, or a file."""
+
+
+_SCORERS: WeakKeyDictionary[Model, dict[str, Inference]] = WeakKeyDictionary()
 
 
 def graph_for(text: str, shape: tuple[int, ...]) -> Graph:
@@ -135,6 +140,31 @@ def score_position(graph: Graph) -> int:
 def up_to(graph: Graph, position: int) -> Graph:
     """The part of a graph that ends in node `position`; its parameters are the first ones of the whole graph's."""
     return Graph(graph.nodes[: position + 1], tuple(one for one in graph.parameters if one.node <= position))
+
+
+def log_odds(model: Model, pixels: Pixels) -> Array:
+    """How sure a model is of each class without an upper limit: ln(p / (1 - p)) of its probabilities p, (N, classes).
+
+    Computed from the scores before the last softmax or sigmoid, so it stays exact where a probability rounds to 0 or 1.
+    """
+    outputs = _scorer(model, pixels.dtype.name).run(np.ascontiguousarray(pixels))
+    scores = np.asarray(outputs, np.float64).reshape(len(pixels), -1)
+    if scores.shape[1] == 1:
+        return np.hstack([-scores, scores])
+    if isinstance(model.graph.nodes[-1].layer, Sigmoid):
+        return scores
+    others = np.stack([np.delete(scores, n, axis=1) for n in range(scores.shape[1])], axis=1)  # (N, classes, others)
+    highest = others.max(axis=2)
+    return np.asarray(scores - highest - np.log(np.exp(others - highest[..., None]).sum(axis=2)))
+
+
+def _scorer(model: Model, dtype: str) -> Inference:
+    """A network in machine code up to the scores, made once for each model and type of pixels."""
+    made = _SCORERS.setdefault(model, {})
+    if dtype not in made:
+        graph = up_to(model.graph, score_position(model.graph))
+        made[dtype] = Inference(graph, model.parameters[: len(graph.parameters)], model._format(dtype))
+    return made[dtype]
 
 
 def whole_number(number: object) -> int | None:

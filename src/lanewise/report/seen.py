@@ -29,8 +29,8 @@ CHANCE = {3: 0.83, 5: 0.64}
 SHARES = (0.5, 0.25, 0.75, 0.05)
 """Where in the order of their confidence pictures of a class are taken: first what is usual, then clearer and less."""
 
-LEAST_LOST = 0.1
-"""Probability lost that an occlusion map shows in full colour at the least, or it would blow up what hardly matters."""
+LEAST_LOST = 0.4
+"""Log-odds lost that an occlusion map shows in full colour at the least, or it would blow up what hardly matters."""
 
 
 @dataclass(frozen=True, slots=True)
