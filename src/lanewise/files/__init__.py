@@ -2,6 +2,7 @@
 
     contents.py    what a file holds, as checked values: the network, its weights, preprocessing, classes, history
     metadata.py    classes, network text, history and provenance as properties of the file, and back
+    checked.py     whether JSON from a file has the types, sizes and depth that it should
     write.py       contents -> ONNX -> disk, so that an older file survives whatever goes wrong
     tensors.py     the arrays and attributes of a file that nobody vouches for
     drafts.py      a network while it is being read: nodes that can still change

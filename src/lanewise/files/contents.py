@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from lanewise.network.text import parse
 
 Label = str | int | float | bool
 """The name of a class, as the user wrote it."""
+
+MOST_LABEL = (1 << 64) - 1
 
 PixelType = Literal["uint8", "float32"]
 
@@ -112,7 +114,7 @@ class Contents:
     def __post_init__(self) -> None:
         """Check that the parts belong together."""
         object.__setattr__(self, "parameters", _checked_parameters(self.graph, self.parameters))
-        object.__setattr__(self, "classes", tuple(self.classes))
+        object.__setattr__(self, "classes", tuple(map(_plain_label, self.classes)))
         rows, columns, channels = self.preprocessing.shape
         if self.graph.input_shape != (channels, rows, columns):
             raise NetworkError(
@@ -126,6 +128,30 @@ class Contents:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what a file would hold and nothing derived from it; it is checked again when it comes back."""
         return type(self), tuple(getattr(self, entry.name) for entry in fields(self))
+
+
+def label_problem(label: object) -> str | None:
+    """Why no file can keep `label` as the name of a class, or None if one can."""
+    if not isinstance(label, str | int | float):
+        return f"a label of type {type(label).__name__}"
+    if isinstance(label, float) and not math.isfinite(label):
+        return f"the label {label}"
+    if isinstance(label, int) and not -MOST_LABEL <= label <= MOST_LABEL:
+        return "a label of more than 64 bits"
+    return None
+
+
+def _plain_label(label: object) -> Label:
+    """A label as Python's own type: NumPy's would not come back from a file."""
+    if isinstance(label, np.generic):
+        label = label.item()
+    for plain in (str, bool, int, float):  # NumPy's, and any other that inherits from them
+        if isinstance(label, plain):
+            label = plain(label)
+            break
+    if problem := label_problem(label):
+        raise NetworkError(f"{problem} cannot be saved; labels are texts, whole numbers, finite numbers or booleans")
+    return cast(Label, label)
 
 
 def _checked_parameters(graph: Graph, arrays: tuple[NDArray[Any], ...]) -> tuple[NDArray[np.float32], ...]:
@@ -149,7 +175,7 @@ def _checked_parameters(graph: Graph, arrays: tuple[NDArray[Any], ...]) -> tuple
 def _check_output(graph: Graph, classes: tuple[Label, ...]) -> None:
     last, shape = graph.nodes[-1].layer, graph.output_shape
     if len(set(classes)) != len(classes):
-        raise NetworkError(f"two classes have the same label: {', '.join(map(str, classes))}")
+        raise NetworkError(f"two classes have the same label: {', '.join(map(str, classes[:20]))}")
     if isinstance(last, Softmax) and shape == (len(classes),):
         return
     if isinstance(last, Sigmoid) and shape == (1,) and len(classes) == 2:

@@ -4,7 +4,7 @@
     classes           JSON list of labels
     network           the text of the network, "" where there is none
     preprocessing     JSON object with the fields of Preprocessing
-    history           JSON list with an object for each epoch; empty where it would be large
+    history           JSON list with an object for each epoch; every second one, or fourth, ... where it would be large
     provenance        JSON object
     digest            of the weights: they are refused when they are not those that were written
 
@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -24,11 +24,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.errors import ModelFileError
-from lanewise.files.contents import Contents, Label
+from lanewise.files.checked import LARGEST_PROPERTY, check_history, check_provenance, json_of
+from lanewise.files.contents import Contents, Label, label_problem
 
 FORMAT = 1
-LARGEST_HISTORY = 1 << 20
-LARGEST_PROPERTY = 16 << 20
+LARGEST_HISTORY = 8 << 20
 LONGEST_NETWORK = 100_000
 KEYS = ("lanewise_format", "classes", "network", "preprocessing", "history", "provenance", "digest")
 
@@ -47,13 +47,12 @@ class Properties:
 
 def to_properties(contents: Contents) -> dict[str, str]:
     """The metadata of a file, as ONNX keeps it: text by key."""
-    history = to_json(contents.history)
     return {
         "lanewise_format": str(FORMAT),
         "classes": to_json(contents.classes),
         "network": contents.network or "",
         "preprocessing": to_json(asdict(contents.preprocessing)),
-        "history": history if len(history) <= LARGEST_HISTORY else "[]",
+        "history": _history(contents.history),
         "provenance": to_json(contents.provenance),
         "digest": digest(contents.parameters),
     }
@@ -80,18 +79,19 @@ def from_properties(texts: Mapping[str, str]) -> Properties:
         raise ModelFileError(
             f"it has a network text of {len(texts['network'])} characters; at most {LONGEST_NETWORK} are read"
         )
-    classes = _from_json(texts, "classes", list)
-    history = _from_json(texts, "history", list)
-    if not all(isinstance(label, str | int | float | bool) for label in classes):
+    classes = json_of(texts["classes"], "classes", list)
+    history = json_of(texts["history"], "history", list)
+    provenance = json_of(texts["provenance"], "provenance", dict)
+    if any(label_problem(label) for label in classes):
         raise ModelFileError("the property 'classes' must be a JSON list of texts or numbers")
-    if not all(isinstance(record, dict) for record in history):
-        raise ModelFileError("the property 'history' must be a JSON list of objects")
+    check_history(history)
+    check_provenance(provenance)
     return Properties(
         classes=tuple(classes),
         network=texts["network"] or None,
-        preprocessing=_from_json(texts, "preprocessing", dict),
+        preprocessing=json_of(texts["preprocessing"], "preprocessing", dict),
         history=tuple(history),
-        provenance=_from_json(texts, "provenance", dict),
+        provenance=provenance,
         digest=texts["digest"],
     )
 
@@ -104,23 +104,22 @@ def digest(parameters: Iterable[NDArray[np.float32]]) -> str:
     return state.hexdigest()
 
 
-def _from_json(texts: Mapping[str, str], key: str, kind: type) -> Any:
-    text = texts[key]
-    if len(text) > LARGEST_PROPERTY:
-        raise ModelFileError(f"the property {key!r} has {len(text)} characters; at most {LARGEST_PROPERTY} are read")
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ModelFileError(f"the property {key!r} is not JSON ({error})") from None
-    if not isinstance(value, kind):
-        name = "list" if kind is list else "object"
-        raise ModelFileError(f"the property {key!r} must be a JSON {name}, not {type(value).__name__}")
-    return value
+def _history(history: Sequence[Mapping[str, Any]]) -> str:
+    """The records as JSON; of very many every second one, or fourth, ... , and always the last."""
+    records = list(history)
+    while len(text := to_json(records)) > LARGEST_HISTORY and len(records) > 1:
+        records = records[-1::-2][::-1]
+    return text if len(text) <= LARGEST_PROPERTY else "[]"
 
 
 def to_json(value: object) -> str:
     """JSON of a value that may hold NumPy scalars; NaN and infinity become null."""
-    return json.dumps(_plain(value), ensure_ascii=False, allow_nan=False)
+    text = json.dumps(_plain(value), ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # names of folders that are no UTF-8 hold half characters, which only escapes can say
+        return json.dumps(_plain(value), allow_nan=False)
+    return text
 
 
 def _plain(value: object) -> object:

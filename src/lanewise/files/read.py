@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lanewise.errors import LanewiseError, ModelFileError, NetworkError, TooLargeError
+from lanewise.files.checked import preprocessing_of
 from lanewise.files.contents import Contents, Label, PixelType, Preprocessing
 from lanewise.files.drafts import Drafts, Value, Weights
 from lanewise.files.entrance import Entrance, enter
-from lanewise.files.metadata import Properties, digest, from_properties, to_json
+from lanewise.files.metadata import Properties, digest, from_properties
 from lanewise.files.operators import OPERATORS
 from lanewise.files.proto import STANDARD_DOMAINS, OnnxFile, called, outline, parse
 from lanewise.files.shaping import fold
@@ -33,8 +34,6 @@ from lanewise.network.layers import (
 MOST_BYTES = 2 << 30
 """Protocol buffers can hold no more."""
 
-LONGEST_WORD = 100
-
 
 @dataclass(frozen=True, eq=False)
 class Reading:
@@ -46,10 +45,14 @@ class Reading:
     scale: tuple[float, ...]
     offset: tuple[float, ...]
 
-    def preprocessing(self, resize: str | None) -> Preprocessing:
-        """What is done to pictures before the graph."""
+    def preprocessing(self, told: Preprocessing | None = None) -> Preprocessing:
+        """What is done to pictures before the graph; `told` says what a graph does not."""
         channels, rows, columns = self.graph.input_shape
-        return Preprocessing(rows, columns, channels, self.dtype, self.scale, self.offset, resize)
+        done = Preprocessing(rows, columns, channels, self.dtype, self.scale, self.offset)
+        if told is None:
+            return done
+        seen = ("rows", "columns", "channels", "dtype", "scale", "offset")
+        return replace(told, **{name: getattr(done, name) for name in seen})
 
 
 def read(
@@ -84,6 +87,17 @@ def read(
         # What a file says about itself must not be obeyed by the user's terminal.
         harmless = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in first_line)
         raise ModelFileError(f"{where}: {harmless}") from None
+
+
+def read_own(model: Any) -> Contents:
+    """The contents of an `onnx.ModelProto` that Lanewise made.
+
+    Raises
+    ------
+    LanewiseError
+        Says what does not fit, without the name of a file.
+    """
+    return _own(read_graph(model), from_properties({entry.key: entry.value for entry in model.metadata_props}))
 
 
 def read_graph(model: Any) -> Reading:
@@ -181,7 +195,7 @@ def _foreign(model: Any, classes: tuple[Label, ...] | None) -> Contents:
         notes.append(f"It ends without probabilities, so a {type(last).__name__.lower()} was added.")
     labels = classes if classes is not None else tuple(map(str, range(max(2, *shape))))
     reading = _finish(drafts, entrance)
-    return Contents(reading.graph, reading.parameters, labels, reading.preprocessing(None), notes=tuple(notes))
+    return Contents(reading.graph, reading.parameters, labels, reading.preprocessing(), notes=tuple(notes))
 
 
 def _own(reading: Reading, properties: Properties) -> Contents:
@@ -190,11 +204,10 @@ def _own(reading: Reading, properties: Properties) -> Contents:
         raise ModelFileError(
             "its weights are not those that were saved: it was damaged or edited; save the model again"
         )
-    resize = properties.preprocessing.get("resize")
-    if not (resize is None or (isinstance(resize, str) and len(resize) <= LONGEST_WORD)):
-        raise ModelFileError("the property 'preprocessing' must have a short text 'resize', or null")
-    preprocessing = reading.preprocessing(resize)
-    if to_json(asdict(preprocessing)) != to_json(properties.preprocessing):
+    preprocessing = preprocessing_of(properties.preprocessing)
+    done = reading.preprocessing(preprocessing)
+    # As numbers: zero has two signs, and the graph's arithmetic may turn one into the other.
+    if preprocessing != done:
         raise ModelFileError("the property 'preprocessing' does not say what its graph does: it was damaged or edited")
     graph = reading.graph
     if properties.network is not None:

@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lanewise.errors import ModelFileError
+from lanewise.errors import LanewiseError, ModelFileError
 from lanewise.files.contents import Contents, Preprocessing
 from lanewise.files.metadata import to_properties
+from lanewise.files.read import read_own
 from lanewise.network.graph import Graph, Node
 from lanewise.network.layers import (
     Add,
@@ -85,7 +86,9 @@ def write(contents: Contents, path: str | os.PathLike[str]) -> None:
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
     try:
-        data = to_onnx(contents).SerializeToString(deterministic=True)
+        model = to_onnx(contents)
+        _check(model, contents)
+        data = model.SerializeToString(deterministic=True)
         _write_new(temporary, data)
         temporary.replace(target)
         _flush_folder(target.parent)
@@ -96,6 +99,17 @@ def write(contents: Contents, path: str | os.PathLike[str]) -> None:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def _check(model: Any, contents: Contents) -> None:
+    """Raise ModelFileError if what would be written could not be read again, or not as what it is."""
+    try:
+        found = read_own(model)
+    except LanewiseError as error:
+        raise ModelFileError(f"it could not be loaded again: {str(error).partition(chr(10))[0]}") from None
+    for name in ("classes", "preprocessing", "network"):
+        if getattr(found, name) != getattr(contents, name):
+            raise ModelFileError(f"it could not be loaded again: its {name} would come back as another")
 
 
 def _write_new(path: Path, data: bytes) -> None:
