@@ -80,6 +80,51 @@ def test_an_upright_photograph_stays_upright(open_page: Open, tmp_path: Path) ->
     assert np.abs(came - expected.astype(int)).mean() < 4  # decoders of JPEG differ a little
 
 
+def photograph(rows: int, columns: int) -> Image.Image:
+    """Noise that grows finer and fainter, as in photographs, with colours coarser than brightness."""
+    random, total = np.random.default_rng(rows), np.zeros((rows, columns, 3), np.float32)
+    for cells, strength, channels in ((4, 50, 3), (12, 25, 3), (40, 30, 1), (120, 15, 1)):
+        for n in range(channels):
+            noise = Image.fromarray(random.normal(0, strength, (cells, cells)).astype(np.float32))
+            plane = np.asarray(noise.resize((columns, rows), Image.Resampling.BICUBIC))
+            total[..., slice(None) if channels == 1 else n] += plane[..., None] if channels == 1 else plane
+    return Image.fromarray((128 + total).clip(0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("make", [models.signboard, models.digits])
+def test_photographs_get_the_answer_that_python_gives(make: Any, open_page: Open, tmp_path: Path) -> None:
+    """JPEGs of all sizes: Pillow decodes large ones at a half to an eighth, in blocks from the corner in the file."""
+    model = make()
+    rows, columns, channels = model.preprocessing.shape
+    page = open_page(live_page(model))
+    sizes = [(30, 30), (97, 61), (121, 133), (240, 320), (333, 500), (701, 523)]
+    for turned, (high, wide) in enumerate(sizes):
+        for orientation in (1, 2 + turned, 3 + turned):
+            exif = Image.Exif()
+            exif[0x0112] = orientation
+            path = tmp_path / f"{high}x{wide}, {orientation}.jpg"
+            subsampling = 2 * (orientation % 2)
+            photograph(high, wide).save(path, quality=85, exif=exif, subsampling=subsampling)
+            expected, _ = read_pixels(str(path), (rows, columns), channels)
+            came = bring(page, path).reshape(expected.shape).astype(np.uint8)
+            difference = np.abs(came - expected.astype(int))
+            assert difference.max() <= 5, path.name
+            assert difference.mean() <= 0.7, path.name
+            answers = model.predict_proba(np.stack([came, expected]))
+            assert np.abs(answers[0] - answers[1]).max() < 0.02, path.name
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+def test_exif_that_makes_no_sense_is_no_obstacle(open_page: Open, tmp_path: Path) -> None:
+    image = photograph(140, 150)
+    page = open_page(live_page(models.signboard()))
+    for n, exif in enumerate((b"", b"Exif", b"Exif\0\0II*\0\xff\xff\xff\x7f", b"Exif\0\0" + bytes(40))):
+        path = tmp_path / f"{n}.jpg"
+        image.save(path, exif=exif)
+        expected, _ = read_pixels(str(path), (30, 30), 3)
+        assert np.abs(bring(page, path).reshape(expected.shape) - expected.astype(int)).max() <= 6
+
+
 def test_what_is_no_picture_is_named(open_page: Open, tmp_path: Path) -> None:
     page = open_page(live_page(models.signboard()))
     path = tmp_path / "notes <b>.png"

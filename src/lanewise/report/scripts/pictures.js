@@ -16,7 +16,45 @@ async function pictureFromFile(blob, wanted) {
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.drawImage(bitmap, 0, 0);
   bitmap.close();
-  return stretched(planesOf(context, wanted.channels), wanted);
+  const picture = planesOf(context, wanted.channels),
+    orientation = await jpegOrientation(blob);
+  return stretched(orientation ? drafted(picture, wanted, orientation) : picture, wanted);
+}
+
+// As Pillow's `draft` decodes a JPEG: at a half, a quarter or an eighth where twice the size wanted is left, each pixel
+// the mean of a block. Blocks begin at the corner that comes first in the file, wherever that lies once it is upright.
+function drafted({ rows, columns, planes }, wanted, orientation) {
+  const room = Math.min(Math.floor(rows / (2 * wanted.rows)), Math.floor(columns / (2 * wanted.columns)));
+  const side = [8, 4, 2, 1].find((side) => side <= Math.max(1, room));
+  if (side === 1) return { rows, columns, planes };
+  const missing = (length, turned) => (turned.includes(orientation) ? (side - (length % side)) % side : 0);
+  const above = missing(rows, [3, 4, 7, 8]),
+    before = missing(columns, [2, 3, 6, 7]);
+  const small = planes.map((plane) => blockMeans(plane, rows, columns, side, side, above, before));
+  return { rows: small[0].rows, columns: small[0].columns, planes: small.map(({ plane }) => plane) };
+}
+
+// The orientation that a JPEG's EXIF gives, 1 to 8; 1 if it gives none, and 0 for other files.
+async function jpegOrientation(blob) {
+  const view = new DataView(await blob.slice(0, 2 ** 18).arrayBuffer());
+  if (view.byteLength < 4 || view.getUint16(0) !== 0xffd8) return 0;
+  try {
+    // Segments, each with its marker and length, up to the pixels.
+    for (let at = 2; view.getUint8(at) === 0xff && view.getUint8(at + 1) !== 0xda; at += 2 + view.getUint16(at + 2))
+      if (view.getUint16(at) === 0xffe1 && view.getUint32(at + 4) === 0x45786966) {
+        const start = at + 10, // a TIFF file within: its byte order, and where its first table lies
+          little = view.getUint16(start) === 0x4949,
+          table = start + view.getUint32(start + 4, little);
+        for (let n = 0; n < view.getUint16(table, little); n++)
+          if (view.getUint16(table + 2 + 12 * n, little) === 0x0112) {
+            const found = view.getUint16(table + 10 + 12 * n, little);
+            return found >= 1 && found <= 8 ? found : 1;
+          }
+      }
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error; // cut short
+  }
+  return 1;
 }
 
 // {rows, columns, planes}: grey, or red, green and blue, each with a byte a pixel.
@@ -68,15 +106,17 @@ function averaged({ rows, columns, planes }, side) {
   return result;
 }
 
-function blockMeans(plane, rows, columns, down, across) {
-  const small = { rows: Math.ceil(rows / down), columns: Math.ceil(columns / across) };
+// Means of blocks. Of the first ones, rows `above` and columns `before` lie outside.
+function blockMeans(plane, rows, columns, down, across, above = 0, before = 0) {
+  const small = { rows: Math.ceil((rows + above) / down), columns: Math.ceil((columns + before) / across) };
   small.plane = new Uint8Array(small.rows * small.columns);
   for (let r = 0; r < small.rows; r++)
     for (let c = 0; c < small.columns; c++) {
+      const [top, left] = [r * down - above, c * across - before];
       let total = 0,
         count = 0;
-      for (let u = r * down; u < Math.min(rows, (r + 1) * down); u++)
-        for (let v = c * across; v < Math.min(columns, (c + 1) * across); v++, count++)
+      for (let u = Math.max(0, top); u < Math.min(rows, top + down); u++)
+        for (let v = Math.max(0, left); v < Math.min(columns, left + across); v++, count++)
           total += plane[u * columns + v];
       small.plane[r * small.columns + c] = Math.floor((total + (count >> 1)) / count);
     }
