@@ -292,6 +292,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             class_weight=by_class,
             sample_weight=weights,
             early_stopping=self.early_stopping,
+            folds=0,
             threads=self.threads,
             seed=self._seed(len(before)),
             start=self.model_ if going_on else None,

@@ -2,15 +2,12 @@
 
     evaluate(model, "photos/") -> Evaluation
 
-With n pictures of which k are judged right, the 95 % interval of the accuracy is Wilson's, which stays sensible for few
-pictures and near 0 and 100 %:
-
-    (p + z²/2n ± z sqrt(p (1 - p) / n + z²/4n²)) / (1 + z²/n),     p = k / n,  z = 1.96
+The interval of the accuracy is Wilson's; where the images also chose the weights, it is widened for that
+(learning/intervals.py).
 """
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -24,14 +21,12 @@ from lanewise.files.contents import Label
 from lanewise.learning.arrays import from_arrays
 from lanewise.learning.folders import part_named
 from lanewise.learning.images import DIGITS, Source, load, load_to_judge
+from lanewise.learning.intervals import wilson as wilson
 from lanewise.learning.pictures import STRETCH, Pictures, PictureSets
 from lanewise.learning.reading import Progress
 from lanewise.model import Model
-from lanewise.unseen import GROUPS, called, fit_to_judge, kinds_of
+from lanewise.unseen import GROUPS, called, candidates_of, fit_to_judge, kinds_of
 from lanewise.unseen import split_again as split_again
-
-Z = 1.959963984540054
-"""Half the width of the middle 95 % of a normal distribution, in standard deviations."""
 
 PARTS = ("test", "validation", "train")
 SPLITS = (*PARTS, "all")
@@ -97,7 +92,8 @@ class Evaluation:
     accuracy : float
         correct / count.
     interval : (low, high)
-        Holds the accuracy on endlessly many such pictures with 95 % confidence.
+        Holds the accuracy on endlessly many such pictures with 95 % confidence. Widened where some of these chose the
+        weights.
     loss : float
         Mean cross-entropy, in nats.
     classes : tuple of labels
@@ -217,13 +213,14 @@ def judge(model: Model, pictures: Pictures, *, split: str, most_mistakes: int = 
     confusion = np.bincount(labels.astype(np.int64) * size + predicted, minlength=size * size).reshape(size, size)
     wrong = np.flatnonzero(~right)
     confidence = probabilities[wrong, predicted[wrong]]
+    kinds = kinds_of(model, pictures)
     worst = wrong[np.argsort(-confidence, kind="stable")[:most_mistakes]]
     return Evaluation(
         split=split,
         count=count,
         correct=correct,
         accuracy=correct / count,
-        interval=wilson(correct, count),
+        interval=wilson(correct, count, candidates_of(model, kinds)),
         loss=float(-np.log(np.maximum(given, LEAST_PROBABILITY)).mean()),
         classes=model.classes,
         per_class=_per_class(model.classes, confusion),
@@ -237,7 +234,7 @@ def judge(model: Model, pictures: Pictures, *, split: str, most_mistakes: int = 
             )
             for n in worst
         ),
-        groups=_groups(kinds_of(model, pictures), right),
+        groups=_groups(kinds, right),
     )
 
 
@@ -252,16 +249,24 @@ def _groups(kinds: NDArray[np.int8] | None, right: NDArray[np.bool_]) -> tuple[G
     )
 
 
-def wilson(correct: int, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share of which `correct` of `count` were seen; the formula stands at the top."""
-    p = correct / count
-    middle = p + Z * Z / (2 * count)
-    spread = Z * math.sqrt(p * (1 - p) / count + Z * Z / (4 * count * count))
-    scale = 1 + Z * Z / count
-    # At the ends the bound is 0 or 1 exactly; rounding must not push it past them.
-    low = 0.0 if correct == 0 else (middle - spread) / scale
-    high = 1.0 if correct == count else (middle + spread) / scale
-    return low, high
+def cross_validated(model: Model) -> Evaluation | None:
+    """What cross-validation came to when the model was trained with folds; None without them."""
+    figures = model.provenance.get("cross_validation")
+    if not isinstance(figures, dict):
+        return None
+    confusion = np.array(figures["confusion"], np.int64)
+    return Evaluation(
+        split="folds",
+        count=figures["pictures"],
+        correct=figures["correct"],
+        accuracy=figures["accuracy"],
+        interval=wilson(figures["correct"], figures["pictures"]),
+        loss=figures["loss"],
+        classes=model.classes,
+        per_class=_per_class(model.classes, confusion),
+        confusion=confusion,
+        mistakes=(),
+    )
 
 
 def pictures_for(

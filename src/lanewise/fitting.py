@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -12,28 +12,38 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lanewise.engine.training import Floats, Optimizer, PictureFormat
+from lanewise.crossvalidation import (
+    Indices,
+    InterruptedFoldError,
+    check_folds,
+    cross_validate,
+    default_folds,
+    figures_told,
+    offered,
+)
+from lanewise.engine.training import Optimizer, PictureFormat
 from lanewise.errors import DataError
 from lanewise.files import Preprocessing
 from lanewise.learning import augment as augmenting
 from lanewise.learning import recipe
-from lanewise.learning.holding import Holding, hold_out
 from lanewise.learning.images import load
 from lanewise.learning.options import check_options
 from lanewise.learning.pictures import Pictures, PictureSets
 from lanewise.learning.schedule import schedule_named
-from lanewise.learning.seen import TRAINED, Seen, hashes_of
-from lanewise.learning.train import Held, Lesson, Progress, judged
-from lanewise.learning.weights import class_weights, picture_weights
+from lanewise.learning.train import Lesson, Progress, judged
+from lanewise.learning.weights import picture_weights
 from lanewise.model import Model
 from lanewise.network.layers import Layer
-from lanewise.notes import Caution, Note
+from lanewise.notes import Note
 from lanewise.running import Engine, as_it_starts, judged_at, run
-from lanewise.starting import GOING_ON, moments, network_and_weights, outcome, seen_by
+from lanewise.starting import GOING_ON, moments, network_and_weights, outcome
+from lanewise.withheld import held_out
 
 Source = str | os.PathLike[str] | PictureSets | Pictures | ArrayLike
 Say = Callable[[str], None]
 
+MOST_TIMES = 3
+"""A budget of time trains for so many times the default number of epochs at most."""
 FIGURES = ("validation_loss", "validation_accuracy")
 
 
@@ -56,6 +66,7 @@ def train(
     sample_weight: ArrayLike | None = None,
     validation_fraction: float = 0.1,
     early_stopping: bool = True,
+    folds: int | None = None,
     size: str | int | tuple[int, int] | None = None,
     channels: int | None = None,
     strict: bool = False,
@@ -79,7 +90,8 @@ def train(
     epochs : int, optional
         Passes over the pictures; chosen from their number by default.
     budget : float, optional
-        Seconds to train for, instead of epochs: the schedule is stretched over what the measured speed allows.
+        Seconds to train for, instead of epochs: the schedule is stretched over what the measured speed allows, up to
+        three times the default number of epochs.
     batch_size : int, optional
         Pictures of a step; chosen from their number by default.
     optimizer : "sgd" (Nesterov momentum) or "adamw"
@@ -97,6 +109,11 @@ def train(
         Share of the training pictures held out to find the best weights by, where no validation set is given; 0: none.
     early_stopping : bool
         Stop when the validation figures have long stopped improving.
+    folds : int, optional
+        Cross-validate with so many folds: every image is evaluated by a network that was not trained on it, and the
+        final model is trained on all images; `provenance["cross_validation"]` has the figures. By default 5 where the
+        rarest class has fewer than 30 images and this takes seconds, unless the length of training, a validation or
+        test set, weights or a start is given; 0 holds images out.
     size, channels, strict
         How pictures are read; see `lanewise.learning.images.load`.
     winograd : bool
@@ -140,6 +157,7 @@ def train(
         smoothing,
         validation_fraction,
         threads,
+        folds,
     )
     sets = _sets(source, y, size, channels, strict)
     for note in sets.notes:
@@ -147,8 +165,17 @@ def train(
     pictures = sets.train
     assert pictures.labels is not None
     weights = picture_weights(pictures, class_weight, sample_weight)
-    holding, held, seen = _held_out(sets, weights, validation_fraction, seed, start, say)
+    defaults = epochs is None and budget is None and start is None and early_stopping and sample_weight is None
+    if folds is None and defaults and validation_fraction and sets.validation is None and sets.test is None:
+        folds = default_folds(network, pictures, batch_size, say)
+    if folds:
+        check_folds(sets, start)
+        validation_fraction = 0.0
+    holding, held, seen = held_out(sets, weights, validation_fraction, seed, start, say)
     chosen = holding.trained
+    if held is not None and start is None and not folds:
+        for note in offered(len(held.indices), len(pictures)):
+            say(note)
     mean, std = moments(start, pictures, chosen, new_classes=network != "auto")
     easy = (network == "auto" or (epochs is None and budget is None)) and recipe.many_and_easy(pictures)
     if easy:
@@ -161,8 +188,45 @@ def train(
     say(picked.said)
 
     batch_size = min(batch_size or recipe.default_batch_size(len(chosen)), len(chosen))
+    default_epochs = recipe.default_epochs(len(chosen), batch_size, easy=easy)
     if epochs is None and budget is None:
-        epochs = recipe.default_epochs(len(chosen), batch_size, easy=easy)
+        epochs = default_epochs
+    figures = None
+    if folds:
+        budget = None if budget is None else budget / (folds + 1)
+
+        def fit(places: Indices) -> Model:
+            return train(
+                pictures.take(places),
+                network=network if network != "auto" or begin.text is None else begin.text,
+                epochs=epochs,
+                budget=budget,
+                batch_size=batch_size,
+                optimizer=optimizer,
+                learning_rate=learning_rate,
+                momentum=momentum,
+                weight_decay=weight_decay,
+                schedule=schedule,
+                smoothing=smoothing,
+                augment=augment,
+                class_weight=class_weight,
+                sample_weight=None if sample_weight is None else np.asarray(sample_weight)[places],
+                validation_fraction=0.0,
+                folds=0,
+                winograd=winograd,
+                threads=threads,
+                seed=seed,
+                start=start,
+                progress=progress,
+                notes=lambda note: None,
+            )
+
+        try:
+            figures = cross_validate(pictures, chosen, holding.hashes, folds, seed, fit, say).to_json()
+        except InterruptedFoldError as stopped:
+            provenance = {**stopped.model.provenance, "interrupted": True}
+            return replace(stopped.model, classes=_labels_of(pictures, y), provenance=provenance)
+        say(figures_told(figures))
     rate = learning_rate
     if rate is None:
         rate = recipe.LEARNING_RATES[optimizer] / (GOING_ON if begin.whole else 1)
@@ -179,8 +243,9 @@ def train(
         schedule=schedule_named(schedule),
         epochs=epochs,
         budget=budget,
-        patience=None if not early_stopping or epochs is None else max(10, epochs // 2),
-        started=began,
+        most_epochs=MOST_TIMES * default_epochs,
+        patience=max(10, epochs // 2 if epochs else 0) if early_stopping else None,
+        started=time.perf_counter() if folds else began,
     )
     engine = Engine(
         begin.graph,
@@ -203,6 +268,13 @@ def train(
     learned, trainer, rate = run(engine, begin.parameters, lesson, learning_rate is None, progress, say)
     if learned.interrupted and learned.steps == 0:
         raise KeyboardInterrupt
+    if budget is not None and len(learned.history) >= lesson.most_epochs:
+        say(
+            Note(
+                f"Stopped after {lesson.most_epochs:,} epochs, {MOST_TIMES} times as many as the default, before the "
+                "budget was used up: more passes over the same images would add little."
+            )
+        )
     began_at = None
     if before is not None and held is not None:
         labels = held.labels[held.indices]
@@ -232,6 +304,8 @@ def train(
             "interrupted": learned.interrupted,
             "stopped_early": learned.stopped_early,
             "best_epoch": learned.best_epoch,
+            "candidates": round(learned.candidates, 2),
+            "cross_validation": figures,
             "start": None if began_at is None else dict(zip(FIGURES, began_at, strict=True)),
             "images": seen.to_json(),
         },
@@ -264,56 +338,6 @@ def _labels_of(pictures: Pictures, y: ArrayLike | None) -> tuple[Any, ...]:
         return pictures.classes
     values = np.unique(np.asarray(y)).tolist()
     return tuple(values) if tuple(map(str, values)) == pictures.classes else pictures.classes
-
-
-def _held_out(
-    sets: PictureSets, weights: Floats, fraction: float, seed: int, start: Model | None, say: Say
-) -> tuple[Holding, Held | None, Seen]:
-    """Which images to train on, which choose the weights, and what the model will have seen."""
-    pictures, labels = sets.train, sets.train.labels
-    assert labels is not None
-    chosen = np.flatnonzero(weights > 0)
-    before = seen_by(start)
-    if sets.validation is None:
-        holding = hold_out(pictures, chosen, fraction, seed, before)
-        for note in _told(holding, len(chosen), start):
-            say(note)
-        held = Held(pictures.pixels, labels, holding.held, weights) if len(holding.held) else None
-        return holding, held, holding.seen()
-    assert sets.validation.labels is not None
-    holding = hold_out(pictures, chosen, 0, seed, before)
-    hashes = hashes_of(sets.validation.pixels, holding.before.form)
-    known = int(np.count_nonzero(holding.before.kinds_by(hashes) == TRAINED))
-    if known:
-        say(Caution(f"The model to go on from was trained on {known:,} of the {len(hashes):,} validation images."))
-    held = Held(
-        sets.validation.pixels,
-        sets.validation.labels,
-        np.arange(len(sets.validation)),
-        class_weights(labels, weights, len(pictures.classes))[sets.validation.labels],
-    )
-    return holding, held, holding.seen().and_more(hashes[:0], hashes)
-
-
-def _told(holding: Holding, count: int, start: Model | None) -> Iterator[Note]:
-    """What a user should hear about the images that are held out."""
-    if not len(holding.held):
-        return
-    if not holding.honest:
-        yield Caution(
-            f"The model to go on from was trained on all {count:,} images. {len(holding.held):,} are held out to find "
-            "the best weights by, but what it says of them says nothing about new images."
-        )
-        return
-    again = int(np.isin(holding.hashes[holding.held], holding.before.held).sum())
-    if again:
-        yield Note(f"{again:,} images that were held out of the training of that model stay held out.")
-    yield Note(
-        f"{len(holding.held)} of {count} training pictures are held out, in equal share of each class, "
-        "to find the best weights by."
-    )
-    if start is not None and seen_by(start) is None:
-        yield Note("The model to go on from does not say which images it was trained on; some may be held out now.")
 
 
 def _preprocessing(picture_format: PictureFormat, pictures: Pictures) -> Preprocessing:

@@ -54,6 +54,14 @@ def kinds_of(model: Model, pictures: Pictures) -> Kinds | None:
     return kinds
 
 
+def candidates_of(model: Model, kinds: Kinds | None) -> float:
+    """Among how many independent candidates these images chose the weights: 1 if none of them was held out."""
+    found = getattr(model, "provenance", {}).get("candidates")
+    if kinds is None or not (kinds == HELD).any() or not isinstance(found, int | float) or isinstance(found, bool):
+        return 1.0
+    return float(found) if 1 <= found <= 1e6 else 1.0
+
+
 def split_again(model: Model, pictures: Pictures) -> PictureSets | None:
     """Part images that a model was trained on from the others: `train`, `validation`; None if all are of one kind."""
     kinds = kinds_of(model, pictures)
@@ -124,7 +132,7 @@ def fit_to_judge(model: Model, pictures: Pictures, split: str | None, found: str
             pictures,
             Caution(
                 f"The model was trained on all {count:,} images: this is the training accuracy, and says nothing about "
-                "new images."
+                f"new images.{_folds_told(model)}"
             ),
         ), "train"
     if split == "validation":
@@ -141,6 +149,13 @@ def fit_to_judge(model: Model, pictures: Pictures, split: str | None, found: str
 
 def _with(pictures: Pictures, note: Note) -> Pictures:
     return replace(pictures, notes=(*pictures.notes, note))
+
+
+def _folds_told(model: Model) -> str:
+    figures = model.provenance.get("cross_validation")
+    if not isinstance(figures, dict):
+        return ""
+    return f" Its {figures['folds']}-fold cross-validation accuracy is {100 * figures['accuracy']:.1f} %."
 
 
 def _all_told(trained: int, count: int) -> Note:

@@ -17,6 +17,7 @@ TITLES = {
     "validation": "Validation accuracy",
     "train": "Training accuracy",
     "all": "Accuracy",
+    "folds": "Cross-validated",
 }
 """What a figure is called, after the pictures that gave it."""
 
@@ -64,7 +65,8 @@ def details(out: Output, evaluation: Evaluation) -> None:
         _show(out, "Confusion matrix: rows are what pictures show, columns what they were taken for", matrix)
     else:
         _show(out, *_confusions(evaluation))
-    _show(out, *_mistakes(evaluation))
+    if evaluation.mistakes:
+        _show(out, *_mistakes(evaluation))
 
 
 def _show(out: Output, title: str, table: Table) -> None:

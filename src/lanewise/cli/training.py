@@ -22,7 +22,7 @@ from lanewise.cli.output import Output, skipped_json
 from lanewise.cli.progress import learning
 from lanewise.cli.saving import Saved
 from lanewise.cli.wording import duration, file_size, plural, shape, shown
-from lanewise.evaluate import Evaluation
+from lanewise.evaluate import Evaluation, cross_validated
 from lanewise.evaluate import judge as evaluated
 from lanewise.learning.images import load
 from lanewise.learning.pictures import Pictures, PictureSets
@@ -41,6 +41,8 @@ PASSED_ON = (
 
 MOST_CLASSES = 12
 MOST_SHAPES = 12
+MANY_HELD_OUT = 1000
+"""Held-out images from which on choosing the weights by them makes little difference."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,13 +126,19 @@ def learn(out: Output, lesson: Lesson, options: Mapping[str, Any]) -> Model:
             progress=progress,
             notes=say,
             **{key: options[key] for key in PASSED_ON},
+            **({} if options["folds"] is None else {"folds": options["folds"]}),
         )
     out.tell("Learned", _learned(model), "yellow" if model.provenance["interrupted"] else None)
+    if (choice := _best_and_last(model)) is not None:
+        out.tell("", choice)
     return model
 
 
 def judge(lesson: Lesson, model: Model) -> Evaluation:
     """How good the model is on the pictures kept for that."""
+    folds = cross_validated(model)
+    if folds is not None and lesson.split != "test":
+        return folds
     pictures, split = called(model, lesson.judged_by, lesson.split)
     lesson.notes.extend(note for note in pictures.notes if note not in lesson.judged_by.notes)
     return evaluated(model, pictures, split=split)
@@ -149,14 +157,14 @@ def report(
 
     `began` is by `time.perf_counter`. `page` is where a page that shows it goes, if one is wanted.
     """
-    only = [(pattern, evaluated(model, pictures, split=judged.split)) for pattern, pictures in lesson.only]
+    only = [] if judged.split == "folds" else _only(lesson, model, judged)
     out.blank()
     judging.accuracy(out, judged)
     for pattern, one in only:
         judging.accuracy(out, one, f"  {shown(pattern)}")
     if not out.quiet:
         out.result("", _honestly(judged))
-        if lesson.split != judged.split or judged.count != len(lesson.judged_by):
+        if judged.split != "folds" and (lesson.split != judged.split or judged.count != len(lesson.judged_by)):
             out.result("", lesson.notes[-1])
     judging.details(out, judged)
     out.blank()
@@ -188,12 +196,17 @@ def report(
     )
 
 
+def _only(lesson: Lesson, model: Model, judged: Evaluation) -> list[tuple[str, Evaluation]]:
+    return [(pattern, evaluated(model, pictures, split=judged.split)) for pattern, pictures in lesson.only]
+
+
 def _page(out: Output, lesson: Lesson, model: Model, saved: Saved) -> str:
     from lanewise.report.page import parts_of, report_html
 
     parts = parts_of(lesson.sets, model)
+    pictures, split = called(model, lesson.judged_by, lesson.split)
     with out.reading("comparing") as progress:
-        return report_html(model, lesson.judged_by, lesson.split, parts, saved.path.name, progress)
+        return report_html(model, pictures, split, parts, saved.path.name, progress)
 
 
 def _tell_pictures(out: Output, name: str, sets: PictureSets) -> None:
@@ -254,8 +267,21 @@ def _learned(model: Model) -> str:
     if provenance["interrupted"]:
         return f"stopped by you after {text}; the best weights so far are kept"
     if provenance["stopped_early"]:
-        return f"{text}; stopped early because nothing improved any more"
+        text = f"{text}; stopped early because nothing improved any more"
     return text
+
+
+def _best_and_last(model: Model) -> str | None:
+    """Which epoch the weights are of, and what the held-out images said of it and of the last."""
+    best = model.provenance["best_epoch"]
+    evaluated = [record for record in model.history if record["validation_accuracy"] is not None]
+    if not best or not evaluated:
+        return None
+    found = {record["epoch"]: f"{100 * record['validation_accuracy']:.1f} %" for record in evaluated}
+    last = evaluated[-1]["epoch"]
+    if best == last:
+        return f"the best weights are the last, of epoch {best}: validation {found[best]}"
+    return f"the best weights by a smoothed curve are of epoch {best}: validation {found[best]}; last {found[last]}"
 
 
 def _honestly(judged: Evaluation) -> str:
@@ -263,7 +289,14 @@ def _honestly(judged: Evaluation) -> str:
     if judged.split == "test":
         return "on test pictures, which had no part in learning"
     if judged.split == "validation":
-        return "on pictures that were not learned from but chose the best weights: expect slightly less on new ones"
+        if judged.count >= MANY_HELD_OUT:
+            return "on images that were not trained on but chose the best weights: expect slightly less on new ones"
+        return (
+            f"on {judged.count:,} images that also chose the best weights; new ones may do worse: "
+            "the interval allows for it"
+        )
+    if judged.split == "folds":
+        return "cross-validation: no image was evaluated by a network trained on it; the model is trained on all"
     return "on the pictures that were learned from: it says nothing about new ones"
 
 

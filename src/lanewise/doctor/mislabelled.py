@@ -197,6 +197,7 @@ def cross_validated(
                 pictures.take(learned),
                 epochs=epochs,
                 validation_fraction=0,
+                folds=0,
                 seed=seed + repeat,
                 threads=threads,
             )

@@ -153,7 +153,7 @@ def _run(
     options: Mapping[str, Any],
     progress: Callable[[Progress], None] | None,
 ) -> Trial:
-    model = train(sets, network=network, seed=seed, progress=progress, **options)
+    model = train(sets, network=network, seed=seed, progress=progress, **{"folds": 0, **options})
     if model.provenance["interrupted"]:
         raise KeyboardInterrupt
     return Trial(

@@ -17,6 +17,7 @@ def check_options(
     smoothing: float,
     validation_fraction: float,
     threads: int | None,
+    folds: int | None,
 ) -> None:
     """Raise OptionError for the first option whose value makes no sense, naming it and what would."""
     if epochs is not None and budget is not None:
@@ -36,5 +37,7 @@ def check_options(
         raise OptionError(f"momentum lies between 0 and 1, not {momentum!r}")
     if not 0 <= smoothing < 1:
         raise OptionError(f"label smoothing lies between 0 and 1, not {smoothing!r}")
+    if folds not in (None, 0) and (isinstance(folds, bool) or int(folds) != folds or folds < 2):
+        raise OptionError(f"folds is a whole number from 2 on, or 0 for none, not {folds!r}")
     if not 0 <= validation_fraction < 1:
         raise OptionError(f"validation_fraction lies between 0 and 1, not {validation_fraction!r}")

@@ -50,18 +50,18 @@ def stratified_split(labels: npt.NDArray[np.int32], fraction: float, seed: int) 
     """
     if not 0.0 < fraction < 1.0:
         raise OptionError(f"a validation fraction of {fraction} makes no sense: give one between 0 and 1, like 0.1")
-    draws = _draws(seed, len(labels))
+    numbers = draws(seed, len(labels))
     held_out = np.zeros(len(labels), bool)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         count = min(max(round(len(members) * fraction), 1), len(members) - 1)
-        held_out[members[np.argsort(draws[members], kind="stable")[:count]]] = True
+        held_out[members[np.argsort(numbers[members], kind="stable")[:count]]] = True
     if not held_out.any():
         raise DataError("no class has two pictures, so none can be held out for validation: give a validation set")
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
 
-def _draws(seed: int, count: int) -> npt.NDArray[np.uint64]:
+def draws(seed: int, count: int) -> npt.NDArray[np.uint64]:
     """One 64-bit number for each of the counters 0 .. count - 1: a Weyl sequence, mixed as in SplitMix64."""
     counters = np.arange(1, count + 1, dtype=np.uint64)
     start = _mixed(np.array([seed % 2**64], np.uint64))

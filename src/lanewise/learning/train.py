@@ -87,7 +87,9 @@ class Lesson:
     schedule : share of the peak over the course of training
     epochs : int, or None if `budget` says how long
     budget : seconds from `started` on, or None
-    patience : epochs without improvement after which to stop, or None
+    most_epochs : int
+        The budget ends after these many epochs at the latest.
+    patience : epochs without improvement after which to stop, or None; under a budget, half of all if that is more
     started : time.perf_counter() when the budget began to run
     start : what the weights to start from get on the validation pictures, if they are a candidate for the best
     """
@@ -103,6 +105,7 @@ class Lesson:
     schedule: Schedule
     epochs: int | None
     budget: float | None
+    most_epochs: int
     patience: int | None
     started: float
     start: Verdict | None = None
@@ -184,9 +187,10 @@ class _Loop:
             return lesson.epochs * self.steps_per_epoch
         assert lesson.budget is not None
         left = lesson.budget - (time.perf_counter() - lesson.started)
+        most = float(lesson.most_epochs * self.steps_per_epoch)
         if steps == 0:
-            return float("inf")
-        return steps + max(0.0, left - 0.02) * steps / self.seconds
+            return most
+        return min(most, steps + max(0.0, left - 0.02) * steps / self.seconds)
 
     def more(self) -> bool:
         """Whether there is a step to go."""
@@ -240,7 +244,7 @@ class _Loop:
         present = images >= 0
         weights = np.where(present, lesson.weights[images] / np.float32(batch), np.float32(0))
         labels = np.where(present, lesson.labels[images], 0)
-        fractions = [(self.done.steps + n) / total if np.isfinite(total) else 0.0 for n in range(count)]
+        fractions = [(self.done.steps + n) / total for n in range(count)]
         rates = np.array([lesson.learning_rate * lesson.schedule(f) for f in fractions], np.float32)
         losses, correct = self.trainer.run(
             lesson.pixels,
@@ -280,6 +284,8 @@ class _Loop:
         if self.choice.add(epoch.number + 1, accuracy, loss, right(outputs, labels)):
             self.done.vector = self.trainer.vector.copy()
         patience = self.lesson.patience
+        if patience is not None and self.lesson.epochs is None:
+            patience = max(patience, int(self.total_steps() / self.steps_per_epoch / 2))
         if patience is not None and epoch.number + 1 - self.choice.improved_epoch >= patience:
             self.done.stopped_early = True
 

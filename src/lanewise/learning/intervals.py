@@ -1,0 +1,28 @@
+"""How sure a share is: Wilson's 95 % interval, which stays sensible for few images and near 0 and 100 %.
+
+    (p + z²/2n ± z sqrt(p (1 - p) / n + z²/4n²)) / (1 + z²/n),     p = k / n,  z = 1.96
+
+Where the same images also chose the weights among m candidates, the best of m looks better than it is. Then z is that
+of m intervals which all hold at once (Bonferroni): the 1 - 0.025 / m quantile of the normal distribution.
+"""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+
+Z = 1.959963984540054
+"""Half the width of the middle 95 % of a normal distribution, in standard deviations."""
+
+
+def wilson(correct: int, count: int, candidates: float = 1.0) -> tuple[float, float]:
+    """The 95 % interval of a share of which `correct` of `count` were seen, by the best of so many candidates."""
+    z = Z if candidates <= 1 else NormalDist().inv_cdf(1 - 0.025 / candidates)
+    p = correct / count
+    middle = p + z * z / (2 * count)
+    spread = z * math.sqrt(p * (1 - p) / count + z * z / (4 * count * count))
+    scale = 1 + z * z / count
+    # At the ends the bound is 0 or 1 exactly; rounding must not push it past them.
+    low = 0.0 if correct == 0 else (middle - spread) / scale
+    high = 1.0 if correct == count else (middle + spread) / scale
+    return low, high
