@@ -366,7 +366,7 @@ def test_an_interruption_is_told_of(monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(estimator, "_print_epoch", interrupt)
-    with pytest.warns(UserWarning, match="learning was interrupted"):
+    with pytest.warns(UserWarning, match="Training was interrupted"):
         classifier = quick(verbose=1).fit(X[:300], Y[:300])
     assert classifier.predict(X).shape == Y.shape
 

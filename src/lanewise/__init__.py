@@ -21,7 +21,7 @@ __version__ = "0.1.0"
 _WHERE = {
     "train": "lanewise.fitting",
     "Progress": "lanewise.learning.train",
-    "load": "lanewise.learning.images",
+    "load": "lanewise.learning.loading",
     "Model": "lanewise.model",
     "evaluate": "lanewise.evaluate",
     "check": "lanewise.doctor.examine",
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from lanewise.experiments.compare import compare
     from lanewise.experiments.vary import vary
     from lanewise.fitting import train
-    from lanewise.learning.images import load
+    from lanewise.learning.loading import load
     from lanewise.learning.train import Progress
     from lanewise.model import Model
     from lanewise.report.page import write_report

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, Self
@@ -26,11 +25,13 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from lanewise.errors import DataError, OptionError
 from lanewise.fitting import train
+from lanewise.keywords import hinting
 from lanewise.learning.pictures import Pictures
 from lanewise.learning.recipe import network_for
 from lanewise.learning.train import Progress
 from lanewise.model import Model
 from lanewise.network.layers import Layer
+from lanewise.notes import Caution, say
 
 __all__ = ["CNNClassifier"]
 
@@ -109,6 +110,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     model_: Model
     history_: list[dict[str, Any]]
 
+    @hinting
     def __init__(
         self,
         network: str | tuple[Layer, ...] = "auto",
@@ -297,11 +299,12 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             seed=self._seed(len(before)),
             start=self.model_ if going_on else None,
             progress=_print_epoch if self.verbose else None,
-            notes=print if self.verbose else None,
+            notes=_print_note if self.verbose else None,
+            verbose=0,
             **(options | changes),
         )
         if model.provenance["interrupted"]:
-            warnings.warn("learning was interrupted: this is the best network until then", stacklevel=3)
+            say(Caution("Training was interrupted: these are the best weights until then."))
         self.classes_ = classes
         self.history_ = [*before, *({**record, "epoch": len(before) + record["epoch"]} for record in model.history)]
         self.n_iter_ = len(self.history_)
@@ -373,6 +376,13 @@ def _distinct(pictures: Pictures, weights: NDArray[np.float64]) -> tuple[Picture
     )
     _, first, place = np.unique(np.frombuffer(digests, "V16"), return_index=True, return_inverse=True)
     return pictures.take(kept[first]), np.bincount(place, weights[kept]).astype(np.float64)
+
+
+def _print_note(note: str) -> None:
+    if isinstance(note, Caution):
+        say(note)
+    else:
+        print(note)
 
 
 def _print_epoch(report: Progress) -> None:

@@ -192,8 +192,10 @@ def evaluate(
         pictures, part = pictures_for(model, source, split=split)
     else:
         raise DataError("images given as an array need labels: evaluate(model, x, y)")
+    said = source.notes if isinstance(source, Pictures | PictureSets) else ()
     for note in pictures.notes:
-        notes.say(note)
+        if note not in said:  # when it was loaded
+            notes.say(note)
     return judge(model, pictures, split=part, most_mistakes=most_mistakes)
 
 

@@ -24,6 +24,7 @@ from lanewise.crossvalidation import (
 from lanewise.engine.training import Optimizer, PictureFormat
 from lanewise.errors import DataError
 from lanewise.files import Preprocessing
+from lanewise.keywords import hinting
 from lanewise.learning import augment as augmenting
 from lanewise.learning import recipe
 from lanewise.learning.images import load
@@ -35,8 +36,10 @@ from lanewise.learning.weights import picture_weights
 from lanewise.model import Model
 from lanewise.network.layers import Layer
 from lanewise.notes import Note
+from lanewise.notes import say as tell_user
 from lanewise.running import Engine, as_it_starts, judged_at, run
 from lanewise.starting import GOING_ON, moments, network_and_weights, outcome
+from lanewise.watching import ending, watched
 from lanewise.withheld import held_out
 
 Source = str | os.PathLike[str] | PictureSets | Pictures | ArrayLike
@@ -47,6 +50,7 @@ MOST_TIMES = 3
 FIGURES = ("validation_loss", "validation_accuracy")
 
 
+@hinting
 def train(
     source: Source,
     y: ArrayLike | None = None,
@@ -76,6 +80,7 @@ def train(
     start: Model | None = None,
     progress: Callable[[Progress], None] | None = None,
     notes: Say | None = None,
+    verbose: int | None = None,
 ) -> Model:
     """Train a convolutional network to tell pictures apart.
 
@@ -132,7 +137,11 @@ def train(
     progress : callable, optional
         Given a `Progress` several times a second.
     notes : callable, optional
-        Given sentences about what was found and chosen, before learning starts.
+        Given sentences about what was found and chosen. Without it, what may harm the result is a `LanewiseWarning`,
+        and the rest goes to the log "lanewise" (see `logging`).
+    verbose : 0, 1 or 2, optional
+        1 shows a live bar in a terminal or notebook, 2 prints a line for each epoch, 0 nothing. By default a bar where
+        somebody watches: in a notebook, and if standard error is a terminal.
 
     Returns
     -------
@@ -145,7 +154,7 @@ def train(
         Each with one line that names the culprit and the way out.
     """
     began = time.perf_counter()
-    say = notes or (lambda sentence: None)
+    say = notes or tell_user
     check_options(
         epochs,
         budget,
@@ -160,7 +169,8 @@ def train(
         folds,
     )
     sets = _sets(source, y, size, channels, strict)
-    for note in sets.notes:
+    # Sets that were loaded before have had their notes said then.
+    for note in () if notes is None and isinstance(source, PictureSets | Pictures) else sets.notes:
         say(note)
     pictures = sets.train
     assert pictures.labels is not None
@@ -265,7 +275,9 @@ def train(
     if before is not None and held is not None:
         loss, accuracy = judged(before, held.labels[held.indices], held.weights[held.indices])
         lesson = replace(lesson, start=(accuracy, -loss))
-    learned, trainer, rate = run(engine, begin.parameters, lesson, learning_rate is None, progress, say)
+    with watched(verbose, progress) as watch:
+        learned, trainer, rate = run(engine, begin.parameters, lesson, learning_rate is None, watch, say)
+        watch.said = ending(learned)
     if learned.interrupted and learned.steps == 0:
         raise KeyboardInterrupt
     if budget is not None and len(learned.history) >= lesson.most_epochs:
@@ -275,6 +287,8 @@ def train(
                 "budget was used up: more passes over the same images would add little."
             )
         )
+    if learned.interrupted and notes is None:  # no warning: where warnings are errors, it would cost the model
+        say(Note(f"Training was interrupted in epoch {len(learned.history)}: these are the best weights until then."))
     began_at = None
     if before is not None and held is not None:
         labels = held.labels[held.indices]

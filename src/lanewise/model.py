@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lanewise import notes
 from lanewise.errors import DataError, OptionError
 from lanewise.files import Contents, Label, Preprocessing, read, write
 from lanewise.files.read import MOST_BYTES
@@ -158,6 +159,8 @@ class Model(Contents):
             The file cannot be read; the message names what is wrong with it.
         """
         contents = read(path, classes=None if classes is None else tuple(classes), most_bytes=most_bytes)
+        for note in contents.notes:
+            notes.say(note)
         return cls(**{entry.name: getattr(contents, entry.name) for entry in fields(contents)})
 
     def __repr__(self) -> str:

@@ -35,6 +35,10 @@ def say(note: str) -> None:
         logging.getLogger("lanewise").info("%s", note)
 
 
+def unheard(note: str) -> None:
+    """Drop a note: for work inside, whose user has heard it or would not know what it is about."""
+
+
 def _levels_to_user() -> int:
     """How many calls lie between `warnings.warn` in `say` and the first line outside the package."""
     level = 1

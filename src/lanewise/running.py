@@ -12,7 +12,7 @@ from lanewise.engine.training import Floats, Optimizer, PictureFormat, Trainer
 from lanewise.kernels.gather import Augment
 from lanewise.learning.train import DivergedError, Held, Learned, Lesson, Progress, judged, learn
 from lanewise.network.graph import Graph
-from lanewise.notes import Note
+from lanewise.notes import Caution, Note
 from lanewise.starting import Start
 
 Say = Callable[[str], None]
@@ -97,5 +97,6 @@ def run(
             if not restart or attempt == RESTARTS:
                 raise
             lesson = replace(lesson, learning_rate=lesson.learning_rate / 3)
-            say(f"Training diverged; starting again with a learning rate of {lesson.learning_rate:.3g}.")
+            again = f"starting again with a learning rate of {lesson.learning_rate:.3g}"
+            say(Caution(f"Training diverged; {again}."))
     raise AssertionError

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,7 +24,7 @@ from lanewise.cli.predict import predict
 from lanewise.cli.report import report
 from lanewise.cli.train import train
 from lanewise.cli.vary import vary
-from lanewise.errors import LanewiseError, ProgramError
+from lanewise.errors import LanewiseError, LanewiseWarning, ProgramError
 
 FAILED, INTERRUPTED = 1, 130
 
@@ -48,7 +49,9 @@ class Commands(click.Group):
         if not standalone_mode:
             return super().main(args, name, complete_var, False, **extra)
         try:
-            status = super().main(args, name, complete_var, False, **extra) or 0
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", LanewiseWarning)  # commands print these sentences among their notes
+                status = super().main(args, name, complete_var, False, **extra) or 0
         except click.UsageError as error:
             status = error.exit_code
             _say_usage(error)

@@ -6,22 +6,18 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Group
 from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
 from lanewise.cli.output import LABEL, Output
 from lanewise.cli.wording import duration
 from lanewise.learning.train import Progress
+from lanewise.watching import epoch, figures, picture
 
 Report = Callable[[Progress], None]
 
 LINE_SECONDS = 2.0
 """Between two lines, where there is no terminal."""
-
-BAR = 30
 
 
 @contextmanager
@@ -36,7 +32,7 @@ def learning(out: Output) -> Iterator[Report | None]:
     else:
         with Live(Text(" " * LABEL + "getting ready"), console=out.console, auto_refresh=False, transient=True) as live:
             live.refresh()
-            yield lambda now: live.update(_picture(now), refresh=True)
+            yield lambda now: live.update(picture(now, out.console.width), refresh=True)
 
 
 class Lines:
@@ -63,30 +59,4 @@ class Lines:
             now, self.unsaid = self.unsaid, None
             self.said = now.seconds
             left = f"  {duration(now.seconds_left)} left" if now.fraction < 1 else ""
-            self.out.tell(_epoch(now), f"{_figures(now)}{left}")
-
-
-def _epoch(now: Progress) -> str:
-    planned = str(max(now.epoch, math.ceil(now.epochs - 1e-6)))
-    return f"Epoch {now.epoch:>{len(planned)}}/{planned}"
-
-
-def _figures(now: Progress) -> str:
-    parts = [f"loss {now.loss:.4f}", f"accuracy {100 * now.accuracy:.1f} %"]
-    if now.validation_accuracy is not None:
-        parts.append(f"validation {100 * now.validation_accuracy:.1f} %")
-    return "  ".join([*parts, f"{now.images_per_second:,.0f} images/s"])
-
-
-def _picture(now: Progress) -> Group:
-    bar = Table.grid(padding=(0, 2, 0, 0))
-    bar.add_row(
-        Text(f"{_epoch(now):<{LABEL - 2}}", "bold"),
-        ProgressBar(total=1.0, completed=now.fraction, width=BAR),
-        f"{100 * now.fraction:.0f} %",
-        f"{duration(now.seconds_left)} left",
-    )
-    start = " " * LABEL
-    figures = Text(start + _figures(now), no_wrap=True, overflow="ellipsis")
-    hint = Text(f"{start}Ctrl-C stops and keeps the best model so far", "dim", no_wrap=True, overflow="ellipsis")
-    return Group(bar, figures, hint)
+            self.out.tell(epoch(now), f"{figures(now)}{left}")

@@ -125,6 +125,7 @@ def learn(out: Output, lesson: Lesson, options: Mapping[str, Any]) -> Model:
             winograd=not options["no_winograd"],
             progress=progress,
             notes=say,
+            verbose=0,
             **{key: options[key] for key in PASSED_ON},
             **({} if options["folds"] is None else {"folds": options["folds"]}),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from lanewise.experiments import tables
+from lanewise.watching import duration as duration
 
 Shape = tuple[int, ...]
 
@@ -26,18 +27,6 @@ def interval(bounds: tuple[float, float], count: int) -> str:
     """Two shares: "96.4 to 99.2 %"."""
     low, high = (percent(bound, count) for bound in bounds)
     return f"{low.removesuffix(' %')} to {high}"
-
-
-def duration(seconds: float) -> str:
-    """A time as "0.42 s", "4.2 s", "34 s", "2 min 5 s" or "3 h 20 min"."""
-    if seconds < 9.95:
-        return f"{seconds:.2f} s" if seconds < 0.995 else f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def plural(count: int, noun: str) -> str:

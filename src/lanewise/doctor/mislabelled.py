@@ -26,6 +26,7 @@ from lanewise.doctor.findings import NOTE, WARNING, Case, Collection, Finding, c
 from lanewise.errors import DataError
 from lanewise.fitting import train
 from lanewise.learning.pictures import Pictures
+from lanewise.notes import unheard
 
 FOLDS = 4
 LEAST = 5
@@ -200,6 +201,8 @@ def cross_validated(
                 folds=0,
                 seed=seed + repeat,
                 threads=threads,
+                notes=unheard,
+                verbose=0,
             )
             if len(judged):
                 total[judged] += model.predict_proba(pictures.pixels[judged])

@@ -19,6 +19,7 @@ from lanewise.learning.pictures import Pictures, PictureSets
 from lanewise.learning.split import stratified_split
 from lanewise.learning.train import Progress
 from lanewise.model import Model
+from lanewise.notes import say, unheard
 
 TEST_FRACTION = 0.2
 """Share of the pictures that is kept for judging where there are no test pictures."""
@@ -93,6 +94,8 @@ def prepared(
         Whether those were training pictures.
     """
     sets = source if isinstance(source, PictureSets) else load(source, size=size, channels=channels)
+    for note in () if isinstance(source, PictureSets) else sets.notes:
+        say(note)
     if sets.test is not None:
         if sets.test.labels is None or not len(sets.test):
             raise DataError("the test pictures have no labels: there is nothing to judge networks by")
@@ -153,7 +156,8 @@ def _run(
     options: Mapping[str, Any],
     progress: Callable[[Progress], None] | None,
 ) -> Trial:
-    model = train(sets, network=network, seed=seed, progress=progress, **{"folds": 0, **options})
+    told: dict[str, Any] = {"progress": progress, "notes": unheard, "verbose": 0}
+    model = train(sets, network=network, seed=seed, **told, **{"folds": 0, **options})
     if model.provenance["interrupted"]:
         raise KeyboardInterrupt
     return Trial(

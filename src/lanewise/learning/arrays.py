@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from lanewise.errors import DataError, TooLargeError
 from lanewise.learning.pictures import Labels, Pictures, PictureSets, Pixels, empty_pixels, with_missing_told
+from lanewise.notes import Caution
 
 DIGITS_FILE = Path(__file__).parent.parent / "data" / "digits.npz"
 """The built-in handwritten digits: 1,438 to learn from and 359 to test on, 8x8. Their source is told beside them."""
@@ -157,8 +158,10 @@ def _pixels(x: npt.ArrayLike, image_shape: Sequence[int] | None) -> tuple[Pixels
     notes: tuple[str, ...] = ()
     if array.shape[1] in (1, 3) and array.shape[3] > 4:
         notes = (
-            f"the pictures are taken as {array.shape[1]} rows, {array.shape[2]} columns and {array.shape[3]} channels; "
-            "if channels come first, give x.transpose(0, 2, 3, 1)",
+            Caution(
+                f"the pictures are taken as {array.shape[1]} rows, {array.shape[2]} columns and {array.shape[3]} "
+                "channels; if channels come first, give x.transpose(0, 2, 3, 1)"
+            ),
         )
     return _as_engine_type(array), notes
 

@@ -23,6 +23,7 @@ from lanewise.learning.decode import MAX_PIXELS
 from lanewise.learning.folders import TRAIN, Listing, PictureFile, list_sets, list_to_judge, list_tree, single_file
 from lanewise.learning.pictures import STRETCH, Pictures, PictureSets, Pixels, empty_pixels, with_missing_told
 from lanewise.learning.reading import Progress, Target, decode_into, listed_reasons, read_listing
+from lanewise.notes import Note
 
 Source = str | os.PathLike[str] | tuple[npt.ArrayLike, npt.ArrayLike]
 """A folder, an `.npz` file, the word "digits", or arrays (x, y)."""
@@ -226,7 +227,7 @@ def _digits() -> PictureSets:
     sets = read_npz(DIGITS_FILE)
     if not os.path.isdir(DIGITS):
         return sets
-    note = f"these are the built-in digits; for the folder of that name give {os.path.join('.', DIGITS)}"
+    note = Note(f"these are the built-in digits; for the folder of that name give {os.path.join('.', DIGITS)}")
     return replace(sets, train=replace(sets.train, notes=(note,)))
 
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from lanewise.engine.limits import available_memory
 from lanewise.errors import DataError, TooLargeError
+from lanewise.notes import Caution
 
 Pixels = npt.NDArray[np.uint8 | np.float32]
 Labels = npt.NDArray[np.int32]
@@ -138,7 +139,7 @@ def with_missing_told(sets: PictureSets) -> PictureSets:
     for name in ("train", "validation", "test"):
         part: Pictures | None = getattr(sets, name)
         if part is not None and (missing := part.without_pictures()):
-            note = f"the {name} set holds no picture of {', '.join(map(repr, missing))}"
+            note = Caution(f"the {name} set holds no picture of {', '.join(map(repr, missing))}")
             told[name] = replace(part, notes=(*part.notes, note))
     return replace(sets, **told)
 

@@ -21,6 +21,7 @@ from lanewise.learning import picture_cache
 from lanewise.learning.decode import MAX_PIXELS, Header, read_header, read_pixels
 from lanewise.learning.folders import Listing, PictureFile, printable
 from lanewise.learning.pictures import STRETCH, Pictures, Pixels, empty_pixels
+from lanewise.notes import Caution, Note
 
 Progress = Callable[[int, int], None]
 """Called with the number of pictures read so far and the number of all."""
@@ -171,16 +172,16 @@ def _notes(
     sizes: Sequence[tuple[int, int, int]],
     count: int,
     skipped: Sequence[tuple[str, str]],
-) -> Iterator[str]:
+) -> Iterator[Note]:
     folder = printable(listing.folder.name)
     if [(rows, columns) for rows, columns, _ in sizes] != [size]:
         of = f"{len(sizes)} sizes" if len(sizes) > 1 else f"{sizes[0][0]}x{sizes[0][1]}"
         hint = "" if target.size else "; give a size to choose another"
         pictures, were = ("1 picture", "was") if count == 1 else (f"{count:,} pictures", "were")
-        yield f"{pictures} of {of} in {folder} {were} resized to {size[0]}x{size[1]} (rows x columns){hint}"
+        yield Note(f"{pictures} of {of} in {folder} {were} resized to {size[0]}x{size[1]} (rows x columns){hint}")
     if skipped:
         files = "1 file" if len(skipped) == 1 else f"{len(skipped):,} files"
-        yield f"{files} in {folder} skipped: {listed_reasons(skipped)}"
+        yield Caution(f"{files} in {folder} skipped: {listed_reasons(skipped)}")
 
 
 def listed_reasons(skipped: Sequence[tuple[str, str]], most: int = 3) -> str:
