@@ -314,7 +314,10 @@ ATTACKS = [
         input_of(TensorProto.UINT8, 1, 9, 7, 3, 1),
         'input "pictures", read by node "cast" (Cast), has the wrong number of axes',
     ),
-    (input_of(TensorProto.UINT8, 1, 2**40, 7, 3), "does not fit 6597069766656 features"),
+    (
+        input_of(TensorProto.UINT8, 1, 2**40, 7, 3),
+        "takes images of 23,089,744,183,296 numbers in 3 channels",
+    ),
     (opset(5), "the model is of opset 5; 6 to "),
     (opset(10**9), "the model is of opset 1000000000; 6 to "),
     (many_nodes, "at most 50000 are read"),
@@ -422,7 +425,7 @@ def test_one_large_weight_used_often_does_not_fill_the_memory(monkeypatch):
 
 def test_a_graph_too_large_for_any_memory_is_refused():
     model = foreign("float[N,3,1000000,1000000] x => float[N,K] y", "a = Relu(x) y = Flatten(a)")
-    with pytest.raises(ModelFileError, match="1000000x1000000 with 3 channels: more than"):
+    with pytest.raises(ModelFileError, match="takes images of 3,000,000,000,000 numbers in 3 channels, more than"):
         read_graph(model)
 
 

@@ -5,6 +5,7 @@ y = (x * weight + bias) * scale + shift   =   x * (weight * scale) + (bias * sca
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +20,9 @@ from lanewise.network.shapes import output_shape
 MOST_WEIGHTS = 1 << 29
 """2 GiB of float32: as much as a file may hold. Nodes that share weights in the file get their own here."""
 
+MOST_VALUES = 1 << 27
+"""Numbers that one image may be at any place in a network."""
+
 Weights = NDArray[np.float32]
 Channels = NDArray[np.float64]
 """One number for each channel or feature."""
@@ -28,8 +32,9 @@ Channels = NDArray[np.float64]
 class Value:
     """What a tensor of the file is here.
 
-    `rank` counts the file's axes with the batch: 4 (N, C, H, W), 3 (N, C, L), which is read as pictures of one row, or
-    2 (N, F). `own` says that nothing but the next reader sees this value, so that the node that makes it may change.
+    `rank` counts the file's axes with the batch: 4 (N, C, H, W); 3 (N, C, L), which is read as images of one row, or
+    (N, H, W), grey images that are about to be flattened or to get a channel; or 2 (N, F). `own` says that nothing but
+    the next reader sees this value, so that the node that makes it may change.
     """
 
     node: int
@@ -104,5 +109,9 @@ class Drafts:
         if problem := option_problem(draft.layer):
             raise NetworkError(problem)
         draft.shape, _ = output_shape(draft.layer, tuple(self.nodes[node].shape for node in draft.inputs))
+        if math.prod(draft.shape) > MOST_VALUES:
+            raise NetworkError(
+                f"an image has {math.prod(draft.shape):,} values there; at most {MOST_VALUES:,} are read"
+            )
         self.nodes.append(draft)
         return Value(len(self.nodes) - 1, rank, own)

@@ -41,12 +41,12 @@ def _dropout(step: Step) -> Value:
 
 def _refuse_training(step: Step) -> None:
     """Opset 6 told training from inference by `is_test`, and took training if nothing was said."""
-    if step.opset < 7 and not step.number("is_test", 0):
+    if step.opset < 7 and not step.whole("is_test", 0):
         step.fail("it is meant for training; export the model for inference")
 
 
 def _cast(step: Step) -> Value:
-    if step.number("to", 0) != FLOAT:
+    if step.whole("to", 0) != FLOAT:
         step.fail(f"it casts to {type_name(int(step.number('to', 0)))}; networks are read in float32 throughout")
     return _identity(step)
 
@@ -55,9 +55,9 @@ def _gemm(step: Step) -> Value:
     x, matrix, constant = step.value(), step.weights(1, "matrix"), step.weights(2, "bias")
     if x.rank != 2 or matrix is None or matrix.ndim != 2:
         step.fail("it needs features (N, F) and a constant matrix")
-    if step.number("transA", 0):
+    if step.whole("transA", 0):
         step.fail("it transposes its input, which would mix pictures; export the model without transA")
-    weight = matrix if step.number("transB", 0) else matrix.T
+    weight = matrix if step.whole("transB", 0) else matrix.T
     bias = None
     if constant is not None:
         if constant.shape not in {(), (1,), (1, 1), weight.shape[:1], (1, weight.shape[0])}:
@@ -101,7 +101,7 @@ def per_channel(constant: Constant, rank: int, axis: int, channels: int) -> Chan
 
 def scale_and_shift(operator: str, numbers: Channels, constant_first: bool) -> tuple[Channels, Channels] | None:
     """`operator` with a constant as x * scale + shift, or None if it is none (a constant divided by x)."""
-    one, zero = np.ones_like(numbers), np.zeros_like(numbers)
+    one, zero = np.broadcast_to(1.0, numbers.shape), np.broadcast_to(0.0, numbers.shape)
     match operator:
         case "Mul":
             return numbers, zero
@@ -156,7 +156,7 @@ def _batch_normalization(step: Step) -> Value:
     channels = step.drafts.shape(x)[0]
     if any(array is None or array.shape != (channels,) for array in arrays):
         step.fail(f"its scale, shift, mean and variance must be {channels} numbers each, one for each channel")
-    if step.number("training_mode", 0) or step.number("spatial", 1) != 1 or step.outputs > 1:
+    if step.whole("training_mode", 0) or step.whole("spatial", 1) != 1 or step.outputs > 1:
         step.fail("it normalises by the batch, as in training; export the model for inference")
     _refuse_training(step)
     gain, shift, mean, variance = (array.astype(np.float64) for array in arrays if array is not None)

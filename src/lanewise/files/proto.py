@@ -137,7 +137,11 @@ def _producers(graph: Any, inputs: set[str]) -> dict[str, Any]:
     for name, times in taken.items():
         if times > 1:
             raise ModelFileError(f"tensor {quoted(name)} is defined {times} times: the file is damaged")
+    if "" in taken:
+        raise ModelFileError("an input or a weight has no name: the file is damaged")
     for node in graph.node:
+        if node.output and not node.output[0]:
+            raise ModelFileError(f"{called(node)}: its first output has no name, as if nobody wanted it")
         for name in filter(None, node.output):
             if name in producers or name in taken:
                 raise ModelFileError(
@@ -190,11 +194,20 @@ def _constant_of(node: Any) -> Constant:
         attributes = attributes_of(node)
     except ModelFileError as error:
         raise ModelFileError(f"{called(node)}: {error}") from None
-    kinds = {"value": None, "value_float": "f4", "value_floats": "f4", "value_int": "i8", "value_ints": "i8"}
-    if len(attributes) != 1 or not attributes.keys() <= kinds.keys():
-        raise ModelFileError(f"{called(node)}: it must have one value, of numbers")
-    ((kind, value),) = attributes.items()
-    return np.asarray(value, dtype=kinds[kind])
+    if len(node.input) or len(node.output) != 1:
+        raise ModelFileError(f"{called(node)}: a constant reads nothing and writes one array")
+    match attributes:
+        case {"value": np.ndarray() as value, **rest} if not rest:
+            return value
+        case {"value_float": float(value), **rest} if not rest:
+            return np.asarray(value, "f4")
+        case {"value_int": int(value), **rest} if not rest:
+            return np.asarray(value, "i8")
+        case {"value_floats": tuple(value), **rest} if not rest:
+            return np.asarray(value, "f4")
+        case {"value_ints": tuple(value), **rest} if not rest and all(isinstance(one, int) for one in value):
+            return np.asarray(value, "i8")
+    raise ModelFileError(f"{called(node)}: it must have one value, of numbers")
 
 
 def _names(entries: Any) -> str:

@@ -87,6 +87,11 @@ def read(
         # What a file says about itself must not be obeyed by the user's terminal.
         harmless = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in first_line)
         raise ModelFileError(f"{where}: {harmless}") from None
+    except MemoryError:
+        raise ModelFileError(f"{where}: it does not fit in memory") from None
+    except Exception as error:  # what a file can say has no end: nothing but a refusal may come of it
+        what = f"{type(error).__name__} {quoted(str(error))[1:-1]}".strip()
+        raise ModelFileError(f"{where}: it says what no exporter says, and is not read ({what})") from None
 
 
 def read_own(model: Any) -> Contents:
@@ -181,6 +186,12 @@ def _foreign(model: Any, classes: tuple[Label, ...] | None) -> Contents:
     """The contents of a file that somebody else wrote, made to end in probabilities."""
     drafts, output, entrance = _walk(model)
     notes = ["It was not written by Lanewise: pictures must be prepared as its author did."]
+    if entrance.rank == 4 and entrance.channels_first and entrance.shape[0] > 1:
+        channels, rows, columns = entrance.shape
+        notes.append(
+            f"Its own input is (N, {channels}, {rows}, {columns}); here it takes images "
+            f"(N, {rows}, {columns}, {channels}), channels last."
+        )
     shape = drafts.shape(output)
     if len(shape) == 3 and shape[1:] == (1, 1):
         output = drafts.add(Flatten(), (output,), own=True, rank=2)

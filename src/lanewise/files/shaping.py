@@ -38,7 +38,7 @@ def reshape(step: Step) -> Value:
     if target is None or target.ndim != 1 or target.dtype.kind != "i" or not 2 <= len(target) <= 4:
         step.fail("its shape must be a constant list of 2 to 4 whole numbers")
     old, (pictures, *rest) = step.dims(x), (int(size) for size in target)
-    if step.number("allowzero", 0) and 0 in (pictures, *rest):
+    if step.whole("allowzero", 0) and 0 in (pictures, *rest):
         step.fail("it asks for a shape without any values")
     rest = [old[place] if size == 0 and place < len(old) else size for place, size in enumerate(rest)]
     if rest.count(-1) == 1 and pictures in (0, step.batch):
@@ -116,7 +116,7 @@ def fold(operator: str, inputs: tuple[Constant | None, ...], attributes: dict[st
                     return np.squeeze(array, None if axes is None else tuple(axes))
                 case "Reshape" if listed is not None and 0 not in listed:
                     return array.reshape(listed)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError, IndexError):
             raise ModelFileError(f"it does not fit a constant of shape {array.shape}") from None
     raise ModelFileError(
         "it computes with constants alone; simplify the model before (onnxsim, or export with folding)"

@@ -67,6 +67,13 @@ class Step:
             self.fail(f"its attribute {name} must be one number")
         return value
 
+    def whole(self, name: str, default: int) -> int:
+        """The attribute `name`, one whole number."""
+        value = self.attributes.get(name, default)
+        if not isinstance(value, int):
+            self.fail(f"its attribute {name} must be one whole number")
+        return value
+
     def numbers(self, name: str, default: tuple[int, ...] | None = None) -> tuple[int, ...]:
         """The attribute `name`, a list of whole numbers; without a default it must be there."""
         value = self.attributes.get(name, default)
@@ -78,7 +85,7 @@ class Step:
 
     def axis(self, default: int, rank: int) -> int:
         """The attribute `axis`, counted from the front."""
-        axis = int(self.number("axis", default))
+        axis = self.whole("axis", default)
         return axis + rank if axis < 0 else axis
 
     def dims(self, value: Value) -> tuple[int, ...]:
@@ -86,7 +93,9 @@ class Step:
         shape = self.drafts.shape(value)
         if value.rank == 4 and len(shape) == 1:  # a global average, of which the file keeps the rows and columns
             return (*shape, 1, 1)
-        return (shape[0], shape[2]) if value.rank == 3 else shape
+        if value.rank == 3:
+            return (shape[0], shape[2]) if shape[1] == 1 else (shape[1], shape[2])
+        return shape
 
     def passed(self, value: Value, rank: int | None = None) -> Value:
         """`value` itself under another name."""

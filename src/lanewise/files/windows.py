@@ -25,7 +25,7 @@ def conv(step: Step) -> Value:
     x, weight, bias = step.value(), step.weights(1, "weight"), step.weights(2, "bias")
     if weight is None or weight.ndim != x.rank or not weight.size:
         step.fail(f"its weight must be there and have as many axes as its input, {x.rank}")
-    window, groups = _window(step, weight.shape[2:]), int(step.number("group", 1))
+    window, groups = _window(step, weight.shape[2:]), step.whole("group", 1)
     filters, channels = weight.shape[0], step.drafts.shape(x)[0]
     if groups < 1 or weight.shape[1] * groups != channels:
         step.fail(
@@ -47,7 +47,7 @@ def max_pool(step: Step) -> Value:
 
 def average_pool(step: Step) -> Value:
     """AveragePool."""
-    window, counted = _undilated(step), bool(step.number("count_include_pad", 0))
+    window, counted = _undilated(step), bool(step.whole("count_include_pad", 0))
     if window.overhangs and counted:
         step.fail("ceil_mode with count_include_pad makes windows hang over the padding; export it without one of them")
     layer = AvgPool2D(window.kernel, window.stride, window.padding, counted)
@@ -90,7 +90,7 @@ def _window(step: Step, default_kernel: tuple[int, ...] | None) -> Window:
     if len(pads) != 2 * axes or min(pads) < 0:
         step.fail(f"its pads {pads[:8]} must be {2 * axes} numbers of 0 or more")
     top, left, bottom, right = pads if axes == 2 else (0, pads[0], 0, pads[1])
-    mode, ceil = str(step.attributes.get("auto_pad", "NOTSET")), bool(step.number("ceil_mode", 0))
+    mode, ceil = str(step.attributes.get("auto_pad", "NOTSET")), bool(step.whole("ceil_mode", 0))
     if mode not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER") or (mode != "NOTSET" and (any(pads) or ceil)):
         step.fail(f"auto_pad {mode[:20]!r} with pads {pads} and ceil_mode {int(ceil)} is not read; give pads alone")
     spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
