@@ -124,7 +124,7 @@ def test_without_test_pictures_a_fifth_is_kept_for_all_seeds_alike():
     train = stripes(100, 1)
     one, kept = prepared(PictureSets(train), None, None)
     two, _ = prepared(PictureSets(train), None, None)
-    assert kept
+    assert (kept.kept_back, kept.judged_by, kept.chosen_by) == (True, "kept back", "held out")
     assert (len(one.train), len(one.test)) == (80, 20)
     assert (one.test.pixels == two.test.pixels).all()
     every = np.concatenate([one.train.pixels, one.test.pixels]).reshape(100, -1)
@@ -196,3 +196,46 @@ def test_a_killed_process_goes_on_where_it_was(tmp_path, sets):
     assert len(record["rows"]) == 4
     assert journal.read_bytes().startswith(finished)
     assert journal.read_bytes().count(b'"outcome"') == 4
+
+
+@pytest.mark.parametrize(
+    ("parts", "told", "judging"),
+    [
+        (
+            ("validation", "test"),
+            ("test", "validation"),
+            "All are evaluated on the 30 images of the test set; the validation set chooses the best weights of each.",
+        ),
+        (
+            ("test",),
+            ("test", "held out"),
+            "All are evaluated on the 30 images of the test set; images held out of the training set choose the best "
+            "weights of each.",
+        ),
+        (
+            ("validation",),
+            ("validation", "held out"),
+            "There is no test set, so all are evaluated on the 20 images of the validation set; images held out of the "
+            "training set choose the best weights of each.",
+        ),
+    ],
+)
+def test_the_sets_that_are_there_are_used_and_said(parts, told, judging, monkeypatch):
+    there = {"validation": stripes(20, 2), "test": stripes(30, 3)}
+    given = PictureSets(stripes(60, 1), **{name: there[name] for name in parts})
+    learned = []
+    real = trials.train
+
+    def train(sets, **options):
+        learned.append(sets)
+        return real(sets, **options)
+
+    monkeypatch.setattr(trials, "train", train)
+    grid = vary(given, "dense 1", epochs=1)
+    assert learned[0].train is given.train, "nothing is split off"
+    assert learned[0].validation is (there["validation"] if told[1] == "validation" else None)
+    assert grid.count == len(there[told[0]])
+    found = grid.to_json()
+    assert (found["judged_by"], found["chosen_by"], found["kept_back"]) == (*told, False)
+    assert found["judging"] == judging
+    assert judging in str(grid)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -45,8 +46,9 @@ def compare(
 
     A fully connected network; hand-made features (fixed edge, blur and sharpen filters, ReLU, pooling, and a trained
     classifier); the convolutional network with its first layer fixed; and the one that learns all its filters. All
-    learn from the same pictures for as long, with several seeds, and are judged by the same test pictures; where there
-    are none, a fifth of the pictures is kept for that. PICTURES are as for `lanewise train`.
+    learn from the same pictures for as long, with several seeds, and are judged by the test set, while the validation
+    set chooses the best weights of each. Without a test set the validation set judges; without either, a fifth of the
+    pictures is kept for that. PICTURES are as for `lanewise train`.
 
     What is finished is kept: a run that was stopped or killed goes on where it was when the same command is given
     again.
@@ -58,7 +60,7 @@ def compare(
     experimenting.check_picture(plot, force)
     experimenting.check_folder(output, "compare", force)
     out = open_output(as_json, quiet=quiet)
-    sets, kept_back = experimenting.read(out, pictures, options)
+    sets, judging = experimenting.read(out, pictures, options)
     chosen = experimenting.for_training(options)
     folder = experimenting.journal_folder(output, sets, chosen)
     try:
@@ -67,8 +69,9 @@ def compare(
     except KeyboardInterrupt:
         experimenting.tell_stopped(folder)
         raise click.exceptions.Exit(INTERRUPTED) from None
+    found = replace(found, kept_back=judging.kept_back, judging=judging)
     show(out, found)
-    record = {"pictures": pictures, **found.to_json(), "kept_back": kept_back}
+    record = {"pictures": pictures, **found.to_json()}
     asked = folder if output is not None else None
     picture = experimenting.keep(out, "compare", asked, plot, record, found.save_plot)
     out.finish({**record, "folder": None if folder is None else str(folder), "picture": picture})
@@ -87,6 +90,8 @@ def show(out: Output, found: Comparison) -> None:
     for row in found.rows:
         out.tell(row.name.capitalize(), row.network)
     out.blank()
+    if found.judging is not None:
+        out.result("Judged", found.judging.sentence)
     out.result("Conclusion", found.sentence, "bold")
 
 

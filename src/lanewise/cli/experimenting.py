@@ -19,7 +19,7 @@ from lanewise.cli.output import Output
 from lanewise.cli.wording import plural, shape, shown
 from lanewise.errors import OptionError
 from lanewise.experiments.plots import checked_format, require_matplotlib
-from lanewise.experiments.trial import pictures_to_judge, prepared, settings_of
+from lanewise.experiments.trial import Judging, pictures_to_judge, prepared, settings_of
 from lanewise.learning.images import load
 from lanewise.learning.pictures import PictureSets
 
@@ -72,20 +72,21 @@ def _begins_as_results(path: Path) -> bool:
         return False
 
 
-def read(out: Output, name: str, options: Mapping[str, Any]) -> tuple[PictureSets, bool]:
-    """Read the pictures and say what there is; also whether the test pictures were kept back from the others."""
+def read(out: Output, name: str, options: Mapping[str, Any]) -> tuple[PictureSets, Judging]:
+    """Read the pictures and say what there is; also which of them judge."""
     channels = {None: None, True: 1, False: 3}[options["grey"]]
     with out.reading() as progress:
         loaded = load(name, size=options["size"], channels=channels, progress=progress)
-    sets, kept_back = prepared(loaded, None, None)
+    sets, roles = prepared(loaded, None, None)
     train, test = sets.train, pictures_to_judge(sets)
     size = shape((train.channels, *train.size))
     out.tell("Pictures", f"{shown(name)}: {size}, {plural(len(train.classes), 'class')}")
-    how = "kept back to judge by" if kept_back else "to judge by"
-    out.tell("", f"{len(train):,} to learn from, {len(test):,} {how}")
+    chosen = f", {len(sets.validation):,} to choose weights by" if sets.validation is not None else ""
+    how = {"test": "", "validation": " of the validation set", "kept back": " kept back"}[roles.judged_by]
+    out.tell("", f"{len(train):,} to learn from{chosen}, {len(test):,}{how} to judge by")
     out.notes(judging.without_lists(sets.notes))
     out.skipped(sets.skipped)
-    return sets, kept_back
+    return sets, roles
 
 
 def journal_folder(output: str | None, sets: PictureSets, options: Mapping[str, Any]) -> Path | None:

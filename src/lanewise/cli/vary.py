@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -64,7 +65,8 @@ def vary(
     """Train many variants of a network, and see what accuracy costs.
 
     Each combination of the alternatives in braces is trained on the same pictures for as long, and judged by the test
-    pictures; where there are none, a fifth of the pictures is kept for that. PICTURES are as for `lanewise train`.
+    set, while the validation set chooses the best weights. Without a test set the validation set judges; without
+    either, a fifth of the pictures is kept for that. PICTURES are as for `lanewise train`.
 
     What is finished is kept: a run that was stopped or killed goes on where it was when the same command is given
     again. Combinations that make no network are listed with the reason.
@@ -79,7 +81,7 @@ def vary(
     experimenting.check_picture(plot, force)
     experimenting.check_folder(output, "vary", force)
     out = open_output(as_json, quiet=quiet)
-    sets, kept_back = experimenting.read(out, pictures, options)
+    sets, judging = experimenting.read(out, pictures, options)
     chosen = experimenting.for_training(options)
     folder = experimenting.journal_folder(output, sets, chosen)
     out.tell("Networks", plural(len(texts), "combination") + (f", {seeds} seeds each" if seeds > 1 else ""))
@@ -89,8 +91,9 @@ def vary(
     except KeyboardInterrupt:
         experimenting.tell_stopped(folder)
         raise click.exceptions.Exit(INTERRUPTED) from None
+    grid = replace(grid, kept_back=judging.kept_back, judging=judging)
     show(out, grid)
-    record = {"pictures": pictures, "grid": network, **grid.to_json(), "kept_back": kept_back}
+    record = {"pictures": pictures, "grid": network, **grid.to_json()}
     asked = folder if output is not None else None
     picture = experimenting.keep(out, "vary", asked, plot, record, grid.save_plot) if grid.rows else None
     out.finish({**record, "folder": None if folder is None else str(folder), "picture": picture})
@@ -106,6 +109,8 @@ def show(out: Output, grid: Grid) -> None:
         out.blank()
         out.table(_table(out, *grid.table()))
         out.blank()
+        if grid.judging is not None:
+            out.result("Judged", grid.judging.sentence)
         best = max(grid.rows, key=lambda row: (row.accuracy, -row.weights))
         out.result("Most accurate", f"{100 * best.accuracy:.1f} %: {best.text}", "bold")
         small = _small_enough(grid, best)

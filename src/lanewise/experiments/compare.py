@@ -19,7 +19,7 @@ from lanewise.experiments.conclusion import Difference, conclusion
 from lanewise.experiments.intervals import CONFIDENCE, difference_interval, share_interval
 from lanewise.experiments.methods import CONVOLUTIONAL, Method, methods_for
 from lanewise.experiments.tables import percent, plain_table, seconds_shown, sparkline
-from lanewise.experiments.trial import Trial, check_seeds, open_journal, pictures_to_judge, prepared, trial_of
+from lanewise.experiments.trial import Judging, Trial, check_seeds, open_journal, prepared, trial_of
 from lanewise.learning.images import Source
 from lanewise.learning.pictures import PictureSets
 from lanewise.learning.recipe import many_and_easy
@@ -90,12 +90,14 @@ class Comparison:
     differences : tuple of Difference
         The accuracy of the convolutional network less that of each other one; all hold together with 95 % confidence.
     count : int
-        Test pictures.
+        Images that judged.
     kept_back : bool
-        Whether these were training pictures that nothing was learned from.
+        Whether these were training images that nothing was learned from.
     seeds : tuple of int
     recalled : int
         Trainings that the journal knew.
+    judging : Judging or None
+        Which images judged, and which chose the best weights.
     """
 
     rows: tuple[MethodRow, ...]
@@ -104,6 +106,7 @@ class Comparison:
     kept_back: bool
     seeds: tuple[int, ...]
     recalled: int
+    judging: Judging | None = None
 
     @property
     def sentence(self) -> str:
@@ -129,12 +132,14 @@ class Comparison:
         ]
 
     def __str__(self) -> str:
-        """The table and the sentence."""
-        return "\n".join([*plain_table(*self.table()), "", self.sentence])
+        """The table, what it was judged by, and the conclusion."""
+        return "\n".join(
+            [*plain_table(*self.table()), "", *([self.judging.sentence] if self.judging else []), self.sentence]
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The comparison as values that JSON can hold."""
-        return {**asdict(self), "sentence": self.sentence}
+        return {**asdict(self), **(self.judging.to_json() if self.judging else {}), "sentence": self.sentence}
 
     def save_plot(self, path: str | os.PathLike[str]) -> None:
         """Draw learning curves and accuracies with their intervals, as SVG, PDF or PNG by the name of the file."""
@@ -170,8 +175,9 @@ def compare(
 ) -> Comparison:
     """Set a convolutional network against a fully connected one, hand-made features, and itself with fixed filters.
 
-    All learn from the same pictures, for as many epochs (or as long), with the same seeds, and are judged by the same
-    test pictures. Where there are none, a fifth of the training pictures is kept for that.
+    All learn from the same pictures, for as many epochs (or as long), with the same seeds, and are judged by the test
+    set, while the validation set chooses the best weights of each. Where there is no test set, the validation set
+    judges; where there is neither, a fifth of the training pictures is kept for that.
 
     Parameters
     ----------
@@ -203,7 +209,7 @@ def compare(
         The folder's journal is of other pictures or settings.
     """
     seeds = check_seeds(seeds)
-    sets, kept_back = prepared(source, size, channels)
+    sets, judging = prepared(source, size, channels, options.get("validation_fraction"))
     train = sets.train
     easy = network.strip() == "auto" and many_and_easy(train)
     methods = methods_for(network, (train.channels, *train.size), len(train.classes), bank=bank, easy=easy)
@@ -222,8 +228,7 @@ def compare(
             done, recalled = done + 1, recalled + known
             say(Step(done, total, method.name, seed, None, trial.accuracy))
     rows = tuple(_row(method, trials[method.name]) for method in methods)
-    count = len(pictures_to_judge(sets))
-    return Comparison(rows, _differences(trials), count, kept_back, seeds, recalled)
+    return Comparison(rows, _differences(trials), judging.count, judging.kept_back, seeds, recalled, judging)
 
 
 def _row(method: Method, trials: Sequence[Trial]) -> MethodRow:

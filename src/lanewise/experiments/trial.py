@@ -81,17 +81,72 @@ def pictures_to_judge(sets: PictureSets) -> Pictures:
     return sets.test
 
 
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """By which images networks are judged, and by which the best weights of each training are chosen.
+
+    Attributes
+    ----------
+    judged_by : "test", "validation" or "kept back"
+        The test set; without one the validation set; without either, training images that nothing was learned from.
+    chosen_by : "validation", "held out" or "none"
+        The validation set, unless it judges; without one, training images that `lanewise.train` holds out, if any.
+    count : int
+        Images that judge.
+    """
+
+    judged_by: str
+    chosen_by: str
+    count: int
+
+    @property
+    def kept_back(self) -> bool:
+        """Whether training images judge."""
+        return self.judged_by == "kept back"
+
+    @property
+    def sentence(self) -> str:
+        """The same in words."""
+        images = f"{self.count:,} image{'' if self.count == 1 else 's'}"
+        judged = {
+            "test": f"All are evaluated on the {images} of the test set",
+            "validation": f"There is no test set, so all are evaluated on the {images} of the validation set",
+            "kept back": f"There is no test set, so all are evaluated on {images} kept back from the training set",
+        }[self.judged_by]
+        chosen = {
+            "validation": "; the validation set chooses the best weights of each",
+            "held out": "; images held out of the training set choose the best weights of each",
+            "none": "",
+        }[self.chosen_by]
+        return f"{judged}{chosen}."
+
+    def to_json(self) -> dict[str, Any]:
+        """As values that JSON can hold."""
+        return {
+            "count": self.count,
+            "kept_back": self.kept_back,
+            "judged_by": self.judged_by,
+            "chosen_by": self.chosen_by,
+            "judging": self.sentence,
+        }
+
+
 def prepared(
-    source: Source | PictureSets, size: str | int | tuple[int, int] | None, channels: int | None
-) -> tuple[PictureSets, bool]:
-    """Read the pictures, and keep a fifth of them for judging where there are no test pictures.
+    source: Source | PictureSets,
+    size: str | int | tuple[int, int] | None,
+    channels: int | None,
+    validation_fraction: float | None = None,
+) -> tuple[PictureSets, Judging]:
+    """Read the images, and decide which of them judge: the test set, the validation set, or a fifth of the others.
+
+    The validation set chooses the best weights of each training where there is a test set. Where there is none it
+    judges, and then chooses nothing: what is chosen by some images is no longer judged fairly by them.
 
     Returns
     -------
     sets : PictureSets
-        With test pictures.
-    kept_back : bool
-        Whether those were training pictures.
+        With those that judge as the test set.
+    judging : Judging
     """
     sets = source if isinstance(source, PictureSets) else load(source, size=size, channels=channels)
     for note in () if isinstance(source, PictureSets) else sets.notes:
@@ -99,12 +154,20 @@ def prepared(
     if sets.test is not None:
         if sets.test.labels is None or not len(sets.test):
             raise DataError("the test pictures have no labels: there is nothing to judge networks by")
-        return sets, False
-    labels = sets.train.labels
-    if labels is None or np.bincount(labels).max() < 2:
-        raise DataError("there are no test pictures, and no class has two pictures so that one could be kept for them")
-    kept, held_out = stratified_split(labels, TEST_FRACTION, SPLIT_SEED)
-    return replace(sets, train=sets.train.take(kept), test=sets.train.take(held_out)), True
+        judged_by = "test"
+    elif sets.validation is not None and sets.validation.labels is not None and len(sets.validation):
+        sets, judged_by = replace(sets, validation=None, test=sets.validation), "validation"
+    else:
+        labels = sets.train.labels
+        if labels is None or np.bincount(labels).max() < 2:
+            raise DataError(
+                "there are no test pictures, and no class has two pictures so that one could be kept for them"
+            )
+        kept, held_out = stratified_split(labels, TEST_FRACTION, SPLIT_SEED)
+        sets, judged_by = replace(sets, train=sets.train.take(kept), test=sets.train.take(held_out)), "kept back"
+    held = "none" if validation_fraction == 0 else "held out"
+    chosen_by = held if sets.validation is None else "validation"
+    return sets, Judging(judged_by, chosen_by, len(pictures_to_judge(sets)))
 
 
 def check_seeds(seeds: Sequence[int]) -> tuple[int, ...]:

@@ -21,7 +21,7 @@ from lanewise.experiments.intervals import share_interval
 from lanewise.experiments.journal import Journal
 from lanewise.experiments.rows import COSTS, Row, best_of, figures, marks
 from lanewise.experiments.tables import plain_table
-from lanewise.experiments.trial import Trial, check_seeds, open_journal, pictures_to_judge, prepared, trial_of
+from lanewise.experiments.trial import Judging, Trial, check_seeds, open_journal, prepared, trial_of
 from lanewise.learning.images import Source
 from lanewise.learning.pictures import PictureSets
 from lanewise.network.account import account, totals
@@ -40,12 +40,14 @@ class Grid:
     impossible : tuple of Impossible
         Combinations that make no network or could not be trained, and why.
     count : int
-        Test pictures.
+        Images that judged.
     kept_back : bool
-        Whether these were training pictures that nothing was learned from.
+        Whether these were training images that nothing was learned from.
     seeds : tuple of int
     recalled : int
         Trainings that the journal knew.
+    judging : Judging or None
+        Which images judged, and which chose the best weights.
     """
 
     rows: tuple[Row, ...]
@@ -54,6 +56,7 @@ class Grid:
     kept_back: bool
     seeds: tuple[int, ...]
     recalled: int
+    judging: Judging | None = None
 
     def best(self, cost: str) -> tuple[Row, ...]:
         """The trade-offs that nothing beats: no other network is as accurate for less `cost`, "weights" or "seconds".
@@ -79,12 +82,17 @@ class Grid:
     def __str__(self) -> str:
         """A table, the most accurate network first."""
         lines = plain_table(*self.table())
+        lines += ["", self.judging.sentence] if self.judging else []
         lines += [f"impossible: {one.text}: {one.reason}" for one in self.impossible]
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
         """The grid as values that JSON can hold, with the networks that are the best trade-offs."""
-        return {**asdict(self), "best": {cost: [row.network for row in self.best(cost)] for cost in COSTS}}
+        return {
+            **asdict(self),
+            **(self.judging.to_json() if self.judging else {}),
+            "best": {cost: [row.network for row in self.best(cost)] for cost in COSTS},
+        }
 
     def save_plot(self, path: str | os.PathLike[str]) -> None:
         """Draw accuracy over weights and over time, as SVG, PDF or PNG by the name of the file."""
@@ -117,7 +125,8 @@ def vary(
 ) -> Grid:
     """Train every network that a text with braces stands for, each with every seed, on the same pictures.
 
-    All are judged by the test pictures. Where there are none, a fifth of the training pictures is kept for that.
+    All are judged by the test set, while the validation set chooses the best weights of each. Where there is no test
+    set, the validation set judges; where there is neither, a fifth of the training pictures is kept for that.
 
     Parameters
     ----------
@@ -148,7 +157,7 @@ def vary(
     """
     seeds = check_seeds(seeds)
     texts = expand(network)
-    sets, kept_back = prepared(source, size, channels)
+    sets, judging = prepared(source, size, channels, options.get("validation_fraction"))
     train = sets.train
     possible, impossible = candidates(texts, (train.channels, *train.size), len(train.classes))
     journal = None if folder is None else open_journal(Path(folder) / JOURNAL, sets, options)
@@ -163,7 +172,7 @@ def vary(
             if not rows and len(possible) == 1:
                 raise
             impossible.append(Impossible(candidate.text, str(error).splitlines()[0]))
-    return Grid(tuple(rows), tuple(impossible), len(pictures_to_judge(sets)), kept_back, seeds, run.recalled)
+    return Grid(tuple(rows), tuple(impossible), judging.count, judging.kept_back, seeds, run.recalled, judging)
 
 
 class _Run:
