@@ -37,6 +37,11 @@ class Preprocessing:
         Rounded to float32 here, so that what is saved is what was used.
     resize : str, optional
         How pictures of another size are brought to this one: a word of the picture loader's.
+    value_range : (low, high), optional
+        The smallest and the largest raw value of the training set, so that data on another scale are noticed; None in
+        files that say nothing of it.
+    bits : int
+        Of pixels with more than 8 bits in their file, how many are in use: the upper 8 of them are kept.
     """
 
     rows: int
@@ -46,6 +51,8 @@ class Preprocessing:
     scale: tuple[float, ...]
     offset: tuple[float, ...]
     resize: str | None = None
+    value_range: tuple[float, float] | None = None
+    bits: int = 16
 
     def __post_init__(self) -> None:
         """Check the values and round them."""
@@ -62,6 +69,13 @@ class Preprocessing:
                     f"{name} of the preprocessing is {values}: one finite number for each of {self.channels} channels"
                 )
             object.__setattr__(self, name, rounded)
+        if self.value_range is not None:
+            low, high = map(float, self.value_range)
+            if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+                raise OptionError(f"value_range is {self.value_range}: the smallest and the largest value of pixels")
+            object.__setattr__(self, "value_range", (low, high))
+        if isinstance(self.bits, bool) or not isinstance(self.bits, int) or not 8 <= self.bits <= 16:
+            raise OptionError(f"bits is {self.bits!r}: of pixels with more than 8 bits, 8 to 16 are in use")
 
     @property
     def shape(self) -> tuple[int, int, int]:
