@@ -26,12 +26,14 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from lanewise.errors import DataError, OptionError
 from lanewise.fitting import train
 from lanewise.keywords import hinting
+from lanewise.learning.arrays import channels_come_first
 from lanewise.learning.pictures import Pictures
 from lanewise.learning.recipe import network_for
 from lanewise.learning.train import Progress
 from lanewise.model import Model
 from lanewise.network.layers import Layer
 from lanewise.notes import Caution, say
+from lanewise.scale import on_scale
 
 __all__ = ["CNNClassifier"]
 
@@ -251,7 +253,12 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 array = validate_data(self, X, reset=reset, **checks)
         shape = _picture_shape(array.shape, self.image_shape if reset else self.model_.preprocessing.shape)
         pixels: Pixels = array.reshape(len(array), *shape)
-        return pixels if reset else _as_type(pixels, self.model_.preprocessing.dtype)
+        if reset:
+            return pixels
+        scaled, note = on_scale(pixels, self.model_.preprocessing)
+        if note is not None:
+            say(note)
+        return _as_bytes(scaled) if self.model_.preprocessing.dtype == "uint8" else scaled
 
     def _check_same_classes(self, classes: NDArray[Any]) -> None:
         if not np.array_equal(classes, self.classes_):
@@ -336,6 +343,10 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 def _picture_shape(shape: tuple[int, ...], wanted: Sequence[int] | None) -> tuple[int, int, int]:
     """(rows, columns, channels) of the pictures in an array of `shape`, checked against the shape that is wanted."""
+    if wanted is None and channels_come_first(shape):
+        raise DataError(
+            f"X of shape {tuple(shape)} looks like channels come first: give X.transpose(0, 2, 3, 1), or image_shape"
+        )
     if wanted is None:
         wanted = shape[1:] if len(shape) > 2 else (1, shape[1])
     elif not isinstance(wanted, tuple | list) or len(wanted) not in (2, 3) or not all(map(_is_size, wanted)):
@@ -352,12 +363,10 @@ def _is_size(number: object) -> bool:
     return isinstance(number, int | np.integer) and not isinstance(number, bool) and int(number) >= 1
 
 
-def _as_type(pixels: Pixels, dtype: str) -> Pixels:
-    """The pictures as bytes or float32, whichever the model learned from."""
-    if pixels.dtype == dtype:
+def _as_bytes(pixels: Pixels) -> Pixels:
+    """Whole numbers 0 to 255 of any type as the bytes that the model was trained on."""
+    if pixels.dtype == np.uint8:
         return pixels
-    if dtype == "float32":
-        return pixels.astype(np.float32)
     wrong = (pixels != np.clip(pixels, 0, 255).astype(np.uint8)).any(axis=(1, 2, 3))
     if wrong.any():
         raise DataError(

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lanewise import notes
 from lanewise.errors import DataError, OptionError
-from lanewise.files.contents import Label
+from lanewise.files.contents import Label, names_of
 from lanewise.learning.arrays import from_arrays
 from lanewise.learning.folders import part_named
 from lanewise.learning.images import DIGITS, Source, load, load_to_judge
@@ -201,7 +201,7 @@ def evaluate(
 
 def judge(model: Model, pictures: Pictures, *, split: str, most_mistakes: int = 10) -> Evaluation:
     """Evaluate by exactly these images; `split` is what they are."""
-    names = tuple(map(str, model.classes))
+    names = names_of(model.classes)
     if pictures.labels is None or not len(pictures):
         raise DataError("there are no labelled pictures to judge the model by")
     if tuple(map(str, pictures.classes)) != names:
@@ -308,10 +308,11 @@ def pictures_for(
     rows, columns, channels = model.preprocessing.shape
     # Networks from arrays, or from elsewhere, never saw a resized picture: files get the ordinary treatment.
     like_learning: dict[str, Any] = {
-        "classes": tuple(map(str, model.classes)),
+        "classes": model.class_names,
         "size": (rows, columns),
         "channels": channels,
         "resize": model.preprocessing.resize or STRETCH,
+        "bits": model.preprocessing.bits,
     }
     folder: Source | None = None
     if split in PARTS and not isinstance(source, tuple):

@@ -23,7 +23,7 @@ from lanewise.crossvalidation import (
 )
 from lanewise.engine.training import Optimizer, PictureFormat
 from lanewise.errors import DataError
-from lanewise.files import Preprocessing
+from lanewise.files import Preprocessing, names_of
 from lanewise.keywords import hinting
 from lanewise.learning import augment as augmenting
 from lanewise.learning import recipe
@@ -38,6 +38,7 @@ from lanewise.network.layers import Layer
 from lanewise.notes import Note
 from lanewise.notes import say as tell_user
 from lanewise.running import Engine, as_it_starts, judged_at, run
+from lanewise.scale import on_scale, range_of
 from lanewise.starting import GOING_ON, moments, network_and_weights, outcome
 from lanewise.watching import ending, watched
 from lanewise.withheld import held_out
@@ -169,6 +170,8 @@ def train(
         folds,
     )
     sets = _sets(source, y, size, channels, strict)
+    if start is not None:
+        sets = _on_scale_of(start, sets, say)
     # Sets that were loaded before have had their notes said then.
     for note in () if notes is None and isinstance(source, PictureSets | Pictures) else sets.notes:
         say(note)
@@ -298,7 +301,7 @@ def train(
         graph=begin.graph,
         parameters=tuple(trainer.flat.unpack(learned.vector)),
         classes=_labels_of(pictures, y),
-        preprocessing=_preprocessing(engine.picture_format, pictures),
+        preprocessing=_preprocessing(engine.picture_format, pictures, chosen, start),
         network=begin.text,
         history=tuple(learned.history),
         provenance={
@@ -346,15 +349,35 @@ def _sets(
     return load((source, y), size=size, channels=channels)
 
 
+def _on_scale_of(start: Model, sets: PictureSets, say: Say) -> PictureSets:
+    """The images on the scale that the model to go on from was trained on."""
+    changed: dict[str, Pictures] = {}
+    for name in ("train", "validation", "test"):
+        part: Pictures | None = getattr(sets, name)
+        if part is not None and part.pixels.shape[1:] == start.preprocessing.shape:
+            pixels, note = on_scale(part.pixels, start.preprocessing)
+            changed[name] = replace(part, pixels=pixels)
+            if note is not None and name == "train":
+                say(note)
+    return replace(sets, **changed)
+
+
 def _labels_of(pictures: Pictures, y: ArrayLike | None) -> tuple[Any, ...]:
     """The names of the classes; for arrays, the labels as they were given: numbers stay numbers."""
     if y is None:
         return pictures.classes
-    values = np.unique(np.asarray(y)).tolist()
-    return tuple(values) if tuple(map(str, values)) == pictures.classes else pictures.classes
+    # Adding 0 makes -0.0, which numpy.unique may find, 0.0.
+    values = [n + 0.0 if isinstance(n, float) else n for n in np.unique(np.asarray(y)).tolist()]
+    return tuple(values) if names_of(values) == pictures.classes else pictures.classes
 
 
-def _preprocessing(picture_format: PictureFormat, pictures: Pictures) -> Preprocessing:
+def _preprocessing(
+    picture_format: PictureFormat, pictures: Pictures, chosen: Indices, start: Model | None
+) -> Preprocessing:
+    span = range_of(pictures.pixels, chosen, files=pictures.resize is not None)
+    if start is not None and start.preprocessing.value_range is not None:
+        low, high = start.preprocessing.value_range
+        span = min(low, span[0]), max(high, span[1])
     rows, columns, channels = picture_format.shape
     return Preprocessing(
         rows=rows,
@@ -364,6 +387,8 @@ def _preprocessing(picture_format: PictureFormat, pictures: Pictures) -> Preproc
         scale=tuple(map(float, picture_format.scale)),
         offset=tuple(map(float, picture_format.offset)),
         resize=pictures.resize,
+        value_range=span,
+        bits=pictures.bits,
     )
 
 

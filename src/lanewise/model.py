@@ -21,6 +21,9 @@ from lanewise import notes
 from lanewise.errors import DataError, OptionError
 from lanewise.files import Contents, Label, Preprocessing, read, write
 from lanewise.files.read import MOST_BYTES
+from lanewise.given import raw_pixels
+from lanewise.notes import say
+from lanewise.scale import on_scale
 
 if TYPE_CHECKING:
     from lanewise.engine.inference import Inference
@@ -54,9 +57,10 @@ class Model(Contents):
 
         Parameters
         ----------
-        x : array, path or list of paths
-            Raw pixels (N, rows, columns, channels), (N, rows, columns) with one channel, or one such picture; or
-            picture files, and folders that are searched, decoded and resized as when the network was trained.
+        x : array, path, bytes, image of Pillow's, or list of any of these
+            Raw pixels (N, rows, columns, channels), (N, rows, columns) with one channel, or one such image, of any
+            size; files, folders that are searched, what stands in a file, or images that Pillow has opened. All are
+            brought to the size and the scale that the network was trained on.
         threads : int, optional
             All processors by default, and no more than these. The result does not depend on it.
 
@@ -87,6 +91,8 @@ class Model(Contents):
         # Labels of several types stay what they are, instead of all becoming text.
         alike = len(set(map(type, self.classes))) == 1
         labels = np.array(self.classes, dtype=None if alike else object)
+        if labels.dtype.kind == "f" and isinstance(self.classes[0], int):  # numbers too large for NumPy's own
+            labels = np.array(self.classes, dtype=object)
         chosen: NDArray[Any] = labels[self.predict_proba(x, threads=threads).argmax(axis=1)]
         return chosen
 
@@ -110,7 +116,7 @@ class Model(Contents):
         if array.shape != shape or array.dtype != self.preprocessing.dtype or array.dtype != np.uint8:
             if array.shape not in (shape, shape[:2]):
                 raise DataError(f"predict_one takes one picture of shape {shape}, not an array of shape {array.shape}")
-            array = self._array(array)[0]
+            array = self.pixels(array)[0]
         outputs = self._single[array.dtype.name].run(array)
         if len(outputs) == 1 and len(self.classes) == 2:
             return np.array([1 - outputs[0], outputs[0]], np.float32)
@@ -121,15 +127,10 @@ class Model(Contents):
 
         `x` and errors are as in `predict_proba`; files are decoded and resized, arrays checked.
         """
-        if isinstance(x, str | os.PathLike):
-            return self._decoded([x])
-        if isinstance(x, list | tuple) and x and all(isinstance(path, str | os.PathLike) for path in x):
-            return self._decoded(x)
-        try:
-            array = np.asarray(x)
-        except ValueError:
-            raise DataError("the pictures differ in shape; one array holds pictures of one shape only") from None
-        return self._array(array)
+        pixels, note = on_scale(raw_pixels(x, self.preprocessing), self.preprocessing)
+        if note is not None:
+            say(note)
+        return pixels
 
     def save(self, path: Path) -> None:
         """Save as an ONNX file. An older file of that name is replaced whole, or not at all.
@@ -190,48 +191,3 @@ class Model(Contents):
 
         scale, offset = (np.array(n, np.float32) for n in (self.preprocessing.scale, self.preprocessing.offset))
         return PictureFormat(self.preprocessing.shape, "uint8" if dtype == "uint8" else "float32", scale, offset)
-
-    def _decoded(self, paths: Sequence[Any]) -> Pixels:
-        from lanewise.learning.images import load_for_prediction
-        from lanewise.learning.pictures import STRETCH
-
-        rows, columns, channels = self.preprocessing.shape
-        # Networks from arrays, or from elsewhere, never saw a resized picture: files get the ordinary treatment.
-        resize = self.preprocessing.resize or STRETCH
-        pixels, _, skipped = load_for_prediction(paths, size=(rows, columns), channels=channels, resize=resize)
-        if skipped:
-            name, reason = skipped[0]
-            more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
-            raise DataError(f"{name} is no usable picture: {reason}{more}; leave it out")
-        return self._checked(pixels)
-
-    def _array(self, array: NDArray[Any]) -> Pixels:
-        rows, columns, channels = self.preprocessing.shape
-        if array.dtype.kind not in "buif":
-            raise DataError(f"pictures must be numbers, but the array holds {array.dtype}")
-        full = (rows, columns, channels)
-        shapes = (full, full[:2]) if channels == 1 else (full,)
-        if array.shape[1:] in shapes or array.shape in shapes:
-            return self._checked(array.reshape(-1, *full))
-        wanted = f"(N, {rows}, {columns}, {channels})" + (f" or (N, {rows}, {columns})" if channels == 1 else "")
-        raise DataError(
-            f"an array of shape {array.shape} does not fit this model, which takes {wanted}; resize the pictures, "
-            "or give their file names"
-        )
-
-    def _checked(self, array: NDArray[Any]) -> Pixels:
-        """uint8 where that loses nothing and the network takes it, else float32 without NaN and infinity."""
-        bytes_fit = array.dtype.kind in "bui" and array.size and array.min() >= 0 and array.max() <= 255
-        if self.preprocessing.dtype == "uint8" and (bytes_fit or not array.size):
-            return np.ascontiguousarray(array, np.uint8)
-        with np.errstate(over="ignore"):
-            pixels = np.ascontiguousarray(array, np.float32)
-        finite = np.isfinite(pixels).all(axis=(1, 2, 3))
-        if not finite.all():
-            raise DataError(
-                f"picture {int(finite.argmin())} holds NaN or infinity; replace it or leave the picture out"
-            )
-        # Pictures scaled to 0..1 would all look black to it: a mistake that is easy to make and hard to see.
-        if self.preprocessing.dtype == "uint8" and array.dtype.kind == "f" and 0 < pixels.max() <= 1:
-            raise DataError("these pictures lie within 0 to 1, but the model learned from 0 to 255: multiply by 255")
-        return pixels

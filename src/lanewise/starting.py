@@ -78,7 +78,7 @@ def moments(
         )
     if not (new_classes or _knows(start, pictures)):
         raise DataError(
-            f"the model to go on from knows the classes {', '.join(map(str, start.classes))}, "
+            f"the model to go on from knows the classes {', '.join(start.class_names)}, "
             f"but these pictures have {', '.join(map(str, pictures.classes))}; to learn others from what it learned, "
             "give a network too, which begins as the model's does"
         )
@@ -88,7 +88,7 @@ def moments(
 
 def _knows(start: Model, pictures: Pictures) -> bool:
     """Whether the pictures are of the classes that the model has."""
-    return tuple(map(str, start.classes)) == tuple(map(str, pictures.classes))
+    return start.class_names == tuple(map(str, pictures.classes))
 
 
 def network_and_weights(

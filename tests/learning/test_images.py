@@ -134,7 +134,7 @@ def test_what_cannot_be_used_is_skipped_and_said(paint: Paint) -> None:
     root = paint("outside.png")
     whole = (root / "a" / "3.png").read_bytes()
     (root / "a" / "1.png").write_bytes(whole[: len(whole) - 30])
-    (root / "a" / "2.jpg").write_bytes(b"<html>")
+    (root / "a" / "2.jpg").write_bytes(b"text")
     (root / "b" / "2.png").write_bytes(b"")
     (root / "b" / "notes.txt").write_text("text")
     for litter in ("a/.DS_Store", "b/Thumbs.db", ".hidden.png", "README.txt"):

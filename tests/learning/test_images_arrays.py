@@ -12,6 +12,7 @@ from lanewise.learning.arrays import DIGITS_FILE, from_arrays, read_npz, read_np
 from lanewise.learning.images import load, load_to_judge
 from lanewise.learning.pictures import SLACK, statistics
 from lanewise.learning.split import stratified_split
+from lanewise.notes import Caution
 
 Y = [0, 1, 1]
 
@@ -72,9 +73,16 @@ def test_image_shape_must_agree() -> None:
         from_arrays(counted(3, 4, 6), Y, image_shape=(6, 4))
 
 
-def test_channels_first_is_suspected() -> None:
-    assert "transpose" in from_arrays(counted(3, 3, 8, 8), Y).notes[0]
-    assert from_arrays(counted(3, 8, 8, 3), Y).notes == ()
+def test_channels_first_are_moved_and_said() -> None:
+    """Where only that makes sense; a long series of few numbers may well be one row of many channels."""
+    x = counted(3, 3, 8, 9)
+    found = from_arrays(x, Y)
+    np.testing.assert_array_equal(found.pixels, x.transpose(0, 2, 3, 1))
+    assert isinstance(found.notes[0], Caution)
+    assert "8x9 with 3 channels, which come first" in found.notes[0]
+    for shape in ((3, 8, 8, 3), (3, 1, 100, 12), (3, 8, 8, 8), (3, 3, 3, 3)):
+        assert from_arrays(counted(*shape), Y).notes == ()
+        assert from_arrays(counted(*shape), Y).pixels.shape == shape
 
 
 @pytest.mark.parametrize(

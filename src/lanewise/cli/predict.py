@@ -29,6 +29,7 @@ def predict(model: str, paths: tuple[str, ...], top: int, strict: bool, as_json:
     from lanewise.learning.pictures import STRETCH
     from lanewise.learning.reading import listed_reasons
     from lanewise.model import Model
+    from lanewise.scale import on_scale
 
     # Standard output is for answers alone, so that they can be piped; all else goes to standard error.
     out = open_output(as_json, aside=True)
@@ -37,13 +38,20 @@ def predict(model: str, paths: tuple[str, ...], top: int, strict: bool, as_json:
     resize = loaded.preprocessing.resize or STRETCH
     with out.reading() as progress:
         pixels, names, skipped = load_for_prediction(
-            paths, size=(rows, columns), channels=channels, resize=resize, progress=progress
+            paths,
+            size=(rows, columns),
+            channels=channels,
+            resize=resize,
+            bits=loaded.preprocessing.bits,
+            progress=progress,
         )
     if skipped and (strict or not names):
         raise DataError(f"{plural(len(skipped), 'file')} cannot be used ({listed_reasons(skipped)})")
-    out.notes(loaded.notes)
+    scaled, note = on_scale(pixels, loaded.preprocessing)
+    notes = [*loaded.notes, *([] if note is None else [note])]
+    out.notes(notes)
     out.skipped(skipped)
-    probabilities = loaded.predict_proba(pixels)
+    probabilities = loaded.predict_proba(scaled)
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
     answers = [
         [(loaded.classes[k], float(row[k])) for k in order] for row, order in zip(probabilities, best, strict=True)
@@ -67,7 +75,7 @@ def predict(model: str, paths: tuple[str, ...], top: int, strict: bool, as_json:
                 }
                 for name, answer in zip(names, answers, strict=True)
             ],
-            "notes": loaded.notes,
+            "notes": notes,
             "skipped": skipped_json(skipped),
         }
     )

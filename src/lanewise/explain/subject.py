@@ -125,7 +125,7 @@ def class_position(model: Model, label: Label) -> int:
     """
     if label in model.classes:
         return model.classes.index(label)
-    names = list(map(str, model.classes))
+    names = list(model.class_names)
     if str(label) in names:
         return names.index(str(label))
     raise OptionError(f"the model knows no class {label!r}; it knows {_some(names)}")

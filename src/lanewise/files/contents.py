@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, cast, get_args
 
@@ -21,6 +21,11 @@ Label = str | int | float | bool
 MOST_LABEL = (1 << 64) - 1
 
 PixelType = Literal["uint8", "float32"]
+
+
+def names_of(labels: Iterable[Any]) -> tuple[str, ...]:
+    """The labels of classes as text: 1.0 is "1", so that labels are found again whatever type of number they are."""
+    return tuple(str(int(n)) if isinstance(n, float) and n.is_integer() else str(n) for n in labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +143,11 @@ class Contents:
         _check_output(self.graph, self.classes)
         if self.network is not None and build(parse(self.network), self.graph.input_shape) != self.graph:
             raise NetworkError(f"the text of the network describes another network than its graph: {self.network}")
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes as text, by which labels are found: see `names_of`."""
+        return names_of(self.classes)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what a file would hold and nothing derived from it; it is checked again when it comes back."""

@@ -156,14 +156,23 @@ def _pixels(x: npt.ArrayLike, image_shape: Sequence[int] | None) -> tuple[Pixels
     if image_shape is not None and tuple(image_shape) not in (array.shape[1:], array.shape[1:3]):
         raise DataError(f"pictures are {_by(array.shape[1:])}, but image_shape says {_by(tuple(image_shape))}")
     notes: tuple[str, ...] = ()
-    if array.shape[1] in (1, 3) and array.shape[3] > 4:
+    if image_shape is None and channels_come_first(array.shape):
+        came = array.shape
+        array = array.transpose(0, 2, 3, 1)
         notes = (
             Caution(
-                f"the pictures are taken as {array.shape[1]} rows, {array.shape[2]} columns and {array.shape[3]} "
-                "channels; if channels come first, give x.transpose(0, 2, 3, 1)"
+                f"the array of shape {came} is taken as images of {came[2]}x{came[3]} with {came[1]} channels, which "
+                "come first"
             ),
         )
     return _as_engine_type(array), notes
+
+
+def channels_come_first(shape: Sequence[int]) -> bool:
+    """Whether an array of this shape makes sense as (N, channels, rows, columns) only: 1 to 4 channels, then a size."""
+    if len(shape) != 4 or shape[1] > 4 or min(shape[2:]) <= 4:
+        return False
+    return max(shape[2:]) <= 4 * min(shape[2:])
 
 
 def _as_engine_type(array: npt.NDArray[np.generic]) -> Pixels:
@@ -215,6 +224,10 @@ def _labels(y: npt.ArrayLike, count: int) -> npt.NDArray[np.generic]:
         if len(odd):
             raise DataError(f"label {odd[0]} is {labels[odd[0]]}: labels are classes, whole numbers or strings")
         labels = labels.astype(np.int64)
+    if labels.dtype.kind == "U":
+        for n, label in enumerate(labels.tolist()):
+            if not label.isascii() and any("\ud800" <= sign <= "\udfff" for sign in label):
+                raise DataError(f"label {n} is {label!a}, which is no text that a file can hold: name it otherwise")
     if labels.dtype.kind not in "biuU":
         raise DataError(f"labels must be whole numbers, strings or booleans, but they are {labels.dtype}")
     return labels

@@ -9,7 +9,9 @@ Folders inside a class belong to the class. The order is that of the names, so i
 from __future__ import annotations
 
 import os
+import re
 import stat
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +19,28 @@ from pathlib import Path
 from lanewise.errors import DataError
 
 SUFFIXES = (
+    *(".heic", ".heif", ".avif"),
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
     *(".pbm", ".pgm", ".ppm", ".pnm"),
 )
 """Names that end like this, in any case, are taken for pictures."""
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
-_PARTS = {"train": TRAIN, "val": VALIDATION, "validation": VALIDATION, "test": TEST}
-_LITTER = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "icon\r"})
+UNLABELLED = "unlabelled"
+_WORDS = {
+    TRAIN: ("train", "training", "trn"),
+    VALIDATION: ("val", "valid", "validation", "dev", "eval", "evaluation"),
+    TEST: ("test", "testing", "tst", "holdout"),
+    UNLABELLED: ("pred", "predict", "prediction", "unlabelled", "unlabeled"),
+}
+_AROUND = re.compile(r"(seg_|images?_|data_|dataset_)*(?P<word>[a-z]+?)(_?(set|data|dataset|images?|imgs?|split))*")
+_LITTER = frozenset(
+    (
+        *("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "__macosx", "icon\r", "__pycache__"),
+        *("@eadir", "@tmp", "@recycle", "@__thumb", "#recycle", "#snapshot"),  # of network storage
+        *("$recycle.bin", "system volume information", "lost+found"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +127,18 @@ def single_file(path: Path) -> PictureFile:
 
 
 def part_named(folder: str) -> str | None:
-    """The set of pictures that a folder's name stands for: "train", "validation" or "test"; None for other names."""
-    return _PARTS.get(folder.lower())
+    """The set of pictures that a folder's name stands for: "train", "validation" or "test"; None for other names.
+
+    Names like Training, test-set, seg_train and valid stand for them, too.
+    """
+    found = _AROUND.fullmatch(folder.lower().replace("-", "_").replace(" ", "_").replace(".", "_"))
+    word = found["word"] if found else ""
+    return next((part for part, words in _WORDS.items() if word in words), None)
+
+
+def class_named(folder: str) -> str:
+    """The class that a folder stands for. Systems write one name with other bytes (NFC, NFD): it is one class."""
+    return unicodedata.normalize("NFC", printable(folder))
 
 
 def printable(name: str) -> str:
@@ -123,22 +149,50 @@ def printable(name: str) -> str:
 def _parts_of(root: Path) -> dict[str, Path]:
     """The folders train, val and test in `root`; none when it holds classes."""
     _check_folder(root)
-    folders = [entry.name for entry in _entries(root) if _is_folder(entry)]
+    folders = _folders_in(root)
     parts: dict[str, Path] = {}
     for name in folders:
-        part = _PARTS.get(name.lower())
+        part = part_named(name)
         if part is None:
             continue
         if part in parts:
             raise DataError(f"{root} holds both {parts[part].name!r} and {name!r}: keep one of them")
-        parts[part] = root / name
-    classes = [name for name in folders if name.lower() not in _PARTS]
+        parts[part] = _inner(root / name, part)
+    classes = [name for name in folders if part_named(name) is None]
+    if parts.keys() <= {UNLABELLED}:  # without others, it is the name of a class
+        _check_no_unknown_parts(root, folders)
+        return {}
+    parts.pop(UNLABELLED, None)
     if parts and classes:
         raise DataError(
             f"{root} holds {_some(path.name for path in parts.values())} beside {_some(classes)}: it may hold either "
             "train, val and test, or one folder a class: move what does not belong, or rename it if it is a class"
         )
     return parts
+
+
+def _folders_in(root: Path) -> list[str]:
+    return [entry.name for entry in _entries(root) if _is_folder(entry)]
+
+
+def _inner(folder: Path, part: str) -> Path:
+    """The folder itself, or the only one in it if that has the name of the same part: archives are packed like that."""
+    entries = list(_entries(folder))
+    if len(entries) == 1 and _is_folder(entries[0]) and part_named(entries[0].name) == part:
+        return folder / entries[0].name
+    return folder
+
+
+def _check_no_unknown_parts(root: Path, folders: Sequence[str]) -> None:
+    """Refuse folders that hold the same classes each, and that the word train or test says are no classes."""
+    if not any(word in name.lower() for name in folders for word in ("train", "test", "valid", "fold", "split")):
+        return
+    inside = [frozenset(map(class_named, _folders_in(root / name))) for name in folders]
+    if len(folders) > 1 and len(inside[0]) > 1 and len(set(inside)) == 1:
+        raise DataError(
+            f"{_some(folders)} in {root} hold folders of the same names, so they are no classes: name those to train, "
+            "validate and test with train, val and test, and give one of the others by itself"
+        )
 
 
 def _list_classes(root: Path, folder: Path, known: Sequence[str] | None, *, learning: bool) -> Listing:
@@ -149,15 +203,15 @@ def _list_classes(root: Path, folder: Path, known: Sequence[str] | None, *, lear
     if not names:
         found = "pictures but no folders" if loose else "no pictures"
         raise DataError(f"{folder} holds {found}: put each class into a folder with its name")
-    classes = tuple(printable(name) for name in names) if known is None else tuple(known)
+    classes = tuple(dict.fromkeys(map(class_named, names))) if known is None else tuple(known)
     if learning and len(classes) < 2:
         raise DataError(f"{folder} holds one class only, {classes[0]!r}: learning takes two at least")
-    place = {name: n for n, name in enumerate(classes)}
+    place = {unicodedata.normalize("NFC", name): n for n, name in enumerate(classes)}
     prefix = printable(os.path.relpath(folder, root) + "/") if folder != root else ""
     files: list[PictureFile] = []
     skipped = [(prefix + printable(name), "it lies outside the folders of the classes") for name in loose]
     for name in names:
-        shown = printable(name)
+        shown = class_named(name)
         if shown not in place:
             raise DataError(f"{folder} holds a folder {shown!r}, which is none of the classes {_some(classes)}")
         before = len(files)

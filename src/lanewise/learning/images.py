@@ -88,7 +88,7 @@ def load(
     for part, listing in listings.items():
         pictures = _read(listing, target, cache_dir, _offset(progress, done, total), strict)
         parts[part] = pictures
-        target = Target(pictures.size, pictures.channels, max_pixels)
+        target = Target(pictures.size, pictures.channels, max_pixels, pictures.bits)
         done += len(listing.files)
     _check_each_class(parts[TRAIN], listings[TRAIN].folder)
     return with_missing_told(PictureSets(**parts))
@@ -101,6 +101,7 @@ def load_to_judge(
     size: tuple[int, int],
     channels: int,
     resize: str | None = STRETCH,
+    bits: int | None = None,
     strict: bool = False,
     cache_dir: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
@@ -111,7 +112,7 @@ def load_to_judge(
     Parameters
     ----------
     source : as for `load`
-    classes, size, channels, resize
+    classes, size, channels, resize, bits
         Those of the pictures the model learned from.
 
     Returns
@@ -121,7 +122,7 @@ def load_to_judge(
     part : str
         "test", "validation", "train" or "all": which that was.
     """
-    target = Target(size, channels, max_pixels)
+    target = Target(size, channels, max_pixels, bits)
     _check_resize(resize)
     if isinstance(source, tuple):
         part, pictures = "all", from_arrays(*source, classes=classes)
@@ -141,6 +142,7 @@ def load_for_prediction(
     size: tuple[int, int],
     channels: int,
     resize: str | None = STRETCH,
+    bits: int = 16,
     progress: Progress | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> tuple[Pixels, tuple[str, ...], tuple[tuple[str, str], ...]]:
@@ -150,7 +152,7 @@ def load_for_prediction(
     ----------
     paths : sequence of path
         Picture files, whatever their names end in, and folders, which are searched to the bottom.
-    size, channels, resize
+    size, channels, resize, bits
         Those of the pictures the model learned from.
 
     Returns
@@ -183,7 +185,7 @@ def load_for_prediction(
     if not files:
         raise DataError(f"there are no pictures in {', '.join(map(str, paths))}")
     pixels = empty_pixels((len(files), *size, channels))
-    reasons = {n: reason for n, reason in decode_into(pixels, files, max_pixels, progress)["bad"]}
+    reasons = {n: reason for n, reason in decode_into(pixels, files, max_pixels, progress, bits)["bad"]}
     names = tuple(file.name for n, file in enumerate(files) if n not in reasons)
     skipped += ((files[n].name, reason) for n, reason in reasons.items())
     return pixels[: len(names)], names, tuple(skipped)

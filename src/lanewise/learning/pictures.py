@@ -51,6 +51,8 @@ class Pictures:
         Sentences the user should be told.
     resize : str or None
         How pictures were brought to one size, to be done alike when predicting; None for arrays.
+    bits : int
+        Of images with more than 8 bits a value, how many are in use in all of the files; see `decode.read_pixels`.
     """
 
     pixels: Pixels
@@ -60,6 +62,7 @@ class Pictures:
     skipped: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     resize: str | None = None
+    bits: int = 16
 
     def __len__(self) -> int:
         """Count the pictures."""

@@ -18,7 +18,15 @@ import numpy as np
 
 from lanewise.errors import DataError
 from lanewise.learning import picture_cache
-from lanewise.learning.decode import MAX_PIXELS, Header, read_header, read_pixels
+from lanewise.learning.decode import (
+    DECODER,
+    MAX_PIXELS,
+    Header,
+    PassingError,
+    bits_in_use,
+    read_header,
+    read_pixels,
+)
 from lanewise.learning.folders import Listing, PictureFile, printable
 from lanewise.learning.pictures import STRETCH, Pictures, Pixels, empty_pixels
 from lanewise.notes import Caution, Note
@@ -43,6 +51,7 @@ class Target:
     size: tuple[int, int] | None = None
     channels: int | None = None
     max_pixels: int = MAX_PIXELS
+    bits: int | None = None
 
 
 def read_listing(listing: Listing, target: Target, cache: Path, progress: Progress | None = None) -> Pictures:
@@ -65,7 +74,7 @@ def read_listing(listing: Listing, target: Target, cache: Path, progress: Progre
     draft = picture_cache.reserve(path, shape) if np.prod(shape) >= picture_cache.IN_MEMORY else None
     pixels = empty_pixels(shape) if draft is None else draft.pixels
     try:
-        known = decode_into(pixels, listing.files, target.max_pixels, progress)
+        known = decode_into(pixels, listing.files, target.max_pixels, progress, target.bits)
         count = len(pixels) - len(known["bad"])
         if count == 0:
             first = listing.files[0].name
@@ -74,6 +83,10 @@ def read_listing(listing: Listing, target: Target, cache: Path, progress: Progre
         if draft is not None:
             picture_cache.discard(draft)
         raise
+    if known.pop("passing"):  # what failed this time may succeed the next
+        if draft is not None:
+            picture_cache.discard(draft)
+        return _pictures(listing, target, pixels[:count], known)
     if draft is not None:
         return _pictures(listing, target, picture_cache.publish(draft, path, count, stamp, known), known)
     picture_cache.write(path, pixels[:count], stamp, known)
@@ -81,7 +94,11 @@ def read_listing(listing: Listing, target: Target, cache: Path, progress: Progre
 
 
 def decode_into(
-    pixels: Pixels, files: Sequence[PictureFile], max_pixels: int, progress: Progress | None = None
+    pixels: Pixels,
+    files: Sequence[PictureFile],
+    max_pixels: int,
+    progress: Progress | None = None,
+    bits: int | None = None,
 ) -> dict[str, Any]:
     """Decode each of `files` into its place in `pixels`, then close the gaps of those that cannot be read.
 
@@ -89,29 +106,40 @@ def decode_into(
     -------
     known : dict
         "bad": (position in `files`, reason) of each that cannot be read; "sizes": (rows, columns, count) of the
-        pictures as they were. It holds nothing that JSON could not.
+        pictures as they were; "bits" as in `Pictures`, found here unless given; "passing": whether a file could not be
+        read for a reason that may pass. It holds nothing that JSON could not.
     """
     size, channels = (pixels.shape[1], pixels.shape[2]), pixels.shape[3]
 
-    def decode(n: int) -> Header | str:
+    def decode(n: int) -> Header | DataError:
         try:
-            pixels[n], header = read_pixels(files[n].path, size, channels, max_pixels)
+            pixels[n], header = read_pixels(files[n].path, size, channels, max_pixels, used)
         except DataError as reason:
-            return str(reason)
+            return reason
         return header
 
+    used, wide, passing = bits or 16, list[int](), False
     bad: list[tuple[int, str]] = []
     sizes: Counter[tuple[int, int]] = Counter()
     with closing(_in_threads(decode, range(len(files)), _threads(files))) as outcomes:
         for n, outcome in enumerate(outcomes):
-            if isinstance(outcome, str):
-                bad.append((n, outcome))
+            if isinstance(outcome, DataError):
+                bad.append((n, str(outcome)))
+                passing = passing or isinstance(outcome, PassingError)
             else:
                 sizes[outcome.rows, outcome.columns] += 1
+                if outcome.wide:
+                    wide.append(n)
             if progress is not None and ((n + 1) % _CHUNK == 0 or n + 1 == len(files)):
                 progress(n + 1, len(files))
+    if bits is None and wide:
+        used = max(_in_threads(lambda n: bits_in_use(files[n].path, max_pixels), wide, _threads(files)))
+        if used < 16:  # all that was kept of them so far is the upper 8 bits of 16
+            with closing(_in_threads(decode, wide, _threads(files))) as outcomes:
+                passing = any(isinstance(outcome, DataError) for outcome in outcomes) or passing
     _close_gaps(pixels, [n for n, _ in bad])
-    return {"bad": bad, "sizes": [(*pair, count) for pair, count in sorted(sizes.items())]}
+    whole = [(*pair, count) for pair, count in sorted(sizes.items())]
+    return {"bad": bad, "sizes": whole, "bits": used, "wide": len(wide), "passing": passing}
 
 
 def choose_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
@@ -160,8 +188,9 @@ def _pictures(listing: Listing, target: Target, pixels: Pixels, known: dict[str,
         classes=listing.classes,
         names=tuple(file.name for file in good),
         skipped=skipped,
-        notes=tuple(_notes(listing, target, size, known["sizes"], len(good), skipped)),
+        notes=tuple(_notes(listing, target, size, known, len(good), skipped)),
         resize=STRETCH,
+        bits=known["bits"],
     )
 
 
@@ -169,16 +198,23 @@ def _notes(
     listing: Listing,
     target: Target,
     size: tuple[int, int],
-    sizes: Sequence[tuple[int, int, int]],
+    known: dict[str, Any],
     count: int,
     skipped: Sequence[tuple[str, str]],
 ) -> Iterator[Note]:
+    sizes: Sequence[tuple[int, int, int]] = known["sizes"]
     folder = printable(listing.folder.name)
     if [(rows, columns) for rows, columns, _ in sizes] != [size]:
         of = f"{len(sizes)} sizes" if len(sizes) > 1 else f"{sizes[0][0]}x{sizes[0][1]}"
         hint = "" if target.size else "; give a size to choose another"
         pictures, were = ("1 picture", "was") if count == 1 else (f"{count:,} pictures", "were")
         yield Note(f"{pictures} of {of} in {folder} {were} resized to {size[0]}x{size[1]} (rows x columns){hint}")
+    if known["wide"] and known["bits"] < 16:
+        images, have = ("1 image", "has") if known["wide"] == 1 else (f"{known['wide']:,} images", "have")
+        bits = known["bits"]
+        yield Note(
+            f"{images} in {folder} {have} 16 bits a value, of which {bits} are in use: the upper 8 of these count"
+        )
     if skipped:
         files = "1 file" if len(skipped) == 1 else f"{len(skipped):,} files"
         yield Caution(f"{files} in {folder} skipped: {listed_reasons(skipped)}")
@@ -226,7 +262,7 @@ def _close_gaps(pixels: Pixels, bad: Iterable[int]) -> None:
 
 def _key(listing: Listing, target: Target) -> str:
     """Which entry of the cache: the folder and what its pictures are to become."""
-    text = os.fsencode(os.path.realpath(listing.folder)) + f"\0{target}\0{STRETCH}".encode()
+    text = os.fsencode(os.path.realpath(listing.folder)) + f"\0{target}\0{STRETCH}".encode() + f"\0{DECODER}".encode()
     return hashlib.blake2b(text, digest_size=16).hexdigest()
 
 

@@ -196,7 +196,7 @@ def _data(
     low, high = _range(model, pixels)
     answers = model.predict_proba(pixels)
     return {
-        "classes": [str(label) for label in model.classes],
+        "classes": list(model.class_names),
         "picture": {
             "rows": rows,
             "columns": columns,
