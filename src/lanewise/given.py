@@ -18,6 +18,7 @@ from lanewise.learning.arrays import channels_come_first
 from lanewise.learning.decode import image_pixels, read_pixels, stretch
 from lanewise.learning.images import load_for_prediction
 from lanewise.learning.pictures import STRETCH
+from lanewise.notes import Note, say
 
 COLOURS = (1, 3, 4)
 """Channels that the last axis of an image may have: grey, colour, and colour with alpha, which is left out."""
@@ -129,8 +130,10 @@ def _array(array: Numbers, preprocessing: Preprocessing) -> Numbers:
     rows, columns, channels = full = preprocessing.shape
     _numbers(array)
     shapes = (full, full[:2]) if channels == 1 else (full,)
-    if array.shape[1:] in shapes or array.shape in shapes:
+    if array.shape[1:] in shapes or array.shape in shapes or array.shape[1:] == (rows * columns * channels,):
         return array.reshape(-1, *full)
+    if rows == 1 and array.ndim < 4:  # features or sequences, which nobody resizes
+        raise _does_not_fit(array, preprocessing)
     if array.shape[1:] == (channels, rows, columns) or (
         channels_come_first(array.shape) and array.shape[1] == channels
     ):
@@ -143,8 +146,13 @@ def _array(array: Numbers, preprocessing: Preprocessing) -> Numbers:
         return _one(array, preprocessing)
     if array.ndim == 3 and channels == 1:
         return _fitted(array[..., np.newaxis], preprocessing)
+    raise _does_not_fit(array, preprocessing)
+
+
+def _does_not_fit(array: Numbers, preprocessing: Preprocessing) -> DataError:
+    rows, columns, channels = preprocessing.shape
     wanted = f"(N, {rows}, {columns}, {channels})" + (f" or (N, {rows}, {columns})" if channels == 1 else "")
-    raise DataError(
+    return DataError(
         f"an array of shape {array.shape} does not fit this model, which takes {wanted}; give images of that many "
         "channels, or file names"
     )
@@ -163,6 +171,8 @@ def _fitted(images: Numbers, preprocessing: Preprocessing) -> Numbers:
             f"images of {came} channels do not fit this model, which takes (N, {size[0]}, {size[1]}, {channels})"
         )
     if images.shape[1:3] != size:
+        came_size, wanted = (f"{a}x{b}" for a, b in (images.shape[1:3], size))
+        say(Note(f"Images of {came_size} are resized to {wanted} (rows x columns), as files are."))
         kept = images if images.dtype == np.uint8 else images.astype(np.float32)
         images = np.stack([stretch(image, size) for image in kept]) if len(kept) else np.empty((0, *size, came))
     if came == 1 and channels == 3:
