@@ -21,6 +21,7 @@ FLOORS: dict[str, int] = {
     "notes.py": 0,
     "keywords.py": 0,
     "extras.py": 0,
+    "private.py": 0,
     "caching.py": 0,
     "target.py": 0,
     "network/": 1,

@@ -1,20 +1,25 @@
 """Where Lanewise keeps what it can make again: machine code, what is known of programs, and decoded pictures.
 
 An entry of a `Cache` is a file, written under a temporary name and renamed, so readers see a whole file or none; it
-carries a digest of its name and content, and one that does not match is made again. Only the owner may enter the
-folder: whoever can write machine code there can run it.
+carries a digest of its name and content, and one that does not match is made again.
+
+Whoever can write machine code there can run it. So only a private folder is used (see `private.py`), only its owner may
+enter it, and the digest is keyed with a secret that lies in the folder.
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import os
-import stat
-import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-_MAGIC = b"lanewise object 2\n"
+from lanewise.private import entered, private_folder, read_private, secret, write_private
+
+_MAGIC = b"lanewise object 3\n"
+_SEAL = 32
 
 
 def cache_folder(kind: str) -> Path:
@@ -33,7 +38,7 @@ def cache_folder(kind: str) -> Path:
 
 
 class Cache:
-    """A folder of entries. One that cannot be used is no failure: everything is then made anew.
+    """A folder of entries. One that cannot be used, or trusted, is no failure: everything is then made anew.
 
     Parameters
     ----------
@@ -46,21 +51,19 @@ class Cache:
     def __init__(self, folder: Path | None = None, suffix: str = ".o") -> None:
         self.folder, self.suffix = folder or cache_folder("code"), suffix
         self.hits = self.misses = 0
-        self._usable = self._prepare()
+        self._secret = self._prepare()
 
-    def _prepare(self) -> bool:
+    def _prepare(self) -> bytes | None:
+        """The secret that seals entries; None where nothing can be kept."""
+        if not private_folder(self.folder):
+            return None
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            status = self.folder.stat()
-            if os.name == "nt":
-                return True
-            if status.st_uid != os.getuid():
-                return False
-            if stat.S_IMODE(status.st_mode) != 0o700:
-                self.folder.chmod(0o700)
+            with entered(self.folder) as folder:
+                if folder is not None:
+                    os.fchmod(folder, 0o700)
+            return secret(self.folder)
         except OSError:
-            return False
-        return True
+            return None
 
     def get(self, key: str, build: Callable[[], bytes]) -> bytes:
         """The content under `key`, from disk if a whole entry is there, else built and kept."""
@@ -72,7 +75,7 @@ class Cache:
 
     def find(self, key: str) -> bytes | None:
         """The content under `key`, if a whole entry is there."""
-        content = self._read(self._path(key), key) if self._usable else None
+        content = self._read(key)
         if content is None:
             self.misses += 1
         else:
@@ -81,33 +84,29 @@ class Cache:
 
     def keep(self, key: str, content: bytes) -> None:
         """Write an entry, if that is possible."""
-        if self._usable:
-            self._write(self._path(key), key, content)
+        if self._secret is None:
+            return
+        # a full disk or a read-only folder: what is in memory serves
+        with suppress(OSError), entered(self.folder) as folder:
+            write_private(folder, self._path(key), _MAGIC + self._seal(key, content) + content)
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}{self.suffix}"
 
-    def _read(self, path: Path, key: str) -> bytes | None:
+    def _read(self, key: str) -> bytes | None:
+        if self._secret is None:
+            return None
         try:
-            entry = path.read_bytes()
+            with entered(self.folder) as folder:
+                entry = read_private(folder, self._path(key))
         except OSError:
             return None
-        head = len(_MAGIC) + 32
-        if not entry.startswith(_MAGIC) or _digest(key, entry[head:]) != entry[len(_MAGIC) : head]:
-            return None
-        return entry[head:]
+        head = len(_MAGIC) + _SEAL
+        content = entry[head:]
+        whole = entry.startswith(_MAGIC) and hmac.compare_digest(self._seal(key, content), entry[len(_MAGIC) : head])
+        return content if whole else None
 
-    def _write(self, path: Path, key: str, content: bytes) -> None:
-        temporary = None
-        try:
-            descriptor, temporary = tempfile.mkstemp(dir=self.folder, suffix=".part")
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(_MAGIC + _digest(key, content) + content)
-            os.replace(temporary, path)
-        except OSError:  # a full disk or a read-only folder: what is in memory serves
-            if temporary is not None and os.path.exists(temporary):
-                os.unlink(temporary)
-
-
-def _digest(key: str, content: bytes) -> bytes:
-    return hashlib.sha256(key.encode() + content).digest()
+    def _seal(self, key: str, content: bytes) -> bytes:
+        digest = hashlib.blake2b(digest_size=_SEAL, key=self._secret or b"")
+        digest.update(f"{key}{self.suffix}\0".encode() + content)
+        return digest.digest()

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from llvmlite import binding
 
-from lanewise import caching
+from lanewise import private
 from lanewise.caching import Cache
 from lanewise.engine import native
 from lanewise.engine.native import Library, driver_text
-from lanewise.errors import LanewiseError
+from lanewise.errors import LanewiseError, LanewiseWarning
 from lanewise.lanes.ir import Program
 from lanewise.lanes.llvm import render
 from lanewise.lanes.program import Recorder
@@ -54,7 +54,7 @@ def test_second_time_is_found(tmp_path: Path) -> None:
     assert (first.hits, first.misses) == (0, 2)  # the program and the driver
     assert works(second)
     assert (second.hits, second.misses) == (2, 0)
-    assert len(list(tmp_path.iterdir())) == 2, "a temporary file was left"
+    assert len(list(tmp_path.iterdir())) == 3, "beside the secret, a temporary file was left"
 
 
 def test_what_decides_the_bits_decides_the_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,7 +147,8 @@ def test_folder_of_someone_else_is_not_used(tmp_path: Path, monkeypatch: pytest.
     assert works(Cache(tmp_path))
     before = os.listdir(tmp_path)
     monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
-    cache = Cache(tmp_path)
+    with pytest.warns(LanewiseWarning, match="belongs to another user"):
+        cache = Cache(tmp_path)
     assert works(cache, 5.0)
     assert works(cache)
     assert cache.hits == 0
@@ -167,18 +168,21 @@ def test_folder_that_cannot_be_written_is_no_failure(tmp_path: Path, monkeypatch
 
     cache = Cache(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(caching.tempfile, "mkstemp", full)
+        patch.setattr(private, "_create", full)
         assert works(cache)
     with monkeypatch.context() as patch:
-        patch.setattr(caching.os, "replace", full)
+        patch.setattr(private.os, "replace", full)
         assert works(cache)
-    assert list(tmp_path.iterdir()) == [], "nothing may be left of an entry that could not be written"
+    assert [path.name for path in tmp_path.iterdir()] == [private.SECRET], (
+        "nothing may be left of an entry that could not be written"
+    )
 
 
 PROCESS = """
 import sys
 from pathlib import Path
 from lanewise.caching import Cache
+from lanewise.errors import LanewiseWarning
 from tests.engine.test_native import works
 cache = Cache(Path(sys.argv[1]))
 assert all(works(cache, float(factor)) for factor in range(1, 20))

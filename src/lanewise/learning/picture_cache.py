@@ -4,7 +4,8 @@
 
 A NumPy file with something after its end, so `numpy.load` opens it. The JSON holds what else is known of the pictures,
 the stamp of the files they were decoded from, and the CRC-32 of the pixels. A file is written under a temporary name
-and renamed, so processes may do that at the same time; one that is damaged or out of date counts for nothing.
+and renamed, so processes may do that at the same time; one that is damaged or out of date counts for nothing, and so
+does one that another user may have written.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lanewise.learning.pictures import SLACK, Pixels, empty_pixels
+from lanewise.private import open_private, private_folder
 
 IN_MEMORY = 64 * 2**20
 """Sets of fewer bytes are read into memory, larger ones are mapped."""
@@ -63,8 +65,10 @@ def read(path: Path, stamp: str) -> tuple[Pixels, dict[str, Any]] | None:
     known : dict
         What was given to `publish`.
     """
+    if not private_folder(path.parent):
+        return None
     try:
-        with open(path, "rb") as file:
+        with open(open_private(path), "rb") as file:
             foot_at = file.seek(-_FOOT.size, os.SEEK_END)
             length, crc, magic = _FOOT.unpack(file.read(_FOOT.size))
             if magic != _MAGIC or length > foot_at:
@@ -76,13 +80,13 @@ def read(path: Path, stamp: str) -> tuple[Pixels, dict[str, Any]] | None:
             about = json.loads(text)
             if about["stamp"] != stamp:
                 return None
+            with contextlib.suppress(OSError):  # in use: not to be swept away
+                os.utime(file.fileno() if os.utime in os.supports_fd else path)
             pixels = _stored(file, tuple(about["shape"]), foot_at - length)
         if pixels is None or _crc(pixels) != about["crc"]:
             return None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    with contextlib.suppress(OSError):
-        os.utime(path)  # in use: not to be swept away
     known: dict[str, Any] = about["known"]
     return pixels, known
 
@@ -91,8 +95,9 @@ def reserve(path: Path, shape: Shape) -> Draft | None:
     """Begin a cache file with room for pixels of `shape`; None where it cannot be written."""
     start = len(_npy_header(shape))
     size = start + math.prod(shape) + SLACK
+    if not private_folder(path.parent):
+        return None
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _sweep(path.parent)
         descriptor, name = tempfile.mkstemp(".tmp", path.name.removesuffix(_SUFFIX) + "-", path.parent)
     except OSError:
