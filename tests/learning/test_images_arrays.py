@@ -248,7 +248,7 @@ def test_npz_to_judge(tmp_path: Path) -> None:
         ({"x": X8, "y": Y8 * 0}, "all labels are 0"),
         ({"x": X8, "y": Y8 * 0, "class_names": ["a", "b"]}, "all pictures are of one class"),
         ({"x": X8, "y": Y8 + 1, "class_names": ["a", "b"]}, "label 0 is 2: with 2 classes it must be 0 to 1"),
-        ({"x": X8.astype(object), "y": Y8}, "cannot be read as an .npz file"),
+        ({"x": X8.astype(object), "y": Y8}, "'x.npy' holds Python objects, which are not loaded"),
     ],
 )
 def test_npz_refused(tmp_path: Path, arrays: dict[str, object], says: str) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lanewise.errors import DataError, TooLargeError
+from lanewise.learning.archive import check_archive
 from lanewise.learning.pictures import Labels, Pictures, PictureSets, Pixels, empty_pixels, with_missing_told
 from lanewise.notes import Caution
 
@@ -118,19 +119,27 @@ def _arrays_of(path: Path) -> dict[str, npt.NDArray[np.generic]]:
     wanted = {f"{a}{part}" for a in "xy" for part in ("", "_train", "_val", "_test")} | {"class_names"}
     try:
         with open(path, "rb") as file:
+            check_archive(file, path, wanted)
             arrays = np.load(file, allow_pickle=False)
-            if isinstance(arrays, np.ndarray):
-                raise DataError(f"{path} is one array, not an .npz file: save x_train and y_train with numpy.savez")
             if not wanted & set(arrays.files):
                 raise DataError(f"{path} holds {_listed(arrays.files)}: it needs x_train and y_train, or x and y")
             return {key: arrays[key] for key in arrays.files if key in wanted}
-    except DataError:
+    except (DataError, TooLargeError):
         raise
     except FileNotFoundError:
         raise DataError(f"no such file: {path}") from None
     except MemoryError:
         raise TooLargeError(f"{path} does not fit in memory: use a folder of pictures, which need not") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError) as error:
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+        KeyError,
+        NotImplementedError,
+        RuntimeError,
+    ) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise DataError(f"{path} cannot be read as an .npz file ({reason}): save it anew with numpy.savez") from None
 
