@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from lanewise.errors import OptionError
 from lanewise.learning import recipe
-from lanewise.learning.intervals import wilson
+from lanewise.learning.intervals import over_folds
 from lanewise.learning.pictures import Pictures, PictureSets
 from lanewise.learning.seen import TRAINED, Hashes
 from lanewise.learning.split import draws
@@ -73,7 +73,7 @@ class CrossValidation:
             "pictures": count,
             "correct": correct,
             "accuracy": correct / count,
-            "interval": list(wilson(correct, count)),
+            "interval": list(over_folds(correct, count, self.folds)),
             "loss": self.loss,
             "accuracies": list(self.accuracies),
             "confusion": confusion.reshape(size, size).tolist(),

@@ -21,6 +21,7 @@ from lanewise.files.contents import Label, names_of
 from lanewise.learning.arrays import from_arrays
 from lanewise.learning.folders import part_named
 from lanewise.learning.images import DIGITS, Source, load, load_to_judge
+from lanewise.learning.intervals import over_folds
 from lanewise.learning.intervals import wilson as wilson
 from lanewise.learning.pictures import STRETCH, Pictures, PictureSets
 from lanewise.learning.reading import Progress
@@ -262,7 +263,7 @@ def cross_validated(model: Model) -> Evaluation | None:
         count=figures["pictures"],
         correct=figures["correct"],
         accuracy=figures["accuracy"],
-        interval=wilson(figures["correct"], figures["pictures"]),
+        interval=over_folds(figures["correct"], figures["pictures"], figures["folds"]),
         loss=figures["loss"],
         classes=model.classes,
         per_class=_per_class(model.classes, confusion),

@@ -38,3 +38,14 @@ def test_candidates_are_counted_as_if_they_were_independent():
     assert alike.effective() == pytest.approx(1)
     assert 18 < others.effective() <= 20
     assert Choice().effective() == 1
+
+
+@pytest.mark.parametrize(("images", "will_do"), [(40, True), (10_000, False)])
+def test_the_last_weights_do_unless_the_best_are_better_for_sure(images, will_do):
+    choice = Choice()
+    for epoch, accuracy in enumerate([0.8] * 10 + [0.78] * 10, 1):
+        choice.add(epoch, accuracy, 1 - accuracy, NONE)
+    assert choice.last_will_do(images) == will_do
+    ruined = Choice(start=(0.9, -0.1))
+    ruined.add(1, 0.89, 0.1, NONE)
+    assert not ruined.last_will_do(40)

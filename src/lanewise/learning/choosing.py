@@ -3,7 +3,10 @@
     a_t = a_(t-1) + s (v_t - a_(t-1))        v_t what evaluation t says, a_0 = v_0, s = SMOOTHING
 
 The best of many evaluations on a few images is luck as much as skill. So the weights kept are those after which the
-running mean of accuracy, then of the loss, is best: one lucky evaluation moves it little.
+running mean of accuracy, then of the loss, is best: one lucky evaluation moves it little. If training went to its end,
+the last weights are taken unless the best mean beats the last by more than its standard error (`last_will_do`; after
+Breiman and others 1984, "Classification and Regression Trees"): a schedule that ends at a rate of nothing leaves good
+weights, and there is no luck in weights that nobody chose.
 
 How many candidates there were, is counted as if they were independent (`effective`): with r_ij the correlation of what
 evaluations i and j say of the single images,
@@ -12,6 +15,8 @@ evaluations i and j say of the single images,
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +45,7 @@ class Choice:
         self.best: Verdict = (-1.0, -float("inf")) if start is None else start
         self.best_epoch = self.improved_epoch = 0
         self.mean: Verdict | None = None
+        self.now: Verdict | None = None
         self.right: list[NDArray[np.bool_]] = []
 
     def add(self, epoch: int, accuracy: float, loss: float, right: NDArray[np.bool_]) -> bool:
@@ -48,7 +54,7 @@ class Choice:
         `right` says for each image whether its class was recognised.
         """
         self.right.append(right[:: -(-len(right) // MOST_IMAGES)])
-        now = (accuracy, -loss)
+        now = self.now = (accuracy, -loss)
         if self.mean is None:
             self.mean = now
         else:
@@ -60,6 +66,13 @@ class Choice:
             return False
         self.best, self.best_epoch = self.mean, epoch
         return True
+
+    def last_will_do(self, images: int) -> bool:
+        """Whether the last evaluation is as good as the best, as far as so many images can tell."""
+        if self.mean is None or self.now is None or (self.start is not None and self.now < self.start):
+            return False
+        share = min(max(self.best[0], 0.0), 1.0)
+        return self.best[0] - self.mean[0] <= math.sqrt(share * (1 - share) / images)
 
     def effective(self) -> float:
         """How many independent candidates there were; 1 where there was no choice."""

@@ -4,6 +4,10 @@
 
 Where the same images also chose the weights among m candidates, the best of m looks better than it is. Then z is that
 of m intervals which all hold at once (Bonferroni): the 1 - 0.025 / m quantile of the normal distribution.
+
+Networks of K folds are trained on much the same images, so that their errors go together: the variance of their common
+accuracy is taken as 1 + K / (K - 1) times that of independent images, after Nadeau and Bengio 2003, "Inference for the
+Generalization Error".
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ Z = 1.959963984540054
 """Half the width of the middle 95 % of a normal distribution, in standard deviations."""
 
 
-def wilson(correct: int, count: int, candidates: float = 1.0) -> tuple[float, float]:
+def wilson(correct: float, count: float, candidates: float = 1.0) -> tuple[float, float]:
     """The 95 % interval of a share of which `correct` of `count` were seen, by the best of so many candidates."""
     z = Z if candidates <= 1 else NormalDist().inv_cdf(1 - 0.025 / candidates)
     p = correct / count
@@ -26,3 +30,9 @@ def wilson(correct: int, count: int, candidates: float = 1.0) -> tuple[float, fl
     low = 0.0 if correct == 0 else (middle - spread) / scale
     high = 1.0 if correct == count else (middle + spread) / scale
     return low, high
+
+
+def over_folds(correct: int, count: int, folds: int) -> tuple[float, float]:
+    """The 95 % interval of an accuracy by cross-validation."""
+    fewer = 1 + folds / (folds - 1)
+    return wilson(correct / fewer, count / fewer)

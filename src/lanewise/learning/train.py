@@ -202,6 +202,11 @@ class _Loop:
                 self.one_epoch()
         except KeyboardInterrupt:
             self.done.interrupted = True
+        whole = not (self.done.interrupted or self.done.stopped_early)
+        held = self.lesson.validation
+        if whole and held is not None and self.unjudged == 0 and self.choice.last_will_do(len(held.indices)):
+            self.choice.best_epoch = self.done.history[-1]["epoch"]  # type: ignore[assignment]
+            self.done.vector = self.trainer.vector.copy()
         if self.choice.right or self.lesson.start is not None:
             self.done.best_epoch = self.choice.best_epoch
             self.done.candidates = self.choice.effective()
