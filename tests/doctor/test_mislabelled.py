@@ -3,8 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from lanewise.cli.output import open_output
+from lanewise.doctor import mislabelled
+from lanewise.doctor.examine import Pace
 from lanewise.doctor.findings import Case
+from lanewise.doctor.gather import from_parts
+from lanewise.doctor.likeness import reduced
 from lanewise.doctor.mislabelled import FOLDS, _finding, folds, suspects
+from lanewise.learning.pictures import Pictures
 
 
 def test_copies_lie_in_one_fold_and_classes_are_shared_out():
@@ -42,3 +48,53 @@ def test_weak_networks_say_so_and_list_few(accuracy, severity, listed):
     assert ("too weak" in finding.message) == (severity == "note")
     assert f"{100 * accuracy:.1f} % of all labels" in finding.message
     assert "suspect 70 %" in finding.message
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_large_images_are_averaged_down(dtype):
+    x = np.random.default_rng(0).integers(0, 255, (3, 96, 64, 3)).astype(dtype)
+    expected = x.astype(float).reshape(3, 48, 2, 32, 2, 3).mean(axis=(2, 4))
+    assert reduced(x, 48).dtype == dtype
+    assert np.abs(reduced(x, 48) - expected).max() <= 0.5
+    assert reduced(x, 96) is x
+
+
+def test_networks_judge_labels_by_small_images_and_every_epoch_is_told(monkeypatch):
+    seen, told, real = [], [], mislabelled.train
+
+    def train(pictures, **options):
+        seen.append(pictures.size)
+        return real(pictures, **{**options, "network": "dense 1", "epochs": 2})
+
+    monkeypatch.setattr(mislabelled, "train", train)
+    x = np.random.default_rng(0).integers(0, 255, (40, 64, 96, 1)).astype(np.uint8)
+    collection = from_parts({"train": Pictures(x, (np.arange(40) % 2).astype(np.int32), ("a", "b"))})
+    mislabelled.mislabelled(collection, [], 0, 1, lambda done, total: told.append((done, total)))
+    assert set(seen) == {(43, 64)}
+    assert len(seen) == 2 * FOLDS
+    assert told[0] == (0, 240)
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert len(told) == 1 + 2 * len(seen)
+
+
+def test_the_time_left_comes_from_the_speed_so_far_without_the_first_part(monkeypatch):
+    now = iter([0.0, 50.0, 52.0, 54.0, 60.0, 61.0])
+    monkeypatch.setattr("lanewise.doctor.examine.time.perf_counter", lambda: next(now))
+    pace = Pace()
+    left = [pace.left("testing labels", done, 11) for done in range(4)]
+    assert left == [None, None, 18, 16]
+    assert pace.left("comparing", 0, 5) is None
+
+
+def test_where_nobody_watches_a_line_says_beforehand_what_takes_long(monkeypatch, capsys):
+    from lanewise.cli.check import _progress
+
+    now = iter(range(0, 100, 2))
+    monkeypatch.setattr("lanewise.doctor.examine.time.perf_counter", lambda: float(next(now)))
+    with _progress(open_output(False)) as progress:
+        for done in range(5):
+            progress("testing labels", done, 30)
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 1
+    assert "testing labels takes about 56" in said[0]
+    assert "--no-labels leaves it out" in said[0]

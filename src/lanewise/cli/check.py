@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from lanewise.doctor.findings import Finding, Findings
 
 MOST_CASES = 5
+LONG = 3.0
+"""Seconds, from which on how long it takes is said beforehand."""
+
 STYLES = {"serious": "bold red", "warning": "yellow", "note": ""}
 
 
@@ -77,18 +80,41 @@ def check(
 
 @contextmanager
 def _progress(out: Output) -> Iterator[Callable[[str, int, int], None] | None]:
-    """A bar that names what is being done; nothing where nobody watches."""
-    if not out.live:
-        yield None
-        return
-    from rich.progress import BarColumn, Progress, TextColumn
-
+    """A bar that names what is being done, with the time left; where nobody watches, a line for what takes long."""
     from lanewise.cli.output import LABEL
+    from lanewise.cli.wording import duration
+    from lanewise.doctor.examine import Pace
 
-    columns = (TextColumn(" " * LABEL + "{task.description}"), BarColumn())
+    if not out.live:
+        pace, said = Pace(), set[str]()
+
+        def tell(stage: str, done: int, total: int) -> None:
+            left = pace.left(stage, done, total)
+            if left is not None and left >= LONG and stage not in said:
+                said.add(stage)
+                spared = "; --no-labels leaves it out" if stage == "testing labels" else ""
+                out.tell("Time", f"{stage} takes about {duration(left)}{spared}")
+
+        yield tell
+        return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn(" " * LABEL + "{task.description}"),
+        BarColumn(),
+        TimeRemainingColumn(compact=True),
+        TextColumn("left"),
+    )
     with Progress(*columns, console=out.console, transient=True) as bar:
-        task = bar.add_task("reading", total=None)
-        yield lambda stage, done, total: bar.update(task, description=stage, completed=done, total=total)
+        task, current = bar.add_task("reading", total=None), ["reading"]
+
+        def show(stage: str, done: int, total: int) -> None:
+            if stage != current[0]:
+                current[0] = stage
+                bar.reset(task, total=total, description=stage)
+            bar.update(task, completed=done, total=total)
+
+        yield show
 
 
 def _tell(out: Output, found: Findings) -> None:

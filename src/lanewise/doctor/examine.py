@@ -20,6 +20,22 @@ Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
 
 
+class Pace:
+    """How long a stage will take, by the speed so far: to be told before it is waited for."""
+
+    def __init__(self) -> None:
+        self._stage, self._began, self._first = "", 0.0, 0
+
+    def left(self, stage: str, done: int, total: int) -> float | None:
+        """Seconds until a stage is done; None before it is known. The first of its parts is not timed: it compiles."""
+        now = time.perf_counter()
+        if self._first == 0 or stage != self._stage or done < self._first:
+            self._stage, self._began, self._first = stage, now, done
+        if done <= max(1, self._first):
+            return None
+        return (now - self._began) / (done - self._first) * (total - done)
+
+
 def check(
     source: str | os.PathLike[str] | Pictures | PictureSets | ArrayLike,
     y: ArrayLike | None = None,

@@ -122,6 +122,20 @@ def cells(pixels: Pixels, side: int) -> Floats:
     return out
 
 
+def reduced(pixels: Pixels, most: int) -> Pixels:
+    """Images (N, rows, columns, channels) averaged down so that the longer side has `most` pixels at most."""
+    share = most / max(pixels.shape[1:3])
+    if share >= 1:
+        return pixels
+    rows, columns = (max(1, round(side * share)) for side in pixels.shape[1:3])
+    down, across = _averaging(pixels.shape[1], rows, 0.0, 1.0), _averaging(pixels.shape[2], columns, 0.0, 1.0)
+    out = np.empty((len(pixels), rows, columns, pixels.shape[3]), pixels.dtype)
+    for n, image in enumerate(pixels):
+        small = np.einsum("ru,uvi,cv->rci", down, image.astype(np.float32), across, optimize=True)
+        out[n] = np.rint(small) if pixels.dtype == np.uint8 else small
+    return out
+
+
 def normalised(pictures: Floats) -> Floats:
     """Pictures less their mean and slope, of length 1; where nothing is left they are 0, which is like nothing."""
     less = pictures - pictures.mean(axis=(1, 2), keepdims=True)

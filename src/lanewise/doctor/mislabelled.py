@@ -23,9 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.doctor.findings import NOTE, WARNING, Case, Collection, Finding, counted
+from lanewise.doctor.likeness import reduced
 from lanewise.errors import DataError
 from lanewise.fitting import train
 from lanewise.learning.pictures import Pictures
+from lanewise.learning.train import Progress
 from lanewise.notes import unheard
 
 FOLDS = 4
@@ -35,7 +37,10 @@ LEAST = 5
 WEAK = 0.85
 """Share of the labels that networks agree with, below which they are no judges of single labels."""
 
-_ROUNDS = ((1000, 3), (5000, 2))  # up to so many pictures, the data is cut so often
+_LARGEST = 64
+"""Rows or columns of the images that networks judge labels by: their time grows with the pixels, their insight less."""
+
+_ROUNDS = ((5000, 2),)  # up to so many pictures, the data is cut so often
 _LISTED = 0.05  # share of the pictures, of suspects that are listed where the networks are weak
 _ROUNDING = 1e-9  # of a mean of equal probabilities, which all must reach
 _SEEN = 40_000  # pictures that each network learns from, counting repetitions
@@ -96,7 +101,8 @@ def mislabelled(
     labels = np.searchsorted(tested, collection.labels[chosen]).astype(np.int32)
     place = {int(n): k for k, n in enumerate(chosen)}
     together = [tuple(place[n] for n in group if n in place) for group in copies]
-    pictures = Pictures(collection.pixels[chosen], labels, tuple(collection.classes[k] for k in tested))
+    pixels = reduced(collection.pixels[chosen], _LARGEST)
+    pictures = Pictures(pixels, labels, tuple(collection.classes[k] for k in tested))
     probabilities = cross_validated(pictures, together, seed, threads, progress)
     accuracy = float((probabilities.argmax(axis=1) == labels).mean())
     found = suspects(probabilities, labels)
@@ -183,17 +189,27 @@ def cross_validated(
     threads: int | None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Probabilities:
-    """Probabilities (N, classes) of each picture by networks that have not learned from it, nor from its copies."""
+    """Probabilities (N, classes) of each picture by networks that have not learned from it, nor from its copies.
+
+    `progress` is called with epochs that are done, and how many there are, after every epoch.
+    """
     assert pictures.labels is not None
     rounds = next((rounds for most, rounds in _ROUNDS if len(pictures) <= most), 1)
     total = np.zeros((len(pictures), len(pictures.classes)))
     for repeat in range(rounds):
         fold = folds(pictures.labels, together, seed + repeat)
         for k in range(FOLDS):
-            if progress is not None:
-                progress(repeat * FOLDS + k, rounds * FOLDS)
             learned, judged = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
-            epochs = max(4, min(40, round(_SEEN / len(learned))))
+            epochs = max(4, min(30, round(_SEEN / len(learned))))
+            before, total_epochs = epochs * (repeat * FOLDS + k), epochs * rounds * FOLDS
+
+            if progress is not None and before == 0:
+                progress(0, total_epochs)
+
+            def tell(now: Progress, before: int = before, most: int = total_epochs) -> None:
+                if progress is not None and now.epoch_done:
+                    progress(min(before + now.epoch, most), most)
+
             model = train(
                 pictures.take(learned),
                 epochs=epochs,
@@ -203,11 +219,10 @@ def cross_validated(
                 threads=threads,
                 notes=unheard,
                 verbose=0,
+                progress=tell,
             )
             if len(judged):
                 total[judged] += model.predict_proba(pictures.pixels[judged])
-    if progress is not None:
-        progress(rounds * FOLDS, rounds * FOLDS)
     return total / rounds
 
 
