@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import lanewise
-from lanewise.engine import inference, schedule
+from lanewise.engine import schedule
 from lanewise.errors import DataError, ModelFileError, OptionError
 from lanewise.model import Model
 from tests.files.models import contents, foreign, judged, pixels
@@ -38,7 +38,7 @@ def test_predicting_takes_as_many_threads_as_it_may(monkeypatch):
         run_threads(function, job, threads)
 
     monkeypatch.setattr(schedule, "run_threads", counted)
-    monkeypatch.setattr(inference, "default_threads", lambda: 4)
+    monkeypatch.setattr("lanewise.processors.processors", lambda: 4)
     model = made()
     x = pixels(model, 100)
     whole = model.predict_proba(x)

@@ -6,7 +6,7 @@ import pytest
 
 from lanewise import target
 from lanewise.errors import OptionError
-from lanewise.target import NAMED, Target, chosen, default_threads, host, missing_features, named
+from lanewise.target import NAMED, Target, chosen, host, missing_features, named
 
 
 def test_named() -> None:
@@ -61,11 +61,3 @@ def test_host_says_what_its_registers_hold(monkeypatch: pytest.MonkeyPatch) -> N
         features = Features.fromkeys(present, True)
         monkeypatch.setattr(binding, "get_host_cpu_features", lambda features=features: features)
         assert (host().registers, host().bits) == expected
-
-
-def test_default_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(target.os, "sched_getaffinity", lambda _: {0, 3, 5}, raising=False)
-    assert default_threads() == 3
-    monkeypatch.delattr(target.os, "sched_getaffinity")
-    monkeypatch.setattr(target.os, "cpu_count", lambda: None)
-    assert default_threads() == 1

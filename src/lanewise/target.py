@@ -8,9 +8,12 @@ are the same bits on all of them.
 from __future__ import annotations
 
 import os
+import platform
 from dataclasses import dataclass
 
+from lanewise import processors
 from lanewise.errors import OptionError
+from lanewise.notes import Note, say
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,8 @@ def missing_features(target: Target) -> list[str]:
     """Features that code for `target` may use and this machine lacks; such code would crash here."""
     from llvmlite import binding
 
+    if target.name in NAMED and platform.machine().lower() not in ("x86_64", "amd64"):
+        return ["x86-64 instructions"]
     present = binding.get_host_cpu_features()
     wanted = [feature[1:] for feature in target.features.split(",") if feature.startswith("+")]
     return [feature for feature in wanted if not present.get(feature)]
@@ -101,7 +106,16 @@ def host() -> Target:
 
 
 def default_threads() -> int:
-    """The number of processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """The number of processors this process may use, less where a container sets a limit."""
+    return processors.processors()
+
+
+def usable_threads(asked: int | None, tasks: int | None = None) -> int:
+    """How many threads to run where `asked` were asked for: no more than can run at once, and than there are tasks.
+
+    Results do not depend on it, and a thread without a processor only makes the others wait.
+    """
+    most = default_threads()
+    if asked is not None and asked > most:
+        say(Note(f"{asked} threads were asked for, and {most} run: as many as there are processors to use"))
+    return max(1, min(asked or most, most, tasks or most))

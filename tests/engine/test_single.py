@@ -14,7 +14,7 @@ from lanewise.engine.single_plan import SinglePlanner
 from lanewise.network import reference
 from lanewise.network.graph import Graph, assemble
 from lanewise.network.layers import Conv2D, Dropout
-from lanewise.target import NAMED, missing_features, named
+from lanewise.target import missing_features, named
 from tests.cases import LAYER_CASES, NETWORK_CASES, Case
 from tests.engine.support import as_values, format_for, network, parameters_for, pictures_for
 
@@ -90,8 +90,8 @@ BITS_CASES = [
 @pytest.mark.parametrize("case", BITS_CASES, ids=str)
 @pytest.mark.parametrize("target", ["avx2", "x86-64"])
 def test_same_bits_on_every_target(case: Case, target: str) -> None:
-    if missing_features(NAMED["avx2"]):
-        pytest.skip("this machine runs no AVX2 code")
+    if missing := missing_features(named(target)):
+        pytest.skip(f"this machine has no {', '.join(missing)}")
     graph = case.graph()
     picture, parameters = pictures_for(graph, 1)[0], parameters_for(graph)
     host, other = (

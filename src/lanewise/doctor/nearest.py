@@ -19,7 +19,7 @@ from lanewise.engine.schedule import Call, Executable, Phase, Place, Section, al
 from lanewise.kernels.likeness import ASKED, compare
 from lanewise.lanes.program import LANES
 from lanewise.learning.pictures import Pixels
-from lanewise.target import chosen, default_threads
+from lanewise.target import chosen, usable_threads
 
 NEAREST = 6
 """Neighbours of a picture whose likeness is known. The last tells how alike pictures are that are no copies."""
@@ -87,7 +87,7 @@ def neighbours(
     """
     packed = _pack(pixels)
     count, groups = packed.count, len(packed.vectors)
-    compared = _comparer(packed, threads or default_threads())
+    compared = _comparer(packed, usable_threads(threads))
     which = np.zeros((count, CANDIDATES), np.int64)
     mirrored = np.zeros((count, CANDIDATES), bool)
     correlation = np.full((count, NEAREST), -1.0, np.float32)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +13,11 @@ from lanewise.engine.parameters import FlatParameters
 from lanewise.engine.plan import Planner
 from lanewise.engine.schedule import Executable, Phase, Place, Section, aligned
 from lanewise.engine.training import Floats, Integers, PictureFormat
+from lanewise.forking import ForkSafeLock
 from lanewise.kernels import gather
 from lanewise.lanes.program import LANES
 from lanewise.network.graph import Graph
-from lanewise.target import Target, chosen, default_threads
+from lanewise.target import Target, chosen, usable_threads
 
 BLOCK = 4096
 """Groups of 16 pictures per native call at most."""
@@ -45,7 +45,7 @@ class Inference:
         cache: Cache | None = None,
     ) -> None:
         self.graph, self.format = graph, picture_format
-        self.threads = threads or default_threads()
+        self.threads = usable_threads(threads)
         target = target or chosen()
         flat = FlatParameters.of(graph)
         images = Place("images", by_task=4 * LANES)
@@ -74,7 +74,7 @@ class Inference:
         if plan.preparations:
             self._prepare = Executable([Phase(1, (Section(plan.preparations),))], target, cache)
         self._live = isinstance(parameters, np.ndarray)
-        self._lock = Lock()  # callers on several threads share one arena
+        self._lock = ForkSafeLock()  # callers on several threads share one arena
         self._arrays = {
             "arena": aligned(plan.arena * self.threads // 4),
             "transformed": aligned(plan.transformed),

@@ -5,10 +5,16 @@ from __future__ import annotations
 import os
 
 from lanewise.errors import TooLargeError
+from lanewise.processors import memory_left
 
 
 def available_memory() -> int | None:
-    """Bytes that can be had without swapping, where the system tells."""
+    """Bytes that can be had without swapping or breaking a container's limit, where the system tells."""
+    known = [bytes_ for bytes_ in (_free_memory(), memory_left()) if bytes_ is not None]
+    return min(known, default=None)
+
+
+def _free_memory() -> int | None:
     try:
         with open("/proc/meminfo") as file:
             for line in file:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import mmap
+import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from importlib import resources
@@ -35,6 +38,31 @@ MOST_COMPILERS = 8
 
 _FAMILIES = {"x86_64": "x86", "amd64": "x86", "aarch64": "aarch64", "arm64": "aarch64"}
 _lock = Lock()  # one library is made at a time
+
+if hasattr(os, "register_at_fork"):
+    # LLVM has locks of its own, which no child could free: so a fork waits until what is being compiled is done.
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+
+
+@cache
+def _check_executable_memory() -> None:
+    """Raise LanewiseError where the system lets no memory be made executable: LLVM would crash there."""
+    if not sys.platform.startswith("linux"):
+        return
+    library = ctypes.CDLL(None, use_errno=True)
+    with mmap.mmap(-1, mmap.PAGESIZE) as memory:
+        view = ctypes.c_char.from_buffer(memory)
+        address = ctypes.c_void_p(ctypes.addressof(view))
+        refused = library.mprotect(address, ctypes.c_size_t(mmap.PAGESIZE), mmap.PROT_READ | mmap.PROT_EXEC)
+        reason = os.strerror(ctypes.get_errno())
+        if not refused:
+            library.mprotect(address, ctypes.c_size_t(mmap.PAGESIZE), mmap.PROT_READ | mmap.PROT_WRITE)
+        del view
+    if refused:
+        raise LanewiseError(
+            f"the system lets no memory be made executable here ({reason}), and Lanewise makes code as it runs; "
+            "allow it for this process (PR_SET_MDWE, MemoryDenyWriteExecute= of systemd, or execmem of SELinux)"
+        )
 
 
 @cache
@@ -173,6 +201,7 @@ class Library:
     """
 
     def __init__(self, programs: Iterable[Program], target: Target, cache: Cache | None = None) -> None:
+        _check_executable_memory()
         self.cache = cache or Cache()
         with _lock:
             # The engine takes ownership of its machine, so it gets one of its own.

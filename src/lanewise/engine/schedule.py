@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from lanewise.caching import Cache
 from lanewise.engine.native import Library
+from lanewise.forking import ForkSafeLock
 from lanewise.lanes.program import Program
 from lanewise.target import Target, default_threads
 
@@ -104,7 +105,7 @@ class Executable:
         self._phases = self._table([self._phase(phase) for phase in phases])
         self._meeting = _meeting(1)
         self._waiting = self._table([[0, OFFERS, *_waiting_functions()]])
-        self._running = threading.Lock()
+        self._running = ForkSafeLock()
 
     @property
     def cache(self) -> Cache:

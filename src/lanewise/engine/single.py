@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from lanewise.engine.limits import check_memory
 from lanewise.engine.schedule import Call, Executable, Phase, Section, aligned
 from lanewise.engine.single_plan import SinglePlanner
 from lanewise.engine.training import Floats, PictureFormat
+from lanewise.forking import ForkSafeLock
 from lanewise.kernels.single import features
 from lanewise.network.graph import Graph
 from lanewise.target import Target, chosen
@@ -87,7 +87,7 @@ class SingleInference:
             target,
             cache,
         )
-        self._lock = Lock()  # callers on several threads share one arena
+        self._lock = ForkSafeLock()  # callers on several threads share one arena
 
     def run(self, picture: NDArray[Any]) -> Floats:
         """The outputs for one picture.

@@ -24,7 +24,7 @@ from lanewise.kernels import gather, loss, update
 from lanewise.lanes.program import LANES, Program
 from lanewise.network.graph import Graph
 from lanewise.network.layers import Sigmoid, Softmax
-from lanewise.target import Target, chosen, default_threads
+from lanewise.target import Target, chosen, usable_threads
 
 MOST_SHARDS = 8
 
@@ -124,7 +124,6 @@ class Trainer:
         self.format = picture_format
         self.optimizer = optimizer or Optimizer()
         self.smoothing, self.augment = smoothing, augment
-        self.threads = threads or default_threads()
         self.target = target or chosen()
         self.flat = FlatParameters.of(graph)
         self.groups = -(-batch_size // LANES)
@@ -133,6 +132,8 @@ class Trainer:
         self._powers = np.ones(2)  # of AdamW's momentum and beta2, as many as steps were made
 
         self.layout = Gradients.of(graph, self.shards, self.groups_per_shard)
+        # Beside the shards there is the update, too little to share, and what large dense layers put off.
+        self.threads = usable_threads(threads, None if self.layout.deferred else self.shards)
         plan = self._plan(winograd)
         scratch = 2 * LANES * self.layout.images * self.threads
         scalars = 6 * self.flat.total + self.layout.scalars + plan.transformed + scratch

@@ -30,6 +30,7 @@ from lanewise.learning.decode import (
 from lanewise.learning.folders import Listing, PictureFile, printable
 from lanewise.learning.pictures import STRETCH, Pictures, Pixels, empty_pixels
 from lanewise.notes import Caution, Note
+from lanewise.target import default_threads
 
 Progress = Callable[[int, int], None]
 """Called with the number of pictures read so far and the number of all."""
@@ -233,8 +234,7 @@ def _threads(files: Sequence[PictureFile]) -> int:
     """
     if sum(file.stamp[0] for file in files) < _SMALL * len(files):
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, 16)  # each may hold a whole large picture
+    return min(default_threads(), 16)  # each may hold a whole large picture
 
 
 def _in_threads(work: Callable[[Item], Result], items: Sequence[Item], threads: int) -> Generator[Result, None, None]:

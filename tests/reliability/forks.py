@@ -1,0 +1,84 @@
+"""Fork while another thread trains or predicts; the child trains and predicts: `python -m tests.reliability.forks`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import time
+import warnings
+
+import numpy as np
+
+from lanewise.engine.inference import Inference
+from lanewise.engine.training import Trainer
+from lanewise.network.initial import initial_parameters
+from tests.engine.support import format_for, network, pictures_for, steps_of
+
+PATIENCE = 120
+"""Seconds after which a child counts as hung; a busy machine is given time."""
+
+
+def forked(seed: int) -> str:
+    """What went wrong, or nothing."""
+    graph = network("conv 6@3 same, relu, max 2, dense 3, softmax", (1, 12, 12))
+    pictures, form = pictures_for(graph, 64), format_for(graph)
+    images = np.arange(64).reshape(1, 64)
+    trainer = Trainer(graph, initial_parameters(graph, 1), form, batch_size=64, threads=2)
+    inference = Inference(graph, initial_parameters(graph, 1), form, threads=2)
+    steps = steps_of(images, 3, learning_rate=0.01, key=(1, 1))
+    expected = inference.run(pictures)
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            trainer.run(pictures, steps)
+            inference.run(pictures)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    time.sleep(0.002 * (seed % 7))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads, which is what is tried
+        child = os.fork()
+    if child == 0:
+        try:
+            right = np.array_equal(inference.run(pictures), expected)
+            trainer.run(pictures, steps)
+            other = network(f"conv {5 + seed % 3}@3, relu, dense 3, softmax", (1, 12, 12))
+            Trainer(other, initial_parameters(other, 1), format_for(other), batch_size=64).run(pictures, steps)
+            os._exit(0 if right else 3)
+        except BaseException:
+            os._exit(4)
+    stop.set()
+    worker.join()
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return "" if status == 0 else f"child ended with {status}"
+        time.sleep(0.01)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return "child hung"
+
+
+def run(count: int) -> list[str]:
+    """What went wrong, in so many forks."""
+    return [f"fork {n}: {problem}" for n in range(count) if (problem := forked(n))]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=20)
+    count = parser.parse_args().count
+    failures = run(count)
+    print(*failures, sep="\n", end="\n" if failures else "")
+    print(f"forks: tried {count}, right {count - len(failures)}")
+    return bool(failures)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
