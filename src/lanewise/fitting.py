@@ -24,6 +24,7 @@ from lanewise.crossvalidation import (
 from lanewise.engine.training import Optimizer, PictureFormat
 from lanewise.errors import DataError
 from lanewise.files import Preprocessing, names_of
+from lanewise.interrupts import one_press_ends
 from lanewise.keywords import hinting
 from lanewise.learning import augment as augmenting
 from lanewise.learning import recipe
@@ -52,6 +53,7 @@ FIGURES = ("validation_loss", "validation_accuracy")
 
 
 @hinting
+@one_press_ends
 def train(
     source: Source,
     y: ArrayLike | None = None,

@@ -6,6 +6,7 @@
     judging.py      an evaluation as tables
     layers.py       a network as tables, and what its numbers mean
     reporting.py    where a page about a model goes
+    streams.py      output that may go away while the work goes on
     saving.py       where a trained model goes, so that nothing is lost
     training.py     what `train` does between its options and its exit status
     experimenting.py   what commands that train several networks share
@@ -16,9 +17,25 @@
 Before a command runs, nothing is imported but click, so that help comes at once.
 """
 
+import sys
+
 
 def main() -> None:
     """Run the command line: the entry point."""
-    from lanewise.cli.group import lanewise
+    from lanewise import interrupts
+    from lanewise.cli.streams import lost, make_lasting
 
-    lanewise()
+    make_lasting()
+    interrupts.ends_soon = True
+    try:
+        from lanewise.cli.group import lanewise
+
+        lanewise()
+    except KeyboardInterrupt:  # before the command began, or after it
+        print("lanewise: stopped", file=sys.stderr)
+        sys.exit(130)
+    finally:
+        reason = lost()
+        if reason is not None:
+            print(f"lanewise: standard output could not be written: {reason}; all else was done", file=sys.stderr)
+            sys.exit(1)

@@ -22,6 +22,7 @@ from lanewise.experiments.plots import checked_format, require_matplotlib
 from lanewise.experiments.trial import Judging, pictures_to_judge, prepared, settings_of
 from lanewise.learning.images import load
 from lanewise.learning.pictures import PictureSets
+from lanewise.saving import write_whole
 
 HEAD = b'{"pictures": '
 """How results begin."""
@@ -143,7 +144,7 @@ def keep(
     picture = Path(plot) if plot is not None else None
     if folder is not None:
         try:
-            (folder / f"{name}.json").write_text(to_json(record) + "\n", encoding="utf-8")
+            write_whole(folder / f"{name}.json", (to_json(record) + "\n").encode())
         except OSError as error:
             raise OptionError(f"{shown(folder / name)}.json cannot be written: {error.strerror}") from None
         out.result("Results", shown(folder / f"{name}.json"))

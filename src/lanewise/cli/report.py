@@ -58,7 +58,7 @@ def report(
     out.skipped(found.skipped)
     with out.reading("comparing") as progress:
         page = report_html(loaded, found, part, parts, os.path.basename(model), progress)
-    size = reporting.save_page(out, page, path)
+    size = reporting.save_page(out, page, path, new=not force)
     out.finish(
         {
             "report": shown(path),

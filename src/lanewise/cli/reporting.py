@@ -9,10 +9,10 @@ import click
 
 from lanewise.cli.options import check_page
 from lanewise.cli.output import Output
-from lanewise.cli.saving import free_name
 from lanewise.cli.wording import file_size, shown
 from lanewise.errors import OptionError
 from lanewise.report.page import check_installed, save_report
+from lanewise.saving import free_name
 
 
 def check(model: Path, output: str | None, force: bool) -> None:
@@ -47,9 +47,9 @@ def page_for(model: str | os.PathLike[str], output: str | None, force: bool) -> 
     return path
 
 
-def save_page(out: Output, page: str, path: Path) -> int:
-    """Write the report, say where it is, and return its size in bytes."""
-    save_report(page, path)
+def save_page(out: Output, page: str, path: Path, *, new: bool = False) -> int:
+    """Write the report, say where it is, and return its size in bytes; `new`: another name rather than replace one."""
+    path = save_report(page, path, new=new)
     size = path.stat().st_size
     out.result("Report", f"{shown(path)} ({file_size(size)}): open it in a browser", "bold")
     return size

@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import os
 import secrets
-import signal
 import tempfile
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,7 +63,7 @@ def place_for(pictures: str, output: str | None, force: bool) -> Place:
     """
     name = (Path(os.path.abspath(pictures)).name.removesuffix(".npz") or "model") + SUFFIX
     if output is None or os.path.isdir(output):
-        path = free_name(Path(output or "", name))
+        path = Path(output or "", name)  # or another one with a number, which is found when there is a model
         _try(path)
         return Place(path, replace=False)
     path = Path(output)
@@ -92,39 +89,30 @@ def save(model: Model, place: Place) -> Saved:
     ModelFileError
         It can be saved nowhere.
     """
-    with _undisturbed():
-        try:
-            # Somebody else may have written a file of this name since training began.
-            path = place.path if place.replace else free_name(place.path)
-            model.save(path)
-            return Saved(path)
-        except ModelFileError as error:
-            trouble = error
-        for make_folder in (_new_temporary, Path.home):
-            with suppress(ModelFileError, OSError, RuntimeError):
-                path = free_name(make_folder() / place.path.name)
-                model.save(path)
-                return Saved(path, str(trouble))
-        raise trouble
+    from lanewise.files import write_beside
+
+    try:
+        if place.replace:
+            model.save(place.path)
+            return Saved(place.path)
+        # Somebody else may have written a file of this name since training began.
+        return Saved(write_beside(model, place.path))
+    except ModelFileError as error:
+        trouble = error
+    for make_folder in (_new_temporary, Path.home):
+        with suppress(ModelFileError, OSError, RuntimeError):
+            return Saved(write_beside(model, make_folder() / place.path.name), str(trouble))
+    raise trouble
 
 
 def amend(model: Model, saved: Saved) -> None:
     """Save a model again where it was saved; if that fails, the older file is still there."""
-    with _undisturbed(), suppress(ModelFileError):
+    with suppress(ModelFileError):
         model.save(saved.path)
 
 
 def _new_temporary() -> Path:
     return Path(tempfile.mkdtemp(prefix="lanewise-"))
-
-
-def free_name(path: Path) -> Path:
-    """The path itself or, where something is there already, one with a number: digits.onnx, digits-2.onnx."""
-    number, free = 1, path
-    while os.path.lexists(free):
-        number += 1
-        free = path.with_name(f"{path.stem}-{number}{path.suffix}")
-    return free
 
 
 def _try(path: Path) -> None:
@@ -143,36 +131,3 @@ def _try(path: Path) -> None:
         raise ModelFileError(
             f'the model could not be saved as "{shown(path)}": {error.strerror}; choose another place with --output'
         ) from None
-
-
-@contextmanager
-def terminated_like_interrupted() -> Iterator[None]:
-    """Let whoever asks the process to end (SIGTERM: a system that shuts down, a batch queue) keep the model as well."""
-
-    def stop(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    with _handling((signal.SIGTERM,), stop):
-        yield
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Let Ctrl-C wait: whoever presses it twice still wants the model."""
-    with _handling((signal.SIGINT, signal.SIGTERM), signal.SIG_IGN):
-        yield
-
-
-@contextmanager
-def _handling(
-    numbers: tuple[signal.Signals, ...], handler: Callable[[int, object], None] | signal.Handlers
-) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = [(number, signal.signal(number, handler)) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler_before in before:
-            signal.signal(number, handler_before)

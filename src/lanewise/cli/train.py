@@ -103,14 +103,15 @@ def train(
         options["folds"] = 0
     from lanewise.cli import reporting, training
     from lanewise.cli.output import open_output
-    from lanewise.cli.saving import amend, place_for, save, terminated_like_interrupted
+    from lanewise.cli.saving import amend, place_for, save
+    from lanewise.interrupts import Presses
 
     began = time.perf_counter()
     out = open_output(as_json, quiet=quiet)
     place = place_for(pictures, output, force)
     if report is not None:
         reporting.check(place.path, report or None, force)
-    with terminated_like_interrupted():
+    with Presses(all_signals=True) as presses:
         lesson = training.prepare(out, pictures, options)
         model = training.learn(out, lesson, options)
         # Saved before it is judged: whatever happens from here on, the model is there.
@@ -118,9 +119,9 @@ def train(
         judged = training.judge(lesson, model)
         amend(training.with_figures(model, judged), saved)
     page = None if report is None else reporting.page_for(saved.path, report or None, force)
-    training.report(out, lesson, model, judged, saved, began, page)
+    training.report(out, lesson, model, judged, saved, began, page, new_page=not force)
     if saved.trouble is not None:
         click.echo(f'lanewise: {saved.trouble}; it was saved as "{saved.path}" instead', err=True)
         raise click.exceptions.Exit(FAILED)
-    if model.provenance["interrupted"]:
+    if model.provenance["interrupted"] or presses.count:
         raise click.exceptions.Exit(INTERRUPTED)

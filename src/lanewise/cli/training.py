@@ -152,7 +152,14 @@ def with_figures(model: Model, judged: Evaluation) -> Model:
 
 
 def report(
-    out: Output, lesson: Lesson, model: Model, judged: Evaluation, saved: Saved, began: float, page: Path | None = None
+    out: Output,
+    lesson: Lesson,
+    model: Model,
+    judged: Evaluation,
+    saved: Saved,
+    began: float,
+    page: Path | None = None,
+    new_page: bool = True,
 ) -> None:
     """Say how good the model is, where it is, and what to try next.
 
@@ -172,7 +179,7 @@ def report(
     where = shown(saved.path)
     out.result("Saved", f"{where} ({file_size(saved.path.stat().st_size)})", "bold")
     if page is not None:
-        reporting.save_page(out, _page(out, lesson, model, saved), page)
+        reporting.save_page(out, _page(out, lesson, model, saved), page, new=new_page)
     if not out.quiet and not out.as_json:
         quoted = shlex.quote(str(saved.path))
         out.tell("Try next", f"lanewise predict {quoted} PICTURE...")

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import os
 import struct
-import tempfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 from lanewise.doctor.findings import Case, Collection, Finding, Findings
 from lanewise.errors import DataError
 from lanewise.extras import need
+from lanewise.saving import write_whole
 
 MOST_CASES = 30
 """Cases of a finding that are shown; the others are counted."""
@@ -67,16 +66,7 @@ def write(findings: Findings, path: str | os.PathLike[str]) -> None:
     text = render(findings)
     target = Path(path)
     try:
-        descriptor, draft = tempfile.mkstemp(dir=target.parent, suffix=".tmp")
-        try:
-            with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
-                file.write(text)
-            os.chmod(draft, 0o644)
-            os.replace(draft, target)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(draft)
-            raise
+        write_whole(target, text.encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise DataError(f"cannot write {target}: {error.strerror}") from None
 

@@ -203,32 +203,42 @@ def run_threads(function: Callable[[int, int], None], job: int, threads: int) ->
         function(job, 0)
         return
     gate, open_to_all = threading.Event(), False
+    left = [threading.Event() for _ in range(threads)]
 
     def enter(n: int) -> None:
-        gate.wait()
-        if open_to_all:
-            function(job, n)
+        try:
+            gate.wait()
+            if open_to_all:
+                function(job, n)
+        finally:
+            left[n].set()
 
-    workers = [threading.Thread(target=enter, args=(n,), daemon=True) for n in range(threads)]
+    started = 0
     try:
-        for worker in workers:
-            worker.start()
+        for n in range(threads):
+            threading.Thread(target=enter, args=(n,), daemon=True).start()
+            started = n + 1
         open_to_all = True
     finally:  # also when the system has no more threads to give
-        gate.set()
-        _join([worker for worker in workers if worker.ident is not None])
+        _wait_for(gate, left[:started])
 
 
-def _join(workers: Sequence[threading.Thread]) -> None:
-    interrupt: KeyboardInterrupt | None = None
-    for worker in workers:
-        while worker.is_alive():
-            try:
-                worker.join()
-            except KeyboardInterrupt as pressed:
-                interrupt = pressed
-    if interrupt is not None:
-        raise interrupt
+def _wait_for(gate: threading.Event, left: Sequence[threading.Event]) -> None:
+    """Open the gate and return when all have left, whatever is raised meanwhile: arrays lie under running code.
+
+    What counts is what each thread says itself when it is out: `Thread.join`, interrupted, takes it for dead.
+    """
+    raised: BaseException | None = None
+    while True:
+        try:
+            gate.set()
+            for event in left:
+                event.wait()
+            break
+        except BaseException as error:
+            raised = error
+    if raised is not None:
+        raise raised
 
 
 def _meeting(threads: int) -> NDArray[np.int64]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
 from typing import Any
 
 from lanewise.errors import OptionError
 from lanewise.experiments.rows import COSTS, Row, best_of
+from lanewise.saving import write_whole
 
 FORMATS = ("svg", "png", "pdf")
 INK, PALE, GREY, ORANGE = "#222222", "#d9d9d9", "#9aa4ae", "#c8501e"
@@ -71,7 +73,9 @@ def save_figure(figure: Any, path: str | os.PathLike[str]) -> None:
     # text stays text; no date and no random names, so that the same figures make the same file
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "lanewise"}):
         try:
-            figure.savefig(path, format=ending, dpi=144, metadata=None if ending == "png" else {_DATES[ending]: None})
+            drawn = io.BytesIO()
+            figure.savefig(drawn, format=ending, dpi=144, metadata=None if ending == "png" else {_DATES[ending]: None})
+            write_whole(path, drawn.getvalue())
         except OSError as error:
             raise OptionError(f"{os.fspath(path)} cannot be written: {error.strerror}") from None
 

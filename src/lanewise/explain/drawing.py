@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from lanewise.explain.matrices import check_entries
 from lanewise.explain.subject import place
 from lanewise.extras import need
 from lanewise.network.graph import Shape
+from lanewise.saving import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -234,6 +236,8 @@ def _save(matplotlib: Any, figure: Figure, path: str | os.PathLike[str]) -> None
     undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(kind, {})
     try:
         with matplotlib.rc_context({"svg.hashsalt": "lanewise"}):
-            figure.savefig(path, dpi=150, metadata=undated)
+            drawn = io.BytesIO()
+            figure.savefig(drawn, format=kind[1:], dpi=150, metadata=undated)
+        write_whole(path, drawn.getvalue())
     except OSError as error:
         raise OptionError(f"the picture cannot be saved as {os.fspath(path)!r}: {error.strerror}") from error

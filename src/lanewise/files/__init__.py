@@ -18,6 +18,17 @@ each other, and whatever does not fit is refused by name.
 
 from lanewise.files.contents import Contents, Label, Preprocessing, names_of
 from lanewise.files.read import Reading, read, read_graph
-from lanewise.files.write import to_onnx, write
+from lanewise.files.write import to_onnx, write, write_beside
 
-__all__ = ["Contents", "Label", "Preprocessing", "Reading", "names_of", "read", "read_graph", "to_onnx", "write"]
+__all__ = [
+    "Contents",
+    "Label",
+    "Preprocessing",
+    "Reading",
+    "names_of",
+    "read",
+    "read_graph",
+    "to_onnx",
+    "write",
+    "write_beside",
+]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from lanewise.network.layers import (
     Softmax,
     Tanh,
 )
+from lanewise.saving import write_new, write_whole
 
 OPSET = 13
 IR_VERSION = 7
@@ -82,23 +83,38 @@ def write(contents: Contents, path: str | os.PathLike[str]) -> None:
     ModelFileError
         The file cannot be written; the message names it and says why, and an older file is as it was.
     """
-    # A link is followed, so that what it points to is replaced and the link stays one.
-    target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
+    with _told(path):
+        write_whole(path, _serialised(contents))
+
+
+def write_beside(contents: Contents, path: str | os.PathLike[str]) -> Path:
+    """Save a model file that replaces none: where `path` is taken, another name is found, and returned.
+
+    Raises
+    ------
+    ModelFileError
+        The file cannot be written.
+    """
+    with _told(path):
+        return write_new(path, _serialised(contents))
+
+
+def _serialised(contents: Contents) -> bytes:
+    model = to_onnx(contents)
+    _check(model, contents)
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
+
+
+@contextlib.contextmanager
+def _told(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Say in one line why a file cannot be written."""
     try:
-        model = to_onnx(contents)
-        _check(model, contents)
-        data = model.SerializeToString(deterministic=True)
-        _write_new(temporary, data)
-        temporary.replace(target)
-        _flush_folder(target.parent)
+        yield
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        kept = "; the older file is unchanged" if target.is_file() else ""
+        kept = "; the older file is unchanged" if os.path.isfile(path) else ""
         raise ModelFileError(f'the model cannot be saved as "{os.fspath(path)}": {reason}{kept}') from None
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 def _check(model: Any, contents: Contents) -> None:
@@ -110,24 +126,6 @@ def _check(model: Any, contents: Contents) -> None:
     for name in ("classes", "preprocessing", "network"):
         if getattr(found, name) != getattr(contents, name):
             raise ModelFileError(f"it could not be loaded again: its {name} would come back as another")
-
-
-def _write_new(path: Path, data: bytes) -> None:
-    """Write a new file and wait until it is on the disk; the umask decides who may read it."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _flush_folder(folder: Path) -> None:
-    """Wait until a renaming is on the disk, where the system can (Windows opens no folders)."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _entrance(preprocessing: Preprocessing) -> tuple[list[Any], dict[str, NDArray[np.float32]]]:

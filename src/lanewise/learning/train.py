@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from lanewise.engine.inference import Inference
 from lanewise.engine.training import Floats, Steps, Trainer
 from lanewise.errors import LanewiseError
+from lanewise.interrupts import attend, defer
 from lanewise.learning.choosing import Choice, Verdict
 from lanewise.learning.pictures import Pixels
 from lanewise.learning.schedule import Schedule
@@ -198,8 +199,10 @@ class _Loop:
 
     def run(self) -> Learned:
         try:
+            attend()
             while self.more() and not self.done.stopped_early:
                 self.one_epoch()
+            defer()
         except KeyboardInterrupt:
             self.done.interrupted = True
         whole = not (self.done.interrupted or self.done.stopped_early)

@@ -30,6 +30,7 @@ from lanewise.report.drawing import network_rows
 from lanewise.report.judged import judge
 from lanewise.report.live import Example, live_section, shipped_text
 from lanewise.report.seen import choose, learned_filters, look
+from lanewise.saving import write_new, write_whole
 from lanewise.unseen import called, fit_to_judge, split_again
 
 NEEDED = ("jinja2", "matplotlib")
@@ -205,11 +206,15 @@ def _example(pictures: Pictures, number: int) -> Example:
     return Example(pictures.pixels[number], pictures.classes[pictures.labels[number]], name)
 
 
-def save_report(text: str, path: str | os.PathLike[str]) -> None:
-    """Write the page, replacing an older one."""
+def save_report(text: str, path: str | os.PathLike[str], *, new: bool = False) -> Path:
+    """Write the page, replacing an older one unless it is to be `new`; the name that it got."""
     try:
         # names of files may hold bytes that are no text
-        Path(path).write_text(text, encoding="utf-8", errors="replace")
+        data = text.encode("utf-8", "replace")
+        if new:
+            return write_new(path, data)
+        write_whole(path, data)
+        return Path(path)
     except OSError as error:
         raise OptionError(f"the report could not be written to {os.fspath(path)!r}: {error.strerror}") from None
 

@@ -1,0 +1,130 @@
+"""Files that a user may care for: written beside, flushed to the disk, and put in place whole or not at all.
+
+    write_whole(path, data)       an older file of that name is replaced at once
+    write_new(path, data)         no file is replaced: the new one gets a number, which no two processes share
+
+A process that is killed on the way leaves a file `.NAME.XXXXXXXXXXXX.lanewise.tmp` behind; the next one that writes in
+the same folder a day later removes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+_OURS = re.compile(r"\..*\.[0-9a-f]{12}\.lanewise\.tmp")
+_DAY = 86400.0
+_MOST_NAMES = 100_000
+
+
+def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file, in the place of an older one of that name.
+
+    A link is followed: what it points to is replaced, and the link stays one. An older file keeps its permissions.
+
+    Raises
+    ------
+    OSError
+        It cannot be written; an older file is as it was.
+    """
+    target = Path(os.path.realpath(path))
+    with _beside(target, data) as temporary:
+        with contextlib.suppress(OSError):
+            os.chmod(temporary, stat.S_IMODE(target.stat().st_mode))
+        temporary.replace(target)
+    flush_folder(target.parent)
+
+
+def write_new(path: str | os.PathLike[str], data: bytes) -> Path:
+    """Write a file that replaces none: NAME.onnx or, where that is taken, NAME-2.onnx and so on.
+
+    Returns
+    -------
+    path : Path
+        The name that it got, which no other process can have got as well.
+    """
+    wanted = Path(path)
+    with _beside(Path(os.path.realpath(wanted.parent)) / wanted.name, data) as temporary:
+        for number in range(1, _MOST_NAMES):
+            free = numbered(wanted, number)
+            if _claimed(temporary, free):
+                flush_folder(free.parent)
+                return free
+    raise FileExistsError(17, os.strerror(17), os.fspath(wanted))
+
+
+def numbered(path: Path, number: int) -> Path:
+    """digits.onnx, digits-2.onnx, digits-3.onnx and so on."""
+    return path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
+
+
+def free_name(path: Path) -> Path:
+    """The first of the numbered names that nothing has at this moment."""
+    number = 1
+    while os.path.lexists(free := numbered(path, number)):
+        number += 1
+    return free
+
+
+def _claimed(temporary: Path, name: Path) -> bool:
+    """Give a finished file a name that is free; False if it is not."""
+    try:
+        os.link(temporary, name)
+        return True
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without links: an empty file claims the name, and is replaced
+        try:
+            os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        except FileExistsError:
+            return False
+        temporary.replace(name)
+        return True
+
+
+@contextlib.contextmanager
+def _beside(target: Path, data: bytes) -> Iterator[Path]:
+    """A new file with these bytes in the folder of `target`, on the disk; removed if it is still there afterwards."""
+    _sweep(target.parent)
+    temporary = target.with_name(f".{_short(target.name)}.{secrets.token_hex(6)}.lanewise.tmp")
+    try:
+        # The umask decides who may read it.
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        yield temporary
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def _short(name: str) -> str:
+    """As much of a name as leaves room for an ending; file systems count bytes."""
+    return os.fsencode(name)[:100].decode("utf-8", "ignore")
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what processes that were killed have left in a folder, a day ago or longer."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if _OURS.fullmatch(entry.name):
+                with contextlib.suppress(OSError):
+                    if time.time() - entry.stat(follow_symlinks=False).st_mtime > _DAY:
+                        os.unlink(entry.path)
+
+
+def flush_folder(folder: Path) -> None:
+    """Wait until a new name is on the disk, where the system can (Windows opens no folders)."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
