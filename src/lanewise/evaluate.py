@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lanewise import notes
+from lanewise.brief import short
 from lanewise.errors import DataError, OptionError
 from lanewise.files.contents import Label, names_of
 from lanewise.learning.arrays import from_arrays
@@ -81,6 +82,7 @@ class Group:
     interval: tuple[float, float]
 
 
+@short
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
     """What a model makes of labelled pictures.
@@ -127,6 +129,12 @@ class Evaluation:
         order = np.argsort(-wrong, axis=None, kind="stable")[: np.count_nonzero(wrong)]
         pairs = (divmod(int(place), len(self.classes)) for place in order)
         return [(self.classes[true], self.classes[taken], int(wrong[true, taken])) for true, taken in pairs]
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the accuracy and the confusion matrix."""
+        from lanewise.card import evaluation_card
+
+        return evaluation_card(self)
 
     def to_json(self) -> dict[str, Any]:
         """The evaluation as values that JSON can hold."""

@@ -26,6 +26,8 @@ from lanewise.notes import say
 from lanewise.scale import on_scale
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from lanewise.engine.inference import Inference
     from lanewise.engine.single import SingleInference
     from lanewise.engine.training import PictureFormat
@@ -168,7 +170,29 @@ class Model(Contents):
         """One line that says what the model is."""
         rows, columns, channels = self.preprocessing.shape
         network = self.network or f"{len(self.graph.nodes)} nodes"
+        network = network if len(network) <= 200 else f"{network[:200]}..."
         return f"<Model: {rows}x{columns}x{channels} pictures, {len(self.classes)} classes, {network}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a card with the network, its accuracy and learning curves."""
+        from lanewise.card import model_card
+
+        return model_card(self)
+
+    def to_frame(self, x: ArrayLike | Path | Sequence[Path], *, threads: int | None = None) -> DataFrame:
+        """Predictions as a pandas data frame: a row for each image, columns "class", "probability" and each class.
+
+        Options are as in `predict_proba`. A MissingPackageError says so if pandas is not installed.
+        """
+        from lanewise.frames import predictions_frame
+
+        return predictions_frame(self.predict_proba(x, threads=threads), self.classes)
+
+    def history_frame(self) -> DataFrame:
+        """The history as a pandas data frame: a row for each epoch, as `history` has it."""
+        from lanewise.frames import history_frame
+
+        return history_frame(self.history)
 
     def _outputs(self, pixels: Pixels, threads: int | None) -> NDArray[np.float32]:
         """What the last node gives for raw pixels (N, rows, columns, channels) of uint8 or float32: (N, outputs)."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lanewise.brief import short
 from lanewise.learning.pictures import Pixels
 
 SERIOUS, WARNING, NOTE = "serious", "warning", "note"
@@ -16,6 +17,7 @@ SEVERITIES = (SERIOUS, WARNING, NOTE)
 """Worst first: figures would be wrong; learning suffers; good to know."""
 
 
+@short
 @dataclass(frozen=True, slots=True, eq=False)
 class Collection:
     """All pictures of all sets, decoded alike.
@@ -84,6 +86,7 @@ class Collection:
         }
 
 
+@short
 @dataclass(frozen=True, slots=True)
 class Case:
     """One instance of a finding.
@@ -105,6 +108,7 @@ class Case:
     predicted: str | None = None
 
 
+@short
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One kind of trouble, with all its cases, the worst first.
@@ -151,6 +155,7 @@ class Finding:
         }
 
 
+@short
 @dataclass(frozen=True, slots=True, eq=False)
 class Findings:
     """All that `lanewise.check` found, the most serious first.

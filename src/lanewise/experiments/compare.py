@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from lanewise.brief import short
 from lanewise.experiments.conclusion import Difference, conclusion
 from lanewise.experiments.intervals import CONFIDENCE, difference_interval, share_interval
 from lanewise.experiments.methods import CONVOLUTIONAL, Method, methods_for
@@ -31,6 +32,7 @@ JOURNAL = "compare.jsonl"
 Curve = tuple[tuple[float, float | None], ...]
 
 
+@short
 @dataclass(frozen=True, slots=True)
 class MethodRow:
     """One method and how it did.
@@ -79,6 +81,7 @@ class MethodRow:
         ]
 
 
+@short
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """What `compare` found.

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lanewise.brief import short
 from lanewise.experiments.tables import percent, seconds_shown
 
 COSTS = ("weights", "seconds")
 
 
+@short
 @dataclass(frozen=True, slots=True)
 class Row:
     """One network of the grid and how it did.

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise import __version__
+from lanewise.brief import short
 from lanewise.errors import DataError, OptionError
 from lanewise.experiments.journal import Journal, fingerprint
 from lanewise.fitting import train
@@ -28,6 +29,7 @@ SPLIT_SEED = 0
 """Seeds of trainings are varied; who judges is not."""
 
 
+@short
 @dataclass(frozen=True, slots=True, eq=False)
 class Trial:
     """What came of training one network once.

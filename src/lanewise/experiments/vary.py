@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from lanewise.brief import short
 from lanewise.errors import LanewiseError, OptionError, ProgramError
 from lanewise.experiments.grid import Candidate, Impossible, candidates, expand
 from lanewise.experiments.intervals import share_interval
@@ -29,6 +30,7 @@ from lanewise.network.account import account, totals
 JOURNAL = "vary.jsonl"
 
 
+@short
 @dataclass(frozen=True, slots=True)
 class Grid:
     """What `vary` found.
@@ -101,6 +103,7 @@ class Grid:
         draw_grid(self.rows, self.count, path)
 
 
+@short
 @dataclass(frozen=True, slots=True)
 class Report:
     """How far `vary` is: `done` of `total` trainings, and `row`, the latest network, once it is finished."""

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lanewise.brief import short
 from lanewise.errors import DataError, OptionError
 from lanewise.explain.matrices import check_entries, entries_of
 from lanewise.explain.subject import Picture, graph_of, node_position, score_position, up_to, values_of
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 Numbers = NDArray[np.int64]
 
 
+@short
 @dataclass(frozen=True, slots=True, eq=False)
 class Expansion:
     """The fully connected layer that does what a layer or a network does: y = matrix @ x + bias.

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lanewise.brief import short
 from lanewise.errors import OptionError
 from lanewise.explain.subject import graph_of, node_position, whole_number
 from lanewise.files.contents import Contents
@@ -24,6 +25,7 @@ Lines = NDArray[np.int64]
 """Numbers of rows, or of columns, each once, in order."""
 
 
+@short
 @dataclass(frozen=True, slots=True)
 class ReceptiveField:
     """A rectangle of the picture: rows `top` to below `bottom`, columns `left` to below `right`.

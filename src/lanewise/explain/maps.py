@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lanewise.brief import short
 from lanewise.errors import OptionError
 from lanewise.explain.subject import (
     Picture,
@@ -30,6 +31,7 @@ MOST_COPIES = 2**24
 """Bytes, about, of covered copies of a picture that are judged at a time."""
 
 
+@short
 @dataclass(frozen=True, slots=True, eq=False)
 class FeatureMap:
     """The values of one node for one picture.

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lanewise.brief import short
 from lanewise.engine.limits import available_memory
 from lanewise.errors import NetworkError, OptionError, TooLargeError
 from lanewise.explain.fields import read_lines
@@ -44,6 +45,7 @@ BYTES = 48
 """Memory that an entry takes while its matrix is made, about."""
 
 
+@short
 @dataclass(frozen=True, slots=True, eq=False)
 class Entries:
     """The entries of a matrix, row after row, and the columns within a row in order: the CSR format.

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from lanewise.brief import short
 from lanewise.errors import OptionError
 from lanewise.explain.fields import Lines, ReceptiveField, read_lines, receptive_field
 from lanewise.explain.subject import Picture, graph_of, node_position, place, values_of
@@ -40,6 +41,7 @@ from lanewise.network.text import layer_text
 Bools = NDArray[np.bool_]
 
 
+@short
 @dataclass(frozen=True, slots=True, eq=False)
 class Neuron:
     """One value of a network and how it comes about.

@@ -10,6 +10,7 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from lanewise.brief import short
 from lanewise.errors import NetworkError, OptionError
 from lanewise.network.graph import Graph, build
 from lanewise.network.layers import Sigmoid, Softmax
@@ -28,6 +29,7 @@ def names_of(labels: Iterable[Any]) -> tuple[str, ...]:
     return tuple(str(int(n)) if isinstance(n, float) and n.is_integer() else str(n) for n in labels)
 
 
+@short
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
     """What happens to a picture before the network sees it: x = raw * scale + offset, channel by channel.
@@ -93,6 +95,7 @@ class Preprocessing:
         return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
 
 
+@short
 @dataclass(frozen=True, eq=False)
 class Contents:
     """A trained network and everything needed to use it, to go on training it and to know where it came from.

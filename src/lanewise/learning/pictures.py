@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from lanewise.brief import short
 from lanewise.engine.limits import available_memory
 from lanewise.errors import DataError, TooLargeError
 from lanewise.notes import Caution
@@ -32,6 +33,7 @@ _BLOCK = 256  # pictures at most that are looked at together: so many squares of
 _BLOCK_BYTES = 2**22  # or so many bytes, which the processor caches: twice as fast for large pictures
 
 
+@short
 @dataclass(frozen=True, slots=True, eq=False)
 class Pictures:
     """One set of pictures.
@@ -114,6 +116,7 @@ class Pictures:
         return self.take(np.array(chosen, np.int64))
 
 
+@short
 @dataclass(frozen=True, slots=True, eq=False)
 class PictureSets:
     """Pictures to learn from, to stop early by, and to judge by; all with the same classes and shape."""

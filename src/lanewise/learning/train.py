@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from lanewise.brief import short
 from lanewise.engine.inference import Inference
 from lanewise.engine.training import Floats, Steps, Trainer
 from lanewise.errors import LanewiseError
@@ -63,6 +64,7 @@ class Progress:
     epoch_done: bool
 
 
+@short
 @dataclass(frozen=True, slots=True, eq=False)
 class Held:
     """Pictures to judge by: those at `indices` of `pixels`, each with its weight."""
@@ -73,6 +75,7 @@ class Held:
     weights: Floats
 
 
+@short
 @dataclass(frozen=True, slots=True, eq=False)
 class Lesson:
     """What to learn from, and for how long.
@@ -112,6 +115,7 @@ class Lesson:
     start: Verdict | None = None
 
 
+@short
 @dataclass(slots=True)
 class Learned:
     """What came of it: the best weights (flat), the history, and whether it was cut short."""

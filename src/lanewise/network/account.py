@@ -10,10 +10,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from lanewise.brief import short
 from lanewise.network.graph import Graph, Node, Shape, is_frozen
 from lanewise.network.layers import AvgPool2D, Conv2D, Dense, GlobalAvgPool2D, MaxPool2D, Pair
 
 
+@short
 @dataclass(frozen=True, slots=True)
 class LayerAccount:
     """One node in numbers, all for one picture.

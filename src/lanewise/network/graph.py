@@ -14,6 +14,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from lanewise.brief import short
 from lanewise.errors import NetworkError, ShapeError, TooLargeError
 from lanewise.network.filters import bank
 from lanewise.network.layers import (
@@ -55,6 +56,7 @@ class Parameter:
     shape: Shape
 
 
+@short
 @dataclass(frozen=True, slots=True)
 class Node:
     """One step of the network.
@@ -70,6 +72,7 @@ class Node:
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
 
 
+@short
 @dataclass(frozen=True, slots=True)
 class Graph:
     """Nodes in an order in which they can be computed. Node 0 is the input, the last one is the output."""

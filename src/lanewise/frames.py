@@ -1,0 +1,55 @@
+"""Predictions and history as tables: CSV text, and pandas data frames for whoever has pandas."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lanewise.errors import MissingPackageError
+
+
+def predictions_table(probabilities: NDArray[np.float32], classes: Sequence[Any]) -> tuple[list[str], list[list[Any]]]:
+    """Columns "class", "probability" and one for each class, and a row for each image."""
+    best = probabilities.argmax(axis=1) if len(probabilities) else np.zeros(0, np.int64)
+    rows = [[classes[k], float(row[k]), *map(float, row)] for k, row in zip(best, probabilities, strict=True)]
+    return ["class", "probability", *map(str, classes)], rows
+
+
+def history_table(history: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[Any]]]:
+    """A column for each figure, and a row for each epoch; None where an epoch has no such figure."""
+    columns = list(dict.fromkeys(key for record in history for key in record))
+    return columns, [[record.get(key) for key in columns] for record in history]
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """The table as CSV, with commas and a head line; cells with commas, quotes or breaks are quoted."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def predictions_frame(probabilities: NDArray[np.float32], classes: Sequence[Any]) -> Any:
+    """The table of predictions as a data frame."""
+    columns, rows = predictions_table(probabilities, classes)
+    return _pandas().DataFrame(rows, columns=columns)
+
+
+def history_frame(history: Sequence[Mapping[str, Any]]) -> Any:
+    """The history as a data frame."""
+    columns, rows = history_table(history)
+    return _pandas().DataFrame(rows, columns=columns)
+
+
+def _pandas() -> Any:
+    try:
+        return import_module("pandas")
+    except ImportError:
+        raise MissingPackageError("a data frame needs pandas: pip install pandas") from None
