@@ -131,7 +131,6 @@ class Evaluation:
         return [(self.classes[true], self.classes[taken], int(wrong[true, taken])) for true, taken in pairs]
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the accuracy and the confusion matrix."""
         from lanewise.card import evaluation_card
 
         return evaluation_card(self)
