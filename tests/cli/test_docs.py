@@ -62,3 +62,11 @@ def test_every_json_key_stands_on_the_page(arguments, digits_model):
     nested = [one for values in record.values() if isinstance(values, list) for one in values if isinstance(one, dict)]
     keys = set(record).union(*nested) - set(record.get("history", [{}])[0])
     assert {key for key in keys if f"`{key}`" not in PAGE.read_text()} == set()
+
+
+@pytest.mark.parametrize("name", list(lanewise.commands))
+def test_every_option_states_its_default(name):
+    for option in lanewise.commands[name].params:
+        if isinstance(option, click.Option) and not (option.is_flag or option.required or option.secondary_opts):
+            told = option.show_default or "default" in (option.help or "")
+            assert told, f"{name} {option.opts[0]}: {option.help}"

@@ -25,7 +25,10 @@ STYLES = {"serious": "bold red", "warning": "yellow", "note": ""}
 @click.command(no_args_is_help=True)
 @click.argument("pictures", type=click.Path())
 @click.option(
-    "--page", type=click.Path(dir_okay=False), metavar="FILE", help="Also write a page that shows the pictures."
+    "--page",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Also write a page that shows the pictures; none by default.",
 )
 @click.option("--force", is_flag=True, help="Replace the page if there is one.")
 @click.option("--labels/--no-labels", default=True, show_default=True, help="Train networks to find wrong labels.")

@@ -26,7 +26,11 @@ JUDGED = ("accuracy %", "95 %", "gap", "learning")
 @click.command(no_args_is_help=True)
 @click.argument("pictures", type=click.Path())
 @click.option("--network", default="auto", metavar="TEXT", help="The one that learns all; by default it suits them.")
-@click.option("--bank", metavar="NAMES", help="The fixed filters, like sobel+laplacian+blur+sharpen.")
+@click.option(
+    "--bank",
+    metavar="NAMES",
+    help="The fixed filters, like sobel+laplacian+blur+sharpen; by default the bank that suits the pictures.",
+)
 @experiment_options(seeds=3)
 @json_option
 @click.option("--quiet", "-q", is_flag=True, help="Say the results only.")

@@ -16,7 +16,7 @@ from lanewise.cli.options import json_option, strict_option
     help="Which part of the pictures; by default the first of these that there is, and of a folder "
     "without parts that MODEL learned from, the pictures that were held out.",
 )
-@click.option("--only", metavar="PATTERN", help="Judge only files whose name matches, like 'street-*'.")
+@click.option("--only", metavar="PATTERN", help="Judge only files whose name matches, like 'street-*'; all by default.")
 @strict_option
 @json_option
 def evaluate(model: str, pictures: str, split: str | None, only: str | None, strict: bool, as_json: bool) -> None:

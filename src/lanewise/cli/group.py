@@ -28,9 +28,55 @@ from lanewise.errors import LanewiseError, LanewiseWarning, ProgramError
 
 FAILED, INTERRUPTED = 1, 130
 
+ALIASES = {
+    "--lr": "--learning-rate",
+    "--batch": "--batch-size",
+    "-b": "--batch-size",
+    "-e": "--epochs",
+    "--wd": "--weight-decay",
+    "--out": "--output",
+    "--val-fraction": "--validation-fraction",
+    "--val-split": "--validation-fraction",
+    "--validation-split": "--validation-fraction",
+    "--label-smoothing": "--smoothing",
+    "--optim": "--optimizer",
+    "--image-size": "--size",
+    "--img-size": "--size",
+    "--greyscale": "--grey",
+    "--grayscale": "--grey",
+    "--random-state": "--seed",
+    "--workers": "--threads",
+    "--jobs": "--threads",
+    "-j": "--threads",
+    "--topk": "--top",
+    "--top-k": "--top",
+    "-k": "--top",
+}
+"""What other programs call our options. A command that has an option by such a name keeps it."""
+
+
+def in_our_words(command: click.Command, args: list[str]) -> list[str]:
+    """The arguments with options by our names, where the command has them."""
+    known = {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
+    words: list[str] = []
+    for n, word in enumerate(args):
+        if word == "--":
+            return [*words, *args[n:]]
+        name, sign, value = word.partition("=")
+        ours = ALIASES.get(name)
+        words.append(f"{ours}{sign}{value}" if ours in known and name not in known else word)
+    return words
+
 
 class Commands(click.Group):
     """A group that says in one line what went wrong."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, and read options that other programs call otherwise as ours."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command, rest if command is None else in_our_words(command, rest)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Name the commands in the order in which one meets them."""

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     "picture",
     callback=picture_shape,
     metavar="SHAPE",
-    help="What a network given as text gets: rows x columns x channels, like 30x30x3.",
+    help="What a network given as text gets: rows x columns x channels, like 30x30x3; no default.",
 )
 @click.option(
     "--connections",
     "drawing",
     metavar="FILE",
-    help="Draw which inputs feed an output, coloured by the weight they share, as .svg, .png or .pdf.",
+    help="Draw which inputs feed an output, coloured by the weight they share, as .svg, .png or .pdf; none by default.",
 )
 @click.option("--layer", metavar="NAME", help="The layer that is drawn, like conv2; by default the first with weights.")
 @json_option

@@ -49,6 +49,9 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 json_option: Decorator = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object to standard output, and all else to standard error."
 )
+csv_option: Decorator = click.option(
+    "--csv", "csv", metavar="FILE", type=click.Path(), help="Write a table, too, a row a file; none by default."
+)
 strict_option: Decorator = click.option(
     "--strict", is_flag=True, help="Refuse to work if a file cannot be used, instead of skipping it."
 )
@@ -65,15 +68,25 @@ def experiment_options(seeds: int) -> Decorator:
             show_default=True,
             help="How often each network is trained, each time with another seed.",
         ),
-        click.option("--epochs", type=click.IntRange(1), metavar="N", help="How often each picture is learned from."),
-        click.option("--budget", callback=seconds, metavar="TIME", help="How long to learn instead: 30s, 2m, 1h."),
+        click.option(
+            "--epochs",
+            type=click.IntRange(1),
+            metavar="N",
+            help="How often each picture is learned from; by default chosen from their number.",
+        ),
+        click.option(
+            "--budget",
+            callback=seconds,
+            metavar="TIME",
+            help="How long to learn instead: 30s, 2m, 1h; no limit by default.",
+        ),
         click.option(
             "--batch-size",
             type=click.IntRange(1),
             metavar="N",
             help="Pictures of a step; by default chosen from their number.",
         ),
-        click.option("--learning-rate", type=float, metavar="X", help="The largest."),
+        click.option("--learning-rate", type=float, metavar="X", help="The largest.  [default: 0.05]"),
         click.option(
             "--augment",
             type=click.Choice(["auto", "none", "shift", "flip", "shift+flip"]),
@@ -81,7 +94,11 @@ def experiment_options(seeds: int) -> Decorator:
             show_default=True,
             help="How pictures are varied while learning.",
         ),
-        click.option("--size", metavar="SIZE", help="Resize pictures to this: 32, or rows x columns like 32x48."),
+        click.option(
+            "--size",
+            metavar="SIZE",
+            help="Resize pictures to this: 32, or rows x columns like 32x48; chosen from their sizes by default.",
+        ),
         click.option(
             "--grey/--colour", "--gray/--color", default=None, help="How pictures are read; by default as they are."
         ),
@@ -91,9 +108,11 @@ def experiment_options(seeds: int) -> Decorator:
             "-o",
             metavar="FOLDER",
             type=click.Path(),
-            help="Where results, picture and what is finished go; the last otherwise to the cache.",
+            help="Where results, picture and what is finished go; by default only the last is kept, in the cache.",
         ),
-        click.option("--plot", metavar="FILE", type=click.Path(), help="Draw the results: .svg, .png or .pdf."),
+        click.option(
+            "--plot", metavar="FILE", type=click.Path(), help="Draw the results: .svg, .png or .pdf; none by default."
+        ),
         click.option("--force", is_flag=True, help="Let --plot and --output replace files that no earlier run wrote."),
     ]
 

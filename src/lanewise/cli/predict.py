@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import click
 
-from lanewise.cli.options import json_option, strict_option
+from lanewise.cli.options import csv_option, json_option, strict_option
 
 
 @click.command(no_args_is_help=True)
 @click.argument("model", type=click.Path())
 @click.argument("paths", nargs=-1, required=True, type=click.Path())
-@click.option("--top", type=click.IntRange(1), default=1, metavar="N", help="Show the N most probable classes.")
+@click.option(
+    "--top", type=click.IntRange(1), default=1, metavar="N", show_default=True, help="Show the N most probable classes."
+)
+@csv_option
+@click.option("--force", is_flag=True, help="Let --csv replace a file.")
 @strict_option
 @json_option
-def predict(model: str, paths: tuple[str, ...], top: int, strict: bool, as_json: bool) -> None:
+def predict(
+    model: str, paths: tuple[str, ...], top: int, csv: str | None, force: bool, strict: bool, as_json: bool
+) -> None:
     """Say what pictures show.
 
     Prints the most probable class of each, and its probability. MODEL is a file that `lanewise train` saved. PATHS are
@@ -23,8 +29,10 @@ def predict(model: str, paths: tuple[str, ...], top: int, strict: bool, as_json:
     import numpy as np
 
     from lanewise.cli.output import open_output, skipped_json
+    from lanewise.cli.tables import check_table, write_table
     from lanewise.cli.wording import plural, shown
     from lanewise.errors import DataError
+    from lanewise.frames import predictions_table
     from lanewise.learning.images import load_for_prediction
     from lanewise.learning.pictures import STRETCH
     from lanewise.learning.reading import listed_reasons
@@ -33,6 +41,7 @@ def predict(model: str, paths: tuple[str, ...], top: int, strict: bool, as_json:
 
     # Standard output is for answers alone, so that they can be piped; all else goes to standard error.
     out = open_output(as_json, aside=True)
+    check_table(csv, force, "--csv")
     loaded = Model.load(model)
     rows, columns, channels = loaded.preprocessing.shape
     resize = loaded.preprocessing.resize or STRETCH
@@ -56,6 +65,9 @@ def predict(model: str, paths: tuple[str, ...], top: int, strict: bool, as_json:
     answers = [
         [(loaded.classes[k], float(row[k])) for k in order] for row, order in zip(probabilities, best, strict=True)
     ]
+    if csv is not None:
+        heads, table = predictions_table(probabilities, loaded.classes)
+        write_table(csv, force, ["file", *heads], [[name, *row] for name, row in zip(names, table, strict=True)])
     if not as_json:
         longest = max(len(shown(name)) for name in names)
         widest = max(len(shown(label)) for label in loaded.classes)

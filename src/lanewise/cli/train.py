@@ -14,15 +14,36 @@ FAILED, INTERRUPTED = 1, 130
 
 @click.command(no_args_is_help=True)
 @click.argument("pictures", type=click.Path())
-@click.option("--network", metavar="TEXT", help="Layers, like 'conv 16@3x3 same, relu, max 2, dense 10'.")
-@click.option("--epochs", type=click.IntRange(1), metavar="N", help="How often each picture is learned from.")
-@click.option("--budget", callback=seconds, metavar="TIME", help="How long to learn instead: 30s, 2m, 1h.")
+@click.option(
+    "--network",
+    metavar="TEXT",
+    help="Layers, like 'conv 16@3x3 same, relu, max 2, dense 10'; by default chosen from the pictures.",
+)
+@click.option(
+    "--epochs",
+    type=click.IntRange(1),
+    metavar="N",
+    help="How often each picture is learned from; by default chosen from their number.",
+)
+@click.option(
+    "--budget", callback=seconds, metavar="TIME", help="How long to learn instead: 30s, 2m, 1h; no limit by default."
+)
 @click.option(
     "--batch-size", type=click.IntRange(1), metavar="N", help="Pictures of a step; by default chosen from their number."
 )
 @click.option("--optimizer", type=click.Choice(["sgd", "adamw"]), default="sgd", show_default=True)
-@click.option("--learning-rate", type=float, metavar="X", help="The largest; by default it suits the optimizer.")
-@click.option("--weight-decay", type=float, metavar="X", help="By default it suits the optimizer.")
+@click.option(
+    "--learning-rate",
+    type=float,
+    metavar="X",
+    help="The largest.  [default: 0.05 for sgd, 0.002 for adamw; a tenth of that with --start]",
+)
+@click.option(
+    "--weight-decay",
+    type=float,
+    metavar="X",
+    help="How fast weights shrink.  [default: 0.0005 for sgd, 0.01 for adamw]",
+)
 @click.option(
     "--schedule",
     type=click.Choice(["one-cycle", "cosine", "constant"]),
@@ -30,7 +51,9 @@ FAILED, INTERRUPTED = 1, 130
     show_default=True,
     help="How the learning rate goes up and down.",
 )
-@click.option("--smoothing", type=float, default=0.0, metavar="X", help="Label smoothing, 0 to below 1.")
+@click.option(
+    "--smoothing", type=float, default=0.0, metavar="X", show_default=True, help="Label smoothing, 0 to below 1."
+)
 @click.option(
     "--augment",
     type=click.Choice(["auto", "none", "shift", "flip", "shift+flip"]),
@@ -39,7 +62,9 @@ FAILED, INTERRUPTED = 1, 130
     help="How pictures are varied while learning.",
 )
 @click.option(
-    "--class-weight", type=click.Choice(["balanced"]), help="Let rare classes count as much as frequent ones."
+    "--class-weight",
+    type=click.Choice(["balanced"]),
+    help="Let rare classes count as much as frequent ones; by default all images count alike.",
 )
 @click.option(
     "--validation-fraction",
@@ -57,13 +82,17 @@ FAILED, INTERRUPTED = 1, 130
     "fewer than 30 images and it takes seconds; 0 holds images out.",
 )
 @click.option("--no-early-stopping", is_flag=True, help="Go through all epochs, even if nothing improves any more.")
-@click.option("--size", metavar="SIZE", help="Resize pictures to this: 32, or rows x columns like 32x48.")
+@click.option(
+    "--size",
+    metavar="SIZE",
+    help="Resize pictures to this: 32, or rows x columns like 32x48; chosen from their sizes by default.",
+)
 @click.option("--grey/--colour", "--gray/--color", default=None, help="How pictures are read; by default as they are.")
 @click.option(
     "--start",
     metavar="MODEL",
     type=click.Path(),
-    help="Go on training this model; with --network, from the layers that both begin with.",
+    help="Go on training this model; with --network, from the layers that both begin with; none by default.",
 )
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="By default as many as processors.")
 @click.option("--no-winograd", is_flag=True, help="Compute all convolutions directly: slower, with less rounding.")
@@ -80,12 +109,30 @@ FAILED, INTERRUPTED = 1, 130
     type=click.Path(),
     help="Write a page that shows the model, too; by default beside it, as MODEL.html.",
 )
-@click.option("--only", multiple=True, metavar="PATTERN", help="Judge the files that match apart too; repeatable.")
+@click.option(
+    "--history",
+    metavar="FILE",
+    type=click.Path(),
+    help="Write loss, accuracy and more of each epoch as CSV; no file by default.",
+)
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="PATTERN",
+    help="Judge the files that match apart too; repeatable, none by default.",
+)
 @strict_option
 @json_option
 @click.option("--quiet", "-q", is_flag=True, help="Say the results only.")
 def train(
-    pictures: str, output: str | None, force: bool, report: str | None, as_json: bool, quiet: bool, **options: Any
+    pictures: str,
+    output: str | None,
+    force: bool,
+    report: str | None,
+    history: str | None,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
 ) -> None:
     """Learn to tell pictures apart, and save the model.
 
@@ -104,10 +151,13 @@ def train(
     from lanewise.cli import reporting, training
     from lanewise.cli.output import open_output
     from lanewise.cli.saving import amend, place_for, save
+    from lanewise.cli.tables import check_table, write_table
+    from lanewise.frames import history_table
     from lanewise.interrupts import Presses
 
     began = time.perf_counter()
     out = open_output(as_json, quiet=quiet)
+    check_table(history, force, "--history")
     place = place_for(pictures, output, force)
     if report is not None:
         reporting.check(place.path, report or None, force)
@@ -118,6 +168,8 @@ def train(
         saved = save(model, place)
         judged = training.judge(lesson, model)
         amend(training.with_figures(model, judged), saved)
+    if history is not None:
+        write_table(history, force, *history_table(model.history))
     page = None if report is None else reporting.page_for(saved.path, report or None, force)
     training.report(out, lesson, model, judged, saved, began, page, new_page=not force)
     if saved.trouble is not None:

@@ -1,0 +1,44 @@
+"""Tables that commands write as CSV files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+
+from lanewise.cli.wording import shown
+from lanewise.errors import DataError
+from lanewise.frames import csv_text
+
+
+def check_table(path: str | None, force: bool, option: str) -> None:
+    """Refuse, before any work, a file that is there already or a folder that is not."""
+    if path is None:
+        return
+    if os.path.isdir(path):
+        raise click.BadParameter(f"{shown(path)} is a folder: give the name of a file.", param_hint=option)
+    if os.path.lexists(path) and not force:
+        raise click.BadParameter(
+            f"{shown(path)} exists already: choose another name, or give --force to replace it.", param_hint=option
+        )
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise click.BadParameter(f"there is no folder {shown(folder)}: make it first.", param_hint=option)
+
+
+def write_table(path: str, force: bool, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a table whole: names that are no UTF-8 have their bytes escaped.
+
+    Raises
+    ------
+    DataError
+        The file cannot be written; the message says why.
+    """
+    text = csv_text(columns, rows).encode("utf-8", "backslashreplace")
+    try:
+        with open(path, "wb" if force else "xb") as file:
+            file.write(text)
+    except OSError as error:
+        raise DataError(f'the table could not be written as "{shown(path)}": {error.strerror}') from None
