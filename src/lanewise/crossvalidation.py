@@ -1,7 +1,7 @@
 """Cross-validation: each image is evaluated once, by a network that was not trained on it.
 
     for each of K folds:
-        train on the other folds, as long as the final model is trained, and keep the weights of the last step
+        train on the other folds, as many steps as the final model, and keep the weights of the last step
         evaluate on the fold
 
 Nothing is chosen by the fold: no weights, no early stop. So the K networks' answers together are an honest figure for

@@ -214,7 +214,8 @@ def train(
             return train(
                 pictures.take(places),
                 network=network if network != "auto" or begin.text is None else begin.text,
-                epochs=epochs,
+                # as many steps as the final model takes
+                epochs=None if epochs is None else round(epochs * len(chosen) / len(places)),
                 budget=budget,
                 batch_size=batch_size,
                 optimizer=optimizer,
