@@ -34,6 +34,9 @@ def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
         It cannot be written; an older file is as it was.
     """
     target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():  # a pipe or a device is written to, not replaced
+        target.write_bytes(data)
+        return
     with _beside(target, data) as temporary:
         with contextlib.suppress(OSError):
             os.chmod(temporary, stat.S_IMODE(target.stat().st_mode))

@@ -11,6 +11,7 @@ import click
 from lanewise.cli.wording import shown
 from lanewise.errors import DataError
 from lanewise.frames import csv_text
+from lanewise.saving import write_new, write_whole
 
 
 def check_table(path: str | None, force: bool, option: str) -> None:
@@ -38,7 +39,9 @@ def write_table(path: str, force: bool, columns: Sequence[str], rows: Iterable[S
     """
     text = csv_text(columns, rows).encode("utf-8", "backslashreplace")
     try:
-        with open(path, "wb" if force else "xb") as file:
-            file.write(text)
+        if force:
+            write_whole(path, text)
+        else:
+            write_new(path, text)
     except OSError as error:
         raise DataError(f'the table could not be written as "{shown(path)}": {error.strerror}') from None
