@@ -36,8 +36,8 @@ def backward_weight(
     (_, rows, columns), (down, across) = dy.shape, pool.window
     group_filters, group_channels = conv.filters // conv.groups, conv.channels // conv.groups
     tile = weight_tile(conv, columns * across, values)
-    da = k.lanes("scratch slopes", (tile.filters, down, columns * across))
-    sums = k.lanes("scratch sums", conv.weight_shape)
+    da = k.lanes("scratch_slopes", (tile.filters, down, columns * across))
+    sums = k.lanes("scratch_sums", conv.weight_shape)
     dw = k.scalars("dweight", conv.weight_shape)
 
     for place in _places(k, conv):

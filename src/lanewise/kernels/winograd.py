@@ -245,8 +245,8 @@ def _scratch_buffers(k: Recorder, tiling: Tiling, values: int) -> tuple[Buffer, 
     if few(tiling):
         return winograd_few.scratch_buffers(k, tiling, values)
     return (
-        k.lanes("scratch inputs", (tiling.points, odd(tiling.inputs * tiling.block))),
-        k.lanes("scratch products", (tiling.points, odd(tiling.together * tiling.block))),
+        k.lanes("scratch_inputs", (tiling.points, odd(tiling.inputs * tiling.block))),
+        k.lanes("scratch_products", (tiling.points, odd(tiling.together * tiling.block))),
     )
 
 

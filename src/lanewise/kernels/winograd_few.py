@@ -34,8 +34,8 @@ def scratch_buffers(k: Recorder, tiling: Tiling, values: int) -> tuple[Buffer, B
     """Declare what `convolve` needs: the inputs of a tile at the points, and the sums of products."""
     rows, columns = tiling.rows.scheme, tiling.columns.scheme
     return (
-        k.lanes("scratch inputs", (columns.points, rows.points, odd(tiling.inputs))),
-        k.lanes("scratch products", (_outputs_at_once(tiling, values), rows.outputs, columns.points)),
+        k.lanes("scratch_inputs", (columns.points, rows.points, odd(tiling.inputs))),
+        k.lanes("scratch_products", (_outputs_at_once(tiling, values), rows.outputs, columns.points)),
     )
 
 

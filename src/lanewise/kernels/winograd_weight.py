@@ -50,11 +50,11 @@ def backward_weight(
     one_block = tiling.block == tiling.tiles
     together = _together(tiling) if one_block else conv.filters
     x_in, dy_in = x.buffer(k, "x"), slopes_in(k, dy, pool)
-    turned = k.lanes("scratch pictures", (LANES, *(axis.reads(axis.block) for axis in (rows, columns))))
-    v = k.lanes("scratch inputs", (tiling.points, odd(tiling.block * LANES * vectors)))
-    z = k.scalars("scratch slopes", (tiling.points, odd(conv.filters * tiling.block) * LANES))
-    s = k.lanes("scratch sums", (tiling.points, odd(together * vectors)))
-    bias_sums = k.lanes("scratch bias", (conv.filters,)) if conv.bias else None
+    turned = k.lanes("scratch_pictures", (LANES, *(axis.reads(axis.block) for axis in (rows, columns))))
+    v = k.lanes("scratch_inputs", (tiling.points, odd(tiling.block * LANES * vectors)))
+    z = k.scalars("scratch_slopes", (tiling.points, odd(conv.filters * tiling.block) * LANES))
+    s = k.lanes("scratch_sums", (tiling.points, odd(together * vectors)))
+    bias_sums = k.lanes("scratch_bias", (conv.filters,)) if conv.bias else None
     dw = k.scalars("dweight", (conv.filters, conv.channels * tiling.taps))
 
     if bias_sums:

@@ -82,6 +82,9 @@ class Affine:
     def __sub__(self, other: Index) -> Affine:
         return self + (-other if isinstance(other, int) else other * -1)
 
+    def __repr__(self) -> str:
+        return repr((self.constant, self.terms))
+
     def __str__(self) -> str:
         parts = [f"L{v}" if c == 1 else f"{c}*L{v}" for v, c in self.terms]
         return " + ".join([*parts, str(self.constant)] if self.constant or not parts else parts)
@@ -205,8 +208,14 @@ class Program:
 
     @cached_property
     def digest(self) -> str:
-        """What tells it from programs that do something else; its name is not in it."""
-        return sha256(str(self).partition("\n")[2].encode()).hexdigest()
+        """What tells it from programs that do something else; its name is not in it.
+
+        Every field of every statement is, whatever `str` shows: a field that were left out would let two programs share
+        one piece of machine code.
+        """
+        lines = [repr(self.buffers), repr(self.types), repr(self.register_types)]
+        _spell(self.body, lines)
+        return sha256("\n".join(lines).encode()).hexdigest()
 
     def __str__(self) -> str:
         lines = [f"program {self.name}"]
@@ -227,8 +236,9 @@ class Program:
                     text = f"v{id} = shuffle v{a} v{b} {' '.join(map(str, mask))}"
                 case Load(id, buffer, at, how):
                     text = f"v{id} = {self.buffers[buffer].name}[{at}] {how}"
-                case Gather(id, buffer, image, stride, offset):
-                    text = f"v{id} = {self.buffers[buffer].name}[v{image} * {stride} + v{offset}]"
+                case Gather(id, buffer, image, stride, offset, bytes):
+                    several = f" {bytes} bytes" if bytes > 1 else ""
+                    text = f"v{id} = {self.buffers[buffer].name}[v{image} * {stride} + v{offset}]{several}"
                 case Store(buffer, at, value, how, more):
                     text = f"{self.buffers[buffer].name}[{at}] {how}{' and more' * more} = v{value}"
                 case Get(id, register):
@@ -240,3 +250,14 @@ class Program:
                     self._print(inner, indent + "  ", lines)
                     continue
             lines.append(indent + text)
+
+
+def _spell(body: list[Statement], lines: list[str]) -> None:
+    """Append a line for each statement: its kind and all its fields, in their exact texts."""
+    for s in body:
+        if isinstance(s, Loop):
+            lines.append(f"Loop{(s.variable, s.turns, sorted(s.registers))!r}")  # a set has no order of its own
+            _spell(s.body, lines)
+            lines.append("end")
+        else:
+            lines.append(type(s).__name__ + tuple.__repr__(s))

@@ -54,6 +54,15 @@ function highProduct(a, b) {
 ARRAYS = {"f32": "Float32Array", "i32": "Int32Array", "u8": "Uint8Array"}
 """Type of a buffer -> the typed array that holds it."""
 
+_WORDS = """
+    arguments await break case catch class const continue debugger default delete do else enum eval export extends false
+    finally for function if implements import in instanceof interface let new null package private protected public
+    return static super switch this throw true try typeof undefined var void while with yield
+    Infinity Math NaN bitsOf floatOfBits fround highProduct realCell wholeCell
+"""
+RESERVED = frozenset(_WORDS.split())
+"""What no buffer may be named here: the language's own words, and what the functions use."""
+
 # operation -> expression; {0} {1} ... are names, so that no parentheses are needed around them
 _TEXT: dict[str, str] = {
     "add": "fround({0} + {1})",
@@ -100,8 +109,10 @@ def render(program: Program, symbol: str) -> str:
     Raises
     ------
     ProgramError
-        The program looks across lanes.
+        The program looks across lanes, or a buffer's name means something else in JavaScript.
     """
+    if taken := [buffer.name for buffer in program.buffers if buffer.name in (*RESERVED, symbol)]:
+        raise ProgramError(f"{program.name}: a buffer cannot be named {taken[0]} in JavaScript")
     lines = [f"function {symbol}({', '.join(buffer.name for buffer in program.buffers)}) {{"]
     if program.register_types:
         lines.append(f"  let {', '.join(f'r{n} = 0' for n in range(len(program.register_types)))};")

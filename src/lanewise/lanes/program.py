@@ -15,6 +15,7 @@ of the loop variables at once.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from math import prod
 from typing import TypeAlias
@@ -61,6 +62,10 @@ __all__ = [
     "Value",
     "kernel",
 ]
+
+
+_NAME = re.compile("(?![vrL][0-9]+$)[A-Za-z_][A-Za-z0-9_]*")
+"""Names of buffers: identifiers in any language, other than those of values, registers and loops in texts."""
 
 
 class Value:
@@ -211,6 +216,10 @@ class Recorder:
     def _buffer(
         self, name: str, type: str, lanes: bool, shape: Sequence[int], border: Sequence[tuple[int, int]] | None
     ) -> Buffer:
+        if not _NAME.fullmatch(name) or any(name == other.name for other in self.buffers):
+            raise ProgramError(
+                f"{self.name}: {name!r} cannot name a buffer: take a new identifier, not like v1, r1, L1"
+            )
         border = border or [(0, 0)] * len(shape)
         full = prod(before + size + after for size, (before, after) in zip(shape, border, strict=True))
         self.buffers.append(BufferSpec(name, type, full * (LANES if lanes else 1), lanes))
