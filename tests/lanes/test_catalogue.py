@@ -41,6 +41,7 @@ from lanewise.lanes.catalogue import Catalogued, exact, kernel
 from lanewise.lanes.ir import Program
 from lanewise.lanes.program import Recorder
 from lanewise.network.graph import Graph
+from lanewise.private import SECRET
 from tests.cases import LAYER_CASES, NETWORK_CASES, Case
 from tests.engine.support import format_for, network, parameters_for
 
@@ -55,6 +56,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A catalogue of its own, and at the end none of its programs left in memory."""
     monkeypatch.setenv("LANEWISE_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache" / "programs"
+
+
+def entries(folder: Path) -> list[Path]:
+    """All files of the catalogue but the secret that seals them."""
+    return [path for path in folder.iterdir() if path.name != SECRET]
 
 
 class Probe:
@@ -94,7 +100,7 @@ def test_known_without_recording(folder: Path) -> None:
     assert str(known) == str(recorded)
     assert (known.types, known.register_types) == (recorded.types, recorded.register_types)
     assert again.recorded == 1
-    assert [path.suffix for path in folder.iterdir()] == [".json"]
+    assert [path.suffix for path in entries(folder)] == [".json"]
 
 
 def test_other_arguments_are_other_programs() -> None:
@@ -198,7 +204,7 @@ def flipped(entry: bytes) -> bytes:
 )
 def test_damaged_entry_is_made_again(folder: Path, damage: Callable[[bytes], bytes]) -> None:
     recorded = Probe()(3)
-    (path,) = folder.iterdir()
+    (path,) = entries(folder)
     whole = path.read_bytes()
     path.write_bytes(damage(whole))
     again = Probe()
@@ -209,9 +215,9 @@ def test_damaged_entry_is_made_again(folder: Path, damage: Callable[[bytes], byt
 
 def test_entry_of_another_program_is_made_again(folder: Path) -> None:
     Probe()(3)
-    (three,) = folder.iterdir()
+    (three,) = entries(folder)
     Probe()(4)
-    (four,) = set(folder.iterdir()) - {three}
+    (four,) = set(entries(folder)) - {three}
     three.write_bytes(four.read_bytes())
     again = Probe()
     assert again(3).buffers[0].scalars == 48
@@ -243,11 +249,11 @@ def test_two_processes_at_once(folder: Path) -> None:
     for process in both:
         _, said = process.communicate(timeout=60)
         assert process.returncode == 0, said
-    entries = {path: path.read_bytes() for path in folder.iterdir()}
-    assert len(entries) > 3
-    assert {path.suffix for path in entries} == {".json"}, "a temporary file was left"
+    kept = {path: path.read_bytes() for path in entries(folder)}
+    assert len(kept) > 3
+    assert {path.suffix for path in kept} == {".json"}, "a temporary file was left"
     subprocess.run(command, check=True, cwd=root, timeout=60)
-    assert {path: path.read_bytes() for path in folder.iterdir()} == entries
+    assert {path: path.read_bytes() for path in entries(folder)} == kept
 
 
 # Never of sources gone by
