@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -308,7 +309,7 @@ def train(
         network=begin.text,
         history=tuple(learned.history),
         provenance={
-            "version": _version(),
+            "version": version("lanewise"),
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "seed": seed,
             "pictures": len(chosen),
@@ -393,9 +394,3 @@ def _preprocessing(
         value_range=span,
         bits=pictures.bits,
     )
-
-
-def _version() -> str:
-    from lanewise import __version__
-
-    return __version__

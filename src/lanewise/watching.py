@@ -16,12 +16,12 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from lanewise.learning.train import Learned, Progress
-
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the command line shows its help without the engine
     from rich.console import Group
 
-Report = Callable[[Progress], None]
+    from lanewise.learning.train import Learned, Progress
+
+Report = Callable[["Progress"], None]
 
 BAR = 30
 """Characters of a bar at most."""

@@ -203,7 +203,7 @@ def test_a_network_without_weights_has_no_first_layer_to_draw():
         ({"split": "test", "pictures": 0, "accuracy": 1.0, "interval": [0.9, 1.0]}, None),
         ({"split": "hearsay", "pictures": 4, "accuracy": 1.0, "interval": [0.9, 1.0]}, None),
         ({"split": "test", "pictures": 4, "accuracy": "good", "interval": [0.9, 1.0]}, None),
-        ("[red]boo", None),
+        ({"split": "[red]boo", "pictures": 4, "accuracy": 1.0, "interval": [0.9, 1.0]}, None),
         (None, None),
     ],
 )

@@ -132,6 +132,7 @@ def test_options_reach_training(photos, fake):
     )
     del fake.given["progress"], fake.given["notes"]
     assert fake.given == {
+        "verbose": 0,
         "network": "dense 2, softmax",
         "start": None,
         "winograd": False,
