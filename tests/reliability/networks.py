@@ -12,17 +12,24 @@ from __future__ import annotations
 import numpy as np
 
 from lanewise.engine.inference import Inference
+from lanewise.engine.parameters import FlatParameters
+from lanewise.engine.plain_plan import plain_plan
 from lanewise.engine.single import SingleInference
 from lanewise.engine.training import Optimizer, Trainer
 from lanewise.errors import NetworkError
+from lanewise.files import to_onnx
+from lanewise.files.read import read_own
+from lanewise.lanes.program import LANES
 from lanewise.network import reference
 from lanewise.network.filters import BANKS
 from lanewise.network.graph import Graph, build
 from lanewise.network.layers import Sigmoid, Softmax
 from lanewise.network.text import parse, to_text
 from lanewise.target import named
-from tests.engine.support import as_values, format_for, parameters_for, pictures_for, steps_of
+from tests.engine.support import Array, Floats, as_values, format_for, parameters_for, pictures_for, steps_of
 from tests.engine.test_training import judged
+from tests.files.models import contents
+from tests.kernels.support import buffer, from_lanes, run_native
 from tests.reliability.running import main
 
 TARGETS = ("host", "avx2", "x86-64")
@@ -30,6 +37,9 @@ MOST_CHANNELS = 40
 MOST_VALUES = 2_000
 TOLERANCE = 2e-4
 """Of the largest gradient: Winograd's transforms of 5x5 kernels lose the most."""
+
+RATE = 0.25
+"""The learning rate of the one step."""
 
 NEAR = 1e-5
 """Inputs of a ReLU, or of a max pool, this close to one another may fall on either side of a tie."""
@@ -124,7 +134,7 @@ def compare(text: str, shape: tuple[int, int, int], batch: int, target: str = "h
     images = np.random.default_rng(batch).permutation(batch + 3)[:batch]
     classes = max(2, graph.output_shape[0])
     present = max(1, batch - batch // 5)
-    steps = steps_of(np.where(np.arange(batch) < present, images, -1), classes, key=(8, 3))
+    steps = steps_of(np.where(np.arange(batch) < present, images, -1), classes, learning_rate=RATE, key=(8, 3))
     trainer = Trainer(
         graph,
         parameters,
@@ -145,13 +155,47 @@ def compare(text: str, shape: tuple[int, int, int], batch: int, target: str = "h
             off = np.abs(came - right).max() if learned else np.abs(came).max()
             if off > TOLERANCE * max(1e-3, float(np.abs(right).max())):
                 return where + f"a gradient of shape {came.shape} differs by {off:.2g}"
-    outputs = Inference(graph, trainer.vector, format_for(graph), target=named(target)).run(pictures, images)
+    for came, before, slope in zip(trainer.parameters, parameters, trainer.gradients, strict=True):
+        off = np.abs(came - (before - RATE * slope)).max()
+        if off > 1e-6 * max(1.0, float(np.abs(before).max()), RATE * float(np.abs(slope).max())):
+            return where + f"weights of shape {came.shape} are off by {off:.2g} after a step"
+    outputs = Inference(graph, parameters, format_for(graph), target=named(target)).run(pictures, images)
     if not np.allclose(outputs, values[-1], atol=TOLERANCE):
         return where + f"outputs in batches differ by {np.abs(outputs - values[-1]).max():.2g}"
     single = SingleInference(graph, parameters, format_for(graph), target=named(target)).run(pictures[images[0]])
     if not np.allclose(single, values[-1][0], atol=TOLERANCE):
         return where + f"outputs of one image differ by {np.abs(single - values[-1][0]).max():.2g}"
+    wrong = _plain(graph, parameters, pictures[images[:LANES]], values, target) or _saved(text, shape)
+    return wrong and where + wrong
+
+
+def _plain(graph: Graph, parameters: list[Floats], pictures: Floats, values: list[Array], target: str) -> str | None:
+    """Whether the plan that keeps every value has the reference's, node by node."""
+    plan, flat, channels = plain_plan(graph, "f32"), FlatParameters.of(graph), graph.input_shape[0]
+    vector = flat.pack(parameters)
+    buffers = {("value", n): buffer(np.zeros(layout.scalars)) for n, layout in enumerate(plan.layouts)}
+    buffers |= {("parameter", n): vector[start:] for n, start in enumerate(flat.starts)}
+    numbers = np.minimum(np.arange(LANES), len(pictures) - 1)
+    buffers |= {("pixels", 0): buffer(pictures), ("images", 0): buffer(numbers, np.int32)}
+    buffers |= {("scale", 0): buffer(np.ones(channels)), ("offset", 0): buffer(np.zeros(channels))}
+    for call in plan.calls:
+        buffers[call.buffers[-1]] = run_native(call.program, [buffers[slot] for slot in call.buffers], target)[-1]
+    for n, (node, layout) in enumerate(zip(graph.nodes, plan.layouts, strict=True)):
+        right = values[n][: len(pictures)]
+        came = from_lanes(buffers["value", n], layout, len(pictures)).reshape(right.shape)
+        if not np.allclose(came, right, rtol=TOLERANCE, atol=TOLERANCE):
+            return f"the plain plan's {node.name} differs by {np.abs(came - right).max():.2g}"
     return None
+
+
+def _saved(text: str, shape: tuple[int, int, int]) -> str | None:
+    """Whether a model with this network comes back from its file."""
+    made = contents(text, shape)
+    back = read_own(to_onnx(made))
+    if back.graph != made.graph:
+        return "its file does not read back as the same network"
+    same = all(a.tobytes() == b.tobytes() for a, b in zip(back.parameters, made.parameters, strict=True))
+    return None if same else "its weights do not come back from a file"
 
 
 def _tied(graph: Graph, values: list[np.ndarray]) -> bool:
