@@ -344,3 +344,21 @@ def test_arrays_need_labels(digits):
         lanewise.train(digits.train.pixels)
     with pytest.raises(DataError, match="leave `y` out"):
         lanewise.train("digits", digits.train.labels)
+
+
+def test_an_interrupt_between_a_judgement_and_its_record_keeps_the_model(monkeypatch, digits):
+    from lanewise.learning.train import _Loop
+
+    record, times = _Loop.record, []
+
+    def interrupted(self, epoch):
+        times.append(epoch.number)
+        if len(times) == 2:
+            raise KeyboardInterrupt
+        record(self, epoch)
+
+    monkeypatch.setattr(_Loop, "record", interrupted)
+    model = lanewise.train(digits, network="dense 10", epochs=30, threads=1, seed=1)
+    assert model.provenance["interrupted"]
+    assert [one["epoch"] for one in model.history] == list(range(1, len(model.history) + 1))
+    assert model.provenance["best_epoch"] <= len(model.history)

@@ -180,6 +180,7 @@ class _Loop:
         self.validation: tuple[float, float] | None = None
         self.unjudged = 0  # pictures learned from since the last judgement
         self.rate = 0.0
+        self.epoch: _Epoch | None = None  # the one that is going on
 
     @property
     def seconds(self) -> float:
@@ -209,6 +210,10 @@ class _Loop:
             defer()
         except KeyboardInterrupt:
             self.done.interrupted = True
+            if self.epoch is not None and self.choice.best_epoch > len(self.done.history):
+                # It came between the judgement that chose these weights and the record of it.
+                self.done.vector = self.trainer.vector.copy()
+                self.record(self.epoch)
         whole = not (self.done.interrupted or self.done.stopped_early)
         held = self.lesson.validation
         if whole and held is not None and self.unjudged == 0 and self.choice.last_will_do(len(held.indices)):
@@ -226,7 +231,7 @@ class _Loop:
         lesson = self.lesson
         number = self.done.steps // self.steps_per_epoch
         random = np.random.Generator(np.random.Philox(key=[lesson.seed % 2**64, number]))
-        epoch = _Epoch(number, lesson.indices[_permutation(random, len(lesson.indices))])
+        self.epoch = epoch = _Epoch(number, lesson.indices[_permutation(random, len(lesson.indices))])
         step = 0
         while step < self.steps_per_epoch:
             total = self.total_steps()
