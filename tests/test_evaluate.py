@@ -22,6 +22,7 @@ class Oracle:
 
     def __init__(self, probabilities, classes):
         self.probabilities, self.classes = np.asarray(probabilities, np.float32), tuple(classes)
+        self.preprocessing = Preprocessing(2, 2, 1, "uint8", scale=(1 / 255,), offset=(0.0,))
 
     def predict_proba(self, x):
         assert len(x) == len(self.probabilities)
@@ -34,7 +35,7 @@ def pictures(labels, classes, names=()):
 
 def digits_model(classes=tuple("0123456789")):
     graph = build(parse("dense 10, softmax"), (1, 8, 8))
-    preprocessing = Preprocessing(8, 8, 1, "uint8", (1 / 255,), (0.0,))
+    preprocessing = Preprocessing(8, 8, 1, "uint8", scale=(1 / 255,), offset=(0.0,))
     return Model(graph, tuple(initial_parameters(graph, 0)), classes, preprocessing, "dense 10, softmax")
 
 

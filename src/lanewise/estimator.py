@@ -26,7 +26,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from lanewise.errors import DataError, OptionError
 from lanewise.fitting import train
 from lanewise.keywords import hinting
-from lanewise.learning.arrays import channels_come_first
+from lanewise.learning.arrays import channels_come_first, perhaps_first
 from lanewise.learning.pictures import Pictures
 from lanewise.learning.recipe import network_for
 from lanewise.learning.train import Progress
@@ -344,10 +344,10 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 def _picture_shape(shape: tuple[int, ...], wanted: Sequence[int] | None) -> tuple[int, int, int]:
     """(rows, columns, channels) of the pictures in an array of `shape`, checked against the shape that is wanted."""
     if wanted is None and channels_come_first(shape):
-        raise DataError(
-            f"X of shape {tuple(shape)} looks like channels come first: give X.transpose(0, 2, 3, 1), or image_shape"
-        )
+        raise DataError(f"channels come first in X of shape {shape}: give X.transpose(0, 2, 3, 1), or image_shape")
     if wanted is None:
+        if said := perhaps_first(shape):
+            say(said)
         wanted = shape[1:] if len(shape) > 2 else (1, shape[1])
     elif not isinstance(wanted, tuple | list) or len(wanted) not in (2, 3) or not all(map(_is_size, wanted)):
         raise OptionError(f"image_shape is {wanted!r}: give (rows, columns) or (rows, columns, channels)")

@@ -6,7 +6,7 @@ raw_pixels(x, preprocessing) -> (N, rows, columns, channels)
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ def raw_pixels(x: Any, preprocessing: Preprocessing) -> Numbers:
 
     Parameters
     ----------
-    x : path, bytes, file, image of Pillow's, array, or list of any of these
+    x : path, bytes, file, image of Pillow's, array, or list, iterator or column of any of these
         An array is (N, rows, columns, channels), (N, channels, rows, columns), (N, rows, columns) or one image.
     preprocessing : Preprocessing
         The size and channels that come out.
@@ -47,7 +47,13 @@ def raw_pixels(x: Any, preprocessing: Preprocessing) -> Numbers:
     """
     if _is_path(x):
         return _decoded([x], preprocessing)
-    if isinstance(x, list | tuple) and x:
+    if isinstance(x, Iterator) and not hasattr(x, "read"):
+        x = list(x)
+    elif hasattr(x, "dtype") and np.asarray(x).dtype.kind in "OUT" and np.ndim(x) == 1:
+        x = np.asarray(x).tolist()  # names in an array or a column of a data frame
+    if isinstance(x, list | tuple) and not len(x):
+        return np.empty((0, *preprocessing.shape), preprocessing.dtype)
+    if isinstance(x, list | tuple):
         if all(map(_is_path, x)):
             return _decoded(x, preprocessing)
         if any(_is_path(item) or _is_encoded(item) or _from_pillow(item, preprocessing) is not None for item in x):
@@ -74,7 +80,7 @@ def _is_encoded(x: object) -> bool:
 def _from_pillow(x: Any, preprocessing: Preprocessing) -> Numbers | None:
     if not hasattr(x, "getbands"):  # which images of Pillow's have
         return None
-    return image_pixels(x, (preprocessing.rows, preprocessing.columns), _channels(preprocessing))
+    return image_pixels(x, (preprocessing.rows, preprocessing.columns), _channels(preprocessing), preprocessing.bits)
 
 
 def _one(item: Any, preprocessing: Preprocessing) -> Numbers:
@@ -134,12 +140,15 @@ def _array(array: Numbers, preprocessing: Preprocessing) -> Numbers:
         return array.reshape(-1, *full)
     if rows == 1 and array.ndim < 4:  # features or sequences, which nobody resizes
         raise _does_not_fit(array, preprocessing)
+    colours = COLOURS if channels in (1, 3) else (channels,)
     if array.shape[1:] == (channels, rows, columns) or (
-        channels_come_first(array.shape) and array.shape[1] == channels
+        channels_come_first(array.shape) and array.shape[1] in colours and array.shape[3] != channels
     ):
         return _fitted(array.transpose(0, 2, 3, 1), preprocessing)
     if array.ndim == 4:
         return _fitted(array, preprocessing)
+    if channels > 1 and array.shape == (channels, rows, columns):
+        return _one(array, preprocessing)
     if array.ndim == 2 or (
         array.ndim == 3 and array.shape[2] in {*COLOURS, channels} - ({1} if channels > 1 else set())
     ):

@@ -18,6 +18,7 @@ from lanewise.learning.seen import HELD, NEW, TRAINED
 from lanewise.learning.split import fingerprint, stratified_split
 from lanewise.model import Model
 from lanewise.notes import Caution, Note
+from lanewise.scale import scaled
 from lanewise.starting import seen_by
 
 Kinds = NDArray[np.int8]
@@ -30,7 +31,7 @@ GROUPS = {NEW: "new", HELD: "held out", TRAINED: "trained on"}
 def called(model: Model, pictures: Pictures, split: str) -> tuple[Pictures, str]:
     """Choose among images of which the user says what they are."""
     if split == "train":
-        return pictures, split
+        return scaled(pictures, model.preprocessing), split
     return fit_to_judge(model, pictures, "all", "all") if split == "all" else fit_to_judge(model, pictures, None, split)
 
 
@@ -112,11 +113,12 @@ def fit_to_judge(model: Model, pictures: Pictures, split: str | None, found: str
     Returns
     -------
     pictures : Pictures
-        With a note on what was left out, and why.
+        On the model's scale, with notes on that and on what was left out, and why.
     split : str
         What they are.
     """
     kinds = kinds_of(model, pictures)
+    pictures = scaled(pictures, model.preprocessing)
     if kinds is None:
         return pictures, split or found
     count, trained = len(kinds), int(np.count_nonzero(kinds == TRAINED))

@@ -167,7 +167,8 @@ def test_cut_short_or_damaged(tmp_path: Path, kind: str) -> None:
 def test_no_picture(tmp_path: Path) -> None:
     assert reason(tmp_path / "a.png", b"") == "it is empty"
     assert "it is a web page" in reason(tmp_path / "a.jpg", b"<html>not found</html>")
-    assert "does not begin like any picture" in reason(tmp_path / "a.png", b"%!PS-Adobe-3.0 EPSF-3.0\n")
+    assert "it is a PostScript drawing" in reason(tmp_path / "a.png", b"%!PS-Adobe-3.0 EPSF-3.0\n")
+    assert "does not begin like any picture" in reason(tmp_path / "a.png", b"a letter, perhaps")
     assert reason(tmp_path / "none.png") == "it cannot be opened: no such file or directory"
 
 

@@ -29,6 +29,13 @@ SCALES = {
     "standardised": lambda x: ((x - 80.0) / 95.0).astype(np.float32),
     "16 bits": lambda x: x.astype(np.uint16) * 257,
     "centred": lambda x: x.astype(np.float32) - 128,
+    "centred, whole": lambda x: x.astype(np.int16) - 128,
+    "per cent": lambda x: (x / 2.55).astype(np.float32),
+    "0 to 65535": lambda x: x.astype(np.float32) * 257,
+    "12 bits": lambda x: x.astype(np.uint16) * 16,
+    "16 levels, bytes": lambda x: np.round(x / 255 * 16).astype(np.uint8),
+    "16 levels": lambda x: np.round(x / 255 * 16).astype(np.float32),
+    "half precision": lambda x: (x / 255).astype(np.float16),
 }
 
 
@@ -57,6 +64,9 @@ ASKED = {
     "Pillow's images": lambda x: [Image.fromarray(image) for image in x],
     "channels first": lambda x: x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2),
     "a list of arrays": list,
+    "a column of names": lambda x: np.array(files(x), object),
+    "one after the other": lambda x: iter(files(x)),
+    "open files": lambda x: [io.BytesIO(content) for content in encoded(x)],
     "mixed": lambda x: [*encoded(x[:2]), *(Image.fromarray(image) for image in x[2:4]), *x[4:]],
     "one by one": lambda x: x,
 }

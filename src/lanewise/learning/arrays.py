@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -57,6 +58,8 @@ def from_arrays(
     if y is None:
         return Pictures(pixels, None, tuple(classes or ()), notes=notes)
     given = _labels(y, len(pixels))
+    if np.asarray(y).dtype.kind == "S":
+        notes = (*notes, Caution("labels are bytes: predict gives them back as text, so compare with y.astype(str)"))
     labels, names = _sorted_classes(given) if classes is None else (_looked_up(given, classes), tuple(classes))
     return Pictures(pixels, labels, names, notes=notes)
 
@@ -174,6 +177,8 @@ def _pixels(x: npt.ArrayLike, image_shape: Sequence[int] | None) -> tuple[Pixels
                 "come first"
             ),
         )
+    elif image_shape is None and (said := perhaps_first(array.shape)) is not None:
+        notes = (said,)
     return _as_engine_type(array), notes
 
 
@@ -182,6 +187,16 @@ def channels_come_first(shape: Sequence[int]) -> bool:
     if len(shape) != 4 or shape[1] > 4 or min(shape[2:]) <= 4:
         return False
     return max(shape[2:]) <= 4 * min(shape[2:])
+
+
+def perhaps_first(shape: Sequence[int]) -> Caution | None:
+    """A word where channels probably come first: images of 3 or 4 rows are rare, while one row is a series."""
+    if len(shape) != 4 or shape[1] not in (3, 4) or min(shape[2:]) <= 4 or channels_come_first(shape):
+        return None
+    return Caution(
+        f"the array of shape {tuple(shape)} is taken as images of {shape[1]}x{shape[2]} with {shape[3]} channels; if "
+        "channels come first, give x.transpose(0, 2, 3, 1)"
+    )
 
 
 def _as_engine_type(array: npt.NDArray[np.generic]) -> Pixels:
@@ -255,11 +270,16 @@ def _looked_up(labels: npt.NDArray[np.generic], classes: Sequence[str]) -> Label
         return _positions(labels, classes)
     values, inverse = np.unique(labels, return_inverse=True)
     place = {name: n for n, name in enumerate(classes)}
+    alike = {_composed(name): n for name, n in reversed(place.items())}  # one name may be written with other bytes
     for value in values:
-        if str(value) not in place:
+        if str(value) not in place and _composed(value) not in alike:
             first = np.flatnonzero(labels == value)[0]
             raise DataError(f"label {first} is {value!s}, which is none of the classes {_listed(classes)}")
-    return np.array([place[str(value)] for value in values], np.int32)[inverse]
+    return np.array([place.get(str(value), alike.get(_composed(value))) for value in values], np.int32)[inverse]
+
+
+def _composed(name: object) -> str:
+    return unicodedata.normalize("NFC", str(name))
 
 
 def _positions(labels: npt.NDArray[np.generic], classes: Sequence[str]) -> Labels:

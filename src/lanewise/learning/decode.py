@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import io
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,11 +22,12 @@ from PIL import Image, ImageFile, features
 from PIL import __version__ as pillow_version
 
 from lanewise.errors import DataError
+from lanewise.learning.formats import is_raw, named
 
 MAX_PIXELS = 100_000_000
 """Pictures of more pixels than this are refused unless told otherwise."""
 
-DECODER = f"2, Pillow {pillow_version}"
+DECODER = f"3, Pillow {pillow_version}"
 """What made pixels of files: those that another one made are not taken from the cache. Raise the number when what comes
 out of `read_pixels` changes."""
 
@@ -40,6 +42,11 @@ _TO_UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _GREY_MODES = frozenset({"1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "I;16N"})
+_SWAPPED = {"16B": "16L", "16L": "16B", "16N": "16B" if sys.byteorder == "little" else "16L"}
+_KEPT_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND")
+
+MOST_BEYOND = 0.01
+"""Share of the values that may need more bits than are in use: a few hot pixels do."""
 
 _Opener = Callable[[BinaryIO], ImageFile.ImageFile]
 
@@ -94,11 +101,12 @@ def read_pixels(
     with _reasons(), io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
         image = _opened(file, max_pixels)
         header = _header(image, _orientation(image))
+        colours = _wide_colours(image) if bits < 16 else None
         if image.format == "JPEG":
             # Decoded at a half, a quarter or an eighth where that stays at twice the size wanted or above.
             image.draft(None, (2 * size[0], 2 * size[1]) if _orientation(image) >= 5 else (2 * size[1], 2 * size[0]))
-        image.load()
-        plain = _eight_bits(image, bits)
+        image = _loaded(image, file)
+        plain = _eight_bits(image if colours is None else _narrowed(image, colours(), bits), bits)
         if (turn := _TO_UPRIGHT.get(_orientation(image))) is not None:
             plain = plain.transpose(turn)
         return _stretched(plain, size, channels), header
@@ -108,19 +116,22 @@ def bits_in_use(path: str, max_pixels: int = MAX_PIXELS) -> int:
     """How many bits the largest value of an image takes, 8 at least; 8 for those that have no more."""
     with _reasons(), open(path, "rb") as file:
         image = _opened(file, max_pixels)
-        if not image.mode.startswith("I"):
+        colours = _wide_colours(image)
+        if colours is None and not image.mode.startswith("I"):
             return 8
-        image.load()
-        return min(max(int(np.asarray(image).max()).bit_length(), 8), 16)
+        most = colours().max() if colours is not None else np.asarray(_loaded(image, file)).max()
+        return min(max(int(most).bit_length(), 8), 16)
 
 
-def image_pixels(image: object, size: tuple[int, int], channels: int) -> npt.NDArray[np.uint8] | None:
-    """The pixels of an image that Pillow has opened, as those of a file; None if it is no such image."""
+def image_pixels(image: object, size: tuple[int, int], channels: int, bits: int = 16) -> npt.NDArray[np.uint8] | None:
+    """The pixels of an image that Pillow has opened or made, as those of a file; None if it is no such image."""
     if not isinstance(image, Image.Image):
         return None
     with _reasons():
         turn = _TO_UPRIGHT.get(int(image.getexif().get(_ORIENTATION, 1)))
-        plain = _eight_bits(image, 16)
+        # Made from an array of whole numbers by somebody who had bytes in mind, and not opened from a file.
+        made = image.mode == "I" and image.format is None and int(np.asarray(image).max()) <= 255
+        plain = _eight_bits(image.convert("L") if made else image, bits)
         return _stretched(plain if turn is None else plain.transpose(turn), size, channels)
 
 
@@ -151,59 +162,99 @@ def _opened(file: BinaryIO, max_pixels: int) -> ImageFile.ImageFile:
         raise DataError("it is empty")
     opener = next((opener for is_it, opener in _decoders() if is_it(start)), None)
     if opener is None:
-        raise DataError(_named(file.read(132)))
+        raise DataError(named(file.read(132)))
+    if is_raw(start):  # TIFF by its first bytes
+        raise DataError(named(start))
     try:
         image = opener(file)
-    except ValueError as error:
-        if "MAX_TEXT" not in str(error):
+    except Exception as error:
+        bare = _bare_png(file, error)
+        if bare is None:
             raise
-        # Pillow refuses over 1 MB of compressed text or colour profile: the pixels are sound without them.
-        file.seek(0)
-        image = opener(io.BytesIO(_without_text(file.read())))
+        image = opener(bare)
     columns, rows = image.size
     if columns * rows > max_pixels:
         raise DataError(f"its {columns} x {rows} pixels are more than the limit of {max_pixels:,}")
     return image
 
 
-def _without_text(png: bytes) -> bytes:
-    """A PNG file without the chunks that hold text and colour profiles."""
+def _loaded(image: ImageFile.ImageFile, file: BinaryIO) -> ImageFile.ImageFile:
+    """The image with its pixels."""
+    try:
+        image.load()
+    except Exception as error:
+        bare = _bare_png(file, error)
+        if bare is None:
+            raise
+        image = type(image)(bare)
+        image.load()
+    return image
+
+
+def _bare_png(file: BinaryIO, error: Exception) -> BinaryIO | None:
+    """A PNG file that could not be read, with the chunks alone that its pixels need; None if that will not help.
+
+    Pillow refuses over 1 MB of compressed text or colour profile, and chunks that are damaged, wherever they stand.
+    """
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None):
+        return None
+    file.seek(0)
+    png = file.read()
+    if not png.startswith(b"\x89PNG"):
+        return None
     kept, at = [png[:8]], 8
-    while at + 12 <= len(png):
-        length = int.from_bytes(png[at : at + 4], "big")
-        if png[at + 4 : at + 8] not in (b"tEXt", b"zTXt", b"iTXt", b"iCCP"):
-            kept.append(png[at : at + 12 + length])
-        at += 12 + length
-    return b"".join(kept)
+    while at + 8 <= len(png):
+        end = at + 12 + int.from_bytes(png[at : at + 4], "big")
+        if png[at + 4 : at + 8] in _KEPT_CHUNKS:
+            kept.append(png[at:end])
+        at = end
+    return io.BytesIO(b"".join(kept))
 
 
-def _named(start: bytes) -> str:
-    """What a file that is no image known here is, by how it begins, and what to do about it."""
-    brand = start[8:12]
-    if start[4:8] == b"ftyp" and brand[:3] in (b"hei", b"hev", b"mif", b"msf"):
-        return 'it is a HEIC image: pip install "lanewise[heif]" reads it, or save it as JPEG'
-    if start[4:8] == b"ftyp" and brand[:3] == b"avi":
-        return "it is an AVIF image: a newer Pillow reads it, or save it as JPEG"
-    name = next((name for signs, name in _OTHERS if start.startswith(signs)), None)
-    name = "a DICOM file" if start[128:132] == b"DICM" else name
-    return f"it is {name}: save it as PNG or JPEG" if name else "it does not begin like any picture format known here"
+def _wide_colours(image: ImageFile.ImageFile) -> Callable[[], npt.NDArray[np.uint16]] | None:
+    """What gives the values (rows, columns, 3) of a colour image of 16 bits; None for other images.
+
+    Pillow keeps the upper 8 of them. Told that the bytes come in the other order, it keeps the lower 8.
+    """
+    swapped = []
+    for tile in image.tile:
+        args = tile.args if isinstance(tile.args, tuple) else (tile.args,)
+        kind, _, order = str(args[0] if args else "").partition(";")
+        if image.format not in ("PNG", "TIFF") or kind not in ("RGB", "RGBA", "RGBX") or order not in _SWAPPED:
+            return None
+        name = f"{kind};{_SWAPPED[order]}"
+        swapped.append(tile._replace(args=(name, *args[1:]) if isinstance(tile.args, tuple) else name))
+    if not swapped or image.fp is None:
+        return None
+    file, opener = image.fp, type(image)
+
+    def values() -> npt.NDArray[np.uint16]:
+        file.seek(0)
+        content = file.read()
+        upper, lower = opener(io.BytesIO(content)), opener(io.BytesIO(content))
+        lower.tile = swapped
+        planes = [np.asarray(_loaded(one, io.BytesIO(content)))[..., :3].astype(np.uint16) for one in (upper, lower)]
+        return np.asarray(planes[0] << 8 | planes[1], np.uint16)
+
+    return values
 
 
-_OTHERS: tuple[tuple[tuple[bytes, ...], str], ...] = (
-    ((b"8BPS",), "a Photoshop file"),
-    ((b"%PDF",), "a PDF document"),
-    ((b"<svg", b"<?xml", b"\xef\xbb\xbf<"), "an SVG drawing or other XML"),
-    ((b"<!DOC", b"<html", b"<!doc", b"<HTML"), "a web page, perhaps of an error"),
-    ((b"\0\0\x01\0",), "an icon"),
-    ((b"\0\0\0\x0cjP  ",), "a JPEG 2000 image"),
-    ((b"\xff\x0a", b"\0\0\0\x0cJXL "), "a JPEG XL image"),
-    ((b"\x93NUMPY",), "a NumPy array"),
-    ((b"\x89HDF",), "an HDF5 file"),
-    ((b"v/1\x01",), "an OpenEXR image"),
-    ((b"SIMPLE  =",), "a FITS file"),
-    ((b"PK\x03\x04", b"Rar!", b"7z\xbc\xaf"), "an archive"),
-)
-"""How files begin that people have among their images, and what they are."""
+def _narrowed(image: Image.Image, colours: npt.NDArray[np.uint16], bits: int) -> Image.Image:
+    """An image of 16 bits a colour with the upper 8 of the bits in use; its alpha stays."""
+    plain = Image.fromarray(_upper(colours, bits), "RGB")
+    if image.mode == "RGBA":
+        plain.putalpha(image.getchannel("A"))
+    return plain
+
+
+def _upper(wide: npt.NDArray[Any], bits: int) -> npt.NDArray[np.uint8]:
+    """The upper 8 of the bits in use."""
+    if np.mean(wide >> bits > 0) > MOST_BEYOND:
+        raise DataError(
+            f"its values reach {int(wide.max()):,}, but the other images use {bits} bits, up to {2**bits - 1:,}: "
+            "scale it as they are"
+        )
+    return np.asarray(np.minimum(wide >> (bits - 8), 255), np.uint8)
 
 
 def _heif() -> list[tuple[Callable[[bytes], bool], _Opener]]:
@@ -250,7 +301,8 @@ def _decoders() -> tuple[tuple[Callable[[bytes], bool], _Opener], ...]:
 def _header(image: ImageFile.ImageFile, orientation: int) -> Header:
     upright = orientation < 5 or image.format == "TIFF"  # whose plugin gives the size after turning
     columns, rows = image.size if upright else image.size[::-1]
-    return Header(rows, columns, image.mode in _GREY_MODES, _transparent(image), image.mode.startswith("I"))
+    wide = image.mode.startswith("I") or _wide_colours(image) is not None
+    return Header(rows, columns, image.mode in _GREY_MODES, _transparent(image), wide)
 
 
 def _transparent(image: Image.Image) -> bool:
@@ -278,7 +330,7 @@ def _eight_bits(image: Image.Image, bits: int) -> Image.Image:
         wide = np.asarray(image)
         if wide.min() < 0 or wide.max() > 0xFFFF:
             raise DataError("its 32-bit pixels have no known range: save it with 8 or 16 bits a channel")
-        return Image.fromarray(np.minimum(wide >> (bits - 8), 255).astype(np.uint8))
+        return Image.fromarray(_upper(wide, bits))
     if image.mode == "F":
         raise DataError("its floating point pixels have no known range: save it with 8 or 16 bits a channel")
     if _transparent(image):

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lanewise.errors import DataError
+from lanewise.learning.formats import named_by
+from lanewise.notes import Caution
 
 SUFFIXES = (
     *(".heic", ".heif", ".avif"),
@@ -187,12 +189,33 @@ def _check_no_unknown_parts(root: Path, folders: Sequence[str]) -> None:
     """Refuse folders that hold the same classes each, and that the word train or test says are no classes."""
     if not any(word in name.lower() for name in folders for word in ("train", "test", "valid", "fold", "split")):
         return
-    inside = [frozenset(map(class_named, _folders_in(root / name))) for name in folders]
+    inside = [frozenset(map(class_named, _folders_in(_unpacked(root / name)))) for name in folders]
     if len(folders) > 1 and len(inside[0]) > 1 and len(set(inside)) == 1:
         raise DataError(
             f"{_some(folders)} in {root} hold folders of the same names, so they are no classes: name those to train, "
             "validate and test with train, val and test, and give one of the others by itself"
         )
+
+
+def _unpacked(folder: Path) -> Path:
+    """The folder itself, or the only one in it if that has the same name."""
+    return folder / folder.name if _folders_in(folder) == [folder.name] else folder
+
+
+def perhaps_parts(listing: Listing) -> Caution | None:
+    """A word where each class holds folders of the same names, which may be the classes."""
+    inside: dict[int, set[str]] = {}
+    for file in listing.files:
+        # Only what lies between the folder of the class and the file: nothing else names a class.
+        below = Path(file.path).relative_to(listing.folder).parts[1:-1]
+        inside.setdefault(file.label, set()).add(class_named(below[0]) if below else "")
+    names = inside.get(0, set())
+    if len(inside) < 2 or len(names) < 2 or "" in names or any(others != names for others in inside.values()):
+        return None
+    return Caution(
+        f"{_some(listing.classes)} are taken as the classes, but each holds {_some(sorted(names))}: if these are the "
+        "classes, name the folders around them train, val and test, or give one of them"
+    )
 
 
 def _list_classes(root: Path, folder: Path, known: Sequence[str] | None, *, learning: bool) -> Listing:
@@ -247,8 +270,7 @@ def _collect(
             skipped.append((shown, (error.strerror or "it cannot be opened").lower()))
             continue
         if not _is_picture_name(entry.name):
-            suffix = os.path.splitext(entry.name)[1]
-            skipped.append((shown, f"{suffix} is no picture format known here" if suffix else "its name has no suffix"))
+            skipped.append((shown, named_by(os.path.splitext(entry.name)[1])))
         elif not stat.S_ISREG(status.st_mode):
             skipped.append((shown, "it is not an ordinary file"))
         else:

@@ -27,7 +27,7 @@ from lanewise.learning.decode import (
     read_header,
     read_pixels,
 )
-from lanewise.learning.folders import Listing, PictureFile, printable
+from lanewise.learning.folders import Listing, PictureFile, perhaps_parts, printable
 from lanewise.learning.pictures import STRETCH, Pictures, Pixels, empty_pixels
 from lanewise.notes import Caution, Note
 from lanewise.target import default_threads
@@ -216,6 +216,8 @@ def _notes(
         yield Note(
             f"{images} in {folder} {have} 16 bits a value, of which {bits} are in use: the upper 8 of these count"
         )
+    if (said := perhaps_parts(listing)) is not None:
+        yield said
     if skipped:
         files = "1 file" if len(skipped) == 1 else f"{len(skipped):,} files"
         yield Caution(f"{files} in {folder} skipped: {listed_reasons(skipped)}")

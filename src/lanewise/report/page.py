@@ -31,6 +31,7 @@ from lanewise.report.judged import judge
 from lanewise.report.live import Example, live_section, shipped_text
 from lanewise.report.seen import choose, learned_filters, look
 from lanewise.saving import write_new, write_whole
+from lanewise.scale import scaled
 from lanewise.unseen import called, fit_to_judge, split_again
 
 NEEDED = ("jinja2", "matplotlib")
@@ -136,7 +137,8 @@ def parts_of(sets: PictureSets, model: Model) -> dict[str, Pictures]:
     if sets.validation is None and sets.test is None:
         sets = split_again(model, sets.train) or sets
     found = {"train": sets.train, "validation": sets.validation, "test": sets.test}
-    return {name: part for name, part in found.items() if part is not None}
+    # Compared with those that judge, so on the same scale.
+    return {name: scaled(part, model.preprocessing) for name, part in found.items() if part is not None}
 
 
 def report_html(
