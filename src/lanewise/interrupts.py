@@ -99,6 +99,12 @@ def defer() -> None:
         _active.deferred = True
 
 
+def ignore() -> None:
+    """No press may disturb a process that ends anyway while it says so and shuts down."""
+    if ends_soon and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def _is_terminal(descriptor: int) -> bool:
     try:
         return os.isatty(descriptor)

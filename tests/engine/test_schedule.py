@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import _thread
 import ctypes
 import signal
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -259,22 +261,63 @@ def test_run_threads_enter_together() -> None:
 
 def test_no_thread_enters_if_one_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """They would wait for it for ever, on memory that is gone."""
-    started: list[threading.Thread] = []
-    start = threading.Thread.start
+    started: list[int] = []
+    over: list[int] = []
+    entered: list[int] = []
+    start = _thread.start_new_thread
 
-    def limited(self: threading.Thread) -> None:
+    def limited(function: Callable[..., object], arguments: tuple[int]) -> int:
         if len(started) == 2:
             raise RuntimeError("can't start new thread")
-        started.append(self)
-        start(self)
+        started.extend(arguments)
+        return start(lambda n: (function(n), over.append(n)), arguments)
 
-    entered: list[int] = []
-    monkeypatch.setattr(threading.Thread, "start", limited)
+    monkeypatch.setattr(_thread, "start_new_thread", limited)
     with pytest.raises(RuntimeError, match="can't start"):
         run_threads(lambda job, n: entered.append(n), 0, 4)
-    assert len(started) == 2
-    assert not any(thread.is_alive() for thread in started)
+    assert started == [0, 1]
+    for _ in range(1000):
+        if len(over) == 2:
+            break
+        time.sleep(0.01)
+    assert sorted(over) == [0, 1]
     assert entered == []
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer that sends signals")
+def test_no_rain_of_interrupts_lets_it_return_before_all_are_out() -> None:
+    def interrupt(number: int, frame: object) -> None:
+        if raining:
+            raise KeyboardInterrupt
+
+    before, raining = signal.signal(signal.SIGALRM, interrupt), False
+    early = 0
+    random = np.random.default_rng(0)
+    try:
+        for _ in range(100):
+            counts = [0, 0]
+            lock = threading.Lock()
+
+            def function(job: int, n: int, counts: list[int] = counts, lock: threading.Lock = lock) -> None:
+                with lock:
+                    counts[0] += 1
+                time.sleep(0.005)
+                with lock:
+                    counts[1] += 1
+
+            signal.setitimer(signal.ITIMER_REAL, float(random.uniform(1e-4, 5e-3)), 1e-3)
+            try:
+                raining = True
+                run_threads(function, 0, 2)
+                raining = False
+            except KeyboardInterrupt:
+                raining = False
+            early += counts not in ([0, 0], [2, 2])
+    finally:
+        raining = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert early == 0
 
 
 def test_interrupt_is_raised_when_all_are_out() -> None:

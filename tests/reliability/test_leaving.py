@@ -104,3 +104,19 @@ def test_what_killed_processes_left_is_swept_after_a_day(tmp_path: Path) -> None
         os.utime(path, (1, 1))
     write_whole(tmp_path / "model", b"whole")
     assert sorted(os.listdir(tmp_path)) == sorted([new.name, other.name, "model"])
+
+
+@POSIX
+def test_an_interrupt_inside_an_exec_ends_with_a_status_and_one_line(tmp_path: Path) -> None:
+    """Dataclasses are made by `exec`; Python ends by a signal when that was interrupted, whatever the status."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'lanewise.cli.group':\n"
+        "            exec('raise KeyboardInterrupt')\n"
+        "import sys\nsys.meta_path.insert(0, Finder())\n"
+    )
+    paths = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    words = [sys.executable, "-m", "lanewise", "--version"]
+    done = subprocess.run(words, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "lanewise: stopped\n")

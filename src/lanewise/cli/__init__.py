@@ -32,7 +32,11 @@ def main() -> None:
 
         lanewise()
     except KeyboardInterrupt:  # before the command began, or after it
+        interrupts.ignore()
         print("lanewise: stopped", file=sys.stderr)
+        # Python notes an interrupt inside an `exec`, as dataclasses use it, and `python -m` would then end by a signal
+        # in spite of the status: another `exec` clears the note.
+        exec("pass")
         sys.exit(130)
     finally:
         reason = lost()

@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from lanewise import interrupts
 from lanewise.cli.bench import bench
 from lanewise.cli.check import check
 from lanewise.cli.compare import compare
@@ -105,6 +106,8 @@ class Commands(click.Group):
             status = error.exit_code
             _say(error.format_message())
         except click.Abort:
+            interrupts.ignore()
+            exec("pass")  # as in `main`: the status is what it says, whatever was interrupted
             status = INTERRUPTED
             _say("stopped")
         except ProgramError:
@@ -112,6 +115,7 @@ class Commands(click.Group):
         except LanewiseError as error:
             status = FAILED
             _say(str(error))
+        interrupts.ignore()
         sys.exit(status)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import ctypes
 import os
 import threading
@@ -26,6 +27,9 @@ SPINS, OFFERS = 2000, 2000
 About 0.1 and 1 ms, where nobody else wants the core. With more threads than processors it does not spin: the one that
 it waits for may need this very core.
 """
+WAIT_SECONDS = 0.1
+"""How long the calling thread sleeps at most before it looks whether all are out."""
+
 SECTION_FIELDS = 7
 
 _ALL = 2**62  # tasks: more than any phase has
@@ -202,39 +206,74 @@ def run_threads(function: Callable[[int, int], None], job: int, threads: int) ->
     if threads == 1:
         function(job, 0)
         return
-    gate, open_to_all = threading.Event(), False
-    left = [threading.Event() for _ in range(threads)]
+    workers, open_to_all = [_Worker() for _ in range(threads)], False
 
     def enter(n: int) -> None:
         try:
-            gate.wait()
+            workers[n].gate.acquire()
             if open_to_all:
                 function(job, n)
         finally:
-            left[n].set()
+            workers[n].leave()
 
     started = 0
     try:
         for n in range(threads):
-            threading.Thread(target=enter, args=(n,), daemon=True).start()
+            _thread.start_new_thread(enter, (n,))  # `Thread.start` waits for an `Event`
             started = n + 1
         open_to_all = True
     finally:  # also when the system has no more threads to give
-        _wait_for(gate, left[:started])
+        _wait_for(workers, started)
 
 
-def _wait_for(gate: threading.Event, left: Sequence[threading.Event]) -> None:
-    """Open the gate and return when all have left, whatever is raised meanwhile: arrays lie under running code.
+class _Worker:
+    """What a thread waits for before it enters, and what it says when it is out.
+
+    Locks alone, as the system has them: an `Event` takes a lock of its own to be set or waited for, and an interrupt at
+    the wrong instruction leaves that locked for ever.
+    """
+
+    __slots__ = ("gate", "left", "out")
+
+    def __init__(self) -> None:
+        self.gate, self.out, self.left = threading.Lock(), threading.Lock(), False
+        self.gate.acquire()
+        self.out.acquire()
+
+    def leave(self) -> None:
+        """Say that it is out: only the thread itself does."""
+        self.left = True
+        self.out.release()
+
+
+def _wait_for(workers: Sequence[_Worker], started: int) -> None:
+    """Open all gates and return when all who started have left, whatever is raised meanwhile: they use the arrays."""
+    # An interrupt may come between two instructions of the loop that catches interrupts, just after another one.
+    try:
+        _see_out(workers, started)
+    finally:
+        try:
+            _see_out(workers, started)
+        finally:
+            _see_out(workers, started)
+
+
+def _see_out(workers: Sequence[_Worker], started: int) -> None:
+    """Do so, but for an interrupt at one of a few instructions.
 
     What counts is what each thread says itself when it is out: `Thread.join`, interrupted, takes it for dead.
     """
     raised: BaseException | None = None
-    while True:
+    waiting = True
+    while waiting:
         try:
-            gate.set()
-            for event in left:
-                event.wait()
-            break
+            for worker in workers:
+                if worker.gate.locked():
+                    worker.gate.release()
+            for worker in workers[:started]:
+                while not worker.left:
+                    worker.out.acquire(timeout=WAIT_SECONDS)  # in vain if it was interrupted when it had got it
+            waiting = False
         except BaseException as error:
             raised = error
     if raised is not None:
