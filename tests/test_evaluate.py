@@ -5,10 +5,11 @@ import math
 
 import numpy as np
 import pytest
-from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support
+from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support, top_k_accuracy_score
 
 from lanewise.errors import DataError, LanewiseWarning, OptionError
-from lanewise.evaluate import Evaluation, evaluate, pictures_for, wilson
+from lanewise.evaluate import evaluate, pictures_for, wilson
+from lanewise.evaluation import Evaluation
 from lanewise.learning.images import DIGITS_FILE
 from lanewise.learning.pictures import Pictures
 from lanewise.model import Model, Preprocessing
@@ -237,3 +238,29 @@ def test_images_that_the_model_was_trained_on_are_left_out_and_that_is_said():
     known = [name for name in map(str, range(300)) if f"image {name}" not in trained.names]
     with pytest.warns(LanewiseWarning, match="this is the training accuracy"):
         assert evaluate(model, few.take(np.array(list(map(int, known))))).split == "train"
+
+
+@pytest.mark.parametrize("top", [1, 2, 4])
+def test_top_accuracy_is_scikit_learns(drawn, top):
+    labels, probabilities, _ = drawn
+    found = evaluate(Oracle(probabilities, "abcde"), pictures(labels, "abcde"), split="test", top=top)
+    expected = top_k_accuracy_score(labels, probabilities.astype(np.float32), k=top, labels=range(5))
+    assert found.top is not None
+    assert (found.top.n, found.top.accuracy) == (top, pytest.approx(expected))
+    assert found.top.interval == wilson(found.top.correct, 200)
+    assert json.loads(json.dumps(found.to_json()))["top"]["correct"] == found.top.correct
+
+
+def test_of_equally_probable_classes_the_first_are_on_top():
+    found = evaluate(Oracle([[0.25] * 4] * 4, "abcd"), pictures([0, 1, 2, 3], "abcd"), split="test", top=2)
+    assert found.top is not None
+    assert (found.correct, found.top.correct) == (1, 2)
+    assert sorted(one.rank for one in found.mistakes) == [2, 3, 4]
+
+
+@pytest.mark.parametrize("top", [0, -1, 6, True, 2.0])
+def test_a_top_that_makes_no_sense(drawn, top):
+    labels, probabilities, plain = drawn
+    assert plain.top is None
+    with pytest.raises(OptionError, match="makes no sense"):
+        evaluate(Oracle(probabilities, "abcde"), pictures(labels, "abcde"), split="test", top=top)

@@ -9,15 +9,14 @@ The interval of the accuracy is Wilson's; where the images also chose the weight
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lanewise import notes
-from lanewise.brief import short
 from lanewise.errors import DataError, OptionError
+from lanewise.evaluation import ClassFigures, Evaluation, Group, Mistake, TopFigures
 from lanewise.files.contents import Label, names_of
 from lanewise.learning.arrays import from_arrays
 from lanewise.learning.folders import part_named
@@ -37,130 +36,13 @@ LEAST_PROBABILITY = 2.0**-24
 """Losses take smaller probabilities for this one: float32 cannot tell 1 - p from 1 below it."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClassFigures:
-    """How well one class is told from the others. None: there is nothing to divide by.
-
-    Attributes
-    ----------
-    label : the class
-    count : int
-        Pictures of it.
-    precision : float or None
-        Share of the pictures taken for it that are of it.
-    recall : float or None
-        Share of its pictures that are recognised.
-    f1 : float or None
-        The harmonic mean of both.
-    """
-
-    label: Label
-    count: int
-    precision: float | None
-    recall: float | None
-    f1: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Mistake:
-    """One picture judged wrong. `picture` is its file name, or its position in an array."""
-
-    picture: str | int
-    true: Label
-    predicted: Label
-    probability: float
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Some of the images, by what the model has seen of them: "trained on", "held out" or "new"."""
-
-    name: str
-    count: int
-    correct: int
-    accuracy: float
-    interval: tuple[float, float]
-
-
-@short
-@dataclass(frozen=True, slots=True, eq=False)
-class Evaluation:
-    """What a model makes of labelled pictures.
-
-    Attributes
-    ----------
-    split : str
-        Which pictures: "test", "validation", "train" or "all".
-    count, correct : int
-    accuracy : float
-        correct / count.
-    interval : (low, high)
-        Holds the accuracy on endlessly many such pictures with 95 % confidence. Widened where some of these chose the
-        weights.
-    loss : float
-        Mean cross-entropy, in nats.
-    classes : tuple of labels
-    per_class : tuple of ClassFigures
-        In the order of `classes`.
-    confusion : (classes, classes) int64
-        Counts; a row for each true class, a column for each predicted one.
-    mistakes : tuple of Mistake
-        Those made with the greatest confidence, the worst first.
-    groups : tuple of Group
-        Images that the model was trained on, those held out and new ones apart, where there is more than one of these
-        kinds.
-    """
-
-    split: str
-    count: int
-    correct: int
-    accuracy: float
-    interval: tuple[float, float]
-    loss: float
-    classes: tuple[Label, ...]
-    per_class: tuple[ClassFigures, ...]
-    confusion: NDArray[np.int64]
-    mistakes: tuple[Mistake, ...]
-    groups: tuple[Group, ...] = ()
-
-    def confusions(self) -> list[tuple[Label, Label, int]]:
-        """(true class, predicted class, count) of each kind of mistake, the most frequent first."""
-        wrong = self.confusion * ~np.eye(len(self.classes), dtype=bool)
-        order = np.argsort(-wrong, axis=None, kind="stable")[: np.count_nonzero(wrong)]
-        pairs = (divmod(int(place), len(self.classes)) for place in order)
-        return [(self.classes[true], self.classes[taken], int(wrong[true, taken])) for true, taken in pairs]
-
-    def _repr_html_(self) -> str:
-        from lanewise.card import evaluation_card
-
-        return evaluation_card(self)
-
-    def to_json(self) -> dict[str, Any]:
-        """The evaluation as values that JSON can hold."""
-        return {
-            "split": self.split,
-            "count": self.count,
-            "correct": self.correct,
-            "accuracy": self.accuracy,
-            "interval": list(self.interval),
-            "loss": self.loss,
-            "classes": list(self.classes),
-            "per_class": [
-                {"class": figures.label, **{key: value for key, value in asdict(figures).items() if key != "label"}}
-                for figures in self.per_class
-            ],
-            "confusion": self.confusion.tolist(),
-            "mistakes": [asdict(mistake) for mistake in self.mistakes],
-            "groups": [{**asdict(group), "interval": list(group.interval)} for group in self.groups],
-        }
-
-
 def evaluate(
     model: Model,
     source: Source | Pictures | PictureSets | ArrayLike,
     y: ArrayLike | None = None,
     *,
     split: str | None = None,
+    top: int | None = None,
     most_mistakes: int = 10,
 ) -> Evaluation:
     """Evaluate a model by labelled images.
@@ -178,6 +60,8 @@ def evaluate(
     split : {"test", "validation", "train", "all"}, optional
         Which part; for arrays, what they are. "all" evaluates by all images, whether the model was trained on them or
         not.
+    top : int, optional
+        Also count the images whose true class is among this many most probable ones: the top-N accuracy.
     most_mistakes : int
         Mistakes that are listed.
 
@@ -185,7 +69,10 @@ def evaluate(
     ------
     DataError
         There are no images, they have no labels, or they are of other classes or another shape than the model's.
+    OptionError
+        There is no such split, or the model has fewer than `top` classes.
     """
+    check_top(model, top)
     if y is not None:
         if isinstance(source, str | os.PathLike | Pictures | PictureSets):
             raise DataError("these images bring their own labels: leave `y` out")
@@ -204,11 +91,24 @@ def evaluate(
     for note in pictures.notes:
         if note not in said:  # when it was loaded
             notes.say(note)
-    return judge(model, pictures, split=part, most_mistakes=most_mistakes)
+    return judge(model, pictures, split=part, top=top, most_mistakes=most_mistakes)
 
 
-def judge(model: Model, pictures: Pictures, *, split: str, most_mistakes: int = 10) -> Evaluation:
+def check_top(model: Model, top: int | None) -> None:
+    """Refuse a top-N accuracy of more classes than there are, before any work."""
+    if top is None:
+        return
+    if isinstance(top, bool) or not isinstance(top, int | np.integer) or top < 1:
+        raise OptionError(f"top={top!r} makes no sense: give a whole number from 1 on")
+    if top > (count := len(model.classes)):
+        raise OptionError(f"the model has {count:,} classes: a top-{top} accuracy makes no sense; give {count} at most")
+
+
+def judge(
+    model: Model, pictures: Pictures, *, split: str, top: int | None = None, most_mistakes: int = 10
+) -> Evaluation:
     """Evaluate by exactly these images; `split` is what they are."""
+    check_top(model, top)
     names = names_of(model.classes)
     if pictures.labels is None or not len(pictures):
         raise DataError("there are no labelled pictures to judge the model by")
@@ -225,12 +125,14 @@ def judge(model: Model, pictures: Pictures, *, split: str, most_mistakes: int = 
     confidence = probabilities[wrong, predicted[wrong]]
     kinds = kinds_of(model, pictures)
     worst = wrong[np.argsort(-confidence, kind="stable")[:most_mistakes]]
+    candidates = candidates_of(model, kinds)
+    among = None if top is None else _among(probabilities, labels, int(top))
     return Evaluation(
         split=split,
         count=count,
         correct=correct,
         accuracy=correct / count,
-        interval=wilson(correct, count, candidates_of(model, kinds)),
+        interval=wilson(correct, count, candidates),
         loss=float(-np.log(np.maximum(given, LEAST_PROBABILITY)).mean()),
         classes=model.classes,
         per_class=_per_class(model.classes, confusion),
@@ -241,22 +143,46 @@ def judge(model: Model, pictures: Pictures, *, split: str, most_mistakes: int = 
                 true=model.classes[labels[n]],
                 predicted=model.classes[predicted[n]],
                 probability=float(probabilities[n, predicted[n]]),
+                rank=1 + int(np.flatnonzero(_by_probability(probabilities[n : n + 1])[0] == labels[n])[0]),
             )
             for n in worst
         ),
-        groups=_groups(kinds, right),
+        groups=_groups(kinds, right, among, top),
+        top=_top(top, among, candidates),
     )
 
 
-def _groups(kinds: NDArray[np.int8] | None, right: NDArray[np.bool_]) -> tuple[Group, ...]:
+def _among(probabilities: NDArray[np.float32], labels: NDArray[np.int32], top: int) -> NDArray[np.bool_]:
+    """Whether the true class of each image is among the most probable."""
+    found: NDArray[np.bool_] = (_by_probability(probabilities)[:, :top] == labels[:, None]).any(axis=1)
+    return found
+
+
+def _by_probability(probabilities: NDArray[np.float32]) -> NDArray[np.intp]:
+    """The classes of each image, the most probable first, and of equal ones the first as `argmax` has it."""
+    return np.argsort(-probabilities, axis=1, kind="stable")
+
+
+def _top(top: int | None, among: NDArray[np.bool_] | None, candidates: float = 1.0) -> TopFigures | None:
+    if top is None or among is None:
+        return None
+    count, correct = len(among), int(np.count_nonzero(among))
+    return TopFigures(int(top), correct, correct / count, wilson(correct, count, candidates))
+
+
+def _groups(
+    kinds: NDArray[np.int8] | None, right: NDArray[np.bool_], among: NDArray[np.bool_] | None, top: int | None
+) -> tuple[Group, ...]:
     found = () if kinds is None else np.unique(kinds)
     if len(found) < 2:
         return ()
-    counts = [(GROUPS[kind], right[kinds == kind]) for kind in reversed(found)]
-    return tuple(
-        Group(name, len(one), int(one.sum()), float(one.mean()), wilson(int(one.sum()), len(one)))
-        for name, one in counts
-    )
+    groups = []
+    for kind in reversed(found):
+        one = right[kinds == kind]
+        hits = int(one.sum())
+        told = _top(top, None if among is None else among[kinds == kind])
+        groups.append(Group(GROUPS[kind], len(one), hits, hits / len(one), wilson(hits, len(one)), told))
+    return tuple(groups)
 
 
 def cross_validated(model: Model) -> Evaluation | None:

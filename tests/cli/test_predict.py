@@ -160,3 +160,13 @@ def test_no_mistakes_no_tables_of_them(photos, photos_model):
 def test_evaluate_by_other_classes(tmp_path, digits_model):
     make_pictures(tmp_path / "other", {"big": 2, "small": 2})
     assert "'big'" in failed_after_start(run("evaluate", digits_model[0], tmp_path / "other"))
+
+
+def test_evaluate_by_the_most_probable_classes(digits_model):
+    path, record = digits_model
+    told = json.loads(run("evaluate", path, "digits", "--top", 3, "--json").stdout)
+    assert told["accuracy"] == record["accuracy"] < told["top"]["accuracy"] == told["top"]["correct"] / 359
+    shown = run("evaluate", path, "digits", "--topk", 3).stdout
+    assert f"Top-3 accuracy      {100 * told['top']['accuracy']:.1f} %  ({told['top']['correct']} of 359; 95 %" in shown
+    assert "true class was no." in shown
+    assert "at most" in failed(run("evaluate", path, "digits", "--top", 11))

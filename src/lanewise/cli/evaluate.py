@@ -17,9 +17,17 @@ from lanewise.cli.options import json_option, strict_option
     "without parts that MODEL learned from, the pictures that were held out.",
 )
 @click.option("--only", metavar="PATTERN", help="Judge only files whose name matches, like 'street-*'; all by default.")
+@click.option(
+    "--top",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Also say how often the true class is among the N most probable ones; only the most probable by default.",
+)
 @strict_option
 @json_option
-def evaluate(model: str, pictures: str, split: str | None, only: str | None, strict: bool, as_json: bool) -> None:
+def evaluate(
+    model: str, pictures: str, split: str | None, only: str | None, top: int | None, strict: bool, as_json: bool
+) -> None:
     """Judge a model by pictures whose classes are known.
 
     MODEL is a file that `lanewise train` saved. PICTURES is a folder with a folder of pictures per class, perhaps
@@ -31,12 +39,13 @@ def evaluate(model: str, pictures: str, split: str | None, only: str | None, str
     from lanewise.cli import judging
     from lanewise.cli.output import open_output, skipped_json
     from lanewise.cli.wording import plural, shape, shown
-    from lanewise.evaluate import judge, pictures_for
+    from lanewise.evaluate import check_top, judge, pictures_for
     from lanewise.model import Model
 
     started = time.perf_counter()
     out = open_output(as_json)
     loaded = Model.load(model)
+    check_top(loaded, top)
     out.tell("Model", f"{shown(model)}: {shape(loaded.graph.input_shape)}, {plural(len(loaded.classes), 'class')}")
     with out.reading() as progress:
         found, part = pictures_for(loaded, pictures, split=split, strict=strict, progress=progress)
@@ -50,7 +59,7 @@ def evaluate(model: str, pictures: str, split: str | None, only: str | None, str
         notes.append("These pictures were for learning: the figure says nothing about pictures the model has not seen.")
     out.notes(notes)
     out.skipped(found.skipped)
-    judged = judge(loaded, found, split=part)
+    judged = judge(loaded, found, split=part, top=top)
     out.blank()
     judging.accuracy(out, judged)
     judging.groups(out, judged)

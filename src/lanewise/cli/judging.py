@@ -10,7 +10,7 @@ from rich.text import Text
 
 from lanewise.cli.output import Output
 from lanewise.cli.wording import interval, percent, plural, shown
-from lanewise.evaluate import ClassFigures, Evaluation, Group
+from lanewise.evaluation import ClassFigures, Evaluation, Group, TopFigures
 
 TITLES = {
     "test": "Test accuracy",
@@ -27,13 +27,15 @@ MOST_SHOWN = 5
 
 
 def accuracy(out: Output, evaluation: Evaluation, label: str | None = None) -> None:
-    """Say the accuracy, and how far it can be trusted."""
+    """Say the accuracy, and how far it can be trusted; under it the top-N accuracy, where it was asked for."""
     out.result(label or TITLES[evaluation.split], figures(evaluation), "bold green")
+    if evaluation.top is not None:
+        out.result(f"Top-{evaluation.top.n} accuracy", figures(evaluation.top, evaluation.count), "green")
 
 
-def figures(evaluation: Evaluation | Group) -> str:
+def figures(evaluation: Evaluation | Group | TopFigures, of: int = 0) -> str:
     """The accuracy in one line, like "98.3 %  (353 of 359; 95 % interval 96.4 to 99.2 %)"."""
-    count = evaluation.count
+    count = of if isinstance(evaluation, TopFigures) else evaluation.count
     return (
         f"{percent(evaluation.accuracy, count)}  ({evaluation.correct:,} of {count:,}; "
         f"95 % interval {interval(evaluation.interval, count)})"
@@ -44,6 +46,8 @@ def groups(out: Output, evaluation: Evaluation) -> None:
     """Say how many of the images that were held out, of new ones and of those trained on are right."""
     for group in evaluation.groups:
         out.result(f"  {group.name}", figures(group))
+        if group.top is not None:
+            out.result(f"    top {group.top.n}", figures(group.top, group.count))
 
 
 def without_lists(notes: Sequence[str]) -> list[str]:
@@ -133,7 +137,10 @@ def _mistakes(evaluation: Evaluation) -> tuple[str, Table]:
     for name in ("picture", "is", "was taken for"):
         table.add_column(name, overflow="fold")
     table.add_column("with probability", justify="right", no_wrap=True)
+    if evaluation.top is not None:
+        table.add_column("true class was no.", justify="right", no_wrap=True)
     for one in worst:
         name = f"number {one.picture}" if isinstance(one.picture, int) else shown(one.picture)
-        table.add_row(name, shown(one.true), shown(one.predicted), f"{100 * one.probability:.1f} %")
+        rank = [] if evaluation.top is None else [f"{one.rank:,}"]
+        table.add_row(name, shown(one.true), shown(one.predicted), f"{100 * one.probability:.1f} %", *rank)
     return title, table

@@ -22,8 +22,9 @@ from lanewise.cli.output import Output, skipped_json
 from lanewise.cli.progress import learning
 from lanewise.cli.saving import Saved
 from lanewise.cli.wording import duration, file_size, plural, shape, shown
-from lanewise.evaluate import Evaluation, cross_validated
+from lanewise.evaluate import cross_validated
 from lanewise.evaluate import judge as evaluated
+from lanewise.evaluation import Evaluation
 from lanewise.learning.images import load
 from lanewise.learning.pictures import Pictures, PictureSets
 from lanewise.learning.recipe import many_and_easy, network_for

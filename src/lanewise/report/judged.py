@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lanewise.evaluate import ClassFigures, Evaluation, wilson
 from lanewise.evaluate import judge as evaluate
+from lanewise.evaluate import wilson
+from lanewise.evaluation import ClassFigures, Evaluation
 from lanewise.learning.pictures import Pictures
 from lanewise.model import Model
 from lanewise.report.data import as_bytes
