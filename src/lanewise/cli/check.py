@@ -32,6 +32,12 @@ STYLES = {"serious": "bold red", "warning": "yellow", "note": ""}
 )
 @click.option("--force", is_flag=True, help="Replace the page if there is one.")
 @click.option("--labels/--no-labels", default=True, show_default=True, help="Train networks to find wrong labels.")
+@click.option(
+    "--model",
+    type=click.Path(),
+    metavar="FILE",
+    help="Tell which images this model was trained on, and test the labels of the others by it; no model by default.",
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Of those networks.")
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="By default as many as processors.")
 @click.option("--strict", is_flag=True, help="End with exit status 1 if anything serious is found.")
@@ -41,6 +47,7 @@ def check(
     page: str | None,
     force: bool,
     labels: bool,
+    model: str | None,
     seed: int,
     threads: int | None,
     strict: bool,
@@ -67,15 +74,16 @@ def check(
         from lanewise.doctor.page import require
 
         require()
+    loaded = None if model is None else lanewise.Model.load(model)
     with _progress(out) as progress:
-        found = lanewise.check(pictures, labels=labels, seed=seed, threads=threads, progress=progress)
+        found = lanewise.check(pictures, labels=labels, model=loaded, seed=seed, threads=threads, progress=progress)
     _tell(out, found)
     if page is not None:
         from lanewise.doctor.page import write
 
         write(found, page)
         out.result("Page", page)
-    out.finish({**found.to_json(), "page": page})
+    out.finish({**found.to_json(), "model": model, "page": page})
     if strict and found.count("serious"):
         serious = "; ".join(one.message.rstrip(".") for one in found.items if one.severity == "serious")
         raise DataError(f"{pictures} has serious faults: {serious}")

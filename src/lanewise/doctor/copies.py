@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lanewise.doctor.findings import NOTE, SERIOUS, WARNING, Case, Collection, Finding, counted
+from lanewise.doctor.findings import NOTE, SERIOUS, SETS, WARNING, Case, Collection, Finding, counted
 from lanewise.doctor.likeness import SIDE, aligned, cells, same_colours, values_compared
 from lanewise.doctor.nearest import CANDIDATES, NEAREST, neighbours
 from lanewise.learning.pictures import Pixels
@@ -34,9 +34,6 @@ _COARSELY = 0.75  # correlation of 8x8 cells from which on they are
 _MOST_PAIRS = 40_000
 _BLOCK = 2048  # pairs that are looked at closely together
 _ENOUGH = 170  # values to compare, from which on `CLOSER` holds: photographs of 24x24 or more have as many
-
-SETS = {"train": "training set", "validation": "validation set", "test": "test set"}
-"""What sets are called in sentences."""
 
 EXACT = ("the same file", "the same pixels")
 

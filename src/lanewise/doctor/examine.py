@@ -12,9 +12,11 @@ from numpy.typing import ArrayLike
 from lanewise.doctor import copies, oddities
 from lanewise.doctor.findings import Collection, Finding, Findings, by_severity
 from lanewise.doctor.gather import from_parts, gather
+from lanewise.doctor.known import UNKNOWN, Known, left_out
 from lanewise.doctor.mislabelled import mislabelled
 from lanewise.errors import DataError
 from lanewise.learning.pictures import Pictures, PictureSets
+from lanewise.model import Model
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
@@ -41,6 +43,7 @@ def check(
     y: ArrayLike | None = None,
     *,
     labels: bool = True,
+    model: Model | None = None,
     seed: int = 0,
     threads: int | None = None,
     progress: Progress | None = None,
@@ -58,6 +61,9 @@ def check(
         Labels, where `source` is an array (N, rows, columns) or (N, rows, columns, channels).
     labels : bool
         Whether to train networks that tell which pictures look mislabelled; it takes most of the time.
+    model : Model, optional
+        Say which images this model was trained on, and test the labels of the others by it instead of by networks
+        trained here. Files are read as it takes them.
     seed : int
         The same seed and data give the same findings.
     threads : int, optional
@@ -71,19 +77,28 @@ def check(
     Raises
     ------
     DataError
-        When there is no picture that could be looked at.
+        When there is no picture that could be looked at, or the model takes other images.
     """
     began = time.perf_counter()
     say = progress or (lambda stage, done, total: None)
-    collection = gather(source, y, lambda done, total: say("reading", done, total))
+    like = None if model is None else model.preprocessing
+    collection = gather(source, y, lambda done, total: say("reading", done, total), like)
+    known = None if model is None else Known.of(model, collection)
     items, found = _without_labels(collection, threads, say)
     accuracy, not_done = None, []
+    if known is not None:
+        items = [*filter(None, [known.finding(collection)]), *items]
+        if known.trained is None:
+            not_done.append(UNKNOWN if labels else UNKNOWN.partition(":")[0] + ".")
+            known = None
     if labels:
         together = [members for members, _ in copies.groups(found)]
         try:
             suspected, accuracy = mislabelled(
-                collection, together, seed, threads, lambda done, total: say("testing labels", done, total)
+                collection, together, seed, threads, lambda done, total: say("testing labels", done, total), known
             )
+            if known is not None and (count := int(np.count_nonzero(~(new := known.new(together))))):
+                not_done.append(left_out(count, int(np.count_nonzero(new))))
             place = max((n + 1 for n, one in enumerate(items) if one.kind in copies.KINDS), default=0)
             items[place:place] = suspected  # before what is odd about the looks of pictures
         except DataError as error:

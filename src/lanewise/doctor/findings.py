@@ -16,6 +16,9 @@ SERIOUS, WARNING, NOTE = "serious", "warning", "note"
 SEVERITIES = (SERIOUS, WARNING, NOTE)
 """Worst first: figures would be wrong; learning suffers; good to know."""
 
+SETS = {"train": "training set", "validation": "validation set", "test": "test set"}
+"""What sets are called in sentences."""
+
 
 @short
 @dataclass(frozen=True, slots=True, eq=False)
@@ -168,7 +171,8 @@ class Findings:
     collection : Collection
         The pictures, to which `Case.pictures` points.
     accuracy : float or None
-        Share of the pictures whose label the cross-validated network gave; None where labels were not tested.
+        Share of the tested images whose label was given by networks that were not trained on them; None where labels
+        were not tested.
     seconds : float
     not_done : tuple of str
         Sentences on what could not be tested.

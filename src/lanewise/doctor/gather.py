@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from lanewise.doctor.findings import Collection
 from lanewise.errors import DataError
+from lanewise.files import Preprocessing
 from lanewise.learning.decode import MAX_PIXELS, Header, read_header
 from lanewise.learning.folders import PictureFile, list_sets, list_tree, part_named, printable
 from lanewise.learning.images import load
@@ -29,8 +30,11 @@ def gather(
     source: str | os.PathLike[str] | Pictures | PictureSets | ArrayLike,
     y: ArrayLike | None = None,
     progress: Progress | None = None,
+    like: Preprocessing | None = None,
 ) -> Collection:
     """Read a folder, an `.npz` file, "digits", arrays or pictures already read.
+
+    Files are read as a model takes them, if `like` says how it does.
 
     Raises
     ------
@@ -45,7 +49,7 @@ def gather(
         if y is not None:
             raise DataError(f"{os.fspath(source)} brings its own labels: leave `y` out")
         if Path(source).is_dir():
-            return _from_folder(Path(source), progress)
+            return _from_folder(Path(source), progress, like)
         return _from_sets(load(source, progress=progress))
     if y is None:
         raise DataError("pictures given as an array need labels: check(x, y)")
@@ -90,7 +94,7 @@ def _from_sets(sets: PictureSets) -> Collection:
     return from_parts({name: part for name, part in given.items() if part is not None}, sets.skipped)
 
 
-def _from_folder(root: Path, progress: Progress | None) -> Collection:
+def _from_folder(root: Path, progress: Progress | None, like: Preprocessing | None) -> Collection:
     listing = list_tree(root)
     start = len(printable(str(root)).rstrip("/")) + 1
     ignored = tuple((name[start:], reason) for name, reason in listing.skipped)
@@ -101,10 +105,16 @@ def _from_folder(root: Path, progress: Progress | None) -> Collection:
     known = [header for header in headers if header is not None]
     if not good:
         raise DataError(f"none of {len(listing.files):,} pictures in {root} can be read; {bad[0][0]!r}: {bad[0][1]}")
-    size = choose_size([(header.rows, header.columns) for header in known])
+    size: Sequence[int] = choose_size([(header.rows, header.columns) for header in known])
     channels = 1 if all(header.grey for header in known) else 3
+    bits = None
+    if like is not None:
+        *size, channels = like.shape
+        bits = like.bits
+        if channels not in (1, 3):
+            raise DataError(f"the model takes images of {channels} channels: files give 1 or 3, so give it arrays")
     pixels = empty_pixels((len(good), *size, channels))
-    broken = {int(n): str(reason) for n, reason in decode_into(pixels, good, MAX_PIXELS, progress)["bad"]}
+    broken = {int(n): str(reason) for n, reason in decode_into(pixels, good, MAX_PIXELS, progress, bits)["bad"]}
     if len(broken) == len(good):
         raise DataError(f"none of {len(listing.files):,} pictures in {root} can be read; {good[0].name!r}: {broken[0]}")
     bad += [(good[n].name, reason) for n, reason in broken.items()]

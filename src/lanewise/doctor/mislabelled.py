@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.doctor.findings import NOTE, WARNING, Case, Collection, Finding, counted
+from lanewise.doctor.known import Known
 from lanewise.doctor.likeness import reduced
 from lanewise.errors import DataError
 from lanewise.fitting import train
@@ -78,8 +79,9 @@ def mislabelled(
     seed: int,
     threads: int | None,
     progress: Callable[[int, int], None] | None,
+    known: Known | None = None,
 ) -> tuple[list[Finding], float]:
-    """Test the labels of all pictures.
+    """Test the labels of all images, or of those that a model was not trained on by that model.
 
     Returns
     -------
@@ -93,44 +95,56 @@ def mislabelled(
     DataError
         When the pictures are too few.
     """
-    counts = np.bincount(collection.labels[collection.labels >= 0], minlength=len(collection.classes))
+    given = collection.labels if known is None else np.where(known.new(copies), collection.labels, -1)
+    counts = np.bincount(given[given >= 0], minlength=len(collection.classes))
     tested = np.flatnonzero(counts >= LEAST)
     if len(tested) < 2:
-        raise DataError(f"labels were not tested: that takes two classes with {LEAST} pictures each")
-    chosen = np.flatnonzero(np.isin(collection.labels, tested))
+        which = "" if known is None else " that the model was not trained on"
+        raise DataError(f"labels were not tested: that takes two classes with {LEAST} images each{which}")
+    chosen = np.flatnonzero(np.isin(given, tested))
     labels = np.searchsorted(tested, collection.labels[chosen]).astype(np.int32)
-    place = {int(n): k for k, n in enumerate(chosen)}
-    together = [tuple(place[n] for n in group if n in place) for group in copies]
-    pixels = reduced(collection.pixels[chosen], _LARGEST)
-    pictures = Pictures(pixels, labels, tuple(collection.classes[k] for k in tested))
-    probabilities = cross_validated(pictures, together, seed, threads, progress)
+    classes = tuple(collection.classes[k] for k in tested)
+    if known is not None:
+        probabilities = known.judged(chosen, classes)
+    else:
+        place = {int(n): k for k, n in enumerate(chosen)}
+        together = [tuple(place[n] for n in group if n in place) for group in copies]
+        pictures = Pictures(reduced(collection.pixels[chosen], _LARGEST), labels, classes)
+        probabilities = cross_validated(pictures, together, seed, threads, progress)
     accuracy = float((probabilities.argmax(axis=1) == labels).mean())
     found = suspects(probabilities, labels)
     if not len(found.which):
         return [], accuracy
     cases = []
     for n, instead, own, other in zip(found.which, found.instead, found.own, found.other, strict=True):
-        picture, like = int(chosen[n]), pictures.classes[instead]
+        picture, like = int(chosen[n]), classes[instead]
         detail = (
             f"labelled {collection.label(picture)!r} ({100 * own:.0f} %), looks like {like!r} ({100 * other:.0f} %)"
         )
         cases.append(Case((picture,), (collection.names[picture],), detail, like))
-    return [_finding(cases, accuracy, found.sensitivity, len(labels))], accuracy
+    return [_finding(cases, accuracy, found.sensitivity, len(labels), None if known is None else "the model")], accuracy
 
 
-def _finding(cases: list[Case], accuracy: float, sensitivity: float, count: int) -> Finding:
+def _finding(cases: list[Case], accuracy: float, sensitivity: float, count: int, judge: str | None = None) -> Finding:
     """Say what the list is worth; of a list that is worth little only the head is given."""
-    found = (
-        f"Networks that had not seen them agree with {100 * accuracy:.1f} % of all labels; of labels made wrong at "
-        f"random they would suspect {100 * sensitivity:.0f} %."
-    )
+    if judge is None:
+        found = (
+            f"Networks that had not seen them agree with {100 * accuracy:.1f} % of all labels; of labels made wrong at "
+            f"random they would suspect {100 * sensitivity:.0f} %."
+        )
+    else:
+        found = (
+            f"Of the {count:,} images that {judge} was not trained on, it agrees with {100 * accuracy:.1f} % of the "
+            f"labels; of labels made wrong at random it would suspect {100 * sensitivity:.0f} %."
+        )
     if accuracy >= WEAK:
         message = f"{counted(len(cases), 'picture', 'looks/look')} mislabelled. {found}"
         advice = "Look at them from the top, and correct what is wrong; stop when most are right."
         return Finding("mislabelled", WARNING, message, advice, tuple(cases))
     listed = cases[: max(10, round(_LISTED * count))]
     message = (
-        f"{counted(len(listed), 'label', 'is/are')} doubted most, but by networks too weak to judge single labels: "
+        f"{counted(len(listed), 'label', 'is/are')} doubted most, but by {'networks' if judge is None else 'a model'} "
+        "too weak to judge single labels: "
         f"most of these may well be right. {found}"
     )
     advice = "Look at the first ones; more or larger pictures of each class would make better judges."

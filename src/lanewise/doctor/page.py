@@ -32,6 +32,7 @@ _TITLES = {
     "ignored": "Files that are left out",
     "outside": "Pictures outside the classes",
     "misnamed": "Formats and names",
+    "trained-on": "Images that the model was trained on",
     "two-labels": "One picture, two labels",
     "across-splits": "The same picture in two sets",
     "copies": "Copies",
