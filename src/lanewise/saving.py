@@ -95,7 +95,7 @@ def _claimed(temporary: Path, name: Path) -> bool:
 def _beside(target: Path, data: bytes) -> Iterator[Path]:
     """A new file with these bytes in the folder of `target`, on the disk; removed if it is still there afterwards."""
     _sweep(target.parent)
-    temporary = target.with_name(f".{_short(target.name)}.{secrets.token_hex(6)}.lanewise.tmp")
+    temporary = temporary_beside(target)
     try:
         # The umask decides who may read it.
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:
@@ -108,9 +108,16 @@ def _beside(target: Path, data: bytes) -> Iterator[Path]:
             temporary.unlink()
 
 
+def temporary_beside(target: Path) -> Path:
+    """A name in the folder of `target` that nothing has, and that is swept a day later."""
+    return target.with_name(f".{_short(target.name)}.{secrets.token_hex(6)}.lanewise.tmp")
+
+
 def _short(name: str) -> str:
     """As much of a name as leaves room for an ending; file systems count bytes."""
-    return os.fsencode(name)[:100].decode("utf-8", "ignore")
+    while len(os.fsencode(name)) > 100:
+        name = name[:-1]
+    return name
 
 
 def _sweep(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """What `predict` and `evaluate` say, and what bad input gets from them."""
 
 import json
+import os
 
 import pytest
 
@@ -170,3 +171,22 @@ def test_evaluate_by_the_most_probable_classes(digits_model):
     assert f"Top-3 accuracy      {100 * told['top']['accuracy']:.1f} %  ({told['top']['correct']} of 359; 95 %" in shown
     assert "true class was no." in shown
     assert "at most" in failed(run("evaluate", path, "digits", "--top", 11))
+
+
+def test_a_table_instead_of_the_answers(photos, photos_model, here):
+    shown = run("predict", photos_model, photos, "--csv", "-").stdout
+    assert run("predict", photos_model, photos, "--csv", "table.csv").exit_code == 0
+    assert shown == (here / "table.csv").read_text()
+    assert "both want" in misused(run("predict", photos_model, photos, "--csv", "-", "--json"))
+    assert sorted(os.listdir()) == ["table.csv"]
+
+
+@pytest.mark.parametrize("name", ["", "-"])
+def test_what_is_no_name(photos, photos_model, name):
+    for words in (
+        ("report", photos_model, photos, "-o", name),
+        ("check", photos, "--page", name),
+        ("train", photos, "-o", name),
+    ):
+        misused(run(*words))
+    assert os.listdir() == []

@@ -27,19 +27,23 @@ def main() -> None:
 
     make_lasting()
     interrupts.ends_soon = True
+    status: int | str | None = 0
     try:
         from lanewise.cli.group import lanewise
 
         lanewise()
+    except SystemExit as ended:
+        status = ended.code
     except KeyboardInterrupt:  # before the command began, or after it
         interrupts.ignore()
         print("lanewise: stopped", file=sys.stderr)
         # Python notes an interrupt inside an `exec`, as dataclasses use it, and `python -m` would then end by a signal
         # in spite of the status: another `exec` clears the note.
         exec("pass")
-        sys.exit(130)
-    finally:
-        reason = lost()
-        if reason is not None:
-            print(f"lanewise: standard output could not be written: {reason}; all else was done", file=sys.stderr)
-            sys.exit(1)
+        status = 130
+    reason = lost()
+    if reason is not None:
+        rest = "" if status else "; all else was done"
+        print(f"lanewise: standard output could not be written: {reason}{rest}", file=sys.stderr)
+        status = status or 1  # a worse status says more
+    sys.exit(status)

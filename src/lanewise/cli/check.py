@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lanewise.cli.options import check_page, json_option
+from lanewise.cli.options import PATH, check_page, json_option
 
 if TYPE_CHECKING:
     from lanewise.cli.output import Output
@@ -23,10 +24,10 @@ STYLES = {"serious": "bold red", "warning": "yellow", "note": ""}
 
 
 @click.command(no_args_is_help=True)
-@click.argument("pictures", type=click.Path())
+@click.argument("pictures", type=PATH)
 @click.option(
     "--page",
-    type=click.Path(dir_okay=False),
+    type=PATH,
     metavar="FILE",
     help="Also write a page that shows the pictures; none by default.",
 )
@@ -62,15 +63,16 @@ def check(
     """
     import lanewise
     from lanewise.cli.output import open_output
+    from lanewise.cli.wording import shown
     from lanewise.errors import DataError
 
     out = open_output(as_json)
     if page is not None:
         check_page(page)
-        if Path(page).exists() and not force:
-            raise DataError(f"{page} exists: give another name, or --force to replace it")
-        if not Path(page).parent.is_dir():
-            raise DataError(f"{page} cannot be written: there is no folder {Path(page).parent}")
+        if os.path.lexists(page) and not force:
+            raise DataError(f"{shown(page)} exists: give another name, or --force to replace it")
+        if not os.path.isdir(Path(page).parent):
+            raise DataError(f"{shown(page)} cannot be written: there is no folder {shown(Path(page).parent)}")
         from lanewise.doctor.page import require
 
         require()
@@ -82,7 +84,7 @@ def check(
         from lanewise.doctor.page import write
 
         write(found, page)
-        out.result("Page", page)
+        out.result("Page", shown(page))
     out.finish({**found.to_json(), "model": model, "page": page})
     if strict and found.count("serious"):
         serious = "; ".join(one.message.rstrip(".") for one in found.items if one.severity == "serious")

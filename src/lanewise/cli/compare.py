@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lanewise.cli.options import experiment_options, json_option
+from lanewise.cli.options import PATH, experiment_options, json_option
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,7 +24,7 @@ JUDGED = ("accuracy %", "95 %", "gap", "learning")
 
 
 @click.command(no_args_is_help=True)
-@click.argument("pictures", type=click.Path())
+@click.argument("pictures", type=PATH)
 @click.option("--network", default="auto", metavar="TEXT", help="The one that learns all; by default it suits them.")
 @click.option(
     "--bank",

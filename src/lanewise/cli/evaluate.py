@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from lanewise.cli.options import json_option, strict_option
+from lanewise.cli.options import PATH, json_option, strict_option
 
 
 @click.command(no_args_is_help=True)
-@click.argument("model", type=click.Path())
-@click.argument("pictures", type=click.Path())
+@click.argument("model", type=PATH)
+@click.argument("pictures", type=PATH)
 @click.option(
     "--split",
     type=click.Choice(["test", "validation", "train", "all"]),

@@ -44,7 +44,7 @@ def check_picture(plot: str | None, force: bool) -> None:
     require_matplotlib()
     if os.path.exists(plot) and not force:
         raise OptionError(f"{shown(plot)} exists: give another name, or --force to replace it")
-    if not Path(plot).parent.is_dir():
+    if not os.path.isdir(Path(plot).parent):
         raise OptionError(f"{shown(plot)} cannot be written: there is no folder {shown(Path(plot).parent)}")
 
 
@@ -53,12 +53,12 @@ def check_folder(output: str | None, name: str, force: bool) -> None:
     if output is None:
         return
     folder = Path(output)
-    if folder.exists() and not folder.is_dir():
+    if os.path.lexists(folder) and not os.path.isdir(folder):
         raise OptionError(f"{shown(output)} is a file: -o takes a folder, which is made where there is none")
-    if force or (folder / f"{name}.jsonl").exists() or _begins_as_results(folder / f"{name}.json"):
+    if force or os.path.exists(folder / f"{name}.jsonl") or _begins_as_results(folder / f"{name}.json"):
         return
     for path in (folder / f"{name}.json", folder / f"{name}.svg"):
-        if path.exists():
+        if os.path.lexists(path):
             raise OptionError(
                 f"{shown(path)} exists and is not of an earlier run: give another folder, or --force to replace it"
             )

@@ -25,7 +25,8 @@ from lanewise.cli.predict import predict
 from lanewise.cli.report import report
 from lanewise.cli.train import train
 from lanewise.cli.vary import vary
-from lanewise.errors import LanewiseError, LanewiseWarning, ProgramError
+from lanewise.cli.wording import shown
+from lanewise.errors import LanewiseError, LanewiseWarning, NetworkTextError, ProgramError
 
 FAILED, INTERRUPTED = 1, 130
 
@@ -114,13 +115,23 @@ class Commands(click.Group):
             raise
         except LanewiseError as error:
             status = FAILED
-            _say(str(error))
+            _say(str(error), lines=isinstance(error, NetworkTextError))
+        except OSError as error:  # the system refused what no command can do without
+            if error.strerror is None:
+                raise
+            status = FAILED
+            _say(f"{error.strerror}: {error.filename}" if error.filename else error.strerror)
         interrupts.ignore()
         sys.exit(status)
 
 
-def _say(message: str) -> None:
-    click.echo(f"lanewise: {message}", err=True)
+def _safe(message: str, lines: bool = False) -> str:
+    return "\n".join(map(shown, message.split("\n"))) if lines else shown(message)
+
+
+def _say(message: str, lines: bool = False) -> None:
+    """One line, whatever a name in it holds; only the caret under a network's text needs lines of its own."""
+    click.echo(f"lanewise: {_safe(message, lines)}", err=True)
 
 
 def _say_usage(error: click.UsageError) -> None:
@@ -129,7 +140,7 @@ def _say_usage(error: click.UsageError) -> None:
         error.show()
         return
     command = error.ctx.command_path if error.ctx is not None else "lanewise"
-    click.echo(f"{command}: {error.format_message()} See: {command} --help", err=True)
+    click.echo(f"{command}: {_safe(error.format_message())} See: {command} --help", err=True)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

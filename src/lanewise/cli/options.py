@@ -12,6 +12,24 @@ import click
 from lanewise.cli.wording import shown
 from lanewise.errors import OptionError
 
+
+class Name(click.Path):
+    """The name of a file or folder; an empty one, as of a variable that is not set, is none.
+
+    Nor is "-" where a file is written: only `allow_dash` makes it standard output.
+    """
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Refuse what is no name."""
+        if value == "":
+            self.fail("the name is empty.", param, ctx)
+        if value == "-" and isinstance(param, click.Option) and not self.allow_dash:
+            self.fail("there is no pipe here: give the name of a file, ./- for one of that name.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = Name()
+
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
@@ -50,7 +68,11 @@ json_option: Decorator = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object to standard output, and all else to standard error."
 )
 csv_option: Decorator = click.option(
-    "--csv", "csv", metavar="FILE", type=click.Path(), help="Write a table, too, a row a file; none by default."
+    "--csv",
+    "csv",
+    metavar="FILE",
+    type=Name(allow_dash=True),
+    help="Write a table, too, a row a file; - prints it instead of the answers; none by default.",
 )
 strict_option: Decorator = click.option(
     "--strict", is_flag=True, help="Refuse to work if a file cannot be used, instead of skipping it."
@@ -107,11 +129,11 @@ def experiment_options(seeds: int) -> Decorator:
             "--output",
             "-o",
             metavar="FOLDER",
-            type=click.Path(),
+            type=PATH,
             help="Where results, picture and what is finished go; by default only the last is kept, in the cache.",
         ),
         click.option(
-            "--plot", metavar="FILE", type=click.Path(), help="Draw the results: .svg, .png or .pdf; none by default."
+            "--plot", metavar="FILE", type=PATH, help="Draw the results: .svg, .png or .pdf; none by default."
         ),
         click.option("--force", is_flag=True, help="Let --plot and --output replace files that no earlier run wrote."),
     ]

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from lanewise.cli.streams import ERRORS
 from lanewise.cli.wording import plural, shown
 from lanewise.files.metadata import to_json
 from lanewise.learning.reading import Progress as Reading
@@ -25,6 +26,9 @@ LABEL = 20
 
 PIPE_WIDTH = 200
 """Characters of a line that goes to no terminal: programs like grep want it whole."""
+
+FOLDED = 12
+"""Characters of a column of words that leave it legible."""
 
 MOST_SKIPPED = 10
 """Files that could not be used and are listed, of more there is a count."""
@@ -66,9 +70,12 @@ class Output:
             self.console.print()
 
     def table(self, table: Table) -> None:
-        """Show a table of results."""
+        """Show a table of results; one that is too wide in parts, so that nothing of it is cut."""
         if not self.as_json and not self.quiet:
-            self.console.print(table)
+            for n, part in enumerate(fitted(self.console, table)):
+                if n:
+                    self.console.print()
+                self.console.print(part)
 
     def fits(self, table: Table) -> bool:
         """Whether a table can be shown without cutting any of its cells."""
@@ -112,6 +119,7 @@ class Output:
 
     def _line(self, label: str, text: str, style: str | None = None) -> None:
         """A label and text beside it, which is wrapped on a terminal only."""
+        text = shown(text)
         lines = [text]
         if self.console.is_terminal:
             width = max(self.console.width - LABEL - 1, 30)
@@ -122,6 +130,58 @@ class Output:
             self.console.print(Text.assemble((start, "bold"), (line, style or "")), soft_wrap=True)
 
 
+def fitted(console: Console, table: Table) -> list[Table]:
+    """The table, or several that begin with its first column, or else a list of its cells: whatever the width holds.
+
+    Cells of words are folded, those of numbers never.
+    """
+    columns = list(range(len(table.columns)))
+    if _holds(console, table, columns):
+        return [table]
+    parts: list[list[int]] = []
+    for n in columns[1:]:
+        if parts and _holds(console, table, [*parts[-1], n]):
+            parts[-1].append(n)
+        elif _holds(console, table, [0, n]):
+            parts.append([0, n])
+        else:
+            return [_as_list(table)]
+    return [_part(table, part) for part in parts]
+
+
+def _holds(console: Console, table: Table, columns: Sequence[int]) -> bool:
+    part = _part(table, columns)
+    for column in part.columns:
+        if not column.no_wrap:
+            column.max_width = FOLDED
+    roomy = console.options.update(width=100_000)
+    return console.measure(part, options=roomy).maximum <= console.width
+
+
+def _part(table: Table, columns: Sequence[int]) -> Table:
+    """Some columns of a table."""
+    part = Table(box=table.box, show_edge=table.show_edge, pad_edge=table.pad_edge, show_footer=table.show_footer)
+    chosen = [table.columns[n] for n in columns]
+    for one in chosen:
+        part.add_column(one.header, one.footer, justify=one.justify, overflow=one.overflow, no_wrap=one.no_wrap)
+    for cells in zip(*(one.cells for one in chosen), strict=True):
+        part.add_row(*cells)
+    return part
+
+
+def _as_list(table: Table) -> Table:
+    """A row for each cell, under the name of its column."""
+    rows = Table.grid(padding=(0, 1))
+    rows.add_column(overflow="fold")
+    rows.add_column(overflow="fold")
+    for n, cells in enumerate(zip(*(one.cells for one in table.columns), strict=True)):
+        if n:
+            rows.add_row()
+        for one, cell in zip(table.columns, cells, strict=True):
+            rows.add_row(Text(str(one.header).replace("\n", " "), "bold"), cell)
+    return rows
+
+
 def skipped_json(skipped: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
     """Files that could not be used, for JSON."""
     return [{"file": name, "reason": reason} for name, reason in skipped]
@@ -130,9 +190,9 @@ def skipped_json(skipped: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
 def open_output(as_json: bool, *, quiet: bool = False, aside: bool = False) -> Output:
     """Speak on standard output; on standard error if that is for one JSON object, or, `aside`, for answers alone."""
     stream = sys.stderr if as_json or aside else sys.stdout
-    # Where the terminal cannot say a character, a question mark does; that is no reason to fail.
-    if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(errors="replace")
+    for one in (sys.stdout, sys.stderr):  # also where the command line was not entered by its front door
+        if isinstance(one, io.TextIOWrapper):
+            one.reconfigure(errors=ERRORS)
     options: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
     console = Console(file=stream, **options)
     if not console.is_terminal:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from lanewise.cli.options import csv_option, json_option, strict_option
+from lanewise.cli.options import PATH, csv_option, json_option, strict_option
 
 
 @click.command(no_args_is_help=True)
-@click.argument("model", type=click.Path())
-@click.argument("paths", nargs=-1, required=True, type=click.Path())
+@click.argument("model", type=PATH)
+@click.argument("paths", nargs=-1, required=True, type=PATH)
 @click.option(
     "--top", type=click.IntRange(1), default=1, metavar="N", show_default=True, help="Show the N most probable classes."
 )
@@ -26,10 +26,12 @@ def predict(
     picture files, and folders, which are searched to the bottom. Pictures are brought to the model's size as they were
     for learning.
     """
+    if as_json and csv == "-":
+        raise click.UsageError("--json and --csv - both want standard output: give a file to one of them.")
     import numpy as np
 
     from lanewise.cli.output import open_output, skipped_json
-    from lanewise.cli.tables import check_table, write_table
+    from lanewise.cli.tables import STANDARD_OUTPUT, check_table, write_table
     from lanewise.cli.wording import plural, shown
     from lanewise.errors import DataError
     from lanewise.frames import predictions_table
@@ -68,7 +70,7 @@ def predict(
     if csv is not None:
         heads, table = predictions_table(probabilities, loaded.classes)
         write_table(csv, force, ["file", *heads], [[name, *row] for name, row in zip(names, table, strict=True)])
-    if not as_json:
+    if not as_json and csv != STANDARD_OUTPUT:
         longest = max(len(shown(name)) for name in names)
         widest = max(len(shown(label)) for label in loaded.classes)
         for name, answer in zip(names, answers, strict=True):

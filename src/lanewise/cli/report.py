@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from lanewise.cli.options import json_option, strict_option
+from lanewise.cli.options import PATH, json_option, strict_option
 
 
 @click.command(no_args_is_help=True)
-@click.argument("model", type=click.Path())
-@click.argument("pictures", type=click.Path())
+@click.argument("model", type=PATH)
+@click.argument("pictures", type=PATH)
 @click.option(
-    "--output", "-o", metavar="FILE", type=click.Path(), help="Where it goes; by default beside MODEL, as MODEL.html."
+    "--output", "-o", metavar="FILE", type=PATH, help="Where it goes; by default beside MODEL, as MODEL.html."
 )
 @click.option("--force", is_flag=True, help="Let --output replace a file.")
 @click.option(

@@ -37,12 +37,12 @@ def page_for(model: str | os.PathLike[str], output: str | None, force: bool) -> 
     else:
         path = Path(output)
         check_page(path)
-        if os.path.lexists(path) and not (force and path.is_file()):
+        if os.path.lexists(path) and not (force and os.path.isfile(path)):
             advice = "choose another name" if force else "choose another name, or give --force to replace it"
             raise click.BadParameter(f"{shown(output)} exists already: {advice}.")
     folder = path.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        reason = "is no folder that can be written to" if folder.is_dir() else "is no folder"
+    if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
+        reason = "is no folder that can be written to" if os.path.isdir(folder) else "is no folder"
         raise OptionError(f"the report cannot go to {shown(path)}: {shown(folder)} {reason}; choose another place")
     return path
 

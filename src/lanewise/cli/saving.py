@@ -8,7 +8,6 @@ amend(...)       the same file again, with what has come to be known
 from __future__ import annotations
 
 import os
-import secrets
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import click
 
 from lanewise.cli.wording import shown
 from lanewise.errors import ModelFileError
+from lanewise.saving import temporary_beside
 
 if TYPE_CHECKING:
     from lanewise.model import Model
@@ -73,7 +73,7 @@ def place_for(pictures: str, output: str | None, force: bool) -> Place:
                 f"{shown(output)} exists already: choose another name, or give --force to replace it.",
                 param_hint="--output",
             )
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise click.BadParameter(
                 f"{shown(output)} is no ordinary file: choose another name.", param_hint="--output"
             )
@@ -117,9 +117,11 @@ def _new_temporary() -> Path:
 
 def _try(path: Path) -> None:
     """Write a small file beside `path` and remove it: hours of training should not end at a full disk."""
-    folder = Path(os.path.realpath(path)).parent
-    probe = folder / f".lanewise-{secrets.token_hex(6)}.tmp"
+    target = Path(os.path.realpath(path))
+    probe = temporary_beside(target)
     try:
+        with suppress(FileNotFoundError):
+            os.lstat(target)  # a name that is too long is none
         descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             os.write(descriptor, bytes(4096))

@@ -7,6 +7,7 @@ opened the stream to begin with: what is written from then on is dropped, and th
 
 from __future__ import annotations
 
+import codecs
 import errno
 import io
 import os
@@ -15,6 +16,26 @@ from contextlib import suppress
 
 GONE = frozenset((errno.EPIPE, errno.EIO, errno.EBADF, errno.ENXIO, errno.ECONNRESET))
 """Nobody is there any more to read: no reason to complain."""
+
+
+PLAIN = {
+    **{"µ": "u", "°": " degrees", "²": "2", "×": "x", "–": "-", "—": "-", "…": "...", "•": "*"},
+    **dict(zip("▁▂▃▄▅▆▇█", "12345678", strict=True)),
+}
+"""Our own words and bars where the terminal speaks ASCII."""
+
+ERRORS = "lanewise"
+"""How a stream takes characters that its encoding does not have: ours in plain ones, those of names escaped."""
+
+
+def _in_plain(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    characters = error.object[error.start : error.end]
+    return "".join(PLAIN.get(c) or c.encode("unicode_escape").decode() for c in characters), error.end
+
+
+codecs.register_error(ERRORS, _in_plain)
 
 
 class Lasting(io.RawIOBase):
@@ -62,11 +83,11 @@ def make_lasting() -> None:
             # The first file to be opened would otherwise become the stream, and what is printed would land in it.
             with suppress(OSError):
                 _fill(number)
-            setattr(sys, name, _text(Lasting(None), "utf-8", "replace"))
+            setattr(sys, name, _text(Lasting(None), "utf-8", ERRORS))
         elif stream is getattr(sys, f"__{name}__") and isinstance(stream, io.TextIOWrapper):
             with suppress(OSError, ValueError):
                 stream.flush()
-                setattr(sys, name, _text(Lasting(stream.fileno()), stream.encoding, stream.errors or "strict"))
+                setattr(sys, name, _text(Lasting(stream.fileno()), stream.encoding, ERRORS))
 
 
 def lost() -> str | None:

@@ -13,10 +13,12 @@ from lanewise.errors import DataError
 from lanewise.frames import csv_text
 from lanewise.saving import write_new, write_whole
 
+STANDARD_OUTPUT = "-"
+
 
 def check_table(path: str | None, force: bool, option: str) -> None:
     """Refuse, before any work, a file that is there already or a folder that is not."""
-    if path is None:
+    if path is None or path == STANDARD_OUTPUT:
         return
     if os.path.isdir(path):
         raise click.BadParameter(f"{shown(path)} is a folder: give the name of a file.", param_hint=option)
@@ -30,7 +32,7 @@ def check_table(path: str | None, force: bool, option: str) -> None:
 
 
 def write_table(path: str, force: bool, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a table whole: names that are no UTF-8 have their bytes escaped.
+    """Write a table whole: names that are no UTF-8 have their bytes escaped. "-" is standard output.
 
     Raises
     ------
@@ -38,6 +40,9 @@ def write_table(path: str, force: bool, columns: Sequence[str], rows: Iterable[S
         The file cannot be written; the message says why.
     """
     text = csv_text(columns, rows).encode("utf-8", "backslashreplace")
+    if path == STANDARD_OUTPUT:
+        click.echo(text, nl=False)
+        return
     try:
         if force:
             write_whole(path, text)

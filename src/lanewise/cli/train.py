@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from lanewise.cli.options import json_option, seconds, strict_option
+from lanewise.cli.options import PATH, json_option, seconds, strict_option
 
 FAILED, INTERRUPTED = 1, 130
 
 
 @click.command(no_args_is_help=True)
-@click.argument("pictures", type=click.Path())
+@click.argument("pictures", type=PATH)
 @click.option(
     "--network",
     metavar="TEXT",
@@ -91,15 +91,13 @@ FAILED, INTERRUPTED = 1, 130
 @click.option(
     "--start",
     metavar="MODEL",
-    type=click.Path(),
+    type=PATH,
     help="Go on training this model; with --network, from the layers that both begin with; none by default.",
 )
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="By default as many as processors.")
 @click.option("--no-winograd", is_flag=True, help="Compute all convolutions directly: slower, with less rounding.")
 @click.option("--seed", type=int, default=0, metavar="N", show_default=True, help="Same seed, same result.")
-@click.option(
-    "--output", "-o", metavar="FILE", type=click.Path(), help="Where the model goes; by default PICTURES.onnx."
-)
+@click.option("--output", "-o", metavar="FILE", type=PATH, help="Where the model goes; by default PICTURES.onnx.")
 @click.option("--force", is_flag=True, help="Let --output replace a file.")
 @click.option(
     "--report",
@@ -112,7 +110,7 @@ FAILED, INTERRUPTED = 1, 130
 @click.option(
     "--history",
     metavar="FILE",
-    type=click.Path(),
+    type=PATH,
     help="Write loss, accuracy and more of each epoch as CSV; no file by default.",
 )
 @click.option(
@@ -152,6 +150,7 @@ def train(
     from lanewise.cli.output import open_output
     from lanewise.cli.saving import amend, place_for, save
     from lanewise.cli.tables import check_table, write_table
+    from lanewise.cli.wording import shown
     from lanewise.frames import history_table
     from lanewise.interrupts import Presses
 
@@ -173,7 +172,7 @@ def train(
     page = None if report is None else reporting.page_for(saved.path, report or None, force)
     training.report(out, lesson, model, judged, saved, began, page, new_page=not force)
     if saved.trouble is not None:
-        click.echo(f'lanewise: {saved.trouble}; it was saved as "{saved.path}" instead', err=True)
+        click.echo(f'lanewise: {shown(saved.trouble)}; it was saved as "{shown(saved.path)}" instead', err=True)
         raise click.exceptions.Exit(FAILED)
     if model.provenance["interrupted"] or presses.count:
         raise click.exceptions.Exit(INTERRUPTED)

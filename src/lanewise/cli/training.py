@@ -9,7 +9,6 @@ report(...)                 says so, and where it is, and what to try next
 from __future__ import annotations
 
 import itertools
-import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from lanewise.cli import judging, reporting
 from lanewise.cli.output import Output, skipped_json
 from lanewise.cli.progress import learning
 from lanewise.cli.saving import Saved
-from lanewise.cli.wording import duration, file_size, plural, shape, shown
+from lanewise.cli.wording import duration, file_size, plural, quoted, shape, shown
 from lanewise.evaluate import cross_validated
 from lanewise.evaluate import judge as evaluated
 from lanewise.evaluation import Evaluation
@@ -182,9 +181,8 @@ def report(
     if page is not None:
         reporting.save_page(out, _page(out, lesson, model, saved), page, new=new_page)
     if not out.quiet and not out.as_json:
-        quoted = shlex.quote(str(saved.path))
-        out.tell("Try next", f"lanewise predict {quoted} PICTURE...")
-        out.tell("", f"lanewise inspect {quoted}")
+        out.tell("Try next", f"lanewise predict {quoted(saved.path)} PICTURE...")
+        out.tell("", f"lanewise inspect {quoted(saved.path)}")
     provenance = model.provenance
     out.finish(
         {

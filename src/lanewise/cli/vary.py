@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lanewise.cli.options import experiment_options, json_option
+from lanewise.cli.options import PATH, experiment_options, json_option
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -39,7 +39,7 @@ def _one_text(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
 
 
 @click.command(no_args_is_help=True)
-@click.argument("pictures", type=click.Path())
+@click.argument("pictures", type=PATH)
 @click.option(
     "--network",
     required=True,

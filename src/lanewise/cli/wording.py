@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 
 from lanewise.experiments import tables
 from lanewise.watching import duration as duration
@@ -16,6 +17,21 @@ def shown(name: object) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def quoted(name: str | os.PathLike[str]) -> str:
+    r"""A file name as one word of a shell: `photo.png`, `'my photo.png'`, `./-photo.png`, `$'photo\x1b.png'`."""
+    text = os.fspath(name)
+    text = f"./{text}" if text.startswith("-") else text
+    if text.isprintable():
+        return shlex.quote(text)
+    return f"$'{''.join(map(_in_shell, text))}'"
+
+
+def _in_shell(character: str) -> str:
+    if character in "\\'":
+        return f"\\{character}"
+    return character if character.isprintable() else "".join(f"\\x{byte:02x}" for byte in os.fsencode(character))
 
 
 def percent(share: float, count: int) -> str:

@@ -48,7 +48,7 @@ def gather(
     if isinstance(source, str | os.PathLike):
         if y is not None:
             raise DataError(f"{os.fspath(source)} brings its own labels: leave `y` out")
-        if Path(source).is_dir():
+        if os.path.isdir(source):
             return _from_folder(Path(source), progress, like)
         return _from_sets(load(source, progress=progress))
     if y is None:

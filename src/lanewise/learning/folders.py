@@ -289,9 +289,13 @@ def _entries(folder: str | Path) -> Iterator[os.DirEntry[str]]:
 
 
 def _check_folder(root: Path) -> None:
-    if not root.exists():
-        raise DataError(f"no such folder: {root}")
-    if not root.is_dir():
+    try:
+        status = os.stat(root)
+    except (FileNotFoundError, ValueError):  # or a name that no file can have
+        raise DataError(f"no such folder: {root}") from None
+    except OSError as error:
+        raise DataError(f"cannot read the folder {root}: {error.strerror}") from None
+    if not stat.S_ISDIR(status.st_mode):
         raise DataError(f"{root} is not a folder of pictures")
 
 

@@ -174,14 +174,14 @@ def load_for_prediction(
     files: list[PictureFile] = []
     skipped: list[tuple[str, str]] = []
     for path in map(Path, paths):
-        if path.is_dir():
+        if os.path.isdir(path):
             listing = list_tree(path)
             files += listing.files
             skipped += listing.skipped
-        elif path.is_file():
+        elif os.path.isfile(path):
             files.append(single_file(path))
         else:
-            raise DataError(f"no such {'file or folder' if not path.exists() else 'picture file'}: {path}")
+            raise DataError(f"no such {'picture file' if os.path.exists(path) else 'file or folder'}: {path}")
     if not files:
         raise DataError(f"there are no pictures in {', '.join(map(str, paths))}")
     pixels = empty_pixels((len(files), *size, channels))
