@@ -18,6 +18,7 @@ from lanewise import notes
 from lanewise.errors import DataError, OptionError
 from lanewise.evaluation import ClassFigures, Evaluation, Group, Mistake, TopFigures
 from lanewise.files.contents import Label, names_of
+from lanewise.foreign import scaled_by_labels
 from lanewise.learning.arrays import from_arrays
 from lanewise.learning.folders import part_named
 from lanewise.learning.images import DIGITS, Source, load, load_to_judge
@@ -114,6 +115,7 @@ def judge(
         raise DataError("there are no labelled pictures to judge the model by")
     if tuple(map(str, pictures.classes)) != names:
         raise DataError(f"the pictures are of the classes {_some(pictures.classes)}, the model's are {_some(names)}")
+    model, _ = scaled_by_labels(model, pictures)  # said by whoever chose the images
     probabilities = model.predict_proba(pictures.pixels)
     labels, predicted = pictures.labels, probabilities.argmax(axis=1)
     right = labels == predicted

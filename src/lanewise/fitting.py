@@ -25,6 +25,7 @@ from lanewise.crossvalidation import (
 from lanewise.engine.training import Optimizer, PictureFormat
 from lanewise.errors import DataError
 from lanewise.files import Preprocessing, names_of
+from lanewise.foreign import fitted
 from lanewise.interrupts import one_press_ends
 from lanewise.keywords import hinting
 from lanewise.learning import augment as augmenting
@@ -40,7 +41,7 @@ from lanewise.network.layers import Layer
 from lanewise.notes import Note
 from lanewise.notes import say as tell_user
 from lanewise.running import Engine, as_it_starts, judged_at, run
-from lanewise.scale import on_scale, range_of
+from lanewise.scale import range_of
 from lanewise.starting import GOING_ON, moments, network_and_weights, outcome
 from lanewise.watching import ending, watched
 from lanewise.withheld import held_out
@@ -174,7 +175,7 @@ def train(
     )
     sets = _sets(source, y, size, channels, strict)
     if start is not None:
-        sets = _on_scale_of(start, sets, say)
+        start, sets = fitted(start, sets, say)
     # Sets that were loaded before have had their notes said then.
     for note in () if notes is None and isinstance(source, PictureSets | Pictures) else sets.notes:
         say(note)
@@ -353,26 +354,14 @@ def _sets(
     return load((source, y), size=size, channels=channels)
 
 
-def _on_scale_of(start: Model, sets: PictureSets, say: Say) -> PictureSets:
-    """The images on the scale that the model to go on from was trained on."""
-    changed: dict[str, Pictures] = {}
-    for name in ("train", "validation", "test"):
-        part: Pictures | None = getattr(sets, name)
-        if part is not None and part.pixels.shape[1:] == start.preprocessing.shape:
-            pixels, note = on_scale(part.pixels, start.preprocessing)
-            changed[name] = replace(part, pixels=pixels)
-            if note is not None and name == "train":
-                say(note)
-    return replace(sets, **changed)
-
-
 def _labels_of(pictures: Pictures, y: ArrayLike | None) -> tuple[Any, ...]:
     """The names of the classes; for arrays, the labels as they were given: numbers stay numbers."""
     if y is None:
         return pictures.classes
     # Adding 0 makes -0.0, which numpy.unique may find, 0.0.
     values = [n + 0.0 if isinstance(n, float) else n for n in np.unique(np.asarray(y)).tolist()]
-    return tuple(values) if names_of(values) == pictures.classes else pictures.classes
+    by_name = dict(zip(names_of(values), values, strict=True))
+    return tuple(by_name.get(name, name) for name in pictures.classes)
 
 
 def _preprocessing(
@@ -393,4 +382,5 @@ def _preprocessing(
         resize=pictures.resize,
         value_range=span,
         bits=pictures.bits,
+        standardised=start is None or start.preprocessing.standardised,
     )

@@ -147,9 +147,10 @@ def _unlike(pixels: Pixels, preprocessing: Preprocessing, low: float, high: floa
     if preprocessing.dtype == "uint8":
         unlike = unlike or bool(np.mean((pixels < low) | (pixels > high)) > IMPOSSIBLE)
     unlike = unlike or (low >= 0 and 0 < most < DARK * high)
-    if len(pixels) >= ENOUGH:
+    if len(pixels) >= ENOUGH and preprocessing.standardised:
         spread = float((pixels[:_BLOCK] * np.array(preprocessing.scale, np.float32)).std(axis=(0, 1, 2)).mean())
         unlike = unlike or not 1 / UNLIKE <= spread <= UNLIKE
+    if len(pixels) >= ENOUGH:
         unlike = unlike or max(least - low, high - most) > UNUSED * (high - low)
     if not unlike:
         return None

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.errors import DataError
+from lanewise.foreign import scaled_by_labels
 from lanewise.learning.holding import hold_out
 from lanewise.learning.pictures import Pictures, PictureSets
 from lanewise.learning.seen import HELD, NEW, TRAINED
@@ -31,7 +32,7 @@ GROUPS = {NEW: "new", HELD: "held out", TRAINED: "trained on"}
 def called(model: Model, pictures: Pictures, split: str) -> tuple[Pictures, str]:
     """Choose among images of which the user says what they are."""
     if split == "train":
-        return scaled(pictures, model.preprocessing), split
+        return _on_scale_of(model, pictures), split
     return fit_to_judge(model, pictures, "all", "all") if split == "all" else fit_to_judge(model, pictures, None, split)
 
 
@@ -118,7 +119,7 @@ def fit_to_judge(model: Model, pictures: Pictures, split: str | None, found: str
         What they are.
     """
     kinds = kinds_of(model, pictures)
-    pictures = scaled(pictures, model.preprocessing)
+    pictures = _on_scale_of(model, pictures)
     if kinds is None:
         return pictures, split or found
     count, trained = len(kinds), int(np.count_nonzero(kinds == TRAINED))
@@ -147,6 +148,13 @@ def fit_to_judge(model: Model, pictures: Pictures, split: str | None, found: str
     if not trained:
         return pictures, kind
     return _with(taken(pictures, kinds != TRAINED), _left_out(trained, count, held)), kind
+
+
+def _on_scale_of(model: Model, pictures: Pictures) -> Pictures:
+    """The images on the model's scale, with notes on that; of a model that does not know its own, too."""
+    said = scaled_by_labels(model, pictures)[1]
+    pictures = scaled(pictures, model.preprocessing)
+    return pictures if said is None else _with(pictures, said)
 
 
 def _with(pictures: Pictures, note: Note) -> Pictures:

@@ -24,6 +24,7 @@ from lanewise.cli.wording import duration, file_size, plural, quoted, shape, sho
 from lanewise.evaluate import cross_validated
 from lanewise.evaluate import judge as evaluated
 from lanewise.evaluation import Evaluation
+from lanewise.foreign import fitted
 from lanewise.learning.images import load
 from lanewise.learning.pictures import Pictures, PictureSets
 from lanewise.learning.recipe import many_and_easy, network_for
@@ -85,9 +86,12 @@ def prepare(out: Output, name: str, options: Mapping[str, Any]) -> Lesson:
         size, channels = size or (rows, columns), channels or own_channels
     with out.reading() as progress:
         sets = load(name, size=size, channels=channels, strict=options["strict"], progress=progress)
+    said: list[str] = []
+    if start is not None:  # before what evaluates is chosen, so that both have their classes in one order
+        start, sets = fitted(start, sets, said.append)
     part, split = judging_part(sets, options["validation_fraction"], options["seed"], start)
     _tell_pictures(out, name, sets)
-    notes = judging.without_lists(sets.notes)
+    notes = [*judging.without_lists(sets.notes), *said]
     out.notes(notes)
     out.skipped(sets.skipped)
     train = sets.train

@@ -49,6 +49,8 @@ class Preprocessing:
         files that say nothing of it.
     bits : int
         Of pixels with more than 8 bits in their file, how many are in use: the upper 8 of them are kept.
+    standardised : bool
+        Whether each scale is 1 / the standard deviation of the training set; of a network from elsewhere it is not.
     """
 
     rows: int
@@ -60,6 +62,7 @@ class Preprocessing:
     resize: str | None = None
     value_range: tuple[float, float] | None = None
     bits: int = 16
+    standardised: bool = True
 
     def __post_init__(self) -> None:
         """Check the values and round them."""

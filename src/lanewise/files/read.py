@@ -206,7 +206,8 @@ def _foreign(model: Any, classes: tuple[Label, ...] | None) -> Contents:
         notes.append(f"It ends without probabilities, so a {type(last).__name__.lower()} was added.")
     labels = classes if classes is not None else tuple(map(str, range(max(2, *shape))))
     reading = _finish(drafts, entrance)
-    return Contents(reading.graph, reading.parameters, labels, reading.preprocessing(), notes=tuple(notes))
+    preprocessing = replace(reading.preprocessing(), standardised=False)
+    return Contents(reading.graph, reading.parameters, labels, preprocessing, notes=tuple(notes))
 
 
 def _own(reading: Reading, properties: Properties) -> Contents:
