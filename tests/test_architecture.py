@@ -40,6 +40,7 @@ FLOORS: dict[str, int] = {
     "scale.py": 6,
     "given.py": 6,
     "model.py": 6,
+    "foreign.py": 6,
     "starting.py": 6,
     "crossvalidation.py": 6,
     "running.py": 6,
