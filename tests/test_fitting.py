@@ -213,7 +213,10 @@ def test_early_stopping_stops(digits):
     few = PictureSets(digits.train.take(np.arange(100)), digits.train.take(np.arange(100, 140)))
     model = lanewise.train(few, network="dense 10", epochs=40, learning_rate=1e-9, augment="none")
     assert model.provenance["stopped_early"]
-    assert len(model.history) < 40
+    assert 20 < len(model.history) < 40
+    rates = [epoch["learning_rate"] for epoch in model.history]
+    assert rates[-1] < 0.1 * max(rates), "the rate falls to 0 before the end"
+    assert model.provenance["best_epoch"] == len(model.history), "the last weights, which nobody chose"
     whole = lanewise.train(few, network="dense 10", epochs=40, learning_rate=1e-9, augment="none", early_stopping=False)
     assert len(whole.history) == 40
 

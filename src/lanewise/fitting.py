@@ -118,7 +118,7 @@ def train(
     validation_fraction : float
         Share of the training pictures held out to find the best weights by, where no validation set is given; 0: none.
     early_stopping : bool
-        Stop when the validation figures have long stopped improving.
+        When the validation figures have long stopped improving, let the learning rate fall to 0 and stop.
     folds : int, optional
         Cross-validate with so many folds: every image is evaluated by a network that was not trained on it, and the
         final model is trained on all images; `provenance["cross_validation"]` has the figures. By default 5 where the

@@ -6,7 +6,7 @@ The best of many evaluations on a few images is luck as much as skill. So the we
 running mean of accuracy, then of the loss, is best: one lucky evaluation moves it little. If training went to its end,
 the last weights are taken unless the best mean beats the last by more than its standard error (`last_will_do`; after
 Breiman and others 1984, "Classification and Regression Trees"): a schedule that ends at a rate of nothing leaves good
-weights, and there is no luck in weights that nobody chose.
+weights, and there is no luck in weights that nobody chose. Early stopping, too, lets the rate fall before the end.
 
 How many candidates there were, is counted as if they were independent (`effective`): with r_ij the correlation of what
 evaluations i and j say of the single images,

@@ -13,6 +13,7 @@ Random numbers are counter-based: the order of an epoch depends on (seed, epoch)
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ from lanewise.errors import LanewiseError
 from lanewise.interrupts import attend, defer
 from lanewise.learning.choosing import Choice, Verdict
 from lanewise.learning.pictures import Pixels
-from lanewise.learning.schedule import Schedule
+from lanewise.learning.schedule import COOLING, Cooling, Schedule
 
 CHUNK_SECONDS = 0.1
 Indices = NDArray[np.int64]
@@ -181,6 +182,7 @@ class _Loop:
         self.unjudged = 0  # pictures learned from since the last judgement
         self.rate = 0.0
         self.epoch: _Epoch | None = None  # the one that is going on
+        self.cooling: Cooling | None = None
 
     @property
     def seconds(self) -> float:
@@ -188,6 +190,11 @@ class _Loop:
 
     def total_steps(self) -> float:
         """All steps there will be; under a budget, what the measured speed allows."""
+        end = math.inf if self.cooling is None else self.cooling.end
+        return min(self.planned_steps(), end)
+
+    def planned_steps(self) -> float:
+        """All steps that the epochs or the budget allow."""
         lesson, steps = self.lesson, self.done.steps
         if lesson.epochs is not None:
             return lesson.epochs * self.steps_per_epoch
@@ -205,7 +212,7 @@ class _Loop:
     def run(self) -> Learned:
         try:
             attend()
-            while self.more() and not self.done.stopped_early:
+            while self.more():
                 self.one_epoch()
             defer()
         except KeyboardInterrupt:
@@ -214,9 +221,13 @@ class _Loop:
                 # It came between the judgement that chose these weights and the record of it.
                 self.done.vector = self.trainer.vector.copy()
                 self.record(self.epoch)
-        whole = not (self.done.interrupted or self.done.stopped_early)
         held = self.lesson.validation
-        if whole and held is not None and self.unjudged == 0 and self.choice.last_will_do(len(held.indices)):
+        if (
+            not self.done.interrupted
+            and held is not None
+            and self.unjudged == 0
+            and self.choice.last_will_do(len(held.indices))
+        ):
             self.choice.best_epoch = self.done.history[-1]["epoch"]  # type: ignore[assignment]
             self.done.vector = self.trainer.vector.copy()
         if self.choice.right or self.lesson.start is not None:
@@ -249,6 +260,12 @@ class _Loop:
         self.record(epoch)
         self.tell(epoch, epoch_done=True)
 
+    def rate_at(self, step: int, total: float) -> float:
+        """The learning rate of a step, of so many."""
+        if self.cooling is not None:
+            return self.cooling.rate_at(step)
+        return self.lesson.learning_rate * self.lesson.schedule(step / total)
+
     def chunk(self) -> int:
         """Steps of the next native call."""
         return max(1, int(CHUNK_SECONDS * self.done.steps / self.seconds)) if self.done.steps else 1
@@ -261,8 +278,7 @@ class _Loop:
         present = images >= 0
         weights = np.where(present, lesson.weights[images] / np.float32(batch), np.float32(0))
         labels = np.where(present, lesson.labels[images], 0)
-        fractions = [(self.done.steps + n) / total for n in range(count)]
-        rates = np.array([lesson.learning_rate * lesson.schedule(f) for f in fractions], np.float32)
+        rates = np.array([self.rate_at(self.done.steps + n, total) for n in range(count)], np.float32)
         losses, correct = self.trainer.run(
             lesson.pixels,
             Steps(
@@ -303,8 +319,11 @@ class _Loop:
         patience = self.lesson.patience
         if patience is not None and self.lesson.epochs is None:
             patience = max(patience, int(self.total_steps() / self.steps_per_epoch / 2))
-        if patience is not None and epoch.number + 1 - self.choice.improved_epoch >= patience:
-            self.done.stopped_early = True
+        epochs = epoch.number + 1
+        if patience is not None and self.cooling is None and epochs - self.choice.improved_epoch >= patience:
+            steps = math.ceil(COOLING * epochs) * self.steps_per_epoch
+            self.cooling = Cooling(self.done.steps, steps, self.rate)
+            self.done.stopped_early = self.more()
 
     def record(self, epoch: _Epoch) -> None:
         validation = self.validation if self.unjudged == 0 else None
