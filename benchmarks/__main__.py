@@ -12,6 +12,7 @@ from benchmarks import environment, options
 from benchmarks.report import Report, show
 from benchmarks.svg import Chart, document
 from lanewise.racing.circumstances import Circumstances
+from lanewise.racing.nets import NETS
 from lanewise.racing.peers import FRAMEWORKS, PEERS, Peer
 from lanewise.racing.race import Settings
 
@@ -117,6 +118,29 @@ def threads(nets: tuple[str, ...], threads: int, batch: int, rounds: int, burst:
         raise click.UsageError("one thread is what the others are compared with: give --threads 2 or more")
     before = Circumstances.now()
     _show(measuring.measure(nets, Settings(threads, batch, rounds, burst), _say), before, **output)
+
+
+@main.command()
+@click.option("--net", type=click.Choice(list(NETS)), default="lenet", show_default=True)
+@click.option(
+    "--busy",
+    "busy_processes",
+    type=options.Numbers(0),
+    default="0,2,4,12",
+    show_default=True,
+    help="Busy processes beside it.",
+)
+@options.rounds(5)
+@click.option("--calls", type=click.IntRange(1), default=6, show_default=True, help="Native calls of 0.1 s a turn.")
+@options.output
+def busy(net: str, busy_processes: tuple[int, ...], rounds: int, calls: int, **output: Any) -> None:
+    """Training beside busy programs, as a multiple of its fair share of the processors' time."""
+    from benchmarks import busy
+
+    if not Path("/proc/self/schedstat").exists():
+        raise click.UsageError("the processor time of other processes is read from /proc/PID/schedstat, of Linux")
+    before = Circumstances.now()
+    _show(busy.measure(net, busy_processes, rounds, calls, _say), before, **output)
 
 
 @main.command(name="compile")

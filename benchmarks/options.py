@@ -35,17 +35,20 @@ class Names(click.ParamType[tuple[str, ...]]):
 
 
 class Numbers(click.ParamType[tuple[int, ...]]):
-    """Whole numbers from 1 on, separated by commas."""
+    """Whole numbers from `least` on, separated by commas."""
 
     name = "numbers"
+
+    def __init__(self, least: int = 1) -> None:
+        self.least = least
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
         """Turn "1,2" into (1, 2)."""
         if not isinstance(value, str):
             return tuple(value)
         words = [word.strip() for word in value.split(",")]
-        if not all(word.isdecimal() and int(word) for word in words):
-            self.fail(f'"{value}" is no list of numbers from 1 on, like 128,1024', param, ctx)
+        if not all(word.isdecimal() and int(word) >= self.least for word in words):
+            self.fail(f'"{value}" is no list of numbers from {self.least} on, like 128,1024', param, ctx)
         return tuple(map(int, words))
 
 

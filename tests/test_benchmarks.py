@@ -10,7 +10,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from benchmarks import compiling, environment, growth, infer, kernels, memory, mnist, report, svg, threads, train
+from benchmarks import busy, compiling, environment, growth, infer, kernels, memory, mnist, report, svg, threads, train
 from benchmarks.__main__ import chosen_peers, main
 from click.testing import CliRunner
 
@@ -42,6 +42,7 @@ def test_every_command_parses(command: str) -> None:
         ("infer", "--batches", "128,x"),
         ("infer", "--batches", "0"),
         ("growth", "--axes", "nosuch"),
+        ("busy", "--busy", "0,-1"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_runs(arguments: tuple[str, ...]) -> None:
@@ -54,6 +55,14 @@ def test_one_thread_is_not_compared_with_itself() -> None:
     result = CliRunner().invoke(main, ["threads", "--threads", "1"])
     assert result.exit_code == 2
     assert "give --threads 2 or more" in result.output
+
+
+def test_busy_has_a_row_for_each_number_of_busy_processes() -> None:
+    turns = [busy.Turn(n, threads, 2.0, (1.0, 1.5, 3.25)) for n in (0, 4) for threads in (1, 2)]
+    (table,) = busy.report("lenet", turns, 3).tables
+    assert table.columns == ("busy processes", "1 thread", "2 threads")
+    cell = "1.50 (1.00 to 3.25; 2.0x)"
+    assert table.rows == (("0", cell, cell), ("4", cell, cell))
 
 
 def test_a_framework_stands_for_all_its_modes() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import _thread
 import ctypes
+import os
 import signal
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -179,32 +181,62 @@ def test_callers_take_turns() -> None:
 # Waiting
 
 
-def waiting_threads_burn(threads: int) -> float:
-    """What the processors work at one long task that all threads but one wait for, as a multiple of what it takes.
+@dataclass
+class Waits:
+    """What threads that wait have called so far. `napped` is set when they have slept often enough."""
 
-    The least of three tries: what others do on the machine slows some, but threads that spin burn in all of them.
-    """
-    x, y = aligned((1000, LANES), np.int32), aligned((LANES,), np.int32)
-    long = Section((Call(sum_of(1000), (Place("x"), Place("y"))),), repeats=40_000)
-    executable = Executable([Phase(1, (long,))], host())
+    enough: int
+    offers: int = 0
+    naps: int = 0
+    napped: threading.Event = field(default_factory=threading.Event)
 
-    def seconds(count: int) -> float:
-        worked = time.process_time()
-        executable.run({"x": x, "y": y}, threads=count)
-        return time.process_time() - worked
+    def offer(self) -> int:
+        self.offers += 1
+        return 0
 
-    return min(seconds(threads) / seconds(1) for _ in range(3))
+    def nap(self, how_long: int) -> int:
+        self.naps += 1
+        if self.naps >= self.enough:
+            self.napped.set()
+        time.sleep(0.001)
+        return 0
+
+
+def waits_for_a_long_task(monkeypatch: pytest.MonkeyPatch, threads: int) -> Waits:
+    """Run one task that all threads but one wait for, and that ends when they have napped three times each."""
+    waits, over = Waits(3 * (threads - 1)), []
+    offer, nap = ctypes.CFUNCTYPE(ctypes.c_int)(waits.offer), ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_uint)(waits.nap)
+    task = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda _: over.append(waits.napped.wait(60)))
+    functions = [int(ctypes.cast(function, ctypes.c_void_p).value or 0) for function in (offer, nap, task)]
+    monkeypatch.setattr(schedule, "_waiting_functions", lambda: (*functions[:2], 50))
+    monkeypatch.setattr(Library, "addresses", lambda self: functions[2:])
+    executable = Executable([Phase(1, (Section((Call(add_one(), (Place("x"),)),)),))], host())
+    executable.run({"x": aligned((LANES,), np.int32)}, threads=threads)
+    assert over == [True], "who waits did not come to rest"
+    return waits
 
 
 @pytest.mark.parametrize("threads", [2, 6])
-def test_a_long_wait_costs_little(threads: int) -> None:
-    assert waiting_threads_burn(threads) < 1.4
+def test_who_waits_long_sleeps(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    waits = waits_for_a_long_task(monkeypatch, threads)
+    assert waits.offers == schedule.OFFERS * (threads - 1)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="naps are long there")
+def test_nobody_offers_a_core_instead_of_sleeping(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linux puts a thread that offers behind all others: training on a busy machine would take thrice its share."""
+    assert waits_for_a_long_task(monkeypatch, 2).offers == 0
+
+
+def test_offers_come_before_naps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedule, "OFFERS", 7)
+    assert waits_for_a_long_task(monkeypatch, 3).offers == 14
 
 
 def test_threads_without_a_processor_of_their_own_do_not_spin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schedule, "SPINS", 10**12)
     monkeypatch.setattr(schedule, "default_threads", lambda: 1)
-    assert waiting_threads_burn(2) < 1.4
+    waits_for_a_long_task(monkeypatch, 2)
 
 
 # Denormals

@@ -218,8 +218,8 @@ done:
 }
 
 ; Wait until all threads are here. The last one puts the counters of tasks back and lets the others go. Whoever waits spins
-; for a moment (the usual case: the others are about to arrive), then offers its core to whoever else wants it, and, once
-; it has waited long, naps between one look and the next.
+; for a moment (the usual case: the others are about to arrive), then may offer its core to whoever else wants it (where
+; naps are long), and then naps between one look and the next.
 define internal void @meet(ptr %job, ptr %meeting) nounwind {
 entry:
   %threads.p = getelementptr %Job, ptr %job, i64 0, i32 2
