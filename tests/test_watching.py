@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 import sys
 import types
+from dataclasses import replace
 
 import pytest
 
 import lanewise
+from lanewise.cli.output import open_output
+from lanewise.cli.progress import Lines
 from lanewise.learning.train import Progress
 from lanewise.watching import Watch, picture, watched
 
@@ -134,3 +137,28 @@ def test_user_errors_in_progress_are_the_users():
 
     with watched(0, fail) as watch, pytest.raises(ZeroDivisionError):
         watch(report())
+
+
+def test_folds_are_named_and_their_work_counts_as_a_part_of_all(capsys):
+    seen = []
+    lanewise.train("digits", verbose=2, folds=2, progress=seen.append, **FAST)
+    lines = capsys.readouterr().err.splitlines()
+    assert next(line[:19] for line in lines if line.startswith("Fold 1/2")) == "Fold 1/2  epoch 1/6"
+    assert sum(line.startswith("Fold 2/2") for line in lines) == 6  # as many steps as the final model
+    assert sum(line.startswith("Fold 2 of 2: trained in") for line in lines) == 1
+    assert [line[:9] for line in lines[-4:-1]] == ["Epoch 1/3", "Epoch 2/3", "Epoch 3/3"]
+    assert lines[-1].startswith("Trained: 2-fold cross-validation accuracy ")
+    assert [now.fraction for now in seen] == sorted(now.fraction for now in seen)
+    assert seen[-1].fraction == 1
+    assert (seen[0].fold, seen[-1].fold, seen[0].folds) == (1, 3, 2)
+    plain = []
+    lanewise.train("digits", progress=plain.append, folds=0, **FAST)
+    assert {(now.fold, now.folds) for now in plain} == {(0, 0)}
+
+
+def test_lines_of_the_command_go_on_in_the_next_fold(capsys):
+    lines = Lines(open_output(False))
+    for fold, seconds in ((1, 30.0), (1, 60.0), (2, 1.0), (2, 31.0)):
+        lines(replace(report(), fold=fold, folds=5, seconds=seconds))
+    lines.close()
+    assert [line[:8] for line in capsys.readouterr().out.splitlines()] == ["Fold 1/5"] * 2 + ["Fold 2/5"] * 2

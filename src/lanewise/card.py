@@ -93,12 +93,14 @@ def _percent(share: float) -> str:
 
 def _accuracy(model: Contents) -> tuple[str, str]:
     """The best figure that there is, and what it is of."""
-    judged = model.provenance.get("judged")
+    folds = model.provenance.get("cross_validation")
+    judged = model.provenance.get("judged") or ({**folds, "split": "folds"} if isinstance(folds, Mapping) else None)
     if isinstance(judged, Mapping):
         share, interval, split = (judged.get(key) for key in ("accuracy", "interval", "split"))
         if isinstance(share, int | float) and isinstance(interval, list | tuple) and len(interval) == 2:
             low, high = map(float, interval)
-            return _percent(share), f"{_safe(split)} accuracy, 95 % interval {_percent(low)} to {_percent(high)}"
+            kind = "cross-validation" if split == "folds" else _safe(split)
+            return _percent(share), f"{kind} accuracy, 95 % interval {_percent(low)} to {_percent(high)}"
     best = model.provenance.get("best_epoch")
     for key, kind in (("validation_accuracy", "validation accuracy"), ("accuracy", "training accuracy")):
         records = [one for one in model.history if isinstance(one.get(key), int | float)]

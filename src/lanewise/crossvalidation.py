@@ -30,6 +30,7 @@ from lanewise.network.graph import Graph
 from lanewise.network.layers import Layer
 from lanewise.notes import Note
 from lanewise.starting import seen_by
+from lanewise.watching import fold_of
 
 Indices = NDArray[np.int64]
 
@@ -135,7 +136,8 @@ def cross_validate(
         if not len(out):
             continue
         try:
-            last = fit(chosen[fold != number])
+            with fold_of(number + 1, folds):
+                last = fit(chosen[fold != number])
         except KeyboardInterrupt:
             if last is None:
                 raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -43,7 +44,7 @@ from lanewise.notes import say as tell_user
 from lanewise.running import Engine, as_it_starts, judged_at, run
 from lanewise.scale import range_of
 from lanewise.starting import GOING_ON, moments, network_and_weights, outcome
-from lanewise.watching import ending, watched
+from lanewise.watching import ending, fold_of, watched
 from lanewise.withheld import held_out
 
 Source = str | os.PathLike[str] | PictureSets | Pictures | ArrayLike
@@ -237,6 +238,7 @@ def train(
                 start=start,
                 progress=progress,
                 notes=lambda note: None,
+                verbose=verbose,
             )
 
         try:
@@ -283,9 +285,9 @@ def train(
     if before is not None and held is not None:
         loss, accuracy = judged(before, held.labels[held.indices], held.weights[held.indices])
         lesson = replace(lesson, start=(accuracy, -loss))
-    with watched(verbose, progress) as watch:
+    with fold_of(folds + 1, folds) if folds else nullcontext(), watched(verbose, progress) as watch:
         learned, trainer, rate = run(engine, begin.parameters, lesson, learning_rate is None, watch, say)
-        watch.said = ending(learned)
+        watch.said = ending(learned, figures)
     if learned.interrupted and learned.steps == 0:
         raise KeyboardInterrupt
     if budget is not None and len(learned.history) >= lesson.most_epochs:

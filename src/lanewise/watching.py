@@ -11,8 +11,10 @@ from __future__ import annotations
 import html
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
@@ -30,8 +32,28 @@ LABEL = 20
 """Characters of the column of labels."""
 
 
-def ending(learned: Learned) -> str:
-    """What came out, in one line."""
+_FOLD: ContextVar[tuple[int, int]] = ContextVar("fold", default=(0, 0))
+
+
+@contextmanager
+def fold_of(number: int, folds: int) -> Iterator[None]:
+    """Tell all that watch training meanwhile which fold it is for; `folds` + 1 is the final model."""
+    before = _FOLD.set((number, folds))
+    try:
+        yield
+    finally:
+        _FOLD.reset(before)
+
+
+def ending(learned: Learned, figures: Mapping[str, Any] | None = None) -> str:
+    """What came out, in one line; `figures` are those of cross-validation."""
+    fold, folds = _FOLD.get()
+    if 0 < fold <= folds and not learned.interrupted:
+        return f"Fold {fold} of {folds}: trained in {duration(learned.seconds)}"
+    if figures is not None:
+        told = f"{figures['folds']}-fold cross-validation accuracy {100 * figures['accuracy']:.1f} %"
+        ended = "interrupted" if learned.interrupted else f"final model in {duration(learned.seconds)}"
+        return f"Trained: {told}, {ended}"
     record = learned.history[(learned.best_epoch or len(learned.history)) - 1] if learned.history else {}
     epochs = "1 epoch" if len(learned.history) == 1 else f"{len(learned.history)} epochs"
     kind = "validation" if record.get("validation_accuracy") is not None else "training"
@@ -71,6 +93,7 @@ class Watch:
 
     def __call__(self, now: Progress) -> None:
         """Show how it goes. Errors of the user's own callable are the user's."""
+        now = _among_folds(now)
         if self.display is not None:
             try:
                 self.display(now)
@@ -187,15 +210,30 @@ class _Cell:
         return self.display.HTML(f'<div style="font-variant-numeric: tabular-nums">{bar}{html.escape(text)}</div>')
 
 
+def _among_folds(now: Progress) -> Progress:
+    """Progress of one fold as a part of all of them; each takes about as long as the final model."""
+    fold, folds = _FOLD.get()
+    if not folds:
+        return now
+    left = now.seconds_left + (folds + 1 - fold) * (now.seconds + now.seconds_left)
+    fraction = (fold - 1 + now.fraction) / (folds + 1)
+    return replace(now, fold=fold, folds=folds, fraction=fraction, seconds_left=left)
+
+
 def epoch(now: Progress) -> str:
-    """Which epoch of how many: "Epoch  3/12"."""
+    """Which epoch of how many, "Epoch  3/12", or which fold of how many, "Fold 2/5"."""
+    return f"Fold {now.fold}/{now.folds}" if 0 < now.fold <= now.folds else f"Epoch {_epoch(now)}"
+
+
+def _epoch(now: Progress) -> str:
     planned = str(max(now.epoch, math.ceil(now.epochs - 1e-6)))
-    return f"Epoch {now.epoch:>{len(planned)}}/{planned}"
+    return f"{now.epoch:>{len(planned)}}/{planned}"
 
 
 def figures(now: Progress) -> str:
     """Loss, accuracies and speed."""
-    parts = [f"loss {now.loss:.4f}", f"accuracy {100 * now.accuracy:.1f} %"]
+    which = [f"epoch {_epoch(now)}"] if 0 < now.fold <= now.folds else []
+    parts = [*which, f"loss {now.loss:.4f}", f"accuracy {100 * now.accuracy:.1f} %"]
     if now.validation_accuracy is not None:
         parts.append(f"validation {100 * now.validation_accuracy:.1f} %")
     return "  ".join([*parts, f"{now.images_per_second:,.0f} images/s"])

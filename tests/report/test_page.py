@@ -235,3 +235,40 @@ def test_narrow_pages_do_not_scroll_sideways(open_page):
     pictures = pictures_of(model)
     opened = open_page(report_html(model, pictures, "test", {"test": pictures}), viewport={"width": 390, "height": 800})
     assert opened.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_model_of_folds_shows_what_they_found_instead_of_the_training_accuracy(tmp_path):
+    x = np.random.default_rng(0).integers(0, 256, (60, 8, 8)).astype(np.uint8)
+    y = np.arange(60) % 2
+    model = lanewise.train(x, y, network="dense 40, relu, dense 2", epochs=40, folds=3, augment="none", notes=len)
+    figures = model.provenance["cross_validation"]
+    assert model.history[-1]["accuracy"] == 1
+    write_report(model, (x, y), tmp_path / "page.html")
+    text = re.sub(r"[ \n]+", " ", (tmp_path / "page.html").read_text())
+    first = re.search(r'<div class="first"><dt>(.*?)</dt> <dd>(.*?)<', text)
+    assert first.groups() == ("Cross-validation accuracy", page.percent(figures["accuracy"]))
+    assert "On these very pictures, which it learned from, the model gets 100.0\u202f% right" in text
+    assert "Training accuracy" not in text
+    assert "each by the one of 3 networks that was not trained on it" in text
+    assert "what the networks of the folds have in common" in text
+    assert "By pictures that it learned from, of which it is too sure" in text
+    assert "No pictures were held out of this training" in text
+    new = Pictures(x[:10][:, ::-1, :, None].copy(), y[:10].astype(np.int32), ("0", "1"))
+    assert "Cross-validation accuracy" not in report_html(model, new, "test", {"test": new})
+    assert "cross-validation accuracy" in model._repr_html_()
+
+
+def test_a_widened_interval_and_the_weights_that_were_kept_are_explained():
+    x = np.random.default_rng(0).integers(0, 256, (300, 6, 6)).astype(np.uint8)
+    y = np.arange(300) % 3
+    model = lanewise.train(x, y, network="dense 9, relu, dense 3", epochs=6, folds=0, notes=len)
+    pictures, part, parts = report_pictures(
+        model, PictureSets(Pictures(x[..., None], y.astype(np.int32), tuple("012")))
+    )
+    text = report_html(model, pictures, part, parts)
+    assert "The interval is widened, as the best weights were chosen by these pictures" in text
+    assert f"The weights are those of epoch {model.provenance['best_epoch']}, " in text
+    assert "slightly less" not in text
+    again = lanewise.train(x, y, start=model, epochs=1, learning_rate=1e-12, folds=0, notes=len)
+    if again.provenance["best_epoch"] == 0:
+        assert "No epoch did better" in report_html(again, pictures, part, parts)

@@ -46,6 +46,9 @@ class Lines:
 
     def __call__(self, now: Progress) -> None:
         """Take note of how it goes."""
+        if now.seconds < self.said:  # the next fold, whose time begins anew
+            self.close()
+            self.said = -math.inf
         # An epoch may take minutes: then its parts are worth a line too.
         if not now.epoch_done and now.seconds - max(self.said, 0.0) < 5 * LINE_SECONDS:
             return

@@ -49,6 +49,7 @@ class Progress:
     images_per_second : learned from, since the start
     seconds, seconds_left : since the start, and still to go (an estimate)
     epoch_done : whether this is the last report of its epoch
+    fold, folds : of cross-validation, from 1, and `folds` + 1 for the final model; 0 without folds
     """
 
     epoch: int
@@ -63,6 +64,8 @@ class Progress:
     seconds: float
     seconds_left: float
     epoch_done: bool
+    fold: int = 0
+    folds: int = 0
 
 
 @short

@@ -27,7 +27,7 @@ from lanewise.network.account import account, totals
 from lanewise.report import plots
 from lanewise.report.data import data_figures
 from lanewise.report.drawing import network_rows
-from lanewise.report.judged import judge
+from lanewise.report.judged import TITLES, judge, weights_kept
 from lanewise.report.live import Example, live_section, shipped_text
 from lanewise.report.seen import choose, learned_filters, look
 from lanewise.saving import write_new, write_whole
@@ -172,6 +172,9 @@ def report_html(
         "css": shipped_text("page.css"),
         "model": model,
         "split": split,
+        "accuracy_titles": TITLES,
+        "held_out_curve": any(one.get("validation_loss") is not None for one in model.history),
+        "kept": weights_kept(model),
         "data": data,
         "without_known": without(data.known, judged.probabilities, pictures),
         "size": " × ".join(map(str, model.preprocessing.shape)),
