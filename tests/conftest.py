@@ -78,6 +78,40 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
+class Clock:
+    """Time as training sees it, that passes by work alone: so long a step, on any machine, busy or not."""
+
+    STEP = 1 / 256
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.steps = 0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Let training, and what limits it to a time, go by a clock that only its steps move."""
+    from lanewise import fitting
+    from lanewise.engine.training import Trainer
+    from lanewise.learning import train
+
+    clock, run = Clock(), Trainer.run
+
+    def counted(self: Trainer, pixels: Any, steps: Any) -> Any:
+        result = run(self, pixels, steps)
+        clock.steps += len(steps.images)
+        clock.now += len(steps.images) * clock.STEP
+        return result
+
+    monkeypatch.setattr(Trainer, "run", counted)
+    for module in (train, fitting):
+        monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
 @pytest.fixture(scope="session")
 def javascript(request: pytest.FixtureRequest) -> Callable[[str], Any]:
     """Run the body of a JavaScript function and return what it returns, by way of JSON: in Node, else in Chromium."""
@@ -86,7 +120,7 @@ def javascript(request: pytest.FixtureRequest) -> Callable[[str], Any]:
 
         def run(body: str) -> Any:
             script = f"console.log(JSON.stringify((() => {{{body}}})()))"
-            done = subprocess.run([node, "-"], input=script, capture_output=True, text=True, timeout=60)
+            done = subprocess.run([node, "-"], input=script, capture_output=True, text=True, timeout=600)
             assert done.returncode == 0, done.stderr
             return json.loads(done.stdout)
 

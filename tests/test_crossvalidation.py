@@ -118,7 +118,7 @@ def test_ctrl_c_in_a_fold_keeps_a_model(few):
     assert model.provenance["pictures"] == 160
 
 
-def test_a_budget_ends_after_some_epochs_and_stops_early(few):
+def test_a_budget_ends_after_some_epochs_and_stops_early(few, clock):
     said = []
     model = lanewise.train(few, network="dense 10", budget=60, early_stopping=False, folds=0, notes=said.append)
     assert len(model.history) == 201

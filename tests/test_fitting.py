@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-import time
 from contextlib import suppress
 from dataclasses import replace
 
@@ -191,10 +190,9 @@ def test_fixed_filters_are_kept_and_saved(digits, tmp_path):
         lanewise.train(digits, network="fixed sobel, max 2, dense 10 frozen")
 
 
-def test_a_budget_is_kept(digits):
-    began = time.perf_counter()
+def test_a_budget_is_kept(digits, clock):
     model = lanewise.train(digits, network="dense 10", budget=1.0)
-    assert time.perf_counter() - began < 3
+    assert 0.9 < clock.now <= 1.0
     assert model.history[-1]["learning_rate"] < 0.005  # the schedule came to its end
     assert len(model.history) > 5
 
@@ -289,12 +287,14 @@ def test_training_that_diverges_starts_again_more_slowly(digits, monkeypatch):
 
 
 def test_ctrl_c_gives_the_best_so_far(digits):
-    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    try:
-        model = lanewise.train(digits, network="conv 8@3x3 same, relu, max 2, dense 10", budget=60)
-    finally:
-        timer.cancel()
+    press = threading.Thread(target=os.kill, args=(os.getpid(), signal.SIGINT))
+
+    def progress(told):
+        if told.epoch == 3 and press.ident is None:
+            press.start()  # from beside, as a user does: it may come in the middle of a native call
+
+    network = "conv 8@3x3 same, relu, max 2, dense 10"
+    model = lanewise.train(digits, network=network, epochs=10_000, early_stopping=False, progress=progress)
     assert model.provenance["interrupted"]
     assert accuracy(model, digits.test) > 0.5
 

@@ -194,7 +194,7 @@ def test_two_processes_at_once(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
     both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=root) for _ in range(2)]
     for process in both:
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=600)
         assert process.returncode == 0, said
     assert len(entries(tmp_path)) == 20
     assert not list(tmp_path.glob("*.part"))
@@ -225,7 +225,7 @@ def test_compiled_as_llvmlite_does(threads: int, monkeypatch: pytest.MonkeyPatch
 def test_compiled_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of two texts is there as soon as the other is asked for."""
     monkeypatch.setattr(native, "default_threads", lambda: 2)
-    met = Barrier(2, timeout=30)
+    met = Barrier(2, timeout=600)
 
     def text() -> str:
         met.wait()

@@ -206,7 +206,7 @@ def waits_for_a_long_task(monkeypatch: pytest.MonkeyPatch, threads: int) -> Wait
     """Run one task that all threads but one wait for, and that ends when they have napped three times each."""
     waits, over = Waits(3 * (threads - 1)), []
     offer, nap = ctypes.CFUNCTYPE(ctypes.c_int)(waits.offer), ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_uint)(waits.nap)
-    task = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda _: over.append(waits.napped.wait(60)))
+    task = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda _: over.append(waits.napped.wait(600)))
     functions = [int(ctypes.cast(function, ctypes.c_void_p).value or 0) for function in (offer, nap, task)]
     monkeypatch.setattr(schedule, "_waiting_functions", lambda: (*functions[:2], 50))
     monkeypatch.setattr(Library, "addresses", lambda self: functions[2:])
@@ -281,7 +281,7 @@ def test_denormals_without_the_driver_are_kept() -> None:
 
 
 def test_run_threads_enter_together() -> None:
-    meeting, seen = threading.Barrier(4, timeout=10), []
+    meeting, seen = threading.Barrier(4, timeout=600), []
 
     def function(job: int, n: int) -> None:
         meeting.wait()
@@ -308,7 +308,7 @@ def test_no_thread_enters_if_one_cannot_start(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(RuntimeError, match="can't start"):
         run_threads(lambda job, n: entered.append(n), 0, 4)
     assert started == [0, 1]
-    for _ in range(1000):
+    for _ in range(60_000):
         if len(over) == 2:
             break
         time.sleep(0.01)

@@ -247,12 +247,12 @@ def test_two_processes_at_once(folder: Path) -> None:
     command = [sys.executable, "-c", PROCESS]
     both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=root) for _ in range(2)]
     for process in both:
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=600)
         assert process.returncode == 0, said
     kept = {path: path.read_bytes() for path in entries(folder)}
     assert len(kept) > 3
     assert {path.suffix for path in kept} == {".json"}, "a temporary file was left"
-    subprocess.run(command, check=True, cwd=root, timeout=60)
+    subprocess.run(command, check=True, cwd=root, timeout=600)
     assert {path: path.read_bytes() for path in entries(folder)} == kept
 
 

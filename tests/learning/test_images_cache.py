@@ -216,7 +216,7 @@ def test_processes_at_the_same_time(root: Path, tmp_path: Path) -> None:
     )
     command = [sys.executable, "-c", code, str(root), str(tmp_path / "cache")]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    outputs = [process.communicate(timeout=60)[0] for process in processes]
+    outputs = [process.communicate(timeout=600)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0]
     assert outputs[0] == outputs[1] == outputs[2]
     assert len(outputs[0].split()) == 8

@@ -17,7 +17,7 @@ from lanewise.engine.training import Trainer
 from lanewise.network.initial import initial_parameters
 from tests.engine.support import format_for, network, pictures_for, steps_of
 
-PATIENCE = 120
+PATIENCE = 600
 """Seconds after which a child counts as hung; a busy machine is given time."""
 
 

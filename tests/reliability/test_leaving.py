@@ -44,15 +44,20 @@ def test_readers_may_go_from_every_command(words: str, tmp_path: Path) -> None:
 def test_threads_are_waited_for_however_often_it_is_pressed() -> None:
     """Pressed twice within one native call, it does not return before the call has."""
     done: list[int] = []
+    entered, pressed = threading.Barrier(3, timeout=600), threading.Event()
 
     def work(job: int, n: int) -> None:
-        time.sleep(0.6)
+        entered.wait()
+        pressed.wait(600)
+        time.sleep(0.05)  # if it returns early, then meanwhile
         done.append(n)
 
     def press() -> None:
+        entered.wait()
         for _ in range(3):
-            time.sleep(0.1)
             os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.02)  # or they count as one
+        pressed.set()
 
     threading.Thread(target=press).start()
     with pytest.raises(KeyboardInterrupt):

@@ -227,7 +227,7 @@ def test_a_digit_may_be_small_and_anywhere(open_page: Open) -> None:
     assert abs(np.average(rows, weights=drawn[rows, columns]) - 13.5) <= 0.6
     assert abs(np.average(columns, weights=drawn[rows, columns]) - 13.5) <= 0.6
     page.locator('[data-live="settle"]').uncheck()
-    page.wait_for_timeout(50)
+    page.evaluate("new Promise(requestAnimationFrame)")  # it asked for one before, to show the picture
     as_drawn = np.array(page.evaluate("Array.from(lanewiseLive.network.pixels)")).reshape(28, 28)
     assert np.nonzero(as_drawn > 20)[1].min() > 12  # it stays small, and at the right
 
