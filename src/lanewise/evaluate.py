@@ -9,6 +9,7 @@ The interval of the accuracy is Wilson's; where the images also chose the weight
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from lanewise.evaluation import ClassFigures, Evaluation, Group, Mistake, TopFig
 from lanewise.files.contents import Label, names_of
 from lanewise.foreign import scaled_by_labels
 from lanewise.learning.arrays import from_arrays
-from lanewise.learning.folders import part_named
+from lanewise.learning.folders import entered, part_named
 from lanewise.learning.images import DIGITS, Source, load, load_to_judge
 from lanewise.learning.intervals import over_folds
 from lanewise.learning.intervals import wilson as wilson
@@ -255,7 +256,7 @@ def pictures_for(
         if source == DIGITS or not os.path.isdir(source):
             sets = load(source, size=(rows, columns), channels=channels)
             return called(model, _relabelled(_part_of(sets, source, split), like_learning["classes"]), split)
-        folder = _folder_of(source, split)
+        folder = _folder_of(entered(Path(source), model.class_names)[0], split)
     pictures, found = load_to_judge(folder or source, **like_learning, strict=strict, progress=progress)
     if split == "all" and found in ("test", "validation"):
         raise DataError(f"{source} has parts: choose one of them, test, validation or train, instead of all")

@@ -4,7 +4,9 @@ A folder is private if it is a real directory of this user, no other user may wr
 replace it or any folder above it. A file is private if it is a regular file of this user with one name, no other user
 may write to it, and it lies in a private folder. Links are never followed at the last step.
 
-The superuser can do everything and is trusted. Windows keeps a user's folders apart by other means: nothing is checked.
+The superuser can do everything and is trusted. A group that has this user alone in it may write to the folders above:
+systems that give each user such a group make folders like that (umask 002). Windows keeps a user's folders apart by
+other means: nothing is checked.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from lanewise.notes import Caution, say
@@ -28,6 +31,30 @@ _FILE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os
 _FILE |= getattr(os, "O_BINARY", 0)
 
 _told: set[str] = set()
+
+
+def _open(status: os.stat_result) -> bool:
+    """Whether somebody else than this user may write to a folder."""
+    mode = status.st_mode
+    return bool(mode & stat.S_IWOTH) or (bool(mode & stat.S_IWGRP) and not _group_of_one(status.st_gid))
+
+
+@cache
+def _group_of_one(group: int) -> bool:
+    """Whether a group is this user's own: the primary group of no other user, without other members, by its name his.
+
+    Users whom another machine keeps cannot all be counted; a group that is called like the user is made for one.
+    """
+    try:
+        import grp
+        import pwd
+
+        me, found = pwd.getpwuid(os.getuid()), grp.getgrgid(group)
+        if me.pw_uid == 0 or me.pw_gid != group or found.gr_name != me.pw_name or set(found.gr_mem) - {me.pw_name}:
+            return False
+        return all(user.pw_uid == me.pw_uid or user.pw_gid != group for user in pwd.getpwall())
+    except (ImportError, KeyError, OSError):  # no such user or group: then it is not known whose it is
+        return False
 
 
 def private_folder(folder: Path) -> bool:
@@ -85,7 +112,7 @@ def _open_above(folder: Path) -> str:
             if status.st_uid not in (0, os.getuid()):
                 return f"lies in {path}, which belongs to another user (number {status.st_uid})"
             link = stat.S_ISLNK(status.st_mode)  # its mode says nothing; the folder it stands in does
-            if not link and status.st_mode & _OTHERS_WRITE and not status.st_mode & stat.S_ISVTX:
+            if not link and _open(status) and not status.st_mode & stat.S_ISVTX:
                 return f"lies in {path}, which other users can write to"
     return ""
 

@@ -16,6 +16,7 @@ from lanewise.errors import DataError, OptionError, TooLargeError
 from lanewise.learning import picture_cache, pictures
 from lanewise.learning.images import load, load_for_prediction, load_to_judge, parse_size
 from lanewise.learning.reading import choose_size
+from lanewise.notes import Caution
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 Paint = Callable[..., Path]
@@ -386,3 +387,43 @@ def test_photographs(tmp_path: Path) -> None:
     assert sets.validation.counts() == (20,) * 5
     assert "400 pictures of 122 sizes in train were resized to 48x64" in sets.notes[0]
     assert sets.train.pixels.std() > 50
+
+
+@pytest.mark.parametrize("way", ["data/", "archive/data/"])
+def test_parts_one_folder_deeper_are_found(paint: Paint, way: str) -> None:
+    for name in ("train/cat/1.png", "train/dog/1.png", "test/cat/2.png"):
+        root = paint(way + name, 9)
+    (root / "README.md").write_text("about")
+    sets = load(root)
+    assert sets.test is not None
+    assert (sets.train.names, sets.test.names) == (
+        (f"{way}train/cat/1.png", f"{way}train/dog/1.png"),
+        (f"{way}test/cat/2.png",),
+    )
+    assert f"pictures holds nothing but {way[:-1]}: what is in it is taken." in sets.notes
+    judged, part = load_to_judge(root, classes=("cat", "dog"), size=(8, 8), channels=1)
+    assert (part, judged.names) == ("test", (f"{way}test/cat/2.png",))
+
+
+def test_classes_one_folder_deeper_are_found_where_they_are_known(paint: Paint) -> None:
+    for name in ("cat/1.png", "dog/1.png"):
+        root = paint(f"data/{name}", 9)
+    judged, _ = load_to_judge(root, classes=("bird", "cat", "dog"), size=(8, 8), channels=1)
+    assert judged.names == ("data/cat/1.png", "data/dog/1.png")
+    with pytest.raises(DataError, match=f"one class only, 'data'.* give {root / 'data'}"):
+        load(root)
+    judged, _ = load_to_judge(root, classes=("data", "other"), size=(8, 8), channels=1)
+    assert judged.counts() == (2, 0)
+
+
+@pytest.mark.parametrize("part", ["test", "val"])
+def test_a_part_without_labels_is_left_out(paint: Paint, part: str) -> None:
+    for name in ("train/cat/1.png", "train/dog/1.png", f"{part}/2.png", f"{part}/3.png"):
+        root = paint(name, 9)
+    sets = load(root)
+    assert (sets.validation, sets.test) == (None, None)
+    (note,) = sets.notes
+    assert isinstance(note, Caution)
+    assert note.startswith(f"{part} is left out: its images lie in no folders of classes")
+    judged, found = load_to_judge(root, classes=("cat", "dog"), size=(8, 8), channels=1)
+    assert (found, len(judged), judged.notes) == ("train", 2, (note,))

@@ -247,7 +247,10 @@ NEED_ROOT = (other_owner, other_owner_of_parent, entry_of_other_owner, secret_of
 
 
 def possible() -> list[Plant]:
-    return [plant for plant in (*FOLDERS, *ENTRIES) if plant not in NEED_ROOT or os.getuid() == 0]
+    impossible: tuple[Plant, ...] = () if os.getuid() == 0 else NEED_ROOT
+    if private._group_of_one(os.getgid()):  # nobody else is in it
+        impossible = (*impossible, group_may_write_parent)
+    return [plant for plant in (*FOLDERS, *ENTRIES) if plant not in impossible]
 
 
 def _state(root: Path) -> list[tuple[str, int, int, bytes]]:

@@ -2,10 +2,12 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import lanewise
 from lanewise.errors import DataError, MissingPackageError, OptionError
@@ -272,3 +274,18 @@ def test_a_widened_interval_and_the_weights_that_were_kept_are_explained():
     again = lanewise.train(x, y, start=model, epochs=1, learning_rate=1e-12, folds=0, notes=len)
     if again.provenance["best_epoch"] == 0:
         assert "No epoch did better" in report_html(again, pictures, part, parts)
+
+
+def test_the_data_section_scales_files_of_16_bits_as_the_model_does(tmp_path):
+    """Here files use 9 bits and the model's training set 12: the page shows what the model gets."""
+    for n, name in enumerate("abab"):
+        for part in ("train", "test"):
+            (tmp_path / part / name).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((8, 8), 100 * (n + 1), np.uint16)).save(tmp_path / part / name / f"{n}.png")
+    pixels = np.arange(4 * 64, dtype=np.uint8).reshape(4, 8, 8, 1)
+    model = lanewise.train(pixels, list("abab"), network="dense 2", epochs=1, folds=0, notes=lambda note: None)
+    model = replace(model, preprocessing=replace(model.preprocessing, bits=12, resize="stretch"))
+    found, _, parts = report_pictures(model, tmp_path)
+    assert set(parts) == {"train", "test"}
+    for one in (found, *parts.values()):
+        np.testing.assert_array_equal(np.sort(one.pixels[:, 0, 0, 0]), [6, 12, 18, 25])

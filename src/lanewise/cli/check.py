@@ -35,7 +35,7 @@ STYLES = {"serious": "bold red", "warning": "yellow", "note": ""}
 @click.option("--labels/--no-labels", default=True, show_default=True, help="Train networks to find wrong labels.")
 @click.option(
     "--model",
-    type=click.Path(),
+    type=PATH,
     metavar="FILE",
     help="Tell which images this model was trained on, and test the labels of the others by it; no model by default.",
 )

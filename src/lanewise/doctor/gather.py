@@ -15,7 +15,7 @@ from lanewise.doctor.findings import Collection
 from lanewise.errors import DataError
 from lanewise.files import Preprocessing
 from lanewise.learning.decode import MAX_PIXELS, Header, read_header
-from lanewise.learning.folders import PictureFile, list_sets, list_tree, part_named, printable
+from lanewise.learning.folders import PictureFile, entered, list_sets, list_tree, part_named, printable
 from lanewise.learning.images import load
 from lanewise.learning.pictures import Pictures, PictureSets, empty_pixels
 from lanewise.learning.reading import choose_size, decode_into
@@ -49,7 +49,7 @@ def gather(
         if y is not None:
             raise DataError(f"{os.fspath(source)} brings its own labels: leave `y` out")
         if os.path.isdir(source):
-            return _from_folder(Path(source), progress, like)
+            return _from_folder(entered(Path(source))[0], progress, like)
         return _from_sets(load(source, progress=progress))
     if y is None:
         raise DataError("pictures given as an array need labels: check(x, y)")

@@ -2,6 +2,7 @@
 
     FOLDER/CLASS/*.png                          one set
     FOLDER/{train,val,test}/CLASS/*.png         up to three sets; `validation` is as good as `val`
+    FOLDER/ONE/...                              either of these, one folder deeper, as archives are unpacked
 
 Folders inside a class belong to the class. The order is that of the names, so it is the same everywhere.
 """
@@ -13,12 +14,12 @@ import re
 import stat
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lanewise.errors import DataError
 from lanewise.learning.formats import named_by
-from lanewise.notes import Caution
+from lanewise.notes import Caution, Note
 
 SUFFIXES = (
     *(".heic", ".heif", ".avif"),
@@ -29,6 +30,10 @@ SUFFIXES = (
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 UNLABELLED = "unlabelled"
+
+DEEPEST = 4
+"""Folders that are entered, one inside the other, to find the images."""
+
 _WORDS = {
     TRAIN: ("train", "training", "trn"),
     VALIDATION: ("val", "valid", "validation", "dev", "eval", "evaluation"),
@@ -69,12 +74,13 @@ class PictureFile:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One set of pictures on disk: the files of all classes, and what was left aside."""
+    """One set of pictures on disk: the files of all classes, what was left aside, and what there is to be said."""
 
     folder: Path
     files: tuple[PictureFile, ...]
     classes: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...]
+    notes: tuple[Note, ...] = ()
 
 
 def list_sets(root: Path) -> dict[str, Listing]:
@@ -85,12 +91,14 @@ def list_sets(root: Path) -> dict[str, Listing]:
     DataError
         When the folder is missing, or not laid out as pictures to learn from have to be.
     """
-    parts = _parts_of(root)
+    inner, notes = entered(root)
+    parts, left_out = _labelled(_parts_of(inner))
+    notes += left_out
     if not parts:
-        return {TRAIN: _list_classes(root, root, None, learning=True)}
+        return {TRAIN: replace(_list_classes(root, inner, None, learning=True), notes=notes)}
     if TRAIN not in parts:
-        raise DataError(f"{root} holds {' and '.join(parts)} but no train folder to learn from")
-    train = _list_classes(root, parts[TRAIN], None, learning=True)
+        raise DataError(f"{inner} holds {' and '.join(parts)} but no train folder to learn from")
+    train = replace(_list_classes(root, parts[TRAIN], None, learning=True), notes=notes)
     others = (part for part in (VALIDATION, TEST) if part in parts)
     return {TRAIN: train} | {part: _list_classes(root, parts[part], train.classes, learning=False) for part in others}
 
@@ -105,11 +113,57 @@ def list_to_judge(root: Path, classes: Sequence[str]) -> tuple[str, Listing]:
     listing : Listing
         Labels are positions in `classes`; some classes may have no picture.
     """
-    parts = _parts_of(root)
+    inner, notes = entered(root, classes)
+    parts, left_out = _labelled(_parts_of(inner))
+    notes += left_out
     for part in (TEST, VALIDATION, TRAIN):
         if part in parts:
-            return part, _list_classes(root, parts[part], classes, learning=False)
-    return "all", _list_classes(root, root, classes, learning=False)
+            return part, replace(_list_classes(root, parts[part], classes, learning=False), notes=notes)
+    return "all", replace(_list_classes(root, inner, classes, learning=False), notes=notes)
+
+
+def entered(root: Path, known: Sequence[str] | None = None) -> tuple[Path, tuple[Note, ...]]:
+    """The folder itself, or the one inside where only that can be meant, which is said.
+
+    That is one that holds train and test, or classes that are `known` already, and has no other folder or image beside
+    it.
+    """
+    _check_folder(root)
+    names = {unicodedata.normalize("NFC", name) for name in known or ()}
+    here = root
+    for _ in range(DEEPEST):
+        folders = _folders_in(here)
+        parts = any(part_named(name) in (TRAIN, VALIDATION, TEST) for name in folders)
+        if parts or len(folders) != 1:
+            break
+        if _has_pictures(here) or class_named(folders[0]) in names:
+            return root, ()
+        here = here / folders[0]
+    else:
+        return root, ()
+    if here == root or not (parts or (folders and set(map(class_named, folders)) <= names)):
+        return root, ()
+    inside = printable(os.path.relpath(here, root))
+    return here, (Note(f"{printable(root.name or str(root))} holds nothing but {inside}: what is in it is taken."),)
+
+
+def _has_pictures(folder: Path) -> bool:
+    return any(_is_picture_name(entry.name) and not _is_folder(entry) for entry in _entries(folder))
+
+
+def _labelled(parts: dict[str, Path]) -> tuple[dict[str, Path], tuple[Note, ...]]:
+    """The parts without those to evaluate by that hold images but no folders of classes, and a word on these."""
+    bare = [p for p in (VALIDATION, TEST) if p in parts and not _folders_in(parts[p]) and _has_pictures(parts[p])]
+    if not parts.keys() - bare:
+        return parts, ()
+    notes = (
+        Caution(
+            f"{printable(parts[part].name)} is left out: its images lie in no folders of classes, so nothing says what "
+            "they show; lanewise predict answers for such images"
+        )
+        for part in bare
+    )
+    return {part: folder for part, folder in parts.items() if part not in bare}, tuple(notes)
 
 
 def list_tree(root: Path) -> Listing:
@@ -228,7 +282,9 @@ def _list_classes(root: Path, folder: Path, known: Sequence[str] | None, *, lear
         raise DataError(f"{folder} holds {found}: put each class into a folder with its name")
     classes = tuple(dict.fromkeys(map(class_named, names))) if known is None else tuple(known)
     if learning and len(classes) < 2:
-        raise DataError(f"{folder} holds one class only, {classes[0]!r}: learning takes two at least")
+        inside = _folders_in(folder / names[0])
+        hint = f"; if {_some(inside)} are classes, give {folder / names[0]}" if len(inside) > 1 else ""
+        raise DataError(f"{folder} holds one class only, {classes[0]!r}: learning takes two at least{hint}")
     place = {unicodedata.normalize("NFC", name): n for n, name in enumerate(classes)}
     prefix = printable(os.path.relpath(folder, root) + "/") if folder != root else ""
     files: list[PictureFile] = []

@@ -46,6 +46,7 @@ def load(
     cache_dir: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
     max_pixels: int = MAX_PIXELS,
+    bits: int | None = None,
 ) -> PictureSets:
     """Read labelled pictures to learn from.
 
@@ -66,6 +67,8 @@ def load(
         Called with (pictures read, pictures in all) from the calling thread.
     max_pixels : int
         Larger pictures are not decoded.
+    bits : int, optional
+        Of files with 16 bits a value, how many are in use; by default found out.
 
     Raises
     ------
@@ -74,7 +77,7 @@ def load(
     OptionError
         When an option makes no sense.
     """
-    target = Target(parse_size(size), _check_channels(channels), max_pixels)
+    target = Target(parse_size(size), _check_channels(channels), max_pixels, bits)
     if isinstance(source, tuple):
         return _checked(PictureSets(from_arrays(*source)), target)
     if source == DIGITS:

@@ -216,6 +216,7 @@ def _notes(
         yield Note(
             f"{images} in {folder} {have} 16 bits a value, of which {bits} are in use: the upper 8 of these count"
         )
+    yield from listing.notes
     if (said := perhaps_parts(listing)) is not None:
         yield said
     if skipped:

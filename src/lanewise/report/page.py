@@ -124,9 +124,10 @@ def report_pictures(
     pictures, part = pictures_for(model, source, split=split, strict=strict, progress=progress)
     parts = {part: pictures}
     rows, columns, channels = model.preprocessing.shape
+    bits = model.preprocessing.bits
     # Pictures that can judge need not do for learning: then the report is about those that judge alone.
     with contextlib.suppress(DataError):
-        found = parts_of(load(source, size=(rows, columns), channels=channels), model)
+        found = parts_of(load(source, size=(rows, columns), channels=channels, bits=bits), model)
         if part in found and all(one.classes == pictures.classes for one in found.values()):
             parts = found
     return pictures, part, parts
