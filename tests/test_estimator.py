@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import re
 import subprocess
@@ -20,7 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from lanewise import CNNClassifier, estimator
+from lanewise import CNNClassifier, estimator, watching
 from lanewise.errors import DataError, NetworkError, OptionError
 from lanewise.fitting import train
 from lanewise.network.filters import bank
@@ -356,18 +357,35 @@ def test_a_budget_of_time(clock):
 
 def test_verbose_prints_and_otherwise_all_is_quiet(capsys):
     quick().fit(X[:300], Y[:300])
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr() == ("", "")
+    for verbose in (True, 2, 10):
+        quick(verbose=verbose).fit(X[:300], Y[:300])
+        out, told = capsys.readouterr()
+        assert out == ""
+        assert "conv 16@3x3" in told
+        assert re.search(r"^Epoch 4/4  loss \S+  accuracy \S+ %  validation \S+ %  \S+ images/s$", told, re.MULTILINE)
+        assert "Trained: validation accuracy" in told
+
+
+def test_verbose_shows_the_bar_of_train(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", terminal)
     quick(verbose=1).fit(X[:300], Y[:300])
-    out = capsys.readouterr().out
-    assert "conv 16@3x3" in out
-    assert re.search(r"^Epoch 4: loss \d+\.\d+, accuracy \d\.\d+, validation accuracy \d\.\d+$", out, re.MULTILINE)
+    assert "━" in terminal.getvalue()
+    terminal.close()  # whoever watched has gone
+    quick(verbose=1).fit(X[:300], Y[:300])
 
 
 def test_an_interruption_is_told_of(monkeypatch):
     def interrupt(report):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(estimator, "_print_epoch", interrupt)
+    monkeypatch.setattr(watching._Lines, "__call__", lambda lines, report: interrupt(report))
     with pytest.warns(UserWarning, match="Training was interrupted"):
         classifier = quick(verbose=1).fit(X[:300], Y[:300])
     assert classifier.predict(X).shape == Y.shape

@@ -29,11 +29,11 @@ from lanewise.keywords import hinting
 from lanewise.learning.arrays import channels_come_first, perhaps_first
 from lanewise.learning.pictures import Pictures
 from lanewise.learning.recipe import network_for
-from lanewise.learning.train import Progress
 from lanewise.model import Model
 from lanewise.network.layers import Layer
 from lanewise.notes import Caution, say
 from lanewise.scale import on_scale
+from lanewise.watching import tell
 
 __all__ = ["CNNClassifier"]
 
@@ -81,7 +81,8 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     random_state : int, RandomState or None, default=None
         Where weights start, which pictures are held out, their order and variation.
     verbose : int, default=0
-        1 prints what was decided and a line for each epoch.
+        As for `lanewise.train`: 1 shows a live bar in a terminal or notebook, 2 or more prints a line for each epoch;
+        both also say what was decided.
 
     Attributes
     ----------
@@ -305,9 +306,8 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             threads=self.threads,
             seed=self._seed(len(before)),
             start=self.model_ if going_on else None,
-            progress=_print_epoch if self.verbose else None,
             notes=_print_note if self.verbose else None,
-            verbose=0,
+            verbose=int(self.verbose),
             **(options | changes),
         )
         if model.provenance["interrupted"]:
@@ -391,10 +391,4 @@ def _print_note(note: str) -> None:
     if isinstance(note, Caution):
         say(note)
     else:
-        print(note)
-
-
-def _print_epoch(report: Progress) -> None:
-    if report.epoch_done:
-        judged = "" if report.validation_accuracy is None else f", validation accuracy {report.validation_accuracy:.4f}"
-        print(f"Epoch {report.epoch}: loss {report.loss:.4f}, accuracy {report.accuracy:.4f}{judged}")
+        tell(note)

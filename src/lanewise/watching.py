@@ -127,6 +127,14 @@ def _display(verbose: int | None, progress: Report | None) -> Display | None:
     return None
 
 
+def tell(sentence: str) -> None:
+    """Print a sentence where progress is shown, if that is possible: nothing is worth ending a training for it."""
+    stream = sys.stdout if _notebook() is not None else sys.stderr
+    if stream is not None:
+        with suppress(Exception):
+            _Lines(stream).close(sentence)
+
+
 def _is_terminal(stream: TextIO | None) -> bool:
     try:
         return stream is not None and stream.isatty()

@@ -8,7 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from lanewise.cli.group import lanewise
+from lanewise.cli.group import ALIASES, lanewise
 from lanewise.evaluate import SPLITS
 from lanewise.learning.augment import CHOICES
 from lanewise.learning.recipe import LEARNING_RATES
@@ -70,3 +70,11 @@ def test_every_option_states_its_default(name):
         if isinstance(option, click.Option) and not (option.is_flag or option.required or option.secondary_opts):
             told = option.show_default or "default" in (option.help or "")
             assert told, f"{name} {option.opts[0]}: {option.help}"
+
+
+def test_every_name_of_other_programs_stands_on_the_page():
+    rows = dict(re.findall(r"^\| (`--[a-z-]+`) \| (.*) \|$", PAGE.read_text(), re.MULTILINE))
+    for name, ours in ALIASES.items():
+        assert f"`{name}`" in rows[f"`{ours}`"]
+    options = {name for one in lanewise.commands.values() for param in one.params for name in param.opts}
+    assert set(ALIASES.values()) <= options

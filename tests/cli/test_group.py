@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 
 import lanewise
 from lanewise.cli.group import lanewise as group
@@ -108,3 +109,14 @@ def test_a_closed_pipe_is_quiet(photos_model, tmp_path):
     process.stderr.close()
     process.wait()
     assert errors == b""
+
+
+@pytest.mark.parametrize("columns", [30, 40, 60, 80])
+@pytest.mark.parametrize("name", ["", *group.commands])
+def test_help_fits_the_terminal(name, columns):
+    words = [name, "--help"] if name else ["--help"]
+    narrow = CliRunner().invoke(group, words, terminal_width=columns - 2).stdout
+    examples = "  lanewise "  # to be copied as a whole
+    assert [line for line in narrow.splitlines() if len(line) > columns and not line.startswith(examples)] == []
+    wide = CliRunner().invoke(group, words, terminal_width=100).stdout
+    assert sorted(narrow.split()) == sorted(wide.split()) or "".join(narrow.split()) == "".join(wide.split())

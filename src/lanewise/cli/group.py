@@ -8,9 +8,12 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from textwrap import wrap
 from typing import Any
 
 import click
@@ -29,6 +32,9 @@ from lanewise.cli.wording import shown
 from lanewise.errors import LanewiseError, LanewiseWarning, NetworkTextError, ProgramError
 
 FAILED, INTERRUPTED = 1, 130
+
+NARROW, NARROWEST, WIDEST = 52, 16, 78
+"""Columns: of a terminal that needs other help, at least, and that the longest line of it takes."""
 
 ALIASES = {
     "--lr": "--learning-rate",
@@ -70,6 +76,41 @@ def in_our_words(command: click.Command, args: list[str]) -> list[str]:
     return words
 
 
+class Fitting(click.HelpFormatter):
+    """Help that fits terminals of fewer than the 50 columns that click takes for granted."""
+
+    def __init__(self, indent_increment: int = 2, width: int | None = None, max_width: int | None = None) -> None:
+        """Take the width of the terminal, if that is a small one."""
+        columns = shutil.get_terminal_size().columns
+        if width is None and 0 < columns < NARROW:
+            width = max(columns - 1, NARROWEST)
+        super().__init__(indent_increment, width, max_width)
+
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        """Write names and what they mean; on a small terminal one below the other."""
+        if self.width < NARROW - 1:
+            room = max(self.width - self.current_indent, 1)
+            rows, col_max = [(_folded(name, room), text) for name, text in rows], 4
+        super().write_dl(rows, col_max, col_spacing)
+
+    def write_text(self, text: str) -> None:
+        """Write paragraphs; lines that are to stay as they are, too, if they are too long."""
+        if self.width < WIDEST and "\b\n" in text:
+            room = max(self.width - self.current_indent - 4, 1)
+            text = re.sub(r"(?<=\S)  +(\S.*)", lambda found: "\n    " + "\n    ".join(wrap(found[1], room)), text)
+        super().write_text(text)
+
+
+def _folded(name: str, room: int) -> str:
+    """An option with its choices, on as many lines as it takes."""
+    lines = [""]
+    for part in re.findall(r"[^| ]+[| ]?|.", name):
+        if lines[-1] and len(lines[-1]) + len(part.rstrip()) > room:
+            lines.append("  ")
+        lines[-1] += part
+    return "\n  ".join(line.rstrip() for line in lines)
+
+
 class Commands(click.Group):
     """A group that says in one line what went wrong."""
 
@@ -79,6 +120,11 @@ class Commands(click.Group):
         """Find the command, and read options that other programs call otherwise as ours."""
         name, command, rest = super().resolve_command(ctx, args)
         return name, command, rest if command is None else in_our_words(command, rest)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Say of each command what it does, in a whole sentence however narrow the terminal."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, one.get_short_help_str(1000)) for name, one in self.commands.items()])
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Name the commands in the order in which one meets them."""
@@ -143,22 +189,25 @@ def _say_usage(error: click.UsageError) -> None:
     click.echo(f"{command}: {_safe(error.format_message())} See: {command} --help", err=True)
 
 
+click.Context.formatter_class = Fitting
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="lanewise", message="%(prog)s %(version)s")
 def lanewise() -> None:
     """Train convolutional networks on the CPU you already have, and see what they are.
 
     \b
-    lanewise train digits                    learn the built-in handwritten digits
-    lanewise train photos/                   learn a folder that holds a folder of pictures per class
-    lanewise predict photos.onnx new.jpg     ask the model
-    lanewise evaluate photos.onnx other/     judge it by pictures whose classes are known
-    lanewise inspect photos.onnx             look at its layers, weights and connections
-    lanewise report photos.onnx other/       write a page that shows all that
-    lanewise compare photos/                 see what learning the filters is worth
-    lanewise vary photos/ --network ...      train many variants, and see what accuracy costs
-    lanewise check photos/                   look for what is wrong with pictures before learning
-    lanewise bench                           compare speed with the frameworks installed here
+    lanewise train digits                 learn the built-in digits
+    lanewise train photos/                learn a folder of folders, one a class
+    lanewise predict photos.onnx new.jpg  ask the model
+    lanewise evaluate photos.onnx other/  judge it by pictures of known classes
+    lanewise inspect photos.onnx          look at its layers and weights
+    lanewise report photos.onnx other/    write a page that shows all that
+    lanewise compare photos/              see what learning filters is worth
+    lanewise vary photos/ --network ...   train many variants of a network
+    lanewise check photos/                look for what is wrong with pictures
+    lanewise bench                        compare speed with other frameworks
     """
 
 
