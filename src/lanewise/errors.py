@@ -22,6 +22,14 @@ class LanewiseError(Exception):
     """Base of all errors raised by Lanewise on purpose."""
 
 
+class _OneLine(LanewiseError):
+    """An error that is one line, whatever the names in it hold: terminals obey control characters."""
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class LanewiseWarning(UserWarning):
     """Something that may harm the result: files left out, pictures on another scale, a class without pictures."""
 
@@ -53,23 +61,23 @@ class ShapeError(NetworkError):
     """A layer that does not fit the shape it is given."""
 
 
-class DataError(LanewiseError, ValueError):
+class DataError(_OneLine, ValueError):
     """Pictures, arrays or labels that cannot be used."""
 
 
-class OptionError(LanewiseError, ValueError):
+class OptionError(_OneLine, ValueError):
     """An option whose value makes no sense."""
 
 
-class ModelFileError(LanewiseError, OSError):
+class ModelFileError(_OneLine, OSError):
     """A model file that cannot be read or written."""
 
 
-class TooLargeError(LanewiseError, MemoryError):
+class TooLargeError(_OneLine, MemoryError):
     """Something that would not fit in this machine's memory."""
 
 
-class MissingPackageError(LanewiseError, ImportError):
+class MissingPackageError(_OneLine, ImportError):
     """Something that needs a package which only an extra of Lanewise installs."""
 
 

@@ -92,7 +92,8 @@ class Model(Contents):
         """The most probable class of each picture, as its label: an array (N,). Options are as in `predict_proba`."""
         # Labels of several types stay what they are, instead of all becoming text.
         alike = len(set(map(type, self.classes))) == 1
-        labels = np.array(self.classes, dtype=None if alike else object)
+        cut = any(isinstance(label, str) and label.endswith("\0") for label in self.classes)  # as NumPy's texts are
+        labels = np.array(self.classes, dtype=None if alike and not cut else object)
         if labels.dtype.kind == "f" and isinstance(self.classes[0], int):  # numbers too large for NumPy's own
             labels = np.array(self.classes, dtype=object)
         chosen: NDArray[Any] = labels[self.predict_proba(x, threads=threads).argmax(axis=1)]

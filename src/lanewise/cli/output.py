@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -104,7 +105,9 @@ class Output:
     def finish(self, record: Mapping[str, Any]) -> None:
         """Print the results as JSON if that was asked for. JSON is UTF-8 whatever the terminal speaks."""
         if self.as_json:
-            click.echo(to_json(record).encode("utf-8", "backslashreplace"))
+            # What a terminal might obey (text from right to left, other ends of lines) is written as escapes.
+            text = "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in to_json(record))
+            click.echo(text.encode("utf-8", "backslashreplace"))
 
     @contextmanager
     def reading(self, doing: str = "reading") -> Iterator[Reading | None]:

@@ -38,6 +38,19 @@ RECORD: Mapping[str, Any] = {
 }
 """What is known of the record of an epoch; it may hold more."""
 
+JUDGED: Mapping[str, Any] = {"split": str, "pictures": int, "accuracy": float, "interval": tuple[float, float]}
+FOLDS: Mapping[str, Any] = {
+    "folds": int,
+    "pictures": int,
+    "correct": int,
+    "accuracy": float,
+    "interval": tuple[float, float],
+    "loss": float,
+    "accuracies": tuple[float, ...],
+    "confusion": tuple[tuple[int, ...], ...],
+}
+START: Mapping[str, Any] = {"validation_loss": FIGURE, "validation_accuracy": FIGURE}
+
 PROVENANCE: Mapping[str, Any] = {
     "version": str,
     "date": str,
@@ -56,6 +69,9 @@ PROVENANCE: Mapping[str, Any] = {
     "best_epoch": int | None,
     "held_out": dict | None,
     "judged": dict | None,
+    "cross_validation": dict | None,
+    "candidates": FIGURE,
+    "augment": str | None,
     "start": dict | None,
     "images": dict | None,
 }
@@ -117,6 +133,34 @@ def check_provenance(provenance: Mapping[str, Any]) -> None:
         and conforms(held_out.get("of"), str)
     ):
         raise ModelFileError(f"the property 'provenance' has a wrong value for 'held_out'{EDITED}")
+
+    for key, known in (("judged", JUDGED), ("cross_validation", FOLDS), ("start", START)):
+        record = provenance.get(key)
+        if record is not None and not _holds(record, known):
+            raise ModelFileError(f"the property 'provenance' has a wrong value for {key!r}{EDITED}")
+
+
+def _holds(record: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
+    """Whether a record of figures has all that is known of such, and each possible."""
+    if not all(name in record and conforms(record[name], hint) for name, hint in known.items()):
+        return False
+    counts = [record[name] for name in ("pictures", "correct", "folds") if name in known]
+    shares = [record[name] for name in ("accuracy", "validation_accuracy") if record.get(name) is not None]
+    shares += record["interval"] if "interval" in known else []
+    if min(counts, default=0) < 0 or not all(0 <= share <= 1 for share in shares):
+        return False
+    if "confusion" not in known:
+        return True
+    rows, size = record["confusion"], len(record["confusion"])
+    square = all(len(row) == size and min(row) >= 0 for row in rows)
+    return square and record["folds"] >= 2 and 1 <= record["pictures"] >= record["correct"]
+
+
+def check_against_classes(provenance: Mapping[str, Any], classes: int) -> None:
+    """Raise ModelFileError if figures are of another number of classes."""
+    folds = provenance.get("cross_validation")
+    if folds is not None and len(folds["confusion"]) != classes:
+        raise ModelFileError(f"the property 'provenance' has a wrong value for 'cross_validation'{EDITED}")
 
 
 def preprocessing_of(given: Mapping[str, Any]) -> Preprocessing:

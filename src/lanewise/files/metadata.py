@@ -24,7 +24,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.errors import ModelFileError
-from lanewise.files.checked import LARGEST_PROPERTY, check_history, check_provenance, json_of
+from lanewise.files.checked import (
+    LARGEST_PROPERTY,
+    check_against_classes,
+    check_history,
+    check_provenance,
+    json_of,
+)
 from lanewise.files.contents import Contents, Label, label_problem
 
 FORMAT = 1
@@ -86,6 +92,7 @@ def from_properties(texts: Mapping[str, str]) -> Properties:
         raise ModelFileError("the property 'classes' must be a JSON list of texts or numbers")
     check_history(history)
     check_provenance(provenance)
+    check_against_classes(provenance, len(classes))
     return Properties(
         classes=tuple(classes),
         network=texts["network"] or None,
