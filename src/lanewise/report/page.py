@@ -247,7 +247,7 @@ def _plots(model: Model, judged: Any) -> dict[str, str]:
     from markupsafe import Markup
 
     drawn = {"reliability": plots.reliability(judged.calibration)}
-    if len(model.history) > 1:
+    if len(model.history) > 1 and any(one.get("loss") is not None for one in model.history):
         drawn["loss"] = plots.curves(model.history, "loss", "Loss")
         if any(one.get("accuracy") is not None for one in model.history):
             drawn["accuracy"] = plots.curves(model.history, "accuracy", "Accuracy")
