@@ -253,7 +253,7 @@ def test_a_model_of_folds_shows_what_they_found_instead_of_the_training_accuracy
     assert "Training accuracy" not in text
     assert "each by the one of 3 networks that was not trained on it" in text
     assert "what the networks of the folds have in common" in text
-    assert "By pictures that it learned from, of which it is too sure" in text
+    assert "By pictures that it learned from: of new ones it is less often right" in text
     assert "No pictures were held out of this training" in text
     new = Pictures(x[:10][:, ::-1, :, None].copy(), y[:10].astype(np.int32), ("0", "1"))
     assert "Cross-validation accuracy" not in report_html(model, new, "test", {"test": new})
