@@ -70,9 +70,9 @@ def test_networks_judge_labels_by_small_images_and_every_epoch_is_told(monkeypat
     x = np.random.default_rng(0).integers(0, 255, (40, 64, 96, 1)).astype(np.uint8)
     collection = from_parts({"train": Pictures(x, (np.arange(40) % 2).astype(np.int32), ("a", "b"))})
     mislabelled.mislabelled(collection, [], 0, 1, lambda done, total: told.append((done, total)))
-    assert set(seen) == {(43, 64)}
-    assert len(seen) == 2 * FOLDS
-    assert told[0] == (0, 240)
+    assert set(seen) == {(32, 48)}
+    assert len(seen) == 3 * FOLDS
+    assert told[0] == (0, 360)
     assert [done for done, _ in told] == sorted(done for done, _ in told)
     assert len(told) == 1 + 2 * len(seen)
 

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -248,5 +249,6 @@ def test_the_sets_that_are_there_are_used_and_said(parts, told, judging, monkeyp
     assert grid.count == len(there[told[0]])
     found = grid.to_json()
     assert (found["judged_by"], found["chosen_by"], found["kept_back"]) == (*told, False)
-    assert found["judging"] == judging
+    assert found["judging"] == judging + " So few tell large differences only."
+    assert replace(grid.judging, count=100).sentence == judging.replace("20 ", "100 ").replace("30 ", "100 ")
     assert judging in str(grid)

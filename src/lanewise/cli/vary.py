@@ -102,6 +102,7 @@ def vary(
 def show(out: Output, grid: Grid) -> None:
     """The table, the best trade-offs, and what could not be."""
     from lanewise.cli.wording import plural
+    from lanewise.experiments.trial import FEW
 
     if grid.recalled:
         out.tell("Kept", f"{plural(grid.recalled, 'training')} had been done before: not repeated")
@@ -120,8 +121,10 @@ def show(out: Output, grid: Grid) -> None:
                 f"{100 * small.accuracy:.1f} %, within the interval of that, with {small.weights:,} weights instead of "
                 f"{best.weights:,}: {small.text}",
             )
-        if len(grid.rows) >= MANY:
-            out.tell("", "the best of many looks a little better than it is on new pictures")
+        few = grid.count < FEW
+        if len(grid.rows) >= (2 if few else MANY):
+            how = f"by {plural(grid.count, 'image')}, it may look much" if few else "of many, it looks a little"
+            out.tell("", f"chosen as the best {how} better than it is on new ones")
     _show_impossible(out, grid.impossible)
 
 

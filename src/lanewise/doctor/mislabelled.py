@@ -38,10 +38,10 @@ LEAST = 5
 WEAK = 0.85
 """Share of the labels that networks agree with, below which they are no judges of single labels."""
 
-_LARGEST = 64
+_LARGEST = 48
 """Rows or columns of the images that networks judge labels by: their time grows with the pixels, their insight less."""
 
-_ROUNDS = ((5000, 2),)  # up to so many pictures, the data is cut so often
+_ROUNDS = ((1000, 3), (5000, 2))  # up to so many pictures, the data is cut so often
 _LISTED = 0.05  # share of the pictures, of suspects that are listed where the networks are weak
 _ROUNDING = 1e-9  # of a mean of equal probabilities, which all must reach
 _SEEN = 40_000  # pictures that each network learns from, counting repetitions

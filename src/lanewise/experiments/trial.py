@@ -25,6 +25,9 @@ from lanewise.notes import say, unheard
 TEST_FRACTION = 0.2
 """Share of the pictures that is kept for judging where there are no test pictures."""
 
+FEW = 100
+"""Images that judge, below which their interval is more than about ten points wide to either side."""
+
 SPLIT_SEED = 0
 """Seeds of trainings are varied; who judges is not."""
 
@@ -120,7 +123,8 @@ class Judging:
             "held out": "; images held out of the training set choose the best weights of each",
             "none": "",
         }[self.chosen_by]
-        return f"{judged}{chosen}."
+        few = " So few tell large differences only." if self.count < FEW else ""
+        return f"{judged}{chosen}.{few}"
 
     def to_json(self) -> dict[str, Any]:
         """As values that JSON can hold."""
