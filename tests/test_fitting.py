@@ -365,3 +365,18 @@ def test_an_interrupt_between_a_judgement_and_its_record_keeps_the_model(monkeyp
     assert model.provenance["interrupted"]
     assert [one["epoch"] for one in model.history] == list(range(1, len(model.history) + 1))
     assert model.provenance["best_epoch"] <= len(model.history)
+
+
+@pytest.mark.parametrize("scale", [1e-40, 1e-44])
+def test_values_too_small_for_float32_are_refused(scale):
+    x = (np.random.default_rng(0).random((20, 8, 8)) * scale).astype(np.float32)
+    with pytest.raises(DataError, match="float32 cannot compute with"):
+        lanewise.train(x, np.arange(20) % 2, network="dense 2", epochs=1, folds=0, verbose=0)
+
+
+def test_values_at_the_end_of_float32_are_computed_with():
+    random = np.random.default_rng(0)
+    x = random.random((20, 8, 8)).astype(np.float32)
+    x[random.random(x.shape) < 0.01] = 3e38
+    model = lanewise.train(x, np.arange(20) % 2, network="dense 2", epochs=1, folds=0, verbose=0)
+    assert np.isfinite(model.predict_proba(x)).all()

@@ -108,7 +108,9 @@ def on_scale(array: NDArray[Any], preprocessing: Preprocessing) -> tuple[Pixels,
     # Images scaled to 0..1 would all look black to a model of bytes: easily done, and hard to see.
     if high >= 100 and low >= 0 and 0 < most <= 1 and not whole:
         raise DataError(_but("lie within 0 to 1", low, high, "multiply by 255" if high <= 255 else "scale them alike"))
-    if np.mean((pixels < 2 * low - high) | (pixels > 2 * high - low)) > OUTSIDE:
+    with np.errstate(over="ignore"):  # bounds beyond float32 are infinite there, which is as good
+        outside = np.mean((pixels < 2 * low - high) | (pixels > 2 * high - low))
+    if outside > OUTSIDE:
         advice = "divide by 255" if least >= 0 and most <= 255 and high <= 1 else "scale them alike"
         raise DataError(_but(f"reach from {least:.4g} to {most:.4g}", low, high, advice))
     return pixels, _unlike(pixels, preprocessing, low, high)
@@ -143,7 +145,8 @@ def _unlike(pixels: Pixels, preprocessing: Preprocessing, low: float, high: floa
     least, most, margin = float(pixels.min()), float(pixels.max()), BEYOND * (high - low)
     if least == most and low <= least <= high:  # black or white throughout, which no scale explains better
         return None
-    unlike = bool(np.mean((pixels < low - margin) | (pixels > high + margin)) > OUTSIDE)
+    with np.errstate(over="ignore"):
+        unlike = bool(np.mean((pixels < low - margin) | (pixels > high + margin)) > OUTSIDE)
     if preprocessing.dtype == "uint8":
         unlike = unlike or bool(np.mean((pixels < low) | (pixels > high)) > IMPOSSIBLE)
     unlike = unlike or (low >= 0 and 0 < most < DARK * high)

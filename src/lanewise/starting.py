@@ -65,12 +65,22 @@ def outcome(start: Verdict, result: Verdict, count: int, best_epoch: int | None)
     return Note(f"Going on took the accuracy on the {count:,} held-out images from {before} to {after}.")
 
 
+SMALLEST = 2.0**-120
+"""Standard deviation of a channel; float32 rounds ever more coarsely below 2**-126."""
+
+
 def moments(
     start: Model | None, pictures: Pictures, chosen: NDArray[np.int64], *, new_classes: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and standard deviation to bring pixels to the same range by; those of the model that goes on learning."""
     if start is None:
-        return statistics(pictures.pixels, chosen)
+        mean, std = statistics(pictures.pixels, chosen)
+        if (std < SMALLEST).any():
+            raise DataError(
+                f"the values of these images differ by {std.min():.2g} only, which float32 cannot compute with: "
+                "multiply them all by one number, so that they reach about 1"
+            )
+        return mean, std
     if start.preprocessing.shape != (*pictures.size, pictures.channels):
         raise DataError(
             f"the model to go on from takes pictures of {start.preprocessing.shape}, "

@@ -25,6 +25,9 @@ from lanewise.learning.reading import Progress as Reading
 LABEL = 20
 """Characters of the column of labels."""
 
+NARROW = 52
+"""Columns of a terminal that has no room for labels beside the text."""
+
 PIPE_WIDTH = 200
 """Characters of a line that goes to no terminal: programs like grep want it whole."""
 
@@ -123,12 +126,16 @@ class Output:
     def _line(self, label: str, text: str, style: str | None = None) -> None:
         """A label and text beside it, which is wrapped on a terminal only."""
         text = shown(text)
-        lines = [text]
+        lines, indent = [text], LABEL
         if self.console.is_terminal:
-            width = max(self.console.width - LABEL - 1, 30)
+            if self.console.width < NARROW:  # the text below its label
+                if label.strip():
+                    self.console.print(Text(label, "bold"), soft_wrap=True)
+                label, indent = "", 3
+            width = max(self.console.width - indent - 1, 12)
             lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
         for n, line in enumerate(lines):
-            start = f"{label if n == 0 else '':<{LABEL - 1}} "
+            start = f"{label if n == 0 else '':<{indent - 1}} "
             # One print for one line: between two a live bar would be drawn.
             self.console.print(Text.assemble((start, "bold"), (line, style or "")), soft_wrap=True)
 
@@ -177,7 +184,10 @@ def _as_list(table: Table) -> Table:
     rows = Table.grid(padding=(0, 1))
     rows.add_column(overflow="fold")
     rows.add_column(overflow="fold")
-    for n, cells in enumerate(zip(*(one.cells for one in table.columns), strict=True)):
+    whole = list(zip(*(one.cells for one in table.columns), strict=True))
+    if table.show_footer:
+        whole.append(tuple(one.footer for one in table.columns))
+    for n, cells in enumerate(whole):
         if n:
             rows.add_row()
         for one, cell in zip(table.columns, cells, strict=True):
