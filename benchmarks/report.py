@@ -39,6 +39,7 @@ def show(report: Report, circumstances: Circumstances, *, markdown: bool, json_f
         console.print(sentence, style="dim")
     for table in report.tables:
         console.print(f"\n{table.title}", style="bold")
+        console.print(circumstances.processor, style="dim")
         console.print(drawn(table))
     for remark in report.remarks:
         console.print(remark)
@@ -50,7 +51,7 @@ def as_markdown(report: Report, circumstances: Circumstances) -> str:
     for table in report.tables:
         head = [table.columns, ("---", *("---:" for _ in table.columns[1:]))]
         rows = "\n".join("| " + " | ".join(_escaped(cell) for cell in row) + " |" for row in [*head, *table.rows])
-        parts += [f"**{table.title}**", rows]
+        parts += [f"**{table.title}**  \n{circumstances.processor}", rows]
     if report.remarks:
         parts.append("\n".join(f"- {remark}" for remark in report.remarks))
     return "\n\n".join(parts)

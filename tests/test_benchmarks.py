@@ -265,7 +265,10 @@ def test_markdown_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     made = report.Report("x", (Table("Title", ("a|b", "c"), (("d", "1"),)),), ("Remark.",), {"answer": 42})
     report.show(made, report.Circumstances.now().with_versions({"torch": "0"}), markdown=True, json_file=file)
     printed = capsys.readouterr().out
-    assert "**Title**\n\n| a\\|b | c |\n| --- | ---: |\n| d | 1 |\n\n- Remark." in printed
+    assert (
+        f"**Title**  \n{report.Circumstances.now().processor}\n\n| a\\|b | c |\n| --- | ---: |\n| d | 1 |\n\n- Remark."
+        in printed
+    )
     figures = json.loads(file.read_text())
     assert figures["answer"] == 42
     assert figures["machine"]["cores"] >= 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import platform
 from dataclasses import dataclass
 from functools import cache
 
@@ -10,11 +11,14 @@ import numpy as np
 import pytest
 
 from lanewise.engine.inference import Inference
+from lanewise.engine.schedule import Call, Executable, Phase, Place, Section, aligned
 from lanewise.engine.training import Optimizer, Trainer
 from lanewise.kernels.gather import Augment
+from lanewise.lanes.ir import LANES
+from lanewise.lanes.program import Recorder
 from lanewise.network import layers
 from lanewise.network.initial import initial_parameters
-from lanewise.target import missing_features, named
+from lanewise.target import host, missing_features, named
 from tests.engine.support import format_for, network, pictures_for, steps_of
 
 
@@ -161,3 +165,21 @@ def test_every_layer_is_there() -> None:
     kinds = {type(node.layer) for lesson in LESSONS.values() for node in network(lesson.text, lesson.input_shape).nodes}
     all_kinds = {kind for kind in vars(layers).values() if isinstance(kind, type) and issubclass(kind, layers.Layer)}
     assert all_kinds - kinds == {layers.Layer, layers.Residual, layers.Concat, layers.Fixed}
+
+
+def test_the_one_product_that_arm_flushes() -> None:
+    """Exactly 2**-126 * (1 - 2**-26): x86 rounds it up to a normal number first, ARM takes it for zero before.
+
+    docs/decisions/same-bits.md says so. Just below, both take it for zero; from 2**-126 on neither does.
+    """
+    k = Recorder("products")
+    x, y, z = k.lanes("x", (3,)), k.lanes("y", (3,)), k.lanes("z", (3,))
+    for n in range(3):
+        z[n] = x[n] * y[n]
+    arrays = {name: aligned((3, LANES)) for name in "xyz"}
+    for row, (one, other) in enumerate([(1 + 2**-13, 1 - 2**-13), (1 + 2**-12, 1 - 2**-12), (1, 1)]):
+        arrays["x"][row], arrays["y"][row] = one * 2**-63, other * 2**-63
+    Executable([Phase(1, (Section((Call(k.program(), tuple(map(Place, "xyz"))),)),))], host()).run(arrays)
+    smallest = np.float32(2**-126)
+    arm = platform.machine().lower() in ("aarch64", "arm64")
+    assert arrays["z"][:, 0].tolist() == [0 if arm else smallest, 0, smallest]

@@ -41,6 +41,11 @@ class Circumstances:
         return replace(self, versions=self.versions | versions)
 
     @property
+    def processor(self) -> str:
+        """What belongs beside every table: figures of two processors are no comparison."""
+        return f"Processor: {self.machine['cpu']}, {self.machine['cores']} cores"
+
+    @property
     def sentences(self) -> list[str]:
         """The same for people."""
         machine = self.machine
