@@ -37,6 +37,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item not in slow]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def caches(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Leave the caches of whoever runs the tests alone. All workers and runs share one: nothing is compiled twice."""
+    kept = getattr(request.config, "cache", None)  # pytest's own, which -p no:cacheprovider leaves out
+    folder = tmp_path_factory.mktemp("cache") if kept is None else kept.mkdir("lanewise")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        yield
+
+
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Golden:
     """Compare a text with tests/golden/<name>, or with --update-golden write it there."""

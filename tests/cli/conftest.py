@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
 
 import numpy as np
@@ -16,18 +15,6 @@ from lanewise.cli.group import lanewise as command
 
 FAST = ("--network", "dense 1", "--epochs", 3)
 """Options of `train` for tests that look at something else."""
-
-
-@pytest.fixture(scope="session", autouse=True)
-def caches(tmp_path_factory):
-    """Leave the caches of whoever runs the tests alone."""
-    before = os.environ.get("XDG_CACHE_HOME")
-    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
-    yield
-    if before is None:
-        del os.environ["XDG_CACHE_HOME"]
-    else:
-        os.environ["XDG_CACHE_HOME"] = before
 
 
 @pytest.fixture(autouse=True)
@@ -99,6 +86,17 @@ def digits_model(tmp_path_factory, caches):
     result = run("train", "digits", "--network", "dense 10", "--epochs", 4, "--json", "-o", path)
     assert result.exit_code == 0, result.output
     return path, json.loads(result.stdout)
+
+
+@pytest.fixture(scope="session")
+def digits_report(tmp_path_factory, digits_model):
+    """The page of the digits beside a copy of their model, what was said, and what `--json` says of a second one."""
+    model = tmp_path_factory.mktemp("reported") / "my.onnx"
+    model.write_bytes(digits_model[0].read_bytes())
+    said = run("report", model, "digits")
+    again = run("report", model, "digits", "--json")
+    assert (said.exit_code, again.exit_code) == (0, 0), said.output + again.output
+    return model.with_suffix(".html"), said.stdout, json.loads(again.stdout)
 
 
 @pytest.fixture(scope="session")

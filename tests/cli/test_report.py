@@ -6,25 +6,22 @@ from lanewise.report import page
 from tests.cli.conftest import FAST, failed, misused, run
 
 
-def test_a_report_is_written_beside_the_model(digits_model, tmp_path):
-    model = tmp_path / "my.onnx"
-    model.write_bytes(digits_model[0].read_bytes())
-    result = run("report", model, "digits")
-    assert result.exit_code == 0, result.output
-    text = (tmp_path / "my.html").read_text()
+def test_a_report_is_written_beside_the_model(digits_report):
+    page, said, again = digits_report
+    text = page.read_text()
     assert "<h1>my.onnx</h1>" in text
-    assert f"{tmp_path / 'my.html'} (" in result.stdout
-    again = json.loads(run("report", model, "digits", "--json").stdout)
-    assert again["report"] == str(tmp_path / "my-2.html")
+    assert f"{page} (" in said
+    assert again["report"] == str(page.with_name("my-2.html"))
     assert again["split"] == "test"
     assert again["bytes"] == len(text.encode())
 
 
-def test_no_file_is_replaced_unasked(digits_model, here):
+def test_no_file_is_replaced_unasked(photos_model, photos, here):
     (here / "old.html").write_text("mine")
-    assert "exists already" in misused(run("report", digits_model[0], "digits", "-o", "old.html"))
+    assert "exists already" in misused(run("report", photos_model, photos, "-o", "old.html"))
     assert (here / "old.html").read_text() == "mine"
-    assert run("report", digits_model[0], "digits", "-o", "old.html", "--force").exit_code == 0
+    done = run("report", photos_model, photos, "-o", "old.html", "--force")
+    assert done.exit_code == 0, done.output
     assert (here / "old.html").read_text().startswith("<!doctype html>")
 
 

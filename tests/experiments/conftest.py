@@ -22,11 +22,3 @@ def stripes(count, seed, noise=40):
 def sets():
     """128 pictures to learn from, 64 to judge by."""
     return PictureSets(stripes(128, 1), None, stripes(64, 2))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def caches(tmp_path_factory):
-    """Leave the caches of whoever runs the tests alone."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
