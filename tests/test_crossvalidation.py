@@ -14,6 +14,7 @@ from lanewise.learning.images import load
 from lanewise.learning.intervals import over_folds, student
 from lanewise.learning.pictures import PictureSets
 from lanewise.learning.seen import hashes_of
+from tests.cli.conftest import run
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +62,16 @@ def test_folds_evaluate_every_image_once_and_the_final_model_has_all(few):
     again = lanewise.train(few, notes=quiet, threads=1, **options)
     assert again.provenance["cross_validation"] == figures
     assert all(np.array_equal(a, b) for a, b in zip(model.parameters, again.parameters, strict=True))
+
+
+def test_what_folds_found_is_told_by_inspect_and_in_notebooks(few, tmp_path):
+    model = lanewise.train(few, network="dense 10", epochs=3, folds=2, augment="none", notes=quiet)
+    share = f"{100 * model.provenance['cross_validation']['accuracy']:.1f} %"
+    model.save(tmp_path / "m.onnx")
+    (line,) = (line for line in run("inspect", tmp_path / "m.onnx").stdout.splitlines() if "Cross-validated" in line)
+    assert share in line
+    assert f"{share}</div>" in model._repr_html_()
+    assert "cross-validated images: 200" in cross_validated(model)._repr_html_()
 
 
 def test_labels_of_noise_get_the_accuracy_of_guessing():

@@ -69,7 +69,8 @@ def model_card(model: Contents) -> str:
 def evaluation_card(found: Any) -> str:
     """The accuracy of an `Evaluation` with its interval, and the confusion matrix of up to a dozen classes."""
     low, high = found.interval
-    images = f"{_safe(found.split)} images: {found.count:,}"
+    kind = "cross-validated" if found.split == "folds" else _safe(found.split)
+    images = f"{kind} images: {found.count:,}"
     name = f'<div><div class="name">Evaluation</div><div class="muted">{images}</div></div>'
     figure = (
         f'<div style="text-align: right"><div class="figure">{_percent(found.accuracy)}</div>'

@@ -71,7 +71,8 @@ def tell_model(out: Output, model: Model, path: str) -> None:
     if {"pictures", "epochs", "date", "version"} <= known.keys():
         learned = f"{plural(known['pictures'], 'picture')} for {plural(known['epochs'], 'epoch')}"
         out.result("Learned", f"from {learned} by Lanewise {shown(known['version'])}, {shown(known['date'])}")
-    if judged := _judged(known.get("judged")):
+    folds = known.get("cross_validation")
+    if judged := _judged(known.get("judged") or ({**folds, "split": "folds"} if isinstance(folds, dict) else None)):
         out.result(*judged)
     out.notes(model.notes)
 
