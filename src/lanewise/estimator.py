@@ -10,8 +10,6 @@ held out for validation of which a copy is learned from. This takes 0.1 s for 60
 
 from __future__ import annotations
 
-import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, Self
@@ -24,14 +22,16 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from lanewise.errors import DataError, OptionError
+from lanewise.files import names_of
 from lanewise.fitting import train
 from lanewise.keywords import hinting
-from lanewise.learning.arrays import channels_come_first, perhaps_first
+from lanewise.labels import plain
 from lanewise.learning.pictures import Pictures
 from lanewise.learning.recipe import network_for
 from lanewise.model import Model
 from lanewise.network.layers import Layer
 from lanewise.notes import Caution, say
+from lanewise.samples import distinct, picture_shape, unusual, whole_bytes
 from lanewise.scale import on_scale
 from lanewise.watching import tell
 
@@ -224,6 +224,15 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         labels: NDArray[Any] = self.classes_[chosen]
         return labels
 
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """The accuracy on X: the share of its labels `y` that are predicted."""
+        labels = unusual(y)
+        if labels is None:
+            return float(super().score(X, y, sample_weight))
+        return float(
+            np.average(self.predict(X) == labels, weights=None if sample_weight is None else np.asarray(sample_weight))
+        )
+
     def _labelled(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, reset: bool
     ) -> tuple[Pixels, NDArray[Any], NDArray[np.float64]]:
@@ -231,10 +240,12 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         pixels = self._pictures(X, reset)
         if y is None:
             raise DataError("CNNClassifier requires y to be passed, but the target y is None: give each row its label")
-        labels = column_or_1d(y, warn=True)
-        assert_all_finite(labels, input_name="y")
+        labels = unusual(y)
+        if labels is None:
+            labels = column_or_1d(y, warn=True)
+            assert_all_finite(labels, input_name="y")
+            check_classification_targets(labels)
         check_consistent_length(pixels, labels)
-        check_classification_targets(labels)
         weights = _check_sample_weight(sample_weight, pixels, dtype=np.float64, ensure_non_negative=True)
         if not weights.any():  # newer versions of scikit-learn have said so by now
             raise DataError("every sample_weight is 0: there is nothing to learn from")
@@ -252,14 +263,14 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                         delattr(self, name)
             else:
                 array = validate_data(self, X, reset=reset, **checks)
-        shape = _picture_shape(array.shape, self.image_shape if reset else self.model_.preprocessing.shape)
+        shape = picture_shape(array.shape, self.image_shape if reset else self.model_.preprocessing.shape)
         pixels: Pixels = array.reshape(len(array), *shape)
         if reset:
             return pixels
         scaled, note = on_scale(pixels, self.model_.preprocessing)
         if note is not None:
             say(note)
-        return _as_bytes(scaled) if self.model_.preprocessing.dtype == "uint8" else scaled
+        return whole_bytes(scaled) if self.model_.preprocessing.dtype == "uint8" else scaled
 
     def _check_same_classes(self, classes: NDArray[Any]) -> None:
         if not np.array_equal(classes, self.classes_):
@@ -278,9 +289,10 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         **changes: Any,
     ) -> Self:
         """Train, and keep what came of it. `changes` are options of `train` that this call has its own way."""
-        names = tuple(map(str, classes.tolist()))
+        plain_classes, label_type = plain(classes)
+        names = names_of(plain_classes.tolist())
         positions = np.searchsorted(classes, given).astype(np.int32)
-        pictures, weights = _distinct(Pictures(pixels, positions, names), weights)
+        pictures, weights = distinct(Pictures(pixels, positions, names), weights)
         before = self.history_ if going_on else []
         by_class = self.class_weight
         if isinstance(by_class, Mapping):
@@ -315,8 +327,8 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.classes_ = classes
         self.history_ = [*before, *({**record, "epoch": len(before) + record["epoch"]} for record in model.history)]
         self.n_iter_ = len(self.history_)
-        labels = tuple(label if isinstance(label, str | int | float) else str(label) for label in classes.tolist())
-        self.model_ = replace(model, classes=labels, history=tuple(self.history_))
+        labels = tuple(n + 0.0 if isinstance(n, float) else n for n in plain_classes.tolist())
+        self.model_ = replace(model, classes=labels, label_type=label_type, history=tuple(self.history_))
         self.network_ = model.network
         return self
 
@@ -339,52 +351,6 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """31 bits, others for each call that goes on, so that no two passes are alike."""
         first = int(check_random_state(self.random_state).randint(2**31 - 1))
         return (first + epochs_done) % 2**31
-
-
-def _picture_shape(shape: tuple[int, ...], wanted: Sequence[int] | None) -> tuple[int, int, int]:
-    """(rows, columns, channels) of the pictures in an array of `shape`, checked against the shape that is wanted."""
-    if wanted is None and channels_come_first(shape):
-        raise DataError(f"channels come first in X of shape {shape}: give X.transpose(0, 2, 3, 1), or image_shape")
-    if wanted is None:
-        if said := perhaps_first(shape):
-            say(said)
-        wanted = shape[1:] if len(shape) > 2 else (1, shape[1])
-    elif not isinstance(wanted, tuple | list) or len(wanted) not in (2, 3) or not all(map(_is_size, wanted)):
-        raise OptionError(f"image_shape is {wanted!r}: give (rows, columns) or (rows, columns, channels)")
-    rows, columns, channels = picture = tuple(map(int, (*wanted, 1)[:3]))
-    if len(shape) == 2 and math.prod(picture) != shape[1]:
-        raise DataError(f"X has {shape[1]} features but image_shape {tuple(wanted)} needs {math.prod(picture)}")
-    if len(shape) > 2 and (*shape[1:], 1)[:3] != picture:
-        raise DataError(f"X holds pictures of shape {shape[1:]} but image_shape {tuple(wanted)} is needed")
-    return rows, columns, channels
-
-
-def _is_size(number: object) -> bool:
-    return isinstance(number, int | np.integer) and not isinstance(number, bool) and int(number) >= 1
-
-
-def _as_bytes(pixels: Pixels) -> Pixels:
-    """Whole numbers 0 to 255 of any type as the bytes that the model was trained on."""
-    if pixels.dtype == np.uint8:
-        return pixels
-    wrong = (pixels != np.clip(pixels, 0, 255).astype(np.uint8)).any(axis=(1, 2, 3))
-    if wrong.any():
-        raise DataError(
-            f"the classifier learned from whole numbers 0 to 255, but X[{wrong.argmax()}] holds others: scale X as then"
-        )
-    return pixels.astype(np.uint8)
-
-
-def _distinct(pictures: Pictures, weights: NDArray[np.float64]) -> tuple[Pictures, NDArray[np.float64]]:
-    """The pictures in an order that depends on them alone; equal ones of one class become one, their weights added."""
-    assert pictures.labels is not None
-    kept = np.flatnonzero(weights)
-    digests = b"".join(
-        hashlib.blake2b(pictures.pixels[n], digest_size=16, salt=int(pictures.labels[n]).to_bytes(4, "little")).digest()
-        for n in kept
-    )
-    _, first, place = np.unique(np.frombuffer(digests, "V16"), return_index=True, return_inverse=True)
-    return pictures.take(kept[first]), np.bincount(place, weights[kept]).astype(np.float64)
 
 
 def _print_note(note: str) -> None:

@@ -29,6 +29,7 @@ from lanewise.files import Preprocessing, names_of
 from lanewise.foreign import fitted
 from lanewise.interrupts import one_press_ends
 from lanewise.keywords import hinting
+from lanewise.labels import plain
 from lanewise.learning import augment as augmenting
 from lanewise.learning import recipe
 from lanewise.learning.images import load
@@ -245,7 +246,7 @@ def train(
             figures = cross_validate(pictures, chosen, holding.hashes, folds, seed, fit, say).to_json()
         except InterruptedFoldError as stopped:
             provenance = {**stopped.model.provenance, "interrupted": True}
-            return replace(stopped.model, classes=_labels_of(pictures, y), provenance=provenance)
+            return replace(stopped.model, provenance=provenance, **_labels_of(pictures, y))
         say(figures_told(figures))
     rate = learning_rate
     if rate is None:
@@ -307,7 +308,7 @@ def train(
     return Model(
         graph=begin.graph,
         parameters=tuple(trainer.flat.unpack(learned.vector)),
-        classes=_labels_of(pictures, y),
+        **_labels_of(pictures, y),
         preprocessing=_preprocessing(engine.picture_format, pictures, chosen, start),
         network=begin.text,
         history=tuple(learned.history),
@@ -356,14 +357,17 @@ def _sets(
     return load((source, y), size=size, channels=channels)
 
 
-def _labels_of(pictures: Pictures, y: ArrayLike | None) -> tuple[Any, ...]:
-    """The names of the classes; for arrays, the labels as they were given: numbers stay numbers."""
+def _labels_of(pictures: Pictures, y: ArrayLike | None) -> dict[str, Any]:
+    """The names of the classes; for arrays, the labels as they were given, with their type: numbers stay numbers."""
     if y is None:
-        return pictures.classes
+        return {"classes": pictures.classes}
+    given, kind = plain(y)
     # Adding 0 makes -0.0, which numpy.unique may find, 0.0.
-    values = [n + 0.0 if isinstance(n, float) else n for n in np.unique(np.asarray(y)).tolist()]
+    values = [n + 0.0 if isinstance(n, float) else n for n in np.unique(given).tolist()]
     by_name = dict(zip(names_of(values), values, strict=True))
-    return tuple(by_name.get(name, name) for name in pictures.classes)
+    if not by_name.keys() >= set(pictures.classes):
+        return {"classes": pictures.classes}
+    return {"classes": tuple(by_name[name] for name in pictures.classes), "label_type": kind}
 
 
 def _preprocessing(

@@ -22,6 +22,7 @@ from lanewise.errors import DataError, OptionError
 from lanewise.files import Contents, Label, Preprocessing, read, write
 from lanewise.files.read import MOST_BYTES
 from lanewise.given import raw_pixels
+from lanewise.labels import typed
 from lanewise.notes import say
 from lanewise.scale import on_scale
 
@@ -90,12 +91,7 @@ class Model(Contents):
 
     def predict(self, x: ArrayLike | Path | Sequence[Path], *, threads: int | None = None) -> NDArray[Any]:
         """The most probable class of each picture, as its label: an array (N,). Options are as in `predict_proba`."""
-        # Labels of several types stay what they are, instead of all becoming text.
-        alike = len(set(map(type, self.classes))) == 1
-        cut = any(isinstance(label, str) and label.endswith("\0") for label in self.classes)  # as NumPy's texts are
-        labels = np.array(self.classes, dtype=None if alike and not cut else object)
-        if labels.dtype.kind == "f" and isinstance(self.classes[0], int):  # numbers too large for NumPy's own
-            labels = np.array(self.classes, dtype=object)
+        labels = typed(self.classes, self.label_type)
         chosen: NDArray[Any] = labels[self.predict_proba(x, threads=threads).argmax(axis=1)]
         return chosen
 

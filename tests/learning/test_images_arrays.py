@@ -148,7 +148,7 @@ def test_labels(y: object, classes: tuple[str, ...], labels: list[int]) -> None:
         ([0.0, 1.0, np.nan], "label 2 is nan"),
         ([0.0, 1.0, np.inf], "label 2 is inf"),
         (np.eye(3), "argmax"),
-        (np.array(["a", None, "b"], object), "NoneType, string"),
+        (np.array(["a", None, "b"], object), "is None: labels are classes"),
         (np.array([[1], [1, 2], 3], object), "list, whole number"),
         (np.array([1j, 2, 3]), "complex128"),
     ],

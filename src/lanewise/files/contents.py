@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lanewise.brief import short
 from lanewise.errors import NetworkError, OptionError
+from lanewise.labels import typed
 from lanewise.network.graph import Graph, build
 from lanewise.network.layers import Sigmoid, Softmax
 from lanewise.network.text import parse
@@ -120,6 +121,8 @@ class Contents:
         Where the model came from, as JSON values: version, seed, date, accuracy and the like.
     notes : tuple of str
         Sentences for the user about how the file was read. They are not saved.
+    label_type : str, optional
+        The type of the labels where text and numbers do not tell it, such as "date" or "int8": see `lanewise.labels`.
 
     Raises
     ------
@@ -135,11 +138,16 @@ class Contents:
     history: tuple[Mapping[str, Any], ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    label_type: str | None = None
 
     def __post_init__(self) -> None:
         """Check that the parts belong together."""
         object.__setattr__(self, "parameters", _checked_parameters(self.graph, self.parameters))
         object.__setattr__(self, "classes", tuple(map(_plain_label, self.classes)))
+        try:
+            typed(self.classes, self.label_type)
+        except (ValueError, OverflowError, TypeError):
+            raise NetworkError(f"the labels are no {str(self.label_type)[:40]}") from None
         rows, columns, channels = self.preprocessing.shape
         if self.graph.input_shape != (channels, rows, columns):
             raise NetworkError(

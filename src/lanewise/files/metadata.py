@@ -7,8 +7,9 @@
     history           JSON list with an object for each epoch; every second one, or fourth, ... where it would be large
     provenance        JSON object
     digest            of the weights: they are refused when they are not those that were written
+    label_type        only where text and numbers do not tell it: "date", "int8" and the like
 
-All of them are always written, so that a file cut short between two of them is noticed.
+All others are always written, so that a file cut short between two of them is noticed.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class Properties:
     history: tuple[Mapping[str, Any], ...]
     provenance: Mapping[str, Any]
     digest: str
+    label_type: str | None = None
 
 
 def to_properties(contents: Contents) -> dict[str, str]:
@@ -61,7 +63,7 @@ def to_properties(contents: Contents) -> dict[str, str]:
         "history": _history(contents.history),
         "provenance": to_json(contents.provenance),
         "digest": digest(contents.parameters),
-    }
+    } | ({} if contents.label_type is None else {"label_type": contents.label_type})
 
 
 def from_properties(texts: Mapping[str, str]) -> Properties:
@@ -100,6 +102,7 @@ def from_properties(texts: Mapping[str, str]) -> Properties:
         history=tuple(history),
         provenance=provenance,
         digest=texts["digest"],
+        label_type=texts.get("label_type"),
     )
 
 

@@ -236,4 +236,5 @@ def _own(reading: Reading, properties: Properties) -> Contents:
         properties.network,
         properties.history,
         properties.provenance,
+        label_type=properties.label_type,
     )

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lanewise.errors import DataError, TooLargeError
+from lanewise.labels import plain
 from lanewise.learning.archive import check_archive
 from lanewise.learning.pictures import Labels, Pictures, PictureSets, Pixels, empty_pixels, with_missing_told
 from lanewise.notes import Caution
@@ -58,8 +59,6 @@ def from_arrays(
     if y is None:
         return Pictures(pixels, None, tuple(classes or ()), notes=notes)
     given = _labels(y, len(pixels))
-    if np.asarray(y).dtype.kind == "S":
-        notes = (*notes, Caution("labels are bytes: predict gives them back as text, so compare with y.astype(str)"))
     labels, names = _sorted_classes(given) if classes is None else (_looked_up(given, classes), tuple(classes))
     return Pictures(pixels, labels, names, notes=notes)
 
@@ -228,7 +227,7 @@ def _with_slack(pixels: Pixels) -> Pixels:
 
 def _labels(y: npt.ArrayLike, count: int) -> npt.NDArray[np.generic]:
     """One-dimensional whole numbers, strings or booleans."""
-    labels = np.asarray(y)
+    labels, _ = plain(y)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1:
@@ -236,13 +235,6 @@ def _labels(y: npt.ArrayLike, count: int) -> npt.NDArray[np.generic]:
         raise DataError(f"labels must be one a picture, but their shape is {labels.shape}{hint}")
     if len(labels) != count:
         raise DataError(f"there are {count} pictures but {len(labels)} labels: give one label a picture")
-    if labels.dtype.kind == "O":
-        kinds = sorted({_kind(label) for label in labels.tolist()})
-        if kinds not in (["string"], ["whole number"]):
-            raise DataError(f"labels must be all whole numbers or all strings, but here they are {', '.join(kinds)}")
-        labels = np.array(labels.tolist())
-    if labels.dtype.kind == "S":
-        labels = np.char.decode(labels, "utf-8", "backslashreplace")
     if labels.dtype.kind == "f":
         odd = np.flatnonzero(~np.isfinite(labels) | (labels != np.trunc(labels)))
         if len(odd):
@@ -290,12 +282,6 @@ def _positions(labels: npt.NDArray[np.generic], classes: Sequence[str]) -> Label
             f"label {wrong[0]} is {labels[wrong[0]]}: with {len(classes)} classes it must be 0 to {len(classes) - 1}"
         )
     return labels.astype(np.int32)
-
-
-def _kind(label: object) -> str:
-    if isinstance(label, str):
-        return "string"
-    return "whole number" if isinstance(label, int | np.integer) else type(label).__name__
 
 
 def _is_whole(name: str) -> bool:
