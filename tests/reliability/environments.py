@@ -387,7 +387,7 @@ def _run(stage: Stage) -> tuple[int, str, str]:
         return _on_terminal(words, stage.width, options)
     if stage.shell:
         words = ["bash", "-c", stage.shell.replace("RUN", '"$@"'), "bash", *words]
-    done = subprocess.run(words, capture_output=True, timeout=120, **options)
+    done = subprocess.run(words, capture_output=True, timeout=600, **options)
     return done.returncode, _text(done.stdout, stage, "--json" in stage.words), _text(done.stderr, stage)
 
 

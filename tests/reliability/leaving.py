@@ -53,7 +53,7 @@ def _happen(kind: str, random: np.random.Generator, folder: str) -> str | None:
         goes = {"reader goes": "| head -1", "full disk": "> /dev/full", "no output": ">&-", "no streams": ">&- 2>&-"}
         words = [*TRAIN[:-2], SHORT]
         shell = f"{' '.join(words)} {goes[kind]}; exit ${{PIPESTATUS[0]}}"
-        done = subprocess.run(["bash", "-c", shell], cwd=folder, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(["bash", "-c", shell], cwd=folder, capture_output=True, text=True, timeout=600)
         expected = 1 if kind == "full disk" else 0
         if "Traceback" in done.stderr or "Exception" in done.stderr or done.returncode != expected:
             return f"exit status {done.returncode}, {done.stderr[-300:]}"
@@ -71,7 +71,7 @@ def _happen(kind: str, random: np.random.Generator, folder: str) -> str | None:
         time.sleep(pause)
         if process.poll() is None:
             process.send_signal(sent)
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=600)
     expected = {0} if kind == "ignored hang up" else {130, 0} if process.returncode == 0 else {130}
     if process.returncode not in expected or "Traceback" in out + err:
         return f"exit status {process.returncode}, {err[-400:]}"
