@@ -139,6 +139,10 @@ def _array(array: Numbers, preprocessing: Preprocessing) -> Numbers:
     if array.shape[1:] in shapes or array.shape in shapes or array.shape[1:] == (rows * columns * channels,):
         return array.reshape(-1, *full)
     if rows == 1 and array.ndim < 4:  # features or sequences, which nobody resizes
+        if array.shape[1:] == (channels, columns):  # (N, C, L), as other frameworks have sequences
+            return array.transpose(0, 2, 1)[:, np.newaxis]
+        if channels > 1 and array.shape == (channels, columns):
+            return array.T[np.newaxis, np.newaxis]
         raise _does_not_fit(array, preprocessing)
     colours = COLOURS if channels in (1, 3) else (channels,)
     if array.shape[1:] == (channels, rows, columns) or (

@@ -30,6 +30,7 @@ from lanewise.network.layers import (
     Sigmoid,
     Softmax,
 )
+from lanewise.notes import Caution
 
 MOST_BYTES = 2 << 30
 """Protocol buffers can hold no more."""
@@ -185,12 +186,20 @@ def _finish(drafts: Drafts, entrance: Entrance) -> Reading:
 def _foreign(model: Any, classes: tuple[Label, ...] | None) -> Contents:
     """The contents of a file that somebody else wrote, made to end in probabilities."""
     drafts, output, entrance = _walk(model)
-    notes = ["It was not written by Lanewise: pictures must be prepared as its author did."]
+    notes: list[str] = ["It was not written by Lanewise: pictures must be prepared as its author did."]
     if entrance.rank == 4 and entrance.channels_first and entrance.shape[0] > 1:
         channels, rows, columns = entrance.shape
+        unclear = channels == rows == columns  # no shape tells which axis is which
         notes.append(
-            f"Its own input is (N, {channels}, {rows}, {columns}); here it takes images "
-            f"(N, {rows}, {columns}, {channels}), channels last."
+            (Caution if unclear else str)(
+                f"Its own input is (N, {channels}, {rows}, {columns}); here it takes images "
+                f"(N, {rows}, {columns}, {channels}), channels last{': give x.transpose(0, 2, 3, 1)' * unclear}."
+            )
+        )
+    if entrance.rank == 3 and entrance.shape[1] == 1 and entrance.shape[0] > 1:
+        channels, _, length = entrance.shape
+        notes.append(
+            f"It takes sequences (N, {channels}, {length}); each is an image of one row with {channels} channels."
         )
     shape = drafts.shape(output)
     if len(shape) == 3 and shape[1:] == (1, 1):
