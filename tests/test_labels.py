@@ -165,3 +165,11 @@ def test_a_type_that_does_not_fit_is_refused(trained: Model, tmp_path: Path) -> 
         (tmp_path / "changed.onnx").write_bytes(proto.SerializeToString())
         with pytest.raises(ModelFileError, match="the labels are no"):
             Model.load(tmp_path / "changed.onnx")
+
+
+@pytest.mark.parametrize("name", ["days", "dates", "bytes", "decimals", "int8"])
+def test_weights_are_by_labels_of_any_type(name: str) -> None:
+    y = LABELS[name]()
+    one = np.asarray(y)[0]
+    for key in (one, one.tolist() if isinstance(one, np.generic) else one):
+        lanewise.train(IMAGES, y, network="dense 2", epochs=1, folds=0, verbose=0, class_weight={key: 2.0})

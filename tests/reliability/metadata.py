@@ -51,7 +51,7 @@ RAW = ("NaN", "Infinity", "-Infinity", "1e999", "[" * 900 + "]" * 900, '{"a":' *
 
 @cache
 def sound() -> tuple[bytes, ...]:
-    """Files of three trainings: bytes with all there is in provenance, floats with dates and folds, one that went on."""
+    """Files of three trainings: bytes with a judged accuracy, floats with dates and folds, one that went on."""
     draw = np.random.default_rng(0)
     labels = np.arange(60) % 3
     images = (draw.integers(0, 80, (60, 6, 5, 1)) + 80 * labels[:, None, None, None]).astype(np.uint8)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lanewise.errors import DataError, OptionError
+from lanewise.labels import plain
 from lanewise.learning.pictures import Pictures
 
 Floats = NDArray[np.float32]
@@ -52,16 +53,25 @@ def picture_weights(
         known = {str(name): number for number, name in enumerate(pictures.classes)}
         each = np.ones(len(known))
         for name, weight in class_weight.items():
-            if str(name) not in known:
+            place = known.get(str(name), known.get(_plain(name)))
+            if place is None:
                 raise OptionError(f"class_weight names {name!r}, but the classes are {', '.join(known)}")
             if not 0 <= weight < float("inf"):
                 raise OptionError(f"class_weight of {name!r} is {weight!r}: weights are finite and not negative")
-            each[known[str(name)]] = weight
+            each[place] = weight
         weights = weights * each[labels]
         if not weights.any():
             raise OptionError("class_weight leaves no picture of any weight: nothing would be learned")
     scaled: Floats = (weights / weights[weights > 0].mean()).astype(np.float32)
     return scaled
+
+
+def _plain(label: object) -> str:
+    """The name of the class that a label of any type stands for."""
+    try:
+        return str(plain([label])[0][0])
+    except DataError:
+        return ""
 
 
 def class_weights(labels: NDArray[np.int32], weights: Floats, classes: int) -> Floats:
