@@ -13,6 +13,7 @@ import pytest
 import lanewise
 from lanewise import Model
 from lanewise.errors import DataError, LanewiseWarning
+from lanewise.learning import recipe
 from lanewise.learning.images import load
 from lanewise.notes import Caution
 
@@ -128,3 +129,12 @@ def test_answers_no_better_than_guessing_are_said(stranger: Path, digits: Digits
     shuffled = replace(start, parameters=tuple(np.zeros_like(array) for array in start.parameters))
     _, said = _gone_on(shuffled, x, y)
     assert any("no more than by guessing" in note for note in said)
+
+
+def test_going_on_too_fast_starts_again(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y, _, _ = digits
+    start = lanewise.train(x, y, network="conv 8@3 same, relu, max 2, dense 10", **OPTIONS)
+    monkeypatch.setitem(recipe.LEARNING_RATES, "sgd", 30.0)
+    model, said = _gone_on(start, x, y)
+    assert any("too fast; starting again" in note or "diverged; starting again" in note for note in said)
+    assert model.provenance["learning_rate"] < 3.0

@@ -20,6 +20,12 @@ Say = Callable[[str], None]
 RESTARTS = 3
 """How often training that diverged starts again at a third of the learning rate, where the rate is ours to choose."""
 
+SPOILED = 0.1
+"""Going on that ends so far below the model it began with, as a share of the images, was too fast."""
+
+SURE = 2.0
+"""Standard errors, of two accuracies on the held-out images, that it must be below at least."""
+
 
 @dataclass(frozen=True, slots=True)
 class Engine:
@@ -78,6 +84,16 @@ def judged_at(learned: Learned, start: tuple[float, float]) -> tuple[float, floa
     return float(record["validation_loss"] or 0.0), float(record["validation_accuracy"] or 0.0)
 
 
+def _spoiled(learned: Learned, lesson: Lesson) -> bool:
+    """Whether going on from a model destroyed it: what the last epoch made is far from what it began with."""
+    held, start = lesson.validation, lesson.start
+    if held is None or start is None or learned.interrupted or lesson.budget is not None or not learned.history:
+        return False
+    last = learned.history[-1]["validation_accuracy"]
+    margin = max(SPOILED, SURE * (0.5 / len(held.indices)) ** 0.5)
+    return last is not None and float(last) < start[0] - margin
+
+
 def run(
     engine: Engine,
     parameters: list[Floats],
@@ -92,7 +108,15 @@ def run(
         judge = None if lesson.validation is None else engine.judge(trainer.vector)
         try:
             learned = learn(trainer, judge, lesson, progress or (lambda report: None))
-            return learned, trainer, lesson.learning_rate
+            if not (restart and attempt < RESTARTS and _spoiled(learned, lesson)):
+                return learned, trainer, lesson.learning_rate
+            lesson = replace(lesson, learning_rate=lesson.learning_rate / 3)
+            say(
+                Note(
+                    "Going on made the model far worse, so this was too fast; starting again with a learning rate of "
+                    f"{lesson.learning_rate:.3g}."
+                )
+            )
         except DivergedError:
             if not restart or attempt == RESTARTS:
                 raise
