@@ -307,3 +307,15 @@ def test_images_are_counted_alike_wherever_copies_across_sets_are_told():
     )
     assert (across.count, across.to_json()["count"], len(across.cases)) == (4, 4, 3)
     assert len(data_figures(parts, "test").known) == 3
+
+
+def test_images_without_labels_contradict_none(photos):
+    """A test folder that holds images but no classes says nothing of what they show."""
+    shutil.rmtree(photos / "test")
+    (photos / "test").mkdir()
+    shutil.copy(photos / "train/apple/03.png", photos / "test/copy.png")
+    (photos.parent / "around").mkdir()
+    photos.rename(photos.parent / "around" / "data")
+    found = checked(photos.parent / "around")
+    assert found.of("two-labels") is None
+    assert cases(found, "across-splits") == [{"train/apple/03.png", "test/copy.png"}]

@@ -296,7 +296,7 @@ CIRCUMSTANCES: dict[str, Circumstance] = {
     "working folder deleted": gone,
     "working folder deleted, relative names": relative_gone,
     "output has 300 letters": placed("OUT", "ROOT/" + "o" * 300),
-    "output has 250 letters": placed("OUT", "ROOT/" + "o" * 245 + ".html"),
+    "output has 250 letters": placed("OUT", "ROOT/" + "o" * 245 + ".html", (0, 1, 2)),
     "output is empty": placed("OUT", ""),
     "output is a minus": placed("OUT", "-", (0, 1, 2)),
     "output is a folder": placed("OUT", "ROOT/a folder", (0, 1, 2)),

@@ -24,6 +24,9 @@ PLAIN = {
 }
 """Our own words and bars where the terminal speaks ASCII."""
 
+SPINNER = frozenset(map(chr, range(0x2800, 0x2900)))
+"""Patterns of dots that turn where somebody waits."""
+
 ERRORS = "lanewise"
 """How a stream takes characters that its encoding does not have: ours in plain ones, those of names escaped."""
 
@@ -32,7 +35,9 @@ def _in_plain(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     characters = error.object[error.start : error.end]
-    return "".join(PLAIN.get(c) or c.encode("unicode_escape").decode() for c in characters), error.end
+    return "".join(
+        PLAIN.get(c) or ("*" if c in SPINNER else c.encode("unicode_escape").decode()) for c in characters
+    ), error.end
 
 
 codecs.register_error(ERRORS, _in_plain)

@@ -105,7 +105,7 @@ def copies(collection: Collection, found: Iterable[Link]) -> list[Finding]:
         how = ", ".join(sorted({link.how for link in their}))
         if (alike := _likeness(their)) < 1:
             how += f" (correlation {alike:.3f})"
-        labels = {collection.label(n) for n in members}
+        labels = {label for n in members if (label := collection.label(n)) is not None}
         parts = {collection.part(n) for n in members}
         kinds = []
         if len(parts) > 1:
