@@ -11,7 +11,7 @@ from lanewise.errors import LanewiseWarning, OptionError
 from lanewise.evaluate import cross_validated, evaluate, wilson
 from lanewise.learning.choosing import Choice
 from lanewise.learning.images import load
-from lanewise.learning.intervals import over_folds, student
+from lanewise.learning.intervals import over_folds
 from lanewise.learning.pictures import PictureSets
 from lanewise.learning.seen import hashes_of
 from tests.cli.conftest import run
@@ -82,11 +82,6 @@ def test_labels_of_noise_get_the_accuracy_of_guessing():
     low, high = model.provenance["cross_validation"]["interval"]
     assert low < 1 / 3 < high
     assert (model.predict(x) == y).mean() > 0.6
-
-
-@pytest.mark.parametrize(("freedom", "t"), [(1, 12.7062), (4, 2.7764), (9, 2.2622), (10, 2.2281), (30, 2.0423)])
-def test_students_t_is_that_of_the_tables(freedom, t):
-    assert student(freedom) == pytest.approx(t, abs=0.003)
 
 
 def test_the_interval_over_folds_is_that_of_nadeau_and_bengio():
