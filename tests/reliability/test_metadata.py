@@ -42,7 +42,6 @@ def _with(change: dict[str, Any], key: str, path: Path, file: int = 0) -> Path:
         (0, {"judged.accuracy": 7}),
         (0, {"judged.interval": ["a", "b"]}),
         (0, {"judged.interval": [0.5]}),
-        (0, {"judged": {}}),
         (0, {"candidates": "many"}),
         (1, {"cross_validation.confusion": [[1, 2], [3]]}),
         (1, {"cross_validation.confusion": [[1]]}),

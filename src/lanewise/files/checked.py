@@ -141,12 +141,14 @@ def check_provenance(provenance: Mapping[str, Any]) -> None:
 
 
 def _holds(record: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
-    """Whether a record of figures has all that is known of such, and each possible."""
-    if not all(name in record and conforms(record[name], hint) for name, hint in known.items()):
+    """Whether a record of figures holds possible ones; those of folds must all be there."""
+    if known is FOLDS and not record.keys() >= FOLDS.keys():
         return False
-    counts = [record[name] for name in ("pictures", "correct", "folds") if name in known]
+    if not all(conforms(record[name], hint) for name, hint in known.items() if name in record):
+        return False
+    counts = [record[name] for name in ("pictures", "correct", "folds") if name in known and name in record]
     shares = [record[name] for name in ("accuracy", "validation_accuracy") if record.get(name) is not None]
-    shares += record["interval"] if "interval" in known else []
+    shares += record.get("interval", []) if "interval" in known else []
     if min(counts, default=0) < 0 or not all(0 <= share <= 1 for share in shares):
         return False
     if "confusion" not in known:
