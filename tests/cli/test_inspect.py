@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from lanewise.errors import ModelFileError
 from lanewise.explain import drawing, matrices
 from lanewise.model import Model
 from tests.cli.conftest import failed, misused, run
@@ -202,7 +203,6 @@ def test_a_network_without_weights_has_no_first_layer_to_draw():
         ({"split": "validation", "pictures": 40, "accuracy": 1, "interval": [0.9, 1]}, "Validation accuracy 100.0 %"),
         ({"split": "test", "pictures": 0, "accuracy": 1.0, "interval": [0.9, 1.0]}, None),
         ({"split": "hearsay", "pictures": 4, "accuracy": 1.0, "interval": [0.9, 1.0]}, None),
-        ({"split": "test", "pictures": 4, "accuracy": "good", "interval": [0.9, 1.0]}, None),
         ({"split": "[red]boo", "pictures": 4, "accuracy": 1.0, "interval": [0.9, 1.0]}, None),
         (None, None),
     ],
@@ -213,3 +213,10 @@ def test_a_model_says_how_good_it_was(digits_model, tmp_path, figures, line):
     replace(model, provenance={**model.provenance, "judged": figures}).save(path)
     said = run("inspect", path).stdout
     assert (line in said) if line else ("accuracy" not in said and "boo" not in said)
+
+
+def test_figures_that_no_reader_takes_are_not_saved(digits_model, tmp_path):
+    model = Model.load(digits_model[0])
+    wrong = {"split": "test", "pictures": 4, "accuracy": "good", "interval": [0.9, 1.0]}
+    with pytest.raises(ModelFileError, match="'provenance' has a wrong value for 'judged'"):
+        replace(model, provenance={**model.provenance, "judged": wrong}).save(tmp_path / "model.onnx")
