@@ -9,7 +9,7 @@ from lanewise.doctor.examine import Pace
 from lanewise.doctor.findings import Case
 from lanewise.doctor.gather import from_parts
 from lanewise.doctor.likeness import reduced
-from lanewise.doctor.mislabelled import FOLDS, _finding, folds, suspects
+from lanewise.doctor.mislabelled import FOLDS, _finding, epochs_for, folds, suspects
 from lanewise.learning.pictures import Pictures
 
 
@@ -72,7 +72,7 @@ def test_networks_judge_labels_by_small_images_and_every_epoch_is_told(monkeypat
     mislabelled.mislabelled(collection, [], 0, 1, lambda done, total: told.append((done, total)))
     assert set(seen) == {(32, 48)}
     assert len(seen) == 3 * FOLDS
-    assert told[0] == (0, 360)
+    assert told[0] == (0, 720)
     assert [done for done, _ in told] == sorted(done for done, _ in told)
     assert len(told) == 1 + 2 * len(seen)
 
@@ -98,3 +98,7 @@ def test_where_nobody_watches_a_line_says_beforehand_what_takes_long(monkeypatch
     assert len(said) == 1
     assert "testing labels takes about 56" in said[0]
     assert "--no-labels leaves it out" in said[0]
+
+
+def test_networks_see_few_images_more_often():
+    assert [epochs_for(images) for images in (36, 60, 100, 1_000, 4_000, 60_000)] == [60, 50, 30, 30, 10, 4]

@@ -45,6 +45,7 @@ _ROUNDS = ((1000, 3), (5000, 2))  # up to so many pictures, the data is cut so o
 _LISTED = 0.05  # share of the pictures, of suspects that are listed where the networks are weak
 _ROUNDING = 1e-9  # of a mean of equal probabilities, which all must reach
 _SEEN = 40_000  # pictures that each network learns from, counting repetitions
+_FEW = 3_000  # pictures that it sees at least, in up to 60 epochs: a few epochs of few pictures teach little
 _TEMPERATURES = np.geomspace(0.5, 8.0, 41)
 
 Probabilities = NDArray[np.float64]
@@ -196,6 +197,11 @@ def calibrated(probabilities: Probabilities, labels: Labels) -> Probabilities:
     return best
 
 
+def epochs_for(learned: int) -> int:
+    """How often a network goes over so many images: fewer need more, as there are few steps in an epoch."""
+    return max(4, min(30, round(_SEEN / learned)), min(60, round(_FEW / learned)))
+
+
 def cross_validated(
     pictures: Pictures,
     together: Sequence[tuple[int, ...]],
@@ -214,7 +220,7 @@ def cross_validated(
         fold = folds(pictures.labels, together, seed + repeat)
         for k in range(FOLDS):
             learned, judged = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
-            epochs = max(4, min(30, round(_SEEN / len(learned))))
+            epochs = epochs_for(len(learned))
             before, total_epochs = epochs * (repeat * FOLDS + k), epochs * rounds * FOLDS
 
             if progress is not None and before == 0:
