@@ -21,12 +21,13 @@ from lanewise.target import Target, default_threads
 
 MOST_ARGUMENTS = 64
 
-SPINS, OFFERS = 2000, 2000 if os.name == "nt" else 0
+SPINS, OFFERS = 20_000, 2000 if os.name == "nt" else 0
 """How often a thread that waits for the others looks before it offers its core to others, and before it naps.
 
-2,000 looks take about 0.1 ms. With more threads than processors it does not spin: the one that it waits for may need
-this very core. It offers only where the shortest nap is long, as on Windows: on a busy machine a thread of Linux that
-offers its core is put behind all others, and loses the share of the processor that a nap would leave it.
+20,000 looks take about 1 ms: a nap is long beside most waits, and a virtual processor that sleeps wakes slowly. With
+more threads than processors it does not spin: the one that it waits for may need this very core. It offers only where
+the shortest nap is long, as on Windows: on a busy machine a thread of Linux that offers its core is put behind all
+others, and loses the share of the processor that a nap would leave it.
 """
 WAIT_SECONDS = 0.1
 """How long the calling thread sleeps at most before it looks whether all are out."""
