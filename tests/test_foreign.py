@@ -14,8 +14,10 @@ import lanewise
 from lanewise import Model
 from lanewise.errors import DataError, LanewiseWarning
 from lanewise.learning import recipe
+from lanewise.learning.arrays import from_arrays
 from lanewise.learning.images import load
 from lanewise.notes import Caution
+from lanewise.report import page
 
 OPTIONS: dict[str, Any] = {"epochs": 12, "batch_size": 32, "folds": 0, "verbose": 0}
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -138,3 +140,18 @@ def test_going_on_too_fast_starts_again(digits: Digits, monkeypatch: pytest.Monk
     model, said = _gone_on(start, x, y)
     assert any("too fast; starting again" in note or "diverged; starting again" in note for note in said)
     assert model.provenance["learning_rate"] < 3.0
+
+
+def test_a_report_finds_the_scale_for_all_of_its_figures(stranger: Path, digits: Digits, monkeypatch: Any) -> None:
+    """The curve, the mistakes and the live network come from the model that the accuracy is of."""
+    x, y = digits[2], digits[3]
+    pictures = from_arrays(x, y)
+    seen: list[Any] = []
+    real = page.judge
+    monkeypatch.setattr(page, "judge", lambda *given: seen.append(real(*given)) or seen[0])
+    text = page.report_html(Model.load(stranger), pictures, "test", {"test": pictures})
+    (judged,) = seen
+    right = float((judged.probabilities.argmax(axis=1) == pictures.labels).mean())
+    assert judged.here.accuracy == pytest.approx(right)
+    assert right > 0.85
+    assert f"{100 * right:.1f}" in text

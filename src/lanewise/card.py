@@ -9,6 +9,8 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lanewise.escaping import escaped
+
 if TYPE_CHECKING:
     from lanewise.files import Contents
 
@@ -84,18 +86,22 @@ def _card(inside: str) -> str:
 
 
 def _safe(text: object) -> str:
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
-    return html.escape(shown)
+    return html.escape(escaped(str(text)))
 
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
+def reported(provenance: Mapping[str, Any]) -> Any:
+    """The figures that a model was reported with: of the images that judged it, or else of folds; None without any."""
+    folds = provenance.get("cross_validation")
+    return provenance.get("judged") or ({**folds, "split": "folds"} if isinstance(folds, Mapping) else None)
+
+
 def _accuracy(model: Contents) -> tuple[str, str]:
     """The best figure that there is, and what it is of."""
-    folds = model.provenance.get("cross_validation")
-    judged = model.provenance.get("judged") or ({**folds, "split": "folds"} if isinstance(folds, Mapping) else None)
+    judged = reported(model.provenance)
     if isinstance(judged, Mapping):
         share, interval, split = (judged.get(key) for key in ("accuracy", "interval", "split"))
         if isinstance(share, int | float) and isinstance(interval, list | tuple) and len(interval) == 2:

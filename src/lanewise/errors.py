@@ -17,6 +17,8 @@ command line prints it as one line and exits with status 1; `ProgramError` alone
 `LanewiseWarning` is no error: it tells of what was done all the same and may harm the result.
 """
 
+from lanewise.escaping import escaped
+
 
 class LanewiseError(Exception):
     """Base of all errors raised by Lanewise on purpose."""
@@ -26,8 +28,7 @@ class _OneLine(LanewiseError):
     """An error that is one line, whatever the names in it hold: terminals obey control characters."""
 
     def __str__(self) -> str:
-        text = super().__str__()
-        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        return escaped(super().__str__())
 
 
 class LanewiseWarning(UserWarning):

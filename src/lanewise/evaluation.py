@@ -11,6 +11,15 @@ from numpy.typing import NDArray
 from lanewise.brief import short
 from lanewise.files.contents import Label
 
+TITLES = {
+    "test": "Test accuracy",
+    "validation": "Validation accuracy",
+    "train": "Training accuracy",
+    "all": "Accuracy",
+    "folds": "Cross-validation accuracy",
+}
+"""What an accuracy is called, by the images that gave it."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClassFigures:

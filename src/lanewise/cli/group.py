@@ -28,13 +28,13 @@ from lanewise.cli.predict import predict
 from lanewise.cli.report import report
 from lanewise.cli.train import train
 from lanewise.cli.vary import vary
-from lanewise.cli.wording import shown
+from lanewise.cli.wording import NARROW, shown
 from lanewise.errors import LanewiseError, LanewiseWarning, NetworkTextError, ProgramError
 
 FAILED, INTERRUPTED = 1, 130
 
-NARROW, NARROWEST, WIDEST = 52, 16, 78
-"""Columns: of a terminal that needs other help, at least, and that the longest line of it takes."""
+NARROWEST, WIDEST = 16, 78
+"""Columns of help, at least, and that the longest line of it takes."""
 
 ALIASES = {
     "--lr": "--learning-rate",

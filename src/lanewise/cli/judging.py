@@ -10,15 +10,10 @@ from rich.text import Text
 
 from lanewise.cli.output import Output
 from lanewise.cli.wording import interval, percent, plural, shown
+from lanewise.evaluation import TITLES as ACCURACIES
 from lanewise.evaluation import ClassFigures, Evaluation, Group, TopFigures
 
-TITLES = {
-    "test": "Test accuracy",
-    "validation": "Validation accuracy",
-    "train": "Training accuracy",
-    "all": "Accuracy",
-    "folds": "Cross-validated",
-}
+TITLES = ACCURACIES | {"folds": "Cross-validated"}  # as long as the column of labels has room for
 """What a figure is called, after the pictures that gave it."""
 
 MOST_ROWS = 30

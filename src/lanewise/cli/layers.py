@@ -9,6 +9,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from lanewise.card import reported
 from lanewise.cli.judging import TITLES
 from lanewise.cli.output import Output
 from lanewise.cli.wording import interval, percent, plural, shape, shown
@@ -71,8 +72,7 @@ def tell_model(out: Output, model: Model, path: str) -> None:
     if {"pictures", "epochs", "date", "version"} <= known.keys():
         learned = f"{plural(known['pictures'], 'picture')} for {plural(known['epochs'], 'epoch')}"
         out.result("Learned", f"from {learned} by Lanewise {shown(known['version'])}, {shown(known['date'])}")
-    folds = known.get("cross_validation")
-    if judged := _judged(known.get("judged") or ({**folds, "split": "folds"} if isinstance(folds, dict) else None)):
+    if judged := _judged(reported(known)):
         out.result(*judged)
     out.notes(model.notes)
 

@@ -18,15 +18,12 @@ from rich.table import Table
 from rich.text import Text
 
 from lanewise.cli.streams import ERRORS
-from lanewise.cli.wording import plural, shown
+from lanewise.cli.wording import NARROW, plural, shown
 from lanewise.files.metadata import to_json
 from lanewise.learning.reading import Progress as Reading
 
 LABEL = 20
 """Characters of the column of labels."""
-
-NARROW = 52
-"""Columns of a terminal that has no room for labels beside the text."""
 
 PIPE_WIDTH = 200
 """Characters of a line that goes to no terminal: programs like grep want it whole."""

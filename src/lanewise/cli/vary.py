@@ -102,7 +102,7 @@ def vary(
 def show(out: Output, grid: Grid) -> None:
     """The table, the best trade-offs, and what could not be."""
     from lanewise.cli.wording import plural
-    from lanewise.experiments.trial import FEW
+    from lanewise.crossvalidation import FEW_HELD_OUT
 
     if grid.recalled:
         out.tell("Kept", f"{plural(grid.recalled, 'training')} had been done before: not repeated")
@@ -121,7 +121,7 @@ def show(out: Output, grid: Grid) -> None:
                 f"{100 * small.accuracy:.1f} %, within the interval of that, with {small.weights:,} weights instead of "
                 f"{best.weights:,}: {small.text}",
             )
-        few = grid.count < FEW
+        few = grid.count < FEW_HELD_OUT
         if len(grid.rows) >= (2 if few else MANY):
             how = f"by {plural(grid.count, 'image')}, it may look much" if few else "of many, it looks a little"
             out.tell("", f"chosen as the best {how} better than it is on new ones")

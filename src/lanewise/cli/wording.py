@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import shlex
 
+from lanewise.escaping import escaped
 from lanewise.experiments import tables
 from lanewise.watching import duration as duration
 
 Shape = tuple[int, ...]
 
+NARROW = 52
+"""Columns of a terminal that has no room for two columns of words."""
+
 
 def shown(name: object) -> str:
     r"""A name fit for one line of a terminal: control characters and bytes that are no UTF-8 become `\x1b`."""
-    text = os.fspath(name) if isinstance(name, os.PathLike) else str(name)
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return escaped(os.fspath(name) if isinstance(name, os.PathLike) else str(name))
 
 
 def quoted(name: str | os.PathLike[str]) -> str:

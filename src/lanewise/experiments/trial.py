@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lanewise import __version__
 from lanewise.brief import short
+from lanewise.crossvalidation import FEW_HELD_OUT
 from lanewise.errors import DataError, OptionError
 from lanewise.experiments.journal import Journal, fingerprint
 from lanewise.fitting import train
@@ -24,9 +25,6 @@ from lanewise.notes import say, unheard
 
 TEST_FRACTION = 0.2
 """Share of the pictures that is kept for judging where there are no test pictures."""
-
-FEW = 100
-"""Images that judge, below which their interval is more than about ten points wide to either side."""
 
 SPLIT_SEED = 0
 """Seeds of trainings are varied; who judges is not."""
@@ -123,7 +121,7 @@ class Judging:
             "held out": "; images held out of the training set choose the best weights of each",
             "none": "",
         }[self.chosen_by]
-        few = " So few tell large differences only." if self.count < FEW else ""
+        few = " So few tell large differences only." if self.count < FEW_HELD_OUT else ""
         return f"{judged}{chosen}.{few}"
 
     def to_json(self) -> dict[str, Any]:

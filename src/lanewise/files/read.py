@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from lanewise.errors import LanewiseError, ModelFileError, NetworkError, TooLargeError
+from lanewise.escaping import escaped
 from lanewise.files.checked import preprocessing_of
 from lanewise.files.contents import Contents, Label, PixelType, Preprocessing
 from lanewise.files.drafts import Drafts, Value, Weights
@@ -86,8 +87,7 @@ def read(
     except LanewiseError as error:
         first_line, *_ = str(error).splitlines()
         # What a file says about itself must not be obeyed by the user's terminal.
-        harmless = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in first_line)
-        raise ModelFileError(f"{where}: {harmless}") from None
+        raise ModelFileError(f"{where}: {escaped(first_line)}") from None
     except MemoryError:
         raise ModelFileError(f"{where}: it does not fit in memory") from None
     except Exception as error:  # what a file can say has no end: nothing but a refusal may come of it

@@ -40,15 +40,6 @@ WORTH = {
 }
 """What an accuracy is worth, by the pictures that gave it."""
 
-TITLES = {
-    "test": "Test accuracy",
-    "validation": "Validation accuracy",
-    "train": "Training accuracy",
-    "all": "Accuracy",
-    "folds": "Cross-validation accuracy",
-}
-"""What an accuracy is called, by the pictures that gave it."""
-
 
 @dataclass(frozen=True, slots=True)
 class Cell:

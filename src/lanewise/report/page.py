@@ -19,6 +19,8 @@ import numpy.typing as npt
 
 from lanewise.errors import DataError, MissingPackageError, OptionError
 from lanewise.evaluate import pictures_for
+from lanewise.evaluation import TITLES
+from lanewise.foreign import scaled_by_labels
 from lanewise.learning.images import Source, load
 from lanewise.learning.pictures import Pictures, PictureSets
 from lanewise.learning.reading import Progress
@@ -27,7 +29,7 @@ from lanewise.network.account import account, totals
 from lanewise.report import plots
 from lanewise.report.data import data_figures
 from lanewise.report.drawing import network_rows
-from lanewise.report.judged import TITLES, judge, weights_kept
+from lanewise.report.judged import judge, weights_kept
 from lanewise.report.live import Example, live_section, shipped_text
 from lanewise.report.seen import choose, learned_filters, look
 from lanewise.saving import write_new, write_whole
@@ -164,6 +166,7 @@ def report_html(
     progress : callable, optional
         Called with (pictures compared with all others, pictures in all).
     """
+    model, _ = scaled_by_labels(model, pictures)  # said by whoever chose the images
     judged = judge(model, pictures, split)
     assert pictures.labels is not None
     counts = account(model.graph)
