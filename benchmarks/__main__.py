@@ -11,10 +11,10 @@ import click
 from benchmarks import environment, options
 from benchmarks.report import Report, show
 from benchmarks.svg import Chart, document
-from lanewise.racing.circumstances import Circumstances
-from lanewise.racing.nets import NETS
-from lanewise.racing.peers import FRAMEWORKS, PEERS, Peer
-from lanewise.racing.race import Settings
+from lanewise.bench.environment import Circumstances
+from lanewise.bench.nets import NETS
+from lanewise.bench.peers import FRAMEWORKS, PEERS, Peer
+from lanewise.bench.race import Settings
 
 
 def _say(sentence: str) -> None:

@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.report import Report
-from lanewise.racing import data
-from lanewise.racing.lesson import Learner, Lesson, Task
-from lanewise.racing.nets import NETS
-from lanewise.racing.tables import Table
+from lanewise.bench import data
+from lanewise.bench.nets import NETS
+from lanewise.bench.tables import Table
+from lanewise.bench.workload import Learner, Lesson, Task
 from lanewise.target import default_threads
 
 BATCH = 128
@@ -73,7 +73,7 @@ def measure(net: str, busy: Sequence[int], rounds: int, calls: int, say: Callabl
 
 
 def _learner(net: str, threads: int) -> tuple[Learner, Iterator[NDArray[np.int32]]]:
-    from lanewise.racing.peers import with_lanewise
+    from lanewise.bench.peers import with_lanewise
 
     lesson = Lesson.of(Task(NETS[net], "train", "float32", BATCH, threads))
     return with_lanewise.learner(lesson), data.batches(BATCH, len(lesson.pixels))

@@ -17,10 +17,10 @@ import numpy as np
 
 from benchmarks.faults import Fault, plant
 from benchmarks.report import Report
-from lanewise.doctor.examine import check
-from lanewise.doctor.findings import Findings
-from lanewise.learning.images import load
-from lanewise.racing.tables import Table, figure
+from lanewise.bench.tables import Table, figure
+from lanewise.data.load import load
+from lanewise.data_check.check import check
+from lanewise.data_check.findings import Findings
 
 TWICE = ("two-labels", "across-splits", "copies", "near-copies")
 KINDS = {

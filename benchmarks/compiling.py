@@ -16,13 +16,13 @@ import click
 
 from benchmarks.environment import installed, racers_of
 from benchmarks.report import Report
-from lanewise.racing.fresh import First, break_even, measure
-from lanewise.racing.lesson import Task
-from lanewise.racing.nets import NETS, Net
-from lanewise.racing.peers import LANEWISE, PEERS, versions_of
-from lanewise.racing.process import WorkerError
-from lanewise.racing.race import Racer
-from lanewise.racing.tables import Table, figure
+from lanewise.bench.cold_start import First, break_even, measure
+from lanewise.bench.nets import NETS, Net
+from lanewise.bench.peers import LANEWISE, PEERS, versions_of
+from lanewise.bench.process import WorkerError
+from lanewise.bench.race import Racer
+from lanewise.bench.tables import Table, figure
+from lanewise.bench.workload import Task
 
 EAGER = ("torch", "torch channels_last")
 """Modes without a compiler: what people use for a first training."""

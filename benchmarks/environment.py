@@ -13,8 +13,8 @@ from pathlib import Path
 import click
 
 from benchmarks.process import SOURCE
-from lanewise.racing.peers import FRAMEWORKS, Peer, missing
-from lanewise.racing.race import Racer
+from lanewise.bench.peers import FRAMEWORKS, Peer, missing
+from lanewise.bench.race import Racer
 
 TORCH = "torch==2.13.0"
 """The version that all published figures are measured against."""

@@ -12,14 +12,14 @@ from itertools import pairwise
 
 from benchmarks.report import Report
 from benchmarks.svg import Chart
-from lanewise.network.account import account
+from lanewise.bench.nets import Net
+from lanewise.bench.peers import LANEWISE
+from lanewise.bench.process import Worker
+from lanewise.bench.race import steps_of_a_burst
+from lanewise.bench.tables import Table, figure
+from lanewise.bench.workload import Task
 from lanewise.network.graph import Graph
-from lanewise.racing.lesson import Task
-from lanewise.racing.nets import Net
-from lanewise.racing.peers import LANEWISE
-from lanewise.racing.process import Worker
-from lanewise.racing.race import steps_of_a_burst
-from lanewise.racing.tables import Table, figure
+from lanewise.network.summary import account
 
 MIDDLE = {"batch": 128, "picture": 32, "filters": 32}
 AXES = {

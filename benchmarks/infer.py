@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 
 from benchmarks.report import Report
-from lanewise.racing.nets import NETS
-from lanewise.racing.peers import LANEWISE, ONNX_RUNTIME
-from lanewise.racing.race import Entry, Line, Racer, Settings, as_record, lines, run
-from lanewise.racing.tables import Table, figure, loses_to, spread, verdicts
+from lanewise.bench.nets import NETS
+from lanewise.bench.peers import LANEWISE, ONNX_RUNTIME
+from lanewise.bench.race import Entry, Line, Racer, Settings, as_record, lines, run
+from lanewise.bench.tables import Table, figure, loses_to, spread, verdicts
 
 SAME_FILE = (
     "Both predict from one model file that Lanewise saved, raw bytes in and probabilities out, and agreed on them "

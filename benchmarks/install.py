@@ -20,7 +20,7 @@ import click
 from benchmarks.environment import TORCH, create, python_of
 from benchmarks.process import ROOT
 from benchmarks.report import Report
-from lanewise.racing.tables import Table, figure
+from lanewise.bench.tables import Table, figure
 
 IMPORTS = 11
 LARGEST = 4

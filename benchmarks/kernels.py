@@ -24,18 +24,18 @@ import numpy as np
 
 from benchmarks.process import run_module
 from benchmarks.report import Report
+from lanewise.bench.nets import NETS
+from lanewise.bench.tables import Table, figure
+from lanewise.engine.fuse import conv_of, values_of
 from lanewise.engine.gradients import Gradients
 from lanewise.engine.native import Library
 from lanewise.engine.schedule import aligned
-from lanewise.engine.values import conv_of, values_of
-from lanewise.kernels import conv, conv_weight, dense, winograd, winograd_weight
+from lanewise.kernels import conv, conv_weight_gradient, dense, winograd, winograd_weight_gradient
 from lanewise.kernels.layout import Layout
 from lanewise.lanes.program import LANES, Program
 from lanewise.network.layers import Conv2D, Dense
 from lanewise.network.shapes import describe
 from lanewise.network.text import layer_text
-from lanewise.racing.nets import NETS
-from lanewise.racing.tables import Table, figure
 from lanewise.target import chosen, host
 
 MATRIX = 1024
@@ -210,7 +210,7 @@ def _direct(layer: conv.Conv, x: Layout, y: Layout, first: bool, values: int) ->
             "input slope",
             conv.backward_input(layer, bordered_x, bordered_dy, x, gate=not shortcut, gaps=shortcut, values=values),
         )
-    yield "weight slope", conv_weight.backward_weight(layer, bordered_x, y, values=values)
+    yield "weight slope", conv_weight_gradient.backward_weight(layer, bordered_x, y, values=values)
 
 
 def _by_winograd(layer: conv.Conv, x: Layout, y: Layout, kinds: set[str], values: int) -> Iterator[tuple[str, Program]]:
@@ -223,7 +223,7 @@ def _by_winograd(layer: conv.Conv, x: Layout, y: Layout, kinds: set[str], values
     if "input" in kinds:
         yield "input slope", winograd.backward_input(layer, bordered_x, bordered_dy, x, gate=True, values=values)
     if "weight" in kinds:
-        yield "weight slope", winograd_weight.backward_weight(layer, bordered_x, y, values=values)
+        yield "weight slope", winograd_weight_gradient.backward_weight(layer, bordered_x, y, values=values)
 
 
 def _runner(program: Program) -> Callable[[], None]:

@@ -15,13 +15,13 @@ import click
 from benchmarks.environment import installed, racers_of
 from benchmarks.report import Report
 from benchmarks.svg import Chart
-from lanewise.racing.fresh import First, measure
-from lanewise.racing.lesson import Task
-from lanewise.racing.nets import NETS
-from lanewise.racing.peers import LANEWISE, PEERS, versions_of
-from lanewise.racing.process import WorkerError
-from lanewise.racing.race import Racer
-from lanewise.racing.tables import Table, figure
+from lanewise.bench.cold_start import First, measure
+from lanewise.bench.nets import NETS
+from lanewise.bench.peers import LANEWISE, PEERS, versions_of
+from lanewise.bench.process import WorkerError
+from lanewise.bench.race import Racer
+from lanewise.bench.tables import Table, figure
+from lanewise.bench.workload import Task
 
 BATCH, PICTURES = 128, 2048
 BATCHES = (16, 64, 128, 256, 512, 1024)

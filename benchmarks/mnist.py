@@ -24,8 +24,8 @@ import click
 
 from benchmarks.process import SOURCE, run_module
 from benchmarks.report import Report
-from lanewise.racing.process import environment
-from lanewise.racing.tables import Table, figure
+from lanewise.bench.process import environment
+from lanewise.bench.tables import Table, figure
 
 PARTS = ("import", "read", "compile", "train", "judge")
 
@@ -97,11 +97,11 @@ def _main(options: dict[str, Any]) -> None:
     import numpy as np
 
     import lanewise
-    from lanewise.learning import images, pictures
+    from lanewise.data import images, load
 
     train = lanewise.train  # it is loaded when it is first named
     clock.stop("import")
-    sets = images.load(options["data"])
+    sets = load.load(options["data"])
     clock.stop("read")
     last = 0.0
 
@@ -110,7 +110,7 @@ def _main(options: dict[str, Any]) -> None:
         last = progress.seconds
 
     model = train(
-        pictures.PictureSets(sets.train),
+        images.PictureSets(sets.train),
         network=options["network"],
         epochs=options["epochs"],
         threads=options["threads"],

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from benchmarks import environment
-from lanewise.racing.nets import NETS
+from lanewise.bench.nets import NETS
 
 DATA = Path("../shared/data")
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lanewise.racing.process import environment
+from lanewise.bench.process import environment
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src"

@@ -10,9 +10,9 @@ from typing import Any
 
 from rich.console import Console
 
+from lanewise.bench.environment import Circumstances
+from lanewise.bench.tables import Table
 from lanewise.cli.bench import drawn
-from lanewise.racing.circumstances import Circumstances
-from lanewise.racing.tables import Table
 
 
 @dataclass(frozen=True, slots=True)

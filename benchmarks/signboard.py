@@ -21,8 +21,8 @@ import click
 
 from benchmarks.process import SOURCE
 from benchmarks.report import Report
-from lanewise.racing.process import environment
-from lanewise.racing.tables import Table, figure
+from lanewise.bench.process import environment
+from lanewise.bench.tables import Table, figure
 
 FOLDER = "signboard30"
 ONE_SOURCE = "roadsign-*"

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 
 from benchmarks.report import Report
-from lanewise.racing.nets import NETS
-from lanewise.racing.peers import LANEWISE, Peer
-from lanewise.racing.race import Entry, Racer, Settings, lines, run
-from lanewise.racing.tables import Table, figure, spread
+from lanewise.bench.nets import NETS
+from lanewise.bench.peers import LANEWISE, Peer
+from lanewise.bench.race import Entry, Racer, Settings, lines, run
+from lanewise.bench.tables import Table, figure, spread
 
 
 def measure(nets: Sequence[str], settings: Settings, say: Callable[[str], None]) -> Report:

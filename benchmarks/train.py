@@ -8,10 +8,10 @@ from pathlib import Path
 
 from benchmarks import environment
 from benchmarks.report import Report
-from lanewise.racing.nets import NETS
-from lanewise.racing.peers import LANEWISE, Peer, missing, versions_of
-from lanewise.racing.race import Entry, Racer, Settings, as_record, lines, run
-from lanewise.racing.tables import loses_to, race_table, verdicts
+from lanewise.bench.nets import NETS
+from lanewise.bench.peers import LANEWISE, Peer, missing, versions_of
+from lanewise.bench.race import Entry, Racer, Settings, as_record, lines, run
+from lanewise.bench.tables import loses_to, race_table, verdicts
 
 
 def measure(

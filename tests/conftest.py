@@ -104,9 +104,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Let training, and what limits it to a time, go by a clock that only its steps move."""
-    from lanewise import fitting
-    from lanewise.engine.training import Trainer
-    from lanewise.learning import train
+    from lanewise.engine.trainer import Trainer
+    from lanewise.training import fit, loop
 
     clock, run = Clock(), Trainer.run
 
@@ -117,7 +116,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
         return result
 
     monkeypatch.setattr(Trainer, "run", counted)
-    for module in (train, fitting):
+    for module in (loop, fit):
         monkeypatch.setattr(module, "time", clock)
     return clock
 

@@ -24,10 +24,10 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.backend.test.loader import load_model_tests
 
 from lanewise.engine.inference import Inference
-from lanewise.engine.training import PictureFormat
+from lanewise.engine.trainer import PictureFormat
 from lanewise.errors import ModelFileError
-from lanewise.files import Reading, read_graph
-from lanewise.files.operators import OPERATORS
+from lanewise.model_file import Reading, read_graph
+from lanewise.model_file.operators import OPERATORS
 from lanewise.network.reference import forward
 
 NODE_MODULES = re.findall(

@@ -14,13 +14,13 @@ from benchmarks import busy, compiling, environment, growth, infer, kernels, mem
 from benchmarks.__main__ import chosen_peers, main
 from click.testing import CliRunner
 
-from lanewise.engine.values import values_of
-from lanewise.racing.fresh import First
-from lanewise.racing.nets import NETS
-from lanewise.racing.peers import LANEWISE, ONNX_RUNTIME, PEERS
-from lanewise.racing.race import Entry, Settings
-from lanewise.racing.tables import Table
-from tests.racing.support import entries
+from lanewise.bench.cold_start import First
+from lanewise.bench.nets import NETS
+from lanewise.bench.peers import LANEWISE, ONNX_RUNTIME, PEERS
+from lanewise.bench.race import Entry, Settings
+from lanewise.bench.tables import Table
+from lanewise.engine.fuse import values_of
+from tests.bench.support import entries
 
 ROOT = Path(__file__).parent.parent
 

@@ -21,11 +21,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from lanewise import CNNClassifier, estimator, watching
+from lanewise import CNNClassifier, estimator
 from lanewise.errors import DataError, NetworkError, OptionError
-from lanewise.fitting import train
 from lanewise.network.filters import bank
 from lanewise.network.layers import Dense, Softmax
+from lanewise.training import progress
+from lanewise.training.fit import train
 
 PAGE = Path(__file__).parents[1] / "docs" / "scikit-learn.md"
 X, Y = load_digits(return_X_y=True)
@@ -385,7 +386,7 @@ def test_an_interruption_is_told_of(monkeypatch):
     def interrupt(report):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(watching._Lines, "__call__", lambda lines, report: interrupt(report))
+    monkeypatch.setattr(progress._Lines, "__call__", lambda lines, report: interrupt(report))
     with pytest.warns(UserWarning, match="Training was interrupted"):
         classifier = quick(verbose=1).fit(X[:300], Y[:300])
     assert classifier.predict(X).shape == Y.shape

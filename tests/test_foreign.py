@@ -12,12 +12,12 @@ import pytest
 
 import lanewise
 from lanewise import Model
+from lanewise.data.arrays import from_arrays
+from lanewise.data.load import load
 from lanewise.errors import DataError, LanewiseWarning
-from lanewise.learning import recipe
-from lanewise.learning.arrays import from_arrays
-from lanewise.learning.images import load
 from lanewise.notes import Caution
 from lanewise.report import page
+from lanewise.training import recipe
 
 OPTIONS: dict[str, Any] = {"epochs": 12, "batch_size": 32, "folds": 0, "verbose": 0}
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

@@ -11,7 +11,7 @@ import lanewise
 from lanewise.engine import schedule
 from lanewise.errors import DataError, ModelFileError, OptionError
 from lanewise.model import Model
-from tests.files.models import contents, foreign, judged, pixels
+from tests.model_file.models import contents, foreign, judged, pixels
 
 TEXT = "conv 4@3 same, relu, max 2, dropout 0.5, dense 3, softmax"
 

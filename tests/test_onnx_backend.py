@@ -2,7 +2,7 @@
 
 import pytest
 
-from lanewise.files.operators import OPERATORS
+from lanewise.model_file.operators import OPERATORS
 from tests.onnx_counts import by_engine, by_reference, converted_tests, count, node_tests
 
 

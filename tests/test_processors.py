@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lanewise import processors, target
-from lanewise.engine import limits
+from lanewise import limits, processors, target
 from lanewise.target import default_threads, usable_threads
 
 V1 = "31 23 0:28 {root} /sys/fs/cgroup/{name} rw - cgroup cgroup rw,{name}\n"

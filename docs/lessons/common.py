@@ -12,9 +12,9 @@ matplotlib.use("Agg")  # drawings are written to files: no window is needed
 import matplotlib.pyplot as plt
 
 import lanewise
+from lanewise.data.images import Pictures, PictureSets
+from lanewise.data.split import stratified_split
 from lanewise.experiments.intervals import difference_interval, share_interval
-from lanewise.learning.pictures import Pictures, PictureSets
-from lanewise.learning.split import stratified_split
 
 MOST = 4000, 2000
 """Pictures to learn from and to judge by: a lesson should take a minute, however many there are."""

@@ -16,15 +16,15 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from lanewise.version import __version__
 
 _WHERE = {
-    "train": "lanewise.fitting",
-    "Progress": "lanewise.learning.train",
-    "load": "lanewise.learning.loading",
+    "train": "lanewise.training.fit",
+    "Progress": "lanewise.training.loop",
+    "load": "lanewise.data.loading",
     "Model": "lanewise.model",
-    "evaluate": "lanewise.evaluate",
-    "check": "lanewise.doctor.examine",
+    "evaluate": "lanewise.evaluation.evaluate",
+    "check": "lanewise.data_check.check",
     "write_report": "lanewise.report.page",
     "CNNClassifier": "lanewise.estimator",
     "compare": "lanewise.experiments.compare",
@@ -55,21 +55,21 @@ __all__ = [
 
 if TYPE_CHECKING:
     from lanewise import explain
-    from lanewise.doctor.examine import check
+    from lanewise.data.loading import load
+    from lanewise.data_check.check import check
     from lanewise.errors import LanewiseError, LanewiseWarning
     from lanewise.estimator import CNNClassifier
-    from lanewise.evaluate import evaluate
+    from lanewise.evaluation.evaluate import evaluate
     from lanewise.experiments.compare import compare
     from lanewise.experiments.vary import vary
-    from lanewise.fitting import train
-    from lanewise.learning.loading import load
-    from lanewise.learning.train import Progress
     from lanewise.model import Model
     from lanewise.report.page import write_report
+    from lanewise.training.fit import train
+    from lanewise.training.loop import Progress
 
 
 class _Front(ModuleType):
-    """The package: when the file `evaluate.py` is imported, `lanewise.evaluate` stays the function of that name."""
+    """The package: whatever file is imported, `lanewise.evaluate` stays the function of that name."""
 
     def __setattr__(self, name: str, value: object) -> None:
         if not (name in _WHERE and isinstance(value, ModuleType)):

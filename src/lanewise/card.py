@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lanewise.escaping import escaped
 
 if TYPE_CHECKING:
-    from lanewise.files import Contents
+    from lanewise.model_file import Contents
 
 MOST_CLASSES = 12
 MOST_NETWORK = 300

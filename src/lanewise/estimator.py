@@ -21,19 +21,19 @@ from sklearn.utils import assert_all_finite, check_array, check_consistent_lengt
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from lanewise.data.images import Pictures
 from lanewise.errors import DataError, OptionError
-from lanewise.files import names_of
-from lanewise.fitting import train
+from lanewise.evaluation.samples import distinct, picture_shape, unusual, whole_bytes
 from lanewise.keywords import hinting
 from lanewise.labels import plain
-from lanewise.learning.pictures import Pictures
-from lanewise.learning.recipe import network_for
 from lanewise.model import Model
+from lanewise.model_file import names_of
 from lanewise.network.layers import Layer
 from lanewise.notes import Caution, say
-from lanewise.samples import distinct, picture_shape, unusual, whole_bytes
-from lanewise.scale import on_scale
-from lanewise.watching import tell
+from lanewise.pixel_scale import on_scale
+from lanewise.training.fit import train
+from lanewise.training.progress import tell
+from lanewise.training.recipe import network_for
 
 __all__ = ["CNNClassifier"]
 

@@ -15,11 +15,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from lanewise.data.images import Pictures, PictureSets, statistics
 from lanewise.errors import LanewiseError
-from lanewise.learning.pictures import Pictures, PictureSets, statistics
 from lanewise.model import Model
 from lanewise.notes import Caution, Note
-from lanewise.scale import on_scale, range_of
+from lanewise.pixel_scale import on_scale, range_of
 
 Say = Callable[[str], None]
 Channels = NDArray[np.float64]

@@ -19,19 +19,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from lanewise import notes
 from lanewise.errors import DataError, OptionError
-from lanewise.files import Contents, Label, Preprocessing, read, write
-from lanewise.files.read import MOST_BYTES
-from lanewise.given import raw_pixels
+from lanewise.inputs import raw_pixels
 from lanewise.labels import typed
+from lanewise.model_file import Contents, Label, Preprocessing, read, write
+from lanewise.model_file.read import MOST_BYTES
 from lanewise.notes import say
-from lanewise.scale import on_scale
+from lanewise.pixel_scale import on_scale
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
     from lanewise.engine.inference import Inference
     from lanewise.engine.single import SingleInference
-    from lanewise.engine.training import PictureFormat
+    from lanewise.engine.trainer import PictureFormat
 
 __all__ = ["Model", "Preprocessing"]
 
@@ -208,7 +208,7 @@ class Model(Contents):
         return _Compiled(lambda dtype: SingleInference(self.graph, self.parameters, self._format(dtype)))
 
     def _format(self, dtype: str) -> PictureFormat:
-        from lanewise.engine.training import PictureFormat
+        from lanewise.engine.trainer import PictureFormat
 
         scale, offset = (np.array(n, np.float32) for n in (self.preprocessing.scale, self.preprocessing.offset))
         return PictureFormat(self.preprocessing.shape, "uint8" if dtype == "uint8" else "float32", scale, offset)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from lanewise.bench import versus
+from lanewise.bench.cold_start import First
+from lanewise.bench.nets import NETS
+from lanewise.bench.peers import LANEWISE, ONNX_RUNTIME, PEERS
+from lanewise.bench.race import Entry
 from lanewise.cli.bench import chosen_net
-from lanewise.racing import versus
-from lanewise.racing.fresh import First
-from lanewise.racing.nets import NETS
-from lanewise.racing.peers import LANEWISE, ONNX_RUNTIME, PEERS
-from lanewise.racing.race import Entry
 from tests.cli.conftest import failed, misused, run
 
 FIRST = First(0.1, 0.1, 0.5, 0.01, 0.01, 10**8, 2 * 10**8)

@@ -9,10 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 from lanewise.cli.group import ALIASES, lanewise
-from lanewise.evaluate import SPLITS
-from lanewise.learning.augment import CHOICES
-from lanewise.learning.recipe import LEARNING_RATES
-from lanewise.learning.schedule import SCHEDULES
+from lanewise.evaluation.evaluate import SPLITS
+from lanewise.training.augment import CHOICES
+from lanewise.training.learning_rate import SCHEDULES
+from lanewise.training.recipe import LEARNING_RATES
 from tests.cli.conftest import run
 
 PAGE = Path(__file__).parents[2] / "docs" / "command-line.md"

@@ -11,8 +11,8 @@ from rich.console import Console
 from lanewise.cli import judging, layers
 from lanewise.cli.experimenting import drawn
 from lanewise.cli.output import Output
-from lanewise.evaluate import judge
-from lanewise.learning.pictures import Pictures
+from lanewise.data.images import Pictures
+from lanewise.evaluation.evaluate import judge
 from lanewise.model import Preprocessing
 from lanewise.network.graph import build
 from lanewise.network.text import parse

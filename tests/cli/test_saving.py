@@ -63,7 +63,7 @@ def test_a_disk_that_is_full_at_the_end_loses_no_model(photos, tmp_path, monkeyp
     folder = tmp_path / "here" / "out"
     folder.mkdir()
     (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr(sys.modules["lanewise.files.write"], "write_new", full)
+    monkeypatch.setattr(sys.modules["lanewise.model_file.write"], "write_new", full)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     result = run("train", photos, *FAST, "-o", folder, "--json")
     assert result.exit_code == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from lanewise.engine.training import Floats, PictureFormat, Steps
+from lanewise.engine.trainer import Floats, PictureFormat, Steps
 from lanewise.network.graph import Graph, build
 from lanewise.network.initial import initial_parameters
 from lanewise.network.text import parse

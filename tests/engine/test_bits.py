@@ -12,7 +12,7 @@ import pytest
 
 from lanewise.engine.inference import Inference
 from lanewise.engine.schedule import Call, Executable, Phase, Place, Section, aligned
-from lanewise.engine.training import Optimizer, Trainer
+from lanewise.engine.trainer import Optimizer, Trainer
 from lanewise.kernels.gather import Augment
 from lanewise.lanes.ir import LANES
 from lanewise.lanes.program import Recorder

@@ -9,7 +9,7 @@ from lanewise.engine import gradients
 from lanewise.engine.gradients import Gradients
 from lanewise.engine.inference import Inference
 from lanewise.engine.single import SingleInference
-from lanewise.engine.training import Optimizer, Trainer
+from lanewise.engine.trainer import Optimizer, Trainer
 from lanewise.errors import NetworkError
 from lanewise.network import reference
 from lanewise.network.graph import Graph

@@ -7,7 +7,7 @@ import pytest
 
 from lanewise.engine import gradients
 from lanewise.engine.gradients import Gradients, even, pieces
-from lanewise.engine.training import Optimizer, Trainer
+from lanewise.engine.trainer import Optimizer, Trainer
 from lanewise.kernels.gather import Augment
 from lanewise.lanes.program import LANES
 from tests.engine.support import Array, format_for, network, parameters_for, pictures_for, steps_of

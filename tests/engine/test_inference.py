@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from lanewise.engine import inference
+from lanewise.engine.fuse import values_of
 from lanewise.engine.gradients import Gradients
 from lanewise.engine.inference import Inference
 from lanewise.engine.parameters import CHUNK, FlatParameters
 from lanewise.engine.plan import Planner
 from lanewise.engine.schedule import Place
-from lanewise.engine.training import Trainer
-from lanewise.engine.values import values_of
+from lanewise.engine.trainer import Trainer
 from lanewise.kernels.layout import Layout
 from lanewise.network import reference
 from lanewise.network.graph import assemble

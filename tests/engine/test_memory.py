@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lanewise.engine import limits
-from lanewise.engine.limits import available_memory, check_memory
+from lanewise import limits
 from lanewise.engine.memory import ALIGNMENT, Block, place
 from lanewise.errors import TooLargeError
+from lanewise.limits import available_memory, check_memory
 
 
 def _random_blocks(rng: np.random.Generator) -> list[Block]:

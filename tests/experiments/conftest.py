@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from lanewise.learning.arrays import from_arrays
-from lanewise.learning.pictures import PictureSets
+from lanewise.data.arrays import from_arrays
+from lanewise.data.images import PictureSets
 
 
 def stripes(count, seed, noise=40):

@@ -12,7 +12,7 @@ from lanewise.experiments.compare import _differences, compare
 from lanewise.experiments.conclusion import Difference, conclusion
 from lanewise.experiments.methods import BANK, GREY_BANK, methods_for
 from lanewise.experiments.trial import Trial
-from lanewise.learning.recipe import default_network
+from lanewise.training.recipe import default_network
 
 NETWORK = "conv 4@3x3 same, relu, conv 4@3x3 same, relu, max 2, dense 8, relu, dense 1"
 

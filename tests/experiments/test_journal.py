@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from lanewise.data.images import PictureSets
 from lanewise.errors import OptionError
 from lanewise.experiments.journal import Journal, fingerprint
-from lanewise.learning.pictures import PictureSets
 from tests.experiments.conftest import stripes
 
 SETTINGS = {"pictures": "a", "options": {"epochs": 3}}

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 import lanewise
+from lanewise.data.images import PictureSets
 from lanewise.errors import DataError, LanewiseError, NetworkError, OptionError
-from lanewise.evaluate import evaluate
+from lanewise.evaluation.evaluate import evaluate
 from lanewise.experiments import trial as trials
 from lanewise.experiments.grid import Impossible
 from lanewise.experiments.rows import Row
 from lanewise.experiments.trial import Trial, from_entry, prepared
 from lanewise.experiments.vary import Grid, vary
-from lanewise.learning.pictures import PictureSets
 from tests.experiments.conftest import stripes
 
 TEXT = "conv {2,4}@3x3, relu, {max,average} 2, dense 1"
@@ -166,7 +166,7 @@ def test_the_best_trade_offs_are_those_that_nothing_beats():
 KILLED = """
 import os, signal
 from lanewise.cli import main
-from lanewise.engine.training import Trainer
+from lanewise.engine.trainer import Trainer
 from lanewise.experiments.journal import Journal
 add, run, kept = Journal.add, Trainer.run, []
 def keep(self, training, outcome):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lanewise.model import Model
-from tests.files.models import contents
+from tests.model_file.models import contents
 
 
 def model(text: str, shape: tuple[int, int, int] = (3, 9, 7), dtype: str = "uint8", seed: int = 0) -> Model:

@@ -5,14 +5,14 @@ import sys
 import numpy as np
 import pytest
 
-from lanewise.engine.training import Optimizer, Trainer
+from lanewise.engine.trainer import Optimizer, Trainer
 from lanewise.errors import DataError, MissingPackageError, NetworkError, OptionError, TooLargeError
 from lanewise.explain import expand, feature_maps, matrices
-from lanewise.network.account import account
 from lanewise.network.graph import build
 from lanewise.network.initial import initial_parameters
 from lanewise.network.layers import Sigmoid, Softmax, Tanh
 from lanewise.network.reference import backward, forward, softmax_cross_entropy
+from lanewise.network.summary import account
 from lanewise.network.text import parse
 from tests.cases import LAYER_CASES, NETWORK_CASES
 from tests.engine.support import as_values, format_for, parameters_for, pictures_for, steps_of

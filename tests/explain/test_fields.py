@@ -6,9 +6,9 @@ import pytest
 from lanewise.errors import OptionError
 from lanewise.explain import receptive_field
 from lanewise.explain.subject import up_to
-from lanewise.network.account import account
 from lanewise.network.graph import build
 from lanewise.network.reference import backward, forward
+from lanewise.network.summary import account
 from lanewise.network.text import parse
 from tests.cases import LAYER_CASES, NETWORK_CASES
 from tests.explain.support import model

@@ -15,7 +15,7 @@ from lanewise.network.graph import build
 from lanewise.network.reference import forward
 from lanewise.network.text import parse
 from tests.explain.support import model, picture
-from tests.files.models import judged
+from tests.model_file.models import judged
 
 TEXT = "conv 4@3 same, relu, max 2, dropout 0.5, dense 3, softmax"
 

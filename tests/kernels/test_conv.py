@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from lanewise.kernels import conv, conv_weight, pointwise
+from lanewise.kernels import conv, conv_weight_gradient, pointwise
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout
 from lanewise.lanes.ir import Loop, Program, Statement
@@ -95,7 +95,7 @@ class Setting:
         return program, [buffer(self.parameters[0]), into_lanes(self.slope, self.dy), *x, before]
 
     def backward_weight(self, values: int = 32, accumulate: bool = True) -> tuple[Program, Arrays]:
-        program = conv_weight.backward_weight(self.conv, self.x, self.dy, accumulate=accumulate, values=values)
+        program = conv_weight_gradient.backward_weight(self.conv, self.x, self.dy, accumulate=accumulate, values=values)
         before = [buffer(np.full(p.shape, 2.0)) for p in self.parameters]
         return program, [into_lanes(self.pictures, self.x), into_lanes(self.slope, self.dy), *before]
 
@@ -279,7 +279,7 @@ def test_code_stays_small() -> None:
         for program in (
             conv.forward(big, x, y),
             conv.backward_input(big, x, dy, x),
-            conv_weight.backward_weight(big, x, dy),
+            conv_weight_gradient.backward_weight(big, x, dy),
         ):
             assert _recorded(program.body) < 6000, f"{program.name} {kernel}"
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from lanewise.errors import ProgramError
-from lanewise.kernels import conv, conv_pooled, conv_weight, pool, winograd
+from lanewise.kernels import conv, conv_pooled_gradient, conv_weight_gradient, pool, winograd
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout
 from lanewise.kernels.pool import Pool
@@ -85,7 +85,7 @@ class Setting:
 
     def weight_slope(self, winners: Array, accumulate: bool, values: int = 32) -> tuple[Program, Arrays]:
         """The program of the weights' slope, and its buffers."""
-        program = conv_pooled.backward_weight(
+        program = conv_pooled_gradient.backward_weight(
             self.conv, self.x, self.y, self.pool, accumulate=accumulate, values=values
         )
         inputs = [into_lanes(self.pictures, self.x), into_lanes(self.slope, self.y), winners]
@@ -152,7 +152,7 @@ def test_weight_slope_has_the_bits_of_that_of_the_whole_map(case: Case, accumula
     came = run_everywhere(program, buffers, ("host",))[-count:]
     dy = into_lanes(s.slope, s.y)
     full = run_native(pool.winner_backward(s.pool, s.y, s.full), [dy, winners, noise(s.full)])[-1]
-    whole = conv_weight.backward_weight(s.conv, s.x, s.full, accumulate=accumulate)
+    whole = conv_weight_gradient.backward_weight(s.conv, s.x, s.full, accumulate=accumulate)
     for a, b in zip(came, run_native(whole, [buffers[0], full, *buffers[-count:]])[-count:], strict=True):
         same_bits(a, b)
     for values in VALUES[1:]:
@@ -289,6 +289,6 @@ def test_code_stays_small() -> None:
         x = x.with_border(big.x_border(x, Layout((64, 36, 36))))
         for program in (
             conv.forward(big, x, y, relu=True, pool=Pool(window, window), winners=plain(y)),
-            conv_pooled.backward_weight(big, x, y, Pool(window, window)),
+            conv_pooled_gradient.backward_weight(big, x, y, Pool(window, window)),
         ):
             assert len(str(program).splitlines()) < 6000, f"{program.name} {kernel}"

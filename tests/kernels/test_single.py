@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from lanewise.engine.values import conv_of
+from lanewise.engine.fuse import conv_of
 from lanewise.kernels.layout import Sides
 from lanewise.kernels.single import conv, dense, features, winograd
 from lanewise.kernels.single.blocked import Blocked, blocks_of

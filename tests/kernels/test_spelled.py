@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lanewise.errors import ProgramError
-from lanewise.kernels import pool, winograd, winograd_weight
+from lanewise.kernels import pool, winograd, winograd_weight_gradient
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout
 from lanewise.kernels.pool import Pool
@@ -58,7 +58,7 @@ class Setting:
 
     def weight_slope(self, *, joined: bool, values: int, everywhere: bool = False) -> Arrays:
         o, layout = self.o, self.layout if joined else self.o.dy
-        program = winograd_weight.backward_weight(
+        program = winograd_weight_gradient.backward_weight(
             o.conv, o.x, layout, pool=self.pool if joined else None, values=values
         )
         slopes = [self.slope, self.winners] if joined else [self.map]
@@ -102,7 +102,7 @@ def test_the_border_that_the_weights_need() -> None:
     dy = Layout((1, 3, 3))
     assert winograd.pooled_border(layer, x, dy, window) == (1, 1, 0, 1)
     read = dy.with_border(winograd.pooled_border(layer, x, dy, window))
-    winograd_weight.backward_weight(layer, x.with_border((0, 0, 6, 6)), read, pool=window)
+    winograd_weight_gradient.backward_weight(layer, x.with_border((0, 0, 6, 6)), read, pool=window)
 
 
 def test_windows_lie_in_one_tile_of_both_slopes() -> None:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from lanewise.errors import ProgramError
-from lanewise.kernels import update
+from lanewise.kernels import optimizers
 from lanewise.lanes.program import Program
 from lanewise.network import reference
 from tests.kernels.support import buffer, run_everywhere
@@ -32,7 +32,7 @@ def summed(gradients: Array) -> npt.NDArray[np.float64]:
 def test_sgd(nesterov: bool) -> None:
     parameters, gradients, decay, velocity = drawn()
     hyper = buffer([0.1, 0.9, 0.01, np.nan, np.nan, np.nan, np.nan, np.nan])
-    program = update.sgd(CHUNK, SHARDS, TOTAL, nesterov)
+    program = optimizers.sgd(CHUNK, SHARDS, TOTAL, nesterov)
     came, came_velocity, *rest = run_everywhere(program, [parameters, velocity, gradients, decay, hyper])
     for chosen, weight_decay in ((decay == 1, 0.01), (decay == 0, 0.0)):
         expected, expected_velocity = reference.sgd(
@@ -56,7 +56,7 @@ def test_adamw(step: int) -> None:
     mean = buffer(np.random.default_rng(1).normal(size=CHUNK)) if step > 1 else buffer(np.zeros(CHUNK))
     square = square if step > 1 else buffer(np.zeros(CHUNK))
     hyper = buffer([0.1, 0.9, 0.99, 1e-6, 0.01, 1 / (1 - 0.9**step), 1 / (1 - 0.99**step), np.nan])
-    program = update.adamw(CHUNK, SHARDS, TOTAL)
+    program = optimizers.adamw(CHUNK, SHARDS, TOTAL)
     came = run_everywhere(program, [parameters, mean, square, gradients, decay, hyper])
     for chosen, weight_decay in ((decay == 1, 0.01), (decay == 0, 0.0)):
         expected = reference.adamw(
@@ -79,17 +79,17 @@ def test_shards_are_added_in_order() -> None:
     gradients = np.zeros((3, 16), np.float32)
     gradients[:, 0] = [2.0**24, 1.0, -(2.0**24)]  # 0 in this order, 1 in any other
     arrays = [buffer(np.zeros(16)), buffer(np.zeros(16)), buffer(gradients), buffer(np.zeros(16))]
-    _, velocity, *_ = run_everywhere(update.sgd(16, 3, 16, False), [*arrays, buffer(np.zeros(8))])
+    _, velocity, *_ = run_everywhere(optimizers.sgd(16, 3, 16, False), [*arrays, buffer(np.zeros(8))])
     assert velocity[0] == 0
 
 
 def test_chunks_do_not_change_bits() -> None:
     parameters, gradients, decay, velocity = drawn()
     hyper = buffer([0.1, 0.9, 0.01, 0, 0, 0, 0, 0])
-    whole = run_everywhere(update.sgd(CHUNK, SHARDS, TOTAL, True), [parameters, velocity, gradients, decay, hyper])
+    whole = run_everywhere(optimizers.sgd(CHUNK, SHARDS, TOTAL, True), [parameters, velocity, gradients, decay, hyper])
     at = slice(32, 96)
     parts = [parameters[at], velocity[at], gradients.reshape(SHARDS, TOTAL)[:, 32:], decay[at], hyper]
-    part = run_everywhere(update.sgd(64, SHARDS, TOTAL - 32, True), [buffer(p) for p in parts], ("host",))
+    part = run_everywhere(optimizers.sgd(64, SHARDS, TOTAL - 32, True), [buffer(p) for p in parts], ("host",))
     np.testing.assert_array_equal(part[0], whole[0][at])
     np.testing.assert_array_equal(part[1], whole[1][at])
 
@@ -104,7 +104,7 @@ def test_rows_of_a_matrix(name: str) -> None:
     hyper = buffer([0.1, 0.9, 0.99, 1e-6, 0.01, 2.0, 3.0, 0])
 
     def program(count: int) -> Program:
-        return update.sgd(48, 1, columns, True, count) if name == "sgd" else update.adamw(48, 1, columns, count)
+        return optimizers.sgd(48, 1, columns, True, count) if name == "sgd" else optimizers.adamw(48, 1, columns, count)
 
     shifted = [buffer(np.roll(array, -16, axis=1)) for array in arrays]
     came = run_everywhere(program(rows), [*shifted, hyper])
@@ -120,10 +120,10 @@ def test_rows_of_a_matrix(name: str) -> None:
 
 def test_zero() -> None:
     values = buffer(np.full(16 * 21, np.nan))
-    assert not run_everywhere(update.zero(16 * 19), [values])[0][: 16 * 19].any()
-    assert np.isnan(run_everywhere(update.zero(16 * 19), [values])[0][16 * 19 :]).all()
+    assert not run_everywhere(optimizers.zero(16 * 19), [values])[0][: 16 * 19].any()
+    assert np.isnan(run_everywhere(optimizers.zero(16 * 19), [values])[0][16 * 19 :]).all()
 
 
 def test_chunks_are_whole_vectors() -> None:
     with pytest.raises(ProgramError, match="sgd: 20 scalars are not a multiple of 16"):
-        update.sgd(20, 1, 20, False)
+        optimizers.sgd(20, 1, 20, False)

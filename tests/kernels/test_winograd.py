@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from lanewise.kernels import winograd, winograd_few, winograd_tiles, winograd_weight
+from lanewise.kernels import winograd, winograd_few, winograd_tiles, winograd_weight_gradient
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout
 from lanewise.kernels.winograd_transforms import F2, F2_5, F4, F4_5
@@ -190,7 +190,7 @@ def test_backward_input(case: Case, accumulate: bool, gate: bool) -> None:
 def test_backward_weight(case: Case, accumulate: bool) -> None:
     """It replaces or adds to what is there, and reads dy inside its edges only."""
     o = Operands(case.conv, case.shape)
-    program = winograd_weight.backward_weight(o.conv, o.x, o.y, accumulate=accumulate)
+    program = winograd_weight_gradient.backward_weight(o.conv, o.x, o.y, accumulate=accumulate)
     work = scratch(program)
     rng = np.random.default_rng(4)
     before = [buffer(rng.standard_normal(a.size)) for a in o.gradients()]
@@ -232,7 +232,7 @@ def test_slopes_are_finite_differences() -> None:
 
     program = winograd.backward_input(o.conv, o.x, o.dy, o.dx)
     dx = from_lanes(run_native(program, input_buffers(o, program, unset(o.dx.scalars), gate=False))[-1], o.dx)
-    program = winograd_weight.backward_weight(o.conv, o.x, o.dy)
+    program = winograd_weight_gradient.backward_weight(o.conv, o.x, o.dy)
     inputs = [into_lanes(pictures, o.x), into_lanes(o.slope, o.dy)]
     dw = run_native(program, [*inputs, *scratch(program), *o.gradients()])[-1]
     assert by_picture == pytest.approx(float((dx * step).sum()), rel=1e-4)
@@ -250,7 +250,7 @@ def test_schedules_never_change_bits(monkeypatch: pytest.MonkeyPatch) -> None:
         return [*came, run_native(program, input_buffers(o, program, unset(o.dx.scalars), gate=False))[-1]]
 
     def weight_slopes(values: int) -> Arrays:
-        program = winograd_weight.backward_weight(o.conv, o.x, o.y, values=values)
+        program = winograd_weight_gradient.backward_weight(o.conv, o.x, o.y, values=values)
         inputs = [into_lanes(o.pictures, o.x), into_lanes(o.slope, o.y)]
         return run_native(program, [*inputs, *scratch(program), *o.gradients()])[-2:]
 
@@ -332,7 +332,7 @@ def test_pays(conv: Conv, size: int, expected: tuple[bool, bool, bool]) -> None:
     out = size + conv.padding[0] + conv.padding[2] - (conv.kernel[0] - 1) * conv.dilation[0]
     x, y = Layout((conv.channels, size, size)), Layout((conv.filters, out, out))
     came = winograd.forward_pays(conv, y), winograd.backward_input_pays(conv, x)
-    assert (*came, winograd_weight.backward_weight_pays(conv, y)) == expected
+    assert (*came, winograd_weight_gradient.backward_weight_pays(conv, y)) == expected
 
 
 @pytest.mark.parametrize(("taps", "limits"), [(3, (3.0, 3.0, 5.0)), (5, (7.0, 7.0, 20.0))])

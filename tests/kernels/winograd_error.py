@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from lanewise.kernels import conv, conv_weight, winograd, winograd_weight
+from lanewise.kernels import conv, conv_weight_gradient, winograd, winograd_weight_gradient
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout
 from lanewise.lanes.program import Program
@@ -99,13 +99,15 @@ def results(o: Operands) -> tuple[Arrays, Arrays]:
     direct = [
         from_lanes(run_native(conv.forward(o.conv, o.x, y), [x, *weight, *biases, *lanes[0]])[-1], y),
         from_lanes(run_native(conv.backward_input(o.conv, o.x, o.dy, dx), [*weight, dy, *lanes[1]])[-1], dx),
-        run_native(conv_weight.backward_weight(o.conv, o.x, o.dy), [x, dy, *o.gradients()])[2].reshape(o.weight.shape),
+        run_native(conv_weight_gradient.backward_weight(o.conv, o.x, o.dy), [x, dy, *o.gradients()])[2].reshape(
+            o.weight.shape
+        ),
     ]
     p = winograd.forward(o.conv, o.x, y)
     fast = [from_lanes(run_native(p, [x, o.transformed(), *biases, *scratch(p), *lanes[0]])[-1], y)]
     p = winograd.backward_input(o.conv, o.x, o.dy, dx)
     fast.append(from_lanes(run_native(p, [o.transformed(slope=True), dy, *scratch(p), *lanes[1]])[-1], dx))
-    p = winograd_weight.backward_weight(o.conv, o.x, o.dy)
+    p = winograd_weight_gradient.backward_weight(o.conv, o.x, o.dy)
     after = run_native(p, [x, dy, *scratch(p), *o.gradients()])
     fast.append(after[2 + len(scratch(p))].reshape(o.weight.shape))
     return direct, fast

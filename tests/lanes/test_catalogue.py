@@ -15,21 +15,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lanewise.engine import inference, training
+from lanewise.engine import inference, trainer
 from lanewise.engine.single_plan import SinglePlanner
 from lanewise.errors import ProgramError
 from lanewise.kernels import (
     conv,
-    conv_pooled,
-    conv_weight,
+    conv_pooled_gradient,
+    conv_weight_gradient,
     dense,
     gather,
     loss,
+    optimizers,
     pointwise,
     pool,
-    update,
     winograd,
-    winograd_weight,
+    winograd_weight_gradient,
 )
 from lanewise.kernels import single as single_kernels
 from lanewise.kernels.conv import Conv
@@ -45,8 +45,8 @@ from lanewise.private import SECRET
 from tests.cases import LAYER_CASES, NETWORK_CASES, Case
 from tests.engine.support import format_for, network, parameters_for
 
-FOLDERS = [conv, conv_pooled, conv_weight, dense, gather, loss, pointwise, pool, update]
-FOLDERS += [winograd, winograd_weight, features]
+FOLDERS = [conv, conv_pooled_gradient, conv_weight_gradient, dense, gather, loss, pointwise, pool, optimizers]
+FOLDERS += [winograd, winograd_weight_gradient, features]
 FOLDERS += [getattr(single_kernels, name) for name in ("conv", "dense", "winograd")]
 KERNELS = [f for module in FOLDERS for f in vars(module).values() if hasattr(f, "cache_clear") and f.__wrapped__]
 
@@ -130,7 +130,7 @@ def test_the_name_is_not_in_the_digest() -> None:
 def test_mistakes_are_made_each_time() -> None:
     for _ in range(2):
         with pytest.raises(ProgramError, match="sgd: 20 scalars are not a multiple of 16"):
-            update.sgd(20, 1, 20, nesterov=True)
+            optimizers.sgd(20, 1, 20, nesterov=True)
 
 
 class Collected(Exception):
@@ -145,7 +145,7 @@ def programs_of(build: Callable[[], object], monkeypatch: pytest.MonkeyPatch) ->
         found.extend(call.program for phase in phases for section in phase.sections for call in section.calls)
         raise Collected
 
-    monkeypatch.setattr(training, "Executable", collect)
+    monkeypatch.setattr(trainer, "Executable", collect)
     monkeypatch.setattr(inference, "Executable", collect)
     with pytest.raises(Collected):
         build()
@@ -160,8 +160,8 @@ def all_programs(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> list[Program]
     if graph.parameters and len(graph.output_shape) == 1:
         options = {"augment": gather.Augment(1, 1)}
         for name in ("sgd", "adamw"):
-            options["optimizer"] = training.Optimizer(name)
-            programs += programs_of(partial(training.Trainer, graph, given, pictures, **options), monkeypatch)
+            options["optimizer"] = trainer.Optimizer(name)
+            programs += programs_of(partial(trainer.Trainer, graph, given, pictures, **options), monkeypatch)
     return programs
 
 

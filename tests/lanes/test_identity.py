@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pytest
 
 from lanewise.errors import ProgramError
-from lanewise.kernels import conv_pooled, winograd, winograd_weight
+from lanewise.kernels import conv_pooled_gradient, winograd, winograd_weight_gradient
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout
 from lanewise.kernels.pool import Pool
@@ -145,8 +145,8 @@ def test_scratch_of_all_kernels_has_names_that_javascript_takes(channels: int) -
     conv, x = Conv(channels, channels, (3, 3), padding=(1, 1, 1, 1)), Layout((channels, 12, 12))
     border = winograd.x_border(conv, x, x)
     few = winograd.forward(conv, x.with_border(border), x)
-    weight = winograd_weight.backward_weight(conv, x.with_border(border), x)
-    pooled = conv_pooled.backward_weight(
+    weight = winograd_weight_gradient.backward_weight(conv, x.with_border(border), x)
+    pooled = conv_pooled_gradient.backward_weight(
         conv, x.with_border((1, 1, 1, 1)), Layout((channels, 6, 6)), Pool((2, 2), (2, 2))
     )
     for program in (few, weight, pooled):

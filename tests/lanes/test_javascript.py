@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from lanewise.errors import ProgramError
-from lanewise.kernels import conv, conv_weight, dense, gather, pool
+from lanewise.kernels import conv, conv_weight_gradient, dense, gather, pool
 from lanewise.kernels.layout import Layout
 from lanewise.lanes import javascript
 from lanewise.lanes.ir import F32, I32, LANES, OPERATIONS, U8, Program
@@ -135,7 +135,7 @@ def test_all_operations_have_a_text() -> None:
     "program",
     [
         every_statement(),
-        conv_weight.backward_weight(conv.Conv(1, 1, (1, 1)), Layout((1, 2, 2)), Layout((1, 2, 2))),
+        conv_weight_gradient.backward_weight(conv.Conv(1, 1, (1, 1)), Layout((1, 2, 2)), Layout((1, 2, 2))),
         dense.backward_weight(3, 2),
     ],
     ids=["lane 3", "sum over lanes", "transpose"],

@@ -10,7 +10,7 @@ from llvmlite import binding
 
 from lanewise.engine import native
 from lanewise.engine.native import assembly
-from lanewise.kernels import conv, conv_weight, dense, pointwise
+from lanewise.kernels import conv, conv_weight_gradient, dense, pointwise
 from lanewise.kernels.layout import Layout
 from lanewise.lanes.ir import LANES, Program
 from lanewise.lanes.llvm import render
@@ -30,7 +30,7 @@ def _conv_programs(target: Target) -> list[Program]:
     return [
         conv.forward(geometry, x, y, relu=True, values=target.values),
         conv.backward_input(geometry, x, y, x, gate=True, values=target.values),
-        conv_weight.backward_weight(geometry, x, y, values=target.values),
+        conv_weight_gradient.backward_weight(geometry, x, y, values=target.values),
         dense.forward(40, 30, values=target.values),
         dense.backward_input(40, 30, values=target.values),
         dense.backward_weight(40, 30, values=target.values),

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from lanewise.network.account import account, totals
 from lanewise.network.graph import build
 from lanewise.network.reference import backward, forward
+from lanewise.network.summary import account, totals
 from lanewise.network.text import parse
 from tests.cases import LAYER_CASES, NETWORK_CASES
 

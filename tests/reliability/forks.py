@@ -13,7 +13,7 @@ import warnings
 import numpy as np
 
 from lanewise.engine.inference import Inference
-from lanewise.engine.training import Trainer
+from lanewise.engine.trainer import Trainer
 from lanewise.network.initial import initial_parameters
 from tests.engine.support import format_for, network, pictures_for, steps_of
 

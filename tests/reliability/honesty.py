@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 import lanewise
-from lanewise.evaluate import cross_validated, evaluate, judge, wilson
-from lanewise.learning.pictures import Pictures, PictureSets
+from lanewise.data.images import Pictures, PictureSets
+from lanewise.evaluation.evaluate import cross_validated, evaluate, judge, wilson
 from lanewise.model import Model
 
 KEPT_BACK = 100

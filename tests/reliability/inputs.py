@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 import lanewise
-from lanewise.learning.arrays import DIGITS_FILE
+from lanewise.data.arrays import DIGITS_FILE
 from tests.reliability.running import main
 
 SCALES = {

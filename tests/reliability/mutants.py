@@ -20,8 +20,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from lanewise import Model
 from lanewise.errors import LanewiseError, ModelFileError
-from lanewise.files import to_onnx
-from tests.files.models import contents
+from lanewise.model_file import to_onnx
+from tests.model_file.models import contents
 from tests.reliability.running import main
 
 TEXTS = (

@@ -13,13 +13,13 @@ import numpy as np
 
 from lanewise.engine.inference import Inference
 from lanewise.engine.parameters import FlatParameters
-from lanewise.engine.plain_plan import plain_plan
 from lanewise.engine.single import SingleInference
-from lanewise.engine.training import Optimizer, Trainer
+from lanewise.engine.trainer import Optimizer, Trainer
+from lanewise.engine.unfused import plain_plan
 from lanewise.errors import NetworkError
-from lanewise.files import to_onnx
-from lanewise.files.read import read_own
 from lanewise.lanes.program import LANES
+from lanewise.model_file import to_onnx
+from lanewise.model_file.read import read_own
 from lanewise.network import reference
 from lanewise.network.filters import BANKS
 from lanewise.network.graph import Graph, build
@@ -27,9 +27,9 @@ from lanewise.network.layers import Sigmoid, Softmax
 from lanewise.network.text import parse, to_text
 from lanewise.target import named
 from tests.engine.support import Array, Floats, as_values, format_for, parameters_for, pictures_for, steps_of
-from tests.engine.test_training import judged
-from tests.files.models import contents
+from tests.engine.test_trainer import judged
 from tests.kernels.support import buffer, from_lanes, run_native
+from tests.model_file.models import contents
 from tests.reliability.running import main
 
 TARGETS = ("host", "avx2", "x86-64")

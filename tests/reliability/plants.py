@@ -20,8 +20,8 @@ import numpy as np
 
 from lanewise import private
 from lanewise.caching import Cache
+from lanewise.data import image_cache
 from lanewise.errors import LanewiseWarning
-from lanewise.learning import picture_cache
 
 OTHER = 65432
 """A user who is not this one."""
@@ -293,9 +293,9 @@ def survives(plant: Plant, root: Path) -> str:
 def _picture_problem(folder: Path, before: list[tuple[str, int, int, bytes]], root: Path) -> str:
     """The cache of decoded images keeps away from the same folders."""
     pixels = np.zeros((2, 4, 4, 1), np.uint8)
-    path = picture_cache.entry(folder, "0" * 32)
-    picture_cache.write(path, pixels, "stamp", {})
-    if picture_cache.read(path, "stamp") is not None or _state(root) != before:
+    path = image_cache.entry(folder, "0" * 32)
+    image_cache.write(path, pixels, "stamp", {})
+    if image_cache.read(path, "stamp") is not None or _state(root) != before:
         return "images were kept"
     return ""
 

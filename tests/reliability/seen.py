@@ -18,8 +18,8 @@ import numpy as np
 from PIL import Image
 
 import lanewise
-from lanewise.evaluate import pictures_for
-from lanewise.learning.pictures import Pictures
+from lanewise.data.images import Pictures
+from lanewise.evaluation.evaluate import pictures_for
 
 FORMS = {
     "bytes": lambda x: x,
@@ -94,7 +94,7 @@ def with_arrays(images: dict[str, list[np.ndarray]], random: np.random.Generator
     asked = np.concatenate([x[order], more])
     labels = np.concatenate([y[order], ["a", "b"]])
     pictures = Pictures(FORMS[other](asked)[..., None], (labels == "b").astype(np.int32), ("a", "b"))
-    from lanewise.unseen import TRAINED, kinds_of
+    from lanewise.evaluation.unseen import TRAINED, kinds_of
 
     said = kinds_of(model, pictures)
     expected = np.concatenate([kinds[order] == TRAINED, [False, False]])
@@ -103,8 +103,8 @@ def with_arrays(images: dict[str, list[np.ndarray]], random: np.random.Generator
 
 def kinds_by_hand(model: lanewise.Model, pixels: np.ndarray) -> np.ndarray:
     """TRAINED or not, by the split that a first training makes."""
-    from lanewise.learning.split import stratified_split
-    from lanewise.unseen import HELD, TRAINED
+    from lanewise.data.split import stratified_split
+    from lanewise.evaluation.unseen import HELD, TRAINED
 
     seen = model.provenance["images"]
     assert seen["trained_on"]["count"] + seen["held_out"]["count"] == len(pixels)

@@ -16,10 +16,10 @@ from PIL import Image
 
 import lanewise
 from lanewise.cli.group import lanewise as command
-from lanewise.learning import decode
-from lanewise.learning.decode import PassingError, read_pixels
-from lanewise.learning.folders import part_named
-from lanewise.learning.images import load
+from lanewise.data import decode
+from lanewise.data.decode import PassingError, read_pixels
+from lanewise.data.folders import part_named
+from lanewise.data.load import load
 from tests.reliability import inputs
 from tests.reliability.running import failures
 

@@ -7,8 +7,8 @@ import pytest
 
 import lanewise
 from lanewise.errors import NetworkError
-from lanewise.files import Contents
-from tests.files.models import contents
+from lanewise.model_file import Contents
+from tests.model_file.models import contents
 from tests.reliability import model_files
 from tests.reliability.running import failures
 
@@ -61,5 +61,5 @@ def test_a_model_that_would_not_load_is_not_written_over_an_older_file(tmp_path)
     path.write_bytes(b"older")
     broken = Contents(made.graph, made.parameters, made.classes, made.preprocessing, history=({"loss": 1},))
     with pytest.raises(lanewise.LanewiseError, match=r"could not be loaded again: .* lacks its epoch.*older file"):
-        lanewise.files.write(broken, path)
+        lanewise.model_file.write(broken, path)
     assert path.read_bytes() == b"older"

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from lanewise.data.images import Pictures
 from lanewise.errors import TooLargeError
-from lanewise.learning.pictures import Pictures
 from lanewise.report import data
 from lanewise.report.data import as_bytes, data_figures
 from lanewise.report.page import without

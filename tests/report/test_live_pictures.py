@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import lanewise
-from lanewise.learning.decode import read_pixels
+from lanewise.data.decode import read_pixels
 from lanewise.report.live import Example, live_page
 from tests.report import models
 from tests.report.conftest import Open

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 import lanewise
+from lanewise.data.images import Pictures, PictureSets
 from lanewise.errors import DataError, MissingPackageError, OptionError
-from lanewise.learning.pictures import Pictures, PictureSets
 from lanewise.model import Model
 from lanewise.report import page
 from lanewise.report.page import report_html, report_pictures, write_report

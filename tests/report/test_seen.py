@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from lanewise.data.images import Pictures
 from lanewise.explain import occlusion_map
-from lanewise.learning.pictures import Pictures
 from lanewise.model import Model
 from lanewise.network.filters import bank
 from lanewise.report.seen import choose, learned_filters, look

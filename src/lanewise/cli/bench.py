@@ -14,11 +14,11 @@ from lanewise.cli.options import json_option, picture_shape, seconds
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
+    from lanewise.bench.nets import Net
+    from lanewise.bench.race import Entry
+    from lanewise.bench.tables import Table
+    from lanewise.bench.versus import Versus
     from lanewise.cli.output import Output
-    from lanewise.racing.nets import Net
-    from lanewise.racing.race import Entry
-    from lanewise.racing.tables import Table
-    from lanewise.racing.versus import Versus
 
 PICTURE = (3, 32, 32)
 
@@ -60,9 +60,9 @@ def bench(
     weights, and ONNX Runtime predicts from the same model file. All take turns, so that a busy moment of the computer
     slows everybody. Where Lanewise loses, it says so. The pictures are random: this is about speed alone.
     """
+    from lanewise.bench import versus
+    from lanewise.bench.environment import Circumstances
     from lanewise.cli.output import open_output
-    from lanewise.racing import versus
-    from lanewise.racing.circumstances import Circumstances
     from lanewise.target import default_threads
 
     net = chosen_net(network, picture, classes)
@@ -87,8 +87,8 @@ def bench(
 
 def chosen_net(network: str, picture: tuple[int, int, int] | None, classes: int) -> Net:
     """The net called so, or the one described so; whatever is wrong with it is told here."""
-    from lanewise.learning.recipe import network_for
-    from lanewise.racing.nets import NETS, Net
+    from lanewise.bench.nets import NETS, Net
+    from lanewise.training.recipe import network_for
 
     name = network.strip()
     known = NETS.get(name)
@@ -109,8 +109,8 @@ def _progress(out: Output) -> Iterator[Any]:
 
 def show(out: Output, found: Versus, threads: int) -> None:
     """Tables for whoever took part, Lanewise's own figures, and sentences."""
+    from lanewise.bench.tables import figure, latency_table, race_table, verdicts
     from lanewise.cli.wording import duration
-    from lanewise.racing.tables import figure, latency_table, race_table, verdicts
 
     for entries, table in (
         (found.train, race_table(found.train, found.net.name, "Training")),
@@ -159,8 +159,8 @@ def drawn(table: Table) -> RichTable:
 
 def to_json(found: Versus) -> dict[str, Any]:
     """The same for programs."""
-    from lanewise.racing.race import as_record, lines
-    from lanewise.racing.tables import loses_to
+    from lanewise.bench.race import as_record, lines
+    from lanewise.bench.tables import loses_to
 
     record: dict[str, Any] = {
         "network": found.net.text,

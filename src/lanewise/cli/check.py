@@ -14,7 +14,7 @@ from lanewise.cli.options import PATH, check_page, json_option
 
 if TYPE_CHECKING:
     from lanewise.cli.output import Output
-    from lanewise.doctor.findings import Finding, Findings
+    from lanewise.data_check.findings import Finding, Findings
 
 MOST_CASES = 5
 LONG = 3.0
@@ -73,7 +73,7 @@ def check(
             raise DataError(f"{shown(page)} exists: give another name, or --force to replace it")
         if not os.path.isdir(Path(page).parent):
             raise DataError(f"{shown(page)} cannot be written: there is no folder {shown(Path(page).parent)}")
-        from lanewise.doctor.page import require
+        from lanewise.data_check.page import require
 
         require()
     loaded = None if model is None else lanewise.Model.load(model)
@@ -81,7 +81,7 @@ def check(
         found = lanewise.check(pictures, labels=labels, model=loaded, seed=seed, threads=threads, progress=progress)
     _tell(out, found)
     if page is not None:
-        from lanewise.doctor.page import write
+        from lanewise.data_check.page import write
 
         write(found, page)
         out.result("Page", shown(page))
@@ -96,7 +96,7 @@ def _progress(out: Output) -> Iterator[Callable[[str, int, int], None] | None]:
     """A bar that names what is being done, with the time left; where nobody watches, a line for what takes long."""
     from lanewise.cli.output import LABEL
     from lanewise.cli.wording import duration
-    from lanewise.doctor.examine import Pace
+    from lanewise.data_check.check import Pace
 
     if not out.live:
         pace, said = Pace(), set[str]()

@@ -39,7 +39,7 @@ def evaluate(
     from lanewise.cli import judging
     from lanewise.cli.output import open_output, skipped_json
     from lanewise.cli.wording import plural, shape, shown
-    from lanewise.evaluate import check_top, judge, pictures_for
+    from lanewise.evaluation.evaluate import check_top, judge, pictures_for
     from lanewise.model import Model
 
     started = time.perf_counter()

@@ -17,11 +17,11 @@ from lanewise.caching import cache_folder
 from lanewise.cli import judging
 from lanewise.cli.output import Output
 from lanewise.cli.wording import plural, shape, shown
+from lanewise.data.images import PictureSets
+from lanewise.data.load import load
 from lanewise.errors import OptionError
 from lanewise.experiments.plots import checked_format, require_matplotlib
 from lanewise.experiments.trial import Judging, pictures_to_judge, prepared, settings_of
-from lanewise.learning.images import load
-from lanewise.learning.pictures import PictureSets
 from lanewise.saving import write_whole
 
 HEAD = b'{"pictures": '
@@ -139,7 +139,7 @@ def keep(
 
     `folder` is None unless one was asked for.
     """
-    from lanewise.files.metadata import to_json
+    from lanewise.model_file.metadata import to_json
 
     picture = Path(plot) if plot is not None else None
     if folder is not None:

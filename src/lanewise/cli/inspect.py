@@ -93,7 +93,7 @@ def _draw(network: Model | Graph, layer: str | None, path: str | None) -> str | 
     from lanewise.explain import draw_connections, expand
     from lanewise.explain.drawing import check_drawable
     from lanewise.explain.subject import graph_of, node_position
-    from lanewise.network.account import account
+    from lanewise.network.summary import account
 
     graph = graph_of(network)
     if layer is None:

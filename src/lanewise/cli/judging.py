@@ -10,8 +10,8 @@ from rich.text import Text
 
 from lanewise.cli.output import Output
 from lanewise.cli.wording import interval, percent, plural, shown
-from lanewise.evaluation import TITLES as ACCURACIES
-from lanewise.evaluation import ClassFigures, Evaluation, Group, TopFigures
+from lanewise.evaluation.result import TITLES as ACCURACIES
+from lanewise.evaluation.result import ClassFigures, Evaluation, Group, TopFigures
 
 TITLES = ACCURACIES | {"folds": "Cross-validated"}  # as long as the column of labels has room for
 """What a figure is called, after the pictures that gave it."""

@@ -14,9 +14,9 @@ from lanewise.cli.judging import TITLES
 from lanewise.cli.output import Output
 from lanewise.cli.wording import interval, percent, plural, shape, shown
 from lanewise.model import Model
-from lanewise.network.account import LayerAccount, Totals, account, totals
 from lanewise.network.graph import Graph, Node
 from lanewise.network.layers import Conv2D
+from lanewise.network.summary import LayerAccount, Totals, account, totals
 from lanewise.network.text import layer_text
 
 Cell = Callable[[LayerAccount], str]

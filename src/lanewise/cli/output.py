@@ -19,8 +19,8 @@ from rich.text import Text
 
 from lanewise.cli.streams import ERRORS
 from lanewise.cli.wording import NARROW, plural, shown
-from lanewise.files.metadata import to_json
-from lanewise.learning.reading import Progress as Reading
+from lanewise.data.reading import Progress as Reading
+from lanewise.model_file.metadata import to_json
 
 LABEL = 20
 """Characters of the column of labels."""

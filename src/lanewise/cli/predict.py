@@ -33,13 +33,13 @@ def predict(
     from lanewise.cli.output import open_output, skipped_json
     from lanewise.cli.tables import STANDARD_OUTPUT, check_table, write_table
     from lanewise.cli.wording import plural, shown
+    from lanewise.data.images import STRETCH
+    from lanewise.data.load import load_for_prediction
+    from lanewise.data.reading import listed_reasons
     from lanewise.errors import DataError
     from lanewise.frames import predictions_table
-    from lanewise.learning.images import load_for_prediction
-    from lanewise.learning.pictures import STRETCH
-    from lanewise.learning.reading import listed_reasons
     from lanewise.model import Model
-    from lanewise.scale import on_scale
+    from lanewise.pixel_scale import on_scale
 
     # Standard output is for answers alone, so that they can be piped; all else goes to standard error.
     out = open_output(as_json, aside=True)

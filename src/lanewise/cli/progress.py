@@ -11,8 +11,8 @@ from rich.text import Text
 
 from lanewise.cli.output import LABEL, Output
 from lanewise.cli.wording import duration
-from lanewise.learning.train import Progress
-from lanewise.watching import epoch, figures, picture
+from lanewise.training.loop import Progress
+from lanewise.training.progress import epoch, figures, picture
 
 Report = Callable[[Progress], None]
 

@@ -89,7 +89,7 @@ def save(model: Model, place: Place) -> Saved:
     ModelFileError
         It can be saved nowhere.
     """
-    from lanewise.files import write_beside
+    from lanewise.model_file import write_beside
 
     try:
         if place.replace:

@@ -21,18 +21,18 @@ from lanewise.cli.output import Output, skipped_json
 from lanewise.cli.progress import learning
 from lanewise.cli.saving import Saved
 from lanewise.cli.wording import duration, file_size, plural, quoted, shape, shown
-from lanewise.evaluate import cross_validated
-from lanewise.evaluate import judge as evaluated
-from lanewise.evaluation import Evaluation
+from lanewise.data.images import Pictures, PictureSets
+from lanewise.data.load import load
+from lanewise.evaluation.evaluate import cross_validated
+from lanewise.evaluation.evaluate import judge as evaluated
+from lanewise.evaluation.result import Evaluation
+from lanewise.evaluation.unseen import called, judging_part
 from lanewise.foreign import fitted
-from lanewise.learning.images import load
-from lanewise.learning.pictures import Pictures, PictureSets
-from lanewise.learning.recipe import many_and_easy, network_for
 from lanewise.model import Model
-from lanewise.network.account import account, totals
 from lanewise.network.graph import Graph
+from lanewise.network.summary import account, totals
 from lanewise.network.text import parse
-from lanewise.unseen import called, judging_part
+from lanewise.training.recipe import many_and_easy, network_for
 
 PASSED_ON = (
     *("epochs", "budget", "batch_size", "optimizer", "learning_rate", "weight_decay", "schedule", "smoothing"),

@@ -102,7 +102,7 @@ def vary(
 def show(out: Output, grid: Grid) -> None:
     """The table, the best trade-offs, and what could not be."""
     from lanewise.cli.wording import plural
-    from lanewise.crossvalidation import FEW_HELD_OUT
+    from lanewise.training.crossvalidation import FEW_HELD_OUT
 
     if grid.recalled:
         out.tell("Kept", f"{plural(grid.recalled, 'training')} had been done before: not repeated")

@@ -7,7 +7,7 @@ import shlex
 
 from lanewise.escaping import escaped
 from lanewise.experiments import tables
-from lanewise.watching import duration as duration
+from lanewise.training.progress import duration as duration
 
 Shape = tuple[int, ...]
 

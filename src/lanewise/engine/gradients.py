@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from lanewise.engine.parameters import FlatParameters
 from lanewise.engine.schedule import Call, Phase, Place
-from lanewise.kernels import dense, update
+from lanewise.kernels import dense, optimizers
 from lanewise.lanes.program import LANES
 from lanewise.network.graph import Graph
 
@@ -155,7 +155,7 @@ def clear_kept(layers: Sequence[Deferred]) -> tuple[Call, ...]:
     """What is done for a group that a step does not have: its operands are zero, and add nothing."""
     kept = {(place, size) for d in layers for place, size in ((d.x, dense.padded(d.inputs)), (d.dy, d.units))}
     ordered = sorted(kept, key=lambda entry: entry[0].offset)
-    return tuple(Call(update.zero(LANES * size), (place,)) for place, size in ordered)
+    return tuple(Call(optimizers.zero(LANES * size), (place,)) for place, size in ordered)
 
 
 @dataclass(frozen=True, slots=True)

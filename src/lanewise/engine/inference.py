@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.caching import Cache
-from lanewise.engine.limits import check_memory
 from lanewise.engine.parameters import FlatParameters
 from lanewise.engine.plan import Planner
 from lanewise.engine.schedule import Executable, Phase, Place, Section, aligned
-from lanewise.engine.training import Floats, Integers, PictureFormat
+from lanewise.engine.trainer import Floats, Integers, PictureFormat
 from lanewise.forking import ForkSafeLock
 from lanewise.kernels import gather
 from lanewise.lanes.program import LANES
+from lanewise.limits import check_memory
 from lanewise.network.graph import Graph
 from lanewise.target import Target, chosen, usable_threads
 

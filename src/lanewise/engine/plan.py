@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lanewise.engine.fuse import Values, conv_of, first_place, gates, pool_of, values_of
 from lanewise.engine.gradients import Deferred, Gradients
 from lanewise.engine.memory import Slot, SlotCall, placed
 from lanewise.engine.parameters import FlatParameters
 from lanewise.engine.schedule import Call, Place
-from lanewise.engine.values import Values, conv_of, first_place, gates, pool_of, values_of
-from lanewise.kernels import conv, conv_pooled, conv_weight, dense, pointwise, pool, winograd
+from lanewise.kernels import conv, conv_pooled_gradient, conv_weight_gradient, dense, pointwise, pool, winograd
 from lanewise.kernels.layout import Layout
 from lanewise.kernels.pool import Pool
 from lanewise.kernels.winograd_tiles import scratch
-from lanewise.kernels.winograd_weight import backward_weight
+from lanewise.kernels.winograd_weight_gradient import backward_weight
 from lanewise.lanes.program import Program
 from lanewise.network.graph import Graph, Node, is_frozen
 from lanewise.network.layers import (
@@ -285,9 +285,11 @@ class Planner:
                 if ("weight", number) in self.values.winograd:
                     program = backward_weight(*operands, pool=joined, accumulate=accumulate, values=registers)
                 elif joined:
-                    program = conv_pooled.backward_weight(*operands, joined, accumulate=accumulate, values=registers)
+                    program = conv_pooled_gradient.backward_weight(
+                        *operands, joined, accumulate=accumulate, values=registers
+                    )
                 else:
-                    program = conv_weight.backward_weight(*operands, accumulate=accumulate, values=registers)
+                    program = conv_weight_gradient.backward_weight(*operands, accumulate=accumulate, values=registers)
             case Dense(units) if number in self.gradients.deferred:
                 x_kept, dy_kept = self._keep(x, dense.padded(x_layout.elements)), self._keep(dy, units)
                 weight = self.parameter(number)[0]

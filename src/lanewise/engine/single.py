@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.caching import Cache
-from lanewise.engine.limits import check_memory
 from lanewise.engine.schedule import Call, Executable, Phase, Section, aligned
 from lanewise.engine.single_plan import SinglePlanner
-from lanewise.engine.training import Floats, PictureFormat
+from lanewise.engine.trainer import Floats, PictureFormat
 from lanewise.forking import ForkSafeLock
 from lanewise.kernels.single import features
+from lanewise.limits import check_memory
 from lanewise.network.graph import Graph
 from lanewise.target import Target, chosen
 

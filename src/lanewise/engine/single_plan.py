@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lanewise.engine.fuse import conv_of
 from lanewise.engine.memory import Slot, SlotCall, placed
 from lanewise.engine.schedule import Call, Place, aligned
-from lanewise.engine.training import Floats, PictureFormat
-from lanewise.engine.values import conv_of
+from lanewise.engine.trainer import Floats, PictureFormat
 from lanewise.kernels import pointwise, pool
 from lanewise.kernels.single import conv, dense, features, winograd
 from lanewise.kernels.single.blocked import Blocked

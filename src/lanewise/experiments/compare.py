@@ -16,16 +16,16 @@ from typing import Any
 import numpy as np
 
 from lanewise.brief import short
+from lanewise.data.images import PictureSets
+from lanewise.data.load import Source
 from lanewise.experiments.conclusion import Difference, conclusion
 from lanewise.experiments.intervals import CONFIDENCE, difference_interval, share_interval
 from lanewise.experiments.methods import CONVOLUTIONAL, Method, methods_for
 from lanewise.experiments.tables import percent, plain_table, seconds_shown, sparkline
 from lanewise.experiments.trial import Judging, Trial, check_seeds, open_journal, prepared, trial_of
-from lanewise.learning.images import Source
-from lanewise.learning.pictures import PictureSets
-from lanewise.learning.recipe import many_and_easy
-from lanewise.learning.train import Progress
-from lanewise.network.account import account, totals
+from lanewise.network.summary import account, totals
+from lanewise.training.loop import Progress
+from lanewise.training.recipe import many_and_easy
 
 JOURNAL = "compare.jsonl"
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from itertools import product
 
 from lanewise.errors import NetworkError, NetworkTextError
-from lanewise.learning.recipe import network_for
 from lanewise.network.graph import Graph
+from lanewise.training.recipe import network_for
 
 MOST_NETWORKS = 1000
 """More are a slip of the pen rather than an experiment."""

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from lanewise.data.images import PictureSets
 from lanewise.errors import OptionError
-from lanewise.learning.pictures import PictureSets
 
 HEAD = '{"settings": '
 """How each journal begins."""

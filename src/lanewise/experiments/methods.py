@@ -11,11 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lanewise.errors import NetworkError, NetworkTextError
-from lanewise.learning.recipe import network_for, output_layers
 from lanewise.network.filters import BANKS
 from lanewise.network.graph import Graph
 from lanewise.network.layers import Conv2D, Dense, Fixed, Flatten, Layer
 from lanewise.network.text import parse, to_text
+from lanewise.training.recipe import network_for, output_layers
 
 BANK = "sobel+laplacian+blur+sharpen"
 GREY_BANK = "sobel+laplacian+blur+sharpen+gabor+gaussian+emboss"

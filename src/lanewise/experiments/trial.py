@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lanewise import __version__
 from lanewise.brief import short
-from lanewise.crossvalidation import FEW_HELD_OUT
+from lanewise.data.images import Pictures, PictureSets
+from lanewise.data.load import Source, load
+from lanewise.data.split import stratified_split
 from lanewise.errors import DataError, OptionError
 from lanewise.experiments.journal import Journal, fingerprint
-from lanewise.fitting import train
-from lanewise.learning.images import Source, load
-from lanewise.learning.pictures import Pictures, PictureSets
-from lanewise.learning.split import stratified_split
-from lanewise.learning.train import Progress
 from lanewise.model import Model
 from lanewise.notes import say, unheard
+from lanewise.training.crossvalidation import FEW_HELD_OUT
+from lanewise.training.fit import train
+from lanewise.training.loop import Progress
+from lanewise.version import __version__
 
 TEST_FRACTION = 0.2
 """Share of the pictures that is kept for judging where there are no test pictures."""

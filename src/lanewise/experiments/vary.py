@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 
 from lanewise.brief import short
+from lanewise.data.images import PictureSets
+from lanewise.data.load import Source
 from lanewise.errors import LanewiseError, OptionError, ProgramError
 from lanewise.experiments.grid import Candidate, Impossible, candidates, expand
 from lanewise.experiments.intervals import share_interval
@@ -23,9 +25,7 @@ from lanewise.experiments.journal import Journal
 from lanewise.experiments.rows import COSTS, Row, best_of, figures, marks
 from lanewise.experiments.tables import plain_table
 from lanewise.experiments.trial import Judging, Trial, check_seeds, open_journal, prepared, trial_of
-from lanewise.learning.images import Source
-from lanewise.learning.pictures import PictureSets
-from lanewise.network.account import account, totals
+from lanewise.network.summary import account, totals
 
 JOURNAL = "vary.jsonl"
 

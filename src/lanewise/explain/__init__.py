@@ -18,8 +18,8 @@ from lanewise.explain.fields import ReceptiveField, receptive_field
 from lanewise.explain.maps import FeatureMap, feature_maps, gradient_map, occlusion_map
 from lanewise.explain.neurons import Neuron, neuron
 from lanewise.explain.subject import graph_for
-from lanewise.network.account import account, totals
 from lanewise.network.filters import resembles
+from lanewise.network.summary import account, totals
 
 __all__ = [
     "Expansion",

@@ -24,8 +24,8 @@ from lanewise.errors import DataError, OptionError
 from lanewise.explain.matrices import check_entries, entries_of
 from lanewise.explain.subject import Picture, graph_of, node_position, score_position, up_to, values_of
 from lanewise.extras import need
-from lanewise.files.contents import Contents
 from lanewise.model import Model
+from lanewise.model_file.contents import Contents
 from lanewise.network.graph import Graph, Shape
 from lanewise.network.initial import initial_parameters
 from lanewise.network.layers import Input

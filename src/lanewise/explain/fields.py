@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from lanewise.brief import short
 from lanewise.errors import OptionError
 from lanewise.explain.subject import graph_of, node_position, whole_number
-from lanewise.files.contents import Contents
-from lanewise.network.account import neighbourhood
+from lanewise.model_file.contents import Contents
 from lanewise.network.graph import Graph, Node
 from lanewise.network.layers import Dense, Flatten, GlobalAvgPool2D, Sides, Softmax
 from lanewise.network.shapes import describe
+from lanewise.network.summary import neighbourhood
 
 Lines = NDArray[np.int64]
 """Numbers of rows, or of columns, each once, in order."""

@@ -20,8 +20,8 @@ from lanewise.explain.subject import (
     values_of,
     whole_number,
 )
-from lanewise.files.contents import Label
 from lanewise.model import Model, Pixels
+from lanewise.model_file.contents import Label
 from lanewise.network.layers import Layer, Pair
 from lanewise.network.reference import Array, backward, forward
 from lanewise.network.shapes import Shape

@@ -18,10 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.brief import short
-from lanewise.engine.limits import available_memory
 from lanewise.errors import NetworkError, OptionError, TooLargeError
 from lanewise.explain.fields import read_lines
-from lanewise.network.account import neighbourhood
+from lanewise.limits import available_memory
 from lanewise.network.graph import Node, Shape
 from lanewise.network.layers import (
     Add,
@@ -37,6 +36,7 @@ from lanewise.network.layers import (
     ReLU,
 )
 from lanewise.network.reference import Array
+from lanewise.network.summary import neighbourhood
 from lanewise.network.text import layer_text
 
 Numbers = NDArray[np.int64]

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 
 from lanewise.engine.inference import Inference
 from lanewise.errors import DataError, OptionError, ShapeError
-from lanewise.files.contents import Contents, Label
 from lanewise.model import Model, Pixels
+from lanewise.model_file.contents import Contents, Label
 from lanewise.network.graph import Graph, Shape, build
 from lanewise.network.layers import Sigmoid, Softmax
 from lanewise.network.reference import Array, forward

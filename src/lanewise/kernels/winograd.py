@@ -23,8 +23,8 @@ from lanewise.kernels import winograd_few
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout, Sides
 from lanewise.kernels.pool import Pool, first_largest
-from lanewise.kernels.spelled import Source, slopes_in
 from lanewise.kernels.tiles import UNROLLED_SUM, blocks, matrix_tile
+from lanewise.kernels.unpool import Source, slopes_in
 from lanewise.kernels.winograd_few import Finish, Place, few
 from lanewise.kernels.winograd_tiles import (
     WORTHWHILE,

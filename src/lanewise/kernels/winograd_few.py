@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from lanewise.kernels.spelled import Source
 from lanewise.kernels.tiles import FIRST_CACHE, UNROLLED_SUM, blocks
+from lanewise.kernels.unpool import Source
 from lanewise.kernels.winograd_tiles import Tiling, analyse, odd
 from lanewise.kernels.winograd_transforms import Row
 from lanewise.lanes.program import Buffer, Index, Recorder

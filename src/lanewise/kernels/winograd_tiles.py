@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout, Sides
-from lanewise.kernels.spelled import Source, read
 from lanewise.kernels.tiles import blocks
+from lanewise.kernels.unpool import Source, read
 from lanewise.kernels.winograd_transforms import SCHEMES, Scheme, both_axes
 from lanewise.lanes.program import LANES, Index, Program, Recorder, Value
 

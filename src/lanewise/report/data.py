@@ -1,6 +1,7 @@
 """What a report says of the data: how many pictures of each class, what they look like, and what is wrong with them.
 
-What is wrong is found by `lanewise.doctor`, but for wrong labels: those need other networks than the report is about.
+What is wrong is found by `lanewise.data_check`, but for wrong labels: those need other networks than the report is
+about.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lanewise.doctor.copies import leaked
-from lanewise.doctor.examine import look
-from lanewise.doctor.findings import Case, Collection, Findings
+from lanewise.data.images import Pictures
+from lanewise.data.reading import Progress
+from lanewise.data_check.check import look
+from lanewise.data_check.duplicates import leaked
+from lanewise.data_check.findings import Case, Collection, Findings
 from lanewise.errors import TooLargeError
-from lanewise.learning.pictures import Pictures
-from lanewise.learning.reading import Progress
 from lanewise.report.encode import Drawn, contact_sheet, photograph
 
 SHOWN, MOST_SHEETS = 10, 20

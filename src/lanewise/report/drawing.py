@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from lanewise.network.account import LayerAccount, account
 from lanewise.network.graph import Graph, Node
 from lanewise.network.layers import Add, Flatten, GlobalAvgPool2D, Input, Join
 from lanewise.network.shapes import Shape
+from lanewise.network.summary import LayerAccount, account
 from lanewise.network.text import layer_text
 
 TALL, LOW = 92, 36

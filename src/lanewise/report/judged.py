@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lanewise.evaluate import cross_validated, wilson
-from lanewise.evaluate import judge as evaluate
-from lanewise.evaluation import ClassFigures, Evaluation
-from lanewise.learning.intervals import over_folds
-from lanewise.learning.pictures import Pictures
+from lanewise.data.images import Pictures
+from lanewise.evaluation.evaluate import cross_validated, wilson
+from lanewise.evaluation.evaluate import judge as evaluate
+from lanewise.evaluation.result import ClassFigures, Evaluation
+from lanewise.evaluation.unseen import candidates_of, kinds_of
 from lanewise.model import Model
+from lanewise.proportions import over_folds
 from lanewise.report.data import as_bytes
 from lanewise.report.encode import Drawn, coloured, photograph
 from lanewise.report.figures import Calibration, Roc, calibration, roc
-from lanewise.unseen import candidates_of, kinds_of
 
 MOST_MISTAKES = 24
 

@@ -2,7 +2,7 @@
 
     live_section(model, examples) -> HTML
 
-The JavaScript in `scripts/` is handed the kernels of the plan that keeps every node's value (`engine/plain_plan.py`,
+The JavaScript in `scripts/` is handed the kernels of the plan that keeps every node's value (`engine/unfused.py`,
 rendered by `lanes/javascript.py`), the weights, and a few pictures with the answers that Lanewise gives in Python.
 All of it stands in the section: nothing is fetched, no text is run as code, and style, scripts and data are inline.
 """
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.engine.parameters import FlatParameters
-from lanewise.engine.plain_plan import PlainPlan, plain_plan
+from lanewise.engine.unfused import PlainPlan, plain_plan
 from lanewise.errors import DataError
 from lanewise.kernels.layout import Layout
 from lanewise.lanes import javascript

@@ -17,15 +17,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lanewise.data.images import Pictures, PictureSets
+from lanewise.data.load import Source, load
+from lanewise.data.reading import Progress
 from lanewise.errors import DataError, MissingPackageError, OptionError
-from lanewise.evaluate import pictures_for
-from lanewise.evaluation import TITLES
+from lanewise.evaluation.evaluate import pictures_for
+from lanewise.evaluation.result import TITLES
+from lanewise.evaluation.unseen import called, fit_to_judge, split_again
 from lanewise.foreign import scaled_by_labels
-from lanewise.learning.images import Source, load
-from lanewise.learning.pictures import Pictures, PictureSets
-from lanewise.learning.reading import Progress
 from lanewise.model import Model
-from lanewise.network.account import account, totals
+from lanewise.network.summary import account, totals
+from lanewise.pixel_scale import scaled
 from lanewise.report import plots
 from lanewise.report.data import data_figures
 from lanewise.report.drawing import network_rows
@@ -33,8 +35,6 @@ from lanewise.report.judged import judge, weights_kept
 from lanewise.report.live import Example, live_section, shipped_text
 from lanewise.report.seen import choose, learned_filters, look
 from lanewise.saving import write_new, write_whole
-from lanewise.scale import scaled
-from lanewise.unseen import called, fit_to_judge, split_again
 
 NEEDED = ("jinja2", "matplotlib")
 """Packages that only a report needs."""

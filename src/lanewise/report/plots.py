@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lanewise.evaluate import wilson
+from lanewise.evaluation.evaluate import wilson
 from lanewise.report.figures import Calibration, Roc
 
 VARIABLES = {

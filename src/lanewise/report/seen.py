@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from lanewise.data.images import Pictures
 from lanewise.explain.maps import feature_maps, gradient_map, occlusion_map
-from lanewise.learning.pictures import Pictures
 from lanewise.model import Model
 from lanewise.network.filters import resembles
 from lanewise.network.graph import is_frozen

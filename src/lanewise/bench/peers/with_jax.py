@@ -1,0 +1,142 @@
+"""JAX, channels last, one compiled function a step."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+import jax  # type: ignore[import-not-found, unused-ignore]
+import jax.numpy as jnp  # type: ignore[import-not-found, unused-ignore]
+
+from lanewise.bench import data
+from lanewise.bench.ops import Step, steps, stride_of, walk
+from lanewise.bench.workload import Learner, Lesson
+from lanewise.network.graph import is_frozen
+from lanewise.network.layers import (
+    Add,
+    AvgPool2D,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2D,
+    Join,
+    LeakyReLU,
+    MaxPool2D,
+    ReLU,
+    Sigmoid,
+    Tanh,
+)
+
+Array = Any
+
+
+def learner(lesson: Lesson) -> Learner:
+    """Modes: "reduce_window" and "reshape", two ways to write a pool; threads are as many as the process may use."""
+    x, labels = jnp.asarray(data.prepared(lesson.pixels)), jnp.asarray(lesson.labels)
+    layers = steps(lesson.graph, lesson.weights, channels_last=True)
+    weights = [tuple(jnp.asarray(weight) for weight in step.weights) for step in layers]
+    velocity, key = jax.tree.map(jnp.zeros_like, weights), jax.random.key(0)
+    reshape = lesson.task.mode == "reshape"
+
+    def loss_of(weights: list[tuple[Array, ...]], images: Array, labels: Array, key: Array) -> Array:
+        def apply(number: int, step: Step, inputs: list[Array]) -> Array:
+            if isinstance(step.layer, Dropout):
+                kept = jax.random.bernoulli(jax.random.fold_in(key, number), 1 - step.layer.rate, inputs[0].shape)
+                return jnp.where(kept, inputs[0] / (1 - step.layer.rate), 0)
+            own = jax.lax.stop_gradient(weights[number]) if is_frozen(step.layer) else weights[number]
+            return _apply(step, own, inputs, reshape=reshape)
+
+        logits = walk(layers, images, apply)
+        if lesson.binary:
+            return (jax.nn.softplus(logits[:, 0]) - labels * logits[:, 0]).mean()
+        return -jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], axis=1).mean()
+
+    @partial(jax.jit, donate_argnums=(0, 1))  # type: ignore[misc, untyped-decorator, unused-ignore]
+    def learn_batch(weights: Any, velocity: Any, x: Array, labels: Array, images: Array, key: Array) -> Any:
+        key, own = jax.random.split(key)
+        loss, slopes = jax.value_and_grad(loss_of)(weights, x[images], labels[images], own)
+        velocity = jax.tree.map(lambda v, slope: data.MOMENTUM * v + slope, velocity, slopes)
+        return jax.tree.map(lambda w, v: w - data.LEARNING_RATE * v, weights, velocity), velocity, loss, key
+
+    def learn(batches: Sequence[NDArray[np.int32]]) -> float:
+        nonlocal weights, velocity, key
+        loss: Any = None
+        for images in batches:
+            weights, velocity, loss, key = learn_batch(weights, velocity, x, labels, images, key)
+        jax.block_until_ready(weights)
+        return float(loss)
+
+    return learn
+
+
+def _apply(step: Step, weights: tuple[Array, ...], inputs: list[Array], *, reshape: bool) -> Array:
+    x = inputs[0]
+    match step.layer:
+        case Conv2D() as layer:
+            return _conv(layer, step.padding, weights, x)
+        case MaxPool2D() | AvgPool2D():
+            return _pool(step, step.layer, x, reshape)
+        case Dense() as layer:
+            y = x @ weights[0]
+            return y + weights[1] if layer.bias else y
+        case GlobalAvgPool2D():
+            return x.mean(axis=(1, 2))
+        case Flatten():
+            return x.reshape(len(x), -1)
+        case ReLU():
+            return jnp.maximum(x, 0)
+        case LeakyReLU(slope):
+            return jnp.where(x > 0, x, slope * x)
+        case Sigmoid():
+            return jax.nn.sigmoid(x)
+        case Tanh():
+            return jnp.tanh(x)
+        case Add():
+            return sum(inputs)
+        case Join():
+            return jnp.concatenate(inputs, axis=-1)
+        case _:
+            raise ValueError(f"no JAX operation is known for {step.layer}")
+
+
+def _sides(padding: tuple[int, int, int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    top, left, bottom, right = padding
+    return (top, bottom), (left, right)
+
+
+def _conv(layer: Conv2D, padding: tuple[int, int, int, int], weights: tuple[Array, ...], x: Array) -> Array:
+    y = jax.lax.conv_general_dilated(
+        x,
+        weights[0],
+        layer.stride,
+        _sides(padding),
+        rhs_dilation=layer.dilation,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=layer.groups,
+    )
+    return y + weights[1] if layer.bias else y
+
+
+def _pool(step: Step, layer: MaxPool2D | AvgPool2D, x: Array, reshape: bool) -> Array:
+    largest = isinstance(layer, MaxPool2D)
+    if reshape and stride_of(layer) == layer.window and not any(step.padding):
+        (p, q), (count, rows, columns, channels) = layer.window, x.shape
+        whole = x[:, : rows // p * p, : columns // q * q]
+        blocks = whole.reshape(count, rows // p, p, columns // q, q, channels)
+        return blocks.max(axis=(2, 4)) if largest else blocks.mean(axis=(2, 4))
+    window, stride = (1, *layer.window, 1), (1, *stride_of(layer), 1)
+    sides = ((0, 0), *_sides(step.padding), (0, 0))
+    if isinstance(layer, MaxPool2D):
+        return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, stride, sides)
+    total = jax.lax.reduce_window(x, 0.0, jax.lax.add, window, stride, sides)
+    if layer.count_padding:
+        return total / (layer.window[0] * layer.window[1])
+    return total / jax.lax.reduce_window(jnp.ones_like(x), 0.0, jax.lax.add, window, stride, sides)

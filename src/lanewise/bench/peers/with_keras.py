@@ -1,0 +1,122 @@
+"""Keras on TensorFlow, channels last, one graph a step."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+os.environ.update({"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": ""})
+
+import keras  # type: ignore[import-not-found, unused-ignore]
+import tensorflow as tf  # type: ignore[import-not-found, import-untyped, unused-ignore]
+
+from lanewise.bench import data
+from lanewise.bench.ops import Step, steps, stride_of, walk
+from lanewise.bench.workload import Learner, Lesson
+from lanewise.network.graph import is_frozen
+from lanewise.network.layers import (
+    Add,
+    AvgPool2D,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2D,
+    Join,
+    LeakyReLU,
+    MaxPool2D,
+    ReLU,
+    Sigmoid,
+    Tanh,
+)
+
+
+def learner(lesson: Lesson) -> Learner:
+    """Modes: "graph", and "xla" for the same compiled by XLA."""
+    task = lesson.task
+    if tf.config.threading.get_intra_op_parallelism_threads() != task.threads:  # only before the first use
+        tf.config.threading.set_intra_op_parallelism_threads(task.threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    x = tf.constant(data.prepared(lesson.pixels))
+    labels = tf.constant(lesson.labels[:, np.newaxis] if lesson.binary else lesson.labels)
+    model = _model(lesson)
+    optimizer = keras.optimizers.SGD(data.LEARNING_RATE, momentum=data.MOMENTUM)
+    optimizer.build(model.trainable_variables)
+    losses = keras.losses
+    criterion = (losses.BinaryCrossentropy if lesson.binary else losses.SparseCategoricalCrossentropy)(from_logits=True)
+
+    def learn_batch(images: Any) -> Any:
+        with tf.GradientTape() as tape:
+            loss = criterion(tf.gather(labels, images), model(tf.gather(x, images), training=True))
+        optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+        return loss
+
+    compiled = tf.function(
+        learn_batch,
+        jit_compile=task.mode == "xla",
+        input_signature=[tf.TensorSpec((task.batch,), tf.int32)],
+        autograph=False,
+    )
+
+    def learn(batches: Sequence[NDArray[np.int32]]) -> float:
+        loss: Any = None
+        for images in batches:
+            loss = compiled(tf.constant(images))
+        return float(loss)
+
+    return learn
+
+
+def _model(lesson: Lesson) -> Any:
+    channels, rows, columns = lesson.task.net.shape
+
+    def apply(_: int, step: Step, inputs: list[Any]) -> Any:
+        layer = _layer(step)
+        y = layer(inputs if isinstance(step.layer, Add | Join) else inputs[0])
+        if step.weights:
+            layer.set_weights(list(step.weights))
+            layer.trainable = not is_frozen(step.layer)
+        return y
+
+    entry = keras.Input((rows, columns, channels))
+    return keras.Model(entry, walk(steps(lesson.graph, lesson.weights, channels_last=True), entry, apply))
+
+
+def _layer(step: Step) -> Any:
+    top, left, bottom, right = step.padding
+    layers: Any = keras.layers
+    match step.layer:
+        case Conv2D() as layer:
+            conv = layers.Conv2D(
+                layer.filters,
+                layer.kernel,
+                layer.stride,
+                layer.padding if isinstance(layer.padding, str) else "valid",
+                dilation_rate=layer.dilation,
+                groups=layer.groups,
+                use_bias=layer.bias,
+            )
+            if isinstance(layer.padding, str):
+                return conv
+            return keras.Sequential([layers.ZeroPadding2D(((top, bottom), (left, right))), conv])
+        case MaxPool2D() as layer if isinstance(layer.padding, str):
+            return layers.MaxPooling2D(layer.window, stride_of(layer), layer.padding)
+        case AvgPool2D() as layer if isinstance(layer.padding, str) and not (layer.count_padding and any(step.padding)):
+            return layers.AveragePooling2D(layer.window, stride_of(layer), layer.padding)
+        case Dense() as layer:
+            return layers.Dense(layer.units, use_bias=layer.bias)
+        case Dropout(rate):
+            return layers.Dropout(rate)
+        case LeakyReLU(slope):
+            return layers.LeakyReLU(negative_slope=slope)
+        case Sigmoid() | Tanh():
+            return layers.Activation(type(step.layer).__name__.lower())
+        case GlobalAvgPool2D() | Flatten() | ReLU() | Add() | Join():
+            simple = {GlobalAvgPool2D: layers.GlobalAveragePooling2D, Flatten: layers.Flatten, ReLU: layers.ReLU}
+            return (simple | {Add: layers.Add, Join: layers.Concatenate})[type(step.layer)]()
+        case _:
+            raise ValueError(f"no Keras layer is known for {step.layer}")

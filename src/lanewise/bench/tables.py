@@ -1,0 +1,89 @@
+"""What came of a race, as rows of a table and as sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lanewise.bench.peers import LANEWISE
+from lanewise.bench.race import Entry, Line, best_framework, lines, losses_of_lanewise
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of text under headings; the first column is left-aligned, the others are figures."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def figure(value: float) -> str:
+    """A number with three digits that count, and thousands set apart: 31,400, 128, 0.85."""
+    if value >= 100:
+        digits = max(0, len(str(int(value))) - 3)
+        return f"{round(value, -digits):,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def spread(values: Sequence[float]) -> str:
+    """The range of some figures."""
+    return f"{figure(min(values))}–{figure(max(values))}"
+
+
+def race_table(entries: Sequence[Entry], net: str, title: str) -> Table:
+    """Images/s of everybody on one net, fastest first, then those who could not run and why."""
+    rows = [
+        (line.entry.peer.name, figure(line.images_per_second), f"{line.ratio:.2f}x", spread(line.ratios))
+        for line in lines(entries, net)
+    ]
+    return Table(title, ("", "images/s", "Lanewise is", "over rounds"), (*rows, *_absent(entries, net)))
+
+
+def latency_table(entries: Sequence[Entry], net: str, title: str) -> Table:
+    """Microseconds a picture of everybody on one net, and Lanewise's share of them."""
+    rows = [
+        (
+            line.entry.peer.name,
+            figure(1e6 / line.images_per_second),
+            f"{1 / line.ratio:.2f}",
+            spread([1 / ratio for ratio in line.ratios]),
+        )
+        for line in lines(entries, net)
+    ]
+    columns = ("", "µs a picture", "Lanewise's share", "over rounds")
+    return Table(title, columns, (*rows, *_absent(entries, net)))
+
+
+def _absent(entries: Sequence[Entry], net: str) -> list[tuple[str, ...]]:
+    return [(e.peer.name, "–", "–", e.problem[:80]) for e in entries if e.net == net and e.problem]
+
+
+def verdicts(entries: Sequence[Entry], doing: str = "") -> list[str]:
+    """How Lanewise compares with the best on each net, and each loss by name. `doing` tells several races apart."""
+    nets = list(dict.fromkeys(entry.net for entry in entries))
+    start = f"{doing}, " if doing else ""
+    best = {net: line for net in nets if (line := best_framework(entries, net))}
+    lost = losses_of_lanewise(entries)
+    said = [
+        f"{start}{net}: {line.ratio:.2f} times the best framework in float32, {line.entry.peer.name}."
+        for net, line in best.items()
+    ]
+    said += [_loss_sentence(line, start) for line in lost]
+    others = [line for net in nets for line in lines(entries, net) if line.entry.peer != LANEWISE]
+    if others and not lost:
+        said.append(f"{start}Lanewise lost nowhere in this run." if not doing else f"{doing}: Lanewise lost nowhere.")
+    return said
+
+
+def loses_to(entries: Sequence[Entry]) -> list[dict[str, str | float]]:
+    """The losses for JSON."""
+    lost = losses_of_lanewise(entries)
+    return [{"net": line.entry.net, "peer": line.entry.peer.name, "ratio": line.ratio} for line in lost]
+
+
+def _loss_sentence(line: Line, start: str) -> str:
+    kind = "" if line.entry.peer.exact else ", which rounds to bfloat16"
+    return (
+        f"{start}Lanewise LOSES on {line.entry.net}: {line.ratio:.2f} times the speed of {line.entry.peer.name}{kind}."
+    )

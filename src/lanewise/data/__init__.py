@@ -1,0 +1,1 @@
+"""Files, folders and arrays -> labelled images: reading, decoding, caching, splitting."""

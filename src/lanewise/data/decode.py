@@ -1,0 +1,360 @@
+"""One picture file: what its header says, and its pixels.
+
+Pixels come out upright (EXIF orientation), 8 bits a channel, grey or red-green-blue, transparent parts on white, the
+first frame of an animation. A file is opened by the decoder its first bytes ask for and by no other, so a name cannot
+choose one, and the limit on pixels is ours: it is checked before decoding, and no process-wide setting is touched.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFile, features
+from PIL import __version__ as pillow_version
+
+from lanewise.data.formats import is_raw, named
+from lanewise.errors import DataError
+
+MAX_PIXELS = 100_000_000
+"""Pictures of more pixels than this are refused unless told otherwise."""
+
+DECODER = f"3, Pillow {pillow_version}"
+"""What made pixels of files: those that another one made are not taken from the cache. Raise the number when what comes
+out of `read_pixels` changes."""
+
+_ORIENTATION = 0x0112
+_TO_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_GREY_MODES = frozenset({"1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "I;16N"})
+_SWAPPED = {"16B": "16L", "16L": "16B", "16N": "16B" if sys.byteorder == "little" else "16L"}
+_KEPT_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND")
+
+MOST_BEYOND = 0.01
+"""Share of the values that may need more bits than are in use: a few hot pixels do."""
+
+_Opener = Callable[[BinaryIO], ImageFile.ImageFile]
+
+
+class PassingError(DataError):
+    """A file could not be read, perhaps for this time only: the memory, the disk or the network failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a picture is before decoding: upright rows and columns, whether it is grey, has transparent parts, and has
+    more than 8 bits a value."""
+
+    rows: int
+    columns: int
+    grey: bool
+    alpha: bool = False
+    wide: bool = False
+
+
+def read_header(path: str, max_pixels: int = MAX_PIXELS) -> Header:
+    """Read size and kind of a picture without decoding it.
+
+    Raises
+    ------
+    DataError
+        With the reason alone, like "it is cut short": the caller knows the name.
+    """
+    with _reasons(), open(path, "rb") as file:
+        image = _opened(file, max_pixels)
+        return _header(image, _orientation(image))
+
+
+def read_pixels(
+    source: str | bytes, size: tuple[int, int], channels: int, max_pixels: int = MAX_PIXELS, bits: int = 16
+) -> tuple[npt.NDArray[np.uint8], Header]:
+    """Decode a picture, the path of a file or what stands in one, and stretch it to `size`, (rows, columns).
+
+    Of values with more than 8 bits, the upper 8 of those `bits` that are in use are kept.
+
+    Returns
+    -------
+    pixels : (rows, columns, channels) uint8
+    header : Header
+        What the picture was before.
+
+    Raises
+    ------
+    DataError
+        With the reason alone.
+    """
+    with _reasons(), io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
+        image = _opened(file, max_pixels)
+        header = _header(image, _orientation(image))
+        colours = _wide_colours(image) if bits < 16 else None
+        if image.format == "JPEG":
+            # Decoded at a half, a quarter or an eighth where that stays at twice the size wanted or above.
+            image.draft(None, (2 * size[0], 2 * size[1]) if _orientation(image) >= 5 else (2 * size[1], 2 * size[0]))
+        image = _loaded(image, file)
+        plain = _eight_bits(image if colours is None else _narrowed(image, colours(), bits), bits)
+        if (turn := _TO_UPRIGHT.get(_orientation(image))) is not None:
+            plain = plain.transpose(turn)
+        return _stretched(plain, size, channels), header
+
+
+def bits_in_use(path: str, max_pixels: int = MAX_PIXELS) -> int:
+    """How many bits the largest value of an image takes, 8 at least; 8 for those that have no more."""
+    with _reasons(), open(path, "rb") as file:
+        image = _opened(file, max_pixels)
+        colours = _wide_colours(image)
+        if colours is None and not image.mode.startswith("I"):
+            return 8
+        most = colours().max() if colours is not None else np.asarray(_loaded(image, file)).max()
+        return min(max(int(most).bit_length(), 8), 16)
+
+
+def image_pixels(image: object, size: tuple[int, int], channels: int, bits: int = 16) -> npt.NDArray[np.uint8] | None:
+    """The pixels of an image that Pillow has opened or made, as those of a file; None if it is no such image."""
+    if not isinstance(image, Image.Image):
+        return None
+    with _reasons():
+        turn = _TO_UPRIGHT.get(int(image.getexif().get(_ORIENTATION, 1)))
+        # Made from an array of whole numbers by somebody who had bytes in mind, and not opened from a file.
+        made = image.mode == "I" and image.format is None and int(np.asarray(image).max()) <= 255
+        plain = _eight_bits(image.convert("L") if made else image, bits)
+        return _stretched(plain if turn is None else plain.transpose(turn), size, channels)
+
+
+def stretch(pixels: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[Any]:
+    """Stretch one image, (rows, columns, channels) of uint8 or float32, with the filter that files are resized by."""
+    if pixels.shape[:2] == size:
+        return pixels
+    planes = [
+        np.asarray(
+            Image.fromarray(np.ascontiguousarray(pixels[..., n])).resize((size[1], size[0]), Image.Resampling.BILINEAR)
+        )
+        for n in range(pixels.shape[2])
+    ]
+    return np.stack(planes, axis=-1)
+
+
+def _stretched(plain: Image.Image, size: tuple[int, int], channels: int) -> npt.NDArray[np.uint8]:
+    plain = plain.convert("L" if channels == 1 else "RGB")
+    if plain.size != (size[1], size[0]):
+        plain = plain.resize((size[1], size[0]), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    return np.asarray(plain).reshape(*size, channels)
+
+
+def _opened(file: BinaryIO, max_pixels: int) -> ImageFile.ImageFile:
+    start = file.read(12)
+    file.seek(0)
+    if not start:
+        raise DataError("it is empty")
+    opener = next((opener for is_it, opener in _decoders() if is_it(start)), None)
+    if opener is None:
+        raise DataError(named(file.read(132)))
+    if is_raw(start):  # TIFF by its first bytes
+        raise DataError(named(start))
+    try:
+        image = opener(file)
+    except Exception as error:
+        bare = _bare_png(file, error)
+        if bare is None:
+            raise
+        image = opener(bare)
+    columns, rows = image.size
+    if columns * rows > max_pixels:
+        raise DataError(f"its {columns} x {rows} pixels are more than the limit of {max_pixels:,}")
+    return image
+
+
+def _loaded(image: ImageFile.ImageFile, file: BinaryIO) -> ImageFile.ImageFile:
+    """The image with its pixels."""
+    try:
+        image.load()
+    except Exception as error:
+        bare = _bare_png(file, error)
+        if bare is None:
+            raise
+        image = type(image)(bare)
+        image.load()
+    return image
+
+
+def _bare_png(file: BinaryIO, error: Exception) -> BinaryIO | None:
+    """A PNG file that could not be read, with the chunks alone that its pixels need; None if that will not help.
+
+    Pillow refuses over 1 MB of compressed text or colour profile, and chunks that are damaged, wherever they stand.
+    """
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None):
+        return None
+    file.seek(0)
+    png = file.read()
+    if not png.startswith(b"\x89PNG"):
+        return None
+    kept, at = [png[:8]], 8
+    while at + 8 <= len(png):
+        end = at + 12 + int.from_bytes(png[at : at + 4], "big")
+        if png[at + 4 : at + 8] in _KEPT_CHUNKS:
+            kept.append(png[at:end])
+        at = end
+    return io.BytesIO(b"".join(kept))
+
+
+def _wide_colours(image: ImageFile.ImageFile) -> Callable[[], npt.NDArray[np.uint16]] | None:
+    """What gives the values (rows, columns, 3) of a colour image of 16 bits; None for other images.
+
+    Pillow keeps the upper 8 of them. Told that the bytes come in the other order, it keeps the lower 8.
+    """
+    swapped = []
+    for tile in image.tile:
+        args = tile.args if isinstance(tile.args, tuple) else (tile.args,)
+        kind, _, order = str(args[0] if args else "").partition(";")
+        if image.format not in ("PNG", "TIFF") or kind not in ("RGB", "RGBA", "RGBX") or order not in _SWAPPED:
+            return None
+        name = f"{kind};{_SWAPPED[order]}"
+        swapped.append(tile._replace(args=(name, *args[1:]) if isinstance(tile.args, tuple) else name))
+    if not swapped or image.fp is None:
+        return None
+    file, opener = image.fp, type(image)
+
+    def values() -> npt.NDArray[np.uint16]:
+        file.seek(0)
+        content = file.read()
+        upper, lower = opener(io.BytesIO(content)), opener(io.BytesIO(content))
+        lower.tile = swapped
+        planes = [np.asarray(_loaded(one, io.BytesIO(content)))[..., :3].astype(np.uint16) for one in (upper, lower)]
+        return np.asarray(planes[0] << 8 | planes[1], np.uint16)
+
+    return values
+
+
+def _narrowed(image: Image.Image, colours: npt.NDArray[np.uint16], bits: int) -> Image.Image:
+    """An image of 16 bits a colour with the upper 8 of the bits in use; its alpha stays."""
+    plain = Image.fromarray(_upper(colours, bits), "RGB")
+    if image.mode == "RGBA":
+        plain.putalpha(image.getchannel("A"))
+    return plain
+
+
+def _upper(wide: npt.NDArray[Any], bits: int) -> npt.NDArray[np.uint8]:
+    """The upper 8 of the bits in use."""
+    if np.mean(wide >> bits > 0) > MOST_BEYOND:
+        raise DataError(
+            f"its values reach {int(wide.max()):,}, but the other images use {bits} bits, up to {2**bits - 1:,}: "
+            "scale it as they are"
+        )
+    return np.asarray(np.minimum(wide >> (bits - 8), 255), np.uint8)
+
+
+def _heif() -> list[tuple[Callable[[bytes], bool], _Opener]]:
+    """What opens HEIC and AVIF, as far as it is installed."""
+    found: list[tuple[Callable[[bytes], bool], _Opener]] = []
+    with suppress(ImportError):
+        from PIL import AvifImagePlugin
+
+        if features.check("avif"):
+            found.append((lambda start: start[4:11] == b"ftypavi", AvifImagePlugin.AvifImageFile))
+    with suppress(ImportError):
+        from pillow_heif.as_plugin import HeifImageFile
+
+        brands = (b"hei", b"hev", b"mif", b"msf")
+        found.append((lambda start: start[4:8] == b"ftyp" and start[8:11] in brands, HeifImageFile))
+    return found
+
+
+@functools.cache
+def _decoders() -> tuple[tuple[Callable[[bytes], bool], _Opener], ...]:
+    """How a file of each format begins, and what opens it. Imported late: the decoders take a while."""
+    from PIL import (
+        BmpImagePlugin,
+        GifImagePlugin,
+        JpegImagePlugin,
+        PngImagePlugin,
+        PpmImagePlugin,
+        TiffImagePlugin,
+        WebPImagePlugin,
+    )
+
+    return (
+        (lambda start: start.startswith(b"\x89PNG\r\n\x1a\n"), PngImagePlugin.PngImageFile),
+        (lambda start: start.startswith(b"\xff\xd8\xff"), JpegImagePlugin.JpegImageFile),
+        (lambda start: start.startswith((b"GIF87a", b"GIF89a")), GifImagePlugin.GifImageFile),
+        (lambda start: start.startswith(b"BM"), BmpImagePlugin.BmpImageFile),
+        (lambda start: start.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")), TiffImagePlugin.TiffImageFile),
+        (lambda start: start[:4] == b"RIFF" and start[8:12] == b"WEBP", WebPImagePlugin.WebPImageFile),
+        (lambda start: start[:1] == b"P" and start[1:2] in b"123456", PpmImagePlugin.PpmImageFile),
+        *_heif(),
+    )
+
+
+def _header(image: ImageFile.ImageFile, orientation: int) -> Header:
+    upright = orientation < 5 or image.format == "TIFF"  # whose plugin gives the size after turning
+    columns, rows = image.size if upright else image.size[::-1]
+    wide = image.mode.startswith("I") or _wide_colours(image) is not None
+    return Header(rows, columns, image.mode in _GREY_MODES, _transparent(image), wide)
+
+
+def _transparent(image: Image.Image) -> bool:
+    return image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info
+
+
+def _orientation(image: ImageFile.ImageFile) -> int:
+    """1 to 8 as in EXIF. Before a PNG is loaded, EXIF that comes after its pixels is not seen."""
+    if image.format == "PNG" and "exif" not in image.info:
+        return 1
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # Pillow raises what it likes for broken EXIF, which is no reason to lose the picture.
+        return 1
+
+
+def _eight_bits(image: Image.Image, bits: int) -> Image.Image:
+    """Grey or RGB of 8 bits, with what shows through transparent parts painted white.
+
+    Alpha that is 0 throughout hides all of the image, which nobody means: many programs leave it so. It is ignored.
+    """
+    if image.mode in ("L", "RGB") and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I"):
+        wide = np.asarray(image)
+        if wide.min() < 0 or wide.max() > 0xFFFF:
+            raise DataError("its 32-bit pixels have no known range: save it with 8 or 16 bits a channel")
+        return Image.fromarray(_upper(wide, bits))
+    if image.mode == "F":
+        raise DataError("its floating point pixels have no known range: save it with 8 or 16 bits a channel")
+    if _transparent(image):
+        upper = image.convert("RGBA")
+        if upper.getchannel("A").getextrema() == (0, 0):
+            return upper.convert("RGB")
+        page = Image.new("RGBA", image.size, "white")
+        page.alpha_composite(upper)
+        return page.convert("RGB")
+    return image if image.mode == "1" else image.convert("RGB")
+
+
+@contextmanager
+def _reasons() -> Iterator[None]:
+    """Turn whatever a decoder raises into a `DataError` that says why a file cannot be used."""
+    try:
+        yield
+    except DataError:
+        raise
+    except MemoryError:
+        raise PassingError("there is not memory enough to decode it") from None
+    except Exception as error:  # Decoders raise OSError, SyntaxError, struct.error, EOFError, IndexError and more.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise PassingError(f"it cannot be opened: {os.strerror(error.errno).lower()}") from None
+        text = str(error).partition("\n")[0] or type(error).__name__
+        short = any(word in text for word in ("truncated", "Truncated", "requires a buffer", "EOF"))
+        raise DataError("it is cut short" if short else f"it is damaged ({text})") from None

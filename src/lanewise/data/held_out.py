@@ -1,0 +1,71 @@
+"""Which training images are held out to choose the weights by, so that no network was trained on one of them.
+
+An image that the model to go on from was trained on is trained on again; one that was held out of its training stays
+held out. New images are split by class. Where a held-out image has a copy among those to train on, both are trained on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lanewise.data.images import Pictures
+from lanewise.data.seen import HELD, NEW, TRAINED, Hashes, Seen, hashes_of
+from lanewise.data.split import stratified_split
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Holding:
+    """The images to train on, and those held out.
+
+    Attributes
+    ----------
+    trained, held : positions, each sorted; perhaps none is held out
+    before : Seen
+        What the model to go on from has seen: nothing, if there is none or it does not say.
+    hashes : one for each image at hand
+    honest : bool
+        Whether nobody was ever trained on those held out.
+    """
+
+    trained: Indices
+    held: Indices
+    before: Seen
+    hashes: Hashes
+    honest: bool = True
+
+    def seen(self) -> Seen:
+        """What the model will have seen."""
+        return self.before.and_more(self.hashes[self.trained], self.hashes[self.held])
+
+
+def hold_out(pictures: Pictures, chosen: Indices, fraction: float, seed: int, before: Seen | None) -> Holding:
+    """Part the images at `chosen`: `fraction` of each class is held out; none where it is 0 or no class has two."""
+    labels = pictures.labels
+    assert labels is not None
+    known = before or Seen.nothing(pictures.pixels)
+    hashes = hashes_of(pictures.pixels, known.form)
+    none = chosen[:0]
+    if fraction == 0:
+        return Holding(chosen, none, known, hashes)
+    kinds = known.kinds_by(hashes[chosen])
+    held = np.concatenate([chosen[kinds == HELD], _part(labels, chosen[kinds == NEW], fraction, seed)])
+    honest = True
+    if not len(held) and (kinds == TRAINED).any():
+        held, honest = _part(labels, chosen, fraction, seed), False
+    trained = np.setdiff1d(chosen, held)
+    if not len(trained):
+        return Holding(chosen, none, known, hashes)
+    copies = np.isin(hashes[held], hashes[trained])
+    trained, held = np.union1d(trained, held[copies]), np.sort(held[~copies])
+    return Holding(trained, held, known, hashes, honest)
+
+
+def _part(labels: NDArray[np.int32], chosen: Indices, fraction: float, seed: int) -> Indices:
+    if not len(chosen) or np.bincount(labels[chosen]).max() < 2:
+        return chosen[:0]
+    return chosen[stratified_split(labels[chosen], fraction, seed)[1]]

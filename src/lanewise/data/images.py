@@ -1,0 +1,218 @@
+"""Labelled pictures as the engine takes them, and their mean and standard deviation.
+
+Pixels are (N, rows, columns, channels), uint8 or float32, C-contiguous, perhaps mapped from a file. Pixels that were
+read from files are followed by at least `SLACK` readable bytes; arrays that a caller hands in are taken as they are.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from lanewise.brief import short
+from lanewise.errors import DataError, TooLargeError
+from lanewise.limits import available_memory
+from lanewise.notes import Caution
+
+Pixels = npt.NDArray[np.uint8 | np.float32]
+Labels = npt.NDArray[np.int32]
+Moments = npt.NDArray[np.float64]
+
+SLACK = 64
+"""Bytes that may be read after the last pixel: vector code loads whole registers."""
+
+STRETCH = "stretch"
+"""How pictures of other sizes are resized: stretched to the size, smoothed first where that makes them smaller."""
+
+_BLOCK = 256  # pictures at most that are looked at together: so many squares of a byte fit in 32 bits
+_BLOCK_BYTES = 2**22  # or so many bytes, which the processor caches: twice as fast for large pictures
+
+
+@short
+@dataclass(frozen=True, slots=True, eq=False)
+class Pictures:
+    """One set of pictures.
+
+    Attributes
+    ----------
+    pixels : (N, rows, columns, channels) uint8 or float32
+    labels : (N,) int32, or None
+        Positions in `classes`.
+    classes : tuple of str
+        Names of the classes.
+    names : tuple of str
+        One file name a picture, relative to the folder that was read; empty for arrays.
+    skipped : tuple of (name, reason)
+        Files that could not be used.
+    notes : tuple of str
+        Sentences the user should be told.
+    resize : str or None
+        How pictures were brought to one size, to be done alike when predicting; None for arrays.
+    bits : int
+        Of images with more than 8 bits a value, how many are in use in all of the files; see `decode.read_pixels`.
+    """
+
+    pixels: Pixels
+    labels: Labels | None
+    classes: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+    resize: str | None = None
+    bits: int = 16
+
+    def __len__(self) -> int:
+        """Count the pictures."""
+        return len(self.pixels)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(rows, columns) of a picture."""
+        return self.pixels.shape[1], self.pixels.shape[2]
+
+    @property
+    def channels(self) -> int:
+        """1 for grey, 3 for colour, any number for arrays."""
+        return int(self.pixels.shape[3])
+
+    def counts(self) -> tuple[int, ...]:
+        """Count the pictures of each class; empty without labels."""
+        if self.labels is None:
+            return ()
+        return tuple(np.bincount(self.labels, minlength=len(self.classes)).tolist())
+
+    def without_pictures(self) -> tuple[str, ...]:
+        """Name the classes that have no picture here."""
+        return tuple(name for name, count in zip(self.classes, self.counts(), strict=True) if count == 0)
+
+    def take(self, indices: npt.NDArray[np.int64]) -> Pictures:
+        """Copy the pictures at `indices`, in that order."""
+        pixels = empty_pixels((len(indices), *self.pixels.shape[1:]), self.pixels.dtype)
+        for start in range(0, len(indices), _BLOCK):
+            pixels[start : start + _BLOCK] = self.pixels[indices[start : start + _BLOCK]]
+        return replace(
+            self,
+            pixels=pixels,
+            labels=None if self.labels is None else self.labels[indices],
+            names=tuple(self.names[n] for n in indices) if self.names else (),
+        )
+
+    def matching(self, pattern: str) -> Pictures:
+        """Copy the pictures whose file name, with or without its folders, matches a shell pattern like `street-*`."""
+        if not self.names:
+            raise DataError(f"the pattern {pattern!r} can choose files only: these pictures came as arrays")
+        chosen = [
+            n
+            for n, name in enumerate(self.names)
+            if fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name.rpartition("/")[2], pattern)
+        ]
+        if not chosen:
+            raise DataError(f"none of {len(self.names)} files matches {pattern!r}; one of them is {self.names[0]!r}")
+        return self.take(np.array(chosen, np.int64))
+
+
+@short
+@dataclass(frozen=True, slots=True, eq=False)
+class PictureSets:
+    """Pictures to learn from, to stop early by, and to judge by; all with the same classes and shape."""
+
+    train: Pictures
+    validation: Pictures | None = None
+    test: Pictures | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should be told about any of the sets."""
+        return tuple(note for part in self._parts() for note in part.notes)
+
+    @property
+    def skipped(self) -> tuple[tuple[str, str], ...]:
+        """(name, reason) of all files that could not be used."""
+        return tuple(pair for part in self._parts() for pair in part.skipped)
+
+    def _parts(self) -> Iterator[Pictures]:
+        return (part for part in (self.train, self.validation, self.test) if part is not None)
+
+
+def with_missing_told(sets: PictureSets) -> PictureSets:
+    """Add a note to each set in which a class has no picture."""
+    told: dict[str, Pictures] = {}
+    for name in ("train", "validation", "test"):
+        part: Pictures | None = getattr(sets, name)
+        if part is not None and (missing := part.without_pictures()):
+            note = Caution(f"the {name} set holds no picture of {', '.join(map(repr, missing))}")
+            told[name] = replace(part, notes=(*part.notes, note))
+    return replace(sets, **told)
+
+
+def empty_pixels(shape: tuple[int, ...], dtype: npt.DTypeLike = np.uint8) -> Pixels:
+    """Allocate pixels with `SLACK` bytes after the last one, which belong to the same memory."""
+    count = math.prod(shape) * np.dtype(dtype).itemsize
+    free = available_memory()
+    if free is not None and count > free:
+        raise TooLargeError(
+            f"{shape[0]:,} pictures of {shape[1]}x{shape[2]}x{shape[3]} need {count / 2**30:,.1f} GB, more than the "
+            f"{free / 2**30:,.1f} GB of memory that are free: make room in the cache folder, or choose a smaller size"
+        )
+    memory = np.empty(count + SLACK, np.uint8)
+    memory[count:] = 0
+    return memory[:count].view(dtype).reshape(shape)
+
+
+def statistics(pixels: Pixels, indices: npt.NDArray[np.int64] | None = None) -> tuple[Moments, Moments]:
+    """Mean and standard deviation of each channel.
+
+    The sums are exact for uint8 and have a fixed order for float32, so the same pixels give the same bits
+    everywhere. Pixels are visited in blocks: those mapped from a file are never all in memory.
+
+    Parameters
+    ----------
+    pixels : (N, rows, columns, channels) uint8 or float32
+    indices : (n,) integers, optional
+        Only these pictures.
+
+    Returns
+    -------
+    mean, std : (channels,) float64
+        The standard deviation of a channel that never changes is given as 1, so that dividing by it is safe.
+    """
+    chosen = np.arange(len(pixels)) if indices is None else indices
+    channels = pixels.shape[3]
+    # Squares of the distance from some pixel's value, not from 0: nothing cancels where the mean is large.
+    shift = np.zeros(channels) if pixels.dtype == np.uint8 else pixels[chosen[0], 0, 0].astype(np.float64)
+    total: list[float] = [0] * channels
+    squares: list[float] = [0] * channels
+    together = min(max(_BLOCK_BYTES // pixels[0].nbytes, 1), _BLOCK)
+    for start in range(0, len(chosen), together):
+        here = chosen[start : start + together]
+        block = pixels[here[0] : here[-1] + 1] if (np.diff(here) == 1).all() else pixels[here]
+        sums, square_sums = _block_sums(block, shift)
+        for c in range(channels):
+            total[c] += _total(sums[:, :, c])
+            squares[c] += _total(square_sums[:, :, c])
+    count = len(chosen) * pixels.shape[1] * pixels.shape[2]
+    mean = np.array([total[c] / count for c in range(channels)])
+    variance = np.array([(squares[c] * count - total[c] ** 2) / count**2 for c in range(channels)])
+    std = np.sqrt(np.maximum(variance, 0.0))
+    return mean + shift, np.where(std > 0.0, std, 1.0)
+
+
+def _block_sums(block: Pixels, shift: Moments) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.generic]]:
+    """Sums over pictures, apart for each place in a picture, of the values and of their squares."""
+    if np.issubdtype(block.dtype, np.integer):
+        wide = block.astype(np.uint16)
+        return block.sum(axis=0, dtype=np.uint32), (wide * wide).sum(axis=0, dtype=np.uint32)
+    distance = block - shift
+    return distance.sum(axis=0), (distance * distance).sum(axis=0)
+
+
+def _total(values: npt.NDArray[np.generic]) -> float:
+    """The sum of all values, exact: of whole numbers as a whole number, of others rounded once."""
+    if np.issubdtype(values.dtype, np.integer):
+        return int(values.sum(dtype=np.uint64))
+    return math.fsum(values.ravel().tolist())

@@ -1,0 +1,28 @@
+"""`lanewise.load`: as `load.load`, and the user hears what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
+
+from lanewise import notes
+from lanewise.data.images import PictureSets
+from lanewise.data.load import load as load_quietly
+from lanewise.keywords import hinting
+
+P = ParamSpec("P")
+
+
+def _aloud(read: Callable[P, PictureSets]) -> Callable[P, PictureSets]:
+    @wraps(read)
+    def reading(*args: P.args, **kwargs: P.kwargs) -> PictureSets:
+        sets = read(*args, **kwargs)
+        for note in sets.notes:
+            notes.say(note)
+        return sets
+
+    return reading
+
+
+load = hinting(_aloud(load_quietly))

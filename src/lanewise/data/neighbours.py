@@ -1,0 +1,63 @@
+"""How alike the pictures of a class look: how often a picture's nearest neighbour among the others has its class.
+
+At most 2,000 pictures are compared, averaged down to at most 12x12 and each less its mean, by squared distances.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lanewise.data.images import Pixels
+
+COMPARED = 2000
+"""Pictures at most."""
+
+_SIDE = 12  # rows and columns that pictures are averaged down to before they are compared
+
+
+def agreement(pixels: Pixels, labels: NDArray[np.int32], indices: NDArray[np.int64]) -> float:
+    """How often the nearest neighbour of a picture has its class; a picture is never its own neighbour."""
+    chosen = _chosen(indices)
+    flat = _averaged(pixels, chosen).reshape(len(chosen), -1)
+    return _agreement(flat, flat, labels[chosen])
+
+
+def mirror_agreement(pixels: Pixels, labels: NDArray[np.int32], indices: NDArray[np.int64]) -> tuple[float, float]:
+    """The same for pictures as they are, and for mirrored ones among those that are not.
+
+    A mirrored picture's own original is never its neighbour.
+    """
+    chosen = _chosen(indices)
+    small = _averaged(pixels, chosen)
+    flat = small.reshape(len(small), -1)
+    mirrored = small[:, :, ::-1].reshape(len(small), -1)
+    return _agreement(flat, flat, labels[chosen]), _agreement(mirrored, flat, labels[chosen])
+
+
+def _chosen(indices: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Some of them from everywhere, at no regular distance: classes may follow one another, or take turns."""
+    if len(indices) <= COMPARED:
+        return indices
+    bits = np.random.Philox(key=0).random_raw(len(indices))
+    return indices[np.sort(np.argsort(bits, kind="stable")[:COMPARED])]
+
+
+def _agreement(questions: NDArray[np.float32], known: NDArray[np.float32], labels: NDArray[np.int32]) -> float:
+    # Squared distances without the question's own norm, which is the same for all neighbours.
+    distances = (known * known).sum(axis=1)[None, :] - 2 * questions @ known.T
+    np.fill_diagonal(distances, np.inf)
+    return float((labels[distances.argmin(axis=1)] == labels).mean())
+
+
+def _averaged(pixels: Pixels, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
+    rows, columns = pixels.shape[1:3]
+    row_edges = np.linspace(0, rows, min(rows, _SIDE) + 1).astype(int)[:-1]
+    column_edges = np.linspace(0, columns, min(columns, _SIDE) + 1).astype(int)[:-1]
+    # A mirrored picture must be averaged over mirrored blocks, or the comparison would be unfair.
+    picture = pixels[chosen].astype(np.float32).mean(axis=3)
+    picture -= picture.mean(axis=(1, 2), keepdims=True)
+    there = np.add.reduceat(np.add.reduceat(picture, row_edges, axis=1), column_edges, axis=2)
+    back = np.add.reduceat(np.add.reduceat(picture[:, :, ::-1], row_edges, axis=1), column_edges, axis=2)[:, :, ::-1]
+    mean: NDArray[np.float32] = there + back
+    return mean

@@ -1,0 +1,278 @@
+"""Many picture files into one array: a size for all of them, decoding in threads, the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import warnings
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from lanewise.data import image_cache
+from lanewise.data.decode import (
+    DECODER,
+    MAX_PIXELS,
+    Header,
+    PassingError,
+    bits_in_use,
+    read_header,
+    read_pixels,
+)
+from lanewise.data.folders import Listing, PictureFile, perhaps_parts, printable
+from lanewise.data.images import STRETCH, Pictures, Pixels, empty_pixels
+from lanewise.errors import DataError
+from lanewise.notes import Caution, Note
+from lanewise.target import default_threads
+
+Progress = Callable[[int, int], None]
+"""Called with the number of pictures read so far and the number of all."""
+
+_SAMPLE = 2000  # headers that are looked at to choose a size
+_CHUNK = 16  # files a task of the thread pool
+_SMALL = 4096  # bytes
+_KEPT = 96  # pictures that are all of one size up to this are left as they are
+_LONG_SIDE = 64  # others are made this long at most
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What pictures are to become; None is chosen from the pictures."""
+
+    size: tuple[int, int] | None = None
+    channels: int | None = None
+    max_pixels: int = MAX_PIXELS
+    bits: int | None = None
+
+
+def read_listing(listing: Listing, target: Target, cache: Path, progress: Progress | None = None) -> Pictures:
+    """Decode the pictures of a listing, or take them from the cache.
+
+    Raises
+    ------
+    DataError
+        When none of the files can be read.
+    """
+    key, stamp = _key(listing, target), _stamp(listing)
+    path = image_cache.entry(cache, key)
+    found = image_cache.read(path, stamp)
+    if found is not None:
+        if progress is not None:
+            progress(len(listing.files), len(listing.files))
+        return _pictures(listing, target, *found)
+    size, channels = _chosen(listing.files, target)
+    shape = (len(listing.files), *size, channels)
+    draft = image_cache.reserve(path, shape) if np.prod(shape) >= image_cache.IN_MEMORY else None
+    pixels = empty_pixels(shape) if draft is None else draft.pixels
+    try:
+        known = decode_into(pixels, listing.files, target.max_pixels, progress, target.bits)
+        count = len(pixels) - len(known["bad"])
+        if count == 0:
+            first = listing.files[0].name
+            raise DataError(f"no picture in {listing.folder} can be read; {first!r}: {known['bad'][0][1]}")
+    except BaseException:
+        if draft is not None:
+            image_cache.discard(draft)
+        raise
+    if known.pop("passing"):  # what failed this time may succeed the next
+        if draft is not None:
+            image_cache.discard(draft)
+        return _pictures(listing, target, pixels[:count], known)
+    if draft is not None:
+        return _pictures(listing, target, image_cache.publish(draft, path, count, stamp, known), known)
+    image_cache.write(path, pixels[:count], stamp, known)
+    return _pictures(listing, target, pixels[:count], known)
+
+
+def decode_into(
+    pixels: Pixels,
+    files: Sequence[PictureFile],
+    max_pixels: int,
+    progress: Progress | None = None,
+    bits: int | None = None,
+) -> dict[str, Any]:
+    """Decode each of `files` into its place in `pixels`, then close the gaps of those that cannot be read.
+
+    Returns
+    -------
+    known : dict
+        "bad": (position in `files`, reason) of each that cannot be read; "sizes": (rows, columns, count) of the
+        pictures as they were; "bits" as in `Pictures`, found here unless given; "passing": whether a file could not be
+        read for a reason that may pass. It holds nothing that JSON could not.
+    """
+    size, channels = (pixels.shape[1], pixels.shape[2]), pixels.shape[3]
+
+    def decode(n: int) -> Header | DataError:
+        try:
+            pixels[n], header = read_pixels(files[n].path, size, channels, max_pixels, used)
+        except DataError as reason:
+            return reason
+        return header
+
+    used, wide, passing = bits or 16, list[int](), False
+    bad: list[tuple[int, str]] = []
+    sizes: Counter[tuple[int, int]] = Counter()
+    with closing(_in_threads(decode, range(len(files)), _threads(files))) as outcomes:
+        for n, outcome in enumerate(outcomes):
+            if isinstance(outcome, DataError):
+                bad.append((n, str(outcome)))
+                passing = passing or isinstance(outcome, PassingError)
+            else:
+                sizes[outcome.rows, outcome.columns] += 1
+                if outcome.wide:
+                    wide.append(n)
+            if progress is not None and ((n + 1) % _CHUNK == 0 or n + 1 == len(files)):
+                progress(n + 1, len(files))
+    if bits is None and wide:
+        used = max(_in_threads(lambda n: bits_in_use(files[n].path, max_pixels), wide, _threads(files)))
+        if used < 16:  # all that was kept of them so far is the upper 8 bits of 16
+            with closing(_in_threads(decode, wide, _threads(files))) as outcomes:
+                passing = any(isinstance(outcome, DataError) for outcome in outcomes) or passing
+    _close_gaps(pixels, [n for n, _ in bad])
+    whole = [(*pair, count) for pair, count in sorted(sizes.items())]
+    return {"bad": bad, "sizes": whole, "bits": used, "wide": len(wide), "passing": passing}
+
+
+def choose_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Choose rows and columns for pictures of the given sizes.
+
+    One size up to 96 is kept. Otherwise the long side becomes the median long side, 64 at most, and the short side
+    follows from the median shape, both in multiples of 8.
+    """
+    if len(set(sizes)) == 1 and max(sizes[0]) <= _KEPT:
+        return sizes[0]
+    array = np.array(sizes, float)
+    tall = float(np.exp(np.median(np.log(array[:, 0] / array[:, 1]))))
+    long = min(float(np.median(array.max(axis=1))), _LONG_SIDE)
+    rows, columns = (long, long / tall) if tall >= 1 else (long * tall, long)
+    return max(8, 8 * round(rows / 8)), max(8, 8 * round(columns / 8))
+
+
+def _chosen(files: Sequence[PictureFile], target: Target) -> tuple[tuple[int, int], int]:
+    """Size and channels: those wanted, or what suits a sample of the pictures' headers."""
+    if target.size is not None and target.channels is not None:
+        return target.size, target.channels
+
+    def look(file: PictureFile) -> Header | None:
+        try:
+            return read_header(file.path, target.max_pixels)
+        except DataError:
+            return None
+
+    sample = [files[n] for n in np.unique(np.linspace(0, len(files) - 1, _SAMPLE).astype(int))]
+    headers = [header for header in _in_threads(look, sample, _threads(files)) if header is not None]
+    if not headers:  # nothing in sight can be read: decoding will tell why
+        return target.size or (8, 8), target.channels or 1
+    size = target.size or choose_size([(header.rows, header.columns) for header in headers])
+    return size, target.channels or (1 if all(header.grey for header in headers) else 3)
+
+
+def _pictures(listing: Listing, target: Target, pixels: Pixels, known: dict[str, Any]) -> Pictures:
+    """Put pixels together with names, labels, and what there is to be said."""
+    reasons = {int(n): str(reason) for n, reason in known["bad"]}
+    good = [file for n, file in enumerate(listing.files) if n not in reasons]
+    skipped = (*listing.skipped, *((listing.files[n].name, reason) for n, reason in reasons.items()))
+    size = (pixels.shape[1], pixels.shape[2])
+    return Pictures(
+        pixels=pixels,
+        labels=np.array([file.label for file in good], np.int32),
+        classes=listing.classes,
+        names=tuple(file.name for file in good),
+        skipped=skipped,
+        notes=tuple(_notes(listing, target, size, known, len(good), skipped)),
+        resize=STRETCH,
+        bits=known["bits"],
+    )
+
+
+def _notes(
+    listing: Listing,
+    target: Target,
+    size: tuple[int, int],
+    known: dict[str, Any],
+    count: int,
+    skipped: Sequence[tuple[str, str]],
+) -> Iterator[Note]:
+    sizes: Sequence[tuple[int, int, int]] = known["sizes"]
+    folder = printable(listing.folder.name)
+    if [(rows, columns) for rows, columns, _ in sizes] != [size]:
+        of = f"{len(sizes)} sizes" if len(sizes) > 1 else f"{sizes[0][0]}x{sizes[0][1]}"
+        hint = "" if target.size else "; give a size to choose another"
+        pictures, were = ("1 picture", "was") if count == 1 else (f"{count:,} pictures", "were")
+        yield Note(f"{pictures} of {of} in {folder} {were} resized to {size[0]}x{size[1]} (rows x columns){hint}")
+    if known["wide"] and known["bits"] < 16:
+        images, have = ("1 image", "has") if known["wide"] == 1 else (f"{known['wide']:,} images", "have")
+        bits = known["bits"]
+        yield Note(
+            f"{images} in {folder} {have} 16 bits a value, of which {bits} are in use: the upper 8 of these count"
+        )
+    yield from listing.notes
+    if (said := perhaps_parts(listing)) is not None:
+        yield said
+    if skipped:
+        files = "1 file" if len(skipped) == 1 else f"{len(skipped):,} files"
+        yield Caution(f"{files} in {folder} skipped: {listed_reasons(skipped)}")
+
+
+def listed_reasons(skipped: Sequence[tuple[str, str]], most: int = 3) -> str:
+    """Name the first few files that could not be used, each with the reason."""
+    text = "; ".join(f"{name!r}: {reason}" for name, reason in skipped[:most])
+    return text + (f"; and {len(skipped) - most} more" if len(skipped) > most else "")
+
+
+def _threads(files: Sequence[PictureFile]) -> int:
+    """How many threads read these files fastest: one if they are so small that Python's own work prevails.
+
+    Measured on two cores, threads against one: PNG of 30x30 (3 KB) 0.55 times as fast, 96x96 (19 KB) 1.8 times.
+    """
+    if sum(file.stamp[0] for file in files) < _SMALL * len(files):
+        return 1
+    return min(default_threads(), 16)  # each may hold a whole large picture
+
+
+def _in_threads(work: Callable[[Item], Result], items: Sequence[Item], threads: int) -> Generator[Result, None, None]:
+    """Results in order. Decoders release the interpreter's lock, so threads decode at the same time."""
+
+    def several(start: int) -> list[Result]:
+        return [work(item) for item in items[start : start + _CHUNK]]
+
+    with warnings.catch_warnings(), ThreadPoolExecutor(threads) as pool:
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # about metadata: files that matter are reported
+        for results in pool.map(several, range(0, len(items), _CHUNK)):
+            yield from results
+
+
+def _close_gaps(pixels: Pixels, bad: Iterable[int]) -> None:
+    """Move pictures down over those that are bad, so that the good ones come first, in order."""
+    edges = [*bad, len(pixels)]
+    free = edges[0]
+    for gap, end in itertools.pairwise(edges):
+        for start in range(gap + 1, end, 4096):  # in blocks, which NumPy may copy
+            count = min(4096, end - start)
+            pixels[free : free + count] = pixels[start : start + count]
+            free += count
+
+
+def _key(listing: Listing, target: Target) -> str:
+    """Which entry of the cache: the folder and what its pictures are to become."""
+    text = os.fsencode(os.path.realpath(listing.folder)) + f"\0{target}\0{STRETCH}".encode() + f"\0{DECODER}".encode()
+    return hashlib.blake2b(text, digest_size=16).hexdigest()
+
+
+def _stamp(listing: Listing) -> str:
+    """What the files are: differs when one was added, removed, renamed or written again."""
+    digest = hashlib.blake2b(digest_size=16)
+    start = len(os.fspath(listing.folder))
+    for file in listing.files:
+        digest.update(f"{file.path[start:]!r} {file.stamp}\n".encode())
+    return digest.hexdigest()

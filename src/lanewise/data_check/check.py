@@ -1,0 +1,161 @@
+"""`lanewise.check`: what is wrong with pictures, before anything is learned from them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lanewise.data.images import Pictures, PictureSets
+from lanewise.data_check import duplicates, outliers
+from lanewise.data_check.collect import from_parts, gather
+from lanewise.data_check.findings import Collection, Finding, Findings, by_severity
+from lanewise.data_check.known import UNKNOWN, Known, left_out
+from lanewise.data_check.label_errors import mislabelled
+from lanewise.errors import DataError
+from lanewise.model import Model
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
+
+
+class Pace:
+    """How long a stage will take, by the speed so far: to be told before it is waited for."""
+
+    def __init__(self) -> None:
+        self._stage, self._began, self._first = "", 0.0, 0
+
+    def left(self, stage: str, done: int, total: int) -> float | None:
+        """Seconds until a stage is done; None before it is known. The first of its parts is not timed: it compiles."""
+        now = time.perf_counter()
+        if self._first == 0 or stage != self._stage or done < self._first:
+            self._stage, self._began, self._first = stage, now, done
+        if done <= max(1, self._first):
+            return None
+        return (now - self._began) / (done - self._first) * (total - done)
+
+
+def check(
+    source: str | os.PathLike[str] | Pictures | PictureSets | ArrayLike,
+    y: ArrayLike | None = None,
+    *,
+    labels: bool = True,
+    model: Model | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Findings:
+    """Look for what is wrong with pictures and their labels.
+
+    Files that cannot be read, copies within and across sets, pictures that look mislabelled, classes of few pictures,
+    and pictures unlike the others. Nothing is changed.
+
+    Parameters
+    ----------
+    source : path, "digits", array, Pictures or PictureSets
+        As for `lanewise.train`, but a folder may be in any disorder: that is told, too.
+    y : (N,) array, optional
+        Labels, where `source` is an array (N, rows, columns) or (N, rows, columns, channels).
+    labels : bool
+        Whether to train networks that tell which pictures look mislabelled; it takes most of the time.
+    model : Model, optional
+        Say which images this model was trained on, and test the labels of the others by it instead of by networks
+        trained here. Files are read as it takes them.
+    seed : int
+        The same seed and data give the same findings.
+    threads : int, optional
+        All processors by default.
+    progress : callable, optional
+
+    Returns
+    -------
+    Findings
+
+    Raises
+    ------
+    DataError
+        When there is no picture that could be looked at, or the model takes other images.
+    """
+    began = time.perf_counter()
+    say = progress or (lambda stage, done, total: None)
+    like = None if model is None else model.preprocessing
+    collection = gather(source, y, lambda done, total: say("reading", done, total), like)
+    known = None if model is None else Known.of(model, collection)
+    items, found = _without_labels(collection, threads, say)
+    accuracy, not_done = None, []
+    if known is not None:
+        items = [*filter(None, [known.finding(collection)]), *items]
+        if known.trained is None:
+            not_done.append(UNKNOWN if labels else UNKNOWN.partition(":")[0] + ".")
+            known = None
+    if labels:
+        together = [members for members, _ in duplicates.groups(found)]
+        try:
+            suspected, accuracy = mislabelled(
+                collection, together, seed, threads, lambda done, total: say("testing labels", done, total), known
+            )
+            if known is not None and (count := int(np.count_nonzero(~(new := known.new(together))))):
+                not_done.append(left_out(count, int(np.count_nonzero(new))))
+            place = max((n + 1 for n, one in enumerate(items) if one.kind in duplicates.KINDS), default=0)
+            items[place:place] = suspected  # before what is odd about the looks of pictures
+        except DataError as error:
+            not_done.append(str(error)[:1].upper() + str(error)[1:] + ".")
+    else:
+        not_done.append("Labels were not tested, as was asked.")
+    shown = os.fspath(source) if isinstance(source, str | os.PathLike) else f"{np.shape(collection.pixels)} array"
+    return Findings(shown, by_severity(items), collection, accuracy, time.perf_counter() - began, tuple(not_done))
+
+
+def look(
+    parts: Mapping[str, Pictures],
+    *,
+    source: str = "pictures",
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Findings:
+    """Find what can be found quickly in pictures that are in memory: all that `check` finds but for wrong labels.
+
+    Parameters
+    ----------
+    parts : mapping of str to Pictures
+        Sets by their names, like "train", "validation" and "test"; all of the same classes and shape. Empty ones are
+        left out.
+    source : str
+        What the findings call the pictures.
+    threads : int, optional
+        All processors by default.
+    progress : callable, optional
+
+    Returns
+    -------
+    Findings
+
+    Raises
+    ------
+    DataError
+        When some pictures have no labels, or there are none.
+    """
+    began = time.perf_counter()
+    collection = from_parts(parts)
+    items, _ = _without_labels(collection, threads, progress or (lambda stage, done, total: None))
+    return Findings(source, by_severity(items), collection, None, time.perf_counter() - began)
+
+
+def _without_labels(
+    collection: Collection, threads: int | None, say: Progress
+) -> tuple[list[Finding], tuple[duplicates.Link, ...]]:
+    """All findings that need no network, and which pictures are copies of which."""
+    say("comparing", 0, len(collection))
+    constant = outliers.almost_constant(collection)
+    found = duplicates.links(collection, constant, threads, lambda done, total: say("comparing", done, total))
+    items = [
+        *outliers.files(collection),
+        *duplicates.copies(collection, found),
+        *outliers.counts(collection),
+        *outliers.names(collection),
+        *outliers.looks(collection, constant),
+    ]
+    return items, found

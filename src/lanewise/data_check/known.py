@@ -1,0 +1,113 @@
+"""What a model has seen of the images, and what it says of the labels of the others.
+
+    known = Known.of(model, collection)       known.finding(collection)       known.judged(places, classes)
+
+An image that the model was trained on is never judged by it: the model has learned its label, be it right or wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lanewise.data.images import Pictures
+from lanewise.data.seen import TRAINED
+from lanewise.data_check.findings import NOTE, SERIOUS, SETS, Case, Collection, Finding, counted
+from lanewise.errors import DataError
+from lanewise.evaluation.unseen import kinds_of
+from lanewise.model import Model
+from lanewise.pixel_scale import scaled
+
+UNKNOWN = (
+    "The model does not say which images it was trained on, so none of them pass for new ones here: labels were tested "
+    "by other networks."
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Known:
+    """The images as a model takes them, and which of them it was trained on: (N,), or None if it does not say."""
+
+    model: Model
+    pictures: Pictures
+    trained: NDArray[np.bool_] | None
+
+    @classmethod
+    def of(cls, model: Model, collection: Collection) -> Known:
+        """Recognise the images that a model was trained on.
+
+        Raises
+        ------
+        DataError
+            The images are of another shape than the model takes, or on another scale.
+        """
+        came, fits = collection.pixels.shape[1:], model.preprocessing.shape
+        if came != fits:
+            raise DataError(
+                "the model takes images of {}x{}x{} (rows x columns x channels), but the arrays hold images of "
+                "{}x{}x{}: resize them before".format(*fits, *came)
+            )
+        labels = collection.labels if (collection.labels >= 0).all() else None
+        pictures = Pictures(collection.pixels, labels, collection.classes)
+        kinds = kinds_of(model, pictures)
+        return cls(model, scaled(pictures, model.preprocessing), None if kinds is None else kinds == TRAINED)
+
+    def finding(self, collection: Collection) -> Finding | None:
+        """Tell of training images that lie where new ones are expected."""
+        if self.trained is None:
+            return None
+        where = {name: self.trained & (collection.parts == n) for n, name in enumerate(collection.part_names)}
+        if len(where) > 1:
+            where.pop("train", None)  # that is where they belong
+        found = {name: which for name, which in where.items() if which.any()}
+        if not found:
+            return None
+        serious = any(name in ("validation", "test") for name in found)
+        told = [
+            f"{int(which.sum()):,} of the {int((collection.parts == collection.part_names.index(name)).sum()):,} images"
+            + (f" of the {SETS[name]}" if serious and name in SETS else "")
+            for name, which in found.items()
+        ]
+        places = np.flatnonzero(np.any(list(found.values()), axis=0))
+        cases = tuple(Case((n,), (collection.names[n],), "") for n in places.tolist())
+        return Finding(
+            "trained-on",
+            SERIOUS if serious else NOTE,
+            f"The model was trained on {' and '.join(told)}.",
+            "Say nothing of new images by these: lanewise evaluate leaves them out.",
+            cases,
+        )
+
+    def new(self, copies: Sequence[tuple[int, ...]]) -> NDArray[np.bool_]:
+        """Which images are new to the model: neither they nor copies of them were trained on."""
+        assert self.trained is not None
+        known = self.trained.copy()
+        for group in copies:
+            known[list(group)] |= known[list(group)].any()
+        return ~known
+
+    def judged(self, places: NDArray[np.int64], classes: Sequence[str]) -> NDArray[np.float64]:
+        """The model's probabilities of some classes for the images at `places`: (N, classes).
+
+        Raises
+        ------
+        DataError
+            The model does not know one of the classes.
+        """
+        names = list(self.model.class_names)
+        if missing := [name for name in classes if name not in names]:
+            raise DataError(f"labels were not tested: the model knows no class {missing[0]!r}")
+        found = self.model.predict_proba(self.pictures.pixels[places])[:, [names.index(name) for name in classes]]
+        return np.asarray(found / np.maximum(found.sum(axis=1, keepdims=True), 1e-12), np.float64)
+
+
+def left_out(count: int, new: int) -> str:
+    """Say which images the model did not judge."""
+    them = "them" if count > 1 else "it"
+    return (
+        f"{counted(count, 'image', 'was/were')} left out of testing labels, as the model was trained on {them} or on "
+        f"copies; it judges the {new:,} others."
+    )

@@ -1,0 +1,259 @@
+"""Pictures that look mislabelled: what a network says of them that has not learned from them.
+
+The pictures are cut into folds; each fold is judged by a network that learned the others. Small data is cut several
+times, and the probabilities are averaged. Copies of a picture stay in one fold, or the network would know the label.
+
+Which to suspect follows confident learning (Northcutt, Jiang and Chuang, "Confident learning: estimating uncertainty
+in dataset labels", Journal of Artificial Intelligence Research 70, 2021): the threshold of class j is the mean
+probability of j over pictures labelled j; a picture labelled i is suspect if another class reaches its threshold and is
+more probable than i, and is then taken for the most probable of those. They are ranked by the probability of their
+label, the least first.
+
+How much that is worth is told by two figures: how often the networks agree with labels, and how many wrong labels they
+would find, were they put there at random. For the latter, each picture is judged under every label that it does not
+have, by the probabilities that are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lanewise.data.images import Pictures
+from lanewise.data_check.findings import NOTE, WARNING, Case, Collection, Finding, counted
+from lanewise.data_check.known import Known
+from lanewise.data_check.similarity import reduced
+from lanewise.errors import DataError
+from lanewise.notes import unheard
+from lanewise.training.fit import train
+from lanewise.training.loop import Progress
+
+FOLDS = 4
+LEAST = 5
+"""Pictures of a class, below which its labels are not tested."""
+
+WEAK = 0.85
+"""Share of the labels that networks agree with, below which they are no judges of single labels."""
+
+_LARGEST = 48
+"""Rows or columns of the images that networks judge labels by: their time grows with the pixels, their insight less."""
+
+_ROUNDS = ((1000, 3), (5000, 2))  # up to so many pictures, the data is cut so often
+_LISTED = 0.05  # share of the pictures, of suspects that are listed where the networks are weak
+_ROUNDING = 1e-9  # of a mean of equal probabilities, which all must reach
+_SEEN = 40_000  # pictures that each network learns from, counting repetitions
+_FEW = 3_000  # pictures that it sees at least, in up to 60 epochs: a few epochs of few pictures teach little
+_TEMPERATURES = np.geomspace(0.5, 8.0, 41)
+
+Probabilities = NDArray[np.float64]
+Labels = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Suspects:
+    """Pictures whose labels look wrong, the worst first.
+
+    Attributes
+    ----------
+    which : (n,) int64
+    instead : (n,) int64
+        The class that each looks like.
+    own, other : (n,) float64
+        Probabilities of the label and of that class.
+    sensitivity : float
+        Which share of labels made wrong at random would be suspect.
+    """
+
+    which: NDArray[np.int64]
+    instead: NDArray[np.int64]
+    own: Probabilities
+    other: Probabilities
+    sensitivity: float
+
+
+def mislabelled(
+    collection: Collection,
+    copies: Sequence[tuple[int, ...]],
+    seed: int,
+    threads: int | None,
+    progress: Callable[[int, int], None] | None,
+    known: Known | None = None,
+) -> tuple[list[Finding], float]:
+    """Test the labels of all images, or of those that a model was not trained on by that model.
+
+    Returns
+    -------
+    findings : list of Finding
+        One or none.
+    accuracy : float
+        How often the network that had not seen a picture gave its label.
+
+    Raises
+    ------
+    DataError
+        When the pictures are too few.
+    """
+    given = collection.labels if known is None else np.where(known.new(copies), collection.labels, -1)
+    counts = np.bincount(given[given >= 0], minlength=len(collection.classes))
+    tested = np.flatnonzero(counts >= LEAST)
+    if len(tested) < 2:
+        which = "" if known is None else " that the model was not trained on"
+        raise DataError(f"labels were not tested: that takes two classes with {LEAST} images each{which}")
+    chosen = np.flatnonzero(np.isin(given, tested))
+    labels = np.searchsorted(tested, collection.labels[chosen]).astype(np.int32)
+    classes = tuple(collection.classes[k] for k in tested)
+    if known is not None:
+        probabilities = known.judged(chosen, classes)
+    else:
+        place = {int(n): k for k, n in enumerate(chosen)}
+        together = [tuple(place[n] for n in group if n in place) for group in copies]
+        pictures = Pictures(reduced(collection.pixels[chosen], _LARGEST), labels, classes)
+        probabilities = cross_validated(pictures, together, seed, threads, progress)
+    accuracy = float((probabilities.argmax(axis=1) == labels).mean())
+    found = suspects(probabilities, labels)
+    if not len(found.which):
+        return [], accuracy
+    cases = []
+    for n, instead, own, other in zip(found.which, found.instead, found.own, found.other, strict=True):
+        picture, like = int(chosen[n]), classes[instead]
+        detail = (
+            f"labelled {collection.label(picture)!r} ({100 * own:.0f} %), looks like {like!r} ({100 * other:.0f} %)"
+        )
+        cases.append(Case((picture,), (collection.names[picture],), detail, like))
+    return [_finding(cases, accuracy, found.sensitivity, len(labels), None if known is None else "the model")], accuracy
+
+
+def _finding(cases: list[Case], accuracy: float, sensitivity: float, count: int, judge: str | None = None) -> Finding:
+    """Say what the list is worth; of a list that is worth little only the head is given."""
+    if judge is None:
+        found = (
+            f"Networks that had not seen them agree with {100 * accuracy:.1f} % of all labels; of labels made wrong at "
+            f"random they would suspect {100 * sensitivity:.0f} %."
+        )
+    else:
+        found = (
+            f"Of the {count:,} images that {judge} was not trained on, it agrees with {100 * accuracy:.1f} % of the "
+            f"labels; of labels made wrong at random it would suspect {100 * sensitivity:.0f} %."
+        )
+    if accuracy >= WEAK:
+        message = f"{counted(len(cases), 'picture', 'looks/look')} mislabelled. {found}"
+        advice = "Look at them from the top, and correct what is wrong; stop when most are right."
+        return Finding("mislabelled", WARNING, message, advice, tuple(cases))
+    listed = cases[: max(10, round(_LISTED * count))]
+    message = (
+        f"{counted(len(listed), 'label', 'is/are')} doubted most, but by {'networks' if judge is None else 'a model'} "
+        "too weak to judge single labels: "
+        f"most of these may well be right. {found}"
+    )
+    advice = "Look at the first ones; more or larger pictures of each class would make better judges."
+    return Finding("mislabelled", NOTE, message, advice, tuple(listed))
+
+
+def suspects(probabilities: Probabilities, labels: Labels) -> Suspects:
+    """Choose and rank by confident learning; `probabilities` are (N, classes), of pictures not learned from."""
+    probabilities = calibrated(probabilities, labels)
+    count, classes = probabilities.shape
+    every = np.arange(count)
+    own = probabilities[every, labels]
+    sums = np.bincount(labels, weights=own, minlength=classes)
+    threshold = sums / np.maximum(np.bincount(labels, minlength=classes), 1) - _ROUNDING
+    instead, other = _confident(probabilities, threshold, labels)
+    which = np.flatnonzero(other > own)
+    which = which[np.argsort(own[which], kind="stable")]
+    swapped = 0
+    for step in range(1, classes):
+        wrong = (labels + step) % classes
+        swapped += int((_confident(probabilities, threshold, wrong)[1] > probabilities[every, wrong]).sum())
+    sensitivity = swapped / max(1, count * (classes - 1))
+    return Suspects(which, instead[which], own[which], other[which], sensitivity)
+
+
+def _confident(
+    probabilities: Probabilities, threshold: Probabilities, labels: Labels
+) -> tuple[NDArray[np.int64], Probabilities]:
+    """The most probable class beside the label of those that reach their threshold, and its probability; or -1."""
+    confident = np.where(probabilities >= threshold, probabilities, -1.0)
+    every = np.arange(len(labels))
+    confident[every, labels] = -1.0
+    instead = confident.argmax(axis=1)
+    return instead, confident[every, instead]
+
+
+def calibrated(probabilities: Probabilities, labels: Labels) -> Probabilities:
+    """Raise all to the power (one over a temperature) under which the labels are likeliest, and normalise."""
+    logs = np.log(np.maximum(probabilities, 1e-12))
+    best, least = probabilities, np.inf
+    for temperature in _TEMPERATURES:
+        scaled = logs / temperature
+        scaled -= scaled.max(axis=1, keepdims=True)
+        total = np.exp(scaled)
+        total /= total.sum(axis=1, keepdims=True)
+        loss = -np.log(np.maximum(total[np.arange(len(labels)), labels], 1e-12)).mean()
+        if loss < least:
+            best, least = total, loss
+    return best
+
+
+def epochs_for(learned: int) -> int:
+    """How often a network goes over so many images: fewer need more, as there are few steps in an epoch."""
+    return max(4, min(30, round(_SEEN / learned)), min(60, round(_FEW / learned)))
+
+
+def cross_validated(
+    pictures: Pictures,
+    together: Sequence[tuple[int, ...]],
+    seed: int,
+    threads: int | None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Probabilities:
+    """Probabilities (N, classes) of each picture by networks that have not learned from it, nor from its copies.
+
+    `progress` is called with epochs that are done, and how many there are, after every epoch.
+    """
+    assert pictures.labels is not None
+    rounds = next((rounds for most, rounds in _ROUNDS if len(pictures) <= most), 1)
+    total = np.zeros((len(pictures), len(pictures.classes)))
+    for repeat in range(rounds):
+        fold = folds(pictures.labels, together, seed + repeat)
+        for k in range(FOLDS):
+            learned, judged = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
+            epochs = epochs_for(len(learned))
+            before, total_epochs = epochs * (repeat * FOLDS + k), epochs * rounds * FOLDS
+
+            if progress is not None and before == 0:
+                progress(0, total_epochs)
+
+            def tell(now: Progress, before: int = before, most: int = total_epochs) -> None:
+                if progress is not None and now.epoch_done:
+                    progress(min(before + now.epoch, most), most)
+
+            model = train(
+                pictures.take(learned),
+                epochs=epochs,
+                validation_fraction=0,
+                folds=0,
+                seed=seed + repeat,
+                threads=threads,
+                notes=unheard,
+                verbose=0,
+                progress=tell,
+            )
+            if len(judged):
+                total[judged] += model.predict_proba(pictures.pixels[judged])
+    return total / rounds
+
+
+def folds(labels: Labels, together: Sequence[tuple[int, ...]], seed: int) -> NDArray[np.int64]:
+    """A fold for each picture, in equal share of each class, but copies into one."""
+    draws = np.random.Philox(key=seed).random_raw(len(labels))
+    fold = np.empty(len(labels), np.int64)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        fold[members[np.argsort(draws[members], kind="stable")]] = np.arange(len(members)) % FOLDS
+    for group in together:
+        if group:
+            fold[list(group)] = fold[group[0]]
+    return fold

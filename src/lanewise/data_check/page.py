@@ -1,0 +1,153 @@
+"""The findings as one HTML file, with the pictures that they are about. It needs nothing from outside."""
+
+from __future__ import annotations
+
+import base64
+import os
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lanewise.data_check.findings import Case, Collection, Finding, Findings
+from lanewise.errors import DataError
+from lanewise.extras import need
+from lanewise.saving import write_whole
+
+MOST_CASES = 30
+"""Cases of a finding that are shown; the others are counted."""
+
+MOST_BYTES = 3_500_000
+"""Of pictures; from there on names alone are shown."""
+
+_MOST_TOGETHER = 6  # pictures of a case
+_SIDE = 96  # pixels of a picture's longer side at most
+_TITLES = {
+    "layout": "Folders",
+    "unreadable": "Files that cannot be read",
+    "ignored": "Files that are left out",
+    "outside": "Pictures outside the classes",
+    "misnamed": "Formats and names",
+    "trained-on": "Images that the model was trained on",
+    "two-labels": "One picture, two labels",
+    "across-splits": "The same picture in two sets",
+    "copies": "Copies",
+    "near-copies": "Near copies",
+    "missing-class": "Classes without pictures",
+    "few": "Classes with few pictures",
+    "imbalance": "Imbalance",
+    "mislabelled": "Labels that look wrong",
+    "name": "Names that say another class",
+    "constant": "Almost constant pictures",
+    "shape": "Unusual shapes",
+    "small": "Small pictures",
+    "alpha": "Transparency",
+    "grey": "Grey among colour",
+    "brightness": "Unusual brightness",
+}
+
+
+def require() -> None:
+    """Fail before any work is done if the package that fills in the page is not installed."""
+    need("jinja2", "a page")
+
+
+def write(findings: Findings, path: str | os.PathLike[str]) -> None:
+    """Write the page, whole or not at all.
+
+    Raises
+    ------
+    DataError
+        When it cannot be written.
+    """
+    text = render(findings)
+    target = Path(path)
+    try:
+        write_whole(target, text.encode("utf-8", "backslashreplace"))
+    except OSError as error:
+        raise DataError(f"cannot write {target}: {error.strerror}") from None
+
+
+def render(findings: Findings) -> str:
+    """The page as text."""
+    jinja2 = need("jinja2", "a page")
+    here = Path(__file__).parent
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    template = environment.from_string((here / "page.html").read_text(encoding="utf-8"))
+    thumbnails = _Thumbnails(findings.collection)
+    text: str = template.render(
+        findings=findings,
+        collection=findings.collection,
+        counts=findings.collection.counts(),
+        sections=[_section(one, thumbnails) for one in findings.items],
+        style=(here / "page.css").read_text(encoding="utf-8"),
+    )
+    return text
+
+
+@dataclass(slots=True)
+class _Thumbnails:
+    """Pictures as data addresses, until there is no more room."""
+
+    collection: Collection
+    room: int = MOST_BYTES
+
+    def of(self, n: int) -> str | None:
+        if self.room <= 0:
+            return None
+        data = base64.b64encode(png(_eight_bits(self.collection.pixels[n]))).decode()
+        self.room -= len(data)
+        return f"data:image/png;base64,{data}"
+
+
+def _section(finding: Finding, thumbnails: _Thumbnails) -> dict[str, Any]:
+    return {
+        "finding": finding,
+        "title": _TITLES[finding.kind],
+        "cases": [_case(case, thumbnails) for case in finding.cases[:MOST_CASES]],
+        "more": max(0, len(finding.cases) - MOST_CASES),
+        "alone": all(len(case.pictures) == 1 for case in finding.cases),
+        "pictured": any(case.pictures for case in finding.cases),
+    }
+
+
+def _case(case: Case, thumbnails: _Thumbnails) -> dict[str, Any]:
+    collection = thumbnails.collection
+    pictures = [
+        {"name": name, "label": collection.label(n), "part": collection.part(n), "image": thumbnails.of(n)}
+        for n, name in zip(case.pictures[:_MOST_TOGETHER], case.names, strict=False)
+    ]
+    more = max(0, len(case.pictures) - _MOST_TOGETHER)
+    told = case.pictures and case.detail == f"labelled {collection.label(case.pictures[0])!r}"  # stands there anyway
+    detail = "" if told else case.detail
+    return {"pictures": pictures, "names": case.names, "detail": detail, "looks": case.predicted, "more": more}
+
+
+def _eight_bits(picture: NDArray[Any]) -> NDArray[np.uint8]:
+    """Grey or colour of 8 bits, at most 96 pixels long; other channels are averaged, other ranges stretched."""
+    step = -(-max(picture.shape[:2]) // _SIDE)
+    small = picture[::step, ::step]
+    if small.shape[2] not in (1, 3):
+        small = small.mean(axis=2, keepdims=True)
+    if small.dtype != np.uint8:
+        low, high = float(small.min()), float(small.max())
+        small = np.clip((small - low) / max(high - low, 1e-9) * 255, 0, 255).astype(np.uint8)
+    return np.ascontiguousarray(small)
+
+
+def png(picture: NDArray[np.uint8]) -> bytes:
+    """Encode (rows, columns, 1 or 3) as PNG: each row less the one above it, deflated."""
+    rows, columns, channels = picture.shape
+    flat = picture.reshape(rows, -1)
+    above = np.vstack([np.zeros((1, flat.shape[1]), np.uint8), flat[:-1]])
+    lines = np.hstack([np.full((rows, 1), 2, np.uint8), flat - above])
+    header = struct.pack(">IIBBBBB", columns, rows, 8, 0 if channels == 1 else 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines.tobytes(), 9)), (b"IEND", b""))
+    parts = [struct.pack(">I", len(d)) + kind + d + struct.pack(">I", zlib.crc32(kind + d)) for kind, d in chunks]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)

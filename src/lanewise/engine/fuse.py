@@ -1,0 +1,264 @@
+"""Which nodes of a graph share one value in memory, and how each value lies there.
+
+A ReLU right behind a convolution, dense layer or sum is computed by that layer's kernel (the value is `rectified`), and
+so is a max pool that alone reads a convolution (the value is `pooled`, and never in memory) or the sum of two values
+of which a convolution computes the later one (it is `summed`, and never in memory either). A Flatten of a value
+without border is the same memory read differently, and Dropout does nothing at inference. What a sum adds up has the
+slope of the sum, so where it can it has it in the same memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+
+from lanewise.kernels import winograd, winograd_weight_gradient
+from lanewise.kernels.conv import Conv
+from lanewise.kernels.layout import Layout
+from lanewise.kernels.pool import Pool, joins_convolution
+from lanewise.network.graph import Graph, Node, is_frozen
+from lanewise.network.layers import Add, AvgPool2D, Conv2D, Dense, Dropout, Flatten, GlobalAvgPool2D, MaxPool2D, ReLU
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """What the nodes of a graph compute.
+
+    Attributes
+    ----------
+    of_node : the value of each node, named by the first node that has it
+    layouts, slopes : by value, how it and its slope lie in memory
+    rectified : values that have been through a ReLU inside the kernel that made them
+    pooled : values of which only a max pool is kept, by the kernel that makes them, and the node of that pool
+    only_pooled : those of them whose slope before the pool nobody needs spelled out in memory, and how that behind the
+        pool lies for the kernels that read it, and the winners
+    summed : values to which their kernel adds another at once, so that only the sum is kept, and the sum's node
+    gaps : strided convolutions whose input's slope is written only where they read it, and the one that adds to it next
+    slope_of : by value, the one whose memory holds its slope: its own, or that of a sum which it is added to
+    readers : by value, the nodes whose kernels read it
+    trained : values whose slope is needed, because parameters that learn lie before them
+    winograd : ("forward" | "input" | "weight", node): convolutions, and their slopes, computed by Winograd's method
+    """
+
+    of_node: tuple[int, ...]
+    layouts: dict[int, Layout]
+    slopes: dict[int, Layout]
+    rectified: frozenset[int]
+    pooled: dict[int, int]
+    only_pooled: dict[int, Layout]
+    summed: dict[int, int]
+    gaps: dict[int, int]
+    slope_of: dict[int, int]
+    readers: dict[int, tuple[int, ...]]
+    trained: frozenset[int]
+    winograd: frozenset[tuple[str, int]]
+
+
+def conv_of(graph: Graph, node: Node) -> Conv:
+    """The kernel's description of a convolution node."""
+    layer = node.layer
+    assert isinstance(layer, Conv2D)
+    channels = graph.nodes[node.inputs[0]].shape[0]
+    return Conv(
+        layer.filters, channels, layer.kernel, layer.stride, node.padding, layer.dilation, layer.groups, layer.bias
+    )
+
+
+def pool_of(node: Node) -> Pool:
+    """The kernel's description of a pooling node."""
+    layer = node.layer
+    assert isinstance(layer, MaxPool2D | AvgPool2D)
+    return Pool(layer.window, layer.stride or layer.window, node.padding)
+
+
+def gates(graph: Graph, values: Values, value: int) -> bool:
+    """Whether the last reader to add to the slope of this rectified value applies the ReLU's slope to all of it."""
+    readers = values.readers[value]
+    kinds = Conv2D | Dense | MaxPool2D | AvgPool2D | GlobalAvgPool2D if len(readers) == 1 else Conv2D | Dense
+    return len(readers) > 0 and isinstance(graph.nodes[min(readers)].layer, kinds)
+
+
+def first_place(graph: Graph, number: int) -> int:
+    """Where the random numbers of a Dropout node start: after those of the Dropouts before it."""
+    return sum(prod(node.shape) for node in graph.nodes[:number] if isinstance(node.layer, Dropout))
+
+
+def values_of(graph: Graph, *, training: bool, fast_convolution: bool = True) -> Values:
+    """Decide who shares and who is computed how, then give each value the border that its readers need."""
+    count = [0] * len(graph.nodes)
+    for node in graph.nodes:
+        for source in node.inputs:
+            count[source] += 1
+    of_node = list(range(len(graph.nodes)))
+    rectified = set()
+    for number, node in enumerate(graph.nodes):
+        if isinstance(node.layer, ReLU):
+            source = node.inputs[0]
+            if isinstance(graph.nodes[source].layer, Conv2D | Dense | Add) and count[source] == 1:
+                of_node[number] = source
+                rectified.add(source)
+        elif isinstance(node.layer, Dropout) and (not training or node.layer.rate == 0):
+            of_node[number] = of_node[node.inputs[0]]
+
+    fast = frozenset(_winograd(graph)) if fast_convolution else frozenset()
+    layouts, slopes = _layouts(graph, of_node, training, fast)
+    pooled = dict(_pooled(graph, of_node, fast))
+    only_pooled = dict(_only_pooled(graph, of_node, pooled, fast))
+    shared = _shared_slopes(graph, of_node, rectified) if training else {}
+    for root in set(shared.values()):
+        together = [root, *(value for value, other in shared.items() if other == root)]
+        for value in together:
+            slopes[root] = slopes[root].with_border(slopes[value].border)
+        slopes |= dict.fromkeys(together, slopes[root])
+    flat = {of_node[node.inputs[0]] for node in graph.nodes if isinstance(node.layer, Flatten)}
+    for value, layout in only_pooled.items():
+        if pooled[value] not in flat:
+            slopes[pooled[value]] = slopes[pooled[value]].with_border(layout.border)
+    for number, node in enumerate(graph.nodes):
+        if isinstance(node.layer, Flatten):
+            value = of_node[node.inputs[0]]
+            if layouts[value].plain and slopes[value].plain:
+                of_node = [value if of_node[n] == number else of_node[n] for n in range(len(of_node))]
+    kept = {value: layouts[value] for value in sorted(set(of_node))}
+
+    return Values(
+        tuple(of_node),
+        kept,
+        {value: slopes[value] for value in kept},
+        frozenset(rectified),
+        pooled,
+        only_pooled,
+        dict(_summed(graph, of_node, rectified)),
+        dict(_gaps(graph, of_node, fast)),
+        {value: shared.get(value, value) for value in kept},
+        {value: tuple(nodes) for value, nodes in _readers(graph, of_node).items()},
+        _trained(graph, of_node),
+        fast,
+    )
+
+
+def _winograd(graph: Graph) -> Iterator[tuple[str, int]]:
+    """Convolutions and slopes for which Winograd's method pays: by shape alone, for it changes bits."""
+    for number, node in enumerate(graph.nodes):
+        if isinstance(node.layer, Conv2D):
+            x, y = Layout.of(graph.nodes[node.inputs[0]].shape), Layout.of(node.shape)
+            conv = conv_of(graph, node)
+            if winograd.forward_pays(conv, y):
+                yield "forward", number
+            if winograd.backward_input_pays(conv, x):
+                yield "input", number
+            if not is_frozen(node.layer) and winograd_weight_gradient.backward_weight_pays(conv, y):
+                yield "weight", number
+
+
+def _readers(graph: Graph, of_node: list[int]) -> dict[int, list[int]]:
+    readers: dict[int, list[int]] = {value: [] for value in sorted(set(of_node))}
+    for number, node in enumerate(graph.nodes):
+        for source in node.inputs:
+            if of_node[number] != of_node[source]:
+                readers[of_node[source]].append(number)
+    return readers
+
+
+def _pooled(graph: Graph, of_node: list[int], fast: frozenset[tuple[str, int]]) -> Iterator[tuple[int, int]]:
+    """Convolutions that only a max pool reads, one that their own kernel can do; and that pool."""
+    for value, readers in _readers(graph, of_node).items():
+        node = graph.nodes[value]
+        if isinstance(node.layer, Conv2D) and len(readers) == 1 and value != of_node[-1]:
+            reader = graph.nodes[readers[0]]
+            if isinstance(reader.layer, MaxPool2D) and joins_convolution(pool_of(reader)):
+                conv, y = conv_of(graph, node), Layout.of(node.shape)
+                if ("forward", value) not in fast or winograd.pools(conv, y, pool_of(reader)):
+                    yield value, readers[0]
+
+
+def _only_pooled(
+    graph: Graph, of_node: list[int], pooled: dict[int, int], fast: frozenset[tuple[str, int]]
+) -> Iterator[tuple[int, Layout]]:
+    """Convolutions that pool, if their weights' slope is a direct sum and all there is, or what is there is Winograd's.
+
+    With how pooled slopes and winners lie for them.
+    """
+    trained = _trained(graph, of_node)
+    for value, reader in pooled.items():
+        node, pooling, layout = graph.nodes[value], pool_of(graph.nodes[reader]), Layout.of(graph.nodes[reader].shape)
+        x, conv, inside = Layout.of(graph.nodes[node.inputs[0]].shape), conv_of(graph, node), of_node[node.inputs[0]]
+        needed = {"input"} if inside in trained else set()
+        needed |= set() if is_frozen(node.layer) else {"weight"}
+        if needed == {"weight"} and ("weight", value) not in fast:
+            yield value, layout
+        elif all((slope, value) in fast for slope in needed) and winograd.slopes_pool(conv, x, pooling):
+            yield value, layout.with_border(winograd.pooled_border(conv, x, layout, pooling))
+
+
+def _summed(graph: Graph, of_node: list[int], rectified: set[int]) -> Iterator[tuple[int, int]]:
+    """Convolutions that nothing reads but a sum of two, whose other part is there before them; and that sum."""
+    readers = _readers(graph, of_node)
+    for number, node in enumerate(graph.nodes):
+        parts = sorted({of_node[source] for source in node.inputs})
+        if isinstance(node.layer, Add) and len(parts) == len(node.inputs) == 2:
+            later = parts[1]
+            if isinstance(graph.nodes[later].layer, Conv2D) and len(readers[later]) == 1 and later not in rectified:
+                yield later, number
+
+
+def _gaps(graph: Graph, of_node: list[int], fast: frozenset[tuple[str, int]]) -> Iterator[tuple[int, int]]:
+    """Where the first two to write a value's slope, its last readers, are strided convolutions, both of them direct."""
+    for readers in _readers(graph, of_node).values():
+        last = readers[-2:]
+        strides = {layer.stride if isinstance(layer := graph.nodes[n].layer, Conv2D) else None for n in last}
+        strided = len(last) == 2 and len(strides) == 1 and strides.isdisjoint({None, (1, 1)})
+        if strided and not any(("input", n) in fast for n in last):
+            yield last[1], last[0]
+
+
+def _shared_slopes(graph: Graph, of_node: list[int], rectified: set[int]) -> dict[int, int]:
+    """Values that are added to something and whose slope can be that of the sum, in the same memory.
+
+    Going backward, slopes of other readers are added to it, and a ReLU makes it zero in places, after it was read by
+    all who are to see the sum's alone: so whoever does that must lie before whatever else is added. A sum of sums
+    shares nothing, which keeps this short.
+    """
+    readers, trained = _readers(graph, of_node), _trained(graph, of_node)
+    shared: dict[int, int] = {}
+    for number, node in enumerate(graph.nodes):
+        parts = [of_node[source] for source in node.inputs]
+        if not isinstance(node.layer, Add) or any(part in shared or part in shared.values() for part in parts):
+            continue
+        for part in parts:
+            changed = [reader for reader in readers[part] if reader != number] + [part] * (part in rectified)
+            earliest = min((other for other in parts if other != part), default=0)
+            plain = isinstance(graph.nodes[part].layer, Conv2D | Add) and parts.count(part) == 1
+            if plain and part in trained and all(node < earliest for node in changed):
+                shared[part] = of_node[number]
+    return shared
+
+
+def _layouts(
+    graph: Graph, of_node: list[int], training: bool, fast: frozenset[tuple[str, int]]
+) -> tuple[dict[int, Layout], dict[int, Layout]]:
+    layouts = {value: Layout.of(graph.nodes[value].shape) for value in set(of_node)}
+    slopes = dict(layouts)
+    trained = _trained(graph, of_node)
+    for number, node in enumerate(graph.nodes):
+        if isinstance(node.layer, Conv2D):
+            source, own = of_node[node.inputs[0]], of_node[number]
+            conv = conv_of(graph, node)
+            x, y = layouts[source], layouts[own]
+            layouts[source] = x.with_border(conv.x_border(x, y))
+            if ("forward", number) in fast or (training and ("weight", number) in fast):
+                layouts[source] = layouts[source].with_border(winograd.x_border(conv, x, y))
+            if training and source in trained:
+                border = winograd.dy_border(conv, x, y) if ("input", number) in fast else conv.dy_border(x, y)
+                slopes[own] = slopes[own].with_border(border)
+    return layouts, slopes
+
+
+def _trained(graph: Graph, of_node: list[int]) -> frozenset[int]:
+    owners = {parameter.node for parameter, learns in zip(graph.parameters, graph.learned, strict=True) if learns}
+    trained: set[int] = set()
+    for number, node in enumerate(graph.nodes):
+        if number in owners or any(of_node[source] in trained for source in node.inputs):
+            trained.add(of_node[number])
+    return frozenset(trained)

@@ -1,0 +1,324 @@
+"""Training steps in native code: gather, forward, loss, backward, update, for many batches in one call.
+
+A batch is cut into shards of whole groups of 16 images. Each shard sums its gradients alone; the shards are added in
+order while the parameters are updated. Threads take whole shards, so results do not depend on their number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lanewise.caching import Cache
+from lanewise.engine.gradients import Gradients, Segment, Slice, clear_kept, deferred_slopes, even, pieces
+from lanewise.engine.parameters import CHUNK, FlatParameters
+from lanewise.engine.plan import GroupPlan, Planner
+from lanewise.engine.schedule import Call, Executable, Phase, Place, Section, aligned
+from lanewise.errors import NetworkError
+from lanewise.kernels import gather, loss, optimizers
+from lanewise.lanes.program import LANES, Program
+from lanewise.limits import check_memory
+from lanewise.network.graph import Graph
+from lanewise.network.layers import Sigmoid, Softmax
+from lanewise.target import Target, chosen, usable_threads
+
+MOST_SHARDS = 8
+
+Floats = NDArray[np.float32]
+Integers = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Optimizer:
+    """How parameters are updated; learning rates are given per step.
+
+    name : "sgd" (momentum, Nesterov or not) or "adamw" (beta1 = momentum)
+    """
+
+    name: str = "sgd"
+    momentum: float = 0.9
+    nesterov: bool = True
+    weight_decay: float = 0.0
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Batches to learn from; one row a step.
+
+    Attributes
+    ----------
+    images : (steps, batch) int32, numbers of pictures; -1 where a batch is not full (at its end)
+    labels : (steps, batch) int32
+    weights : (steps, batch) float32, each image's share of the loss; 0 where absent
+    learning_rates : (steps,) float32
+    keys : (steps, 2) int32, (seed, epoch)
+    """
+
+    images: Integers
+    labels: Integers
+    weights: Floats
+    learning_rates: Floats
+    keys: Integers
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFormat:
+    """What pictures look like in memory: (rows, columns, channels) of uint8 or float32, and raw * scale + offset."""
+
+    shape: tuple[int, int, int]
+    dtype: Literal["uint8", "float32"]
+    scale: Floats
+    offset: Floats
+
+    @property
+    def kernel_type(self) -> Literal["u8", "f32"]:
+        """The pixel type in a lane program's words."""
+        return "u8" if self.dtype == "uint8" else "f32"
+
+
+class Trainer:
+    """A network compiled for training, its parameters and the optimiser's state.
+
+    Parameters
+    ----------
+    graph : Graph
+        Ends in Softmax, or in Sigmoid with one output.
+    parameters : list of float32 arrays, in the order of `graph.parameters`
+    picture_format : PictureFormat
+    batch_size : int
+    optimizer : Optimizer
+    smoothing : float
+        Label smoothing, 0 to below 1.
+    augment : gather.Augment, optional
+    threads : int, optional
+        All processors by default.
+    winograd : bool
+        Whether 3x3 and 5x5 convolutions may be computed by Winograd's method where that pays: faster, and
+        with somewhat larger rounding errors (`docs/winograd.md`).
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        parameters: Sequence[Floats],
+        picture_format: PictureFormat,
+        *,
+        batch_size: int = 128,
+        optimizer: Optimizer | None = None,
+        smoothing: float = 0.0,
+        augment: gather.Augment | None = None,
+        threads: int | None = None,
+        winograd: bool = True,
+        target: Target | None = None,
+        cache: Cache | None = None,
+    ) -> None:
+        if not any(graph.learned):
+            raise NetworkError("the network has nothing to learn: no layer has weights that are not frozen or fixed")
+        self.graph = graph
+        self.format = picture_format
+        self.optimizer = optimizer or Optimizer()
+        self.smoothing, self.augment = smoothing, augment
+        self.target = target or chosen()
+        self.flat = FlatParameters.of(graph)
+        self.groups = -(-batch_size // LANES)
+        self.groups_per_shard = -(-self.groups // MOST_SHARDS)
+        self.shards = -(-self.groups // self.groups_per_shard)
+        self._powers = np.ones(2)  # of AdamW's momentum and beta2, as many as steps were made
+
+        self.layout = Gradients.of(graph, self.shards, self.groups_per_shard)
+        # Beside the shards there is the update, too little to share, and what large dense layers put off.
+        self.threads = usable_threads(threads, None if self.layout.deferred else self.shards)
+        plan = self._plan(winograd)
+        scratch = 2 * LANES * self.layout.images * self.threads
+        scalars = 6 * self.flat.total + self.layout.scalars + plan.transformed + scratch
+        check_memory("training this network", plan.arena * self.threads + plan.kept + 4 * scalars, batch_size)
+        self._executable = Executable(list(self._phases(plan)), self.target, cache)
+        self._arrays = {
+            "arena": aligned(plan.arena * self.threads // 4),
+            "transformed": aligned(plan.transformed),
+            "parameters": aligned(self.flat.total),
+            "gradients": aligned(self.layout.scalars),
+            "kept": aligned(plan.kept // 4),
+            "scratch": aligned(scratch),
+            "decay": aligned(self.flat.total),
+            "scale": picture_format.scale.astype(np.float32),
+            "offset": picture_format.offset.astype(np.float32),
+        } | {state: aligned(self.flat.total) for state in self._states}
+        self._arrays["parameters"][:] = self.flat.pack(parameters)
+        self._arrays["decay"][:] = self.flat.decay()
+
+    @property
+    def cache(self) -> Cache:
+        """The cache that served the kernels."""
+        return self._executable.cache
+
+    @property
+    def vector(self) -> Floats:
+        """All parameters in one flat vector, live."""
+        return self._arrays["parameters"]
+
+    @property
+    def gradients(self) -> list[Floats]:
+        """The gradients of the last step, summed over shards in order; for tests and for looking at."""
+        return self.flat.unpack(self.layout.total(self._arrays["gradients"]))
+
+    @property
+    def parameters(self) -> list[Floats]:
+        """Copies of all parameters, in the order of `graph.parameters`."""
+        return self.flat.unpack(self.vector)
+
+    def run(self, pixels: NDArray[np.generic], steps: Steps) -> tuple[Floats, Floats]:
+        """Learn from `steps`; returns the loss of each image, and 1 where its class was guessed right; 0 where absent.
+
+        `pixels` is (pictures, rows, columns, channels) of the format's type, C-contiguous.
+        """
+        count, batch = steps.images.shape
+        lanes = self.groups * LANES
+        images = np.full((count, lanes), -1, np.int32)
+        labels, weights = np.zeros((count, lanes), np.int32), np.zeros((count, lanes), np.float32)
+        images[:, :batch], labels[:, :batch], weights[:, :batch] = steps.images, steps.labels, steps.weights
+        losses, correct = np.zeros((count, lanes), np.float32), np.zeros((count, lanes), np.float32)
+        groups = -(-np.count_nonzero(images >= 0, axis=1) // LANES).astype(np.int64)
+        arrays = self._arrays | {
+            "pixels": pixels,
+            # Lanes without a picture compute too, with a weight of 0, and 0 times a number of the batch's own pictures
+            # is 0, whereas those of a picture outside it might be infinite.
+            "images": np.where(images >= 0, images, images[:, :1]),
+            "labels": labels,
+            "weights": weights,
+            "losses": losses,
+            "correct": correct,
+            "hyper": self._hyper(steps.learning_rates),
+            "keys": np.ascontiguousarray(steps.keys, np.int32),
+        }
+        self._executable.run(arrays, steps=count, threads=self.threads, counts=groups)
+        losses[images < 0], correct[images < 0] = 0, 0
+        return losses[:, :batch], correct[:, :batch]
+
+    def _hyper(self, learning_rates: Floats) -> Floats:
+        o = self.optimizer
+        hyper = np.zeros((len(learning_rates), 8), np.float32)
+        hyper[:, 0] = learning_rates
+        if o.name == "sgd":
+            hyper[:, 1], hyper[:, 2] = o.momentum, o.weight_decay
+        else:
+            # One product after the other: a library's power may differ in its last bit from machine to machine.
+            factors = np.tile([[o.momentum, o.beta2]], (len(learning_rates), 1))
+            factors[0] *= self._powers
+            powers = np.multiply.accumulate(factors, axis=0)
+            self._powers = powers[-1]
+            hyper[:, 1:5] = o.momentum, o.beta2, o.epsilon, o.weight_decay
+            hyper[:, 5:7] = 1 / (1 - powers)
+        return hyper
+
+    def _plan(self, winograd: bool) -> GroupPlan:
+        """All that is done for one group of images."""
+
+        def per_lane(base: str) -> Place:
+            return Place(
+                base,
+                by_step=4 * LANES * self.groups,
+                by_task=4 * LANES * self.groups_per_shard,
+                by_repeat=4 * LANES,
+            )
+
+        images, key = per_lane("images"), Place("keys", by_step=8)
+        planner = Planner(
+            self.graph,
+            training=True,
+            registers=self.target.values,
+            images=images,
+            key=key,
+            gradients=self.layout,
+            winograd=winograd,
+        )
+        x, x_layout = planner.value(0)
+        program = gather.gather(self.format.shape, self.format.kernel_type, x_layout, self.augment)
+        keyed = [key] if self.augment else []
+        planner.call(program, Place("pixels"), images, Place("scale"), Place("offset"), *keyed, x)
+        last = _logits_node(self.graph)
+        planner.forward(until=last)
+        logits, logits_layout = planner.value(last)
+        dlogits, _ = planner.slope(last)
+        planner.call(
+            self._loss(logits_layout.elements),
+            logits,
+            per_lane("labels"),
+            per_lane("weights"),
+            dlogits,
+            per_lane("losses"),
+            per_lane("correct"),
+        )
+        planner.written(last)
+        planner.backward(start=last)
+        return planner.finish()
+
+    def _phases(self, plan: GroupPlan) -> Iterator[Phase]:
+        """What a step does, one after the other."""
+        if plan.preparations:
+            yield Phase.of_kinds((1, (call,)) for call in plan.preparations)
+        yield self._shard_phase(plan)
+        if plan.deferred:
+            yield deferred_slopes(self.layout, plan.deferred, self.target.values, self._update_slice)
+        yield self._update_phase()
+
+    def _shard_phase(self, plan: GroupPlan) -> Phase:
+        """A shard's slopes start as zeros, unless it is one group, which then writes them if it is there."""
+        clear = Call(optimizers.zero(self.layout.shared), (self.layout.row,))
+        start = Section((clear,), groups="all" if self.layout.accumulate else "absent")
+        sections = [start, Section(plan.calls, self.groups_per_shard, "present")]
+        if plan.deferred:
+            sections.append(Section(clear_kept(plan.deferred), self.groups_per_shard, "absent"))
+        return Phase(self.shards, tuple(sections))
+
+    def _loss(self, outputs: int) -> Program:
+        if isinstance(self.graph.nodes[-1].layer, Sigmoid):
+            if outputs != 1:
+                raise NetworkError(f"a network that ends in sigmoid has one output to learn from, not {outputs}")
+            return loss.sigmoid_cross_entropy(self.smoothing)
+        return loss.softmax_cross_entropy(outputs, self.smoothing)
+
+    def _update_phase(self) -> Phase:
+        segments = [segment for segment in self.layout.segments if not segment.deferred]
+        return Phase.of_kinds(chunks for segment in segments for chunks in self._chunks(segment))
+
+    def _chunks(self, segment: Segment) -> Iterator[tuple[int, tuple[Call, ...]]]:
+        """Updates of a segment of the vector: how many chunks alike, and the call."""
+        size = LANES * even(segment.scalars // LANES, CHUNK // LANES)
+        for first, chunk, count in pieces(segment.scalars, size):
+
+            def place(base: str, start: int, by_task: int = 4 * chunk) -> Place:
+                return Place(base, 4 * start, by_task=by_task)
+
+            at = segment.start + first
+            places = [place(base, at) for base in ("parameters", *self._states)]
+            places += [place("gradients", segment.place + first), place("decay", at), Place("hyper", by_step=32)]
+            yield count, (Call(self._update(chunk, segment.rows, self.layout.shared), tuple(places)),)
+
+    def _update_slice(self, part: Slice) -> Call:
+        """The update of a part of a matrix of weights."""
+        states = [replace(part.weight, base=base) for base in self._states]
+        places = (part.weight, *states, part.dweight, Place("hyper", by_step=32))
+        return Call(self._update(part.scalars, 1, part.total, part.rows), places)
+
+    @property
+    def _states(self) -> tuple[str, ...]:
+        """The arrays of the optimiser's state."""
+        return ("state0",) if self.optimizer.name == "sgd" else ("state0", "state1")
+
+    def _update(self, chunk: int, shards: int, total: int, rows: int = 0) -> Program:
+        if self.optimizer.name == "sgd":
+            return optimizers.sgd(chunk, shards, total, self.optimizer.nesterov, rows)
+        return optimizers.adamw(chunk, shards, total, rows)
+
+
+def _logits_node(graph: Graph) -> int:
+    """The node whose values the loss is computed from: what the final Softmax or Sigmoid reads."""
+    last = graph.nodes[-1]
+    return last.inputs[0] if isinstance(last.layer, Softmax | Sigmoid) else len(graph.nodes) - 1

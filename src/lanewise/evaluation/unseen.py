@@ -1,0 +1,187 @@
+"""Which of given images a model was trained on, so that they never pass for new ones.
+
+kinds_of(model, pictures)                      NEW, HELD or TRAINED for each image; None where nobody knows
+fit_to_judge(model, pictures, split, found)    the images to evaluate by, and what they are
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lanewise.data.held_out import hold_out
+from lanewise.data.images import Pictures, PictureSets
+from lanewise.data.seen import HELD, NEW, TRAINED
+from lanewise.data.split import fingerprint, stratified_split
+from lanewise.errors import DataError
+from lanewise.foreign import scaled_by_labels
+from lanewise.model import Model
+from lanewise.notes import Caution, Note
+from lanewise.pixel_scale import scaled
+from lanewise.training.start import seen_by
+
+Kinds = NDArray[np.int8]
+
+
+GROUPS = {NEW: "new", HELD: "held out", TRAINED: "trained on"}
+"""What images are called, by kind."""
+
+
+def called(model: Model, pictures: Pictures, split: str) -> tuple[Pictures, str]:
+    """Choose among images of which the user says what they are."""
+    if split == "train":
+        return _on_scale_of(model, pictures), split
+    return fit_to_judge(model, pictures, "all", "all") if split == "all" else fit_to_judge(model, pictures, None, split)
+
+
+def kinds_of(model: Model, pictures: Pictures) -> Kinds | None:
+    """NEW, HELD or TRAINED for each image; None if the model does not say which images it has seen."""
+    seen = seen_by(model)
+    if seen is not None:
+        return seen.kinds(pictures.pixels)
+    provenance = getattr(model, "provenance", {})
+    # models of version 0.1 know their training images as a whole only
+    known, seed = provenance.get("held_out"), provenance.get("seed")
+    if not isinstance(known, dict) or not isinstance(seed, int) or pictures.labels is None or not len(pictures):
+        return None
+    fraction = known.get("fraction")
+    if not isinstance(fraction, float) or not 0 < fraction < 1:
+        return None
+    if known.get("of") != fingerprint(pictures.pixels, pictures.labels):
+        return None
+    kinds = np.full(len(pictures), TRAINED, np.int8)
+    kinds[stratified_split(pictures.labels, fraction, seed)[1]] = HELD
+    return kinds
+
+
+def candidates_of(model: Model, kinds: Kinds | None) -> float:
+    """Among how many independent candidates these images chose the weights: 1 if none of them was held out."""
+    found = getattr(model, "provenance", {}).get("candidates")
+    if kinds is None or not (kinds == HELD).any() or not isinstance(found, int | float) or isinstance(found, bool):
+        return 1.0
+    return float(found) if 1 <= found <= 1e6 else 1.0
+
+
+def split_again(model: Model, pictures: Pictures) -> PictureSets | None:
+    """Part images that a model was trained on from the others: `train`, `validation`; None if all are of one kind."""
+    kinds = kinds_of(model, pictures)
+    if kinds is None or not 0 < np.count_nonzero(kinds == TRAINED) < len(kinds):
+        return None
+    return PictureSets(taken(pictures, kinds == TRAINED), taken(pictures, kinds != TRAINED))
+
+
+def taken(pictures: Pictures, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Pictures:
+    """Some of the images; where they have no names, with names that tell their old positions."""
+    places = np.flatnonzero(chosen) if chosen.dtype == np.bool_ else np.asarray(chosen, np.int64)
+    part = pictures.take(places)
+    # Positions in a part would mislead: nobody else can see that array.
+    return part if part.names else replace(part, names=tuple(f"image {n}" for n in places))
+
+
+def judging_part(
+    sets: PictureSets, validation_fraction: float, seed: int, start: Model | None = None
+) -> tuple[Pictures, str]:
+    """The pictures to judge a model by that `lanewise.train` has learned from `sets`, and what they are.
+
+    The test pictures; without them the validation pictures; without those the part of the training pictures that
+    `lanewise.train` holds out for the same fraction, seed and start; if it holds out nothing, the training pictures.
+    """
+    if sets.test is not None:
+        return sets.test, "test"
+    if sets.validation is not None:
+        return sets.validation, "validation"
+    held = hold_out(sets.train, np.arange(len(sets.train)), validation_fraction, seed, seen_by(start)).held
+    if not len(held):
+        return sets.train, "train"
+    return taken(sets.train, held), "validation"
+
+
+def fit_to_judge(model: Model, pictures: Pictures, split: str | None, found: str) -> tuple[Pictures, str]:
+    """Choose the images to evaluate by.
+
+    Parameters
+    ----------
+    model : Model
+    pictures : Pictures
+    split : {"test", "validation", "train", "all"}, optional
+        What the user asked for. "train" and "all" take images as they are; otherwise those that the model was trained
+        on are left out, unless that leaves none.
+    found : str
+        What the images are called where they came from.
+
+    Returns
+    -------
+    pictures : Pictures
+        On the model's scale, with notes on that and on what was left out, and why.
+    split : str
+        What they are.
+    """
+    kinds = kinds_of(model, pictures)
+    pictures = _on_scale_of(model, pictures)
+    if kinds is None:
+        return pictures, split or found
+    count, trained = len(kinds), int(np.count_nonzero(kinds == TRAINED))
+    whole = found in ("all", "train")  # no part of anything, as far as its name tells
+    if split == "train":
+        if not trained:
+            raise DataError("the model was trained on none of these images: there is no training set among them")
+        return taken(pictures, kinds == TRAINED), "train"
+    if split == "all":
+        return (pictures if not trained else _with(pictures, _all_told(trained, count))), "all"
+    if trained == count and count:
+        return _with(
+            pictures,
+            Caution(
+                f"The model was trained on all {count:,} images: this is the training accuracy, and says nothing about "
+                f"new images.{_folds_told(model)}"
+            ),
+        ), "train"
+    if split == "validation":
+        if not (kinds == HELD).any():
+            raise DataError("none of these images was held out of training: there is no validation set among them")
+        return taken(pictures, kinds == HELD), "validation"
+    left = kinds[kinds != TRAINED]
+    held = int(np.count_nonzero(left == HELD))
+    kind = "validation" if held and (whole or held == len(left)) else "all" if whole else found
+    if not trained:
+        return pictures, kind
+    return _with(taken(pictures, kinds != TRAINED), _left_out(trained, count, held)), kind
+
+
+def _on_scale_of(model: Model, pictures: Pictures) -> Pictures:
+    """The images on the model's scale, with notes on that; of a model that does not know its own, too."""
+    said = scaled_by_labels(model, pictures)[1]
+    pictures = scaled(pictures, model.preprocessing)
+    return pictures if said is None else _with(pictures, said)
+
+
+def _with(pictures: Pictures, note: Note) -> Pictures:
+    return replace(pictures, notes=(*pictures.notes, note))
+
+
+def _folds_told(model: Model) -> str:
+    figures = model.provenance.get("cross_validation")
+    if not isinstance(figures, dict):
+        return ""
+    return f" Its {figures['folds']}-fold cross-validation accuracy is {100 * figures['accuracy']:.1f} %."
+
+
+def _all_told(trained: int, count: int) -> Note:
+    return Caution(
+        f"The model was trained on {trained:,} of these {count:,} images: the figure says little about new images."
+    )
+
+
+def _left_out(trained: int, count: int, held: int) -> Note:
+    left = count - trained
+    others = f"the {left:,} others" if left > 1 else "the other one"
+    which = ""
+    if held:
+        which = f", {held:,} held out while training" + (f" and {left - held:,} new" if left > held else "")
+    verb = "are ones" if trained > 1 else "is one"
+    return Note(
+        f"{trained:,} of {count:,} images {verb} that the model was trained on, and left out: it is evaluated on "
+        f"{others}{which}; --split all evaluates all."
+    )

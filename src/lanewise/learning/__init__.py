@@ -1,1 +1,0 @@
-"""Pictures in, trained weights out: reading, augmenting, scheduling, the training loop."""

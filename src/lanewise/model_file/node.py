@@ -1,0 +1,102 @@
+"""One node of a file on its way to becoming a layer: its inputs and attributes, asked for by kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn
+
+import numpy as np
+
+from lanewise.errors import ModelFileError
+from lanewise.model_file.builder import Drafts, Value, Weights
+from lanewise.model_file.tensors import Constant
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One node of a file, on its way to becoming a layer.
+
+    `inputs` are values of the network, constants of the file, or None where an optional input is left out; `batch` is
+    the number of pictures the file was fixed to, None if it takes any; `readers` are the operators that read
+    the output.
+    """
+
+    operator: str
+    inputs: tuple[Value | Constant | None, ...]
+    attributes: dict[str, Any]
+    outputs: int
+    readers: tuple[str, ...]
+    opset: int
+    batch: int | None
+    drafts: Drafts
+
+    @property
+    def own(self) -> bool:
+        """Whether only one reader sees the output."""
+        return len(self.readers) == 1
+
+    def fail(self, reason: str) -> NoReturn:
+        """Refuse the node; the caller puts its name before the reason."""
+        raise ModelFileError(reason)
+
+    def value(self, position: int = 0) -> Value:
+        """Input `position`, which must be a value of the network."""
+        found = self.inputs[position] if position < len(self.inputs) else None
+        if not isinstance(found, Value):
+            self.fail(f"its input {position + 1} must come from the network, not from a constant")
+        return found
+
+    def constant(self, position: int, what: str) -> Constant | None:
+        """Input `position`, which must be a constant, or None if it is left out."""
+        found = self.inputs[position] if position < len(self.inputs) else None
+        if isinstance(found, Value):
+            self.fail(f"its {what} (input {position + 1}) is computed by the network; it must be a constant")
+        return found
+
+    def weights(self, position: int, what: str) -> Weights | None:
+        """Input `position`, which must be a float32 constant, or None if it is left out."""
+        found = self.constant(position, what)
+        if found is not None and found.dtype != np.float32:
+            self.fail(f"its {what} (input {position + 1}) holds {found.dtype}; float32 is needed")
+        return found
+
+    def number(self, name: str, default: float) -> float:
+        """The attribute `name`, one number."""
+        value = self.attributes.get(name, default)
+        if not isinstance(value, int | float):
+            self.fail(f"its attribute {name} must be one number")
+        return value
+
+    def whole(self, name: str, default: int) -> int:
+        """The attribute `name`, one whole number."""
+        value = self.attributes.get(name, default)
+        if not isinstance(value, int):
+            self.fail(f"its attribute {name} must be one whole number")
+        return value
+
+    def numbers(self, name: str, default: tuple[int, ...] | None = None) -> tuple[int, ...]:
+        """The attribute `name`, a list of whole numbers; without a default it must be there."""
+        value = self.attributes.get(name, default)
+        if not isinstance(value, tuple) or not all(isinstance(item, int) for item in value):
+            self.fail(
+                f"its attribute {name} must be a list of whole numbers" + (", and is missing" if value is None else "")
+            )
+        return value
+
+    def axis(self, default: int, rank: int) -> int:
+        """The attribute `axis`, counted from the front."""
+        axis = self.whole("axis", default)
+        return axis + rank if axis < 0 else axis
+
+    def dims(self, value: Value) -> tuple[int, ...]:
+        """The file's shape of `value`, without the batch."""
+        shape = self.drafts.shape(value)
+        if value.rank == 4 and len(shape) == 1:  # a global average, of which the file keeps the rows and columns
+            return (*shape, 1, 1)
+        if value.rank == 3:
+            return (shape[0], shape[2]) if shape[1] == 1 else (shape[1], shape[2])
+        return shape
+
+    def passed(self, value: Value, rank: int | None = None) -> Value:
+        """`value` itself under another name."""
+        return replace(value, own=value.own and self.own, rank=rank or value.rank)

@@ -1,0 +1,219 @@
+"""What each ONNX operator is as a layer of Lanewise, or why it is refused: one function for each, and a table of them.
+
+A function may be handed anything a file can say. It either gives exactly the operator's meaning, or calls `step.fail`;
+attributes that the table does not know are refused before it is called.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import reduce
+
+import numpy as np
+
+from lanewise.model_file import reshape_operators, window_operators
+from lanewise.model_file.builder import Channels, Value, Weights
+from lanewise.model_file.node import Step
+from lanewise.model_file.tensors import FLOAT, Constant, type_name
+from lanewise.network.layers import Add, Dense, Flatten, Join, Layer, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
+
+
+def _elementwise(layer: Layer) -> Callable[[Step], Value]:
+    return lambda step: step.drafts.add(layer, (step.value(),), own=step.own)
+
+
+def _leaky_relu(step: Step) -> Value:
+    return _elementwise(LeakyReLU(float(step.number("alpha", 0.01))))(step)
+
+
+def _identity(step: Step) -> Value:
+    return step.passed(step.value())
+
+
+def _dropout(step: Step) -> Value:
+    training = step.constant(2, "training mode")
+    if training is not None and np.any(training):
+        step.fail("it drops values at random, as in training; export the model for inference")
+    _refuse_training(step)
+    return _identity(step)
+
+
+def _refuse_training(step: Step) -> None:
+    """Opset 6 told training from inference by `is_test`, and took training if nothing was said."""
+    if step.opset < 7 and not step.whole("is_test", 0):
+        step.fail("it is meant for training; export the model for inference")
+
+
+def _cast(step: Step) -> Value:
+    if step.whole("to", 0) != FLOAT:
+        step.fail(f"it casts to {type_name(int(step.number('to', 0)))}; networks are read in float32 throughout")
+    return _identity(step)
+
+
+def _gemm(step: Step) -> Value:
+    x, matrix, constant = step.value(), step.weights(1, "matrix"), step.weights(2, "bias")
+    if x.rank != 2 or matrix is None or matrix.ndim != 2:
+        step.fail("it needs features (N, F) and a constant matrix")
+    if step.whole("transA", 0):
+        step.fail("it transposes its input, which would mix pictures; export the model without transA")
+    weight = matrix if step.whole("transB", 0) else matrix.T
+    bias = None
+    if constant is not None:
+        if constant.shape not in {(), (1,), (1, 1), weight.shape[:1], (1, weight.shape[0])}:
+            step.fail(f"its bias of shape {constant.shape} is not one number for each of {weight.shape[0]} outputs")
+        bias = np.broadcast_to(constant.reshape(-1), weight.shape[:1])
+    return _dense(
+        step,
+        x,
+        _times(weight, step.number("alpha", 1.0)),
+        None if bias is None else _times(bias, step.number("beta", 1.0)),
+    )
+
+
+def _matmul(step: Step) -> Value:
+    x, matrix = step.value(), step.weights(1, "matrix")
+    if x.rank != 2 or matrix is None or matrix.ndim != 2:
+        step.fail("it needs features (N, F) and a constant matrix (F, outputs); flatten pictures before it")
+    return _dense(step, x, matrix.T, None)
+
+
+def _dense(step: Step, x: Value, weight: Weights, bias: Weights | None) -> Value:
+    (features,) = step.drafts.shape(x)
+    if weight.shape[1] != features or not weight.size:
+        step.fail(f"a matrix for {weight.shape[1]} inputs does not fit {features} features")
+    return step.drafts.add_weighted(Dense(weight.shape[0], bias is not None), x, weight, bias, own=step.own)
+
+
+def _times(array: Weights, factor: float) -> Weights:
+    return array if factor == 1 else (array.astype(np.float64) * factor).astype(np.float32)
+
+
+def per_channel(constant: Constant, rank: int, axis: int, channels: int) -> Channels | None:
+    """A constant that meets a tensor of `rank` axes as one number for each channel, or None if it varies elsewhere."""
+    shape = (1,) * (rank - constant.ndim) + constant.shape
+    if constant.dtype != np.float32 or len(shape) != rank or shape[axis] not in (1, channels):
+        return None
+    if any(size != 1 for place, size in enumerate(shape) if place != axis):
+        return None
+    return np.broadcast_to(constant.reshape(-1).astype(np.float64), (channels,))
+
+
+def scale_and_shift(operator: str, numbers: Channels, constant_first: bool) -> tuple[Channels, Channels] | None:
+    """`operator` with a constant as x * scale + shift, or None if it is none (a constant divided by x)."""
+    one, zero = np.broadcast_to(1.0, numbers.shape), np.broadcast_to(0.0, numbers.shape)
+    match operator:
+        case "Mul":
+            return numbers, zero
+        case "Add":
+            return one, numbers
+        case "Sub":
+            return (-one, numbers) if constant_first else (one, -numbers)
+        case "Div" if not constant_first and np.all(numbers != 0):
+            return 1 / numbers, zero
+        case _:
+            return None
+
+
+def _arithmetic(step: Step) -> Value:
+    first, second = (*step.inputs, None, None)[:2]
+    if isinstance(first, Value) and isinstance(second, Value):
+        return _sum_of_two(step, first, second)
+    value, constant = (first, second) if isinstance(first, Value) else (second, first)
+    if not isinstance(value, Value) or constant is None or isinstance(constant, Value):
+        step.fail("it needs at least one input from the network, and another")
+    channels = step.drafts.shape(value)[0]
+    numbers = per_channel(constant, value.rank, 1, channels)
+    if numbers is None:
+        step.fail(
+            f"its constant ({constant.dtype} {constant.shape}) is not one float32 for each of {channels} channels"
+        )
+    pair = scale_and_shift(step.operator, numbers, constant_first=value is second)
+    if pair is None:
+        step.fail("it divides by the network's values or by zero, which no layer does")
+    return step.drafts.scale_and_shift(value, *pair, own=step.own)
+
+
+def _sum_of_two(step: Step, first: Value, second: Value) -> Value:
+    if step.operator not in ("Add", "Sum"):
+        step.fail("it combines two values of the network; only sums and concatenations do that here")
+    if step.dims(first) != step.dims(second):
+        step.fail(f"it adds shapes {step.dims(first)} and {step.dims(second)}; they must be equal")
+    return step.drafts.add(Add(), (first, second), own=step.own)
+
+
+def _sum(step: Step) -> Value:
+    return reduce(
+        lambda total, position: _sum_of_two(step, total, step.value(position)),
+        range(1, len(step.inputs)),
+        _identity(step),
+    )
+
+
+def _batch_normalization(step: Step) -> Value:
+    x = step.value()
+    arrays = [step.weights(position, what) for position, what in enumerate(("scale", "shift", "mean", "variance"), 1)]
+    channels = step.drafts.shape(x)[0]
+    if any(array is None or array.shape != (channels,) for array in arrays):
+        step.fail(f"its scale, shift, mean and variance must be {channels} numbers each, one for each channel")
+    if step.whole("training_mode", 0) or step.whole("spatial", 1) != 1 or step.outputs > 1:
+        step.fail("it normalises by the batch, as in training; export the model for inference")
+    _refuse_training(step)
+    gain, shift, mean, variance = (array.astype(np.float64) for array in arrays if array is not None)
+    if np.any(variance + step.number("epsilon", 1e-5) <= 0):
+        step.fail("its variance is negative or zero: the file is damaged")
+    scale = gain / np.sqrt(variance + step.number("epsilon", 1e-5))
+    return step.drafts.scale_and_shift(x, scale, shift - mean * scale, own=step.own)
+
+
+def _softmax(step: Step) -> Value:
+    x, dims = step.value(), step.dims(step.value())
+    if step.axis(-1 if step.opset >= 13 else 1, x.rank) != 1 or math.prod(dims) != dims[0]:
+        step.fail(f"softmax is read over the features of one picture, not over one axis of {dims}; flatten before it")
+    if len(step.drafts.shape(x)) == 3:  # one row and one column: written with 4 axes, but features
+        x = step.drafts.add(Flatten(), (x,), own=True)
+    return step.drafts.add(Softmax(), (x,), own=step.own)
+
+
+def _concat(step: Step) -> Value:
+    values = tuple(step.value(position) for position in range(len(step.inputs)))
+    rank = values[0].rank
+    if "axis" not in step.attributes or step.axis(1, rank) != 1 or any(value.rank != rank for value in values):
+        step.fail("it must join its inputs along axis 1, their channels")
+    if len(values) == 1:
+        return _identity(step)
+    return step.drafts.add(Join(), values, own=step.own)
+
+
+MANY = 10_000
+_WINDOW = "auto_pad dilations kernel_shape pads strides"
+
+OPERATORS: dict[str, tuple[Callable[[Step], Value], int, str]] = {
+    "Add": (_arithmetic, 2, ""),
+    "AveragePool": (window_operators.average_pool, 1, f"{_WINDOW} ceil_mode count_include_pad"),
+    "BatchNormalization": (_batch_normalization, 5, "epsilon momentum spatial training_mode is_test"),
+    "Cast": (_cast, 1, "to saturate"),
+    "Concat": (_concat, MANY, "axis"),
+    "Conv": (window_operators.conv, 3, f"{_WINDOW} group"),
+    "Div": (_arithmetic, 2, ""),
+    "Dropout": (_dropout, 3, "ratio seed is_test"),
+    "Flatten": (reshape_operators.flatten, 1, "axis"),
+    "Gemm": (_gemm, 3, "alpha beta transA transB broadcast"),
+    "GlobalAveragePool": (window_operators.global_average_pool, 1, ""),
+    "Identity": (_identity, 1, ""),
+    "LeakyRelu": (_leaky_relu, 1, "alpha"),
+    "MatMul": (_matmul, 2, ""),
+    "MaxPool": (window_operators.max_pool, 1, f"{_WINDOW} ceil_mode storage_order"),
+    "Mul": (_arithmetic, 2, ""),
+    "Relu": (_elementwise(ReLU()), 1, ""),
+    "Reshape": (reshape_operators.reshape, 2, "allowzero"),
+    "Sigmoid": (_elementwise(Sigmoid()), 1, ""),
+    "Softmax": (_softmax, 1, "axis"),
+    "Squeeze": (reshape_operators.squeeze, 2, "axes"),
+    "Sub": (_arithmetic, 2, ""),
+    "Sum": (_sum, MANY, ""),
+    "Tanh": (_elementwise(Tanh()), 1, ""),
+    "Transpose": (reshape_operators.transpose, 1, "perm"),
+    "Unsqueeze": (reshape_operators.unsqueeze, 2, "axes"),
+}
+"""What an operator becomes, how many inputs it may have, and which attributes."""

@@ -1,0 +1,249 @@
+"""Reading a model file: our own exactly, anybody's ONNX file as far as its operators are layers here."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lanewise.errors import LanewiseError, ModelFileError, NetworkError, TooLargeError
+from lanewise.escaping import escaped
+from lanewise.model_file.builder import Drafts, Value, Weights
+from lanewise.model_file.checked import preprocessing_of
+from lanewise.model_file.contents import Contents, Label, PixelType, Preprocessing
+from lanewise.model_file.metadata import Properties, digest, from_properties
+from lanewise.model_file.node import Step
+from lanewise.model_file.onnx_graph import STANDARD_DOMAINS, OnnxFile, called, outline, parse
+from lanewise.model_file.operators import OPERATORS
+from lanewise.model_file.preprocessing import Entrance, enter
+from lanewise.model_file.reshape_operators import fold
+from lanewise.model_file.tensors import attributes_of, quoted
+from lanewise.network import text
+from lanewise.network.comparing import comparable
+from lanewise.network.graph import Graph, build
+from lanewise.network.layers import (
+    Flatten,
+    Layer,
+    Sigmoid,
+    Softmax,
+)
+from lanewise.notes import Caution
+
+MOST_BYTES = 2 << 30
+"""Protocol buffers can hold no more."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """A network as an ONNX graph has it: the graph sees raw * scale + offset, in (N, channels, rows, columns)."""
+
+    graph: Graph
+    parameters: tuple[Weights, ...]
+    dtype: PixelType
+    scale: tuple[float, ...]
+    offset: tuple[float, ...]
+
+    def preprocessing(self, told: Preprocessing | None = None) -> Preprocessing:
+        """What is done to pictures before the graph; `told` says what a graph does not."""
+        channels, rows, columns = self.graph.input_shape
+        done = Preprocessing(rows, columns, channels, self.dtype, self.scale, self.offset)
+        if told is None:
+            return done
+        seen = ("rows", "columns", "channels", "dtype", "scale", "offset")
+        return replace(told, **{name: getattr(done, name) for name in seen})
+
+
+def read(
+    path: str | os.PathLike[str], *, classes: tuple[Label, ...] | None = None, most_bytes: int = MOST_BYTES
+) -> Contents:
+    """Read a model file, Lanewise's own or any ONNX file made of operators that are layers here.
+
+    Parameters
+    ----------
+    path : path of the file
+    classes : tuple of labels, optional
+        Names for the outputs of a file that is not Lanewise's own; "0", "1", ... unless given.
+    most_bytes : int
+        Largest file that is read, in bytes.
+
+    Raises
+    ------
+    ModelFileError
+        The file is not there, not ONNX, damaged, too large, or holds what is not read; the message names it.
+    """
+    where = f'model file "{os.fspath(path)}"'
+    model = parse(_bytes(Path(path), where, most_bytes), where)
+    texts = {entry.key: entry.value for entry in model.metadata_props}
+    if any(isinstance(text, bytes) for pair in texts.items() for text in pair):
+        raise ModelFileError(f"{where}: its metadata is not text: the file is damaged")
+    try:
+        if "lanewise_format" in texts or model.producer_name == "lanewise":
+            return _own(read_graph(model), from_properties(texts))
+        return _foreign(model, classes)
+    except LanewiseError as error:
+        first_line, *_ = str(error).splitlines()
+        # What a file says about itself must not be obeyed by the user's terminal.
+        raise ModelFileError(f"{where}: {escaped(first_line)}") from None
+    except MemoryError:
+        raise ModelFileError(f"{where}: it does not fit in memory") from None
+    except Exception as error:  # what a file can say has no end: nothing but a refusal may come of it
+        what = f"{type(error).__name__} {quoted(str(error))[1:-1]}".strip()
+        raise ModelFileError(f"{where}: it says what no exporter says, and is not read ({what})") from None
+
+
+def read_own(model: Any) -> Contents:
+    """The contents of an `onnx.ModelProto` that Lanewise made.
+
+    Raises
+    ------
+    LanewiseError
+        Says what does not fit, without the name of a file.
+    """
+    return _own(read_graph(model), from_properties({entry.key: entry.value for entry in model.metadata_props}))
+
+
+def read_graph(model: Any) -> Reading:
+    """The network in an `onnx.ModelProto` made of supported operators.
+
+    Raises
+    ------
+    ModelFileError
+        Names the node (by its name, or by what it writes), its operator, and why it is not read.
+    """
+    drafts, _, entrance = _walk(model)
+    return _finish(drafts, entrance)
+
+
+def _bytes(path: Path, where: str, most_bytes: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise ModelFileError(f"{where} is not a regular file")
+            if status.st_size > most_bytes:
+                raise ModelFileError(f"{where} has {status.st_size:,} bytes; at most {most_bytes:,} are read")
+            return file.read(most_bytes + 1)
+    except ModelFileError:
+        raise
+    except OSError as error:
+        raise ModelFileError(f"{where} cannot be read: {error.strerror or error}") from None
+
+
+def _walk(model: Any) -> tuple[Drafts, Value, Entrance]:
+    file = outline(model)
+    entrance = enter(file)
+    drafts = Drafts(entrance.shape)
+    value = Value(0, max(entrance.rank, 3), own=False)
+    if entrance.rank == 2:
+        value = drafts.add(Flatten(), (value,), own=False, rank=2)
+    values = {entrance.tensor: value}
+    # Weights that are not finite are refused later, with all the others; arithmetic on them says nothing before.
+    with np.errstate(all="ignore"):
+        for position, node in enumerate(file.nodes):
+            if position not in entrance.passed:
+                _step(node, file, values, drafts, entrance.batch)
+    return drafts, values[file.output], entrance
+
+
+def _step(node: Any, file: OnnxFile, values: dict[str, Value], drafts: Drafts, batch: int | None) -> None:
+    """Read one node of the file: a new value of the network, or a new constant if it reads constants alone."""
+    try:
+        if node.domain not in STANDARD_DOMAINS or node.op_type not in OPERATORS:
+            domain = f" of domain {quoted(node.domain)}" if node.domain not in STANDARD_DOMAINS else ""
+            raise ModelFileError(f"the operator{domain} is not supported; those that are: {', '.join(OPERATORS)}")
+        function, most_inputs, known = OPERATORS[node.op_type]
+        attributes = attributes_of(node)
+        if unknown := attributes.keys() - set(known.split()):
+            raise ModelFileError(f"its attribute {quoted(min(unknown, key=str))} is not supported")
+        if len(node.input) > most_inputs or any(file.uses.get(name) for name in node.output[1:] if name):
+            raise ModelFileError("it has more inputs, or outputs that are read, than are supported")
+        inputs = tuple(values[name] if name in values else file.constant(name) for name in node.input)
+        constants = tuple(found for found in inputs if not isinstance(found, Value))
+        if inputs and len(constants) == len(inputs):
+            file.constants[node.output[0]] = fold(node.op_type, constants, attributes)
+            return
+        outputs, readers = sum(map(bool, node.output)), file.readers.get(node.output[0], ())
+        values[node.output[0]] = function(
+            Step(node.op_type, inputs, attributes, outputs, readers, file.opset, batch, drafts)
+        )
+    except (ModelFileError, NetworkError, TooLargeError) as error:
+        raise ModelFileError(f"{called(node)}: {error}") from None
+
+
+def _finish(drafts: Drafts, entrance: Entrance) -> Reading:
+    try:
+        graph, parameters = drafts.finish()
+    except (NetworkError, TooLargeError) as error:
+        raise ModelFileError(str(error)) from None
+    scale, offset = (tuple(map(float, numbers)) for numbers in (entrance.scale, entrance.offset))
+    return Reading(graph, parameters, entrance.dtype, scale, offset)
+
+
+def _foreign(model: Any, classes: tuple[Label, ...] | None) -> Contents:
+    """The contents of a file that somebody else wrote, made to end in probabilities."""
+    drafts, output, entrance = _walk(model)
+    notes: list[str] = ["It was not written by Lanewise: pictures must be prepared as its author did."]
+    if entrance.rank == 4 and entrance.channels_first and entrance.shape[0] > 1:
+        channels, rows, columns = entrance.shape
+        unclear = channels == rows == columns  # no shape tells which axis is which
+        notes.append(
+            (Caution if unclear else str)(
+                f"Its own input is (N, {channels}, {rows}, {columns}); here it takes images "
+                f"(N, {rows}, {columns}, {channels}), channels last{': give x.transpose(0, 2, 3, 1)' * unclear}."
+            )
+        )
+    if entrance.rank == 3 and entrance.shape[1] == 1 and entrance.shape[0] > 1:
+        channels, _, length = entrance.shape
+        notes.append(
+            f"It takes sequences (N, {channels}, {length}); each is an image of one row with {channels} channels."
+        )
+    shape = drafts.shape(output)
+    if len(shape) == 3 and shape[1:] == (1, 1):
+        output = drafts.add(Flatten(), (output,), own=True, rank=2)
+        shape = drafts.shape(output)
+    if len(shape) != 1:
+        raise ModelFileError(
+            f"its output has the shape {shape} for each picture; a classifier has one number for each class"
+        )
+    if not isinstance(drafts.nodes[-1].layer, Softmax | Sigmoid):
+        last: Layer = Sigmoid() if shape == (1,) else Softmax()
+        output = drafts.add(last, (output,), own=True)
+        notes.append(f"It ends without probabilities, so a {type(last).__name__.lower()} was added.")
+    labels = classes if classes is not None else tuple(map(str, range(max(2, *shape))))
+    reading = _finish(drafts, entrance)
+    preprocessing = replace(reading.preprocessing(), standardised=False)
+    return Contents(reading.graph, reading.parameters, labels, preprocessing, notes=tuple(notes))
+
+
+def _own(reading: Reading, properties: Properties) -> Contents:
+    """The contents of a file that Lanewise wrote; what the metadata says must be what the graph does."""
+    if digest(reading.parameters) != properties.digest:
+        raise ModelFileError(
+            "its weights are not those that were saved: it was damaged or edited; save the model again"
+        )
+    preprocessing = preprocessing_of(properties.preprocessing)
+    done = reading.preprocessing(preprocessing)
+    # As numbers: zero has two signs, and the graph's arithmetic may turn one into the other.
+    if preprocessing != done:
+        raise ModelFileError("the property 'preprocessing' does not say what its graph does: it was damaged or edited")
+    graph = reading.graph
+    if properties.network is not None:
+        graph = build(text.parse(properties.network), graph.input_shape)
+        if comparable(graph) != comparable(reading.graph):
+            raise ModelFileError(
+                "the property 'network' describes another network than its graph: it was damaged or edited"
+            )
+    return Contents(
+        graph,
+        reading.parameters,
+        properties.classes,
+        preprocessing,
+        properties.network,
+        properties.history,
+        properties.provenance,
+        label_type=properties.label_type,
+    )

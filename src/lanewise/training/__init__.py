@@ -1,0 +1,1 @@
+"""Labelled images in, trained weights out: the recipe, its schedules, the loop, `lanewise.train`."""

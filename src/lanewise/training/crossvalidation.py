@@ -1,0 +1,225 @@
+"""Cross-validation: each image is evaluated once, by a network that was not trained on it.
+
+    for each of K folds:
+        train on the other folds, as many steps as the final model, and keep the weights of the last step
+        evaluate on the fold
+
+Nothing is chosen by the fold: no weights, no early stop. So the K networks' answers together are an honest figure for
+the recipe, from all images; the final model is trained by it on all of them, and tends to be a little better.
+Copies of an image are in one fold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lanewise.data.images import Pictures, PictureSets
+from lanewise.data.seen import TRAINED, Hashes
+from lanewise.data.split import draws
+from lanewise.errors import OptionError
+from lanewise.model import Model
+from lanewise.network.graph import Graph
+from lanewise.network.layers import Layer
+from lanewise.network.summary import account, totals
+from lanewise.notes import Note
+from lanewise.proportions import over_folds
+from lanewise.training import recipe
+from lanewise.training.progress import fold_of
+from lanewise.training.start import seen_by
+
+Indices = NDArray[np.int64]
+
+FOLDS = 5
+FEW_A_CLASS = 30
+"""Images of the rarest class below which folds are the default, if they take seconds."""
+FEW_HELD_OUT = 100
+"""Held-out images below which folds are offered."""
+SECONDS = 20.0
+SPEED = 20e9
+"""Multiply-adds a second that the estimate reckons with. A constant, so that what is done depends on no machine."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CrossValidation:
+    """What the networks of all folds made of the images that they were not trained on.
+
+    Attributes
+    ----------
+    folds : int
+    labels, predicted : (N,) positions of classes
+    loss : mean cross-entropy
+    accuracies : one a fold
+    classes : int
+    """
+
+    folds: int
+    labels: NDArray[np.int32]
+    predicted: NDArray[np.int64]
+    loss: float
+    accuracies: tuple[float, ...]
+    classes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures as values that JSON can hold."""
+        count, correct = len(self.labels), int((self.labels == self.predicted).sum())
+        size = self.classes
+        confusion = np.bincount(self.labels.astype(np.int64) * size + self.predicted, minlength=size * size)
+        return {
+            "folds": self.folds,
+            "pictures": count,
+            "correct": correct,
+            "accuracy": correct / count,
+            "interval": list(over_folds(correct, count, self.folds)),
+            "loss": self.loss,
+            "accuracies": list(self.accuracies),
+            "confusion": confusion.reshape(size, size).tolist(),
+        }
+
+
+class InterruptedFoldError(Exception):
+    """Ctrl-C came during a fold; `model` is what was trained until then."""
+
+    def __init__(self, model: Model) -> None:
+        """Keep the model."""
+        super().__init__()
+        self.model = model
+
+
+def fold_of_each(labels: NDArray[np.int32], hashes: Hashes, folds: int, seed: int) -> Indices:
+    """A fold for each image: in equal share of each class, and copies together."""
+    fold = np.empty(len(labels), np.int64)
+    order, taken = draws(seed, len(labels)), 0
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        places = members[np.argsort(order[members], kind="stable")]
+        fold[places] = (np.arange(len(places)) + taken) % folds
+        taken += len(places)  # the next class begins where this one ended, so that folds are of one size
+    _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
+    together: Indices = fold[first][inverse.reshape(-1)]
+    return together
+
+
+def cross_validate(
+    pictures: Pictures,
+    chosen: Indices,
+    hashes: Hashes,
+    folds: int,
+    seed: int,
+    fit: Callable[[Indices], Model],
+    say: Callable[[str], None],
+) -> CrossValidation:
+    """Train on all folds but one, for each in turn, and evaluate on that one.
+
+    Parameters
+    ----------
+    pictures, chosen : the images, and which of them are to be used
+    hashes : one for each image at hand
+    folds, seed : int
+    fit : callable
+        Trains a model on the images at some positions.
+    say : callable
+        Told of each fold.
+    """
+    assert pictures.labels is not None
+    labels = pictures.labels[chosen]
+    fold = fold_of_each(labels, hashes[chosen], folds, seed)
+    probabilities = np.zeros((len(chosen), len(pictures.classes)), np.float32)
+    accuracies = []
+    last: Model | None = None
+    for number in range(folds):
+        out = np.flatnonzero(fold == number)
+        if not len(out):
+            continue
+        try:
+            with fold_of(number + 1, folds):
+                last = fit(chosen[fold != number])
+        except KeyboardInterrupt:
+            if last is None:
+                raise
+            raise InterruptedFoldError(last) from None
+        if last.provenance["interrupted"]:
+            raise InterruptedFoldError(last)
+        probabilities[out] = last.predict_proba(pictures.take(chosen[out]).pixels)
+        right = float((probabilities[out].argmax(axis=1) == labels[out]).mean())
+        accuracies.append(right)
+        say(Note(f"Fold {number + 1} of {folds}: {100 * right:.1f} % of {len(out):,} images right."))
+    given = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return CrossValidation(
+        folds,
+        labels,
+        probabilities.argmax(axis=1),
+        float(-np.log(np.maximum(given, 2.0**-24)).mean()),
+        tuple(accuracies),
+        len(pictures.classes),
+    )
+
+
+def by_default(pictures: Pictures, graph: Graph, epochs: int, say: Callable[[str], None]) -> int:
+    """How many folds such images get if nobody says: 0, or as many as each class has images for, up to `FOLDS`."""
+    fewest = min((count for count in pictures.counts() if count), default=0)
+    folds = min(FOLDS, fewest)
+    if fewest >= FEW_A_CLASS or folds < 2:
+        return 0
+    seconds = seconds_of(graph, len(pictures), epochs, folds)
+    if seconds > SECONDS:
+        return 0
+    say(
+        Note(
+            f"The rarest class has {fewest} images: too few to hold any out. So there are {folds} folds, about "
+            f"{max(1, round(seconds))} s, and then the final model is trained on all images; folds=0 holds images out."
+        )
+    )
+    return folds
+
+
+def seconds_of(graph: Graph, images: int, epochs: int, folds: int) -> float:
+    """About how long all folds take, by the multiply-adds of a training step: forward, and twice that backward."""
+    return 3.0 * totals(account(graph)).multiply_adds * images * epochs * (folds - 1) / SPEED
+
+
+def offered(held: int, count: int) -> Iterator[Note]:
+    """What to say where few images are held out."""
+    if held < FEW_HELD_OUT:
+        yield Note(
+            f"{held:,} held-out images give a rough figure. Cross-validation evaluates by all {count:,}: "
+            f"--folds {FOLDS} (folds={FOLDS} in Python)."
+        )
+
+
+def default_folds(
+    network: str | tuple[Layer, ...], pictures: Pictures, batch_size: int | None, say: Callable[[str], None]
+) -> int:
+    """How many folds there are if nobody says: see `by_default`."""
+    graph, _ = recipe.network_for(network, (pictures.channels, *pictures.size), len(pictures.classes))
+    count = len(pictures)
+    epochs = recipe.default_epochs(count, min(batch_size or recipe.default_batch_size(count), count))
+    return by_default(pictures, graph, epochs, say)
+
+
+def check_folds(sets: PictureSets, start: Model | None) -> None:
+    """Refuse folds where they would say nothing."""
+    if sets.validation is not None:
+        raise OptionError("there is a validation set already: leave folds out, or give all images as a training set")
+    before = seen_by(start)
+    if start is None:
+        return
+    if before is None or (before.kinds(sets.train.pixels) == TRAINED).any():
+        raise OptionError(
+            "the model to go on from was trained on these images, or does not say on which: no fold of them would be "
+            "new to it; leave folds out"
+        )
+
+
+def figures_told(figures: Mapping[str, Any]) -> Note:
+    """The figure, in a sentence."""
+    low, high = figures["interval"]
+    return Note(
+        f"{figures['folds']}-fold cross-validation accuracy {100 * figures['accuracy']:.1f} % of "
+        f"{figures['pictures']:,} images (95 % interval {100 * low:.1f} to {100 * high:.1f} %), no image evaluated by "
+        "a network trained on it. The final model is trained on all of them."
+    )

@@ -1,0 +1,112 @@
+"""Defaults that learn well untouched: the network, the learning rate, how long."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lanewise.data.images import Pictures
+from lanewise.data.neighbours import agreement
+from lanewise.errors import NetworkError
+from lanewise.network.graph import Graph, build
+from lanewise.network.layers import Layer, Sigmoid, Softmax
+from lanewise.network.text import parse, to_text
+
+MOST_STAGES = 4
+SMALL_ENOUGH = 5  # rows and columns after which pooling stops
+DROPOUT = 0.25
+LEARNING_RATES = {"sgd": 0.05, "adamw": 0.002}
+WEIGHT_DECAYS = {"sgd": 5e-4, "adamw": 0.01}
+MANY = 30_000
+"""Pictures from which on steps are large, and a network may learn enough from few filters and few epochs."""
+
+
+def many_and_easy(pictures: Pictures) -> bool:
+    """Whether a small network and few epochs will do for these pictures.
+
+    They do for 30,000 pictures or more, if taking each for what its nearest neighbour is makes at most a fifth of the
+    mistakes of taking all for the most frequent class.
+    """
+    if len(pictures) < MANY or pictures.labels is None:
+        return False
+    guessed = 1 - max(pictures.counts()) / len(pictures)
+    return 1 - agreement(pictures.pixels, pictures.labels, np.arange(len(pictures))) <= guessed / 5
+
+
+def default_network(shape: tuple[int, int, int], classes: int, *, easy: bool = False) -> str:
+    """The text of a network for pictures of shape (channels, rows, columns).
+
+    Convolutions of 3x3 with twice the filters after each pooling, until 5 rows or columns or fewer are left, then one
+    hidden dense layer that sees three quarters of what came out of them at a time. Pictures of fewer than 3 rows have
+    no neighbourhood worth assuming: they get a hidden layer alone. With `easy` (see `many_and_easy`), half the filters,
+    and the hidden layer sees all.
+    """
+    _, rows, columns = shape
+    size, filters, parts = min(rows, columns), 8 if easy else 16, []
+    if size >= 3:
+        stages = 0
+        while stages == 0 or (size > SMALL_ENOUGH and stages < MOST_STAGES):
+            parts.append(f"conv {filters}@3x3 same, relu" + (", max 2" if size >= 4 else ""))
+            size, filters, stages = size // 2, min(2 * filters, 128), stages + 1
+        parts += [] if easy else [f"dropout {DROPOUT}"]
+    parts.append("dense 100, relu")
+    parts.append(output_layers(classes))
+    return to_text(parse(", ".join(parts)))
+
+
+def output_layers(classes: int) -> str:
+    """The last layers of a classifier: one sigmoid output for two classes, else a softmax output each."""
+    return "dense 1, sigmoid" if classes == 2 else f"dense {classes}, softmax"
+
+
+def network_for(
+    network: str | tuple[Layer, ...], shape: tuple[int, int, int], classes: int, *, easy: bool = False
+) -> tuple[Graph, str]:
+    """The graph to train, and its text.
+
+    Parameters
+    ----------
+    network : "auto", text, or tuple of layers
+        A network that ends without softmax or sigmoid gets the one that fits.
+    shape : (channels, rows, columns)
+    classes : int
+    easy : bool
+        Whether there are many and easy pictures, if it is ours to choose.
+
+    Raises
+    ------
+    NetworkError
+        If its outputs do not fit the classes.
+    """
+    if isinstance(network, str):
+        layers = parse(default_network(shape, classes, easy=easy) if network.strip() == "auto" else network)
+    else:
+        layers = tuple(network)
+    outputs = build(layers, shape).output_shape
+    if outputs not in ((classes,), *([(1,)] if classes == 2 else [])):
+        what = " x ".join(map(str, outputs))
+        raise NetworkError(
+            f"the network ends with {what} outputs, but there are {classes} classes: "
+            f'end it with "{output_layers(classes)}"'
+        )
+    if isinstance(layers[-1], Softmax) and outputs == (1,):
+        raise NetworkError('softmax over one output is always 1: end the network with "dense 1, sigmoid"')
+    if isinstance(layers[-1], Sigmoid) and outputs != (1,):
+        raise NetworkError(f'for one of {classes} classes end the network with "{output_layers(classes)}", not sigmoid')
+    if not isinstance(layers[-1], Softmax | Sigmoid):
+        layers = (*layers, Sigmoid() if outputs == (1,) else Softmax())
+    return build(layers, shape), to_text(layers)
+
+
+def default_batch_size(count: int) -> int:
+    """64 pictures a step, as few pictures make few steps; 128 where there are many."""
+    return 64 if count < MANY else 128
+
+
+def default_epochs(count: int, batch_size: int, *, easy: bool = False) -> int:
+    """Enough passes over small data, fewer over large: about 150,000 pictures in all, 8 to 60 epochs.
+
+    Many and easy pictures (see `many_and_easy`) take 4 at least. Very small data takes more than 60, so that there are
+    200 steps at least.
+    """
+    steps = -(-count // batch_size)
+    return max(4 if easy else 8, min(60, round(150_000 / count)), -(-200 // steps))

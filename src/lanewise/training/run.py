@@ -1,0 +1,126 @@
+"""One run of training: the engine set up, the start evaluated, and again more slowly if it diverges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lanewise.engine.inference import Inference
+from lanewise.engine.trainer import Floats, Optimizer, PictureFormat, Trainer
+from lanewise.kernels.gather import Augment
+from lanewise.network.graph import Graph
+from lanewise.notes import Caution, Note
+from lanewise.training.loop import DivergedError, Held, Learned, Lesson, Progress, judged, learn
+from lanewise.training.start import Start
+
+Say = Callable[[str], None]
+
+RESTARTS = 3
+"""How often training that diverged starts again at a third of the learning rate, where the rate is ours to choose."""
+
+SPOILED = 0.1
+"""Going on that ends so far below the model it began with, as a share of the images, was too fast."""
+
+SURE = 2.0
+"""Standard errors, of two accuracies on the held-out images, that it must be below at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """All that the engine needs besides the parameters."""
+
+    graph: Graph
+    picture_format: PictureFormat
+    optimizer: Optimizer
+    smoothing: float
+    augment: Augment | None
+    winograd: bool
+    threads: int | None
+
+    def trainer(self, parameters: Sequence[Floats], batch_size: int) -> Trainer:
+        """What learns, from these parameters on."""
+        return Trainer(
+            self.graph,
+            parameters,
+            self.picture_format,
+            batch_size=batch_size,
+            optimizer=self.optimizer,
+            smoothing=self.smoothing,
+            augment=self.augment,
+            winograd=self.winograd,
+            threads=self.threads,
+        )
+
+    def judge(self, parameters: Floats | Sequence[Floats]) -> Inference:
+        """What evaluates parameters: a list of them, or the live vector of a trainer."""
+        return Inference(self.graph, parameters, self.picture_format, winograd=self.winograd, threads=self.threads)
+
+
+def as_it_starts(engine: Engine, begin: Start, held: Held | None, say: Say) -> Floats | None:
+    """What the start says of the held-out images, where it is a candidate for the best weights."""
+    if not begin.whole:
+        return None
+    if held is None:
+        say(Note("No images are held out, so whether going on makes the model better or worse is not evaluated."))
+        return None
+    outputs = engine.judge(begin.parameters).run(held.pixels, held.indices.astype(np.int32))
+    accuracy = judged(outputs, held.labels[held.indices])[1]
+    say(
+        Note(
+            f"The model to go on from gets {100 * accuracy:.1f} % of the {len(held.indices):,} held-out images right. "
+            "It counts as the first candidate for the best weights."
+        )
+    )
+    return outputs
+
+
+def judged_at(learned: Learned, start: tuple[float, float]) -> tuple[float, float]:
+    """(loss, accuracy) of the best weights on the held-out images, as the history has them."""
+    if not learned.best_epoch:
+        return start
+    record = learned.history[learned.best_epoch - 1]
+    return float(record["validation_loss"] or 0.0), float(record["validation_accuracy"] or 0.0)
+
+
+def _spoiled(learned: Learned, lesson: Lesson) -> bool:
+    """Whether going on from a model destroyed it: what the last epoch made is far from what it began with."""
+    held, start = lesson.validation, lesson.start
+    if held is None or start is None or learned.interrupted or lesson.budget is not None or not learned.history:
+        return False
+    last = learned.history[-1]["validation_accuracy"]
+    margin = max(SPOILED, SURE * (0.5 / len(held.indices)) ** 0.5)
+    return last is not None and float(last) < start[0] - margin
+
+
+def run(
+    engine: Engine,
+    parameters: list[Floats],
+    lesson: Lesson,
+    restart: bool,
+    progress: Callable[[Progress], None] | None,
+    say: Say,
+) -> tuple[Learned, Trainer, float]:
+    """Train; where the learning rate is ours to choose, start again more slowly if that diverges."""
+    for attempt in range(RESTARTS + 1):
+        trainer = engine.trainer(parameters, lesson.batch_size)
+        judge = None if lesson.validation is None else engine.judge(trainer.vector)
+        try:
+            learned = learn(trainer, judge, lesson, progress or (lambda report: None))
+            if not (restart and attempt < RESTARTS and _spoiled(learned, lesson)):
+                return learned, trainer, lesson.learning_rate
+            lesson = replace(lesson, learning_rate=lesson.learning_rate / 3)
+            say(
+                Note(
+                    "Going on made the model far worse, so this was too fast; starting again with a learning rate of "
+                    f"{lesson.learning_rate:.3g}."
+                )
+            )
+        except DivergedError:
+            if not restart or attempt == RESTARTS:
+                raise
+            lesson = replace(lesson, learning_rate=lesson.learning_rate / 3)
+            again = f"starting again with a learning rate of {lesson.learning_rate:.3g}"
+            say(Caution(f"Training diverged; {again}."))
+    raise AssertionError

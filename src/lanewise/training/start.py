@@ -1,0 +1,126 @@
+"""What training starts from: how pixels are scaled, the network and its weights, drawn anew or from a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lanewise.data.images import Pictures, statistics
+from lanewise.data.seen import Seen
+from lanewise.engine.trainer import MOST_SHARDS, Floats
+from lanewise.errors import DataError
+from lanewise.limits import check_memory
+from lanewise.model import Model
+from lanewise.network.graph import Graph
+from lanewise.network.initial import initial_parameters
+from lanewise.network.layers import Layer
+from lanewise.notes import Caution, Note
+from lanewise.training import recipe
+from lanewise.training.best_weights import Verdict
+from lanewise.training.transfer import take_over
+
+GOING_ON = 10
+"""Going on with all of a model's weights, the default learning rate is divided by this: the peak of a rate that suits
+weights drawn anew destroys what was learned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A network and the parameters that training starts from.
+
+    Attributes
+    ----------
+    graph, text, parameters
+    whole : bool
+        Whether these are all of a model's weights, so that the start is as good as that model.
+    """
+
+    graph: Graph
+    text: str | None
+    parameters: list[Floats]
+    whole: bool
+
+
+def seen_by(model: Model | None) -> Seen | None:
+    """Which images the model has seen; None if it does not say."""
+    return Seen.from_json(getattr(model, "provenance", {}).get("images"))
+
+
+def outcome(start: Verdict, result: Verdict, count: int, best_epoch: int | None) -> Note:
+    """What going on from a model came to, by `count` held-out images; each verdict is (loss, accuracy)."""
+    before, after = f"{100 * start[1]:.1f} %", f"{100 * result[1]:.1f} %"
+    if not best_epoch:
+        return Note(
+            f"No epoch did better on the {count:,} held-out images than the model that training started from "
+            f"({before}): its weights are kept."
+        )
+    if result[1] < start[1]:
+        return Caution(
+            f"On the {count:,} held-out images, the accuracy went from {before} to {after}: images are weighted, and "
+            "by these weights the result is better."
+        )
+    return Note(f"Going on took the accuracy on the {count:,} held-out images from {before} to {after}.")
+
+
+SMALLEST = 2.0**-120
+"""Standard deviation of a channel; float32 rounds ever more coarsely below 2**-126."""
+
+
+def moments(
+    start: Model | None, pictures: Pictures, chosen: NDArray[np.int64], *, new_classes: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation to bring pixels to the same range by; those of the model that goes on learning."""
+    if start is None:
+        mean, std = statistics(pictures.pixels, chosen)
+        if (std < SMALLEST).any():
+            raise DataError(
+                f"the values of these images differ by {std.min():.2g} only, which float32 cannot compute with: "
+                "multiply them all by one number, so that they reach about 1"
+            )
+        return mean, std
+    if start.preprocessing.shape != (*pictures.size, pictures.channels):
+        raise DataError(
+            f"the model to go on from takes pictures of {start.preprocessing.shape}, "
+            f"but these are {(*pictures.size, pictures.channels)} (rows, columns, channels)"
+        )
+    if not (new_classes or _knows(start, pictures)):
+        raise DataError(
+            f"the model to go on from knows the classes {', '.join(start.class_names)}, "
+            f"but these pictures have {', '.join(map(str, pictures.classes))}; to learn others from what it learned, "
+            "give a network too, which begins as the model's does"
+        )
+    scale = np.array(start.preprocessing.scale, np.float64)
+    return -np.array(start.preprocessing.offset, np.float64) / scale, 1 / scale
+
+
+def _knows(start: Model, pictures: Pictures) -> bool:
+    """Whether the pictures are of the classes that the model has."""
+    return start.class_names == tuple(map(str, pictures.classes))
+
+
+def network_and_weights(
+    network: str | tuple[Layer, ...],
+    start: Model | None,
+    pictures: Pictures,
+    easy: bool,
+    seed: int,
+    say: Callable[[str], None],
+) -> Start:
+    """The graph, its text, and the parameters to start from."""
+    shape = (pictures.channels, *pictures.size)
+    if start is not None and network == "auto":
+        return Start(start.graph, start.network, [np.array(p) for p in start.parameters], whole=True)
+    graph, text = recipe.network_for(network, shape, len(pictures.classes), easy=easy)
+    # before the first weight is drawn: parameters, their slopes by shard, state, and copies of the best
+    check_memory("training this network", 4 * graph.parameter_count * (MOST_SHARDS + 6))
+    say(f"{'Network chosen' if network == 'auto' else 'Network'}: {text}")
+    parameters = initial_parameters(graph, seed)
+    if start is None:
+        return Start(graph, text, parameters, whole=False)
+    same = _knows(start, pictures)
+    parameters, taken, origin = take_over(graph, parameters, start.graph, start.parameters, same_classes=same)
+    say(origin)
+    return Start(graph, text, parameters, whole=taken == len(parameters) == len(start.parameters))

@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+
+from lanewise.data.load import load
+from lanewise.errors import OptionError
+from lanewise.kernels.gather import Augment
+from lanewise.training.augment import choose
+
+
+def symmetric_pictures(count=200, seed=0):
+    """Round blobs against bars across: both look the same in a mirror."""
+    random = np.random.default_rng(seed)
+    rows, columns = np.mgrid[0:16, 0:16]
+    labels = np.arange(count, dtype=np.int32) % 2
+    pixels = np.empty((count, 16, 16, 1), np.uint8)
+    for n, label in enumerate(labels):
+        r, c = random.uniform(5, 11, 2)
+        shape = (rows - r) ** 2 + (columns - c) ** 2 < 16 if label else abs(rows - r) < 2
+        pixels[n, :, :, 0] = 200 * shape + random.integers(0, 20, (16, 16))
+    return pixels, labels
+
+
+def arrows(count=200):
+    """Left and right arrows: each is the other in a mirror."""
+    random = np.random.default_rng(1)
+    labels = np.arange(count, dtype=np.int32) % 2
+    pixels = random.integers(0, 20, (count, 16, 16, 1)).astype(np.uint8)
+    ramp = np.linspace(0, 200, 16).astype(np.uint8)
+    pixels[labels == 0] += ramp[None, None, :, None]
+    pixels[labels == 1] += ramp[None, None, ::-1, None]
+    return pixels, labels
+
+
+def test_pictures_that_look_alike_in_a_mirror_are_mirrored():
+    pixels, labels = symmetric_pictures()
+    choice = choose("auto", pixels, labels, np.arange(len(labels)))
+    assert choice.augment == Augment(shift_rows=1, shift_columns=1, flip_columns=True)
+    assert "mirrored at random" in choice.said
+
+
+def test_arrows_are_not_mirrored():
+    pixels, labels = arrows()
+    choice = choose("auto", pixels, labels, np.arange(len(labels)))
+    assert choice.augment is not None
+    assert not choice.augment.flip_columns
+    assert "less like their own class" in choice.said
+
+
+def test_digits_are_shifted_and_not_mirrored():
+    digits = load("digits").train
+    choice = choose("auto", digits.pixels, digits.labels, np.arange(len(digits)))
+    assert choice.augment == Augment(shift_rows=1, shift_columns=1)
+
+
+def test_what_is_asked_for_is_done():
+    pixels, labels = arrows()
+    everything = np.arange(len(labels))
+    assert choose("none", pixels, labels, everything).augment is None
+    assert choose("flip", pixels, labels, everything).augment == Augment(flip_columns=True)
+    assert choose("shift", pixels, labels, everything).augment == Augment(shift_rows=1, shift_columns=1)
+    with pytest.raises(OptionError, match="rotate"):
+        choose("rotate", pixels, labels, everything)
+
+
+def test_a_single_row_is_left_alone():
+    pixels = np.zeros((60, 1, 30, 1), np.float32)
+    labels = np.arange(60, dtype=np.int32) % 2
+    assert choose("auto", pixels, labels, np.arange(60)).augment is None
+    assert choose("shift", pixels, labels, np.arange(60)).augment == Augment(shift_columns=2)
+
+
+@pytest.mark.parametrize(
+    ("count", "own", "mirrored", "flipped"),
+    [
+        (2000, 0.80, 0.77, True),
+        (2000, 0.80, 0.75, False),
+        (10**6, 0.80, 0.75, False),  # no more than 2,000 are compared
+        (400, 0.30, 0.22, True),
+        (400, 0.30, 0.19, False),
+        (400, 1.00, 0.985, True),
+        (400, 1.00, 0.97, False),
+    ],
+)
+def test_a_difference_that_chance_explains_does_not_count(monkeypatch, count, own, mirrored, flipped):
+    monkeypatch.setattr("lanewise.training.augment.mirror_agreement", lambda *pictures: (own, mirrored))
+    choice = choose("auto", np.zeros((1, 16, 16, 1), np.uint8), np.zeros(1, np.int32), np.arange(count))
+    assert choice.augment is not None
+    assert choice.augment.flip_columns == flipped

@@ -1,0 +1,107 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lanewise.data.images import Pictures
+from lanewise.errors import NetworkError
+from lanewise.network.layers import Dense, Sigmoid, Softmax
+from lanewise.network.text import parse
+from lanewise.training.recipe import (
+    MANY,
+    default_batch_size,
+    default_epochs,
+    default_network,
+    many_and_easy,
+    network_for,
+)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    "size", [(1, 1), (1, 30), (2, 2), (3, 3), (3, 40), (5, 4), (8, 8), (28, 28), (30, 45), (96, 64), (224, 200)]
+)
+@pytest.mark.parametrize("classes", [2, 3, 100])
+def test_the_default_network_fits_any_picture(channels, size, classes):
+    graph, text = network_for("auto", (channels, *size), classes)
+    assert graph.output_shape == ((1,) if classes == 2 else (classes,))
+    assert isinstance(graph.nodes[-1].layer, Sigmoid if classes == 2 else Softmax)
+    assert network_for(text, (channels, *size), classes) == (graph, text)
+    assert graph.parameter_count < 4_000_000
+
+
+def test_the_default_network_is_a_text_to_go_on_from():
+    assert default_network((3, 30, 30), 2) == (
+        "conv 16@3x3 same, relu, max 2, conv 32@3x3 same, relu, max 2, conv 64@3x3 same, relu, max 2, "
+        "dropout 0.25, dense 100, relu, dense 1, sigmoid"
+    )
+
+
+def test_the_last_activation_may_be_left_out():
+    assert network_for("dense 10", (1, 8, 8), 10)[1] == "dense 10, softmax"
+    assert network_for("dense 1", (1, 8, 8), 2)[1] == "dense 1, sigmoid"
+    assert network_for("dense 2", (1, 8, 8), 2)[1] == "dense 2, softmax"
+    assert network_for((Dense(3),), (1, 8, 8), 3)[1] == "dense 3, softmax"
+
+
+@pytest.mark.parametrize(
+    ("text", "classes", "hint"),
+    [
+        ("dense 9", 10, "dense 10, softmax"),
+        ("conv 10@3", 10, "10 x 6 x 6"),
+        ("dense 1", 3, "dense 3, softmax"),
+        ("dense 1, softmax", 2, "dense 1, sigmoid"),
+        ("dense 3, sigmoid", 3, "dense 3, softmax"),
+    ],
+)
+def test_a_network_that_does_not_fit_the_classes_is_refused_with_what_would(text, classes, hint):
+    with pytest.raises(NetworkError, match=hint):
+        network_for(text, (1, 8, 8), classes)
+
+
+def test_every_default_network_parses():
+    assert parse(default_network((1, 8, 8), 10))
+
+
+def test_few_pictures_make_small_steps():
+    assert [default_batch_size(n) for n in (1, MANY - 1, MANY, 10**7)] == [64, 64, 128, 128]
+
+
+def test_small_data_is_seen_more_often():
+    assert [default_epochs(n, 128) for n in (1, 100, 600, 3000, 60_000, 10**7)] == [200, 200, 60, 50, 8, 8]
+
+
+def stripes(count: int) -> Pictures:
+    """A bright row, whose place is the class."""
+    labels = (np.arange(count) % 8).astype(np.int32)
+    pixels = np.random.default_rng(0).integers(0, 40, (count, 8, 8, 1)).astype(np.uint8)
+    pixels[np.arange(count), labels] += 200
+    return Pictures(pixels, labels, tuple(map(str, range(8))))
+
+
+def test_a_small_network_and_few_epochs_are_for_many_pictures_that_are_easy():
+    easy = stripes(MANY)
+    assert many_and_easy(easy)
+    assert not many_and_easy(stripes(MANY - 1))
+    random = np.random.default_rng(0)
+    mislabelled = easy.labels.copy()
+    mislabelled[random.random(MANY) < 0.15] = 0  # their neighbours now say otherwise
+    assert not many_and_easy(replace(easy, labels=mislabelled))
+    assert not many_and_easy(replace(easy, labels=None))
+
+
+def test_what_is_frequent_is_not_easy_for_that():
+    # nine in ten are of one class: to take all for that one is right as often as any neighbour
+    noise = np.random.default_rng(1).integers(0, 255, (MANY, 8, 8, 1)).astype(np.uint8)
+    labels = (np.arange(MANY) % 10 == 9).astype(np.int32)
+    assert not many_and_easy(Pictures(noise, labels, ("a", "b")))
+
+
+def test_the_default_for_many_easy_pictures():
+    assert default_network((1, 28, 28), 10, easy=True) == (
+        "conv 8@3x3 same, relu, max 2, conv 16@3x3 same, relu, max 2, conv 32@3x3 same, relu, max 2, "
+        "dense 100, relu, dense 10, softmax"
+    )
+    assert network_for("auto", (1, 28, 28), 10, easy=True)[1] == default_network((1, 28, 28), 10, easy=True)
+    assert network_for("dense 10, softmax", (1, 28, 28), 10, easy=True)[1] == "dense 10, softmax"
+    assert [default_epochs(n, 128, easy=True) for n in (MANY, 54_000, 10**7)] == [5, 4, 4]
