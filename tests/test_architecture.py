@@ -58,7 +58,8 @@ FLOORS: dict[str, int] = {
     "__main__.py": 10,
     "__init__.py": 9,  # what users import; inside, only the command line does
 }
-LINES = 400
+LINES = 325
+"""Of code; comments and docstrings are free."""
 
 DOORS = {
     "llvmlite": {"engine/native.py", "target.py"},
@@ -109,6 +110,18 @@ def file_of(module: str) -> str | None:
     return None
 
 
+def code_lines(text: str) -> int:
+    """Lines that hold code: no blank ones, comments or docstrings."""
+    prose = {
+        ast.get_docstring(n, clean=False) and n.body[0]
+        for n in ast.walk(ast.parse(text))
+        if hasattr(n, "body") and isinstance(n, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    told = {line for node in prose if node for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)}
+    lines = enumerate(text.splitlines(), 1)
+    return sum(1 for number, line in lines if number not in told and line.strip() and not line.lstrip().startswith("#"))
+
+
 OWN_IMPORTS = {
     name_of(path): sorted({own for module in imports(path) if (own := file_of(module)) not in (None, name_of(path))})
     for path in FILES
@@ -153,8 +166,8 @@ def test_packages_are_empty_but_for_their_fronts() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_files_are_short(path: Path) -> None:
-    lines = path.read_text().count("\n")
-    assert lines <= LINES, f"{name_of(path)} has {lines} lines; what in it has a name of its own?"
+    lines = code_lines(path.read_text())
+    assert lines <= LINES, f"{name_of(path)} has {lines} lines of code; what in it has a name of its own?"
 
 
 @pytest.mark.parametrize("package", DOORS)

@@ -7,9 +7,9 @@
     tensors.py     the arrays and attributes of a file that nobody vouches for
     builder.py     a network while it is being read: nodes that can still change
     node.py        one node of a file, asked for its inputs and attributes by kind
-    window_operators.py, reshape_operators.py, operators.py   one function for each ONNX operator: what it means as a layer,
-                   or why it is refused
-    preprocessing.py the preprocessing at the beginning of a file's graph
+    operators.py, window_operators.py, reshape_operators.py   one function for each ONNX operator: what it means as a
+                   layer, or why it is refused
+    preprocessing.py   the preprocessing at the beginning of a file's graph
     read.py        disk -> ONNX -> contents
 
 Reading runs no code, opens no second file and believes nothing: sizes, shapes, names and metadata are checked against
