@@ -1,0 +1,63 @@
+"""What stands beside the code agrees with it: changelog, citation, scripts and the workflow that calls them."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from lanewise.version import __version__
+
+ROOT = Path(__file__).parents[1]
+CHANGELOG = (ROOT / "CHANGELOG.md").read_text()
+SCRIPTS = sorted((ROOT / "scripts").iterdir())
+
+
+def test_the_changelog_begins_with_what_is_unreleased_and_dates_the_rest() -> None:
+    first, *others = re.findall(r"^## (.*)$", CHANGELOG, re.MULTILINE)
+    assert first == "Unreleased"
+    assert others
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+ - \d{4}-\d\d-\d\d", title) for title in others), others
+
+
+def test_the_citation_names_the_newest_release() -> None:
+    citation = dict(re.findall(r"^([a-z-]+): (.*)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE))
+    newest = re.search(r"^## (\S+) - (\S+)$", CHANGELOG, re.MULTILINE)
+    assert newest
+    assert (citation["version"], citation["date-released"]) == newest.groups()
+
+
+def test_the_version_is_the_newest_release_or_a_later_one() -> None:
+    newest = re.search(r"^## (\d\S*)", CHANGELOG, re.MULTILINE)
+    assert newest
+    assert [int(part) for part in __version__.split(".")[:2]] >= [int(part) for part in newest[1].split(".")[:2]]
+
+
+def test_the_version_stands_in_one_file_of_the_package() -> None:
+    files = {path.name for path in (ROOT / "src").rglob("*.py") if f'"{__version__}"' in path.read_text()}
+    assert files == {"version.py"}
+    assert f'"{__version__}"' not in (ROOT / "pyproject.toml").read_text()
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_scripts_can_be_run_and_say_how(script: Path) -> None:
+    assert os.access(script, os.X_OK)
+    head = script.read_text().split("\n\n")[0].partition("set -euo pipefail")[0]
+    assert f"scripts/{script.name}" in head
+
+
+def test_the_workflow_calls_scripts_that_there_are() -> None:
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    called = set(re.findall(r"run: scripts/(\S+)", workflow))
+    assert called == {path.name for path in SCRIPTS} - {"check-aarch64"}  # the workflow has machines of that kind
+    others = re.findall(r"run: (?!scripts/)(.*)", workflow)
+    assert all(line.startswith("python -m pip install ") for line in others), others
+
+
+def test_the_workflow_takes_every_python_that_the_package_does() -> None:
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    versions = re.search(r"python: \[(.*)\]", workflow)
+    oldest = re.search(r'requires-python = ">=(.*)"', (ROOT / "pyproject.toml").read_text())
+    assert versions
+    assert oldest
+    assert versions[1].split(", ")[0] == f'"{oldest[1]}"'
