@@ -11,7 +11,7 @@ import click
 from benchmarks import environment, options
 from benchmarks.report import Report, show
 from benchmarks.svg import Chart, document
-from lanewise.bench.environment import Circumstances
+from lanewise.bench.environment import Environment
 from lanewise.bench.nets import NETS
 from lanewise.bench.peers import FRAMEWORKS, PEERS, Peer
 from lanewise.bench.race import Settings
@@ -62,7 +62,7 @@ def train(
     """Full training steps, images/s: Lanewise, PyTorch, Keras and JAX in turn, in one run."""
     from benchmarks import train
 
-    before = Circumstances.now()
+    before = Environment.now()
     racers = chosen_peers(peers)
     if install:
         environment.install(peers_env, tuple(dict.fromkeys(peer.framework for peer in racers)), _say)
@@ -72,7 +72,7 @@ def train(
 
 @main.command()
 @options.nets()
-@click.option("--batches", type=options.Numbers(), default="128,1024", show_default=True, help="Pictures a call.")
+@click.option("--batches", type=options.Numbers(), default="128,1024", show_default=True, help="Images a call.")
 @options.threads()
 @options.rounds(5)
 @options.burst(0.3)
@@ -80,7 +80,7 @@ def train(
 def infer(
     nets: tuple[str, ...], batches: tuple[int, ...], threads: int, rounds: int, burst: float, **output: Any
 ) -> None:
-    """Predictions of many pictures, images/s, in turn with ONNX Runtime on the same model file."""
+    """Predictions of many images, images/s, in turn with ONNX Runtime on the same model file."""
     from benchmarks import infer
 
     before = _with_onnxruntime()
@@ -95,7 +95,7 @@ def infer(
 @options.burst(0.3)
 @options.output
 def latency(nets: tuple[str, ...], threads: int, rounds: int, burst: float, **output: Any) -> None:
-    """One picture after the other, µs a call, in turn with ONNX Runtime on the same model file."""
+    """One image after the other, µs a call, in turn with ONNX Runtime on the same model file."""
     from benchmarks import infer
 
     before = _with_onnxruntime()
@@ -116,7 +116,7 @@ def threads(nets: tuple[str, ...], threads: int, batch: int, rounds: int, burst:
 
     if threads == 1:
         raise click.UsageError("one thread is what the others are compared with: give --threads 2 or more")
-    before = Circumstances.now()
+    before = Environment.now()
     _show(measuring.measure(nets, Settings(threads, batch, rounds, burst), _say), before, **output)
 
 
@@ -139,7 +139,7 @@ def busy(net: str, busy_processes: tuple[int, ...], rounds: int, calls: int, **o
 
     if not Path("/proc/self/schedstat").exists():
         raise click.UsageError("the processor time of other processes is read from /proc/PID/schedstat, of Linux")
-    before = Circumstances.now()
+    before = Environment.now()
     _show(busy.measure(net, busy_processes, rounds, calls, _say), before, **output)
 
 
@@ -154,7 +154,7 @@ def compile_(nets: tuple[str, ...], threads: int, batch: int, rounds: int, peers
     """Seconds until a new network learns, cold and cached, and when Lanewise is ahead of PyTorch."""
     from benchmarks import compiling
 
-    before = Circumstances.now()
+    before = Environment.now()
     report, versions = compiling.race(nets, peers_env, rounds, batch, threads, _say)
     _show(report, before.with_versions(versions), **output)
 
@@ -172,7 +172,7 @@ def memory(
     """Memory that training takes, beside PyTorch, and how it grows with batch and data."""
     from benchmarks import memory
 
-    before = Circumstances.now()
+    before = Environment.now()
     report, versions, charts = memory.race(nets, peers_env, threads, curves, _say)
     _draw(charts, svg_file)
     _show(report, before.with_versions(versions), **output)
@@ -181,8 +181,8 @@ def memory(
 @main.command()
 @click.option(
     "--axes",
-    type=options.Names(("batch", "picture", "filters")),
-    default="batch,picture,filters",
+    type=options.Names(("batch", "image", "filters")),
+    default="batch,image,filters",
     show_default=True,
     help="What to vary.",
 )
@@ -191,10 +191,10 @@ def memory(
 @options.svg
 @options.output
 def growth(axes: tuple[str, ...], threads: int, burst: float, svg_file: Path | None, **output: Any) -> None:
-    """GF/s of a training step over batch, picture and filters, and where it suddenly slows."""
+    """GF/s of a training step over batch, image and filters, and where it suddenly slows."""
     from benchmarks import growth
 
-    before = Circumstances.now()
+    before = Environment.now()
     report, charts = growth.measure(axes, threads, burst, _say)
     _draw(charts, svg_file)
     _show(report, before, **output)
@@ -213,7 +213,7 @@ def kernels(nets: tuple[str, ...], rounds: int, target: str | None, **output: An
     """GF/s of each kernel on one thread, beside a large matrix product; which convolutions are slower than wanted."""
     from benchmarks import kernels
 
-    before = Circumstances.now()
+    before = Environment.now()
     _show(kernels.measure(nets, rounds, target, _say), before, **output)
 
 
@@ -229,7 +229,7 @@ def mnist(data: Path, network: str, epochs: int | None, target: float, seeds: in
     """Seconds from the start of a fresh process to 99 % on the test digits."""
     from benchmarks import mnist
 
-    before = Circumstances.now()
+    before = Environment.now()
     _show(mnist.measure(data, network, epochs, target, seeds, threads, _say), before, **output)
 
 
@@ -242,19 +242,19 @@ def signboard(data: Path, seeds: int, threads: int, **output: Any) -> None:
     """Accuracy on photographs: the default network beside a fully connected one."""
     from benchmarks import signboard
 
-    before = Circumstances.now()
+    before = Environment.now()
     _show(signboard.measure(data, seeds, threads, _say), before, **output)
 
 
 @main.command()
 @options.data("flowers500.tar.gz")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Which pictures get which fault.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Which images get which fault.")
 @options.output
 def check(data: Path, seed: int, **output: Any) -> None:
-    """Faults planted into pictures, and how many of them are found."""
+    """Faults planted into images, and how many of them are found."""
     from benchmarks import check
 
-    before = Circumstances.now()
+    before = Environment.now()
     _show(check.measure(data, seed, _say), before, **output)
 
 
@@ -271,13 +271,13 @@ def install(packages: tuple[str, ...], **output: Any) -> None:
     """Size of a fresh install, and seconds of its import."""
     from benchmarks import install
 
-    before = Circumstances.now()
+    before = Environment.now()
     _show(install.measure(packages, _say), before, **output)
 
 
-def _with_onnxruntime() -> Circumstances:
+def _with_onnxruntime() -> Environment:
     versions = environment.installed(Path(sys.prefix))
-    return Circumstances.now().with_versions({n: versions[n] for n in ("onnxruntime",) if n in versions})
+    return Environment.now().with_versions({n: versions[n] for n in ("onnxruntime",) if n in versions})
 
 
 def _draw(charts: list[Chart], file: Path | None) -> None:
@@ -285,8 +285,8 @@ def _draw(charts: list[Chart], file: Path | None) -> None:
         file.write_text(document(charts, columns=2), encoding="utf-8")
 
 
-def _show(report: Report, circumstances: Circumstances, *, markdown: bool, json_file: Path | None) -> None:
-    show(report, circumstances, markdown=markdown, json_file=json_file)
+def _show(report: Report, environment: Environment, *, markdown: bool, json_file: Path | None) -> None:
+    show(report, environment, markdown=markdown, json_file=json_file)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from benchmarks.report import Report
 from lanewise.bench import data
 from lanewise.bench.nets import NETS
 from lanewise.bench.tables import Table
-from lanewise.bench.workload import Learner, Lesson, Task
+from lanewise.bench.workload import Learner, Task, Workload
 from lanewise.target import default_threads
 
 BATCH = 128
@@ -75,8 +75,8 @@ def measure(net: str, busy: Sequence[int], rounds: int, calls: int, say: Callabl
 def _learner(net: str, threads: int) -> tuple[Learner, Iterator[NDArray[np.int32]]]:
     from lanewise.bench.peers import with_lanewise
 
-    lesson = Lesson.of(Task(NETS[net], "train", "float32", BATCH, threads))
-    return with_lanewise.learner(lesson), data.batches(BATCH, len(lesson.pixels))
+    workload = Workload.of(Task(NETS[net], "train", "float32", BATCH, threads))
+    return with_lanewise.learner(workload), data.batches(BATCH, len(workload.pixels))
 
 
 def _seconds(trained: tuple[Learner, Iterator[NDArray[np.int32]]], calls: Sequence[int]) -> float:

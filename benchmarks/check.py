@@ -1,4 +1,4 @@
-"""`python -m benchmarks check`: how many faults planted into pictures `lanewise check` finds, and what else it says.
+"""`python -m benchmarks check`: how many faults planted into images `lanewise check` finds, and what else it says.
 
 A fault is found if a finding of the right kind names its files together. Every other case of such a finding is an
 extra: a false alarm, or a fault that was in the data before. How many of them the data has by itself is counted in the
@@ -45,14 +45,14 @@ SWAPPED = 50
 
 
 def measure(data: Path, seed: int, say: Callable[[str], None]) -> Report:
-    """Look at the pictures as they came, then with faults; into arrays only wrong labels are planted."""
+    """Look at the images as they came, then with faults; into arrays only wrong labels are planted."""
     if data.suffix == ".npz":
         return _arrays(data, seed, say)
     with tempfile.TemporaryDirectory() as folder:
         with tarfile.open(data) as archive:
             archive.extractall(folder, filter="data")
         root = next(path.parent for path in Path(folder).rglob("train") if path.is_dir())
-        say("the pictures as they came")
+        say("the images as they came")
         before = check(root)
         faults = plant(root, seed)
         say(f"{len(faults)} faults planted")
@@ -62,7 +62,7 @@ def measure(data: Path, seed: int, say: Callable[[str], None]) -> Report:
 def _arrays(data: Path, seed: int, say: Callable[[str], None]) -> Report:
     """The same of arrays, with `SWAPPED` labels made wrong."""
     sets = load(data)
-    say("the pictures as they came")
+    say("the images as they came")
     before = check(sets)
     labels = sets.train.labels
     assert labels is not None
@@ -100,8 +100,8 @@ def report(data: str, faults: list[Fault], before: Findings, after: Findings) ->
     share = f"Networks agree with {100 * (after.accuracy or 0):.1f} % of the labels."
     remarks = (
         share,
-        f"Of the {len(first)} pictures that look mislabelled most, {top} had their label swapped.",
-        f"{len(after.collection):,} pictures in {figure(after.seconds)} s.",
+        f"Of the {len(first)} images that look mislabelled most, {top} had their label swapped.",
+        f"{len(after.collection):,} images in {figure(after.seconds)} s.",
     )
     return Report("check", (Table(title, columns, tuple(rows)),), remarks, {"rows": rows, "top": top})
 

@@ -49,7 +49,7 @@ def race(
 
 def _round(net: Net, racers: list[Racer], batch: int, threads: int) -> dict[str, First]:
     def task(mode: str) -> Task:
-        return Task(net, "train", mode, batch, threads, pictures=2 * batch)
+        return Task(net, "train", mode, batch, threads, images=2 * batch)
 
     try:
         with tempfile.TemporaryDirectory() as cache:

@@ -1,4 +1,4 @@
-"""Faults planted into a copy of a folder of pictures, each remembered by the names of the files it concerns."""
+"""Faults planted into a copy of a folder of images, each remembered by the names of the files it concerns."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def plant(root: Path, seed: int = 0) -> list[Fault]:
 
 
 def _spoiled(order: list[Path], below: Callable[[Path], str], number: int) -> list[Fault]:
-    """A file cut short, an empty one, one of no known name, a constant picture and a grey one."""
+    """A file cut short, an empty one, one of no known name, a constant image and a grey one."""
     short, empty, renamed, flat, grey = (order.pop() for _ in range(5))
     short.write_bytes(short.read_bytes()[: short.stat().st_size // 2])
     empty.write_bytes(b"")

@@ -1,7 +1,7 @@
-"""`python -m benchmarks growth`: how fast a step computes over batch, picture and filters, and where it slows suddenly.
+"""`python -m benchmarks growth`: how fast a step computes over batch, image and filters, and where it slows suddenly.
 
 One axis is gone along at a time, from the same middle. Speed is in GF/s by the formula of the layers (two operations a
-multiply-add, three passes: forward, input slope and weight slope), so that faster algorithms count as faster.
+multiply-add, three passes: forward, input gradient and weight gradient), so that faster algorithms count as faster.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from lanewise.bench.race import steps_of_a_burst
 from lanewise.bench.tables import Table, figure
 from lanewise.bench.workload import Task
 from lanewise.network.graph import Graph
-from lanewise.network.summary import account
+from lanewise.network.summary import summary
 
-MIDDLE = {"batch": 128, "picture": 32, "filters": 32}
+MIDDLE = {"batch": 128, "image": 32, "filters": 32}
 AXES = {
     "batch": (16, 32, 48, 64, 96, 128, 144, 192, 256, 512, 1024),
-    "picture": (8, 12, 16, 20, 24, 28, 31, 32, 33, 40, 48, 64, 65, 96, 128, 160, 224),
+    "image": (8, 12, 16, 20, 24, 28, 31, 32, 33, 40, 48, 64, 65, 96, 128, 160, 224),
     "filters": (4, 6, 8, 12, 16, 17, 20, 24, 31, 32, 33, 48, 64, 96, 128, 192, 256),
 }
 """With sizes beside round ones, where a tile that does not fit would show."""
 
-NAMES = {"batch": "pictures of a step", "picture": "rows and columns of a picture", "filters": "filters of each layer"}
+NAMES = {"batch": "images of a step", "image": "rows and columns of an image", "filters": "filters of each layer"}
 
 CLIFF = 1.6
 """Neighbours whose speeds differ by more are listed."""
@@ -48,19 +48,17 @@ class Point:
     gflops: float
 
 
-def net_of(picture: int, filters: int) -> Net:
-    """Two convolutions, a pool between them, and a classifier, for pictures of so many rows and columns."""
+def net_of(image: int, filters: int) -> Net:
+    """Two convolutions, a pool between them, and a classifier, for images of so many rows and columns."""
     conv = f"conv {filters}@3x3 same, relu"
-    return Net(
-        f"{picture}x{picture}, {filters}", f"{conv}, max 2, {conv}, global average, dense 10", (3, picture, picture)
-    )
+    return Net(f"{image}x{image}, {filters}", f"{conv}, max 2, {conv}, global average, dense 10", (3, image, image))
 
 
 def work(graph: Graph) -> int:
-    """Floating-point operations of a training step for one picture; nobody needs the slope of the picture itself."""
-    accounts = account(graph)
+    """Floating-point operations of a training step for one image; nobody needs the gradient of the image itself."""
+    summaries = summary(graph)
     passes = [2 if 0 in node.inputs else 3 for node in graph.nodes]
-    return sum(2 * n * one.multiply_adds for n, one in zip(passes, accounts, strict=True))
+    return sum(2 * n * one.multiply_adds for n, one in zip(passes, summaries, strict=True))
 
 
 def measure(
@@ -84,8 +82,8 @@ def fastest(passes: list[list[Point]]) -> list[Point]:
 
 def _point(worker: Worker, axis: str, size: int, threads: int, burst: float) -> Point:
     at = MIDDLE | {axis: size}
-    net, batch = net_of(at["picture"], at["filters"]), at["batch"]
-    worker.ask(build=Task(net, "train", LANEWISE.mode, batch, threads, pictures=batch).to_json())
+    net, batch = net_of(at["image"], at["filters"]), at["batch"]
+    worker.ask(build=Task(net, "train", LANEWISE.mode, batch, threads, images=batch).to_json())
     count = steps_of_a_burst(worker, burst)
     seconds = float(worker.ask(run=count)["seconds"]) / count
     return Point(axis, size, seconds, 1e-9 * batch * work(net.graph) / seconds)
@@ -115,7 +113,7 @@ def report(points: list[Point], threads: int) -> Report:
         )
         tables.append(Table(f"Over {axis} ({others}), threads: {threads}", (axis, "ms a step", "GF/s"), rows))
     found = cliffs(points)
-    remarks = [f"The network: {net_of(MIDDLE['picture'], MIDDLE['filters']).text}. Best of {PASSES} passes."]
+    remarks = [f"The network: {net_of(MIDDLE['image'], MIDDLE['filters']).text}. Best of {PASSES} passes."]
     remarks += [
         f"{slow.axis} {slow.size} runs at {figure(slow.gflops)} GF/s, its neighbour {fast.size} at "
         f"{figure(fast.gflops)}: {fast.gflops / slow.gflops:.2f} times."

@@ -49,16 +49,16 @@ def throughput(entries: dict[int, list[Entry]], settings: Settings) -> Report:
 
 
 def latency(entries: dict[int, list[Entry]], settings: Settings) -> Report:
-    """One row for each net: microseconds of one picture after the other."""
+    """One row for each net: microseconds of one image after the other."""
     rows = []
     for net in dict.fromkeys(entry.net for entry in entries[1]):
         own, other = _both(entries[1], net)
         share = (f"{1 / other.ratio:.2f}", spread([1 / r for r in other.ratios])) if other else ()
         times = (figure(1e6 / line.images_per_second) if line else "–" for line in (own, other))
         rows.append((net, *times, *(share or ("–", _problem(entries[1], net)))))
-    title = f"One picture, µs, call from Python included, threads: {settings.threads}"
+    title = f"One image, µs, call from Python included, threads: {settings.threads}"
     columns = ("", "Lanewise", "ONNX Runtime", "Lanewise's share", "over rounds")
-    remarks = (SAME_FILE, *verdicts(entries[1], "one picture"))
+    remarks = (SAME_FILE, *verdicts(entries[1], "one image"))
     return Report("latency", (Table(title, columns, tuple(rows)),), remarks, _figures(entries, settings))
 
 

@@ -1,9 +1,9 @@
 """`python -m benchmarks kernels`: how fast each kernel multiplies and adds, beside a large matrix product.
 
 The cases are the convolutions and dense layers of the nets that are raced. One thread, buffers of one group of 16
-images (of a batch for the weight slopes of large dense layers), so what a kernel works on is in the cache as it is in
-training. The matrix product is NumPy's own, in float32, timed in turn with each kernel. With a target that is not this
-machine, both are held to it.
+images (of a batch for the weight gradients of large dense layers), so what a kernel works on is in the cache as it is
+in training. The matrix product is NumPy's own, in float32, timed in turn with each kernel. With a target that is not
+this machine, both are held to it.
 
 Run as a module, this file is the process that measures; it prints one JSON object a kernel.
 """
@@ -42,7 +42,7 @@ MATRIX = 1024
 """Rows and columns of the matrices multiplied: too large for the first caches, as such products are in frameworks."""
 
 GROUPS = 8
-"""Groups of 16 images in a batch: slopes that are computed once a batch are those of so many."""
+"""Groups of 16 images in a batch: gradients that are computed once a batch are those of so many."""
 
 BURST = 0.02
 """Seconds a turn."""
@@ -117,7 +117,7 @@ def report(speeds: list[Speed], target: str) -> Report:
 
 def shares(speeds: list[Speed], target: str) -> Table:
     """All direct convolutions, a row each."""
-    kernels = ("forward", "input slope", "weight slope")
+    kernels = ("forward", "input gradient", "weight gradient")
     direct = {(one.net, one.layer, one.kernel): one for one in speeds if one.filters and one.kernel in kernels}
     rows = []
     for net, layer in dict.fromkeys((net, layer) for net, layer, _ in direct):
@@ -130,9 +130,9 @@ def verdict(speeds: list[Speed], target: str) -> list[str]:
     """Which direct convolutions do not reach the share wanted of them."""
     if target not in WANTED:
         return []
-    judged = [one for one in speeds if (one.filters or 0) >= FEW_FILTERS and "Winograd" not in one.kernel]
-    slow = [one for one in judged if one.share < WANTED[target]]
-    reached = f"{len(judged) - len(slow)} of {len(judged)} direct convolutions with {FEW_FILTERS} filters or more"
+    evaluated = [one for one in speeds if (one.filters or 0) >= FEW_FILTERS and "Winograd" not in one.kernel]
+    slow = [one for one in evaluated if one.share < WANTED[target]]
+    reached = f"{len(evaluated) - len(slow)} of {len(evaluated)} direct convolutions with {FEW_FILTERS} filters or more"
     return [
         f"{target}: {reached} reach {WANTED[target]:.0%} of the matrix product.",
         *(f"BELOW: {one.net}, {one.layer}, {one.kernel}: {one.share:.0%}." for one in slow),
@@ -167,7 +167,7 @@ def _seconds(run: Callable[[], object], times: int) -> float:
     return (time.perf_counter() - start) / times
 
 
-def _programs(net: str, values: int) -> Iterator[tuple[str, int | None, str, Program, int]]:
+def _programs(net: str, registers: int) -> Iterator[tuple[str, int | None, str, Program, int]]:
     """Layer, filters, kernel, program and floating-point operations of each kernel of `net`.
 
     Convolutions are there directly, and also by Winograd's method where training uses that. Operations are counted by
@@ -181,49 +181,63 @@ def _programs(net: str, values: int) -> Iterator[tuple[str, int | None, str, Pro
         if isinstance(node.layer, Conv2D):
             layer = conv_of(graph, node)
             work = 2 * LANES * prod(node.shape) * prod(layer.weight_shape[1:])
-            first = node.inputs == (0,)  # nobody asks for the slope of the pictures
-            for kind, program in _direct(layer, Layout.of(shape), Layout.of(node.shape), first, values):
+            first = node.inputs == (0,)  # nobody asks for the gradient of the images
+            for kind, program in _direct(layer, Layout.of(shape), Layout.of(node.shape), first, registers):
                 yield name, layer.filters, kind, program, work
             kinds = {kind for kind, at in fast if at == number and not (first and kind == "input")}
-            for kind, program in _by_winograd(layer, Layout.of(shape), Layout.of(node.shape), kinds, values):
+            for kind, program in _by_winograd(layer, Layout.of(shape), Layout.of(node.shape), kinds, registers):
                 yield name, layer.filters, f"{kind}, Winograd", program, work
         elif isinstance(node.layer, Dense):
             inputs, units = shape[0], node.layer.units
             work = 2 * LANES * inputs * units
-            yield name, None, "forward", dense.forward(inputs, units, relu=True, values=values), work
-            yield name, None, "input slope", dense.backward_input(inputs, units, gate=True, values=values), work
+            yield name, None, "forward", dense.forward(inputs, units, relu=True, registers=registers), work
+            yield (
+                name,
+                None,
+                "input gradient",
+                dense.backward_input(inputs, units, mask=True, registers=registers),
+                work,
+            )
             if number in Gradients.of(graph, GROUPS, 1).deferred:
                 vectors = dense.padded(inputs) // LANES
-                program = dense.backward_weight_slice(inputs, units, vectors, GROUPS, 1, values=values)
-                yield name, None, f"weight slope, {GROUPS * LANES} images", program, GROUPS * work
+                program = dense.backward_weight_slice(inputs, units, vectors, GROUPS, 1, registers=registers)
+                yield name, None, f"weight gradient, {GROUPS * LANES} images", program, GROUPS * work
             else:
-                yield name, None, "weight slope", dense.backward_weight(inputs, units, values=values), work
+                yield name, None, "weight gradient", dense.backward_weight(inputs, units, registers=registers), work
 
 
-def _direct(layer: conv.Conv, x: Layout, y: Layout, first: bool, values: int) -> Iterator[tuple[str, Program]]:
+def _direct(layer: conv.Conv, x: Layout, y: Layout, first: bool, registers: int) -> Iterator[tuple[str, Program]]:
     bordered_x, bordered_dy = x.with_border(layer.x_border(x, y)), y.with_border(layer.dy_border(x, y))
-    yield "forward", conv.forward(layer, bordered_x, y, relu=True, values=values)
-    # A shortcut that strides lies beside a larger kernel, which adds to its slope and fills the places that it leaves.
+    yield "forward", conv.forward(layer, bordered_x, y, relu=True, registers=registers)
+    # A shortcut that strides lies beside a larger kernel, which adds to its gradient and fills the places that it
+    # leaves.
     shortcut = layer.kernel == (1, 1) and layer.stride != (1, 1)
     if not first:
         yield (
-            "input slope",
-            conv.backward_input(layer, bordered_x, bordered_dy, x, gate=not shortcut, gaps=shortcut, values=values),
+            "input gradient",
+            conv.backward_input(
+                layer, bordered_x, bordered_dy, x, mask=not shortcut, gaps=shortcut, registers=registers
+            ),
         )
-    yield "weight slope", conv_weight_gradient.backward_weight(layer, bordered_x, y, values=values)
+    yield "weight gradient", conv_weight_gradient.backward_weight(layer, bordered_x, y, registers=registers)
 
 
-def _by_winograd(layer: conv.Conv, x: Layout, y: Layout, kinds: set[str], values: int) -> Iterator[tuple[str, Program]]:
+def _by_winograd(
+    layer: conv.Conv, x: Layout, y: Layout, kinds: set[str], registers: int
+) -> Iterator[tuple[str, Program]]:
     if not kinds:
         return
     bordered_x = x.with_border(layer.x_border(x, y)).with_border(winograd.x_border(layer, x, y))
     bordered_dy = y.with_border(winograd.dy_border(layer, x, y))
     if "forward" in kinds:
-        yield "forward", winograd.forward(layer, bordered_x, y, relu=True, values=values)
+        yield "forward", winograd.forward(layer, bordered_x, y, relu=True, registers=registers)
     if "input" in kinds:
-        yield "input slope", winograd.backward_input(layer, bordered_x, bordered_dy, x, gate=True, values=values)
+        yield (
+            "input gradient",
+            winograd.backward_input(layer, bordered_x, bordered_dy, x, mask=True, registers=registers),
+        )
     if "weight" in kinds:
-        yield "weight slope", winograd_weight_gradient.backward_weight(layer, bordered_x, y, values=values)
+        yield "weight gradient", winograd_weight_gradient.backward_weight(layer, bordered_x, y, registers=registers)
 
 
 def _runner(program: Program) -> Callable[[], None]:

@@ -23,7 +23,7 @@ from lanewise.bench.race import Racer
 from lanewise.bench.tables import Table, figure
 from lanewise.bench.workload import Task
 
-BATCH, PICTURES = 128, 2048
+BATCH, IMAGES = 128, 2048
 BATCHES = (16, 64, 128, 256, 512, 1024)
 COUNTS = (2048, 8192, 32768)
 EAGER = ("torch", "torch channels_last")
@@ -40,7 +40,7 @@ class Taken:
     net: str
     peer: str
     batch: int
-    pictures: int
+    images: int
     first: First
 
 
@@ -50,19 +50,19 @@ def race(
     """Measure all of `nets`; returns the report, PyTorch's version, and the curves if there are any."""
     versions = installed(folder)
     racers = [Racer(LANEWISE), *racers_of([peer for peer in PEERS if peer.name in EAGER], folder, versions)]
-    cases = [(net, racer, BATCH, PICTURES) for net in nets for racer in (Racer(EMPTY_CACHE), *racers)]
+    cases = [(net, racer, BATCH, IMAGES) for net in nets for racer in (Racer(EMPTY_CACHE), *racers)]
     if curves:
-        sizes = [(batch, PICTURES) for batch in BATCHES] + [(BATCH, count) for count in COUNTS]
+        sizes = [(batch, IMAGES) for batch in BATCHES] + [(BATCH, count) for count in COUNTS]
         cases += [(net, racer, *size) for net in nets for racer in racers[:2] for size in sizes]
     taken = []
     for net, racer, batch, count in dict.fromkeys(cases):
-        say(f"{net}: {racer.peer.name}, batch {batch}, {count:,} pictures")
+        say(f"{net}: {racer.peer.name}, batch {batch}, {count:,} images")
         taken.append(_one(net, racer, batch, count, threads))
     return report(taken), versions_of([racer.peer for racer in racers], versions), charts(taken) if curves else []
 
 
 def _one(net: str, racer: Racer, batch: int, count: int, threads: int) -> Taken:
-    task = Task(NETS[net], "train", racer.peer.mode, batch, threads, pictures=count)
+    task = Task(NETS[net], "train", racer.peer.mode, batch, threads, images=count)
     try:
         with TemporaryDirectory() as folder:
             cache = folder if racer.peer == EMPTY_CACHE else None
@@ -78,27 +78,27 @@ def report(taken: list[Taken]) -> Report:
     """Each net beside PyTorch, then the curves as tables."""
     nets = list(dict.fromkeys(one.net for one in taken))
     peers = list(dict.fromkeys(one.peer for one in taken))
-    peak = {(one.net, one.peer, one.batch, one.pictures): one.first.peak for one in taken}
+    peak = {(one.net, one.peer, one.batch, one.images): one.first.peak for one in taken}
     rows, remarks = [], []
     for one in taken:
-        if (one.batch, one.pictures) == (BATCH, PICTURES):
-            own = peak[one.net, LANEWISE.name, BATCH, PICTURES]
+        if (one.batch, one.images) == (BATCH, IMAGES):
+            own = peak[one.net, LANEWISE.name, BATCH, IMAGES]
             rows.append((f"{one.net}, {one.peer}", _mb(one.first.loaded), _mb(one.first.peak), _share(own, one)))
     for net in nets:
-        others = [peak[net, peer, BATCH, PICTURES] for peer in peers if peer in EAGER]
+        others = [peak[net, peer, BATCH, IMAGES] for peer in peers if peer in EAGER]
         if others:
-            share = peak[net, LANEWISE.name, BATCH, PICTURES] / min(others)
+            share = peak[net, LANEWISE.name, BATCH, IMAGES] / min(others)
             remarks.append(f"{net}: {share:.2f} of the least that PyTorch takes.")
-    remarks.append("Pictures are in memory: a byte a value for Lanewise, prepared as float32 for PyTorch.")
-    title = f"Memory of training, batch {BATCH}, {PICTURES:,} pictures"
+    remarks.append("Images are in memory: a byte a value for Lanewise, prepared as float32 for PyTorch.")
+    title = f"Memory of training, batch {BATCH}, {IMAGES:,} images"
     tables = [Table(title, ("MB", "after the import", "at most", "Lanewise's share"), tuple(rows))]
-    drawn = [peer for peer in peers if len({(one.batch, one.pictures) for one in taken if one.peer == peer}) > 1]
-    for what, sizes in (("batch", [(n, PICTURES) for n in BATCHES]), ("pictures", [(BATCH, n) for n in COUNTS])):
+    drawn = [peer for peer in peers if len({(one.batch, one.images) for one in taken if one.peer == peer}) > 1]
+    for what, sizes in (("batch", [(n, IMAGES) for n in BATCHES]), ("images", [(BATCH, n) for n in COUNTS])):
         if drawn:
             lines = tuple(
                 (f"{net}, {peer}", *(_mb(peak[net, peer, *size]) for size in sizes)) for net in nets for peer in drawn
             )
-            heads = [f"{size[what == 'pictures']:,}" for size in sizes]
+            heads = [f"{size[what == 'images']:,}" for size in sizes]
             tables.append(Table(f"MB at most over {what}", ("", *heads), lines))
     figures = {"results": [asdict(one) for one in taken]}
     return Report("memory", tuple(tables), tuple(remarks), figures)
@@ -107,12 +107,12 @@ def report(taken: list[Taken]) -> Report:
 def charts(taken: list[Taken]) -> list[Chart]:
     """Memory over batch size and over data size."""
     result = []
-    for axis, fixed, value in (("batch", "pictures", PICTURES), ("pictures", "batch", BATCH)):
+    for axis, fixed, value in (("batch", "images", IMAGES), ("images", "batch", BATCH)):
         series: dict[str, list[tuple[float, float]]] = {}
         for one in sorted(taken, key=lambda one: int(getattr(one, axis))):
             if getattr(one, fixed) == value and one.peer in (LANEWISE.name, EAGER[0]):
                 series.setdefault(f"{one.net}, {one.peer}", []).append((getattr(one, axis), one.first.peak / 1e6))
-        name = {"batch": "pictures of a step", "pictures": "pictures learned from"}[axis]
+        name = {"batch": "images of a step", "images": "images learned from"}[axis]
         result.append(Chart(f"Memory of training over {axis}", name, "MB at most", series))
     return result
 

@@ -1,6 +1,6 @@
 """`python -m benchmarks mnist`: from the start of a fresh process to a trained network and its test accuracy.
 
-Each run is a process of its own that reads the file, trains with all defaults and judges on the test pictures; the
+Each run is a process of its own that reads the file, trains with all defaults and evaluates on the test images; the
 clock starts before the process does and stops when it has ended. The first run has an empty cache, so its kernels are
 compiled; all later ones find them there. The last row is the command `lanewise train` itself, which also saves the
 model.
@@ -27,7 +27,7 @@ from benchmarks.report import Report
 from lanewise.bench.process import environment
 from lanewise.bench.tables import Table, figure
 
-PARTS = ("import", "read", "compile", "train", "judge")
+PARTS = ("import", "read", "compile", "train", "evaluate")
 
 
 def measure(
@@ -74,11 +74,11 @@ def report(runs: list[dict[str, Any]], target: float) -> Report:
     first, *warm, _ = runs
     reached = [run["accuracy"] >= target for run in runs]
     remarks = (
-        f"{sum(reached)} of {len(runs)} runs reached {100 * target:.1f} % on the {first['test']:,} test pictures, "
+        f"{sum(reached)} of {len(runs)} runs reached {100 * target:.1f} % on the {first['test']:,} test images, "
         "which were not looked at before the end.",
         f"Whole process: {figure(first['seconds'])} s the first time, "
         f"{figure(median(run['seconds'] for run in warm))} s (median) after it.",
-        f"{first['network']}; {first['epochs']} epochs of {first['pictures']:,} pictures.",
+        f"{first['network']}; {first['epochs']} epochs of {first['images']:,} images.",
     )
     columns = ("seconds", "accuracy", *PARTS, "start and end", "whole process")
     title = "MNIST, from the start of the process to its end"
@@ -110,7 +110,7 @@ def _main(options: dict[str, Any]) -> None:
         last = progress.seconds
 
     model = train(
-        images.PictureSets(sets.train),
+        images.ImageSets(sets.train),
         network=options["network"],
         epochs=options["epochs"],
         threads=options["threads"],
@@ -121,13 +121,13 @@ def _main(options: dict[str, Any]) -> None:
     clock.move(last, "compile", "train")
     assert sets.test is not None
     accuracy = float(np.mean(model.predict_proba(sets.test.pixels).argmax(axis=1) == sets.test.labels))
-    clock.stop("judge")
+    clock.stop("evaluate")
     answer = {
         "accuracy": accuracy,
         "parts": clock.parts,
         "network": model.network,
         "epochs": model.provenance["epochs"],
-        "pictures": model.provenance["pictures"],
+        "images": model.provenance["images"],
         "test": len(sets.test),
         "images_per_second": model.provenance["images_per_second"],
     }

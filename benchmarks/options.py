@@ -76,7 +76,7 @@ def threads(default: int = 2) -> Decorator:
 
 
 def batch(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Choose the pictures of a step."""
+    """Choose the images of a step."""
     return click.option("--batch", type=click.IntRange(1), default=128, show_default=True)(command)
 
 
@@ -114,11 +114,11 @@ seeds: Decorator = click.option(
 
 
 def data(name: str) -> Decorator:
-    """Choose the file of pictures."""
+    """Choose the file of images."""
     return click.option(
         "--data",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         default=DATA / name,
         show_default=True,
-        help="The pictures.",
+        help="The images.",
     )

@@ -1,7 +1,7 @@
 """`python -m benchmarks signboard`: is there a signboard in the photograph? Learned by the command that users have.
 
-Each network is trained by `lanewise train` for several seeds and judged on the test photographs: all of them, and those
-of one source, `roadsign-*`, which has both classes, so that recognising the camera does not help.
+Each network is trained by `lanewise train` for several seeds and evaluated on the test photographs: all of them, and
+those of one source, `roadsign-*`, which has both classes, so that recognising the camera does not help.
 """
 
 from __future__ import annotations

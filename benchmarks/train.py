@@ -35,8 +35,8 @@ def report(entries: list[Entry], settings: Settings) -> Report:
     nets = list(dict.fromkeys(entry.net for entry in entries))
     drawn = {line.entry: line for net in nets for line in lines(entries, net)}
     remarks = [
-        "A step is forward, loss, backward and an SGD update with momentum, on the same pictures from the same "
-        "weights; losses agreed before the clock ran. The others get float32 pictures prepared beforehand; Lanewise "
+        "A step is forward, loss, backward and an SGD update with momentum, on the same images from the same "
+        "weights; losses agreed before the clock ran. The others get float32 images prepared beforehand; Lanewise "
         "gets bytes and scales them in each step.",
         *verdicts(entries),
     ]

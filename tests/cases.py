@@ -1,6 +1,6 @@
 """One table of cases for correctness, gradients and timing: layers and small networks with awkward options and sizes.
 
-Sizes are small enough for slow judges, and never round: rows differ from columns, channels from filters, and filter
+Sizes are small enough for slow evaluates, and never round: rows differ from columns, channels from filters, and filter
 counts and widths leave remainders in any tile.
 """
 
@@ -14,7 +14,7 @@ from lanewise.network.text import parse
 
 @dataclass(frozen=True)
 class Case:
-    """A network, as text, and the (channels, rows, columns) of its pictures."""
+    """A network, as text, and the (channels, rows, columns) of its images."""
 
     name: str
     text: str
@@ -28,7 +28,7 @@ class Case:
 
 
 LAYER_CASES = [
-    # Convolution: sizes of kernel, picture and filters
+    # Convolution: sizes of kernel, image and filters
     Case("conv_1x1_one_filter", "conv 1@1", (1, 3, 2)),
     Case("conv_1x1_seven_filters", "conv 7@1", (5, 4, 9)),
     Case("conv_2x2_article", "conv 100@2", (1, 4, 4)),
@@ -39,8 +39,8 @@ LAYER_CASES = [
     Case("conv_3x3_one_column", "conv 3@3x1 same", (2, 13, 1)),
     Case("conv_3x3_one_pixel", "conv 5@3 same", (3, 1, 1)),
     Case("conv_5x5_one_channel", "conv 6@5", (1, 9, 12)),
-    Case("conv_5x5_whole_picture", "conv 5@5x7", (3, 5, 7)),
-    Case("conv_5x5_same_larger_than_picture", "conv 2@7x9 same", (2, 3, 4)),
+    Case("conv_5x5_whole_image", "conv 5@5x7", (3, 5, 7)),
+    Case("conv_5x5_same_larger_than_image", "conv 2@7x9 same", (2, 3, 4)),
     Case("conv_4x2_same_even", "conv 3@4x2 same", (2, 6, 7)),
     Case("conv_3x5_rectangular", "conv 4@3x5", (2, 8, 9)),
     Case("conv_wide_29", "conv 3@3 same", (1, 2, 29)),
@@ -85,7 +85,7 @@ LAYER_CASES = [
     Case("max_pad_1", "max 3 pad 1 stride 2", (2, 6, 7)),
     Case("max_pad_each_side", "max 3x2 pad 2:0:1:1 stride 1", (2, 4, 5)),
     Case("max_same", "max 3 same stride 2", (2, 6, 9)),
-    Case("max_whole_picture", "max 5x6", (17, 5, 6)),
+    Case("max_whole_image", "max 5x6", (17, 5, 6)),
     Case("average_2", "average 2", (3, 4, 6)),
     Case("average_overlapping", "average 3x2 stride 1x2", (2, 7, 9)),
     Case("average_pad", "average 3 pad 1 stride 2", (2, 6, 7)),
@@ -95,7 +95,7 @@ LAYER_CASES = [
     # Features
     Case("dense_one_unit", "dense 1", (1, 1, 13)),
     Case("dense_of_one", "dense 3", (1, 1, 1)),
-    Case("dense_pictures", "dense 7", (3, 4, 5)),
+    Case("dense_images", "dense 7", (3, 4, 5)),
     Case("dense_seventeen", "dense 17", (1, 1, 31)),
     Case("dense_no_bias", "dense 5 nobias", (2, 3, 3)),
     Case("flatten", "flatten", (3, 2, 5)),

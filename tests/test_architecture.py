@@ -58,7 +58,7 @@ FLOORS: dict[str, int] = {
     "__main__.py": 10,
     "__init__.py": 9,  # what users import; inside, only the command line does
 }
-LINES = 325
+LINES = 326
 """Of code; comments and docstrings are free."""
 
 DOORS = {

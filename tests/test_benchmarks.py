@@ -147,18 +147,18 @@ def test_first_trainings() -> None:
     assert slower.tables[1].rows[2][-1] == "not for long, or never"
 
 
-def taken(peer: str, batch: int, pictures: int, megabytes: float) -> memory.Taken:
-    return memory.Taken("mid", peer, batch, pictures, First(0, 0, 0, 0, 0, 10_000_000, int(1e6 * megabytes)))
+def taken(peer: str, batch: int, images: int, megabytes: float) -> memory.Taken:
+    return memory.Taken("mid", peer, batch, images, First(0, 0, 0, 0, 0, 10_000_000, int(1e6 * megabytes)))
 
 
 def test_memory_and_its_curves() -> None:
     found = [
-        *(taken("lanewise", batch, memory.PICTURES, 50 + batch) for batch in memory.BATCHES),
+        *(taken("lanewise", batch, memory.IMAGES, 50 + batch) for batch in memory.BATCHES),
         *(taken("lanewise", memory.BATCH, count, count) for count in memory.COUNTS[1:]),
-        *(taken("torch", batch, memory.PICTURES, 300 + batch) for batch in memory.BATCHES),
+        *(taken("torch", batch, memory.IMAGES, 300 + batch) for batch in memory.BATCHES),
         *(taken("torch", memory.BATCH, count, 2 * count) for count in memory.COUNTS[1:]),
-        taken("torch channels_last", memory.BATCH, memory.PICTURES, 356),
-        taken(memory.EMPTY_CACHE.name, memory.BATCH, memory.PICTURES, 200),
+        taken("torch channels_last", memory.BATCH, memory.IMAGES, 356),
+        taken(memory.EMPTY_CACHE.name, memory.BATCH, memory.IMAGES, 200),
     ]
     made = memory.report(found)
     assert made.tables[0].rows == (
@@ -168,20 +168,20 @@ def test_memory_and_its_curves() -> None:
         ("mid, lanewise, empty cache", "10.0", "200", "0.89"),
     )
     assert "mid: 0.50 of the least that PyTorch takes." in made.remarks
-    over_batch, over_pictures = made.tables[1:]
+    over_batch, over_images = made.tables[1:]
     assert over_batch.columns == ("", "16", "64", "128", "256", "512", "1,024")
     assert over_batch.rows[0] == ("mid, lanewise", "66.0", "114", "178", "306", "562", "1,070")
-    assert over_pictures.rows == (
+    assert over_images.rows == (
         ("mid, lanewise", "178", "8,190", "32,800"),
         ("mid, torch", "428", "16,400", "65,500"),
     )
-    by_batch, by_pictures = memory.charts(found)
+    by_batch, by_images = memory.charts(found)
     assert by_batch.series["mid, lanewise"][0] == (16, 66.0)
-    assert [x for x, _ in by_pictures.series["mid, torch"]] == list(memory.COUNTS)
+    assert [x for x, _ in by_images.series["mid, torch"]] == list(memory.COUNTS)
 
 
 def test_memory_without_curves() -> None:
-    made = memory.report([taken("lanewise", memory.BATCH, memory.PICTURES, 100)])
+    made = memory.report([taken("lanewise", memory.BATCH, memory.IMAGES, 100)])
     assert len(made.tables) == 1
 
 
@@ -212,7 +212,7 @@ def test_the_work_of_a_step() -> None:
     assert growth.work(graph) == 2 * (2 * first + 3 * second + 3 * 20)
 
 
-def test_a_chart_is_a_picture() -> None:
+def test_a_chart_is_a_image() -> None:
     drawn = svg.document(
         [svg.Chart("a & b", "x", "y", {"one": [(1, 0.0), (10, 5.0), (100, 10.0)], "<": [(1, 1.0)]})] * 2
     )
@@ -246,12 +246,12 @@ def test_every_kernel_of_a_net_is_measured() -> None:
     first, second = "conv 16@3x3 same", "conv 32@3x3 same"
     direct = [(layer, kernel) for layer, kernel in found if layer.startswith("conv") and "Winograd" not in kernel]
     assert direct == [
-        *((first, kernel) for kernel in ("forward", "weight slope")),
-        *((second, kernel) for kernel in ("forward", "input slope", "weight slope")),
+        *((first, kernel) for kernel in ("forward", "weight gradient")),
+        *((second, kernel) for kernel in ("forward", "input gradient", "weight gradient")),
     ]
     used = values_of(NETS["signboard"].graph, training=True).winograd
     assert used
-    names = {"forward": "forward", "input": "input slope", "weight": "weight slope"}
+    names = {"forward": "forward", "input": "input gradient", "weight": "weight gradient"}
     assert {(layer, kernel) for layer, kernel in found if "Winograd" in kernel} == {
         (first if node == 1 else second, f"{names[kind]}, Winograd")
         for kind, node in used
@@ -263,10 +263,10 @@ def test_every_kernel_of_a_net_is_measured() -> None:
 def test_markdown_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "figures.json"
     made = report.Report("x", (Table("Title", ("a|b", "c"), (("d", "1"),)),), ("Remark.",), {"answer": 42})
-    report.show(made, report.Circumstances.now().with_versions({"torch": "0"}), markdown=True, json_file=file)
+    report.show(made, report.Environment.now().with_versions({"torch": "0"}), markdown=True, json_file=file)
     printed = capsys.readouterr().out
     assert (
-        f"**Title**  \n{report.Circumstances.now().processor}\n\n| a\\|b | c |\n| --- | ---: |\n| d | 1 |\n\n- Remark."
+        f"**Title**  \n{report.Environment.now().processor}\n\n| a\\|b | c |\n| --- | ---: |\n| d | 1 |\n\n- Remark."
         in printed
     )
     figures = json.loads(file.read_text())
@@ -291,7 +291,7 @@ def test_it_runs_as_a_module() -> None:
 
 def test_mnist_says_how_often_the_target_was_reached() -> None:
     parts = dict.fromkeys(mnist.PARTS, 0.5)
-    one = {"accuracy": 0.992, "parts": parts, "network": "dense 10", "epochs": 4, "pictures": 54_001, "test": 10_000}
+    one = {"accuracy": 0.992, "parts": parts, "network": "dense 10", "epochs": 4, "images": 54_001, "test": 10_000}
     runs = [
         {"name": "seed 0, empty cache", "seconds": 4.0, **one},
         {"name": "seed 0, full cache", "seconds": 3.0, **one},

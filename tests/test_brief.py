@@ -42,7 +42,7 @@ def test_every_public_value_has_a_short_repr(sets, model):
         explain.receptive_field(model, "conv1", 1, 1),
         explain.expand(model, "conv1"),
         explain.neuron(model, image, "dense1", 3),
-        *explain.account(model.graph),
+        *explain.summary(model.graph),
     ]
     for value in values:
         if isinstance(value, list | tuple):

@@ -13,7 +13,7 @@ def test_the_folder_is_named_by_the_environment(monkeypatch):
     assert cache_folder("code") == Path("/somewhere/code")
     monkeypatch.delenv("LANEWISE_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
-    assert cache_folder("pictures") == Path("/cache/lanewise/pictures")
+    assert cache_folder("images") == Path("/cache/lanewise/images")
     if os.name != "nt":
         monkeypatch.setenv("XDG_CACHE_HOME", "relative")
         monkeypatch.setenv("HOME", "/home/someone")

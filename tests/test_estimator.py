@@ -30,7 +30,7 @@ from lanewise.training.fit import train
 
 PAGE = Path(__file__).parents[1] / "docs" / "scikit-learn.md"
 X, Y = load_digits(return_X_y=True)
-PICTURES = X.reshape(-1, 8, 8)
+IMAGES = X.reshape(-1, 8, 8)
 
 
 def quick(**options):
@@ -76,22 +76,22 @@ def test_labels_come_back_as_they_were(name, labels, tmp_path):
     classifier.model_.save(tmp_path / "model.onnx")
 
 
-def test_pictures_of_two_three_and_four_dimensions_are_the_same():
+def test_images_of_two_three_and_four_dimensions_are_the_same():
     flat = quick().fit(X[:200], Y[:200])
     assert hasattr(flat, "n_features_in_")
-    square = quick(image_shape=None).fit(PICTURES[:200], Y[:200])
-    full = quick(image_shape=(8, 8, 1)).fit(PICTURES[:200, :, :, None].tolist(), Y[:200])
+    square = quick(image_shape=None).fit(IMAGES[:200], Y[:200])
+    full = quick(image_shape=(8, 8, 1)).fit(IMAGES[:200, :, :, None].tolist(), Y[:200])
     assert not hasattr(square, "n_features_in_")
     expected = flat.predict_proba(X[:200])
     for classifier in (flat, square, full):
-        for x in (X[:200], PICTURES[:200], PICTURES[:200, ..., None]):
+        for x in (X[:200], IMAGES[:200], IMAGES[:200, ..., None]):
             assert np.array_equal(classifier.predict_proba(x), expected)
 
 
-def test_a_fit_on_pictures_forgets_the_features_of_a_fit_on_rows():
+def test_a_fit_on_images_forgets_the_features_of_a_fit_on_rows():
     classifier = quick(image_shape=None, epochs=1).fit(X[:50], Y[:50])
     assert classifier.n_features_in_ == 64
-    classifier.fit(PICTURES[:50], Y[:50])
+    classifier.fit(IMAGES[:50], Y[:50])
     assert not hasattr(classifier, "n_features_in_")
 
 
@@ -127,11 +127,11 @@ def test_a_weight_is_a_number_of_copies():
     assert not np.array_equal(weighted.predict_proba(X), unweighted.predict_proba(X))
 
 
-def test_equal_pictures_with_different_labels_stay_apart():
-    x, y = np.repeat(PICTURES[:2], 2, axis=0), np.array([0, 1, 0, 1])
+def test_equal_images_with_different_labels_stay_apart():
+    x, y = np.repeat(IMAGES[:2], 2, axis=0), np.array([0, 1, 0, 1])
     weights = np.array([3.0, 1.0, 1.0, 3.0])
     classifier = CNNClassifier(epochs=200, random_state=0).fit(x, y, weights)
-    # the share of class 0 among the copies of each picture
+    # the share of class 0 among the copies of each image
     assert np.allclose(classifier.predict_proba(x)[::2, 0], [0.75, 0.25], atol=0.05)
 
 
@@ -161,7 +161,7 @@ def test_partial_fit_goes_on():
     assert classifier.n_iter_ == 18
     assert [record["epoch"] for record in classifier.history_] == list(range(1, 19))
     before = classifier.predict_proba(X[:10])
-    classifier.partial_fit(X[:1], Y[:1])  # one picture, of one of the classes
+    classifier.partial_fit(X[:1], Y[:1])  # one image, of one of the classes
     assert not np.array_equal(classifier.predict_proba(X[:10]), before)
 
 
@@ -239,22 +239,22 @@ def test_random_states():
 
 @pytest.mark.parametrize("options", [{}, {"early_stopping": False}, {"validation_fraction": 0.5}])
 @pytest.mark.parametrize("count", [2, 3, 12])
-def test_a_handful_of_pictures_is_learned_whole(count, options):
+def test_a_handful_of_images_is_learned_whole(count, options):
     classifier = CNNClassifier(image_shape=(8, 8), random_state=0, augment="none", **options)
     assert classifier.fit(X[:count], Y[:count]).score(X[:count], Y[:count]) == 1
     assert classifier.history_[-1]["validation_accuracy"] is None
 
 
-def test_pictures_are_held_out_only_where_that_helps():
-    def judged(y, **options):
+def test_images_are_held_out_only_where_that_helps():
+    def evaluated(y, **options):
         return quick(**options).fit(X[: len(y)], y).history_[-1]["validation_accuracy"] is not None
 
     single = np.where(np.arange(200) == 0, 10, Y[:200])
-    assert judged(Y[:200])
-    assert not judged(Y[:99])
-    assert not judged(single)  # a class with one picture
-    assert not judged(Y[:200], early_stopping=False)
-    assert not judged(Y[:200], validation_fraction=0)
+    assert evaluated(Y[:200])
+    assert not evaluated(Y[:99])
+    assert not evaluated(single)  # a class with one image
+    assert not evaluated(Y[:200], early_stopping=False)
+    assert not evaluated(Y[:200], validation_fraction=0)
     for fraction in (1.5, -0.1):
         with pytest.raises(OptionError, match="validation_fraction"):
             quick(validation_fraction=fraction).fit(X, Y)
@@ -272,21 +272,21 @@ def test_one_class_is_refused():
 def test_shapes_that_do_not_fit():
     with pytest.raises(DataError, match=r"X has 64 features but image_shape \(8, 9\) needs 72"):
         quick(image_shape=(8, 9)).fit(X, Y)
-    with pytest.raises(DataError, match=r"pictures of shape \(8, 8\) but image_shape \(8, 9\) is needed"):
-        quick(image_shape=(8, 9)).fit(PICTURES, Y)
+    with pytest.raises(DataError, match=r"images of shape \(8, 8\) but image_shape \(8, 9\) is needed"):
+        quick(image_shape=(8, 9)).fit(IMAGES, Y)
     for shape in (8, (8,), (8, 8, 1, 1), (8.0, 8), (0, 64), "8x8"):
         with pytest.raises(OptionError, match="give \\(rows, columns\\) or"):
             quick(image_shape=shape).fit(X, Y)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
-        quick().fit(PICTURES, Y[:-1])
+        quick().fit(IMAGES, Y[:-1])
     with pytest.raises(ValueError, match="infinity or a value too large"):
         quick().fit(X * 1e300, Y)
     with pytest.raises(ValueError, match="NaN"):
         quick().fit(np.full((2, 8, 8), np.nan), [0, 1])
     with pytest.raises(NotFittedError):
-        quick().predict(PICTURES)
+        quick().predict(IMAGES)
     with pytest.raises(DataError, match=r"shape \(8, 7\) but image_shape \(8, 8, 1\) is needed"):
-        quick(epochs=1).fit(X[:20], Y[:20]).predict(PICTURES[:, :, 1:])
+        quick(epochs=1).fit(X[:20], Y[:20]).predict(IMAGES[:, :, 1:])
 
 
 def test_networks_are_text_or_layers():
@@ -314,7 +314,7 @@ def test_searches_pipelines_and_calibration():
     search = GridSearchCV(pipeline, grid, cv=2).fit(X[:400], Y[:400])
     assert search.best_params_["cnnclassifier__learning_rate"] == 0.2
     assert search.score(X[400:800], Y[400:800]) > 0.7
-    assert cross_val_score(classifier, PICTURES[:400], Y[:400], cv=2, scoring="roc_auc_ovr").min() > 0.9
+    assert cross_val_score(classifier, IMAGES[:400], Y[:400], cv=2, scoring="roc_auc_ovr").min() > 0.9
     calibrated = CalibratedClassifierCV(classifier, cv=2).fit(X[:400], Y[:400])
     assert calibrated.score(X[400:800], Y[400:800]) > 0.7
 
@@ -322,9 +322,9 @@ def test_searches_pipelines_and_calibration():
 def test_options_reach_the_training(monkeypatch):
     given = {}
 
-    def spy(pictures, **options):
+    def spy(images, **options):
         given.update(options)
-        return train(pictures, **options)
+        return train(images, **options)
 
     monkeypatch.setattr(estimator, "train", spy)
     options = {

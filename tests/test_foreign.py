@@ -145,13 +145,13 @@ def test_going_on_too_fast_starts_again(digits: Digits, monkeypatch: pytest.Monk
 def test_a_report_finds_the_scale_for_all_of_its_figures(stranger: Path, digits: Digits, monkeypatch: Any) -> None:
     """The curve, the mistakes and the live network come from the model that the accuracy is of."""
     x, y = digits[2], digits[3]
-    pictures = from_arrays(x, y)
+    images = from_arrays(x, y)
     seen: list[Any] = []
-    real = page.judge
-    monkeypatch.setattr(page, "judge", lambda *given: seen.append(real(*given)) or seen[0])
-    text = page.report_html(Model.load(stranger), pictures, "test", {"test": pictures})
-    (judged,) = seen
-    right = float((judged.probabilities.argmax(axis=1) == pictures.labels).mean())
-    assert judged.here.accuracy == pytest.approx(right)
+    real = page.accuracy_of
+    monkeypatch.setattr(page, "accuracy_of", lambda *given: seen.append(real(*given)) or seen[0])
+    text = page.report_html(Model.load(stranger), images, "test", {"test": images})
+    (evaluated,) = seen
+    right = float((evaluated.probabilities.argmax(axis=1) == images.labels).mean())
+    assert evaluated.here.accuracy == pytest.approx(right)
     assert right > 0.85
     assert f"{100 * right:.1f}" in text

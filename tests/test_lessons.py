@@ -1,4 +1,4 @@
-"""The lessons run, on the digits and on other pictures; what they print and draw is what their page shows."""
+"""The lessons run, on the digits and on other images; what they print and draw is what their page shows."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def lessons(quick: str) -> pytest.MarkDecorator:
 def run(monkeypatch, tmp_path, capsys):
     """Run a lesson in an empty folder; give the lines that it printed, and the names of what it drew."""
 
-    def lesson(script: Path, *pictures: str) -> tuple[list[str], set[str]]:
+    def lesson(script: Path, *images: str) -> tuple[list[str], set[str]]:
         monkeypatch.chdir(tmp_path)
         monkeypatch.syspath_prepend(str(LESSONS))
-        monkeypatch.setattr(sys, "argv", [str(script), *pictures])
+        monkeypatch.setattr(sys, "argv", [str(script), *images])
         capsys.readouterr()
         runpy.run_path(str(script), run_name="__main__")
         printed = [line.rstrip() for line in capsys.readouterr().out.splitlines() if line.strip()]
@@ -63,7 +63,7 @@ def update(number: str, old: list[str], new: list[str]) -> None:
 
 
 def told(printed: list[str]) -> list[str]:
-    """What the page quotes of it: all but how many pictures there are, and where drawings went."""
+    """What the page quotes of it: all but how many images there are, and where drawings went."""
     return [line for line in printed[2:] if not line.startswith("-> ")]
 
 
@@ -82,7 +82,7 @@ def test_it_prints_and_draws_what_the_page_shows(run, script, request):
         quoted[: len(lines)] = lines
     assert quoted[: len(lines)] == lines
     assert (len(quoted) == len(lines)) or script.name[0] == "3"  # which goes on with what it says of photographs
-    assert made == drawn(printed) == set(re.findall(r"!\[.*?\]\(\.\./pictures/lessons/(.*?)\)", shown))
+    assert made == drawn(printed) == set(re.findall(r"!\[.*?\]\(\.\./images/lessons/(.*?)\)", shown))
     assert f"]({script.name})" in PAGE.read_text()
 
 
@@ -103,15 +103,15 @@ def test_what_the_page_says_of_photographs(run, tmp_path, request):
 
 
 def test_every_drawing_of_the_page_is_there_and_no_other():
-    linked = re.findall(r"!\[(.*?)\]\(\.\./pictures/lessons/(.*?)\)", PAGE.read_text())
-    assert {name for _, name in linked} == {path.name for path in (ROOT / "docs" / "pictures" / "lessons").iterdir()}
+    linked = re.findall(r"!\[(.*?)\]\(\.\./images/lessons/(.*?)\)", PAGE.read_text())
+    assert {name for _, name in linked} == {path.name for path in (ROOT / "docs" / "images" / "lessons").iterdir()}
     assert all(len(alternative) > 30 for alternative, _ in linked)
-    assert sum(path.stat().st_size for path in (ROOT / "docs" / "pictures" / "lessons").iterdir()) < 2**20
+    assert sum(path.stat().st_size for path in (ROOT / "docs" / "images" / "lessons").iterdir()) < 2**20
 
 
 @pytest.fixture(scope="module")
 def stripes(tmp_path_factory):
-    """A folder of colour pictures of 14x20 pixels in two classes: upright stripes and level ones."""
+    """A folder of colour images of 14x20 pixels in two classes: upright stripes and level ones."""
     folder, random = tmp_path_factory.mktemp("stripes"), np.random.default_rng(0)
     for name in ("level", "a rather long name of the other class"):
         (folder / name).mkdir()
@@ -124,21 +124,21 @@ def stripes(tmp_path_factory):
 
 
 @lessons(quick="5")
-def test_it_runs_on_other_pictures(run, script, stripes):
+def test_it_runs_on_other_images(run, script, stripes):
     printed, made = run(script, str(stripes))
     assert printed[:2] == [
-        "32 pictures to learn from, 8 to judge by, of 2 classes.",
+        "32 images to learn from, 8 to evaluate by, of 2 classes.",
         "Each is 14 x 20 pixels x 3 = 840 numbers.",
     ]
     assert made == drawn(printed)
 
 
-def test_pictures_that_cannot_be_used_are_one_line(run):
+def test_images_that_cannot_be_used_are_one_line(run):
     with pytest.raises(SystemExit, match=r"^Error: [^\n]*nowhere[^\n]*$"):
         run(SCRIPTS[0], "nowhere")
 
 
-def test_pictures_that_are_too_small_are_one_line(run, tmp_path):
+def test_images_that_are_too_small_are_one_line(run, tmp_path):
     np.savez(tmp_path / "small.npz", x_train=np.zeros((8, 4, 9), np.uint8), y_train=np.arange(8) % 2)
     with pytest.raises(SystemExit, match="4x9 pixels; the lessons need 8x8"):
         run(SCRIPTS[0], "small.npz")

@@ -1,4 +1,4 @@
-"""A model predicts from whatever holds pictures, and survives saving, loading and pickling."""
+"""A model predicts from whatever holds images, and survives saving, loading and pickling."""
 
 import pickle
 
@@ -11,7 +11,7 @@ import lanewise
 from lanewise.engine import schedule
 from lanewise.errors import DataError, ModelFileError, OptionError
 from lanewise.model import Model
-from tests.model_file.models import contents, foreign, judged, pixels
+from tests.model_file.models import contents, evaluated, foreign, pixels
 
 TEXT = "conv 4@3 same, relu, max 2, dropout 0.5, dense 3, softmax"
 
@@ -61,14 +61,14 @@ def test_probabilities_are_those_of_the_reference(dtype):
     x = pixels(model, 37)
     found = model.predict_proba(x)
     assert found.dtype == np.float32
-    assert found == pytest.approx(judged(model, x), rel=1e-5, abs=1e-7)
-    assert model.predict(x).tolist() == [model.classes[k] for k in judged(model, x).argmax(axis=1)]
+    assert found == pytest.approx(evaluated(model, x), rel=1e-5, abs=1e-7)
+    assert model.predict(x).tolist() == [model.classes[k] for k in evaluated(model, x).argmax(axis=1)]
 
 
 def test_a_sigmoid_gives_two_probabilities():
     model = made("dense 1, sigmoid", classes=("no", "yes"))
     x = pixels(model, 20)
-    p = judged(model, x)
+    p = evaluated(model, x)
     assert model.predict_proba(x) == pytest.approx(np.hstack([1 - p, p]), abs=1e-6)
     assert model.predict(x).tolist() == ["yes" if q > 0.5 else "no" for q in p.ravel()]
     assert set(model.predict(x)) == {"no", "yes"}
@@ -84,7 +84,7 @@ def test_labels_come_back_as_they_were(classes, kind):
     assert set(found.tolist()) <= set(classes)
 
 
-def test_one_picture_is_a_batch_of_one():
+def test_one_image_is_a_batch_of_one():
     model = made()
     x = pixels(model, 2)
     assert np.array_equal(model.predict_proba(x[1]), model.predict_proba(x)[1:])
@@ -118,17 +118,17 @@ def changed(place, value):
         (np.zeros((2, 7, 9, 5), np.uint8), r"images of 5 channels do not fit this model, which takes \(N, 9, 7, 3\)"),
         (np.zeros((2, 9, 7), np.uint8), r"shape \(2, 9, 7\) does not fit"),
         (np.zeros(3), r"shape \(3,\) does not fit"),
-        (changed((2, 0, 0, 0), np.nan), "picture 2 holds NaN or infinity"),
-        (changed((3, 8, 6, 2), np.inf), "picture 3 holds NaN or infinity"),
-        (changed((1, 0, 0, 0), 1e300), "picture 1 holds NaN or infinity"),
+        (changed((2, 0, 0, 0), np.nan), "image 2 holds NaN or infinity"),
+        (changed((3, 8, 6, 2), np.inf), "image 3 holds NaN or infinity"),
+        (changed((1, 0, 0, 0), 1e300), "image 1 holds NaN or infinity"),
         (
             np.full((2, 9, 7, 3), 0.5),
             "lie within 0 to 1, but the model was trained on values from 0 to 255: multiply by 255",
         ),
         (np.array(["a", "b"]), "no such file or folder: a"),
-        (np.array([["a", "b"]]), "pictures must be numbers, but the array holds <U1"),
+        (np.array([["a", "b"]]), "images must be numbers, but the array holds <U1"),
         ([np.zeros((2, 2)), np.zeros(3)], r"shape \(3,\) is no image"),
-        (None, "pictures must be numbers, but the array holds object"),
+        (None, "images must be numbers, but the array holds object"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(x, problem):
@@ -139,8 +139,8 @@ def test_arrays_that_do_not_fit_are_refused(x, problem):
 def test_files_are_decoded_as_in_training(tmp_path):
     model = made()
     x = pixels(model, 3)
-    for number, picture in enumerate(x):
-        Image.fromarray(picture).save(tmp_path / f"{number}.png")
+    for number, image in enumerate(x):
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
     expected = model.predict_proba(x)
     names = [str(tmp_path / f"{number}.png") for number in range(3)]
     assert np.array_equal(model.predict_proba(names), expected)
@@ -165,9 +165,9 @@ def test_a_float_model_takes_files_too(tmp_path):
 
 
 def test_files_that_cannot_be_used_are_named(tmp_path):
-    (tmp_path / "bad.png").write_bytes(b"no picture")
+    (tmp_path / "bad.png").write_bytes(b"no image")
     Image.new("L", (7, 9)).save(tmp_path / "good.png")
-    with pytest.raises(DataError, match=r"bad\.png is no usable picture"):
+    with pytest.raises(DataError, match=r"bad\.png is no usable image"):
         made().predict([tmp_path / "good.png", tmp_path / "bad.png"])
     with pytest.raises(DataError, match="no such file or folder"):
         made().predict("nowhere.png")
@@ -206,18 +206,18 @@ def test_a_model_can_be_pickled_after_it_predicted():
 
 
 def test_it_says_what_it_is():
-    assert repr(made()) == f"<Model: 9x7x3 pictures, 3 classes, {TEXT}>"
+    assert repr(made()) == f"<Model: 9x7x3 images, 3 classes, {TEXT}>"
 
 
 @pytest.mark.parametrize("classes", [2, 3])
-def test_one_picture_alone_gets_the_same_answer(classes):
+def test_one_image_alone_gets_the_same_answer(classes):
     random = np.random.default_rng(3)
     x = random.integers(0, 256, (40, 9, 7, 3), dtype=np.uint8)
     model = lanewise.train(x, random.integers(0, classes, 40), epochs=2)
-    for picture, row in zip(x[:5], model.predict_proba(x[:5]), strict=True):
-        one = model.predict_one(picture)
+    for image, row in zip(x[:5], model.predict_proba(x[:5]), strict=True):
+        one = model.predict_one(image)
         assert one.shape == (classes,)
         assert one == pytest.approx(row, abs=1e-5)
-        assert model.predict_one(picture.astype(np.float64)) == pytest.approx(row, abs=1e-5)
-    with pytest.raises(DataError, match="one picture of shape"):
+        assert model.predict_one(image.astype(np.float64)) == pytest.approx(row, abs=1e-5)
+    with pytest.raises(DataError, match="one image of shape"):
         model.predict_one(x[:5])

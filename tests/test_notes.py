@@ -21,8 +21,8 @@ def test_a_caution_is_a_warning_at_the_line_that_called():
 
 def test_a_note_is_logged_and_not_a_warning(caplog):
     with caplog.at_level(logging.INFO, "lanewise"):
-        say(Note("90 pictures are held out"))
-    assert caplog.messages == ["90 pictures are held out"]
+        say(Note("90 images are held out"))
+    assert caplog.messages == ["90 images are held out"]
 
 
 @pytest.fixture

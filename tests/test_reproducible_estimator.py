@@ -16,7 +16,7 @@ from lanewise import CNNClassifier
 X, Y = load_digits(return_X_y=True)
 
 CASES = {
-    "pictures": {"image_shape": (8, 8), "batch_size": 48},
+    "images": {"image_shape": (8, 8), "batch_size": 48},
     "rows": {},
     "adamw": {"image_shape": (8, 8), "optimizer": "adamw", "augment": "shift+flip"},
     "dropout": {"image_shape": (8, 8), "network": "conv 5@3x3, relu, dropout 0.3, dense 10"},
@@ -64,4 +64,4 @@ classifier = CNNClassifier(epochs=3, threads=2, random_state=7, image_shape=(8, 
 print(hashlib.sha256(classifier.fit(X[:500], y[:500]).predict_proba(X).tobytes()).hexdigest())
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == hashlib.sha256(probabilities(1, **CASES["pictures"]).tobytes()).hexdigest()
+    assert done.stdout.strip() == hashlib.sha256(probabilities(1, **CASES["images"]).tobytes()).hexdigest()

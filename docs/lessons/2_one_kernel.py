@@ -1,38 +1,38 @@
 """Lesson 2: one kernel for all positions.
 
-python docs/lessons/2_one_kernel.py [PICTURES]
+python docs/lessons/2_one_kernel.py [IMAGES]
 """
 
 import matplotlib.pyplot as plt
 import numpy as np
-from common import example, frame, grey, read, save, show_map, show_picture
+from common import example, frame, grey, read, save, show_image, show_map
 
 from lanewise import explain
 
 sets = read()
-picture = grey(example(sets.train))
-rows, columns = picture.shape
+image = grey(example(sets.train))
+rows, columns = image.shape
 
 # Nine weights that somebody thought up (Sobel and Feldman, 1968). They add up to 0, so that even areas give 0; where it
 # gets brighter to the right, the right column outweighs the left one.
 kernel = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
 
 
-def convolve(picture, kernel):
+def convolve(image, kernel):
     """The whole of a convolution: the same weighted sum, of each neighbourhood in turn."""
-    high, wide = picture.shape[0] - 2, picture.shape[1] - 2
+    high, wide = image.shape[0] - 2, image.shape[1] - 2
     found = np.zeros((high, wide))
     for r in range(high):
         for c in range(wide):
-            found[r, c] = (picture[r : r + 3, c : c + 3] * kernel).sum()
+            found[r, c] = (image[r : r + 3, c : c + 3] * kernel).sum()
     return found
 
 
-feature_map = convolve(picture, kernel)
+feature_map = convolve(image, kernel)
 
 # One neuron, worked out: the one with the largest value.
 r, c = np.unravel_index(feature_map.argmax(), feature_map.shape)
-patch = picture[r : r + 3, c : c + 3]
+patch = image[r : r + 3, c : c + 3]
 print(
     f"\nThe neuron in row {r}, column {c} of the map reads the pixels in rows {r} to {r + 2}, columns {c} to {c + 2}:"
 )
@@ -42,7 +42,7 @@ for pixels, weights in zip(patch, kernel, strict=True):
 print(f"{'sum':>38} = {feature_map[r, c]:>6.4g}")
 
 figure, (left, middle, right) = plt.subplots(1, 3, figsize=(9, 3.4), layout="constrained", width_ratios=(3, 1.6, 3))
-show_picture(left, picture[:, :, None], f"the picture, {rows}x{columns}")
+show_image(left, image[:, :, None], f"the image, {rows}x{columns}")
 frame(left, r, c, 3, 3)
 show_map(middle, kernel, "the kernel, 3x3")
 for (u, v), weight in np.ndenumerate(kernel):
@@ -51,18 +51,16 @@ show_map(right, feature_map, f"the feature map, {rows - 2}x{columns - 2}")
 frame(right, r, c, 1, 1)
 save(figure, "2-kernel")
 
-# One kernel for all positions: what it finds in one place it finds in any other. Move the picture, and the map moves
+# One kernel for all positions: what it finds in one place it finds in any other. Move the image, and the map moves
 # along; nothing about the new place has to be learned.
-moved = np.roll(picture, (1, 2), axis=(0, 1))
+moved = np.roll(image, (1, 2), axis=(0, 1))
 same = (convolve(moved, kernel)[1:, 2:] == feature_map[:-1, :-2]).all()
-print(
-    f"\nThe picture is moved by one row and two columns. Is the map the same, moved alike? {'Yes' if same else 'No'}."
-)
+print(f"\nThe image is moved by one row and two columns. Is the map the same, moved alike? {'Yes' if same else 'No'}.")
 
 # Now the same as a fully connected layer: a matrix with a row for each output and a column for each input. The corner
 # with the edge is enough to see how it is made.
 top, left = (min(max(int(at) - 2, 0), size - 8) for at, size in ((r, rows), (c, columns)))
-corner = picture[top : top + 8, left : left + 8]
+corner = image[top : top + 8, left : left + 8]
 layer = explain.expand(explain.graph_for("conv 1@3x3 nobias", corner.shape), "conv1")
 layer = layer.with_weights(kernel[None, None])  # (filters, channels, rows, columns)
 outputs, inputs = layer.matrix.shape

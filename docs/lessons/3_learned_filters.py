@@ -1,6 +1,6 @@
 """Lesson 3: filters that are learned.
 
-python docs/lessons/3_learned_filters.py [PICTURES]
+python docs/lessons/3_learned_filters.py [IMAGES]
 """
 
 import textwrap
@@ -16,11 +16,12 @@ from lanewise.network.initial import initial_parameters
 
 sets = read()
 
-# A kernel can be found from examples. Here are 8x8 pixels from the middle of some fifty pictures, and what the Sobel
+# A kernel can be found from examples. Here are 8x8 pixels from the middle of some fifty images, and what the Sobel
 # kernel of lesson 2 makes of them. We start from random weights and are told nothing but how far off the outputs are.
-# For every weight of the matrix we take the slope of the loss, half the mean squared difference; the slopes of entries
-# that share a weight are added up; then each weight goes a small step downhill. That is all of training a convolution:
-# a fully connected network with most weights left out and the others tied together, which learns in the same way.
+# For every weight of the matrix we take the gradient of the loss, half the mean squared difference; the gradients of
+# entries that share a weight are added up; then each weight goes a small step downhill. That is all of training a
+# convolution: a fully connected network with most weights left out and the others tied together, which learns in the
+# same way.
 top, left = ((size - 8) // 2 for size in sets.train.size)
 fifty = sets.train.pixels[:: -(-len(sets.train) // 50)]
 patches = np.array([grey(one)[top : top + 8, left : left + 8] for one in fifty])
@@ -33,11 +34,11 @@ kernel = np.random.default_rng(0).normal(size=(1, 1, 3, 3))
 rate, kernels, losses = 0.003, [], []
 for step in range(1001):
     layer = layer.with_weights(kernel)
-    off = x @ layer.matrix.toarray().T - wanted  # (pictures, outputs)
+    off = x @ layer.matrix.toarray().T - wanted  # (images, outputs)
     losses.append(float((off**2).sum() / 2 / off.size))
     if step in (0, 10, 100, 1000):
         kernels.append((step, kernel[0, 0]))
-    kernel = kernel - rate * layer.weight_slope(off.T @ x) / len(x)
+    kernel = kernel - rate * layer.weight_gradient(off.T @ x) / len(x)
 print("\nA kernel learns from examples:")
 for step, weights in kernels:
     numbers = " ".join(f"{one:5.2f}" for one in weights.ravel().round(2) + 0.0)
@@ -48,17 +49,17 @@ for axes, (step, weights) in zip(panels, [*kernels, ("Sobel", sobel)], strict=Tr
 save(figure, "3-steps")
 
 # Nobody can say which kernels tell your classes apart, so there are no examples of what a kernel should give. But a
-# network need only be told the class: the loss measures how far its probabilities are from the truth, and slopes go
+# network need only be told the class: the loss measures how far its probabilities are from the truth, and gradients go
 # back through all layers to every weight. Here eight kernels of 3x3 begin a network; they are drawn before and after.
 network = f"conv 8@3x3 same, relu, max 2, conv 16@3x3 same, relu, max 2, {last_layers(sets.train)}"
 longer = options(sets.train) | {"epochs": 2 * epochs_for(sets.train)}
 model = lanewise.train(sets, network=network, seed=0, **longer)
 before = replace(model, parameters=tuple(initial_parameters(model.graph, seed=0)))
-print(f"\nEpochs, that is passes over the pictures: {len(model.history)}. Recognised of the test pictures:")
+print(f"\nEpochs, that is passes over the images: {len(model.history)}. Recognised of the test images:")
 for name, one in (("before", before), ("after", model)):
     print(f"  {name:<7} {100 * recognised(one, sets.test).mean():.1f} %")
 
-first, last = (one.parameters[0].sum(axis=1) for one in (before, model))  # over colours: what grey pictures meet
+first, last = (one.parameters[0].sum(axis=1) for one in (before, model))  # over colours: what grey images meet
 likes = explain.resembles(last)
 figure, panels = plt.subplots(3, 8, figsize=(10, 4.4), layout="constrained")
 for n, like in enumerate(likes):
@@ -81,7 +82,7 @@ save(figure, "3-loss")
 # Is learning filters worth it? Four networks, three trainings each: fully connected; hand-made filters of which only
 # the classifier behind them learns; the first layer hand-made; all filters learned.
 found = lanewise.compare(sets, network, seeds=(0, 1, 2), **longer)
-print(f"\nRecognised of {found.count:,} test pictures, in %:")
+print(f"\nRecognised of {found.count:,} test images, in %:")
 for row in found.rows:
     low, high = (100 * bound for bound in row.interval)
     recognised_percent = f"{100 * row.accuracy:.1f} ({low:.1f} to {high:.1f})"

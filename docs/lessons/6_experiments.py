@@ -1,6 +1,6 @@
 """Lesson 6: hyper-parameters: what is chosen, and not learned.
 
-python docs/lessons/6_experiments.py [PICTURES]
+python docs/lessons/6_experiments.py [IMAGES]
 """
 
 import textwrap
@@ -47,14 +47,14 @@ def network(choice):
 
 
 def tried(choice):
-    """Which test pictures it recognises after each of five trainings."""
+    """Which test images it recognises after each of five trainings."""
     others = {"learning_rate": choice["learning rate"], "batch_size": choice["batch"], "epochs": choice["epochs"]}
     return learned(sets, network(choice), times=5, **others)
 
 
 def counted(choice):
-    """Weights, and multiplications for one picture."""
-    found = explain.totals(explain.account(explain.graph_for(network(choice), sets.train.pixels.shape[1:])))
+    """Weights, and multiplications for one image."""
+    found = explain.totals(explain.summary(explain.graph_for(network(choice), sets.train.pixels.shape[1:])))
     return f"{found.weights:>8,} {found.multiply_adds:>14,}"
 
 
@@ -80,7 +80,7 @@ for name, values in OTHERS.items():
 
 print("\nMore than luck, with 95 % confidence in all of this together:")
 print(*sure or ["  nothing"], sep="\n")
-print("Better or worse than the usual network, these pictures cannot tell:")
+print("Better or worse than the usual network, these images cannot tell:")
 names = ", ".join(one.strip().partition(" may ")[0] for one in unsure)
 print(textwrap.fill(names or "nothing", 100, initial_indent="  ", subsequent_indent="  "))
 

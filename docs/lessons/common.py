@@ -1,4 +1,4 @@
-"""What all lessons share: which pictures they are about, and how drawings are made and kept."""
+"""What all lessons share: which images they are about, and how drawings are made and kept."""
 
 from __future__ import annotations
 
@@ -12,71 +12,71 @@ matplotlib.use("Agg")  # drawings are written to files: no window is needed
 import matplotlib.pyplot as plt
 
 import lanewise
-from lanewise.data.images import Pictures, PictureSets
+from lanewise.data.images import Images, ImageSets
 from lanewise.data.split import stratified_split
 from lanewise.experiments.intervals import difference_interval, share_interval
 
 MOST = 4000, 2000
-"""Pictures to learn from and to judge by: a lesson should take a minute, however many there are."""
+"""Images to learn from and to evaluate by: a lesson should take a minute, however many there are."""
 
 BLUE, ORANGE, GREY = "#1f5fa8", "#c8501e", "#9aa4ae"
 plt.rcParams |= {"axes.spines.top": False, "axes.spines.right": False, "font.size": 11, "legend.frameon": False}
 
 
-def read() -> PictureSets:
-    """The pictures named on the command line, or the digits: `.train` to learn from, `.test` to judge by."""
+def read() -> ImageSets:
+    """The images named on the command line, or the digits: `.train` to learn from, `.test` to evaluate by."""
     try:
         sets = lanewise.load(sys.argv[1] if len(sys.argv) > 1 else "digits")
     except lanewise.LanewiseError as error:
         sys.exit(f"Error: {error}")
-    learn, judge = sets.train, sets.test or sets.validation
+    learn, evaluate = sets.train, sets.test or sets.validation
     if min(learn.size) < 8:
-        sys.exit(f"Error: these pictures have {learn.size[0]}x{learn.size[1]} pixels; the lessons need 8x8 at least")
-    if judge is None:  # keep a fifth: who judges must not have been learned from
+        sys.exit(f"Error: these images have {learn.size[0]}x{learn.size[1]} pixels; the lessons need 8x8 at least")
+    if evaluate is None:  # keep a fifth: who evaluates must not have been learned from
         kept, held_out = stratified_split(learn.labels, 0.2, seed=0)
-        learn, judge = learn.take(kept), learn.take(held_out)
-    learn, judge = (some(pictures, most) for pictures, most in zip((learn, judge), MOST, strict=True))
+        learn, evaluate = learn.take(kept), learn.take(held_out)
+    learn, evaluate = (some(images, most) for images, most in zip((learn, evaluate), MOST, strict=True))
     rows, columns, channels = learn.pixels.shape[1:]
-    print(f"{len(learn):,} pictures to learn from, {len(judge):,} to judge by, of {len(learn.classes)} classes.")
+    print(f"{len(learn):,} images to learn from, {len(evaluate):,} to evaluate by, of {len(learn.classes)} classes.")
     print(f"Each is {rows} x {columns} pixels x {channels} = {rows * columns * channels:,} numbers.")
-    return PictureSets(train=learn, test=judge)
+    return ImageSets(train=learn, test=evaluate)
 
 
-def some(pictures: Pictures, most: int) -> Pictures:
-    """At most so many of the pictures, of each class in proportion."""
-    if len(pictures) <= most:
-        return pictures
-    return pictures.take(stratified_split(pictures.labels, most / len(pictures), seed=0)[1])
+def some(images: Images, most: int) -> Images:
+    """At most so many of the images, of each class in proportion."""
+    if len(images) <= most:
+        return images
+    return images.take(stratified_split(images.labels, most / len(images), seed=0)[1])
 
 
-def last_layers(pictures: Pictures) -> str:
+def last_layers(images: Images) -> str:
     """How a network for these classes ends: one yes-or-no output for two, else an output for each."""
-    count = len(pictures.classes)
+    count = len(images.classes)
     return "dense 1, sigmoid" if count == 2 else f"dense {count}, softmax"
 
 
-def one_of_each(pictures: Pictures, most: int) -> list[int]:
-    """The first picture of each class, `most` in all at most."""
-    firsts = [int(np.flatnonzero(pictures.labels == n)[0]) for n in np.unique(pictures.labels)]
+def one_of_each(images: Images, most: int) -> list[int]:
+    """The first image of each class, `most` in all at most."""
+    firsts = [int(np.flatnonzero(images.labels == n)[0]) for n in np.unique(images.labels)]
     return firsts[:most]
 
 
-def example(pictures: Pictures) -> np.ndarray:
-    """The picture that things are shown on: the first of the last class."""
-    return pictures.pixels[one_of_each(pictures, len(pictures.classes))[-1]]
+def example(images: Images) -> np.ndarray:
+    """The image that things are shown on: the first of the last class."""
+    return images.pixels[one_of_each(images, len(images.classes))[-1]]
 
 
-def grey(picture: np.ndarray) -> np.ndarray:
-    """A picture (rows, columns, channels) as one number a pixel: the mean of its channels."""
-    return picture.astype(float).mean(axis=2)
+def grey(image: np.ndarray) -> np.ndarray:
+    """An image (rows, columns, channels) as one number a pixel: the mean of its channels."""
+    return image.astype(float).mean(axis=2)
 
 
-def show_picture(axes, picture: np.ndarray, title: str = "") -> None:
-    """Draw a picture (rows, columns, channels) as it is."""
-    if picture.shape[2] == 3:
-        axes.imshow(picture if picture.dtype == np.uint8 else picture / max(1, picture.max()))
+def show_image(axes, image: np.ndarray, title: str = "") -> None:
+    """Draw an image (rows, columns, channels) as it is."""
+    if image.shape[2] == 3:
+        axes.imshow(image if image.dtype == np.uint8 else image / max(1, image.max()))
     else:
-        axes.imshow(grey(picture), cmap="gray")
+        axes.imshow(grey(image), cmap="gray")
     bare(axes, title)
 
 
@@ -88,7 +88,7 @@ def show_map(axes, values: np.ndarray, title: str = "", most: float | None = Non
 
 
 def frame(axes, top: int, left: int, rows: int, columns: int) -> None:
-    """Mark a part of a picture or map."""
+    """Mark a part of an image or map."""
     corner = (left - 0.5, top - 0.5)
     axes.add_patch(plt.Rectangle(corner, columns, rows, fill=False, edgecolor=ORANGE, linewidth=3, clip_on=False))
 
@@ -109,30 +109,30 @@ def save(figure, name: str) -> None:
     print(f"-> lessons/{name}.png")
 
 
-def options(pictures: Pictures) -> dict:
-    """How the lessons train: for so long, by such steps, on all the pictures just as they are."""
-    return {"epochs": epochs_for(pictures), "learning_rate": 0.02, "augment": "none", "validation_fraction": 0}
+def options(images: Images) -> dict:
+    """How the lessons train: for so long, by such steps, on all the images just as they are."""
+    return {"epochs": epochs_for(images), "learning_rate": 0.02, "augment": "none", "validation_fraction": 0}
 
 
-def trained(sets: PictureSets, network: str, times: int = 3, **others) -> list[lanewise.Model]:
+def trained(sets: ImageSets, network: str, times: int = 3, **others) -> list[lanewise.Model]:
     """Train a network several times, each time from other first weights."""
     chosen = options(sets.train) | others
     return [lanewise.train(sets, network=network, seed=seed, **chosen) for seed in range(times)]
 
 
-def learned(sets: PictureSets, network: str, times: int = 3, **others) -> np.ndarray:
-    """Which test pictures the networks that `trained` gives recognise: (times, N) of True and False."""
+def learned(sets: ImageSets, network: str, times: int = 3, **others) -> np.ndarray:
+    """Which test images the networks that `trained` gives recognise: (times, N) of True and False."""
     return np.array([recognised(model, sets.test) for model in trained(sets, network, times, **others)])
 
 
-def epochs_for(pictures: Pictures) -> int:
-    """How often to go through the pictures: twelve times, and more often where they are few."""
-    return max(12, min(40, 16_000 // len(pictures)))
+def epochs_for(images: Images) -> int:
+    """How often to go through the images: twelve times, and more often where they are few."""
+    return max(12, min(40, 16_000 // len(images)))
 
 
-def recognised(model: lanewise.Model, pictures: Pictures) -> np.ndarray:
-    """Which of the pictures get their own class as the most probable one: (N,) of True and False."""
-    return model.predict_proba(pictures.pixels).argmax(axis=1) == pictures.labels
+def recognised(model: lanewise.Model, images: Images) -> np.ndarray:
+    """Which of the images get their own class as the most probable one: (N,) of True and False."""
+    return model.predict_proba(images.pixels).argmax(axis=1) == images.labels
 
 
 def accuracy(right: np.ndarray) -> str:
@@ -142,7 +142,7 @@ def accuracy(right: np.ndarray) -> str:
 
 
 def verdict(name: str, right: np.ndarray, other_name: str, other: np.ndarray, claims: int = 1) -> str:
-    """Say which of two recognised more pictures, claiming no more than the numbers hold.
+    """Say which of two recognised more images, claiming no more than the numbers hold.
 
     Of twenty claims that each hold with 95 % confidence, one is likely to be wrong. Several `claims` are therefore made
     more carefully, so that all of them together hold with 95 %.

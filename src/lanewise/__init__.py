@@ -2,7 +2,7 @@
 
     import lanewise
 
-    model = lanewise.train("pictures")        # a folder with a subfolder per class
+    model = lanewise.train("images")        # a folder with a subfolder per class
     model.predict("new.jpg")
     model.save("model.onnx")
 

@@ -2,7 +2,7 @@
 
 @short
 @dataclass(frozen=True)
-class Pictures: ...         Pictures(pixels=<uint8 1797x8x8x1>, labels=<int32 1797>, ...)
+class Images: ...         Images(pixels=<uint8 1797x8x8x1>, labels=<int32 1797>, ...)
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where Lanewise keeps what it can make again: machine code, what is known of programs, and decoded pictures.
+"""Where Lanewise keeps what it can make again: machine code, what is known of programs, and decoded images.
 
 An entry of a `Cache` is a file, written under a temporary name and renamed, so readers see a whole file or none; it
 carries a digest of its name and content, and one that does not match is made again.

@@ -94,16 +94,17 @@ def _percent(share: float) -> str:
 
 
 def reported(provenance: Mapping[str, Any]) -> Any:
-    """The figures that a model was reported with: of the images that judged it, or else of folds; None without any."""
+    """The figures that a model was reported with: of the images that evaluated it, or else of folds; None without
+    any."""
     folds = provenance.get("cross_validation")
-    return provenance.get("judged") or ({**folds, "split": "folds"} if isinstance(folds, Mapping) else None)
+    return provenance.get("evaluated") or ({**folds, "split": "folds"} if isinstance(folds, Mapping) else None)
 
 
 def _accuracy(model: Contents) -> tuple[str, str]:
     """The best figure that there is, and what it is of."""
-    judged = reported(model.provenance)
-    if isinstance(judged, Mapping):
-        share, interval, split = (judged.get(key) for key in ("accuracy", "interval", "split"))
+    evaluated = reported(model.provenance)
+    if isinstance(evaluated, Mapping):
+        share, interval, split = (evaluated.get(key) for key in ("accuracy", "interval", "split"))
         if isinstance(share, int | float) and isinstance(interval, list | tuple) and len(interval) == 2:
             low, high = map(float, interval)
             kind = "cross-validation" if split == "folds" else _safe(split)

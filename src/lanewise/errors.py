@@ -4,7 +4,7 @@
     ├── NetworkError            a network that cannot be built     (also ValueError)
     │   ├── NetworkTextError    its text has a mistake: shown with a caret under it
     │   └── ShapeError          a layer does not fit what comes before it
-    ├── DataError               pictures, arrays or labels that cannot be used   (also ValueError)
+    ├── DataError               images, arrays or labels that cannot be used   (also ValueError)
     ├── OptionError             an option with a value that makes no sense       (also ValueError)
     ├── ModelFileError          a model file that cannot be read or written      (also OSError)
     ├── TooLargeError           what was asked for would not fit in memory       (also MemoryError)
@@ -32,7 +32,7 @@ class _OneLine(LanewiseError):
 
 
 class LanewiseWarning(UserWarning):
-    """Something that may harm the result: files left out, pictures on another scale, a class without pictures."""
+    """Something that may harm the result: files left out, images on another scale, a class without images."""
 
 
 class NetworkError(LanewiseError, ValueError):
@@ -63,7 +63,7 @@ class ShapeError(NetworkError):
 
 
 class DataError(_OneLine, ValueError):
-    """Pictures, arrays or labels that cannot be used."""
+    """Images, arrays or labels that cannot be used."""
 
 
 class OptionError(_OneLine, ValueError):

@@ -2,10 +2,10 @@
 
     CNNClassifier(image_shape=(8, 8)).fit(X, y).predict(X)
 
-What is learned depends on the pictures, their labels and their weights, and not on the order of the rows: they are
-brought into an order of their own first, and equal pictures with equal labels become one, their weights added. So a
-weight of 3 and three equal rows are the same thing to the last bit, a weight of 0 and no row too, and no picture is
-held out for validation of which a copy is learned from. This takes 0.1 s for 60,000 pictures of 28x28, and a copy.
+What is learned depends on the images, their labels and their weights, and not on the order of the rows: they are
+brought into an order of their own first, and equal images with equal labels become one, their weights added. So a
+weight of 3 and three equal rows are the same thing to the last bit, a weight of 0 and no row too, and no image is
+held out for validation of which a copy is learned from. This takes 0.1 s for 60,000 images of 28x28, and a copy.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from sklearn.utils import assert_all_finite, check_array, check_consistent_lengt
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from lanewise.data.images import Pictures
+from lanewise.data.images import Images
 from lanewise.errors import DataError, OptionError
-from lanewise.evaluation.samples import distinct, picture_shape, unusual, whole_bytes
+from lanewise.evaluation.samples import distinct, shape_of, unusual, whole_bytes
 from lanewise.keywords import hinting
 from lanewise.labels import plain
 from lanewise.model import Model
@@ -42,7 +42,7 @@ Labels = NDArray[np.int32]
 Weights = NDArray[np.float64]
 
 FEWEST_HELD_OUT = 10
-"""Pictures in a validation set at least: a figure from fewer is noise, and stopping by it does harm."""
+"""Images in a validation set at least: a figure from fewer is noise, and stopping by it does harm."""
 
 
 class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -52,34 +52,34 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ----------
     network : str or tuple of Layer, default="auto"
         The layers, as text like "conv 16@3x3 same, relu, max 2, dense 10, softmax". "auto" chooses them from the
-        pictures; read what was chosen in `network_`.
+        images; read what was chosen in `network_`.
     epochs : int, optional
-        Passes over the pictures. Chosen to suit their number by default.
+        Passes over the images. Chosen to suit their number by default.
     budget : float, optional
         Seconds to learn for, instead of `epochs`.
     batch_size : int, optional
-        Pictures of a step. Chosen to suit their number by default.
+        Images of a step. Chosen to suit their number by default.
     optimizer : {"sgd", "adamw"}, default="sgd"
     learning_rate : float, optional
         The largest one of the schedule.
     weight_decay : float, optional
     augment : {"auto", "none", "shift", "flip", "shift+flip"}, default="auto"
-        How pictures are varied while learning. "auto" chooses what suits the pictures.
+        How images are varied while learning. "auto" chooses what suits the images.
     class_weight : dict or "balanced", optional
         {label: weight}, 1 for those not named; "balanced" makes all classes weigh the same.
     validation_fraction : float, default=0.1
-        Share of the pictures that is held out to stop early by.
+        Share of the images that is held out to stop early by.
     early_stopping : bool, default=True
-        Hold pictures out and keep the weights that did best on them. Where these would be fewer than 10, or some class
-        has a single picture, none is held out.
+        Hold images out and keep the weights that did best on them. Where these would be fewer than 10, or some class
+        has a single image, none is held out.
     image_shape : (rows, columns) or (rows, columns, channels), optional
-        What picture a row of a two-dimensional X is; 1 x features with one channel by default.
+        What image a row of a two-dimensional X is; 1 x features with one channel by default.
     threads : int, optional
         All processors by default. It does not change what is learned, not by a bit.
     warm_start : bool, default=False
         Let `fit` go on from the weights of the `fit` before, as far as both networks begin with the same layers.
     random_state : int, RandomState or None, default=None
-        Where weights start, which pictures are held out, their order and variation.
+        Where weights start, which images are held out, their order and variation.
     verbose : int, default=0
         As for `lanewise.train`: 1 shows a live bar in a terminal or notebook, 2 or more prints a line for each epoch;
         both also say what was decided.
@@ -157,13 +157,13 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         X : (samples, features), (samples, rows, columns) or (samples, rows, columns, channels)
-            Pictures; unsigned bytes and booleans are kept as they are, other numbers become float32. Pixels need no
+            Images; unsigned bytes and booleans are kept as they are, other numbers become float32. Pixels need no
             scaling: the model brings each channel to mean 0 and standard deviation 1 itself. Features that are no
             pixels and differ in scale do: put a StandardScaler before.
         y : (samples,)
             Labels: strings, whole numbers or booleans.
         sample_weight : (samples,), optional
-            How much each picture counts; those of weight 0 are left out.
+            How much each image counts; those of weight 0 are left out.
 
         Raises
         ------
@@ -186,12 +186,12 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ) -> Self:
         """Go once over X, from what was learned so far, at a learning rate that stays the same; hold nothing out.
 
-        Each call sets up the engine anew, up to 0.1 s, and begins without momentum: give it many pictures at a time.
+        Each call sets up the engine anew, up to 0.1 s, and begins without momentum: give it many images at a time.
 
         Parameters
         ----------
         X, y, sample_weight
-            As for `fit`. Pictures must keep their shape from call to call.
+            As for `fit`. Images must keep their shape from call to call.
         classes : (classes,)
             All labels that will ever come. Needed at the first call; the same ones, or None, at later ones.
         """
@@ -208,18 +208,18 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             row = strangers[0]
             raise DataError(f"y[{row}] is {given.tolist()[row]!r}, which is none of the classes {known.tolist()}")
         once: dict[str, Any] = {"epochs": 1, "budget": None, "schedule": "constant", "validation_fraction": 0.0}
-        if going_on and self.learning_rate is None:  # pictures come in parts, but it is one training: at one rate
+        if going_on and self.learning_rate is None:  # images come in parts, but it is one training: at one rate
             once["learning_rate"] = self.model_.provenance["learning_rate"]
         return self._learn(pixels, given, weights, known, going_on, **once)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:
         """Probabilities (samples, classes), in the order of `classes_`; each row adds up to 1."""
         check_is_fitted(self)
-        probabilities: NDArray[np.float32] = self.model_.predict_proba(self._pictures(X), threads=self.threads)
+        probabilities: NDArray[np.float32] = self.model_.predict_proba(self._images(X), threads=self.threads)
         return probabilities
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """The most probable class of each picture (samples,)."""
+        """The most probable class of each image (samples,)."""
         chosen = self.predict_proba(X).argmax(axis=1)
         labels: NDArray[Any] = self.classes_[chosen]
         return labels
@@ -236,8 +236,8 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _labelled(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, reset: bool
     ) -> tuple[Pixels, NDArray[Any], NDArray[np.float64]]:
-        """Pictures, their labels as they were given, and their weights."""
-        pixels = self._pictures(X, reset)
+        """Images, their labels as they were given, and their weights."""
+        pixels = self._images(X, reset)
         if y is None:
             raise DataError("CNNClassifier requires y to be passed, but the target y is None: give each row its label")
         labels = unusual(y)
@@ -251,7 +251,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise DataError("every sample_weight is 0: there is nothing to learn from")
         return pixels, labels, weights
 
-    def _pictures(self, X: ArrayLike, reset: bool = False) -> Pixels:
+    def _images(self, X: ArrayLike, reset: bool = False) -> Pixels:
         """(samples, rows, columns, channels) as the model takes them, or, with `reset`, as it will."""
         as_bytes = getattr(X, "dtype", None) in (np.uint8, np.bool_)
         checks = {"dtype": np.uint8 if as_bytes else np.float32, "order": "C"}
@@ -263,7 +263,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                         delattr(self, name)
             else:
                 array = validate_data(self, X, reset=reset, **checks)
-        shape = picture_shape(array.shape, self.image_shape if reset else self.model_.preprocessing.shape)
+        shape = shape_of(array.shape, self.image_shape if reset else self.model_.preprocessing.shape)
         pixels: Pixels = array.reshape(len(array), *shape)
         if reset:
             return pixels
@@ -292,7 +292,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         plain_classes, label_type = plain(classes)
         names = names_of(plain_classes.tolist())
         positions = np.searchsorted(classes, given).astype(np.int32)
-        pictures, weights = distinct(Pictures(pixels, positions, names), weights)
+        images, weights = distinct(Images(pixels, positions, names), weights)
         before = self.history_ if going_on else []
         by_class = self.class_weight
         if isinstance(by_class, Mapping):
@@ -302,11 +302,11 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             "learning_rate": self.learning_rate,
             "epochs": self.epochs,
             "budget": self.budget,
-            "validation_fraction": self._share_held_out(pictures),
+            "validation_fraction": self._share_held_out(images),
         }
         model = train(
-            pictures,
-            network=self._network_for(pictures) if going_on else self.network,
+            images,
+            network=self._network_for(images) if going_on else self.network,
             batch_size=self.batch_size,
             optimizer=self.optimizer,
             weight_decay=self.weight_decay,
@@ -332,19 +332,19 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.network_ = model.network
         return self
 
-    def _network_for(self, pictures: Pictures) -> str | tuple[Layer, ...]:
+    def _network_for(self, images: Images) -> str | tuple[Layer, ...]:
         """The network to go on with: "auto", that of the model, unless another was asked for in between."""
         if self.network == "auto":
             return "auto"
-        shape = (pictures.channels, *pictures.size)
-        return "auto" if network_for(self.network, shape, len(pictures.classes))[1] == self.network_ else self.network
+        shape = (images.channels, *images.size)
+        return "auto" if network_for(self.network, shape, len(images.classes))[1] == self.network_ else self.network
 
-    def _share_held_out(self, pictures: Pictures) -> float:
+    def _share_held_out(self, images: Images) -> float:
         """`validation_fraction`, or 0 where nothing is to be held out, or too little to be of use."""
         share = self.validation_fraction
         if not self.early_stopping:
             return 0.0
-        enough = len(pictures) * share >= FEWEST_HELD_OUT and min(pictures.counts()) >= 2
+        enough = len(images) * share >= FEWEST_HELD_OUT and min(images.counts()) >= 2
         return share if enough or not 0 <= share < 1 else 0.0
 
     def _seed(self, epochs_done: int) -> int:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lanewise.data.images import Pictures, PictureSets, statistics
+from lanewise.data.images import Images, ImageSets, statistics
 from lanewise.errors import LanewiseError
 from lanewise.model import Model
 from lanewise.notes import Caution, Note
@@ -37,7 +37,7 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Means and standard deviations that most networks for colour photographs were trained with."""
 
 
-def fitted(start: Model, sets: PictureSets, say: Say) -> tuple[Model, PictureSets]:
+def fitted(start: Model, sets: ImageSets, say: Say) -> tuple[Model, ImageSets]:
     """The model with names and a scale that fit the images, and the images as it takes them.
 
     What does not fit is left as it is: whoever goes on with it refuses it, with words that fit.
@@ -47,9 +47,9 @@ def fitted(start: Model, sets: PictureSets, say: Say) -> tuple[Model, PictureSet
     start, said = scaled_by_labels(start, sets.train)
     if said is not None:
         say(said)
-    changed: dict[str, Pictures] = {}
+    changed: dict[str, Images] = {}
     for name in ("train", "validation", "test"):
-        part: Pictures | None = getattr(sets, name)
+        part: Images | None = getattr(sets, name)
         if part is not None and part.pixels.shape[1:] == start.preprocessing.shape:
             pixels, note = on_scale(part.pixels, start.preprocessing)
             changed[name] = replace(part, pixels=pixels)
@@ -58,15 +58,15 @@ def fitted(start: Model, sets: PictureSets, say: Say) -> tuple[Model, PictureSet
     return start, replace(sets, **changed)
 
 
-def scaled_by_labels(model: Model, pictures: Pictures) -> tuple[Model, Note | None]:
+def scaled_by_labels(model: Model, images: Images) -> tuple[Model, Note | None]:
     """The model with the scale on which it gets most of these images right, and what there is to be said of it.
 
     Only a network from elsewhere that says nothing of its scale is changed.
     """
-    if not _unknown_scale(model, pictures) or pictures.classes != model.class_names:
+    if not _unknown_scale(model, images) or images.classes != model.class_names:
         return model, None
     (given, right), *others = [
-        (candidate, candidate.outputs.argmax(axis=1) == candidate.labels) for candidate in _candidates(model, pictures)
+        (candidate, candidate.outputs.argmax(axis=1) == candidate.labels) for candidate in _candidates(model, images)
     ]
     best, most = max(others, key=lambda pair: (pair[1].mean(), -pair[0].loss()), default=(given, right))
     if _clearly_more(most, right):
@@ -97,25 +97,25 @@ class _Candidate:
         return float(-np.log(np.maximum(given, 2.0**-24)).mean())
 
 
-def _unknown_scale(model: Model, pictures: Pictures) -> bool:
+def _unknown_scale(model: Model, images: Images) -> bool:
     preprocessing = model.preprocessing
     unknown = preprocessing.dtype == "float32" and preprocessing.value_range is None and not preprocessing.standardised
-    fits = pictures.pixels.shape[1:] == preprocessing.shape and len(pictures.classes) == len(model.classes)
-    return unknown and fits and pictures.labels is not None and len(pictures) > 0
+    fits = images.pixels.shape[1:] == preprocessing.shape and len(images.classes) == len(model.classes)
+    return unknown and fits and images.labels is not None and len(images) > 0
 
 
-def _candidates(model: Model, pictures: Pictures) -> Iterator[_Candidate]:
+def _candidates(model: Model, images: Images) -> Iterator[_Candidate]:
     """The model on the scale of the images, and on others."""
     preprocessing = model.preprocessing
-    assert pictures.labels is not None
-    chosen = np.linspace(0, len(pictures) - 1, min(len(pictures), MOST_IMAGES)).astype(np.int64)
-    images, labels = pictures.pixels[chosen].astype(np.float32), pictures.labels[chosen]
-    span = range_of(pictures.pixels, np.arange(len(pictures)), files=pictures.resize is not None)
-    for words, gain, shift in (("as they are", 1.0, 0.0), *_usual(pictures, chosen, span)):
+    assert images.labels is not None
+    chosen = np.linspace(0, len(images) - 1, min(len(images), MOST_IMAGES)).astype(np.int64)
+    pixels, labels = images.pixels[chosen].astype(np.float32), images.labels[chosen]
+    span = range_of(images.pixels, np.arange(len(images)), files=images.resize is not None)
+    for words, gain, shift in (("as they are", 1.0, 0.0), *_usual(images, chosen, span)):
         scale = np.array(preprocessing.scale)
         offset = np.array(preprocessing.offset) + scale * shift
         try:
-            outputs = model.predict_proba((images * gain + shift).astype(np.float32))
+            outputs = model.predict_proba((pixels * gain + shift).astype(np.float32))
             scaled = replace(preprocessing, scale=tuple(scale * gain), offset=tuple(offset), value_range=span)
             changed = replace(model, preprocessing=scaled)
         except LanewiseError:  # numbers that do not fit into float32
@@ -125,16 +125,16 @@ def _candidates(model: Model, pictures: Pictures) -> Iterator[_Candidate]:
         yield _Candidate(words, changed, outputs, labels)
 
 
-def _named(start: Model, pictures: Pictures, say: Say) -> Model:
+def _named(start: Model, images: Images, say: Say) -> Model:
     """Outputs without names get those of the classes: of those whose images they answer to, or in order."""
-    names = pictures.classes
+    names = images.classes
     unnamed = not start.provenance and start.class_names == tuple(map(str, range(len(start.classes))))
     if not unnamed or len(names) != len(start.classes) or set(names) == set(start.class_names):
         return start
     order, which = names, "in this order"
-    if _unknown_scale(start, pictures):
+    if _unknown_scale(start, images):
         right, in_order, place = max(
-            (_matched(one.outputs.argmax(axis=1), one.labels, len(names)) for one in _candidates(start, pictures)),
+            (_matched(one.outputs.argmax(axis=1), one.labels, len(names)) for one in _candidates(start, images)),
             key=lambda found: float(found[0].mean()),
         )
         if right.mean() > 0.5 and _clearly_more(right, in_order):
@@ -166,22 +166,22 @@ def _matched(
     return place[answers] == labels, answers == labels, place
 
 
-def _in_order_of(start: Model, sets: PictureSets) -> PictureSets:
+def _in_order_of(start: Model, sets: ImageSets) -> ImageSets:
     """The same classes in the order of the model's outputs."""
     names, wanted = sets.train.classes, start.class_names
     if names == wanted or sorted(names) != sorted(wanted):
         return sets
     place = np.array([wanted.index(name) for name in names], np.int32)
     changed = {
-        part: replace(pictures, classes=wanted, labels=None if pictures.labels is None else place[pictures.labels])
+        part: replace(images, classes=wanted, labels=None if images.labels is None else place[images.labels])
         for part in ("train", "validation", "test")
-        if (pictures := getattr(sets, part)) is not None
+        if (images := getattr(sets, part)) is not None
     }
     return replace(sets, **changed)
 
 
 def _usual(
-    pictures: Pictures, chosen: NDArray[np.int64], span: tuple[float, float]
+    images: Images, chosen: NDArray[np.int64], span: tuple[float, float]
 ) -> Iterator[tuple[str, Channels | float, Channels | float]]:
     """The usual scales as (words, gain, shift), for values that reach over `span`."""
     low, high = span
@@ -199,9 +199,9 @@ def _usual(
         return
     if half:
         yield half, 2 * unit, 2 * zero - 1
-    mean, std = statistics(pictures.pixels, chosen)
+    mean, std = statistics(images.pixels, chosen)
     yield "brought to mean 0 and standard deviation 1", 1 / std, -mean / std
-    if pictures.channels == 3:
+    if images.channels == 3:
         mean, std = map(np.array, IMAGENET)
         yield "brought to the mean and standard deviation of ImageNet", unit / std, (zero - mean) / std
 

@@ -121,13 +121,13 @@ def _decoded(paths: Sequence[Any], preprocessing: Preprocessing) -> Numbers:
     if skipped:
         name, reason = skipped[0]
         more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
-        raise DataError(f"{name} is no usable picture: {reason}{more}; leave it out")
+        raise DataError(f"{name} is no usable image: {reason}{more}; leave it out")
     return pixels
 
 
 def _numbers(array: Numbers) -> Numbers:
     if array.dtype.kind not in "buif":
-        raise DataError(f"pictures must be numbers, but the array holds {array.dtype}")
+        raise DataError(f"images must be numbers, but the array holds {array.dtype}")
     return array
 
 
@@ -199,6 +199,6 @@ def _fitted(images: Numbers, preprocessing: Preprocessing) -> Numbers:
 def _channels(preprocessing: Preprocessing) -> int:
     if preprocessing.channels not in (1, 3):
         raise DataError(
-            f"the model takes pictures of {preprocessing.channels} channels: files give 1 or 3, so give it arrays"
+            f"the model takes images of {preprocessing.channels} channels: files give 1 or 3, so give it arrays"
         )
     return preprocessing.channels

@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
+import warnings
 from collections.abc import Callable, Iterable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -31,8 +32,8 @@ HABITS = {
     "iterations": "epochs",
     "time": "budget",
     "seconds": "budget",
+    "smoothing": "label_smoothing",
     "max_time": "budget",
-    "label_smoothing": "smoothing",
     "val_fraction": "validation_fraction",
     "val_split": "validation_fraction",
     "validation_split": "validation_fraction",
@@ -100,3 +101,42 @@ def hinting(function: Callable[P, R]) -> Callable[P, R]:
         return function(*args, **kwargs)
 
     return checked
+
+
+def renamed(**former: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Let a function take arguments by the names that they had in the version before, with a `DeprecationWarning`.
+
+    Parameters
+    ----------
+    **former : str
+        The name of today for each name of before: `@renamed(picture="image")`.
+    """
+
+    def decorate(function: Callable[..., R]) -> Callable[..., R]:
+        @functools.wraps(function)
+        def translated(*args: Any, **kwargs: Any) -> R:
+            for old in former.keys() & kwargs.keys():
+                _warn(f"{function.__qualname__}({old}=...)", f"{former[old]}=...")
+                kwargs[former[old]] = kwargs.pop(old)
+            return function(*args, **kwargs)
+
+        return translated
+
+    return decorate
+
+
+def former_name(function: Callable[P, R], name: str) -> Callable[P, R]:
+    """A function by the `name` that it had in the version before, with a `DeprecationWarning`."""
+
+    @functools.wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> R:
+        _warn(f"{name}()", f"{function.__name__}()")
+        return function(*args, **kwargs)
+
+    called.__name__ = called.__qualname__ = name
+    return called
+
+
+def _warn(old: str, new: str) -> None:
+    message = f"{old} is called {new} now; the old name goes with the next version"
+    warnings.warn(message, DeprecationWarning, stacklevel=3)

@@ -32,7 +32,7 @@ def check_memory(what: str, needed: int, batch_size: int | None = None) -> None:
     """Raise TooLargeError if `needed` bytes are more than there are."""
     available = available_memory()
     if available is not None and needed > available:
-        hint = "; use fewer filters or units, pool earlier, or make the pictures smaller"
+        hint = "; use fewer filters or units, pool earlier, or make the images smaller"
         if batch_size is not None and batch_size > 128:
             hint += f", or a batch smaller than {batch_size}"
         raise TooLargeError(

@@ -1,6 +1,6 @@
 """A trained network that predicts, and is saved as one file.
 
-model = lanewise.train("pictures")
+model = lanewise.train("images")
 model.predict("new.jpg")
 model.save("model.onnx")
 """
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from lanewise.engine.inference import Inference
     from lanewise.engine.single import SingleInference
-    from lanewise.engine.trainer import PictureFormat
+    from lanewise.engine.trainer import ImageFormat
 
 __all__ = ["Model", "Preprocessing"]
 
@@ -75,7 +75,7 @@ class Model(Contents):
         Raises
         ------
         DataError
-            Pictures of another size, with NaN or infinity, or files that cannot be used.
+            Images of another size, with NaN or infinity, or files that cannot be used.
         OptionError
             `threads` is no whole number from 1 on.
         """
@@ -90,31 +90,31 @@ class Model(Contents):
         return outputs
 
     def predict(self, x: ArrayLike | Path | Sequence[Path], *, threads: int | None = None) -> NDArray[Any]:
-        """The most probable class of each picture, as its label: an array (N,). Options are as in `predict_proba`."""
+        """The most probable class of each image, as its label: an array (N,). Options are as in `predict_proba`."""
         labels = typed(self.classes, self.label_type)
         chosen: NDArray[Any] = labels[self.predict_proba(x, threads=threads).argmax(axis=1)]
         return chosen
 
-    def predict_one(self, picture: ArrayLike) -> NDArray[np.float32]:
-        """Probabilities of the classes for one picture, with the least delay.
+    def predict_one(self, image: ArrayLike) -> NDArray[np.float32]:
+        """Probabilities of the classes for one image, with the least delay.
 
-        The network is compiled a second time, with the channels of one picture in the lanes instead of 16 pictures.
+        The network is compiled a second time, with the channels of one image in the lanes instead of 16 images.
         Sums then run in another order, so the last digits may differ from those of `predict_proba`.
 
         Parameters
         ----------
-        picture : array (rows, columns, channels), or (rows, columns) with one channel
+        image : array (rows, columns, channels), or (rows, columns) with one channel
             Raw pixels.
 
         Returns
         -------
         ndarray of float32, (classes,)
         """
-        array = np.asarray(picture)
+        array = np.asarray(image)
         shape = self.preprocessing.shape
         if array.shape != shape or array.dtype != self.preprocessing.dtype or array.dtype != np.uint8:
             if array.shape not in (shape, shape[:2]):
-                raise DataError(f"predict_one takes one picture of shape {shape}, not an array of shape {array.shape}")
+                raise DataError(f"predict_one takes one image of shape {shape}, not an array of shape {array.shape}")
             array = self.pixels(array)[0]
         outputs = self._single[array.dtype.name].run(array)
         if len(outputs) == 1 and len(self.classes) == 2:
@@ -168,7 +168,7 @@ class Model(Contents):
         rows, columns, channels = self.preprocessing.shape
         network = self.network or f"{len(self.graph.nodes)} nodes"
         network = network if len(network) <= 200 else f"{network[:200]}..."
-        return f"<Model: {rows}x{columns}x{channels} pictures, {len(self.classes)} classes, {network}>"
+        return f"<Model: {rows}x{columns}x{channels} images, {len(self.classes)} classes, {network}>"
 
     def _repr_html_(self) -> str:
         """What a notebook shows: a card with the network, its accuracy and learning curves."""
@@ -207,8 +207,8 @@ class Model(Contents):
 
         return _Compiled(lambda dtype: SingleInference(self.graph, self.parameters, self._format(dtype)))
 
-    def _format(self, dtype: str) -> PictureFormat:
-        from lanewise.engine.trainer import PictureFormat
+    def _format(self, dtype: str) -> ImageFormat:
+        from lanewise.engine.trainer import ImageFormat
 
         scale, offset = (np.array(n, np.float32) for n in (self.preprocessing.scale, self.preprocessing.offset))
-        return PictureFormat(self.preprocessing.shape, "uint8" if dtype == "uint8" else "float32", scale, offset)
+        return ImageFormat(self.preprocessing.shape, "uint8" if dtype == "uint8" else "float32", scale, offset)

@@ -1,6 +1,6 @@
 """What a user should hear about data and choices: a sentence, and whether it matters for the result.
 
-    Note("90 of 900 pictures are held out ...")        good to know
+    Note("90 of 900 images are held out ...")        good to know
     Caution("40 of 70 files were left out: ...")       may harm the result
 
 A function that takes `notes` hands each to that callable. Where there is none, as in plain Python, `say` is called: a

@@ -1,7 +1,7 @@
 """The scale of pixels: values that a model is given must be on the scale of the values that it was trained on.
 
     on_scale(pixels, preprocessing) -> (pixels, note)
-    scaled(pictures, preprocessing) -> Pictures         with the note among its notes
+    scaled(images, preprocessing) -> Images         with the note among its notes
 
 A network that was trained on x / 255 and is given x sees noise, and says nothing. So a model knows the smallest and the
 largest value of its training set. Bytes (0 to 255, as files have them) are brought to 0 to 1, or to -1 to 1, where that
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lanewise.data.images import Pictures
+from lanewise.data.images import Images
 from lanewise.errors import DataError
 from lanewise.model_file import Preprocessing
 from lanewise.notes import Caution, Note
@@ -102,7 +102,7 @@ def on_scale(array: NDArray[Any], preprocessing: Preprocessing) -> tuple[Pixels,
         pixels = np.ascontiguousarray(array, np.float32)
     finite = np.isfinite(pixels).all(axis=(1, 2, 3))
     if not finite.all():
-        raise DataError(f"picture {int(finite.argmin())} holds NaN or infinity; replace it or leave the picture out")
+        raise DataError(f"image {int(finite.argmin())} holds NaN or infinity; replace it or leave the image out")
     if not np.isfinite(high - low) or high == low:  # nothing is known of the scale
         return pixels, None
     # Images scaled to 0..1 would all look black to a model of bytes: easily done, and hard to see.
@@ -116,15 +116,15 @@ def on_scale(array: NDArray[Any], preprocessing: Preprocessing) -> tuple[Pixels,
     return pixels, _unlike(pixels, preprocessing, low, high)
 
 
-def scaled(pictures: Pictures, preprocessing: Preprocessing) -> Pictures:
+def scaled(images: Images, preprocessing: Preprocessing) -> Images:
     """Images on the scale that a model was trained on, and what there is to be said of it among their notes."""
-    if pictures.pixels.shape[1:] != preprocessing.shape:  # refused elsewhere, with words that fit
-        return pictures
-    pixels, note = on_scale(pictures.pixels, preprocessing)
-    new = () if note is None or note in pictures.notes else (note,)
-    if not new and pixels.dtype == pictures.pixels.dtype:  # nothing changed
-        return pictures
-    return replace(pictures, pixels=pixels, notes=(*pictures.notes, *new))
+    if images.pixels.shape[1:] != preprocessing.shape:  # refused elsewhere, with words that fit
+        return images
+    pixels, note = on_scale(images.pixels, preprocessing)
+    new = () if note is None or note in images.notes else (note,)
+    if not new and pixels.dtype == images.pixels.dtype:  # nothing changed
+        return images
+    return replace(images, pixels=pixels, notes=(*images.notes, *new))
 
 
 def _from_bytes(array: NDArray[Any], low: float, high: float) -> tuple[Pixels, Note]:

@@ -11,7 +11,7 @@ from lanewise.bench.nets import Net
 from lanewise.bench.process import WorkerError
 from lanewise.bench.workload import Task
 
-TINY = Task(Net("tiny", "dense 3", (1, 4, 4), 3), "train", "float32", batch=16, threads=1, pictures=32)
+TINY = Task(Net("tiny", "dense 3", (1, 4, 4), 3), "train", "float32", batch=16, threads=1, images=32)
 
 
 @pytest.mark.parametrize(

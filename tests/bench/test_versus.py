@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lanewise.bench import versus
-from lanewise.bench.environment import Circumstances
+from lanewise.bench.environment import Environment
 from lanewise.bench.nets import Net
 from lanewise.bench.peers import LANEWISE, ONNX_RUNTIME, PEERS
 from lanewise.bench.process import WorkerError
@@ -79,14 +79,14 @@ def test_the_time_is_shared_among_races_rounds_and_racers(monkeypatch: pytest.Mo
 
 def test_a_busy_machine_is_told() -> None:
     machine = {"cpu": "X", "cores": 2, "system": "Y", "python": "3", "busy": 0.1}
-    idle, busy = (Circumstances(machine | {"busy": load}, {"numpy": "2"}, "today") for load in (0.1, 1.7))
+    idle, busy = (Environment(machine | {"busy": load}, {"numpy": "2"}, "today") for load in (0.1, 1.7))
     assert idle.sentences == ["X, 2 cores, Y; today", "Python 3, numpy 2"]
     assert "1.7 processors were busy" in busy.with_versions({"torch": "1"}).sentences[-1]
     assert busy.with_versions({"torch": "1"}).versions == {"numpy": "2", "torch": "1"}
 
 
 def test_figures_come_with_versions_of_what_lanewise_runs_on() -> None:
-    now = Circumstances.now()
+    now = Environment.now()
     assert {"lanewise", "numpy", "onnx"} <= set(now.versions)
     assert "pytest" not in now.versions
     assert now.machine["cores"] >= 1

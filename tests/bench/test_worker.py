@@ -14,7 +14,7 @@ from lanewise.bench import data, ops, workload
 from lanewise.bench.nets import NETS, Net
 from lanewise.bench.peers import LANEWISE, PEERS, Peer
 from lanewise.bench.process import Worker, WorkerError
-from lanewise.bench.workload import Lesson, Task
+from lanewise.bench.workload import Task, Workload
 from lanewise.network import reference
 
 BRANCHES = Net(
@@ -33,12 +33,12 @@ FROZEN = Net(
 
 
 def task(net: Net = NETS["lenet"], **options: object) -> Task:
-    return replace(Task(net, "train", "float32", batch=32, threads=1, pictures=64), **options)
+    return replace(Task(net, "train", "float32", batch=32, threads=1, images=64), **options)
 
 
 def expected_loss(net: Net, chosen: np.ndarray) -> float:
     """By the reference, from the weights that everybody starts from."""
-    given = Lesson.of(task(net))
+    given = Workload.of(task(net))
     images = data.prepared(given.pixels[chosen], channels_first=True)
     outputs = reference.forward(given.graph, given.weights, images)[-1].reshape(len(chosen), -1)
     if given.binary:
@@ -74,7 +74,7 @@ def test_nobody_learns_what_is_frozen(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize("framework", ["lanewise", "onnxruntime"])
-@pytest.mark.parametrize(("net", "batch"), [(NETS["lenet"], 1), (BRANCHES, 16)], ids=["one picture", "branches"])
+@pytest.mark.parametrize(("net", "batch"), [(NETS["lenet"], 1), (BRANCHES, 16)], ids=["one image", "branches"])
 def test_predictions_are_of_the_saved_file(framework: str, net: Net, batch: int, tmp_path: Path) -> None:
     pytest.importorskip(framework)
     workload.save_model(net, tmp_path / "model.onnx")
@@ -108,7 +108,7 @@ def test_a_task_comes_through_a_pipe() -> None:
     assert Task.from_json(task(BRANCHES).to_json()) == task(BRANCHES)
 
 
-def test_every_batch_is_new_until_all_pictures_were_there() -> None:
+def test_every_batch_is_new_until_all_images_were_there() -> None:
     endless = data.batches(100, 2048)
     seen = np.concatenate([next(endless) for _ in range(21)])
     assert sorted(seen[:2048].tolist()) == list(range(2048))
@@ -117,11 +117,11 @@ def test_every_batch_is_new_until_all_pictures_were_there() -> None:
 @pytest.mark.parametrize(
     ("shape", "batch", "count"), [((3, 32, 32), 128, 2048), ((3, 32, 32), 100, 2000), ((3, 224, 224), 128, 128)]
 )
-def test_large_pictures_are_fewer(shape: tuple[int, int, int], batch: int, count: int) -> None:
-    assert data.picture_count(Net("", "dense 10", shape), batch) == count
+def test_large_images_are_fewer(shape: tuple[int, int, int], batch: int, count: int) -> None:
+    assert data.image_count(Net("", "dense 10", shape), batch) == count
 
 
-def test_prepared_pictures_are_scaled() -> None:
+def test_prepared_images_are_scaled() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (data.BLOCK + 3, 2, 5, 3), dtype=np.uint8)
     expected = pixels.astype(np.float32) / 64 - 2
     np.testing.assert_array_equal(data.prepared(pixels), expected)
@@ -130,26 +130,26 @@ def test_prepared_pictures_are_scaled() -> None:
 
 @pytest.mark.parametrize("text", ["conv 4@3x3, flatten, dense 10", "conv 4@3x3, flatten, relu, dense 10"])
 def test_weights_for_channels_last_compute_the_same(text: str) -> None:
-    given = Lesson.of(task(Net("", text, (1, 7, 7))))
+    given = Workload.of(task(Net("", text, (1, 7, 7))))
     (first, *_), (last, *_) = (
         [step for step in ops.steps(given.graph, given.weights, channels_last=order) if step.weights][1:]
         for order in (False, True)
     )
-    picture = np.random.default_rng(0).standard_normal((4, 5, 5)).astype(np.float32)
-    by_channel = first.weights[0].reshape(10, -1) @ picture.reshape(-1)
-    by_place = picture.transpose(1, 2, 0).reshape(-1) @ last.weights[0]
+    image = np.random.default_rng(0).standard_normal((4, 5, 5)).astype(np.float32)
+    by_channel = first.weights[0].reshape(10, -1) @ image.reshape(-1)
+    by_place = image.transpose(1, 2, 0).reshape(-1) @ last.weights[0]
     np.testing.assert_allclose(by_channel, by_place, rtol=1e-4, atol=1e-5)
 
 
 def test_kernels_for_channels_last_turn_their_axes() -> None:
-    given = Lesson.of(task(Net("", "conv 4@3x2, flatten, dense 10", (5, 7, 7))))
+    given = Workload.of(task(Net("", "conv 4@3x2, flatten, dense 10", (5, 7, 7))))
     conv = ops.steps(given.graph, given.weights, channels_last=True)[0].weights[0]
     assert conv.shape == (3, 2, 5, 4)
     assert conv[2, 1, 3, 0] == given.weights[0][0, 3, 2, 1]
 
 
 def test_values_are_let_go_of_after_their_last_reader() -> None:
-    given = Lesson.of(task(BRANCHES))
+    given = Workload.of(task(BRANCHES))
     walked = ops.steps(given.graph, given.weights, channels_last=False)
     order: list[int] = []
 

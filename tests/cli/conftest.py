@@ -1,4 +1,4 @@
-"""Running commands, small pictures to run them on, and a model that is trained once."""
+"""Running commands, small images to run them on, and a model that is trained once."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def error_of(*arguments):
     return result.stderr
 
 
-def make_pictures(root, counts, size=(8, 8), seed=3):
-    """A folder for each class, of pictures whose brightness tells the class; `size` is (columns, rows)."""
+def make_images(root, counts, size=(8, 8), seed=3):
+    """A folder for each class, of images whose brightness tells the class; `size` is (columns, rows)."""
     random = np.random.default_rng(seed)
     for number, (name, count) in enumerate(counts.items()):
         (root / name).mkdir(parents=True)
@@ -76,7 +76,7 @@ def make_pictures(root, counts, size=(8, 8), seed=3):
 
 @pytest.fixture
 def photos(tmp_path):
-    return make_pictures(tmp_path / "photos", {"dark": 12, "light": 12})
+    return make_images(tmp_path / "photos", {"dark": 12, "light": 12})
 
 
 @pytest.fixture(scope="session")
@@ -101,9 +101,9 @@ def digits_report(tmp_path_factory, digits_model):
 
 @pytest.fixture(scope="session")
 def photos_model(tmp_path_factory, caches):
-    """A model of dark and light pictures, 8x8, grey."""
+    """A model of dark and light images, 8x8, grey."""
     folder = tmp_path_factory.mktemp("photos_model")
-    make_pictures(folder / "photos", {"dark": 12, "light": 12})
+    make_images(folder / "photos", {"dark": 12, "light": 12})
     path = folder / "photos.onnx"
     result = run("train", folder / "photos", "--network", "dense 1", "--epochs", 40, "-q", "-o", path)
     assert result.exit_code == 0, result.output

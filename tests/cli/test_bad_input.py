@@ -6,7 +6,7 @@ import zlib
 import numpy as np
 import pytest
 
-from tests.cli.conftest import FAST, error_of, failed, make_pictures, misused, run, told
+from tests.cli.conftest import FAST, error_of, failed, make_images, misused, run, told
 
 
 def test_usage(photos):
@@ -27,21 +27,21 @@ def test_an_empty_class(photos):
 
 
 def test_one_class_only(tmp_path):
-    make_pictures(tmp_path / "one", {"dark": 3})
+    make_images(tmp_path / "one", {"dark": 3})
     assert "one class only, 'dark'" in failed(run("train", tmp_path / "one"))
 
 
 def test_broken_files_are_skipped_listed_and_counted(photos):
     whole = (photos / "dark" / "da-00.png").read_bytes()
     (photos / "dark" / "cut.png").write_bytes(whole[: len(whole) // 2])
-    (photos / "light" / "no[b]picture\x1b.png").write_text("hello")
+    (photos / "light" / "no[b]image\x1b.png").write_text("hello")
     result = run("train", photos, *FAST)
     assert result.exit_code == 0
     assert "2 files" in result.stdout
     assert "dark/cut.png: " in result.stdout
-    assert "light/no[b]picture\\x1b.png: " in result.stdout
+    assert "light/no[b]image\\x1b.png: " in result.stdout
     assert "\x1b" not in result.stdout
-    assert [one["file"] for one in told(photos, *FAST)["skipped"]] == ["dark/cut.png", "light/no[b]picture\x1b.png"]
+    assert [one["file"] for one in told(photos, *FAST)["skipped"]] == ["dark/cut.png", "light/no[b]image\x1b.png"]
     assert "2 files skipped: dark/cut.png" in run("train", photos, *FAST, "-q").stderr
     assert "cut.png" in failed(run("train", photos, "--strict"))
 
@@ -56,7 +56,7 @@ def test_many_broken_files_are_counted(photos):
     assert "broken-10" not in shown
 
 
-def test_a_huge_picture_is_refused_before_it_is_decoded(photos):
+def test_a_huge_image_is_refused_before_it_is_decoded(photos):
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
@@ -68,8 +68,8 @@ def test_a_huge_picture_is_refused_before_it_is_decoded(photos):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"x": np.full((4, 3, 3), np.nan), "y": [0, 1, 0, 1]}, "picture 0 holds NaN"),
-        ({"x": np.zeros((4, 3, 3)), "y": [0, 1, 0]}, "4 pictures but 3 labels"),
+        ({"x": np.full((4, 3, 3), np.nan), "y": [0, 1, 0, 1]}, "image 0 holds NaN"),
+        ({"x": np.zeros((4, 3, 3)), "y": [0, 1, 0]}, "4 images but 3 labels"),
         ({"z": np.zeros(3)}, "needs x_train and y_train"),
     ],
 )
@@ -78,7 +78,7 @@ def test_arrays_that_cannot_be_used(arrays, message, here):
     assert message in failed(run("train", "bad.npz"))
 
 
-def test_a_typo_in_the_network_is_told_before_pictures_are_read():
+def test_a_typo_in_the_network_is_told_before_images_are_read():
     result = run("train", "nowhere", "--network", "conv 16@3x3, rleu, dense 2")
     assert result.exit_code == 1
     assert "rleu" in result.stderr.splitlines()[1]
@@ -95,7 +95,7 @@ def test_a_network_too_large_for_memory(photos):
 
 
 @pytest.mark.parametrize(
-    "name", ["--learning-rate=nan", "--learning-rate=-1", "--smoothing=1", "--validation-fraction=2"]
+    "name", ["--learning-rate=nan", "--learning-rate=-1", "--label-smoothing=1", "--validation-fraction=2"]
 )
 def test_numbers_that_make_no_sense(photos, name):
     assert error_of("train", photos, *FAST, name).count("\n") == 1

@@ -66,7 +66,7 @@ def test_who_wins_and_who_loses_is_said(asked):
     assert any(row[:1] == ["keras"] and row[-1] == "no" for row in rows)
     assert "training, lenet: 3.00 times the best framework in float32, torch." in shown
     assert "training, Lanewise LOSES on lenet: 0.50 times the speed of torch bfloat16, which rounds" in shown
-    assert "one picture, Lanewise LOSES on lenet: 0.50 times the speed of onnxruntime" in shown
+    assert "one image, Lanewise LOSES on lenet: 0.50 times the speed of onnxruntime" in shown
     assert "predicting: Lanewise lost nowhere" in shown
     assert "not counted as best" in shown
     assert "torch 2.13" in shown
@@ -78,7 +78,7 @@ def test_alone_it_says_its_own_figures_and_whom_to_install(asked):
     asked["alone"] = True
     shown = run("bench", "lenet").stdout
     assert "training 30,000 images/s" in shown
-    assert "predicting 50,000 images/s; one picture in 100 µs" in shown
+    assert "predicting 50,000 images/s; one image in 100 µs" in shown
     assert "pip install torch or pip install keras tensorflow" in shown
     assert "Verdict" not in shown
     assert "over rounds" not in shown
@@ -121,7 +121,7 @@ def test_what_is_wrong_is_said_before_anything_is_measured(asked):
     assert (result.exit_code, result.stdout) == (1, "")
     assert "^^^^" in result.stderr
     assert "there are 5 classes" in failed(run("bench", "lenet", "--classes", 5))
-    assert "is no shape of pictures" in misused(run("bench", "--input", "x"))
+    assert "is no shape of images" in misused(run("bench", "--input", "x"))
     assert "more than the" in misused(run("bench", "--threads", 100_000))
     assert "is no time" in misused(run("bench", "--seconds", "soon"))
     assert "net" not in asked

@@ -10,8 +10,8 @@ def test_people_are_told_what_it_is_and_what_to_do(photos):
     shutil.copy(photos / "dark/da-03.png", photos / "light/new.png")
     result = run("check", photos, "--no-labels")
     assert result.exit_code == 0
-    assert "24 pictures in train" not in result.stdout
-    assert "25 pictures in train" in result.stdout
+    assert "24 images in train" not in result.stdout
+    assert "25 images in train" in result.stdout
     assert "dark/da-03.png, light/new.png: the same file; labelled 'dark' and 'light'" in result.stdout
     assert "Decide which label is right" in result.stdout
     assert "1 serious" in result.stdout
@@ -34,7 +34,7 @@ def test_json_holds_every_case(photos):
 
 def test_what_cannot_be_read_is_one_line(tmp_path):
     assert "no such" in failed(run("check", tmp_path / "absent"))
-    assert "there are no pictures" in failed(run("check", tmp_path))
+    assert "there are no images" in failed(run("check", tmp_path))
 
 
 def test_a_page_is_written_but_none_is_replaced(photos):

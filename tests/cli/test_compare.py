@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from lanewise.cli import compare, experimenting
-from lanewise.cli.output import Output
+from lanewise.cli.output import FORMER_KEYS, Output
 from lanewise.experiments import trial as trials
 from lanewise.experiments.compare import Comparison, MethodRow
 from tests.cli.conftest import run
@@ -45,7 +45,7 @@ def test_json_and_files(photos, here):
     assert told["seeds"] == [0, 1]
     kept = json.loads((here / "out" / "compare.json").read_text())
     assert kept["sentence"] == told["sentence"]
-    keys = set(told).union(*told["rows"], *told["differences"])
+    keys = set(told).union(*told["rows"], *told["differences"]) - set(FORMER_KEYS.values())
     assert {key for key in keys if f"`{key}`" not in PAGE.read_text()} == set()
 
 

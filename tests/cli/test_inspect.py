@@ -66,7 +66,7 @@ def test_the_table_shows_every_number():
 def test_plain_words_for_a_convolutional_network():
     told = json.loads(run("inspect", "conv 6@5x5", "--input", "32x32x1", "--json").stdout)
     assert "97.6 % are left out" in told["meaning"]
-    assert "each used 784 times a picture" in told["meaning"]
+    assert "each used 784 times an image" in told["meaning"]
     assert "32,113 times as many" in told["meaning"]
     assert told["totals"]["dense_weights"] == 4_816_896
     assert told["model"] is None
@@ -114,7 +114,7 @@ def test_a_model_file(digits_model):
     path, _ = digits_model
     shown = run("inspect", path).stdout
     assert "10 classes: 0, 1, 2" in shown
-    assert "1,295 pictures for 4 epochs" in shown
+    assert "1,295 images for 4 epochs" in shown
     told = json.loads(run("inspect", path, "--json").stdout)
     assert told["classes"] == list("0123456789")
     assert told["network"] == "dense 10, softmax"
@@ -131,7 +131,7 @@ def test_a_typo_has_a_caret_under_it():
 
 @pytest.mark.parametrize("shape", ["32", "32x", "0x4x1", "4x4x1x1", "x", "-4x4", "4x4x0", "ax4", "9" * 20 + "x1"])
 def test_shapes_that_are_none(shape):
-    assert "is no shape of pictures" in misused(run("inspect", "dense 10", "--input", shape))
+    assert "is no shape of images" in misused(run("inspect", "dense 10", "--input", shape))
 
 
 def test_text_needs_a_shape_and_a_model_has_one(digits_model):
@@ -151,7 +151,7 @@ def test_what_is_too_large_to_draw_is_told_before_it_is_expanded(here, monkeypat
     monkeypatch.setattr(matrices, "available_memory", lambda: 117_599 * drawing.BYTES)
     monkeypatch.setattr("lanewise.explain.expand", None)
     told = failed(run("inspect", "conv 6@5x5", "--input", "32x32x1", "--connections", "c.svg"))
-    assert "the picture of conv1's matrix has 117,600 entries" in told
+    assert "the image of conv1's matrix has 117,600 entries" in told
     assert not list(here.iterdir())
 
 
@@ -175,7 +175,7 @@ def test_connections_are_drawn(here, digits_model):
         (("--connections", "there.svg"), 2, "there.svg exists already: choose another name"),
         (("--layer", "conv1"), 2, "--layer: says what to draw: give --connections FILE too"),
         (("--connections", "a.svg", "--layer", "conv3"), 1, "no layer 'conv3'; did you mean 'conv1'"),
-        (("--connections", "a.svg", "--layer", "max1"), 1, "depends on the picture, and none was given"),
+        (("--connections", "a.svg", "--layer", "max1"), 1, "depends on the image, and none was given"),
         (("--connections", "a.gif"), 1, "as .svg, .png or .pdf, not as 'a.gif'"),
         (("--connections", "no/a.svg"), 1, "cannot be saved as 'no/a.svg': No such file"),
     ],
@@ -197,26 +197,26 @@ def test_a_network_without_weights_has_no_first_layer_to_draw():
     ("figures", "line"),
     [
         (
-            {"split": "test", "pictures": 359, "accuracy": 353 / 359, "interval": [0.964, 0.992]},
-            "Test accuracy       98.3 %  (95 % interval 96.4 to 99.2 %, 359 pictures)",
+            {"split": "test", "images": 359, "accuracy": 353 / 359, "interval": [0.964, 0.992]},
+            "Test accuracy       98.3 %  (95 % interval 96.4 to 99.2 %, 359 images)",
         ),
-        ({"split": "validation", "pictures": 40, "accuracy": 1, "interval": [0.9, 1]}, "Validation accuracy 100.0 %"),
-        ({"split": "test", "pictures": 0, "accuracy": 1.0, "interval": [0.9, 1.0]}, None),
-        ({"split": "hearsay", "pictures": 4, "accuracy": 1.0, "interval": [0.9, 1.0]}, None),
-        ({"split": "[red]boo", "pictures": 4, "accuracy": 1.0, "interval": [0.9, 1.0]}, None),
+        ({"split": "validation", "images": 40, "accuracy": 1, "interval": [0.9, 1]}, "Validation accuracy 100.0 %"),
+        ({"split": "test", "images": 0, "accuracy": 1.0, "interval": [0.9, 1.0]}, None),
+        ({"split": "hearsay", "images": 4, "accuracy": 1.0, "interval": [0.9, 1.0]}, None),
+        ({"split": "[red]boo", "images": 4, "accuracy": 1.0, "interval": [0.9, 1.0]}, None),
         (None, None),
     ],
 )
 def test_a_model_says_how_good_it_was(digits_model, tmp_path, figures, line):
     model = Model.load(digits_model[0])
     path = tmp_path / "model.onnx"
-    replace(model, provenance={**model.provenance, "judged": figures}).save(path)
+    replace(model, provenance={**model.provenance, "evaluated": figures}).save(path)
     said = run("inspect", path).stdout
     assert (line in said) if line else ("accuracy" not in said and "boo" not in said)
 
 
 def test_figures_that_no_reader_takes_are_not_saved(digits_model, tmp_path):
     model = Model.load(digits_model[0])
-    wrong = {"split": "test", "pictures": 4, "accuracy": "good", "interval": [0.9, 1.0]}
-    with pytest.raises(ModelFileError, match="'provenance' has a wrong value for 'judged'"):
-        replace(model, provenance={**model.provenance, "judged": wrong}).save(tmp_path / "model.onnx")
+    wrong = {"split": "test", "images": 4, "accuracy": "good", "interval": [0.9, 1.0]}
+    with pytest.raises(ModelFileError, match="'provenance' has a wrong value for 'evaluated'"):
+        replace(model, provenance={**model.provenance, "evaluated": wrong}).save(tmp_path / "model.onnx")

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from lanewise.cli import judging, layers
+from lanewise.cli import evaluating, layers
 from lanewise.cli.experimenting import drawn
 from lanewise.cli.output import Output
-from lanewise.data.images import Pictures
-from lanewise.evaluation.evaluate import judge
+from lanewise.data.images import Images
+from lanewise.evaluation.evaluate import evaluate_images
 from lanewise.model import Preprocessing
 from lanewise.network.graph import build
 from lanewise.network.text import parse
@@ -49,8 +49,8 @@ def evaluation(count, name):
     labels = random.integers(0, count, 2000)
     probabilities = random.dirichlet(np.ones(count), 2000)
     classes = [name.format(n) for n in range(count)]
-    pictures = Pictures(np.zeros((2000, 2, 2, 1), np.uint8), labels.astype(np.int32), tuple(classes))
-    return judge(Told(probabilities, classes), pictures, split="test", top=min(3, count))
+    images = Images(np.zeros((2000, 2, 2, 1), np.uint8), labels.astype(np.int32), tuple(classes))
+    return evaluate_images(Told(probabilities, classes), images, split="test", top=min(3, count))
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -58,14 +58,14 @@ def evaluation(count, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_an_evaluation(width, count, name):
     found = evaluation(count, name)
-    text = shown_on(width, lambda out: (judging.accuracy(out, found), judging.details(out, found)))
+    text = shown_on(width, lambda out: (evaluating.accuracy(out, found), evaluating.details(out, found)))
     tables = text[text.index("Classes") :].splitlines()
     assert max(map(len, tables)) <= width
     hardest = sorted(found.per_class, key=lambda one: one.f1 or 0.0)[0]
     assert f"{100 * hardest.f1:.1f} %" in text
     worst = found.mistakes[0]
     assert f"{100 * worst.probability:.1f} %" in text
-    assert f"number {worst.picture}" in " ".join(text.split())
+    assert f"number {worst.image}" in " ".join(text.split())
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from lanewise.model import Model
-from tests.cli.conftest import failed, make_pictures, misused, run
+from tests.cli.conftest import failed, make_images, misused, run
 
 
 def test_a_line_for_each_file(photos, photos_model):
@@ -53,7 +53,7 @@ def test_what_is_not_there(photos, photos_model, tmp_path):
     assert '"gone.onnx"' in failed(run("predict", "gone.onnx", photos))
     assert "gone.png" in failed(run("predict", photos_model, tmp_path / "gone.png"))
     (tmp_path / "empty").mkdir()
-    assert "no pictures" in failed(run("predict", photos_model, tmp_path / "empty"))
+    assert "no images" in failed(run("predict", photos_model, tmp_path / "empty"))
     assert "'PATHS...'" in misused(run("predict", photos_model))
 
 
@@ -67,7 +67,7 @@ def test_a_model_file_cut_short(photos, photos_model, here, length):
 def test_evaluate_says_all_there_is(digits_model):
     path, record = digits_model
     shown = run("evaluate", path, "digits").stdout
-    assert "digits: 359 test pictures" in shown
+    assert "digits: 359 test images" in shown
     assert f"Test accuracy       {100 * record['accuracy']:.1f} %  ({record['correct']} of 359; 95 % interval " in shown
     for text in ("precision", "recall", "F1", "Confusion matrix", "was taken for", "number "):
         assert text in shown
@@ -87,7 +87,7 @@ def test_evaluate_a_part(digits_model):
     told = json.loads(run("evaluate", path, "digits", "--split", "train", "--json").stdout)
     assert (told["split"], told["count"]) == ("train", 1438)
     assert any("were for learning" in note for note in told["notes"])
-    assert "no validation pictures" in failed_after_start(run("evaluate", path, "digits", "--split", "validation"))
+    assert "no validation images" in failed_after_start(run("evaluate", path, "digits", "--split", "validation"))
 
 
 def failed_after_start(result):
@@ -101,14 +101,14 @@ def test_evaluate_only_what_matches(photos, photos_model):
     assert (told["split"], told["count"], told["only"]) == ("all", 12, "da-*")
     assert told["per_class"][1] == {"class": "light", "count": 0, "precision": None, "recall": None, "f1": None}
     shown = run("evaluate", photos_model, photos, "--split", "all", "--only", "da-*").stdout
-    assert "12 pictures that match da-*" in shown
+    assert "12 images that match da-*" in shown
     assert next(line for line in shown.splitlines() if line.startswith("light ")).split() == ["light", "0", *"---"]
 
 
 def test_evaluate_the_folder_that_was_learned_from(photos, photos_model, tmp_path):
-    """Only what was held out judges, unless all shall, or other pictures are there."""
+    """Only what was held out evaluates, unless all shall, or other images are there."""
     shown = run("evaluate", photos_model, photos).stdout
-    assert f"{photos}: 2 validation pictures" in shown
+    assert f"{photos}: 2 validation images" in shown
     assert "Validation accuracy" in shown
     assert (
         "22 of 24 images are ones that the model was trained on, and left out: it is evaluated on the 2 others, "
@@ -120,7 +120,7 @@ def test_evaluate_the_folder_that_was_learned_from(photos, photos_model, tmp_pat
     }
     assert counts == {"validation": 2, "train": 22, "all": 24}
     assert "holds no folder 'test'" in failed_after_start(run("evaluate", photos_model, photos, "--split", "test"))
-    make_pictures(tmp_path / "new", {"dark": 2, "light": 1}, seed=9)
+    make_images(tmp_path / "new", {"dark": 2, "light": 1}, seed=9)
     for path in (tmp_path / "new").rglob("*.png"):
         path.rename(photos / path.parent.name / f"new-{path.name}")
     other = json.loads(run("evaluate", photos_model, photos, "--json").stdout)
@@ -139,8 +139,8 @@ def test_all_is_no_part_of_a_folder_with_parts(digits_model):
 
 
 def test_many_classes_get_the_most_frequent_confusions(digits_model, monkeypatch):
-    monkeypatch.setattr("lanewise.cli.judging.MOST_MATRIX", 3)
-    monkeypatch.setattr("lanewise.cli.judging.MOST_ROWS", 4)
+    monkeypatch.setattr("lanewise.cli.evaluating.MOST_MATRIX", 3)
+    monkeypatch.setattr("lanewise.cli.evaluating.MOST_ROWS", 4)
     path, record = digits_model
     shown = run("evaluate", path, "digits").stdout
     assert "Confusion matrix" not in shown
@@ -159,7 +159,7 @@ def test_no_mistakes_no_tables_of_them(photos, photos_model):
 
 
 def test_evaluate_by_other_classes(tmp_path, digits_model):
-    make_pictures(tmp_path / "other", {"big": 2, "small": 2})
+    make_images(tmp_path / "other", {"big": 2, "small": 2})
     assert "'big'" in failed_after_start(run("evaluate", digits_model[0], tmp_path / "other"))
 
 

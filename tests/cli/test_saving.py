@@ -85,7 +85,7 @@ def test_a_file_that_appeared_while_learning_survives(photos, here, fake, monkey
     assert (here / "mine.onnx").read_text() == "precious"
 
 
-def test_stopped_training_is_judged_and_saved_with_status_130(photos, here, fake):
+def test_stopped_training_is_evaluated_and_saved_with_status_130(photos, here, fake):
     fake.provenance = {"interrupted": True}
     result = run("train", photos, *FAST)
     assert result.exit_code == 130
@@ -121,10 +121,10 @@ def test_signals_are_handled_as_before_when_a_command_is_done(photos, here):
 
 def test_a_saved_model_says_how_good_it_was(photos, here):
     said = told(photos, *FAST)
-    figures = Model.load(here / "photos.onnx").provenance["judged"]
+    figures = Model.load(here / "photos.onnx").provenance["evaluated"]
     assert figures == {
         "split": said["split"],
-        "pictures": said["count"],
+        "images": said["count"],
         "accuracy": said["accuracy"],
         "interval": said["interval"],
     }
@@ -140,4 +140,4 @@ def test_a_model_is_there_even_if_its_figures_cannot_be_added(photos, here, monk
     monkeypatch.setattr(Model, "save", full)
     assert told(photos, *FAST)["model"] == "photos.onnx"
     assert len(calls) == 1
-    assert "judged" not in Model.load(here / "photos.onnx").provenance
+    assert "evaluated" not in Model.load(here / "photos.onnx").provenance

@@ -1,4 +1,4 @@
-"""From pictures to a judged and saved model."""
+"""From images to an evaluated and saved model."""
 
 import json
 import shutil
@@ -8,7 +8,7 @@ import pytest
 
 import lanewise
 from lanewise.model import Model
-from tests.cli.conftest import FAST, error_of, make_pictures, run, told
+from tests.cli.conftest import FAST, error_of, make_images, run, told
 
 
 def test_json_is_one_object_with_what_was_promised(digits_model):
@@ -41,7 +41,7 @@ def test_what_is_said_on_the_way(photos, here):
     assert result.stderr == ""
     lines = result.stdout
     for text in (
-        "Pictures            ",
+        "Images            ",
         "8x8, grey, 2 classes",
         "dark (12), light (12)",
         "24 to learn from",
@@ -54,11 +54,11 @@ def test_what_is_said_on_the_way(photos, here):
         "chose the best weights",
         "precision",
         "Saved               photos.onnx",
-        "lanewise predict photos.onnx PICTURE...",
+        "lanewise predict photos.onnx IMAGE...",
     ):
         assert text in lines
     assert lines.count("dense 1, sigmoid") == 1
-    assert lines.index("Pictures") < lines.index("Network") < lines.index("Epoch") < lines.index("Saved")
+    assert lines.index("Images") < lines.index("Network") < lines.index("Epoch") < lines.index("Saved")
     assert (here / "photos.onnx").is_file()
 
 
@@ -75,15 +75,15 @@ def test_json_keeps_standard_output_clean(photos):
     assert run("train", photos, *FAST, "--json", "-q").stderr == ""
 
 
-def test_held_out_pictures_are_those_that_chose_the_weights(photos):
-    """The figure of the command is that of the training loop, so both mean the same pictures."""
+def test_held_out_images_are_those_that_chose_the_weights(photos):
+    """The figure of the command is that of the training loop, so both mean the same images."""
     record = told(photos, *FAST, "--validation-fraction", 0.25, "--seed", 7)
     shown = [(epoch["validation_accuracy"], epoch["validation_loss"]) for epoch in record["history"]]
     assert (record["split"], record["count"]) == ("validation", 6)
     assert (record["accuracy"], pytest.approx(record["loss"], rel=1e-4)) in shown
 
 
-def test_without_held_out_pictures_the_figure_is_a_training_figure(photos):
+def test_without_held_out_images_the_figure_is_a_training_figure(photos):
     record = told(photos, *FAST, "--validation-fraction", 0)
     assert (record["split"], record["count"]) == ("train", 24)
     assert "Training accuracy" in run("train", photos, *FAST, "--validation-fraction", 0).stdout
@@ -92,15 +92,15 @@ def test_without_held_out_pictures_the_figure_is_a_training_figure(photos):
 @pytest.mark.parametrize(("parts", "split"), [(("train", "val"), "validation"), (("train", "val", "test"), "test")])
 def test_parts_of_a_folder_are_called_what_they_are(tmp_path, parts, split):
     for seed, part in enumerate(parts):
-        make_pictures(tmp_path / "root" / part, {"dark": 6, "light": 6}, seed=seed)
+        make_images(tmp_path / "root" / part, {"dark": 6, "light": 6}, seed=seed)
     record = told(tmp_path / "root", *FAST)
     assert (record["split"], record["count"]) == (split, 12)
 
 
 def test_copies_of_training_images_in_a_test_folder_do_not_count_as_new(tmp_path):
     root = tmp_path / "root"
-    make_pictures(root / "train", {"dark": 6, "light": 6})
-    make_pictures(root / "test", {"dark": 4, "light": 4}, seed=1)
+    make_images(root / "train", {"dark": 6, "light": 6})
+    make_images(root / "test", {"dark": 4, "light": 4}, seed=1)
     for n, path in enumerate(sorted((root / "train").rglob("*.png"))):
         shutil.copy(path, root / "test" / path.parent.name / f"copy{n}.png")
     record = told(root, *FAST)
@@ -109,7 +109,7 @@ def test_copies_of_training_images_in_a_test_folder_do_not_count_as_new(tmp_path
     assert any("that the model was trained on, and left out" in note for note in record["notes"])
 
 
-def test_only_judges_what_matches_apart(photos):
+def test_only_evaluates_what_matches_apart(photos):
     record = told(photos, *FAST, "--validation-fraction", 0, "--only", "da-*", "--only", "*-00.png")
     assert [(one["pattern"], one["count"]) for one in record["only"]] == [("da-*", 12), ("*-00.png", 2)]
     assert record["count"] == 24
@@ -124,7 +124,7 @@ def test_a_pattern_that_matches_nothing_is_told_before_learning(photos, fake):
 def test_options_reach_training(photos, fake):
     run(
         *("train", photos, "--network", "dense 2", "--budget", "1.5m", "--batch-size", 32, "--optimizer", "adamw"),
-        *("--learning-rate", 0.01, "--weight-decay", 0.002, "--schedule", "cosine", "--smoothing", 0.1),
+        *("--learning-rate", 0.01, "--weight-decay", 0.002, "--schedule", "cosine", "--label-smoothing", 0.1),
         *("--augment", "shift", "--class-weight", "balanced", "--validation-fraction", 0.2, "--no-early-stopping"),
         "--no-winograd",
         *("--threads", 1, "--seed", 3),
@@ -142,7 +142,7 @@ def test_options_reach_training(photos, fake):
         "learning_rate": 0.01,
         "weight_decay": 0.002,
         "schedule": "cosine",
-        "smoothing": 0.1,
+        "label_smoothing": 0.1,
         "augment": "shift",
         "class_weight": "balanced",
         "validation_fraction": 0.2,
@@ -157,12 +157,12 @@ def test_size_and_colour(photos):
     assert "8x8, grey" in run("train", photos, *FAST, "--grey").stdout
 
 
-def test_pictures_of_many_sizes_are_resized_and_that_is_said(tmp_path):
-    make_pictures(tmp_path / "mixed", {"dark": 4, "light": 4})
-    make_pictures(tmp_path / "mixed" / "dark" / "more", {"wide": 3}, size=(20, 10))
+def test_images_of_many_sizes_are_resized_and_that_is_said(tmp_path):
+    make_images(tmp_path / "mixed", {"dark": 4, "light": 4})
+    make_images(tmp_path / "mixed" / "dark" / "more", {"wide": 3}, size=(20, 10))
     result = run("train", tmp_path / "mixed", *FAST)
     assert result.exit_code == 0
-    assert "11 pictures of 2 sizes in mixed were resized to" in result.stdout
+    assert "11 images of 2 sizes in mixed were resized to" in result.stdout
 
 
 def test_going_on_from_a_model(photos, photos_model):
@@ -185,7 +185,7 @@ def test_going_on_from_a_model_with_a_network_that_begins_as_its_own(photos, pho
 
 
 def test_going_on_from_a_model_of_other_classes(tmp_path, photos_model):
-    make_pictures(tmp_path / "other", {"big": 4, "small": 4})
+    make_images(tmp_path / "other", {"big": 4, "small": 4})
     assert "dark, light" in error_of("train", tmp_path / "other", "--start", photos_model)
 
 

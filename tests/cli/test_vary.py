@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from lanewise.cli import experimenting, vary
-from lanewise.cli.output import Output
+from lanewise.cli.output import FORMER_KEYS, Output
 from lanewise.experiments import trial as trials
 from lanewise.experiments.rows import Row
 from lanewise.experiments.vary import Report
@@ -45,7 +45,7 @@ def test_a_line_a_network_then_the_table(photos, trained):
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert "8x8x1, 2 classes" in lines[0]
-    assert "20 to learn from, 4 kept back to judge by" in lines[1]
+    assert "20 to learn from, 4 kept back to evaluate by" in lines[1]
     assert "3 combinations, 2 seeds each" in lines[2]
     assert lines[3].startswith("2/4 ")
     assert lines[4].startswith("4/4 ")
@@ -82,12 +82,12 @@ def test_json_and_files(photos, here, trained):
     result = run(*command, "--json")
     told = json.loads(result.stdout)
     assert told["folder"] == "grid"
-    assert told["picture"] == "p.png"
+    assert told["image"] == "p.png"
     assert told["kept_back"] is True
     assert [row["text"] for row in told["rows"]] == ["dense 4, relu, dense 1", "conv 2@3x3, relu, dense 1"]
     assert sorted(path.name for path in (here / "grid").iterdir()) == ["vary.json", "vary.jsonl"]
     assert json.loads((here / "grid" / "vary.json").read_text())["rows"] == told["rows"]
-    keys = set(told).union(*told["rows"], *told["impossible"])
+    keys = set(told).union(*told["rows"], *told["impossible"]) - set(FORMER_KEYS.values())
     assert {key for key in keys if f"`{key}`" not in PAGE.read_text()} == set()
     assert "p.png exists" in failed(run(*command))
     assert run(*command, "--force", "-q").exit_code == 0
@@ -116,10 +116,8 @@ def test_stopped_by_the_user_it_says_how_to_go_on(photos, monkeypatch):
     assert "1 training had been done before" in run(*command).stdout
 
 
-def test_slips_are_told_before_pictures_are_read(here):
-    assert "nothing.gif: a picture ends in" in failed(
-        run("vary", "no", "--network", "dense 2", "--plot", "nothing.gif")
-    )
+def test_slips_are_told_before_images_are_read(here):
+    assert "nothing.gif: an image ends in" in failed(run("vary", "no", "--network", "dense 2", "--plot", "nothing.gif"))
     result = run("vary", "no", "--network", "dense {2")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "not closed" in result.stderr
@@ -154,7 +152,7 @@ def test_the_growing_table_fits_the_terminal(width, columns):
     console = Console(width=width, height=9, force_terminal=True, file=io.StringIO())
     row = Row("conv 16@3x3 same, relu, max 2, dense 10, softmax", "", 0.9, (0.85, 0.95), 0.01, 1_000, 20_000, 3.0)
     rows = [replace(row, weights=n) for n in range(1, 9)]
-    shown = vary._picture(Output(console, False, False), Report(9, 24, row.text, 0, row), rows, 100)
+    shown = vary._image(Output(console, False, False), Report(9, 24, row.text, 0, row), rows, 100)
     table = shown.renderables[0]
     assert (len(table.columns), table.row_count) == (columns, 4)
     console.print(shown)

@@ -32,10 +32,10 @@ def test_a_share_has_as_many_decimals_as_its_count_justifies():
 
 
 def test_plural():
-    assert [plural(1, "class"), plural(2, "class"), plural(1797, "picture")] == [
+    assert [plural(1, "class"), plural(2, "class"), plural(1797, "image")] == [
         "1 class",
         "2 classes",
-        "1,797 pictures",
+        "1,797 images",
     ]
     assert plural(5, "epoch") == "5 epochs"
 

@@ -1,4 +1,4 @@
-"""Arrays as pictures: what is taken, what it becomes, and what the refusals say."""
+"""Arrays as images: what is taken, what it becomes, and what the refusals say."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lanewise.data.arrays import DIGITS_FILE, from_arrays, read_npz, read_npz_to_judge
+from lanewise.data.arrays import DIGITS_FILE, from_arrays, read_npz, read_npz_to_evaluate
 from lanewise.data.images import SLACK, statistics
-from lanewise.data.load import load, load_to_judge
+from lanewise.data.load import load, load_to_evaluate
 from lanewise.data.split import stratified_split
 from lanewise.errors import DataError, OptionError
 from lanewise.notes import Caution
@@ -35,11 +35,11 @@ def counted(*shape: int) -> np.ndarray:
     ],
 )
 def test_types(x: np.ndarray, dtype: type) -> None:
-    pictures = from_arrays(x, Y)
-    assert pictures.pixels.dtype == dtype
-    assert pictures.pixels.shape == (3, 4, 5, 1)
-    assert pictures.pixels.flags.c_contiguous
-    np.testing.assert_array_equal(pictures.pixels[..., 0], x.astype(dtype))
+    images = from_arrays(x, Y)
+    assert images.pixels.dtype == dtype
+    assert images.pixels.shape == (3, 4, 5, 1)
+    assert images.pixels.flags.c_contiguous
+    np.testing.assert_array_equal(images.pixels[..., 0], x.astype(dtype))
 
 
 def test_what_fits_is_not_copied() -> None:
@@ -62,14 +62,14 @@ def test_rows_of_numbers() -> None:
     coloured = from_arrays(x, Y, image_shape=(2, 4, 3))
     np.testing.assert_array_equal(coloured.pixels, x.reshape(3, 2, 4, 3))
     for wrong in [(5, 5), (24,), (-4, -6), (2, 2, 2, 3)]:
-        with pytest.raises(DataError, match="a row of 24 numbers is no picture"):
+        with pytest.raises(DataError, match="a row of 24 numbers is no image"):
             from_arrays(x, Y, image_shape=wrong)
 
 
 def test_image_shape_must_agree() -> None:
     from_arrays(counted(3, 4, 6), Y, image_shape=(4, 6))
     from_arrays(counted(3, 4, 6), Y, image_shape=(4, 6, 1))
-    with pytest.raises(DataError, match="pictures are 4x6x1, but image_shape says 6x4"):
+    with pytest.raises(DataError, match="images are 4x6x1, but image_shape says 6x4"):
         from_arrays(counted(3, 4, 6), Y, image_shape=(6, 4))
 
 
@@ -92,28 +92,28 @@ def test_channels_first_are_moved_and_said() -> None:
 def test_what_is_not_finite_is_named(value: float, says: str) -> None:
     x = np.zeros((2000, 4, 5))
     x[1700, 3, 4] = value
-    with pytest.raises(DataError, match=f"picture 1700 holds {says} at row 3, column 4:"):
+    with pytest.raises(DataError, match=f"image 1700 holds {says} at row 3, column 4:"):
         from_arrays(x, np.arange(2000) % 2)
     coloured = np.zeros((2, 4, 5, 3))
     coloured[1, 2, 3, 1] = value
-    with pytest.raises(DataError, match=r"picture 1 holds .* at row 2, column 3, channel 1"):
+    with pytest.raises(DataError, match=r"image 1 holds .* at row 2, column 3, channel 1"):
         from_arrays(coloured, [0, 1])
 
 
 @pytest.mark.parametrize(
     ("x", "says"),
     [
-        (np.zeros((0, 4, 5)), "no pictures in an array of shape \\(0, 4, 5\\)"),
-        (np.zeros((3, 0)), "no pictures"),
-        (np.zeros(3), "shape \\(3,\\) is no set of pictures"),
-        (np.zeros((3, 4, 5, 1, 1)), "is no set of pictures"),
+        (np.zeros((0, 4, 5)), "no images in an array of shape \\(0, 4, 5\\)"),
+        (np.zeros((3, 0)), "no images"),
+        (np.zeros(3), "shape \\(3,\\) is no set of images"),
+        (np.zeros((3, 4, 5, 1, 1)), "is no set of images"),
         (np.array([["a"]]), "must be numbers, but the array holds <U1"),
         (np.zeros((3, 4, 5), complex), "complex128"),
         (None, "object"),
         ([np.zeros((4, 5)), np.zeros((5, 4))], "differ in shape"),
     ],
 )
-def test_no_pictures(x: object, says: str) -> None:
+def test_no_images(x: object, says: str) -> None:
     with pytest.raises(DataError, match=says):
         from_arrays(x, Y)  # type: ignore[arg-type]
 
@@ -132,17 +132,17 @@ def test_no_pictures(x: object, says: str) -> None:
     ],
 )
 def test_labels(y: object, classes: tuple[str, ...], labels: list[int]) -> None:
-    pictures = from_arrays(counted(3, 4, 5), y)  # type: ignore[arg-type]
-    assert pictures.classes == classes
-    assert pictures.labels is not None
-    assert pictures.labels.dtype == np.int32
-    assert pictures.labels.tolist() == labels
+    images = from_arrays(counted(3, 4, 5), y)  # type: ignore[arg-type]
+    assert images.classes == classes
+    assert images.labels is not None
+    assert images.labels.dtype == np.int32
+    assert images.labels.tolist() == labels
 
 
 @pytest.mark.parametrize(
     ("y", "says"),
     [
-        ([0, 1], "3 pictures but 2 labels"),
+        ([0, 1], "3 images but 2 labels"),
         ([1, 1, 1], "all labels are 1"),
         ([0.0, 1.5, 1.0], "label 1 is 1.5"),
         ([0.0, 1.0, np.nan], "label 2 is nan"),
@@ -178,9 +178,9 @@ def test_labels_of_known_classes() -> None:
 
 
 def test_no_labels() -> None:
-    pictures = from_arrays(counted(3, 4, 5))
-    assert pictures.labels is None
-    assert pictures.counts() == ()
+    images = from_arrays(counted(3, 4, 5))
+    assert images.labels is None
+    assert images.counts() == ()
 
 
 def save(path: Path, **arrays: object) -> Path:
@@ -211,7 +211,7 @@ def test_npz(tmp_path: Path) -> None:
     assert sets.validation is not None
     assert sets.test is not None
     assert (len(sets.train), len(sets.validation), len(sets.test)) == (4, 1, 4)
-    assert sets.notes == ("the validation set holds no picture of 'b'",)
+    assert sets.notes == ("the validation set holds no image of 'b'",)
     assert sets.train.pixels.base is not None
     assert sets.train.pixels.base.nbytes - sets.train.pixels.nbytes >= SLACK
 
@@ -223,15 +223,15 @@ def test_npz_x_and_y_alone(tmp_path: Path) -> None:
     assert sets.test is None
 
 
-def test_npz_to_judge(tmp_path: Path) -> None:
+def test_npz_to_evaluate(tmp_path: Path) -> None:
     path = save(tmp_path / "a.npz", x_test=X8, y_test=[1, 1, 1, 1], class_names=["b", "a"])
-    part, pictures = read_npz_to_judge(path, ("a", "b", "c"))
+    part, images = read_npz_to_evaluate(path, ("a", "b", "c"))
     assert part == "test"
-    assert pictures.labels is not None
-    assert pictures.labels.tolist() == [0, 0, 0, 0]  # by name: the file's 1 is the model's 0
-    assert read_npz_to_judge(save(tmp_path / "b.npz", x=X8, y=Y8), ("0", "1"))[0] == "all"
-    with pytest.raises(DataError, match="hold pictures of 2x3x1, not 2x4x1"):
-        load_to_judge(path, classes=("a", "b", "c"), size=(2, 4), channels=1)
+    assert images.labels is not None
+    assert images.labels.tolist() == [0, 0, 0, 0]  # by name: the file's 1 is the model's 0
+    assert read_npz_to_evaluate(save(tmp_path / "b.npz", x=X8, y=Y8), ("0", "1"))[0] == "all"
+    with pytest.raises(DataError, match="hold images of 2x3x1, not 2x4x1"):
+        load_to_evaluate(path, classes=("a", "b", "c"), size=(2, 4), channels=1)
 
 
 @pytest.mark.parametrize(
@@ -239,14 +239,14 @@ def test_npz_to_judge(tmp_path: Path) -> None:
     [
         ({"images": X8}, "holds images: it needs x_train and y_train"),
         ({"x_train": X8}, "holds x_train but not y_train"),
-        ({"x_train": X8, "y_train": Y8[:2]}, "x_train: there are 4 pictures but 2 labels"),
+        ({"x_train": X8, "y_train": Y8[:2]}, "x_train: there are 4 images but 2 labels"),
         ({"x_train": X8, "y_train": Y8, "x_test": X8, "y_test": Y8 + 1}, "x_test: label 0 is 2, which is none"),
         (
             {"x_train": X8, "y_train": Y8, "x_test": X8[:, :1], "y_test": Y8},
             "x_test are 1x3x1, .* learn from are 2x3x1",
         ),
         ({"x": X8, "y": Y8 * 0}, "all labels are 0"),
-        ({"x": X8, "y": Y8 * 0, "class_names": ["a", "b"]}, "all pictures are of one class"),
+        ({"x": X8, "y": Y8 * 0, "class_names": ["a", "b"]}, "all images are of one class"),
         ({"x": X8, "y": Y8 + 1, "class_names": ["a", "b"]}, "label 0 is 2: with 2 classes it must be 0 to 1"),
         ({"x": X8.astype(object), "y": Y8}, "'x.npy' holds Python objects, which are not loaded"),
     ],
@@ -293,9 +293,9 @@ def test_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert sets.train.classes == tuple("0123456789")
     assert sets.train.pixels.max() == 240
     assert min(sets.test.counts()) >= 35
-    pictures, part = load_to_judge("digits", classes=sets.train.classes, size=(8, 8), channels=1)
+    images, part = load_to_evaluate("digits", classes=sets.train.classes, size=(8, 8), channels=1)
     assert part == "test"
-    np.testing.assert_array_equal(pictures.pixels, sets.test.pixels)
+    np.testing.assert_array_equal(images.pixels, sets.test.pixels)
     assert sets.notes == ()
     (tmp_path / "digits").mkdir()
     assert "./digits" in load("digits").notes[0]
@@ -330,7 +330,7 @@ def test_statistics(dtype: type) -> None:
     np.testing.assert_array_equal(statistics(x, chosen), statistics(x[chosen]))
 
 
-def test_statistics_of_the_brightest_pictures() -> None:
+def test_statistics_of_the_brightest_images() -> None:
     """The sums of squares of a whole block still fit."""
     x = np.full((600, 3, 3, 1), 255, np.uint8)
     x[::2] = 254
@@ -361,5 +361,5 @@ def test_split_refused() -> None:
     for fraction in (0.0, 1.0, -0.5, float("nan")):
         with pytest.raises(OptionError, match="validation fraction"):
             stratified_split(np.array([0, 0, 1, 1], np.int32), fraction, 0)
-    with pytest.raises(DataError, match="no class has two pictures"):
+    with pytest.raises(DataError, match="no class has two images"):
         stratified_split(np.array([0, 1], np.int32), 0.5, 0)

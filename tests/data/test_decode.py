@@ -1,4 +1,4 @@
-"""Each kind of picture file comes out upright, with 8 bits a channel and nothing clipped."""
+"""Each kind of image file comes out upright, with 8 bits a channel and nothing clipped."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_first_frame_of_an_animation(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", ["png", "tif", "webp", "jpg"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation(tmp_path: Path, suffix: str, orientation: int) -> None:
-    """The picture is stored turned, and comes out as it was before."""
+    """The image is stored turned, and comes out as it was before."""
     quarters = np.kron(np.array([[0, 80], [160, 240]], np.uint8), np.ones((16, 24), np.uint8))
     stored = {
         1: quarters,
@@ -138,9 +138,9 @@ def test_shrinking_averages(tmp_path: Path) -> None:
 
 def test_large_jpeg_is_stretched_like_a_png(tmp_path: Path) -> None:
     rows, columns = np.indices((400, 600))
-    picture = np.stack([rows * 255 // 400, columns * 255 // 600, (rows + columns) * 255 // 1000], -1).astype(np.uint8)
-    Image.fromarray(picture).save(tmp_path / "a.png")
-    Image.fromarray(picture).save(tmp_path / "a.jpg", quality=95)
+    image = np.stack([rows * 255 // 400, columns * 255 // 600, (rows + columns) * 255 // 1000], -1).astype(np.uint8)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    Image.fromarray(image).save(tmp_path / "a.jpg", quality=95)
     np.testing.assert_allclose(read(tmp_path / "a.png", 3, (32, 20)), read(tmp_path / "a.jpg", 3, (32, 20)), atol=5)
 
 
@@ -155,7 +155,7 @@ def reason(path: Path, content: bytes | None = None, **options: int) -> str:
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM"])
 def test_cut_short_or_damaged(tmp_path: Path, kind: str) -> None:
-    """Wherever a file is cut, it gets a reason of one line, and half a file is never half a picture."""
+    """Wherever a file is cut, it gets a reason of one line, and half a file is never half an image."""
     buffer = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)).save(buffer, kind)
     whole = buffer.getvalue()
@@ -164,16 +164,16 @@ def test_cut_short_or_damaged(tmp_path: Path, kind: str) -> None:
     assert "cut short" in reason(tmp_path / "a.png", whole[: len(whole) // 2]) or kind == "WEBP"
 
 
-def test_no_picture(tmp_path: Path) -> None:
+def test_no_image(tmp_path: Path) -> None:
     assert reason(tmp_path / "a.png", b"") == "it is empty"
     assert "it is a web page" in reason(tmp_path / "a.jpg", b"<html>not found</html>")
     assert "it is a PostScript drawing" in reason(tmp_path / "a.png", b"%!PS-Adobe-3.0 EPSF-3.0\n")
-    assert "does not begin like any picture" in reason(tmp_path / "a.png", b"a letter, perhaps")
+    assert "does not begin like any image" in reason(tmp_path / "a.png", b"a letter, perhaps")
     assert reason(tmp_path / "none.png") == "it cannot be opened: no such file or directory"
 
 
 def test_limit_on_pixels_comes_before_decoding(tmp_path: Path) -> None:
-    """The header of a picture of 20,000 x 20,000 with hardly any data behind it, and no warning from Pillow."""
+    """The header of an image of 20,000 x 20,000 with hardly any data behind it, and no warning from Pillow."""
     header = b"\x89PNG\r\n\x1a\n" + bytes.fromhex("0000000d49484452 00004e20 00004e20 08 00 00 00 00".replace(" ", ""))
     header += zlib.crc32(header[12:]).to_bytes(4, "big") + bytes.fromhex("0000000a49444154") + bytes(14)
     path = tmp_path / "a.png"

@@ -1,4 +1,4 @@
-"""Decoded pictures on disk: found again, thrown away when they are not what they should be, never in the way."""
+"""Decoded images on disk: found again, thrown away when they are not what they should be, never in the way."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from lanewise.data import image_cache, reading
-from lanewise.data.images import SLACK, Pictures
+from lanewise.data.images import SLACK, Images
 from lanewise.data.load import load
 from lanewise.errors import DataError
 
@@ -22,15 +22,15 @@ from lanewise.errors import DataError
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     for n in range(6):
-        path = tmp_path / "pictures" / "ab"[n % 2] / f"{n}.bmp"
+        path = tmp_path / "images" / "ab"[n % 2] / f"{n}.bmp"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.full((8, 8), 10 * n, np.uint8)).save(path)
-    return tmp_path / "pictures"
+    return tmp_path / "images"
 
 
 @pytest.fixture(params=["read", "mapped"])
 def cache(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A cache folder, once for pictures that are read into memory and once for pictures that are mapped."""
+    """A cache folder, once for images that are read into memory and once for images that are mapped."""
     if request.param == "mapped":
         monkeypatch.setattr(image_cache, "IN_MEMORY", 1)
     yield tmp_path / "cache"
@@ -51,8 +51,8 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return counts
 
 
-def values(pictures: Pictures) -> list[int]:
-    return pictures.pixels[:, 3, 3, 0].tolist()
+def values(images: Images) -> list[int]:
+    return images.pixels[:, 3, 3, 0].tolist()
 
 
 VALUES = [0, 20, 40, 10, 30, 50]
@@ -121,10 +121,10 @@ def test_bad_files_leave_no_gaps(root: Path, cache: Path) -> None:
     for name in ("a/0.bmp", "a/4.bmp", "b/3.bmp"):
         (root / name).write_bytes(b"bad")
     for _ in range(2):
-        pictures = load(root, cache_dir=cache).train
-        assert values(pictures) == [20, 10, 50]
-        assert pictures.names == ("a/2.bmp", "b/1.bmp", "b/5.bmp")
-        assert [name for name, _ in pictures.skipped] == ["a/0.bmp", "a/4.bmp", "b/3.bmp"]
+        images = load(root, cache_dir=cache).train
+        assert values(images) == [20, 10, 50]
+        assert images.names == ("a/2.bmp", "b/1.bmp", "b/5.bmp")
+        assert [name for name, _ in images.skipped] == ["a/0.bmp", "a/4.bmp", "b/3.bmp"]
 
 
 def test_a_damaged_entry_is_made_anew(root: Path, cache: Path, decoded: list[int]) -> None:
@@ -187,7 +187,7 @@ def test_old_entries_are_swept_away_and_nothing_else(root: Path, cache: Path) ->
     load(root, cache_dir=cache)
     (entry,) = cache.iterdir()
     month = time.time() - 31 * 86400
-    old = cache / ("0" * 32 + ".pictures.npy")
+    old = cache / ("0" * 32 + ".images.npy")
     half = cache / ("1" * 32 + "-abc_1.tmp")
     mine = cache / "mine.npy"
     for path in (old, half, mine):
@@ -205,7 +205,7 @@ def test_old_entries_are_swept_away_and_nothing_else(root: Path, cache: Path) ->
 def test_default_folder(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     load(root)
-    assert len(list((tmp_path / "xdg" / "lanewise" / "pictures").iterdir())) == 1
+    assert len(list((tmp_path / "xdg" / "lanewise" / "images").iterdir())) == 1
 
 
 def test_processes_at_the_same_time(root: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Folders of pictures: how they may be laid out, what is said about them, and what is refused."""
+"""Folders of images: how they may be laid out, what is said about them, and what is refused."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from lanewise.data import image_cache, images
-from lanewise.data.load import load, load_for_prediction, load_to_judge, parse_size
+from lanewise.data.load import load, load_for_prediction, load_to_evaluate, parse_size
 from lanewise.data.reading import choose_size
 from lanewise.errors import DataError, OptionError, TooLargeError
 from lanewise.notes import Caution
@@ -29,13 +29,13 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def paint(tmp_path: Path) -> Paint:
-    """Write a picture below the folder "pictures", all of whose pixels are `value`."""
+    """Write an image below the folder "images", all of whose pixels are `value`."""
 
     def write(name: str, value: int | tuple[int, ...] = 0, rows: int = 8, columns: int = 8) -> Path:
-        path = tmp_path / "pictures" / name
+        path = tmp_path / "images" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("L" if isinstance(value, int) else "RGB", (columns, rows), value).save(path)
-        return tmp_path / "pictures"
+        return tmp_path / "images"
 
     return write
 
@@ -75,7 +75,7 @@ def test_train_validation_test(paint: Paint, validation: str) -> None:
 
 
 def test_parts_agree_with_train(paint: Paint) -> None:
-    """Size and channels come from the pictures to learn from; a class that is missing elsewhere is said."""
+    """Size and channels come from the images to learn from; a class that is missing elsewhere is said."""
     for name in ("a/0.png", "b/0.png", "c/0.png"):
         paint(f"train/{name}", (9, 9, 9))
     root = paint("test/b/0.png", 5, 16, 12)
@@ -85,8 +85,8 @@ def test_parts_agree_with_train(paint: Paint) -> None:
     assert sets.test.labels is not None
     assert sets.test.labels.tolist() == [1]
     assert sets.notes == (
-        "1 picture of 16x12 in test was resized to 8x8 (rows x columns)",
-        "the test set holds no picture of 'a', 'c'",
+        "1 image of 16x12 in test was resized to 8x8 (rows x columns)",
+        "the test set holds no image of 'a', 'c'",
     )
     paint("test/d/0.png")
     with pytest.raises(DataError, match="test holds a folder 'd', which is none of the classes 'a', 'b', 'c'"):
@@ -97,21 +97,21 @@ def test_layouts_refused(paint: Paint, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no such folder: .*/nowhere"):
         load(tmp_path / "nowhere")
     root = paint("a/0.png")
-    with pytest.raises(DataError, match="is not a folder of pictures"):
+    with pytest.raises(DataError, match="is not a folder of images"):
         load(root / "a" / "0.png")
-    with pytest.raises(DataError, match="a holds pictures but no folders"):
+    with pytest.raises(DataError, match="a holds images but no folders"):
         load(root / "a")
     with pytest.raises(DataError, match="holds one class only, 'a'"):
         load(root)
     (root / "b").mkdir()
-    with pytest.raises(DataError, match=r"the class 'b' in .* holds no pictures"):
+    with pytest.raises(DataError, match=r"the class 'b' in .* holds no images"):
         load(root)
     paint("b/0.png")
     paint("train/a/0.png")
     with pytest.raises(DataError, match="holds 'train' beside 'a', 'b'"):
         load(root)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="empty holds no pictures"):
+    with pytest.raises(DataError, match="empty holds no images"):
         load(tmp_path / "empty")
 
 
@@ -145,13 +145,13 @@ def test_what_cannot_be_used_is_skipped_and_said(paint: Paint) -> None:
     assert sets.train.names == ("a/0.png", "a/3.png", "b/1.png")
     assert dict(sets.skipped) == {
         "outside.png": "it lies outside the folders of the classes",
-        "b/notes.txt": ".txt is no picture format known here",
+        "b/notes.txt": ".txt is no image format known here",
         "a/1.png": "it is cut short",
-        "a/2.jpg": "it does not begin like any picture format known here",
+        "a/2.jpg": "it does not begin like any image format known here",
         "b/2.png": "it is empty",
     }
     assert len(sets.notes) == 1
-    assert sets.notes[0].startswith("5 files in pictures skipped: 'outside.png': it lies outside")
+    assert sets.notes[0].startswith("5 files in images skipped: 'outside.png': it lies outside")
     assert sets.notes[0].endswith("; and 2 more")
     for _ in range(2):  # from the cache, too
         assert load(root).skipped == sets.skipped
@@ -169,10 +169,10 @@ def test_a_class_that_cannot_be_read(paint: Paint) -> None:
     paint("a/0.png")
     root = paint("b/0.png")
     (root / "b" / "0.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"no picture of 'b' in .* can be read: 'b/0.png': it is empty"):
+    with pytest.raises(DataError, match=r"no image of 'b' in .* can be read: 'b/0.png': it is empty"):
         load(root)
     (root / "a" / "0.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"no picture in .* can be read; 'a/0.png': it is empty"):
+    with pytest.raises(DataError, match=r"no image in .* can be read; 'a/0.png': it is empty"):
         load(root)
 
 
@@ -259,11 +259,11 @@ def test_resizing_is_said(paint: Paint) -> None:
     train = load(root).train
     assert train.size == (40, 64)
     assert train.notes == (
-        "3 pictures of 2 sizes in pictures were resized to 40x64 (rows x columns); give a size to choose another",
+        "3 images of 2 sizes in images were resized to 40x64 (rows x columns); give a size to choose another",
     )
     assert values(train.pixels) == [10, 20, 30]
     assert load(root, size="9x7").train.pixels.shape == (3, 9, 7, 1)
-    assert load(root, size="9x7").notes == ("3 pictures of 2 sizes in pictures were resized to 9x7 (rows x columns)",)
+    assert load(root, size="9x7").notes == ("3 images of 2 sizes in images were resized to 9x7 (rows x columns)",)
 
 
 def test_channels(paint: Paint) -> None:
@@ -281,7 +281,7 @@ def test_too_large_for_memory(paint: Paint, monkeypatch: pytest.MonkeyPatch) -> 
     root = paint("b/0.png")
     monkeypatch.setattr(image_cache, "reserve", lambda *_: None)
     monkeypatch.setattr(images, "available_memory", lambda: 2**29 - 1)
-    with pytest.raises(TooLargeError, match=r"2 pictures of 16384x16384x1 need 0\.5 GB"):
+    with pytest.raises(TooLargeError, match=r"2 images of 16384x16384x1 need 0\.5 GB"):
         load(root, size=16384)
 
 
@@ -317,30 +317,30 @@ def test_matching(paint: Paint) -> None:
         train.matching("z*")
 
 
-def test_to_judge(paint: Paint) -> None:
+def test_to_evaluate(paint: Paint) -> None:
     for name in ("train/a/0.png", "train/b/0.png", "train/c/0.png", "val/c/1.png"):
         root = paint(name)
 
-    def judge(source: Path) -> tuple[tuple[str, ...], str]:
-        found, part = load_to_judge(source, classes=("a", "b", "c"), size=(8, 8), channels=3)
+    def evaluate(source: Path) -> tuple[tuple[str, ...], str]:
+        found, part = load_to_evaluate(source, classes=("a", "b", "c"), size=(8, 8), channels=3)
         assert found.pixels.shape[1:] == (8, 8, 3)
         assert found.classes == ("a", "b", "c")
         return found.names, part
 
-    assert judge(root) == (("val/c/1.png",), "validation")
+    assert evaluate(root) == (("val/c/1.png",), "validation")
     paint("test/b/2.png")
-    assert judge(root) == (("test/b/2.png",), "test")
-    assert judge(root / "train") == (("a/0.png", "b/0.png", "c/0.png"), "all")
-    assert judge(root / "test") == (("b/2.png",), "all")
-    found, _ = load_to_judge(root / "test", classes=("a", "b", "c"), size=(8, 8), channels=3)
+    assert evaluate(root) == (("test/b/2.png",), "test")
+    assert evaluate(root / "train") == (("a/0.png", "b/0.png", "c/0.png"), "all")
+    assert evaluate(root / "test") == (("b/2.png",), "all")
+    found, _ = load_to_evaluate(root / "test", classes=("a", "b", "c"), size=(8, 8), channels=3)
     assert found.labels is not None
     assert found.labels.tolist() == [1]
     with pytest.raises(DataError, match="a folder 'c', which is none of the classes 'a', 'b'"):
-        load_to_judge(root / "train", classes=("a", "b"), size=(8, 8), channels=3)
-    with pytest.raises(DataError, match="pictures of 5 channels: files give 1 or 3"):
-        load_to_judge(root, classes=("a", "b", "c"), size=(8, 8), channels=5)
+        load_to_evaluate(root / "train", classes=("a", "b"), size=(8, 8), channels=3)
+    with pytest.raises(DataError, match="images of 5 channels: files give 1 or 3"):
+        load_to_evaluate(root, classes=("a", "b", "c"), size=(8, 8), channels=5)
     with pytest.raises(OptionError, match="resized by 'crop'"):
-        load_to_judge(root, classes=("a", "b", "c"), size=(8, 8), channels=3, resize="crop")
+        load_to_evaluate(root, classes=("a", "b", "c"), size=(8, 8), channels=3, resize="crop")
 
 
 def test_for_prediction(paint: Paint, tmp_path: Path) -> None:
@@ -356,7 +356,7 @@ def test_for_prediction(paint: Paint, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file or folder: nowhere"):
         load_for_prediction(["nowhere"], size=(8, 8), channels=1)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=r"there are no pictures in .*empty"):
+    with pytest.raises(DataError, match=r"there are no images in .*empty"):
         load_for_prediction([tmp_path / "empty"], size=(8, 8), channels=1)
     assert len(load_for_prediction([root / "bad.png"], size=(8, 8), channels=1)[0]) == 0
 
@@ -364,18 +364,18 @@ def test_for_prediction(paint: Paint, tmp_path: Path) -> None:
 def test_prediction_decodes_as_training_does(tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     for n in range(6):
-        path = tmp_path / "pictures" / "ab"[n % 2] / f"{n}.{['png', 'jpg'][n // 3]}"
+        path = tmp_path / "images" / "ab"[n % 2] / f"{n}.{['png', 'jpg'][n // 3]}"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(draw.integers(0, 256, (50 + n, 90 - n, 3), np.uint8)).save(path)
-    train = load(tmp_path / "pictures").train
+    train = load(tmp_path / "images").train
     pixels, names, _ = load_for_prediction(
-        [tmp_path / "pictures"], size=train.size, channels=train.channels, resize=train.resize
+        [tmp_path / "images"], size=train.size, channels=train.channels, resize=train.resize
     )
-    assert [name.removeprefix(f"{tmp_path}/pictures/") for name in names] == list(train.names)
+    assert [name.removeprefix(f"{tmp_path}/images/") for name in names] == list(train.names)
     np.testing.assert_array_equal(pixels, train.pixels)
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="the shared pictures are not here (../shared/data)")
+@pytest.mark.skipif(not SHARED.exists(), reason="the shared images are not here (../shared/data)")
 def test_photographs(tmp_path: Path) -> None:
     with tarfile.open(SHARED / "flowers500.tar.gz") as archive:
         archive.extractall(tmp_path, filter="data")
@@ -385,7 +385,7 @@ def test_photographs(tmp_path: Path) -> None:
     assert sets.train.pixels.shape == (400, 48, 64, 3)
     assert sets.train.counts() == (80,) * 5
     assert sets.validation.counts() == (20,) * 5
-    assert "400 pictures of 122 sizes in train were resized to 48x64" in sets.notes[0]
+    assert "400 images of 122 sizes in train were resized to 48x64" in sets.notes[0]
     assert sets.train.pixels.std() > 50
 
 
@@ -400,20 +400,20 @@ def test_parts_one_folder_deeper_are_found(paint: Paint, way: str) -> None:
         (f"{way}train/cat/1.png", f"{way}train/dog/1.png"),
         (f"{way}test/cat/2.png",),
     )
-    assert f"pictures holds nothing but {way[:-1]}: what is in it is taken." in sets.notes
-    judged, part = load_to_judge(root, classes=("cat", "dog"), size=(8, 8), channels=1)
-    assert (part, judged.names) == ("test", (f"{way}test/cat/2.png",))
+    assert f"images holds nothing but {way[:-1]}: what is in it is taken." in sets.notes
+    evaluated, part = load_to_evaluate(root, classes=("cat", "dog"), size=(8, 8), channels=1)
+    assert (part, evaluated.names) == ("test", (f"{way}test/cat/2.png",))
 
 
 def test_classes_one_folder_deeper_are_found_where_they_are_known(paint: Paint) -> None:
     for name in ("cat/1.png", "dog/1.png"):
         root = paint(f"data/{name}", 9)
-    judged, _ = load_to_judge(root, classes=("bird", "cat", "dog"), size=(8, 8), channels=1)
-    assert judged.names == ("data/cat/1.png", "data/dog/1.png")
+    evaluated, _ = load_to_evaluate(root, classes=("bird", "cat", "dog"), size=(8, 8), channels=1)
+    assert evaluated.names == ("data/cat/1.png", "data/dog/1.png")
     with pytest.raises(DataError, match=f"one class only, 'data'.* give {root / 'data'}"):
         load(root)
-    judged, _ = load_to_judge(root, classes=("data", "other"), size=(8, 8), channels=1)
-    assert judged.counts() == (2, 0)
+    evaluated, _ = load_to_evaluate(root, classes=("data", "other"), size=(8, 8), channels=1)
+    assert evaluated.counts() == (2, 0)
 
 
 @pytest.mark.parametrize("part", ["test", "val"])
@@ -425,5 +425,5 @@ def test_a_part_without_labels_is_left_out(paint: Paint, part: str) -> None:
     (note,) = sets.notes
     assert isinstance(note, Caution)
     assert note.startswith(f"{part} is left out: its images lie in no folders of classes")
-    judged, found = load_to_judge(root, classes=("cat", "dog"), size=(8, 8), channels=1)
-    assert (found, len(judged), judged.notes) == ("train", 2, (note,))
+    evaluated, found = load_to_evaluate(root, classes=("cat", "dog"), size=(8, 8), channels=1)
+    assert (found, len(evaluated), evaluated.notes) == ("train", 2, (note,))

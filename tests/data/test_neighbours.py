@@ -27,7 +27,7 @@ def test_labels_without_meaning_agree_as_often_as_chance_has_it():
     assert agreement(pixels, labels, np.arange(2000)) == pytest.approx(0.25, abs=0.04)
 
 
-def test_only_the_pictures_asked_for_count():
+def test_only_the_images_asked_for_count():
     pixels, labels = ramps()
     labels[100:] = 1 - labels[100:]
     assert agreement(pixels, labels, np.arange(100)) == 1.0
@@ -43,7 +43,7 @@ def test_digits_are_known_by_their_neighbours():
 
 
 @pytest.mark.parametrize("order", ["one class after the other", "in turns"])
-def test_the_order_of_pictures_hides_no_class(order):
+def test_the_order_of_images_hides_no_class(order):
     pixels, labels = ramps(3999)
     if order == "one class after the other":
         place = np.argsort(labels, kind="stable")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lanewise.data.held_out import hold_out
-from lanewise.data.images import Pictures
+from lanewise.data.images import Images
 from lanewise.data.seen import HELD, NEW, TRAINED, Seen, hashes_of
 from tests.reliability.seen import tried
 
@@ -67,12 +67,12 @@ def test_rubbish_is_no_memory(rubbish):
 
 
 def test_what_was_held_out_stays_held_out():
-    pictures = Pictures(IMAGES, (np.arange(300) % 3).astype(np.int32), tuple("abc"))
+    images = Images(IMAGES, (np.arange(300) % 3).astype(np.int32), tuple("abc"))
     everything = np.arange(300)
-    first = hold_out(pictures, everything[:200], 0.2, 0, None)
-    again = hold_out(pictures, everything[:200], 0.2, 7, first.seen())
+    first = hold_out(images, everything[:200], 0.2, 0, None)
+    again = hold_out(images, everything[:200], 0.2, 7, first.seen())
     assert again.held.tolist() == first.held.tolist()
-    more = hold_out(pictures, everything, 0.2, 7, first.seen())
+    more = hold_out(images, everything, 0.2, 7, first.seen())
     assert set(first.held) < set(more.held)
     assert not set(more.held) & set(first.trained)
     assert len(more.held) == 60
@@ -81,9 +81,9 @@ def test_what_was_held_out_stays_held_out():
 
 
 def test_where_all_were_trained_on_nothing_is_held_out_honestly():
-    pictures = Pictures(IMAGES, (np.arange(300) % 3).astype(np.int32), tuple("abc"))
-    whole = hold_out(pictures, np.arange(300), 0, 0, None)
-    again = hold_out(pictures, np.arange(300), 0.1, 0, whole.seen())
+    images = Images(IMAGES, (np.arange(300) % 3).astype(np.int32), tuple("abc"))
+    whole = hold_out(images, np.arange(300), 0, 0, None)
+    again = hold_out(images, np.arange(300), 0.1, 0, whole.seen())
     assert len(again.held) == 30
     assert not again.honest
     assert not (again.seen().kinds(IMAGES) == HELD).any()

@@ -34,9 +34,9 @@ def photos(tmp_path: Path) -> Path:
     return root
 
 
-Picture = Callable[..., Image.Image]
+Painter = Callable[..., Image.Image]
 
 
 @pytest.fixture
-def picture() -> Picture:
+def image() -> Painter:
     return photograph

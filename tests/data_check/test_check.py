@@ -1,4 +1,4 @@
-"""What `lanewise.check` finds in pictures with one fault each, and that it finds nothing where there is none."""
+"""What `lanewise.check` finds in images with one fault each, and that it finds nothing where there is none."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
 import lanewise
-from lanewise.data.images import Pictures
+from lanewise.data.images import Images
 from lanewise.data.load import load
 from lanewise.data_check.check import look
 from lanewise.data_check.findings import Finding
@@ -27,7 +27,7 @@ def cases(found, kind):
     return [] if one is None else [set(case.names) for case in one.cases]
 
 
-def test_sound_pictures_give_no_findings(photos):
+def test_sound_images_give_no_findings(photos):
     found = checked(photos)
     assert [one.kind for one in found.items] == []
     assert found.collection.counts() == {"train": {"apple": 24, "leaf": 24}, "test": {"apple": 8, "leaf": 8}}
@@ -99,14 +99,14 @@ def test_what_is_alike_but_in_colour_or_brightness_is_no_near_copy_unless_it_bec
     assert bool(cases(checked(photos), "near-copies")) == told
 
 
-def test_where_all_pictures_are_much_alike_likeness_is_no_sign_of_a_copy():
+def test_where_all_images_are_much_alike_likeness_is_no_sign_of_a_copy():
     random = np.random.default_rng(0)
     shape = random.integers(60, 190, (16, 16))
     x = (shape + random.normal(0, 6, (40, 16, 16))).astype(np.uint8)
     assert not lanewise.check(x, np.arange(40) % 2, labels=False).items
 
 
-def test_slopes_of_brightness_are_no_copies():
+def test_gradients_of_brightness_are_no_copies():
     rows = np.arange(16)[:, None]
     random = np.random.default_rng(0)
     sky = 100 + 5 * rows + random.normal(0, 2, (2, 16, 16))
@@ -114,7 +114,7 @@ def test_slopes_of_brightness_are_no_copies():
     assert not lanewise.check(x, np.arange(42) % 2, labels=False).of("two-labels")
 
 
-def test_all_copies_of_one_picture_are_one_case(photos):
+def test_all_copies_of_one_image_are_one_case(photos):
     for name in ("a", "b"):
         shutil.copy(photos / "train/apple/03.png", photos / f"train/apple/{name}.png")
     assert [len(case) for case in cases(checked(photos), "copies")] == [3]
@@ -124,7 +124,7 @@ def test_files_that_cannot_be_read(photos):
     data = (photos / "train/apple/00.png").read_bytes()
     (photos / "train/apple/00.png").write_bytes(data[: len(data) // 2])
     (photos / "train/apple/01.png").write_bytes(b"")
-    (photos / "train/apple/02.png").write_bytes(b"not a picture")
+    (photos / "train/apple/02.png").write_bytes(b"not an image")
     (photos / "train/apple/notes.txt").write_text("mine")
     found = checked(photos)
     reasons = {case.names[0]: case.detail for case in found.of("unreadable").cases}
@@ -134,7 +134,7 @@ def test_files_that_cannot_be_read(photos):
     assert len(found.collection) == 61
 
 
-def test_constant_pictures_are_no_copies_of_one_another(photos):
+def test_constant_images_are_no_copies_of_one_another(photos):
     for name in ("00", "01"):
         Image.new("RGB", (64, 64), (200, 60, 60)).save(photos / f"train/apple/{name}.png")
     found = checked(photos)
@@ -142,13 +142,13 @@ def test_constant_pictures_are_no_copies_of_one_another(photos):
     assert found.of("copies") is None
 
 
-def test_pictures_unlike_the_others(photos, picture):
-    picture(1, (100, 100, 100)).convert("L").save(photos / "train/apple/grey.png")
-    picture(2, (200, 60, 60)).resize((64, 160)).save(photos / "train/apple/tall.png")
-    picture(3, (200, 60, 60)).resize((20, 20)).save(photos / "train/apple/small.png")
-    picture(4, (200, 60, 60)).convert("RGBA").save(photos / "train/apple/clear.png")
-    picture(5, (200, 60, 60)).save(photos / "train/apple/wrong.png", format="JPEG")
-    picture(6, (200, 60, 60)).save(photos / "train/apple/leaf_6.png")
+def test_images_unlike_the_others(photos, image):
+    image(1, (100, 100, 100)).convert("L").save(photos / "train/apple/grey.png")
+    image(2, (200, 60, 60)).resize((64, 160)).save(photos / "train/apple/tall.png")
+    image(3, (200, 60, 60)).resize((20, 20)).save(photos / "train/apple/small.png")
+    image(4, (200, 60, 60)).convert("RGBA").save(photos / "train/apple/clear.png")
+    image(5, (200, 60, 60)).save(photos / "train/apple/wrong.png", format="JPEG")
+    image(6, (200, 60, 60)).save(photos / "train/apple/leaf_6.png")
     found = checked(photos)
     for kind, name in (
         ("grey", "grey"),
@@ -161,14 +161,14 @@ def test_pictures_unlike_the_others(photos, picture):
         assert cases(found, kind) == [{f"train/apple/{name}.png"}], kind
 
 
-def test_a_picture_far_darker_than_most(photos):
+def test_a_image_far_darker_than_most(photos):
     dark = Image.fromarray(np.array(Image.open(photos / "train/apple/03.png")) // 8)
     dark.save(photos / "train/apple/03.png")
     assert cases(checked(photos), "brightness") == [{"train/apple/03.png"}]
 
 
-def test_a_picture_in_no_class_s_folder(photos, picture):
-    picture(7, (200, 60, 60)).save(photos / "train/lost.png")
+def test_a_image_in_no_class_s_folder(photos, image):
+    image(7, (200, 60, 60)).save(photos / "train/lost.png")
     assert cases(checked(photos), "outside") == [{"train/lost.png"}]
 
 
@@ -194,14 +194,14 @@ def test_counts(photos):
     shutil.rmtree(photos / "test/leaf")
     found = checked(photos)
     assert "'leaf' (5)" in found.of("few").message
-    assert "24 pictures of 'apple' but 5 of 'leaf'" in found.of("imbalance").message
-    assert "test set holds no picture of 'leaf'" in found.of("missing-class").message
+    assert "24 images of 'apple' but 5 of 'leaf'" in found.of("imbalance").message
+    assert "test set holds no image of 'leaf'" in found.of("missing-class").message
 
 
-def test_of_many_classes_with_few_pictures_the_smallest_are_named():
+def test_of_many_classes_with_few_images_the_smallest_are_named():
     x = np.random.default_rng(0).integers(0, 256, (46, 8, 8), np.uint8)
     said = lanewise.check(x, np.arange(46) % 31, labels=False).of("few").message
-    assert said.startswith("There are fewer than 20 pictures to learn from of '15' (1), ")
+    assert said.startswith("There are fewer than 20 images to learn from of '15' (1), ")
     assert said.endswith("(1) and 19 classes more.")
 
 
@@ -215,11 +215,11 @@ def test_what_training_would_refuse_is_told(photos):
 
 
 def test_nothing_to_look_at(tmp_path):
-    with pytest.raises(DataError, match="no pictures"):
+    with pytest.raises(DataError, match="no images"):
         lanewise.check(tmp_path)
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "b.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"none of 1 pictures.*it is empty"):
+    with pytest.raises(DataError, match=r"none of 1 images.*it is empty"):
         lanewise.check(tmp_path)
     with pytest.raises(DataError, match="no such"):
         lanewise.check(tmp_path / "absent")
@@ -232,25 +232,25 @@ def test_arrays():
     assert cases(found, "copies") == [{"train 3", "train 7"}]
 
 
-def test_pictures_in_memory_are_looked_at_quickly_whatever_their_sets_are_called():
+def test_images_in_memory_are_looked_at_quickly_whatever_their_sets_are_called():
     x = np.random.default_rng(0).integers(0, 255, (60, 8, 8, 1)).astype(np.uint8)
     x[45] = x[4]
     y = (np.arange(60) % 2).astype(np.int32)
     parts = {
-        "train": Pictures(x[:40], y[:40], ("a", "b")),
-        "empty": Pictures(x[:0], y[:0], ("a", "b")),
-        "judged": Pictures(x[40:], y[40:], ("a", "b")),
+        "train": Images(x[:40], y[:40], ("a", "b")),
+        "empty": Images(x[:0], y[:0], ("a", "b")),
+        "evaluated": Images(x[40:], y[40:], ("a", "b")),
     }
     found = look(parts, source="mine")
-    assert (found.source, found.collection.part_names) == ("mine", ("train", "judged"))
+    assert (found.source, found.collection.part_names) == ("mine", ("train", "evaluated"))
     assert [(one.kind, cases(found, one.kind)) for one in found.items] == [
-        (kind, [{"train 4", "judged 5"}]) for kind in ("across-splits", "two-labels")
+        (kind, [{"train 4", "evaluated 5"}]) for kind in ("across-splits", "two-labels")
     ]
-    assert "in train and judged" in found.items[0].cases[0].detail
-    with pytest.raises(DataError, match="no pictures"):
+    assert "in train and evaluated" in found.items[0].cases[0].detail
+    with pytest.raises(DataError, match="no images"):
         look({"empty": parts["empty"]})
     with pytest.raises(DataError, match="without labels"):
-        look({"train": Pictures(x, None, ("a", "b"))})
+        look({"train": Images(x, None, ("a", "b"))})
 
 
 @pytest.mark.slow
@@ -281,7 +281,7 @@ def test_tiny_images_that_are_naturally_alike_are_no_copies_and_copies_are(side,
     x = digits_of(side, how)
     darker = (x[10:20] * 0.8).astype(np.uint8)
     parts = {
-        name: Pictures(pixels[..., None], np.zeros(len(pixels), np.int32), ("digit",))
+        name: Images(pixels[..., None], np.zeros(len(pixels), np.int32), ("digit",))
         for name, pixels in (("train", x), ("test", np.concatenate([x[:10, :, ::-1], darker])))
     }
     assert not cases(look({"train": parts["train"]}), "near-copies")
@@ -299,7 +299,7 @@ def test_images_are_counted_alike_wherever_copies_across_sets_are_told():
     x[62], x[63] = x[1], x[80]
     names = {"train": x[:60], "test": x[60:80], "validation": x[80:]}
     order = ("train", "validation", "test")
-    parts = {name: Pictures(names[name], np.zeros(len(names[name]), np.int32), ("a",)) for name in order}
+    parts = {name: Images(names[name], np.zeros(len(names[name]), np.int32), ("a",)) for name in order}
     across = look(parts).of("across-splits")
     assert across.message == (
         "3 images of the test set are also in the training set and 1 image of the test set is also in the validation "

@@ -34,11 +34,11 @@ def model(photos):
     return lanewise.train(photos / "train", folds=0, **QUICK)
 
 
-def test_training_images_are_left_out_whatever_they_are_called_and_held_out_ones_are_judged(
+def test_training_images_are_left_out_whatever_they_are_called_and_held_out_ones_are_evaluated(
     photos, model, never_trained
 ):
     found = lanewise.check(photos / "train", model=model)
-    held = 48 - model.provenance["pictures"]
+    held = 48 - model.provenance["images"]
     one = found.of("trained-on")
     assert one.severity == "note"
     assert f"trained on {48 - held} of the 48 images" in one.message
@@ -47,16 +47,18 @@ def test_training_images_are_left_out_whatever_they_are_called_and_held_out_ones
     assert {case.names[0] for case in one.cases} <= {case.names[0] for case in seen}
 
 
-def test_only_images_new_to_the_model_are_judged_by_it(photos, model, never_trained, monkeypatch):
-    judged = []
+def test_only_images_new_to_the_model_are_evaluated_by_it(photos, model, never_trained, monkeypatch):
+    evaluated = []
     monkeypatch.setattr(
-        check.Known, "judged", lambda self, places, classes: judged.extend(places) or np.full((len(places), 2), 0.5)
+        check.Known,
+        "evaluated",
+        lambda self, places, classes: evaluated.extend(places) or np.full((len(places), 2), 0.5),
     )
     shutil.copy(photos / "train/apple/05.png", photos / "test/leaf/copy.png")
     found = lanewise.check(photos, model=model)
-    names = {found.collection.names[n] for n in judged}
+    names = {found.collection.names[n] for n in evaluated}
     trained = {case.names[0] for case in found.of("trained-on").cases}
-    kinds = model.provenance["images"]["trained_on"]["count"]
+    kinds = model.provenance["seen"]["trained_on"]["count"]
     assert not names & trained
     assert "test/leaf/copy.png" not in names
     assert {name for name in names if name.startswith("test/")} == {
@@ -81,13 +83,13 @@ def test_arrays_on_any_scale_are_known_again(scale):
     x, y = random.integers(0, 256, (60, 8, 8, 3)).astype(np.uint8), np.arange(60) % 2
     learned = lanewise.train(scale(x[:40]), y[:40], network="dense 2", epochs=1, folds=0, notes=unheard)
     found = lanewise.check(x, y, model=learned)
-    trained = learned.provenance["pictures"]
+    trained = learned.provenance["images"]
     assert len(found.of("trained-on").cases) == trained
-    assert max(case.pictures[0] for case in found.of("trained-on").cases) < 40
-    assert f"judges the {60 - trained} others" in found.not_done[-1]
+    assert max(case.images[0] for case in found.of("trained-on").cases) < 40
+    assert f"evaluates the {60 - trained} others" in found.not_done[-1]
 
 
-def test_a_model_that_does_not_say_what_it_was_trained_on_judges_nothing(photos, model, monkeypatch):
+def test_a_model_that_does_not_say_what_it_was_trained_on_evaluates_nothing(photos, model, monkeypatch):
     trained = []
     monkeypatch.setattr(label_errors, "cross_validated", lambda *args: trained.append(1) or np.full((64, 2), 0.5))
     silent = replace(model, provenance={})

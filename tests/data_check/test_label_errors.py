@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lanewise.cli.output import open_output
-from lanewise.data.images import Pictures
+from lanewise.data.images import Images
 from lanewise.data_check import label_errors
 from lanewise.data_check.check import Pace
 from lanewise.data_check.collect import from_parts
@@ -59,16 +59,16 @@ def test_large_images_are_averaged_down(dtype):
     assert reduced(x, 96) is x
 
 
-def test_networks_judge_labels_by_small_images_and_every_epoch_is_told(monkeypatch):
+def test_networks_evaluate_labels_by_small_images_and_every_epoch_is_told(monkeypatch):
     seen, told, real = [], [], label_errors.train
 
-    def train(pictures, **options):
-        seen.append(pictures.size)
-        return real(pictures, **{**options, "network": "dense 1", "epochs": 2})
+    def train(images, **options):
+        seen.append(images.size)
+        return real(images, **{**options, "network": "dense 1", "epochs": 2})
 
     monkeypatch.setattr(label_errors, "train", train)
     x = np.random.default_rng(0).integers(0, 255, (40, 64, 96, 1)).astype(np.uint8)
-    collection = from_parts({"train": Pictures(x, (np.arange(40) % 2).astype(np.int32), ("a", "b"))})
+    collection = from_parts({"train": Images(x, (np.arange(40) % 2).astype(np.int32), ("a", "b"))})
     label_errors.mislabelled(collection, [], 0, 1, lambda done, total: told.append((done, total)))
     assert set(seen) == {(32, 48)}
     assert len(seen) == 3 * FOLDS

@@ -1,4 +1,4 @@
-"""The page of findings in a real browser: pictures side by side, hostile names, narrow and dark."""
+"""The page of findings in a real browser: images side by side, hostile names, narrow and dark."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def findings(photos):
     return lanewise.check(photos, labels=False)
 
 
-def test_pictures_stand_beside_one_another_with_label_and_name(findings, open_page):
+def test_images_stand_beside_one_another_with_label_and_name(findings, open_page):
     opened = open_page(page.render(findings))
-    section = opened.locator("section.serious", has_text="The same picture in two sets")
+    section = opened.locator("section.serious", has_text="The same image in two sets")
     assert section.locator("img").count() == 2
     assert section.locator("figcaption b").all_inner_texts() == ["leaf", "leaf"]
     assert "test/leaf/new.png" in section.inner_text()
@@ -63,11 +63,11 @@ def test_a_page_stays_below_five_megabytes():
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_png_holds_the_pixels(channels):
-    picture = np.random.default_rng(0).integers(0, 255, (5, 7, channels)).astype(np.uint8)
-    data = page.png(picture)
+    image = np.random.default_rng(0).integers(0, 255, (5, 7, channels)).astype(np.uint8)
+    data = page.png(image)
     assert struct.unpack(">II", data[16:24]) == (7, 5)
     start = data.index(b"IDAT")
     (length,) = struct.unpack(">I", data[start - 4 : start])
     lines = np.frombuffer(zlib.decompress(data[start + 4 : start + 4 + length]), np.uint8).reshape(5, -1)
     assert (lines[:, 0] == 2).all()
-    assert (np.cumsum(lines[:, 1:], axis=0, dtype=np.uint8) == picture.reshape(5, -1)).all()
+    assert (np.cumsum(lines[:, 1:], axis=0, dtype=np.uint8) == image.reshape(5, -1)).all()

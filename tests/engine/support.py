@@ -1,11 +1,11 @@
-"""What the tests of training share: networks with parameters, pictures and steps, all from one seed."""
+"""What the tests of training share: networks with parameters, images and steps, all from one seed."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from lanewise.engine.trainer import Floats, PictureFormat, Steps
+from lanewise.engine.trainer import Floats, ImageFormat, Steps
 from lanewise.network.graph import Graph, build
 from lanewise.network.initial import initial_parameters
 from lanewise.network.text import parse
@@ -23,9 +23,9 @@ def parameters_for(graph: Graph, seed: int = 0) -> list[Floats]:
     return [p + rng.integers(-64, 65, p.shape).astype(np.float32) / 512 for p in initial_parameters(graph, seed)]
 
 
-def format_for(graph: Graph, dtype: str = "float32", scale: float = 1.0, offset: float = 0.0) -> PictureFormat:
+def format_for(graph: Graph, dtype: str = "float32", scale: float = 1.0, offset: float = 0.0) -> ImageFormat:
     channels, rows, columns = graph.input_shape
-    return PictureFormat(
+    return ImageFormat(
         (rows, columns, channels),
         dtype,
         np.full(channels, scale, np.float32),
@@ -33,16 +33,16 @@ def format_for(graph: Graph, dtype: str = "float32", scale: float = 1.0, offset:
     )
 
 
-def pictures_for(graph: Graph, count: int, seed: int = 1) -> Floats:
+def images_for(graph: Graph, count: int, seed: int = 1) -> Floats:
     """(count, rows, columns, channels), of few bits, the same with every version of NumPy."""
     channels, rows, columns = graph.input_shape
     bits = np.random.Philox(key=[seed, 0]).random_raw(count * rows * columns * channels)
     return ((bits % 65).astype(np.float32) / 16 - 2).reshape(count, rows, columns, channels)
 
 
-def as_values(pictures: Floats) -> Array:
+def as_values(images: Floats) -> Array:
     """As the reference takes them: (n, channels, rows, columns)."""
-    return pictures.transpose(0, 3, 1, 2).astype(np.float64)
+    return images.transpose(0, 3, 1, 2).astype(np.float64)
 
 
 def steps_of(
@@ -53,7 +53,7 @@ def steps_of(
     weights: npt.ArrayLike | None = None,
     key: tuple[int, int] = (0, 0),
 ) -> Steps:
-    """Steps over `images`, (steps, batch) with -1 for absent ones; picture n is of class n * 7 % classes."""
+    """Steps over `images`, (steps, batch) with -1 for absent ones; image n is of class n * 7 % classes."""
     numbers = np.atleast_2d(np.asarray(images, np.int32))
     present = numbers >= 0
     share = np.where(present, 1 / np.maximum(present.sum(axis=1, keepdims=True), 1), 0)

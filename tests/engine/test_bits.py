@@ -19,7 +19,7 @@ from lanewise.lanes.program import Recorder
 from lanewise.network import layers
 from lanewise.network.initial import initial_parameters
 from lanewise.target import host, missing_features, named
-from tests.engine.support import format_for, network, pictures_for, steps_of
+from tests.engine.support import format_for, images_for, network, steps_of
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +37,7 @@ class Lesson:
     optimizer: Optimizer
     batch: int
     steps: int
-    smoothing: float
+    label_smoothing: float
     augment: Augment | None
     weights: str
     outputs: str
@@ -113,26 +113,26 @@ def trained(name: str, target: str, threads: int) -> tuple[str, str]:
     """Hashes of all that training leaves, and of what the network then says."""
     lesson = LESSONS[name]
     graph = network(lesson.text, lesson.input_shape)
-    picture_format = format_for(graph)
-    pictures = pictures_for(graph, 60)
+    image_format = format_for(graph)
+    images = images_for(graph, 60)
     trainer = Trainer(
         graph,
         initial_parameters(graph, 5),
-        picture_format,
+        image_format,
         batch_size=lesson.batch,
         optimizer=lesson.optimizer,
-        smoothing=lesson.smoothing,
+        label_smoothing=lesson.label_smoothing,
         augment=lesson.augment,
         threads=threads,
         target=named(target),
     )
-    images = (np.arange(lesson.steps * lesson.batch) % 60).reshape(lesson.steps, lesson.batch)
-    images[-1, -5:] = -1  # the last batch is not full
+    numbers = (np.arange(lesson.steps * lesson.batch) % 60).reshape(lesson.steps, lesson.batch)
+    numbers[-1, -5:] = -1  # the last batch is not full
     classes = max(2, graph.output_shape[0])
-    losses, _ = trainer.run(pictures, steps_of(images, classes, learning_rate=0.02, key=(3, 1)))
+    losses, _ = trainer.run(images, steps_of(numbers, classes, learning_rate=0.02, key=(3, 1)))
     assert np.isfinite(losses).all()
-    judge = Inference(graph, trainer.vector, picture_format, threads=threads, target=named(target))
-    outputs = judge.run(pictures)
+    evaluate = Inference(graph, trainer.vector, image_format, threads=threads, target=named(target))
+    outputs = evaluate.run(images)
     return _digest(np.concatenate([trainer.vector, losses.ravel()])), _digest(outputs)
 
 

@@ -14,7 +14,7 @@ from lanewise.errors import NetworkError
 from lanewise.network import reference
 from lanewise.network.graph import Graph
 from lanewise.network.initial import initial_parameters
-from tests.engine.support import Floats, as_values, format_for, network, parameters_for, pictures_for, steps_of
+from tests.engine.support import Floats, as_values, format_for, images_for, network, parameters_for, steps_of
 
 SHAPE = (3, 12, 11)
 NETWORKS = {
@@ -34,7 +34,7 @@ def trained(graph: Graph, parameters: list[Floats], optimizer: Optimizer, batch:
     trainer = Trainer(graph, parameters, format_for(graph), batch_size=batch, optimizer=optimizer, threads=threads)
     images = np.arange(3 * batch).reshape(3, batch) % 50
     images[1, 5:] = -1
-    trainer.run(pictures_for(graph, 50), steps_of(images, max(2, graph.output_shape[0]), learning_rate=0.05))
+    trainer.run(images_for(graph, 50), steps_of(images, max(2, graph.output_shape[0]), learning_rate=0.05))
     return trainer
 
 
@@ -46,9 +46,9 @@ def test_no_bit_of_frozen_parameters_changes(name: str, optimizer: str, batch: i
     start = parameters_for(graph)
     trainer = trained(graph, start, OPTIMIZERS[optimizer], batch)
     pairs = zip(graph.learned, start, trainer.parameters, trainer.gradients, strict=True)
-    for learns, before, after, slope in pairs:
+    for learns, before, after, gradient in pairs:
         assert (before.tobytes() != after.tobytes()) == learns
-        assert slope.any() == learns
+        assert gradient.any() == learns
     assert not all(graph.learned)
 
 
@@ -64,7 +64,7 @@ def test_the_others_learn_bit_by_bit_as_if_nothing_were_frozen(
     came = []
     for one in (graph, free):
         trainer = Trainer(one, start, format_for(one), batch_size=40, threads=1)
-        trainer.run(pictures_for(one, 50), steps)
+        trainer.run(images_for(one, 50), steps)
         came.append(trainer.parameters)
     for learns, frozen, other in zip(graph.learned, *came, strict=True):
         assert np.array_equal(frozen, other) == learns
@@ -98,7 +98,7 @@ def test_nothing_is_computed_backward_below_the_lowest_layer_that_learns() -> No
     ]
 
 
-def test_frozen_parameters_take_no_room_among_the_slopes() -> None:
+def test_frozen_parameters_take_no_room_among_the_gradients() -> None:
     text = "conv 8@3 same{}, max 2, dense 100, dense 3, softmax"
     some, none = (Gradients.of(network(text.format(word), SHAPE), 8, 4) for word in (" frozen", ""))
     assert none.shared - some.shared == 8 * 3 * 9 + 8 + 16  # weights and biases are padded to 16
@@ -114,8 +114,8 @@ def test_nothing_to_learn_is_refused(text: str) -> None:
 
 def test_all_ways_to_predict_agree_on_fixed_filters() -> None:
     graph = network("fixed gabor+sharpen+sobel, relu, max 2, fixed blur valid stride 2, dense 3, softmax", SHAPE)
-    parameters, pictures = initial_parameters(graph, 0), pictures_for(graph, 20)
-    expected = reference.forward(graph, parameters, as_values(pictures))[-1]
-    np.testing.assert_allclose(Inference(graph, parameters, format_for(graph)).run(pictures), expected, atol=2e-5)
+    parameters, images = initial_parameters(graph, 0), images_for(graph, 20)
+    expected = reference.forward(graph, parameters, as_values(images))[-1]
+    np.testing.assert_allclose(Inference(graph, parameters, format_for(graph)).run(images), expected, atol=2e-5)
     single = SingleInference(graph, parameters, format_for(graph))
-    np.testing.assert_allclose([single.run(picture) for picture in pictures[:3]], expected[:3], atol=2e-5)
+    np.testing.assert_allclose([single.run(image) for image in images[:3]], expected[:3], atol=2e-5)

@@ -1,4 +1,4 @@
-"""Deferred slopes are the slopes, bit for bit; and where slopes lie."""
+"""Deferred gradients are the gradients, bit for bit; and where gradients lie."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from lanewise.engine.gradients import Gradients, even, pieces
 from lanewise.engine.trainer import Optimizer, Trainer
 from lanewise.kernels.gather import Augment
 from lanewise.lanes.program import LANES
-from tests.engine.support import Array, format_for, network, parameters_for, pictures_for, steps_of
+from tests.engine.support import Array, format_for, images_for, network, parameters_for, steps_of
 
 NETWORKS = {
     "two layers": ("conv 5@3 same, relu, max 2, dense 20, relu, dropout 0.25, dense 4, softmax", (2, 8, 7)),
     "behind a border": ("conv 3@3, concat(conv 2@3 same | max 3 same stride 1), dense 7, softmax", (1, 6, 6)),
-    "one input, two readers": ("conv 3@3, flatten, concat(dense 5 nobias | dense 8), dense 3, softmax", (2, 5, 5)),
-    "pictures themselves": ("dense 33, sigmoid, residual(dense 33, relu), dense 1, sigmoid", (3, 7, 5)),
+    "one input, two users": ("conv 3@3, flatten, concat(dense 5 nobias | dense 8), dense 3, softmax", (2, 5, 5)),
+    "images themselves": ("dense 33, sigmoid, residual(dense 33, relu), dense 1, sigmoid", (3, 7, 5)),
     "sums": ("dense 33, residual(dense 33), residual(dense 33, tanh, dense 33), dense 2, softmax", (3, 7, 5)),
     "a sum of dense layers": ("dense 33, residual(dense 33, tanh, dense 33), dense 2, softmax", (3, 7, 5)),
     "nothing but weights": ("dense 64 nobias, softmax", (2, 16, 16)),
@@ -38,7 +38,7 @@ def train(name: str, batch: int, optimizer: Optimizer, **options: object) -> Tra
         augment=Augment(1, 1, False, True),
         **options,  # type: ignore[arg-type]
     )
-    trainer.run(pictures_for(graph, 60), steps_of(images, max(2, graph.output_shape[0]), learning_rate=0.02))
+    trainer.run(images_for(graph, 60), steps_of(images, max(2, graph.output_shape[0]), learning_rate=0.02))
     return trainer
 
 
@@ -61,20 +61,20 @@ def test_deferring_changes_no_bits(name: str, batch: int, monkeypatch: pytest.Mo
 def test_what_a_group_left_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """Groups that a step has not count as nothing, even if their operands were no numbers."""
     monkeypatch.setattr(gradients, "_pays", lambda *_: True)
-    graph = network(*NETWORKS["pictures themselves"])
-    pictures, parameters = pictures_for(graph, 80), parameters_for(graph)
+    graph = network(*NETWORKS["images themselves"])
+    images, parameters = images_for(graph, 80), parameters_for(graph)
     short = steps_of(np.where(np.arange(40) < 3, np.arange(40), -1), 2)
     after, alone = (
         Trainer(graph, parameters, format_for(graph), batch_size=40, optimizer=Optimizer(momentum=0.0))
         for _ in range(2)
     )
-    spoiled = pictures.copy()
+    spoiled = images.copy()
     spoiled[20:] = np.inf
     after.run(spoiled, steps_of(np.arange(40), 2))
     assert np.isnan(after.gradients[0]).any()
     after.vector[:] = alone.vector
     for trainer in (after, alone):
-        trainer.run(pictures, short)
+        trainer.run(images, short)
     for a, b in zip(after.gradients, alone.gradients, strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -99,7 +99,7 @@ def _layout(name: str, monkeypatch: pytest.MonkeyPatch) -> Gradients:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_places_do_not_meet(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each slope of each shard has a place of its own inside the array, and `total` reads exactly these."""
+    """Each gradient of each shard has a place of its own inside the array, and `total` reads exactly these."""
     layout = _layout(name, monkeypatch)
     array, expected = np.zeros(layout.scalars, np.float32), np.zeros(layout.flat.total, np.float32)
     for number, place in enumerate(layout.places(range(len(layout.flat.parameters)))):

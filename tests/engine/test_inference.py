@@ -1,4 +1,4 @@
-"""Prediction against the reference, for any number of pictures, and a network's plan: who shares memory with whom."""
+"""Prediction against the reference, for any number of images, and a network's plan: who shares memory with whom."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from lanewise.network import reference
 from lanewise.network.graph import assemble
 from lanewise.network.layers import Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU
 from tests.cases import LAYER_CASES, NETWORK_CASES, Case
-from tests.engine.support import as_values, format_for, network, parameters_for, pictures_for
+from tests.engine.support import as_values, format_for, images_for, network, parameters_for
 
 
 @pytest.mark.parametrize("case", LAYER_CASES + NETWORK_CASES, ids=str)
 def test_outputs(case: Case) -> None:
-    """Each layer as the whole network: its output is the network's, its input the pictures."""
+    """Each layer as the whole network: its output is the network's, its input the images."""
     graph = case.graph()
-    parameters, pictures = parameters_for(graph), pictures_for(graph, 21)
-    came = Inference(graph, parameters, format_for(graph), threads=2).run(pictures)
-    expected = reference.forward(graph, parameters, as_values(pictures))[-1]
+    parameters, images = parameters_for(graph), images_for(graph, 21)
+    came = Inference(graph, parameters, format_for(graph), threads=2).run(images)
+    expected = reference.forward(graph, parameters, as_values(images))[-1]
     assert came.shape == (21, *graph.output_shape)
     np.testing.assert_allclose(came, expected, rtol=1e-5, atol=1e-5)
 
@@ -37,34 +37,34 @@ TEXT = "conv 5@3 same, relu, max 2, dropout 0.5, dense 6, relu, dense 4, softmax
 
 @pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 100])
 @pytest.mark.parametrize("threads", [1, 3])
-def test_any_number_of_pictures(count: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also more than one native call takes: a picture's result has the same bits in any company."""
+def test_any_number_of_images(count: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also more than one native call takes: an image's result has the same bits in any company."""
     graph = network(TEXT, (2, 5, 6))
-    parameters, pictures = parameters_for(graph), pictures_for(graph, 101)
-    judge = Inference(graph, parameters, format_for(graph), threads=threads)
-    whole = judge.run(pictures)
+    parameters, images = parameters_for(graph), images_for(graph, 101)
+    evaluate = Inference(graph, parameters, format_for(graph), threads=threads)
+    whole = evaluate.run(images)
     monkeypatch.setattr(inference, "BLOCK", 2)
-    np.testing.assert_array_equal(judge.run(pictures[:count]), whole[:count])
+    np.testing.assert_array_equal(evaluate.run(images[:count]), whole[:count])
 
 
-def test_chosen_pictures() -> None:
+def test_chosen_images() -> None:
     graph = network(TEXT, (2, 5, 6))
-    parameters, pictures = parameters_for(graph), pictures_for(graph, 50)
-    judge = Inference(graph, parameters, format_for(graph))
+    parameters, images = parameters_for(graph), images_for(graph, 50)
+    evaluate = Inference(graph, parameters, format_for(graph))
     order = np.array([49, 0, 7, 7, 3])
-    np.testing.assert_array_equal(judge.run(pictures, order), judge.run(pictures)[order])
+    np.testing.assert_array_equal(evaluate.run(images, order), evaluate.run(images)[order])
 
 
 def test_live_vector_of_a_trainer() -> None:
     graph = network(TEXT, (2, 5, 6))
-    pictures = pictures_for(graph, 20)
+    images = images_for(graph, 20)
     trainer = Trainer(graph, parameters_for(graph), format_for(graph), batch_size=16, threads=1)
-    judge = Inference(graph, trainer.vector, format_for(graph))
-    before = judge.run(pictures)
+    evaluate = Inference(graph, trainer.vector, format_for(graph))
+    before = evaluate.run(images)
     trainer.vector[:] *= 2
-    after = judge.run(pictures)
+    after = evaluate.run(images)
     assert (before != after).any()
-    np.testing.assert_array_equal(after, Inference(graph, trainer.parameters, format_for(graph)).run(pictures))
+    np.testing.assert_array_equal(after, Inference(graph, trainer.parameters, format_for(graph)).run(images))
 
 
 # Plans
@@ -95,11 +95,11 @@ def test_arena_of_a_deep_network_is_small() -> None:
     assert planner.finish().arena <= two < every / 3
 
 
-def test_arena_while_training_shares_slopes() -> None:
-    """Values must last until their slopes are there; slopes need not."""
+def test_arena_while_training_shares_gradients() -> None:
+    """Values must last until their gradients are there; gradients need not."""
     planner = planner_for("conv 8@1, " + ", ".join(["tanh"] * 20), (8, 20, 20), training=True)
     nodes = len(planner.graph.nodes)
-    planner.slope(nodes - 1)
+    planner.gradient(nodes - 1)
     planner.written(nodes - 1)
     planner.backward()
     one = 4 * 16 * 8 * 20 * 20
@@ -178,7 +178,7 @@ def test_sums_that_the_convolution_does(text: str, summed: dict[int, int]) -> No
         ("concat(conv 2@1 stride 2 | relu, average 2)", {}),
     ],
 )
-def test_slopes_with_gaps(text: str, gaps: dict[int, int]) -> None:
+def test_gradients_with_gaps(text: str, gaps: dict[int, int]) -> None:
     """The convolution that writes first leaves gaps only where the next one to add knows of them."""
     assert values_of(network(text, (2, 8, 8)), training=True).gaps == gaps
 
@@ -188,22 +188,22 @@ def test_a_pooled_convolution_that_is_the_output_stays() -> None:
     assert values_of(assemble(steps, (2, 6, 6)), training=False).pooled == {}
 
 
-def test_slopes_before_a_pool_that_nobody_needs_spelled_out() -> None:
+def test_gradients_before_a_pool_that_nobody_needs_spelled_out() -> None:
     graph = network("conv 4@3, relu, max 2, conv 4@3, relu, max 2, dense 3", (2, 24, 24))
-    assert values_of(graph, training=True).only_pooled.keys() == {1}, "the input of the other needs a slope"
+    assert values_of(graph, training=True).only_pooled.keys() == {1}, "the input of the other needs a gradient"
     graph = network("relu, conv 4@3 same, max 2, dense 3", (16, 24, 24))
     assert values_of(graph, training=True).only_pooled.keys() == {2}
     text = "conv 64@3 same, max 2, conv 64@3 same, max 2, dense 3"
     values = values_of(network(text, (64, 26, 26)), training=True)
     bordered = Layout((64, 13, 13), (1, 1, 2, 2))  # 26 rows in 7 tiles, which read 15 windows from -1 on
     assert values.only_pooled == {1: bordered, 3: Layout((64, 6, 6), (1, 1, 3, 3))}
-    assert values.slopes[2] == bordered
-    assert values.slopes[4].plain, "as Flatten needs it, so what Winograd's kernels read is a copy"
+    assert values.gradients[2] == bordered
+    assert values.gradients[4].plain, "as Flatten needs it, so what Winograd's kernels read is a copy"
     assert values_of(network(text, (64, 26, 26)), training=True, fast_convolution=False).only_pooled.keys() == {1}
 
 
 def test_the_map_before_a_max_pool_is_not_in_memory() -> None:
-    """Of 16 pictures: what comes in, and what the pool leaves."""
+    """Of 16 images: what comes in, and what the pool leaves."""
     planner = planner_for("conv 8@1, relu, max 2", (1, 40, 40), training=False)
     assert planner.finish().arena == 64 * (40 * 40 + 8 * 20 * 20)
 

@@ -183,31 +183,32 @@ def test_callers_take_turns() -> None:
 
 @dataclass
 class Waits:
-    """What threads that wait have called so far. `napped` is set when they have slept often enough."""
+    """What threads that wait have called so far. `enough_slept` is set when they have slept often enough."""
 
     enough: int
-    offers: int = 0
-    naps: int = 0
-    napped: threading.Event = field(default_factory=threading.Event)
+    yields: int = 0
+    slept: int = 0
+    enough_slept: threading.Event = field(default_factory=threading.Event)
 
-    def offer(self) -> int:
-        self.offers += 1
+    def give_way(self) -> int:
+        self.yields += 1
         return 0
 
-    def nap(self, how_long: int) -> int:
-        self.naps += 1
-        if self.naps >= self.enough:
-            self.napped.set()
+    def pause(self, how_long: int) -> int:
+        self.slept += 1
+        if self.slept >= self.enough:
+            self.enough_slept.set()
         time.sleep(0.001)
         return 0
 
 
 def waits_for_a_long_task(monkeypatch: pytest.MonkeyPatch, threads: int) -> Waits:
-    """Run one task that all threads but one wait for, and that ends when they have napped three times each."""
+    """Run one task that all threads but one wait for, and that ends when they have slept three times each."""
     waits, over = Waits(3 * (threads - 1)), []
-    offer, nap = ctypes.CFUNCTYPE(ctypes.c_int)(waits.offer), ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_uint)(waits.nap)
-    task = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda _: over.append(waits.napped.wait(600)))
-    functions = [int(ctypes.cast(function, ctypes.c_void_p).value or 0) for function in (offer, nap, task)]
+    give_way = ctypes.CFUNCTYPE(ctypes.c_int)(waits.give_way)
+    sleep = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_uint)(waits.pause)
+    task = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda _: over.append(waits.enough_slept.wait(600)))
+    functions = [int(ctypes.cast(function, ctypes.c_void_p).value or 0) for function in (give_way, sleep, task)]
     monkeypatch.setattr(schedule, "_waiting_functions", lambda: (*functions[:2], 50))
     monkeypatch.setattr(Library, "addresses", lambda self: functions[2:])
     executable = Executable([Phase(1, (Section((Call(add_one(), (Place("x"),)),)),))], host())
@@ -219,18 +220,18 @@ def waits_for_a_long_task(monkeypatch: pytest.MonkeyPatch, threads: int) -> Wait
 @pytest.mark.parametrize("threads", [2, 6])
 def test_who_waits_long_sleeps(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
     waits = waits_for_a_long_task(monkeypatch, threads)
-    assert waits.offers == schedule.OFFERS * (threads - 1)
+    assert waits.yields == schedule.YIELDS * (threads - 1)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="naps are long there")
+@pytest.mark.skipif(os.name == "nt", reason="sleeps are long there")
 def test_nobody_offers_a_core_instead_of_sleeping(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Linux puts a thread that offers behind all others: training on a busy machine would take thrice its share."""
-    assert waits_for_a_long_task(monkeypatch, 2).offers == 0
+    """Linux puts a thread that yields behind all others: training on a busy machine would take thrice its share."""
+    assert waits_for_a_long_task(monkeypatch, 2).yields == 0
 
 
 def test_offers_come_before_naps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schedule, "OFFERS", 7)
-    assert waits_for_a_long_task(monkeypatch, 3).offers == 14
+    monkeypatch.setattr(schedule, "YIELDS", 7)
+    assert waits_for_a_long_task(monkeypatch, 3).yields == 14
 
 
 def test_threads_without_a_processor_of_their_own_do_not_spin(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,10 +282,10 @@ def test_denormals_without_the_driver_are_kept() -> None:
 
 
 def test_run_threads_enter_together() -> None:
-    meeting, seen = threading.Barrier(4, timeout=600), []
+    barrier, seen = threading.Barrier(4, timeout=600), []
 
     def function(job: int, n: int) -> None:
-        meeting.wait()
+        barrier.wait()
         seen.append((job, n))
 
     run_threads(function, 7, 4)

@@ -1,4 +1,4 @@
-"""One picture at a time: every case of the shared table against the reference, and what callers rely on besides."""
+"""One image at a time: every case of the shared table against the reference, and what callers rely on besides."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lanewise.network.graph import Graph, assemble
 from lanewise.network.layers import Conv2D, Dropout
 from lanewise.target import missing_features, named
 from tests.cases import LAYER_CASES, NETWORK_CASES, Case
-from tests.engine.support import as_values, format_for, network, parameters_for, pictures_for
+from tests.engine.support import as_values, format_for, images_for, network, parameters_for
 
 ODD_CASES = [
     Case(
@@ -57,19 +57,19 @@ ODD_CASES = [
 Array = npt.NDArray[np.float64]
 
 
-def judged(graph: Graph, count: int = 2) -> tuple[npt.NDArray[np.float32], list[npt.NDArray[np.float32]], Array]:
-    """Pictures, parameters, and what the reference says of them."""
-    pictures, parameters = pictures_for(graph, count), parameters_for(graph)
-    return pictures, parameters, reference.forward(graph, parameters, as_values(pictures) * 0.5 - 0.25)[-1]
+def evaluated(graph: Graph, count: int = 2) -> tuple[npt.NDArray[np.float32], list[npt.NDArray[np.float32]], Array]:
+    """Images, parameters, and what the reference says of them."""
+    images, parameters = images_for(graph, count), parameters_for(graph)
+    return images, parameters, reference.forward(graph, parameters, as_values(images) * 0.5 - 0.25)[-1]
 
 
 @pytest.mark.parametrize("case", [*LAYER_CASES, *NETWORK_CASES, *ODD_CASES], ids=str)
 def test_agrees_with_the_reference(case: Case) -> None:
     graph = case.graph()
-    pictures, parameters, expected = judged(graph)
+    images, parameters, expected = evaluated(graph)
     single = SingleInference(graph, parameters, format_for(graph, scale=0.5, offset=-0.25))
-    for picture, values in zip(pictures, expected, strict=True):
-        came = single.run(picture)
+    for image, values in zip(images, expected, strict=True):
+        came = single.run(image)
         assert came.shape == graph.output_shape
         assert came.dtype == np.float32
         np.testing.assert_allclose(came, values, rtol=1e-5, atol=3e-6 * np.abs(values).max())
@@ -93,36 +93,36 @@ def test_same_bits_on_every_target(case: Case, target: str) -> None:
     if missing := missing_features(named(target)):
         pytest.skip(f"this machine has no {', '.join(missing)}")
     graph = case.graph()
-    picture, parameters = pictures_for(graph, 1)[0], parameters_for(graph)
+    image, parameters = images_for(graph, 1)[0], parameters_for(graph)
     host, other = (
-        SingleInference(graph, parameters, format_for(graph), target=named(name)).run(picture)
+        SingleInference(graph, parameters, format_for(graph), target=named(name)).run(image)
         for name in ("host", target)
     )
     assert np.isfinite(host).all()
     np.testing.assert_array_equal(other.view(np.int32), host.view(np.int32))
 
 
-def test_nothing_is_left_of_the_picture_before() -> None:
+def test_nothing_is_left_of_the_image_before() -> None:
     """Arena and borders are used again and again."""
     graph = next(case for case in NETWORK_CASES if case.name == "residuals").graph()
-    parameters, pictures = parameters_for(graph), pictures_for(graph, 3)
+    parameters, images = parameters_for(graph), images_for(graph, 3)
     single = SingleInference(graph, parameters, format_for(graph))
-    first = [single.run(picture) for picture in pictures]
-    single.run(np.full_like(pictures[0], np.nan))
-    for picture, expected in zip(reversed(pictures), reversed(first), strict=True):
-        np.testing.assert_array_equal(single.run(picture), expected)
+    first = [single.run(image) for image in images]
+    single.run(np.full_like(images[0], np.nan))
+    for image, expected in zip(reversed(images), reversed(first), strict=True):
+        np.testing.assert_array_equal(single.run(image), expected)
         fresh = SingleInference(graph, parameters, format_for(graph))
-        np.testing.assert_array_equal(fresh.run(picture), expected)
+        np.testing.assert_array_equal(fresh.run(image), expected)
 
 
-def test_pictures_of_any_type_and_order() -> None:
+def test_images_of_any_type_and_order() -> None:
     graph = network("conv 5@3, relu, dense 4", (3, 6, 7))
     single = SingleInference(graph, parameters_for(graph), format_for(graph, "uint8", scale=1 / 255, offset=-0.5))
-    picture = np.random.default_rng(0).integers(0, 256, (6, 7, 3), np.uint8)
-    expected = single.run(picture)
-    for same in (picture.astype(np.float32), picture.astype(np.int64), np.asfortranarray(picture)):
+    image = np.random.default_rng(0).integers(0, 256, (6, 7, 3), np.uint8)
+    expected = single.run(image)
+    for same in (image.astype(np.float32), image.astype(np.int64), np.asfortranarray(image)):
         np.testing.assert_array_equal(single.run(same), expected)
-    backwards = np.ascontiguousarray(picture[::-1, ::-1])[::-1, ::-1]
+    backwards = np.ascontiguousarray(image[::-1, ::-1])[::-1, ::-1]
     np.testing.assert_array_equal(single.run(backwards), expected)
 
 
@@ -130,18 +130,18 @@ def test_outputs_are_the_callers_own() -> None:
     graph = network("dense 3", (1, 2, 2))
     parameters = parameters_for(graph)
     single = SingleInference(graph, parameters, format_for(graph))
-    picture = np.ones((2, 2, 1), np.float32)
-    first = single.run(picture)
+    image = np.ones((2, 2, 1), np.float32)
+    first = single.run(image)
     kept = first.copy()
-    single.run(-picture)
+    single.run(-image)
     np.testing.assert_array_equal(first, kept)
     first[:] = 0
     for array in parameters:
         array[:] = 0
-    np.testing.assert_array_equal(single.run(picture), kept)
+    np.testing.assert_array_equal(single.run(image), kept)
 
 
-def test_a_picture_of_another_shape() -> None:
+def test_a_image_of_another_shape() -> None:
     graph = network("dense 3", (1, 2, 5))
     single = SingleInference(graph, parameters_for(graph), format_for(graph))
     for shape in ((2, 5), (5, 2, 1), (1, 2, 5, 1)):
@@ -152,9 +152,9 @@ def test_a_picture_of_another_shape() -> None:
 def test_output_that_another_layer_reads_through_a_border() -> None:
     steps = [(Conv2D(5, (2, 2)), (0,)), (Conv2D(3, (3, 3), padding="same"), (1,)), (Dropout(), (1,))]
     graph = assemble(steps, (3, 2, 2))
-    picture, parameters = pictures_for(graph, 1), parameters_for(graph)
-    expected = reference.forward(graph, parameters, as_values(picture))[-1][0]
-    came = SingleInference(graph, parameters, format_for(graph)).run(picture[0])
+    image, parameters = images_for(graph, 1), parameters_for(graph)
+    expected = reference.forward(graph, parameters, as_values(image))[-1][0]
+    came = SingleInference(graph, parameters, format_for(graph)).run(image[0])
     np.testing.assert_allclose(came, expected, rtol=1e-5)
 
 
@@ -162,23 +162,23 @@ def test_callers_on_several_threads() -> None:
     """Long enough in native code, where Python's lock is open, for callers to meet."""
     graph = network("conv 32@3 same, relu, conv 32@3 same, relu, max 2, dense 10", (3, 32, 32))
     single = SingleInference(graph, parameters_for(graph), format_for(graph))
-    pictures = pictures_for(graph, 4)
-    expected = [single.run(picture) for picture in pictures]
+    images = images_for(graph, 4)
+    expected = [single.run(image) for image in images]
 
     def agrees(n: int) -> bool:
-        return all(np.array_equal(single.run(pictures[n]), expected[n]) for _ in range(300))
+        return all(np.array_equal(single.run(images[n]), expected[n]) for _ in range(300))
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(agrees, range(4)))
 
 
 def test_winograd_can_be_turned_off() -> None:
-    """The sums of direct convolution are those of 16 pictures side by side, bit for bit."""
+    """The sums of direct convolution are those of 16 images side by side, bit for bit."""
     graph = network("conv 18@3 same, relu, conv 35@3 pad 1:0:2:1, relu, max 2", (16, 9, 10))
-    parameters, pictures = parameters_for(graph), pictures_for(graph, 1)
-    many = Inference(graph, parameters, format_for(graph), threads=1, winograd=False).run(pictures)[0]
+    parameters, images = parameters_for(graph), images_for(graph, 1)
+    many = Inference(graph, parameters, format_for(graph), threads=1, winograd=False).run(images)[0]
     direct, quick = (
-        SingleInference(graph, parameters, format_for(graph), winograd=winograd).run(pictures[0])
+        SingleInference(graph, parameters, format_for(graph), winograd=winograd).run(images[0])
         for winograd in (False, True)
     )
     np.testing.assert_array_equal(direct, many)

@@ -13,7 +13,7 @@ from lanewise.network import reference
 from lanewise.network.graph import Graph
 from lanewise.network.layers import Dropout, Sigmoid, Softmax
 from tests.cases import LAYER_CASES, NETWORK_CASES, Case
-from tests.engine.support import Array, as_values, format_for, network, parameters_for, pictures_for, steps_of
+from tests.engine.support import Array, as_values, format_for, images_for, network, parameters_for, steps_of
 
 PLAIN = Optimizer(momentum=0.0, nesterov=False)
 CLASSES = 3
@@ -24,42 +24,44 @@ def trainer_for(graph: Graph, parameters: list[Floats], batch: int, **options: o
     return Trainer(graph, parameters, format_for(graph), batch_size=batch, **options)  # type: ignore[arg-type]
 
 
-def dropout_masks(graph: Graph, images: np.ndarray, key: tuple[int, int]) -> dict[int, Array]:
+def dropout_masks(graph: Graph, numbers: np.ndarray, key: tuple[int, int]) -> dict[int, Array]:
     """What each Dropout node keeps of each image, by the formula of its random numbers."""
     masks: dict[int, Array] = {}
     place = 0
     for number, node in enumerate(graph.nodes):
         if isinstance(node.layer, Dropout):
             places = place + np.arange(np.prod(node.shape))
-            drawn = bits_array(key[0], key[1], images[:, None], places[None, :])
+            drawn = bits_array(key[0], key[1], numbers[:, None], places[None, :])
             kept = (drawn >> np.uint32(8)) * 2.0**-24 >= node.layer.rate
-            masks[number] = kept.reshape(len(images), *node.shape).astype(np.float64)
+            masks[number] = kept.reshape(len(numbers), *node.shape).astype(np.float64)
             place += int(np.prod(node.shape))
     return masks
 
 
-def judged(
+def evaluated(
     graph: Graph,
     parameters: list[Floats],
-    pictures: Floats,
-    images: np.ndarray,
+    images: Floats,
+    numbers: np.ndarray,
     labels: np.ndarray,
     weights: np.ndarray,
-    smoothing: float = 0.0,
+    label_smoothing: float = 0.0,
     key: tuple[int, int] = (0, 0),
 ) -> tuple[Array, list[Array]]:
     """Losses (without weights) and gradients by the reference. The graph's last node turns logits into the output."""
-    masks = dropout_masks(graph, images, key)
-    values = reference.forward(graph, parameters, as_values(pictures[images]), dropout_masks=masks)
+    masks = dropout_masks(graph, numbers, key)
+    values = reference.forward(graph, parameters, as_values(images[numbers]), dropout_masks=masks)
     ends = isinstance(graph.nodes[-1].layer, Softmax | Sigmoid)
     logits = values[-2] if ends else values[-1]
     loss = reference.sigmoid_cross_entropy if isinstance(graph.nodes[-1].layer, Sigmoid) else None
     loss = loss or reference.softmax_cross_entropy
-    losses, _ = loss(logits, labels, np.ones(len(labels)), smoothing)
-    _, dlogits = loss(logits, labels, weights, smoothing)
+    losses, _ = loss(logits, labels, np.ones(len(labels)), label_smoothing)
+    _, dlogits = loss(logits, labels, weights, label_smoothing)
     headless = Graph(graph.nodes[:-1], graph.parameters) if ends else graph
-    slopes, _ = reference.backward(headless, parameters, values[: len(headless.nodes)], dlogits, dropout_masks=masks)
-    return losses, slopes
+    expected_gradients, _ = reference.backward(
+        headless, parameters, values[: len(headless.nodes)], dlogits, dropout_masks=masks
+    )
+    return losses, expected_gradients
 
 
 def assert_close(came: list[Floats], expected: list[Array], tolerance: float = 3e-5) -> None:
@@ -71,7 +73,7 @@ def assert_close(came: list[Floats], expected: list[Array], tolerance: float = 3
 
 
 def _trainable(case: Case) -> Graph:
-    """A convolution before it, so that its input slope is needed, and a head that can be learned from."""
+    """A convolution before it, so that its input gradient is needed, and a head that can be learned from."""
     if case in NETWORK_CASES:
         return case.graph()
     return network(f"conv {case.input_shape[0]}@1, relu, {case.text}, dense {CLASSES}, softmax", case.input_shape)
@@ -81,15 +83,17 @@ def _trainable(case: Case) -> Graph:
 def test_gradients(case: Case) -> None:
     graph = _trainable(case)
     classes = max(2, graph.output_shape[0])
-    parameters, pictures = parameters_for(graph), pictures_for(graph, 40)
-    images = np.random.default_rng(2).permutation(40)
-    images[37:] = -1
-    weights = np.where(images >= 0, np.random.default_rng(3).uniform(0, 0.05, 40), 0).astype(np.float32)
-    steps = steps_of(images, classes, weights=weights, key=(8, 3))
+    parameters, images = parameters_for(graph), images_for(graph, 40)
+    numbers = np.random.default_rng(2).permutation(40)
+    numbers[37:] = -1
+    weights = np.where(numbers >= 0, np.random.default_rng(3).uniform(0, 0.05, 40), 0).astype(np.float32)
+    steps = steps_of(numbers, classes, weights=weights, key=(8, 3))
     trainer = trainer_for(graph, parameters, 40)
-    losses, correct = trainer.run(pictures, steps)
-    expected, slopes = judged(graph, parameters, pictures, images[:37], steps.labels[0, :37], weights[:37], key=(8, 3))
-    assert_close(trainer.gradients, slopes)
+    losses, correct = trainer.run(images, steps)
+    expected, expected_gradients = evaluated(
+        graph, parameters, images, numbers[:37], steps.labels[0, :37], weights[:37], key=(8, 3)
+    )
+    assert_close(trainer.gradients, expected_gradients)
     np.testing.assert_allclose(losses[0, :37], expected, rtol=2e-5, atol=2e-6)
     assert (losses[0, 37:] == 0).all()
     assert (correct[0, 37:] == 0).all()
@@ -105,51 +109,51 @@ LITTLE = "conv 5@3 same, relu, max 2, dense 6, relu, dropout 0.25, dense 4, soft
 @pytest.mark.parametrize("batch", [1, 5, 16, 17, 40, 128, 300])
 @pytest.mark.parametrize("present", [1.0, 0.6])
 def test_batch_sizes(batch: int, present: float) -> None:
-    """Whole and partial batches; those not full leave groups, and shards, without a picture."""
+    """Whole and partial batches; those not full leave groups, and shards, without an image."""
     graph = network(LITTLE, (2, 5, 6))
-    parameters, pictures = parameters_for(graph), pictures_for(graph, batch)
+    parameters, images = parameters_for(graph), images_for(graph, batch)
     count = max(1, int(batch * present))
-    images = np.where(np.arange(batch) < count, np.arange(batch), -1)
-    steps = steps_of(images, 4)
+    numbers = np.where(np.arange(batch) < count, np.arange(batch), -1)
+    steps = steps_of(numbers, 4)
     trainer = trainer_for(graph, parameters, batch)
     assert trainer.shards <= MOST_SHARDS
     assert trainer.groups <= trainer.shards * trainer.groups_per_shard < trainer.groups + trainer.groups_per_shard
-    losses, _ = trainer.run(pictures, steps)
+    losses, _ = trainer.run(images, steps)
     assert losses.shape == (1, batch)
-    expected, slopes = judged(
-        graph, parameters, pictures, images[:count], steps.labels[0, :count], steps.weights[0, :count]
+    expected, expected_gradients = evaluated(
+        graph, parameters, images, numbers[:count], steps.labels[0, :count], steps.weights[0, :count]
     )
     np.testing.assert_allclose(losses[0, :count], expected, rtol=2e-5, atol=2e-6)
-    assert_close(trainer.gradients, slopes)
+    assert_close(trainer.gradients, expected_gradients)
 
 
 def test_neighbours_and_absent_images_change_nothing() -> None:
-    """An image's loss has the same bits in any company; NaNs in pictures that are not in the batch do no harm."""
+    """An image's loss has the same bits in any company; NaNs in images that are not in the batch do no harm."""
     graph = network(LITTLE, (2, 5, 6))
-    parameters, pictures = parameters_for(graph), pictures_for(graph, 60)
+    parameters, images = parameters_for(graph), images_for(graph, 60)
     trainer = trainer_for(graph, parameters, 40)
-    together, _ = trainer.run(pictures, steps_of(np.arange(1, 41), 4))
-    spoiled = pictures.copy()
+    together, _ = trainer.run(images, steps_of(np.arange(1, 41), 4))
+    spoiled = images.copy()
     spoiled[[0, *range(4, 60)]] = np.nan
     alone = np.full(40, -1)
     alone[:3] = [1, 2, 3]
     losses, _ = trainer.run(spoiled, steps_of(alone, 4))
     assert (losses[0, :3] == together[0, :3]).all()
     assert all(np.isfinite(gradient).all() for gradient in trainer.gradients)
-    moved = trainer.run(pictures, steps_of(np.roll(np.arange(1, 41), 7), 4))[0]
+    moved = trainer.run(images, steps_of(np.roll(np.arange(1, 41), 7), 4))[0]
     np.testing.assert_array_equal(moved[0], np.roll(together[0], 7))
 
 
 def test_absent_images_add_nothing_to_gradients() -> None:
-    """The same three images in batches of 3 and of 40: the same bits, as their group is summed in the same order."""
+    """The same three numbers in batches of 3 and of 40: the same bits, as their group is summed in the same order."""
     graph = network(LITTLE, (2, 5, 6))
-    parameters, pictures = parameters_for(graph), pictures_for(graph, 60)
+    parameters, images = parameters_for(graph), images_for(graph, 60)
     gradients = []
     for batch in (3, 40):
-        images = np.full(batch, -1)
-        images[:3] = [11, 12, 13]
+        numbers = np.full(batch, -1)
+        numbers[:3] = [11, 12, 13]
         trainer = trainer_for(graph, parameters, batch)
-        trainer.run(pictures, steps_of(images, 4, weights=np.where(images >= 0, 0.5, 0)))
+        trainer.run(images, steps_of(numbers, 4, weights=np.where(numbers >= 0, 0.5, 0)))
         gradients.append(trainer.gradients)
     for a, b in zip(*gradients, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -159,59 +163,61 @@ def test_absent_images_add_nothing_to_gradients() -> None:
 def test_a_short_step_forgets_the_full_one_before(batch: int) -> None:
     """Groups and shards that a step has not count as nothing, whatever they held before."""
     graph = network(LITTLE, (2, 5, 6))
-    parameters, pictures = parameters_for(graph), pictures_for(graph, batch)
+    parameters, images = parameters_for(graph), images_for(graph, batch)
     short = steps_of(np.where(np.arange(batch) < 3, np.arange(batch), -1), 4)
     after, alone = trainer_for(graph, parameters, batch), trainer_for(graph, parameters, batch)
-    after.run(pictures, steps_of(np.arange(batch), 4))
+    after.run(images, steps_of(np.arange(batch), 4))
     for one in (after, alone):
-        one.run(pictures, short)
+        one.run(images, short)
     for a, b in zip(after.gradients, alone.gradients, strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 def test_many_steps_in_one_call_or_in_many() -> None:
     graph = network(LITTLE, (2, 5, 6))
-    parameters, pictures = parameters_for(graph), pictures_for(graph, 60)
-    images = np.arange(120).reshape(6, 20) % 60
+    parameters, images = parameters_for(graph), images_for(graph, 60)
+    numbers = np.arange(120).reshape(6, 20) % 60
     at_once, one_by_one = (
         trainer_for(graph, parameters, 20, optimizer=Optimizer("adamw", weight_decay=0.01)) for _ in range(2)
     )
-    losses, _ = at_once.run(pictures, steps_of(images, 4, learning_rate=0.01))
-    singly = [one_by_one.run(pictures, steps_of(row, 4, learning_rate=0.01))[0][0] for row in images]
+    losses, _ = at_once.run(images, steps_of(numbers, 4, learning_rate=0.01))
+    singly = [one_by_one.run(images, steps_of(row, 4, learning_rate=0.01))[0][0] for row in numbers]
     np.testing.assert_array_equal(losses, singly)
     np.testing.assert_array_equal(at_once.vector, one_by_one.vector)
 
 
 def test_bytes_are_scaled() -> None:
-    """Pictures of uint8: raw * scale + offset, by channel."""
+    """Images of uint8: raw * scale + offset, by channel."""
     graph = network("conv 3@3, dense 4, softmax", (2, 5, 6))
-    raw = (pictures_for(graph, 20) * 16 + 32).astype(np.uint8)
-    picture_format = format_for(graph, "uint8")
-    picture_format.scale[:], picture_format.offset[:] = [1 / 64, 1 / 32], [-0.5, 0.25]
-    trainer = Trainer(graph, parameters_for(graph), picture_format, batch_size=20, optimizer=PLAIN, threads=1)
+    raw = (images_for(graph, 20) * 16 + 32).astype(np.uint8)
+    image_format = format_for(graph, "uint8")
+    image_format.scale[:], image_format.offset[:] = [1 / 64, 1 / 32], [-0.5, 0.25]
+    trainer = Trainer(graph, parameters_for(graph), image_format, batch_size=20, optimizer=PLAIN, threads=1)
     steps = steps_of(np.arange(20), 4)
     losses, _ = trainer.run(raw, steps)
-    scaled = raw * picture_format.scale + picture_format.offset
-    expected, _ = judged(graph, parameters_for(graph), scaled, np.arange(20), steps.labels[0], steps.weights[0])
+    scaled = raw * image_format.scale + image_format.offset
+    expected, _ = evaluated(graph, parameters_for(graph), scaled, np.arange(20), steps.labels[0], steps.weights[0])
     np.testing.assert_allclose(losses[0], expected, rtol=2e-5)
 
 
 # Losses
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1, 0.5])
 @pytest.mark.parametrize("text", ["dense 5, softmax", "dense 5", "dense 1, sigmoid"])
-def test_losses(text: str, smoothing: float) -> None:
+def test_losses(text: str, label_smoothing: float) -> None:
     graph = network(f"conv 3@2, tanh, {text}", (1, 4, 5))
-    parameters, pictures = parameters_for(graph), pictures_for(graph, 24)
+    parameters, images = parameters_for(graph), images_for(graph, 24)
     classes = max(2, graph.output_shape[0])
     steps = steps_of(np.arange(24), classes)
-    trainer = trainer_for(graph, parameters, 24, smoothing=smoothing)
-    losses, correct = trainer.run(pictures, steps)
-    expected, slopes = judged(graph, parameters, pictures, np.arange(24), steps.labels[0], steps.weights[0], smoothing)
+    trainer = trainer_for(graph, parameters, 24, label_smoothing=label_smoothing)
+    losses, correct = trainer.run(images, steps)
+    expected, expected_gradients = evaluated(
+        graph, parameters, images, np.arange(24), steps.labels[0], steps.weights[0], label_smoothing
+    )
     np.testing.assert_allclose(losses[0], expected, rtol=2e-5, atol=2e-6)
-    assert_close(trainer.gradients, slopes)
-    output = reference.forward(graph, parameters, as_values(pictures))[-1]
+    assert_close(trainer.gradients, expected_gradients)
+    output = reference.forward(graph, parameters, as_values(images))[-1]
     guessed = output.argmax(axis=1) if classes > 2 else output[:, 0] > 0.5
     np.testing.assert_array_equal(correct[0], guessed == steps.labels[0])
 
@@ -240,14 +246,14 @@ def test_sigmoid_has_one_output() -> None:
 def test_updates(optimizer: Optimizer, batch: int) -> None:
     """Several steps by the reference from the engine's own gradients; weight decay spares biases."""
     graph = network("conv 4@3, relu, dense 5, tanh, dense 3, softmax", (2, 5, 6))
-    pictures = pictures_for(graph, 60)
+    images = images_for(graph, 60)
     trainer = trainer_for(graph, parameters_for(graph), batch, optimizer=optimizer)
     expected = [np.asarray(p, np.float64) for p in trainer.parameters]
     states = [[np.zeros(p.shape), np.zeros(p.shape)] for p in expected]
     for step in range(1, 5):
         rate = 0.05 / step
-        images = (np.arange(batch) + 7 * step) % 60
-        trainer.run(pictures, steps_of(images, 3, learning_rate=rate))
+        numbers = (np.arange(batch) + 7 * step) % 60
+        trainer.run(images, steps_of(numbers, 3, learning_rate=rate))
         for n, (parameter, gradient) in enumerate(zip(graph.parameters, trainer.gradients, strict=True)):
             decay = optimizer.weight_decay if parameter.role == "weight" else 0.0
             if optimizer.name == "sgd":
@@ -279,7 +285,7 @@ def test_updates(optimizer: Optimizer, batch: int) -> None:
 def test_padding_of_the_vector_stays_zero() -> None:
     graph = network("dense 5, relu, dense 3, softmax", (1, 3, 3))
     trainer = trainer_for(graph, parameters_for(graph), 20, optimizer=Optimizer("adamw", weight_decay=0.1))
-    trainer.run(pictures_for(graph, 20), steps_of(np.tile(np.arange(20), (5, 1)), 3, learning_rate=0.05))
+    trainer.run(images_for(graph, 20), steps_of(np.tile(np.arange(20), (5, 1)), 3, learning_rate=0.05))
     padding = trainer.flat.pack([np.ones(p.shape, np.float32) for p in graph.parameters]) == 0
     assert padding.sum() > 1000
     assert not trainer.vector[padding].any()
@@ -287,11 +293,11 @@ def test_padding_of_the_vector_stays_zero() -> None:
 
 
 def test_training_learns() -> None:
-    """All parts together: a handful of pictures is learned by heart."""
+    """All parts together: a handful of images is learned by heart."""
     graph = network("conv 6@3 same, relu, max 2, dense 16, relu, dense 4, softmax", (1, 6, 6))
-    pictures = pictures_for(graph, 32)
+    images = images_for(graph, 32)
     trainer = trainer_for(graph, parameters_for(graph), 32, optimizer=Optimizer())
-    losses, correct = trainer.run(pictures, steps_of(np.tile(np.arange(32), (150, 1)), 4, learning_rate=0.05))
+    losses, correct = trainer.run(images, steps_of(np.tile(np.arange(32), (150, 1)), 4, learning_rate=0.05))
     assert losses[0].mean() > 1.0
     assert losses[-1].mean() < 0.05
     assert correct[-1].all()
@@ -302,8 +308,8 @@ def test_training_learns() -> None:
 
 def test_dropout_differs_by_image_epoch_and_seed_and_node() -> None:
     graph = network("dropout 0.5, dropout 0.5, dense 2, softmax", (1, 6, 6))
-    images = np.arange(16)
-    masks = [dropout_masks(graph, images, key) for key in ((1, 1), (1, 2), (2, 1))]
+    numbers = np.arange(16)
+    masks = [dropout_masks(graph, numbers, key) for key in ((1, 1), (1, 2), (2, 1))]
     drawn = [mask[n].reshape(16, -1) for mask in masks for n in (1, 2)]
     assert len({d.tobytes() for d in drawn}) == len(drawn)
     assert len(np.unique(drawn[0], axis=0)) == 16
@@ -314,8 +320,8 @@ def test_dropout_scales() -> None:
     graph = network("dropout 0.25, dense 1 nobias, sigmoid", (1, 20, 20))
     weight = np.full((1, 400), 1 / 400, np.float32)
     trainer = trainer_for(graph, [weight], 64)
-    pictures = np.ones((64, 20, 20, 1), np.float32)
-    losses, _ = trainer.run(pictures, steps_of(np.arange(64), 2, key=(4, 2)))
+    images = np.ones((64, 20, 20, 1), np.float32)
+    losses, _ = trainer.run(images, steps_of(np.arange(64), 2, key=(4, 2)))
     labels = np.arange(64) * 7 % 2
     logits = -np.log(np.expm1(losses[0])) * np.where(labels == 1, 1, -1)
     kept = dropout_masks(graph, np.arange(64), (4, 2))[1].mean(axis=(1, 2, 3))
@@ -359,9 +365,9 @@ def test_a_layer_of_many_branches() -> None:
         return f"concat({' | '.join(['conv 1@1'] * count)}), dense 3, softmax"
 
     graph = network(branches(60), (2, 3, 3))
-    parameters, pictures = parameters_for(graph), pictures_for(graph, 20)
+    parameters, images = parameters_for(graph), images_for(graph, 20)
     trainer = trainer_for(graph, parameters, 20)
-    losses, _ = trainer.run(pictures, steps_of(np.arange(20)[None], 3))
+    losses, _ = trainer.run(images, steps_of(np.arange(20)[None], 3))
     assert np.isfinite(losses).all()
     with pytest.raises(ShapeError, match="61 inputs; up to 60 fit"):
         network(branches(61), (2, 3, 3))

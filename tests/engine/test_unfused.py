@@ -18,7 +18,7 @@ from lanewise.lanes.program import LANES
 from lanewise.network import reference
 from lanewise.network.graph import Graph
 from tests.cases import LAYER_CASES, NETWORK_CASES, Case
-from tests.engine.support import parameters_for, pictures_for
+from tests.engine.support import images_for, parameters_for
 from tests.kernels.support import from_lanes, run
 
 Array = npt.NDArray[Any]
@@ -26,18 +26,18 @@ CASES = LAYER_CASES + NETWORK_CASES
 
 
 def inputs_of(graph: Graph, kind: str) -> tuple[Array, list[Array], dict[str, Array]]:
-    """One picture, parameters, and what the plan's calls read besides values."""
+    """One image, parameters, and what the plan's calls read besides values."""
     channels = graph.input_shape[0]
     rng = np.random.default_rng(7)
-    picture = pictures_for(graph, 1)[0] if kind == "f32" else rng.integers(0, 256, pictures_for(graph, 1)[0].shape)
+    image = images_for(graph, 1)[0] if kind == "f32" else rng.integers(0, 256, images_for(graph, 1)[0].shape)
     numbers = np.arange(channels, dtype=np.float32)
     given = {
-        "pixels": picture.ravel().astype(np.float32 if kind == "f32" else np.uint8),
+        "pixels": image.ravel().astype(np.float32 if kind == "f32" else np.uint8),
         "images": np.zeros(LANES, np.int32),
         "scale": (1 + numbers / 4) / (1 if kind == "f32" else 128),
         "offset": -numbers / 8 - 1 / 16,
     }
-    return picture, parameters_for(graph), given
+    return image, parameters_for(graph), given
 
 
 def script(name: str, graph: Graph, plan: PlainPlan, parameters: list[Array], given: dict[str, Array]) -> str:
@@ -60,8 +60,8 @@ def _array(array: Array) -> str:
     return {"float32": "Float32Array", "int32": "Int32Array", "uint8": "Uint8Array"}[array.dtype.name]
 
 
-def expected_of(graph: Graph, parameters: list[Array], picture: Array, given: dict[str, Array]) -> list[Array]:
-    x = picture * given["scale"].astype(np.float64) + given["offset"]
+def expected_of(graph: Graph, parameters: list[Array], image: Array, given: dict[str, Array]) -> list[Array]:
+    x = image * given["scale"].astype(np.float64) + given["offset"]
     return [value[0] for value in reference.forward(graph, parameters, x.transpose(2, 0, 1)[None])]
 
 
@@ -90,8 +90,8 @@ def values(javascript: Callable[[str], Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_each_value_in_javascript_is_the_reference_s(case: Case, values: dict[str, Any]) -> None:
     graph = case.graph()
-    picture, parameters, given = inputs_of(graph, "u8" if CASES.index(case) % 2 else "f32")
-    expected = expected_of(graph, parameters, picture, given)
+    image, parameters, given = inputs_of(graph, "u8" if CASES.index(case) % 2 else "f32")
+    expected = expected_of(graph, parameters, image, given)
     layouts = plain_plan(graph, "u8").layouts
     assert len(values[case.name]) == len(graph.nodes)
     for node, layout, value, wanted in zip(graph.nodes, layouts, values[case.name], expected, strict=True):
@@ -102,9 +102,9 @@ def test_each_value_in_javascript_is_the_reference_s(case: Case, values: dict[st
 
 @pytest.mark.parametrize("registers", [2, 32])
 def test_the_plan_means_the_same_to_the_interpreter(registers: int) -> None:
-    """Its calls are lane programs like any other: 16 pictures go through them, too."""
+    """Its calls are lane programs like any other: 16 images go through them, too."""
     graph = NETWORK_CASES[0].graph()
-    picture, parameters, given = inputs_of(graph, "f32")
+    image, parameters, given = inputs_of(graph, "f32")
     plan = plain_plan(graph, "f32", registers=registers)
     flat = FlatParameters.of(graph)
     vector = flat.pack(parameters)
@@ -113,6 +113,6 @@ def test_the_plan_means_the_same_to_the_interpreter(registers: int) -> None:
     buffers |= {(key, 0): array for key, array in given.items()}
     for call in plan.calls:
         buffers[call.buffers[-1]] = run(call.program, [buffers[slot] for slot in call.buffers])[-1]
-    for number, wanted in enumerate(expected_of(graph, parameters, picture, given)):
+    for number, wanted in enumerate(expected_of(graph, parameters, image, given)):
         came = from_lanes(buffers["value", number], plan.layouts[number], 1)[0]
         np.testing.assert_allclose(came.reshape(wanted.shape), wanted, rtol=1e-5, atol=1e-5)

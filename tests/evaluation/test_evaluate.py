@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support, top_k_accuracy_score
 
-from lanewise.data.images import Pictures
+from lanewise.data.images import Images
 from lanewise.data.load import DIGITS_FILE
 from lanewise.errors import DataError, LanewiseWarning, OptionError
-from lanewise.evaluation.evaluate import evaluate, pictures_for, wilson
+from lanewise.evaluation.evaluate import evaluate, images_for, wilson
 from lanewise.evaluation.result import Evaluation
 from lanewise.model import Model, Preprocessing
 from lanewise.network.graph import build
@@ -30,8 +30,8 @@ class Oracle:
         return self.probabilities
 
 
-def pictures(labels, classes, names=()):
-    return Pictures(np.zeros((len(labels), 2, 2, 1), np.uint8), np.array(labels, np.int32), tuple(classes), names)
+def images(labels, classes, names=()):
+    return Images(np.zeros((len(labels), 2, 2, 1), np.uint8), np.array(labels, np.int32), tuple(classes), names)
 
 
 def digits_model(classes=tuple("0123456789")):
@@ -49,7 +49,7 @@ def drawn():
     probabilities[:, 3] = 0.0
     probabilities[np.arange(200), labels] += 0.4 * (labels != 3)
     probabilities /= probabilities.sum(axis=1, keepdims=True)
-    return labels, probabilities, evaluate(Oracle(probabilities, "abcde"), pictures(labels, "abcde"), split="test")
+    return labels, probabilities, evaluate(Oracle(probabilities, "abcde"), images(labels, "abcde"), split="test")
 
 
 def test_class_figures_are_scikit_learns(drawn):
@@ -85,35 +85,35 @@ def test_confusion_has_true_classes_in_rows(drawn):
 
 def test_confusions_come_most_frequent_first():
     answers = np.eye(3)[[1, 1, 2, 0, 2, 2]]
-    found = evaluate(Oracle(answers, "abc"), pictures([0, 0, 0, 1, 1, 2], "abc"))
+    found = evaluate(Oracle(answers, "abc"), images([0, 0, 0, 1, 1, 2], "abc"))
     assert found.confusions() == [("a", "b", 2), ("a", "c", 1), ("b", "a", 1), ("b", "c", 1)]
 
 
 def test_loss_is_the_mean_cross_entropy(drawn):
     labels, probabilities, _ = drawn
     kept = labels != 3  # a probability of 0 has its own test
-    found = evaluate(Oracle(probabilities[kept], "abcde"), pictures(labels[kept], "abcde"))
+    found = evaluate(Oracle(probabilities[kept], "abcde"), images(labels[kept], "abcde"))
     assert found.loss == pytest.approx(log_loss(labels[kept], probabilities[kept], labels=range(5)), rel=1e-5)
 
 
 def test_loss_of_a_certain_mistake_is_finite():
-    assert evaluate(Oracle([[1, 0]], "ab"), pictures([1], "ab")).loss == pytest.approx(24 * math.log(2))
+    assert evaluate(Oracle([[1, 0]], "ab"), images([1], "ab")).loss == pytest.approx(24 * math.log(2))
 
 
 def test_mistakes_are_the_most_confident_first_and_named():
     answers = [[0.1, 0.9], [0.7, 0.3], [0.4, 0.6], [0.2, 0.8]]
     names = ("a/one.png", "b/two.png", "a/three.png", "b/four.png")
-    found = evaluate(Oracle(answers, ["cat", "dog"]), pictures([0, 1, 0, 1], ["cat", "dog"], names), most_mistakes=2)
-    assert [(m.picture, m.true, m.predicted) for m in found.mistakes] == [
+    found = evaluate(Oracle(answers, ["cat", "dog"]), images([0, 1, 0, 1], ["cat", "dog"], names), most_mistakes=2)
+    assert [(m.image, m.true, m.predicted) for m in found.mistakes] == [
         ("a/one.png", "cat", "dog"),
         ("b/two.png", "dog", "cat"),
     ]
     assert [m.probability for m in found.mistakes] == pytest.approx([0.9, 0.7])
 
 
-def test_pictures_from_arrays_are_named_by_position():
-    found = evaluate(Oracle([[1, 0], [1, 0]], "ab"), pictures([0, 1], "ab"))
-    assert [mistake.picture for mistake in found.mistakes] == [1]
+def test_images_from_arrays_are_named_by_position():
+    found = evaluate(Oracle([[1, 0], [1, 0]], "ab"), images([0, 1], "ab"))
+    assert [mistake.image for mistake in found.mistakes] == [1]
 
 
 @pytest.mark.parametrize(
@@ -143,33 +143,33 @@ def test_json_is_json(drawn):
     assert set(told) == set(Evaluation.__dataclass_fields__)
 
 
-def test_pictures_of_other_classes_are_refused():
+def test_images_of_other_classes_are_refused():
     with pytest.raises(DataError, match="classes a, c, the model's are a, b"):
-        evaluate(Oracle([[1, 0]], "ab"), pictures([0], "ac"))
+        evaluate(Oracle([[1, 0]], "ab"), images([0], "ac"))
 
 
-@pytest.mark.parametrize("none", [Pictures(np.zeros((1, 2, 2, 1), np.uint8), None, ("a", "b")), pictures([], "ab")])
-def test_no_labelled_pictures_are_refused(none):
-    with pytest.raises(DataError, match="no labelled pictures"):
+@pytest.mark.parametrize("none", [Images(np.zeros((1, 2, 2, 1), np.uint8), None, ("a", "b")), images([], "ab")])
+def test_no_labelled_images_are_refused(none):
+    with pytest.raises(DataError, match="no labelled images"):
         evaluate(Oracle(np.zeros((len(none), 2)), "ab"), none)
 
 
 @pytest.mark.parametrize(("split", "count"), [(None, 359), ("test", 359), ("train", 1438)])
 def test_parts_of_the_digits(split, count):
-    found, part = pictures_for(digits_model(), "digits", split=split)
+    found, part = images_for(digits_model(), "digits", split=split)
     assert (len(found), part) == (count, split or "test")
     assert found.classes == tuple("0123456789")
 
 
 def test_a_part_that_is_not_there_is_named():
-    with pytest.raises(DataError, match="digits has no validation pictures; it has test and train"):
-        pictures_for(digits_model(), "digits", split="validation")
+    with pytest.raises(DataError, match="digits has no validation images; it has test and train"):
+        images_for(digits_model(), "digits", split="validation")
 
 
 def test_labels_follow_the_order_of_the_models_classes(tmp_path):
     """A model whose classes are numbers, in another order than the file's."""
     backwards = tuple(range(9, -1, -1))
-    found, _ = pictures_for(digits_model(backwards), "digits", split="train")
+    found, _ = images_for(digits_model(backwards), "digits", split="train")
     with np.load(DIGITS_FILE) as file:
         assert (9 - found.labels).tolist() == file["y_train"].tolist()
     assert evaluate(digits_model(backwards), found, split="train").count == 1438
@@ -186,11 +186,11 @@ def test_parts_of_a_folder(tmp_path):
     graph = build(parse("dense 1, sigmoid"), (1, 8, 8))
     preprocessing = Preprocessing(8, 8, 1, "uint8", (1 / 255,), (0.0,), "stretch")
     model = Model(graph, tuple(initial_parameters(graph, 0)), ("a", "b"), preprocessing)
-    counts = {split: len(pictures_for(model, tmp_path, split=split)[0]) for split in ("train", "validation", "test")}
+    counts = {split: len(images_for(model, tmp_path, split=split)[0]) for split in ("train", "validation", "test")}
     assert counts == {"train": 6, "validation": 4, "test": 2}
-    assert pictures_for(model, tmp_path)[1] == "test"
+    assert images_for(model, tmp_path)[1] == "test"
     with pytest.raises(DataError, match="holds no folder 'train'"):
-        pictures_for(model, tmp_path / "train", split="train")
+        images_for(model, tmp_path / "train", split="train")
 
 
 def test_evaluate_takes_what_train_takes(tmp_path):
@@ -201,9 +201,9 @@ def test_evaluate_takes_what_train_takes(tmp_path):
     model = digits_model()
     sets = load("digits")
     x, y = sets.test.pixels, sets.test.labels
-    by_pictures = evaluate(model, sets.test, split="test")
+    by_images = evaluate(model, sets.test, split="test")
     for source in ("digits", sets, (x, y), sets.test):
-        assert evaluate(model, source).accuracy == by_pictures.accuracy
+        assert evaluate(model, source).accuracy == by_images.accuracy
     assert evaluate(model, x, y).count == 359
     assert evaluate(model, "digits").split == evaluate(model, sets).split == "test"
     assert evaluate(model, sets, split="train").count == 1438
@@ -227,14 +227,14 @@ def test_images_that_the_model_was_trained_on_are_left_out_and_that_is_said():
     few, more = train.take(np.arange(300)), train.take(np.arange(310))
     model = lanewise.train(few, network="dense 10", epochs=1, notes=lambda note: None)
     found = evaluate(model, more.pixels, more.labels)
-    held = model.provenance["images"]["held_out"]["count"]
+    held = model.provenance["seen"]["held_out"]["count"]
     assert (found.split, found.count) == ("validation", held + 10)
     assert [(group.name, group.count) for group in found.groups] == [("held out", held), ("new", 10)]
     with pytest.warns(LanewiseWarning, match="was trained on"):
         assert evaluate(model, more, split="all").count == 310
-    learned = pictures_for(model, (few.pixels, few.labels))[0]
+    learned = images_for(model, (few.pixels, few.labels))[0]
     assert len(learned) == held
-    trained, _ = pictures_for(model, (few.pixels, few.labels))[0], None
+    trained, _ = images_for(model, (few.pixels, few.labels))[0], None
     known = [name for name in map(str, range(300)) if f"image {name}" not in trained.names]
     with pytest.warns(LanewiseWarning, match="this is the training accuracy"):
         assert evaluate(model, few.take(np.array(list(map(int, known))))).split == "train"
@@ -243,7 +243,7 @@ def test_images_that_the_model_was_trained_on_are_left_out_and_that_is_said():
 @pytest.mark.parametrize("top", [1, 2, 4])
 def test_top_accuracy_is_scikit_learns(drawn, top):
     labels, probabilities, _ = drawn
-    found = evaluate(Oracle(probabilities, "abcde"), pictures(labels, "abcde"), split="test", top=top)
+    found = evaluate(Oracle(probabilities, "abcde"), images(labels, "abcde"), split="test", top=top)
     expected = top_k_accuracy_score(labels, probabilities.astype(np.float32), k=top, labels=range(5))
     assert found.top is not None
     assert (found.top.n, found.top.accuracy) == (top, pytest.approx(expected))
@@ -252,7 +252,7 @@ def test_top_accuracy_is_scikit_learns(drawn, top):
 
 
 def test_of_equally_probable_classes_the_first_are_on_top():
-    found = evaluate(Oracle([[0.25] * 4] * 4, "abcd"), pictures([0, 1, 2, 3], "abcd"), split="test", top=2)
+    found = evaluate(Oracle([[0.25] * 4] * 4, "abcd"), images([0, 1, 2, 3], "abcd"), split="test", top=2)
     assert found.top is not None
     assert (found.correct, found.top.correct) == (1, 2)
     assert sorted(one.rank for one in found.mistakes) == [2, 3, 4]
@@ -263,4 +263,4 @@ def test_a_top_that_makes_no_sense(drawn, top):
     labels, probabilities, plain = drawn
     assert plain.top is None
     with pytest.raises(OptionError, match="makes no sense"):
-        evaluate(Oracle(probabilities, "abcde"), pictures(labels, "abcde"), split="test", top=top)
+        evaluate(Oracle(probabilities, "abcde"), images(labels, "abcde"), split="test", top=top)

@@ -1,14 +1,14 @@
-"""Small pictures, and a folder of its own for every test."""
+"""Small images, and a folder of its own for every test."""
 
 import numpy as np
 import pytest
 
 from lanewise.data.arrays import from_arrays
-from lanewise.data.images import PictureSets
+from lanewise.data.images import ImageSets
 
 
 def stripes(count, seed, noise=40):
-    """Pictures of 8x8 with stripes that lie or stand, which no single pixel tells."""
+    """Images of 8x8 with stripes that lie or stand, which no single pixel tells."""
     random = np.random.default_rng(seed)
     labels = np.arange(count) % 2
     wave = np.where(np.arange(8) % 4 < 2, 60, 190)
@@ -20,5 +20,5 @@ def stripes(count, seed, noise=40):
 
 @pytest.fixture(scope="session")
 def sets():
-    """128 pictures to learn from, 64 to judge by."""
-    return PictureSets(stripes(128, 1), None, stripes(64, 2))
+    """128 images to learn from, 64 to evaluate by."""
+    return ImageSets(stripes(128, 1), None, stripes(64, 2))

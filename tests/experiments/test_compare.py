@@ -30,7 +30,7 @@ def test_the_four_ways_for_the_default_network():
     assert list(found) == ["fully connected", "hand-made features", "first layer fixed", "convolutional"]
 
 
-def test_grey_pictures_get_more_filters_and_small_ones_less_pooling():
+def test_grey_images_get_more_filters_and_small_ones_less_pooling():
     found = texts("auto", (1, 8, 8), 10)
     assert found["hand-made features"] == f"fixed {GREY_BANK}, relu, max 2, dense 100, relu, dense 10, softmax"
     graphs = methods_for("auto", (1, 28, 28), 10)
@@ -52,7 +52,7 @@ def test_what_cannot_be_compared_is_told():
         methods_for("conv 4@3x3, dense 5", (3, 9, 9), 2)
 
 
-def test_all_get_the_same_pictures_epochs_and_seeds(sets, tmp_path, monkeypatch):
+def test_all_get_the_same_images_epochs_and_seeds(sets, tmp_path, monkeypatch):
     real, given = trials.train, []
 
     def train(sets, **options):
@@ -92,11 +92,11 @@ def test_a_difference_is_claimed_if_its_interval_leaves_out_0():
     )
 
 
-def test_where_it_does_not_the_pictures_cannot_tell():
+def test_where_it_does_not_the_images_cannot_tell():
     said = conclusion([difference("first layer fixed", -0.009, 0.015)], seeds=3)
     assert said == (
-        "These pictures cannot tell whether the network that learns all its filters is better or worse than the same "
-        "network with its first layer fixed (-0.90 to +1.5 points); more test pictures or seeds could."
+        "These images cannot tell whether the network that learns all its filters is better or worse than the same "
+        "network with its first layer fixed (-0.90 to +1.5 points); more test images or seeds could."
     )
 
 
@@ -110,7 +110,7 @@ def test_all_three_outcomes_in_one():
         seeds=3,
     )
     assert "better than the fully connected network by 2.0 to 3.0 points, and worse than hand-made features by" in said
-    assert "hand-made features by 2.0 to 5.0 points. These pictures cannot tell whether it is better or worse" in said
+    assert "hand-made features by 2.0 to 5.0 points. These images cannot tell whether it is better or worse" in said
 
 
 def test_few_seeds_are_told():
@@ -138,12 +138,12 @@ def test_differences_are_paired_and_hold_together():
     assert found[0].interval[0] < alone[0] < alone[1] < found[0].interval[1]
 
 
-def test_the_picture_names_all_methods(sets, tmp_path):
+def test_the_image_names_all_methods(sets, tmp_path):
     pytest.importorskip("matplotlib")
     found = compare(sets, NETWORK, seeds=(0,), epochs=2)
     found.save_plot(tmp_path / "c.svg")
     svg = (tmp_path / "c.svg").read_text()
     assert all(svg.count(row.name) >= 2 for row in found.rows)
-    assert "accuracy on 64 test pictures, %" in svg
-    with pytest.raises(OptionError, match="a picture ends in"):
+    assert "accuracy on 64 test images, %" in svg
+    with pytest.raises(OptionError, match="an image ends in"):
         found.save_plot(tmp_path / "c.gif")

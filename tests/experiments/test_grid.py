@@ -68,7 +68,7 @@ def test_what_cannot_be_built_is_told_with_its_reason():
         "conv 4@9x9, rleu, dense 2",
     ]
     assert "rleu" in impossible[0].reason
-    assert "larger than the 8x8 picture" in impossible[1].reason
+    assert "larger than the 8x8 image" in impossible[1].reason
     assert "\n" not in impossible[0].reason
 
 

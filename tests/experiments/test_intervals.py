@@ -27,12 +27,12 @@ def coverage(draw, trials=400):
 
 
 def test_an_accuracy_lies_in_19_of_20_intervals():
-    """Pictures of different difficulty, seeds of different luck: both are drawn anew each time."""
+    """Images of different difficulty, seeds of different luck: both are drawn anew each time."""
 
-    def draw(n, pictures=300, seeds=3):
+    def draw(n, images=300, seeds=3):
         random = np.random.default_rng(n)
-        difficulty, luck = random.normal(2.2, 1.2, (1, pictures)), random.normal(0, 0.25, (seeds, 1))
-        right = random.random((seeds, pictures)) < 1 / (1 + np.exp(-difficulty - luck))
+        difficulty, luck = random.normal(2.2, 1.2, (1, images)), random.normal(0, 0.25, (seeds, 1))
+        right = random.random((seeds, images)) < 1 / (1 + np.exp(-difficulty - luck))
         return (*share_interval(right), TRUTH)
 
     assert 0.93 <= coverage(draw) <= 0.995
@@ -43,18 +43,18 @@ TRUTH = float(np.mean(1 / (1 + np.exp(-RANDOM.normal(2.2, math.hypot(1.2, 0.25),
 
 
 def test_equal_methods_are_called_different_in_1_of_20_at_most():
-    def draw(n, pictures=300, seeds=3):
+    def draw(n, images=300, seeds=3):
         random = np.random.default_rng(n)
-        difficulty = random.normal(2.5, 1.5, (1, pictures))
+        difficulty = random.normal(2.5, 1.5, (1, images))
         luck = random.normal(0, 0.2, (2, seeds, 1))
-        right = random.random((2, seeds, pictures)) < 1 / (1 + np.exp(-difficulty - luck))
+        right = random.random((2, seeds, images)) < 1 / (1 + np.exp(-difficulty - luck))
         return (*difference_interval(*right), 0.0)
 
     assert coverage(draw) >= 0.94
 
 
 def test_copies_of_one_seed_are_no_evidence():
-    """Seeds times pictures are not independent trials: three equal seeds say hardly more than one."""
+    """Seeds times images are not independent trials: three equal seeds say hardly more than one."""
     right = np.arange(100) % 10 > 0
     one, three = share_interval([right]), share_interval([right] * 3)
     assert three[1] - three[0] == pytest.approx(one[1] - one[0], rel=0.01)
@@ -75,7 +75,7 @@ def test_pairs_tell_more_than_two_shares():
     assert np.ptp(difference_interval([first], [apart])) > high - low
 
 
-def test_few_pictures_that_differ_are_not_enough():
+def test_few_images_that_differ_are_not_enough():
     """The exact test of McNemar calls 5 to 0 nothing (p = 0.06) and 7 to 0 something (p = 0.016)."""
     right = np.ones((1, 300), bool)
     for wrong, sure in ((5, False), (7, True)):

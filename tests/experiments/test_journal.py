@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from lanewise.data.images import PictureSets
+from lanewise.data.images import ImageSets
 from lanewise.errors import OptionError
 from lanewise.experiments.journal import Journal, fingerprint
 from tests.experiments.conftest import stripes
 
-SETTINGS = {"pictures": "a", "options": {"epochs": 3}}
+SETTINGS = {"images": "a", "options": {"epochs": 3}}
 
 
 @pytest.fixture
@@ -66,8 +66,8 @@ def test_two_runs_at_once_destroy_nothing(path):
 def test_other_settings_are_refused_by_name(path):
     with pytest.raises(OptionError, match=r"other options \(epochs: 3 then, 4 now\): give another folder"):
         Journal(path, {**SETTINGS, "options": {"epochs": 4}})
-    with pytest.raises(OptionError, match=r"kept with other pictures and options \(epochs: 3 then, not given now\)"):
-        Journal(path, {"pictures": "b", "options": {}})
+    with pytest.raises(OptionError, match=r"kept with other images and options \(epochs: 3 then, not given now\)"):
+        Journal(path, {"images": "b", "options": {}})
     assert len(path.read_text().splitlines()) == 3
 
 
@@ -101,12 +101,12 @@ def test_settings_are_compared_as_json_has_them(path):
 
 def test_the_fingerprint_is_that_of_pixels_labels_and_parts():
     one, two = stripes(8, 1), stripes(8, 2)
-    prints = {fingerprint(PictureSets(one)), fingerprint(PictureSets(two)), fingerprint(PictureSets(one, None, two))}
-    prints.add(fingerprint(PictureSets(one, two)) + " ")
+    prints = {fingerprint(ImageSets(one)), fingerprint(ImageSets(two)), fingerprint(ImageSets(one, None, two))}
+    prints.add(fingerprint(ImageSets(one, two)) + " ")
     assert len(prints) == 4
-    assert fingerprint(PictureSets(one)) == fingerprint(PictureSets(stripes(8, 1)))
-    before = fingerprint(PictureSets(one))
+    assert fingerprint(ImageSets(one)) == fingerprint(ImageSets(stripes(8, 1)))
+    before = fingerprint(ImageSets(one))
     one.labels[0] = 1 - one.labels[0]
-    assert fingerprint(PictureSets(one)) != before
+    assert fingerprint(ImageSets(one)) != before
     one.pixels[0, 0, 0, 0] = np.uint8(255 - one.pixels[0, 0, 0, 0])
-    assert fingerprint(PictureSets(one)) != before
+    assert fingerprint(ImageSets(one)) != before

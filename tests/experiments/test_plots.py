@@ -1,4 +1,4 @@
-"""The picture shows every network and names the best trade-offs."""
+"""The image shows every network and names the best trade-offs."""
 
 import re
 
@@ -25,7 +25,7 @@ def test_every_network_is_a_point_and_the_best_are_named(tmp_path):
     points = [len(re.findall("<use", group.partition('<g id="matplotlib.axis')[0])) for group in groups]
     assert points == [30, 31]  # with the one of the legend
     assert best[-1].text in svg
-    assert "accuracy on 100 test pictures, %" in svg
+    assert "accuracy on 100 test images, %" in svg
     assert "seconds to train" in svg
     assert "nothing cheaper is as accurate" in svg
 
@@ -44,7 +44,7 @@ def test_the_name_tells_the_format(tmp_path, ending, magic):
 
 def test_what_cannot_be_drawn_is_told(tmp_path, monkeypatch):
     grid = grid_of(*many(3))
-    with pytest.raises(OptionError, match=r"g\.gif: a picture ends in \.svg, \.png or \.pdf"):
+    with pytest.raises(OptionError, match=r"g\.gif: an image ends in \.svg, \.png or \.pdf"):
         grid.save_plot(tmp_path / "g.gif")
     with pytest.raises(OptionError, match="cannot be written"):
         grid.save_plot(tmp_path / "nowhere" / "g.svg")

@@ -1,4 +1,4 @@
-"""Grids of experiments: the right networks, judged by the right pictures, never twice, whatever interrupts."""
+"""Grids of experiments: the right networks, evaluated by the right images, never twice, whatever interrupts."""
 
 import json
 import signal
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import lanewise
-from lanewise.data.images import PictureSets
+from lanewise.data.images import ImageSets
 from lanewise.errors import DataError, LanewiseError, NetworkError, OptionError
 from lanewise.evaluation.evaluate import evaluate
 from lanewise.experiments import trial as trials
@@ -36,7 +36,7 @@ def counted(monkeypatch):
     return done
 
 
-def test_every_network_is_trained_with_every_seed_and_judged_by_the_test_pictures(sets, counted):
+def test_every_network_is_trained_with_every_seed_and_evaluated_by_the_test_images(sets, counted):
     reports = []
     grid = lanewise.vary(sets, TEXT + ", sigmoid", seeds=(3, 5), epochs=2, progress=reports.append)
     assert [row.text for row in grid.rows] == [
@@ -66,12 +66,12 @@ def test_what_is_finished_is_not_done_again(sets, counted, tmp_path):
     assert len(counted) == 4 + 6
 
 
-def test_changed_pictures_and_settings_are_noticed(sets, tmp_path):
+def test_changed_images_and_settings_are_noticed(sets, tmp_path):
     vary(sets, "dense 1", epochs=1, folder=tmp_path)
     with pytest.raises(OptionError, match="kept with other options"):
         vary(sets, "dense 1", epochs=2, folder=tmp_path)
-    other = PictureSets(sets.train, None, stripes(64, 3))
-    with pytest.raises(OptionError, match="kept with other pictures"):
+    other = ImageSets(sets.train, None, stripes(64, 3))
+    with pytest.raises(OptionError, match="kept with other images"):
         vary(other, "dense 1", epochs=1, folder=tmp_path)
 
 
@@ -119,17 +119,17 @@ def test_training_that_fails_is_listed_too(sets, monkeypatch):
         vary(sets, "dense 4, tanh, dense 1", epochs=1)
 
 
-def test_without_test_pictures_a_fifth_is_kept_for_all_seeds_alike():
+def test_without_test_images_a_fifth_is_kept_for_all_seeds_alike():
     train = stripes(100, 1)
-    one, kept = prepared(PictureSets(train), None, None)
-    two, _ = prepared(PictureSets(train), None, None)
-    assert (kept.kept_back, kept.judged_by, kept.chosen_by) == (True, "kept back", "held out")
+    one, kept = prepared(ImageSets(train), None, None)
+    two, _ = prepared(ImageSets(train), None, None)
+    assert (kept.kept_back, kept.evaluated_by, kept.chosen_by) == (True, "kept back", "held out")
     assert (len(one.train), len(one.test)) == (80, 20)
     assert (one.test.pixels == two.test.pixels).all()
     every = np.concatenate([one.train.pixels, one.test.pixels]).reshape(100, -1)
     assert sorted(map(bytes, every)) == sorted(map(bytes, train.pixels.reshape(100, -1)))
-    with pytest.raises(DataError, match="no class has two pictures"):
-        prepared(PictureSets(stripes(2, 1)), None, None)
+    with pytest.raises(DataError, match="no class has two images"):
+        prepared(ImageSets(stripes(2, 1)), None, None)
 
 
 def test_seeds_are_checked(sets):
@@ -211,7 +211,7 @@ def test_a_killed_process_goes_on_where_it_was(tmp_path, sets):
 
 
 @pytest.mark.parametrize(
-    ("parts", "told", "judging"),
+    ("parts", "told", "evaluating"),
     [
         (
             ("validation", "test"),
@@ -232,9 +232,9 @@ def test_a_killed_process_goes_on_where_it_was(tmp_path, sets):
         ),
     ],
 )
-def test_the_sets_that_are_there_are_used_and_said(parts, told, judging, monkeypatch):
+def test_the_sets_that_are_there_are_used_and_said(parts, told, evaluating, monkeypatch):
     there = {"validation": stripes(20, 2), "test": stripes(30, 3)}
-    given = PictureSets(stripes(60, 1), **{name: there[name] for name in parts})
+    given = ImageSets(stripes(60, 1), **{name: there[name] for name in parts})
     learned = []
     real = trials.train
 
@@ -248,7 +248,7 @@ def test_the_sets_that_are_there_are_used_and_said(parts, told, judging, monkeyp
     assert learned[0].validation is (there["validation"] if told[1] == "validation" else None)
     assert grid.count == len(there[told[0]])
     found = grid.to_json()
-    assert (found["judged_by"], found["chosen_by"], found["kept_back"]) == (*told, False)
-    assert found["judging"] == judging + " So few tell large differences only."
-    assert replace(grid.judging, count=100).sentence == judging.replace("20 ", "100 ").replace("30 ", "100 ")
-    assert judging in str(grid)
+    assert (found["evaluated_by"], found["chosen_by"], found["kept_back"]) == (*told, False)
+    assert found["evaluating"] == evaluating + " So few tell large differences only."
+    assert replace(grid.evaluating, count=100).sentence == evaluating.replace("20 ", "100 ").replace("30 ", "100 ")
+    assert evaluating in str(grid)

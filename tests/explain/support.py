@@ -14,7 +14,7 @@ def model(text: str, shape: tuple[int, int, int] = (3, 9, 7), dtype: str = "uint
     return Model(parts.graph, parts.parameters, parts.classes, parts.preprocessing, parts.network)
 
 
-def picture(of: Model, seed: int = 1) -> np.ndarray:
+def image(of: Model, seed: int = 1) -> np.ndarray:
     """Raw pixels (rows, columns, channels) of the type that `of` takes."""
     rng = np.random.default_rng(seed)
     if of.preprocessing.dtype == "uint8":

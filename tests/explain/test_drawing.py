@@ -1,4 +1,4 @@
-"""The picture shows what the matrix holds: read back from its pixels and its words."""
+"""The image shows what the matrix holds: read back from its pixels and its words."""
 
 import sys
 import xml.etree.ElementTree as ET
@@ -104,7 +104,7 @@ def test_large_matrices_are_drawn_with_several_entries_to_a_dot():
 
 
 @pytest.mark.parametrize("kind", ["svg", "png", "pdf"])
-def test_the_same_picture_has_the_same_bytes(kind, tmp_path):
+def test_the_same_image_has_the_same_bytes(kind, tmp_path):
     for name in ("a", "b"):
         draw_connections(ARTICLE, (0, 1, 1), tmp_path / f"{name}.{kind}")
     first = (tmp_path / f"a.{kind}").read_bytes()
@@ -112,13 +112,13 @@ def test_the_same_picture_has_the_same_bytes(kind, tmp_path):
     if kind == "svg":
         assert ET.fromstring(first).tag.endswith("svg")
     elif kind == "png":
-        with Image.open(tmp_path / "a.png") as picture:
-            assert picture.size == (1800, 750)
+        with Image.open(tmp_path / "a.png") as image:
+            assert image.size == (1800, 750)
 
 
 def test_mistakes_are_named(tmp_path, monkeypatch):
     with pytest.raises(
-        OptionError, match=r"conv1 gives pictures of 3x3 with 1 channel, so it has no value at \(0, 3, 0\)"
+        OptionError, match=r"conv1 gives images of 3x3 with 1 channel, so it has no value at \(0, 3, 0\)"
     ):
         draw_connections(ARTICLE, (0, 3, 0))
     with pytest.raises(OptionError, match=r"saved as \.svg, \.png or \.pdf, not as '.*a\.gif'"):

@@ -12,11 +12,11 @@ from lanewise.network.graph import build
 from lanewise.network.initial import initial_parameters
 from lanewise.network.layers import Sigmoid, Softmax, Tanh
 from lanewise.network.reference import backward, forward, softmax_cross_entropy
-from lanewise.network.summary import account
+from lanewise.network.summary import summary
 from lanewise.network.text import parse
 from tests.cases import LAYER_CASES, NETWORK_CASES
-from tests.engine.support import as_values, format_for, parameters_for, pictures_for, steps_of
-from tests.explain.support import model, picture
+from tests.engine.support import as_values, format_for, images_for, parameters_for, steps_of
+from tests.explain.support import image, model
 
 ARTICLE = build(parse("conv 1@2x2"), (1, 4, 4))
 
@@ -29,7 +29,7 @@ def weights_of(graph, seed=0):
     return [some(parameter.shape, seed + number) for number, parameter in enumerate(graph.parameters)]
 
 
-def test_the_example_of_one_kernel_on_a_4x4_picture():
+def test_the_example_of_one_kernel_on_a_4x4_image():
     conv = expand(ARTICLE, "conv1", parameters=[np.array([[[[1, 2], [3, 4]]]]), np.array([0.5])])
     assert conv.matrix.toarray().tolist() == [
         [1, 2, 0, 0, 3, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
@@ -67,7 +67,7 @@ def test_each_layer_gives_the_same_outputs(case, position):
     assert layer.output_shape == node.shape
     assert layer.matrix.dtype == np.float64
     assert layer.matrix.has_canonical_format
-    known = account(graph)[position]
+    known = summary(graph)[position]
     if graph.parameters_of(position):
         weight = parameters[graph.parameters_of(position)[0]]
         assert layer.weight_shape == weight.shape
@@ -85,7 +85,7 @@ def test_weights_of_zero_are_connections():
     assert conv.connections == 36
 
 
-def test_relu_and_max_are_matrices_of_zeros_and_ones_for_a_picture():
+def test_relu_and_max_are_matrices_of_zeros_and_ones_for_a_image():
     graph = build(parse("max 2, relu"), (1, 2, 4))
     x = np.array([[[-3.0, -1, 5, 5], [-1, -2, 5, 4]]])
     pool, relu = expand(graph, "max1", x), expand(graph, "relu1", x)
@@ -94,10 +94,10 @@ def test_relu_and_max_are_matrices_of_zeros_and_ones_for_a_picture():
     assert relu.connections == 1
 
 
-def test_a_matrix_that_depends_on_the_picture_needs_one():
+def test_a_matrix_that_depends_on_the_image_needs_one():
     graph = build(parse("conv 2@3, relu, max 2, leaky, dense 3"), (1, 8, 8))
     for name, text in (("relu1", "relu"), ("max1", "max 2"), ("leaky1", "leaky 0.01")):
-        told = rf"{name} \({text}\) depends on the picture, and none was given; .*expand\(model, '{name}', picture\)"
+        told = rf"{name} \({text}\) depends on the image, and none was given; .*expand\(model, '{name}', image\)"
         with pytest.raises(OptionError, match=told):
             expand(graph, name)
     with pytest.raises(OptionError, match="relu1"):
@@ -106,13 +106,13 @@ def test_a_matrix_that_depends_on_the_picture_needs_one():
 
 
 @pytest.mark.parametrize("case", NETWORK_CASES, ids=str)
-def test_a_network_is_one_matrix_for_a_picture(case):
+def test_a_network_is_one_matrix_for_a_image(case):
     made = model(f"{case.text.replace('tanh', 'leaky')}, flatten, softmax", case.input_shape, dtype="float32")
     if isinstance(made.graph.nodes[-3].layer, Sigmoid | Softmax):
         made = model(case.text.replace("tanh", "leaky"), case.input_shape, dtype="float32")
-    x = picture(made)
+    x = image(made)
     maps = feature_maps(made, x)
-    whole = expand(made, picture=x)
+    whole = expand(made, image=x)
     assert whole.apply(maps[0].values) == pytest.approx(maps[-2].values.ravel(), rel=1e-9, abs=1e-9)
     assert (whole.name, whole.input_shape) == (maps[-2].name, case.input_shape)
     assert [layer.name for layer in whole.layers] == [one.name for one in maps[1:-1]]
@@ -123,17 +123,17 @@ def test_a_network_is_one_matrix_for_a_picture(case):
         assert layer.apply(inputs) == pytest.approx(maps[number].values, rel=1e-9, abs=1e-9)
 
 
-def test_its_matrix_is_the_slope_of_the_scores():
+def test_its_matrix_is_the_gradient_of_the_scores():
     branches = "residual(conv 4@3 same, relu | conv 4@1), concat(conv 2@1 | conv 3@3 same)"
     text = f"conv 4@3 same, relu, max 2, {branches}, dense 3"
     graph = build(parse(text), (2, 6, 7))
     parameters, x = weights_of(graph), some(graph.input_shape, 9)
     values = forward(graph, parameters, x[None])
-    rows = [backward(graph, parameters, values, slope[None])[1][0].ravel() for slope in np.eye(3)]
+    rows = [backward(graph, parameters, values, gradient[None])[1][0].ravel() for gradient in np.eye(3)]
     assert expand(graph, None, x, parameters=parameters).matrix.toarray() == pytest.approx(np.array(rows), abs=1e-12)
 
 
-def test_a_linear_network_is_one_matrix_for_all_pictures():
+def test_a_linear_network_is_one_matrix_for_all_images():
     graph = build(parse("conv 4@3 same, average 2, conv 2@2, dense 3"), (2, 6, 8))
     whole = expand(graph)
     for seed in range(3):
@@ -147,7 +147,7 @@ def test_a_linear_network_is_one_matrix_for_all_pictures():
     ["conv 3@3", "conv 4@3x2 same stride 2 groups 2", "conv 6@3x2 pad 1:2:0:1 stride 2x1 dilation 1x2 groups 2 nobias"],
 )
 def test_masked_backpropagation_is_that_of_the_convolution(text):
-    """Five steps of a fully connected layer that forgets all slopes but those of its shared weights."""
+    """Five steps of a fully connected layer that forgets all gradients but those of its shared weights."""
     graph = build(parse(text), (2, 7, 8))
     parameters = weights_of(graph)
     layer = expand(graph, "conv1", parameters=parameters)
@@ -155,18 +155,18 @@ def test_masked_backpropagation_is_that_of_the_convolution(text):
     flat, wanted = x.reshape(6, -1), target.reshape(6, -1)
     for _ in range(5):
         values = forward(graph, parameters, x)
-        slopes, _ = backward(graph, parameters, values, values[-1] - target)
-        parameters = [one - 0.01 * slope for one, slope in zip(parameters, slopes, strict=True)]
+        gradients, _ = backward(graph, parameters, values, values[-1] - target)
+        parameters = [one - 0.01 * gradient for one, gradient in zip(parameters, gradients, strict=True)]
 
         matrix, bias = layer.matrix.toarray(), layer.bias
         dy = flat @ matrix.T + bias - wanted
-        weight = matrix_weights(layer) - 0.01 * layer.weight_slope(dy.T @ flat)
+        weight = matrix_weights(layer) - 0.01 * layer.weight_gradient(dy.T @ flat)
         if len(parameters) > 1:
-            layer = layer.with_weights(weight, own_biases(layer) - 0.01 * layer.bias_slope(dy.sum(axis=0)))
+            layer = layer.with_weights(weight, own_biases(layer) - 0.01 * layer.bias_gradient(dy.sum(axis=0)))
             assert own_biases(layer) == pytest.approx(parameters[1], rel=1e-10)
         else:
             layer = layer.with_weights(weight)
-            assert layer.bias_slope(dy.sum(axis=0)).size == 0
+            assert layer.bias_gradient(dy.sum(axis=0)).size == 0
         assert matrix_weights(layer) == pytest.approx(parameters[0], rel=1e-10, abs=1e-12)
 
 
@@ -184,28 +184,28 @@ def own_biases(layer):
 
 
 def test_a_whole_network_learns_the_same_as_the_engine():
-    """Matrices with masked slopes, picture by picture, against the machine code that trains convolutions."""
+    """Matrices with masked gradients, image by image, against the machine code that trains convolutions."""
     count, rate = 8, 0.05
     graph = build(parse("conv 4@3 same, relu, max 2, conv 3@2, relu, average 2, dense 3"), (1, 8, 8))
-    pictures, parameters = pictures_for(graph, count), parameters_for(graph)
+    images, parameters = images_for(graph, count), parameters_for(graph)
     steps = steps_of(np.tile(np.arange(count), (4, 1)), 3, learning_rate=rate)
     plain = Optimizer("sgd", momentum=0.0, nesterov=False)
     trainer = Trainer(graph, parameters, format_for(graph), batch_size=count, optimizer=plain, threads=1)
-    trainer.run(pictures, steps)
+    trainer.run(images, steps)
 
     learned = [np.float64(one) for one in parameters]
     for labels in steps.labels:
-        slopes = [np.zeros_like(one) for one in learned]
-        for x, label in zip(as_values(pictures), labels, strict=True):
-            add_slopes(graph, learned, x, label, slopes)
-        learned = [one - rate * slope / count for one, slope in zip(learned, slopes, strict=True)]
+        gradients = [np.zeros_like(one) for one in learned]
+        for x, label in zip(as_values(images), labels, strict=True):
+            add_gradients(graph, learned, x, label, gradients)
+        learned = [one - rate * gradient / count for one, gradient in zip(learned, gradients, strict=True)]
     for found, expected, before in zip(trainer.parameters, learned, parameters, strict=True):
         assert found == pytest.approx(expected, rel=1e-4, abs=1e-6)
         assert np.abs(expected - before).max() > 1e-4
 
 
-def add_slopes(graph, parameters, x, label, slopes):
-    """One picture through the matrices of all layers, forward and back."""
+def add_gradients(graph, parameters, x, label, gradients):
+    """One image through the matrices of all layers, forward and back."""
     layers = expand(graph, None, x, parameters=parameters).layers
     values = [x]
     for layer in layers:
@@ -216,8 +216,8 @@ def add_slopes(graph, parameters, x, label, slopes):
         flat = values[position - 1].ravel()
         own = graph.parameters_of(position)
         if own:
-            slopes[own[0]] += layer.weight_slope(np.outer(dy, flat))
-            slopes[own[1]] += layer.bias_slope(dy)
+            gradients[own[0]] += layer.weight_gradient(np.outer(dy, flat))
+            gradients[own[1]] += layer.bias_gradient(dy)
         dy = layer.matrix.T @ dy
 
 
@@ -239,7 +239,7 @@ def test_layers_without_weights_have_none_to_change():
     with pytest.raises(DataError, match=r"flatten1 has weights of shape \(0,\), not \(\)"):
         flat.with_weights(np.zeros(()))
     assert flat.uses.size == 0
-    assert flat.weight_slope(np.ones((4, 4))).size == 0
+    assert flat.weight_gradient(np.ones((4, 4))).size == 0
 
 
 def test_a_graph_starts_as_training_would():
@@ -250,13 +250,13 @@ def test_what_cannot_be_expanded_is_named():
     made = model("conv 4@3 same, relu, dense 3, softmax")
     for asked, problem in (
         (("cnv1",), "did you mean 'conv1'"),
-        (("input",), "input is the picture itself, which is no layer: choose one after it"),
+        (("input",), "input is the image itself, which is no layer: choose one after it"),
     ):
         with pytest.raises(OptionError, match=problem):
             expand(made, *asked)
     with pytest.raises(OptionError, match="a model has its own parameters"):
         expand(made, "conv1", parameters=made.parameters)
-    with pytest.raises(DataError, match=r"takes a picture \(channels, rows, columns\) of \(1, 4, 4\), not \(4, 4\)"):
+    with pytest.raises(DataError, match=r"takes an image \(channels, rows, columns\) of \(1, 4, 4\), not \(4, 4\)"):
         expand(ARTICLE, "conv1", np.zeros((4, 4)))
     with pytest.raises(NetworkError, match=r"tanh1 \(tanh\) is no weighted sum"):
         expand(build(parse("conv 1@2, tanh, dense 3"), (1, 4, 4)), None, np.zeros((1, 4, 4)))
@@ -278,12 +278,12 @@ def test_too_large_matrices_are_refused_before_memory_is_taken(text, layer, entr
         expand(graph, layer, np.zeros(graph.input_shape))
 
 
-def test_slopes_of_another_shape_are_refused():
+def test_gradients_of_another_shape_are_refused():
     layer = expand(ARTICLE, "conv1")
-    with pytest.raises(DataError, match=r"conv1 has a matrix of shape \(9, 16\), but its slope has \(16, 9\)"):
-        layer.weight_slope(np.zeros((16, 9)))
-    with pytest.raises(DataError, match="conv1 gives 9 outputs, but there are slopes of 3"):
-        layer.bias_slope(np.zeros(3))
+    with pytest.raises(DataError, match=r"conv1 has a matrix of shape \(9, 16\), but its gradient has \(16, 9\)"):
+        layer.weight_gradient(np.zeros((16, 9)))
+    with pytest.raises(DataError, match="conv1 gives 9 outputs, but there are gradients of 3"):
+        layer.bias_gradient(np.zeros(3))
 
 
 def test_the_product_of_small_matrices_may_be_too_large(monkeypatch):

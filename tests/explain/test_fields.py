@@ -1,4 +1,4 @@
-"""Receptive fields against slopes, which are zero wherever a value does not depend on a pixel."""
+"""Receptive fields against gradients, which are zero wherever a value does not depend on a pixel."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from lanewise.explain import receptive_field
 from lanewise.explain.subject import up_to
 from lanewise.network.graph import build
 from lanewise.network.reference import backward, forward
-from lanewise.network.summary import account
+from lanewise.network.summary import summary
 from lanewise.network.text import parse
 from tests.cases import LAYER_CASES, NETWORK_CASES
 from tests.explain.support import model
@@ -19,15 +19,16 @@ def graph_of(text, shape):
 
 
 def pixels_seen(graph, row, column):
-    """By which pixels the last values at (row, column) have a slope. All weights and pixels are small and above 0."""
+    """By which pixels the last values at (row, column) have a gradient. All weights and pixels are small and above
+    0."""
     parameters = [np.full(parameter.shape, 0.01) for parameter in graph.parameters]
     values = forward(graph, parameters, np.ones((1, *graph.input_shape)))
-    slope = np.zeros_like(values[-1])
-    slope[:, :, row, column] = np.random.default_rng(0).uniform(0.5, 1, slope.shape[1])
-    return backward(graph, parameters, values, slope)[1][0][0].any(axis=0)
+    gradient = np.zeros_like(values[-1])
+    gradient[:, :, row, column] = np.random.default_rng(0).uniform(0.5, 1, gradient.shape[1])
+    return backward(graph, parameters, values, gradient)[1][0][0].any(axis=0)
 
 
-# A maximum hands its slope to one value only, but any of them could have been it.
+# A maximum hands its gradient to one value only, but any of them could have been it.
 PARTS = [
     (case, position)
     for case in [*LAYER_CASES, *NETWORK_CASES]
@@ -37,7 +38,7 @@ PARTS = [
 
 
 @pytest.mark.parametrize(("case", "position"), PARTS, ids=str)
-def test_it_is_what_has_a_slope(case, position):
+def test_it_is_what_has_a_gradient(case, position):
     graph = graph_of(case.text.replace("softmax", "relu").replace("max", "average"), case.input_shape)
     _, rows, columns = graph.nodes[position].shape
     rng = np.random.default_rng(0)
@@ -59,7 +60,7 @@ DEEP = "conv 4@3 same, relu, conv 4@5x3 pad 2:1:2:1 stride 2, relu, max 2, conv 
 @pytest.mark.parametrize("text", [DEEP, DEEP.replace(" same", ""), "average 3 pad 1 stride 2, max 3 same stride 1"])
 def test_with_what_was_clipped_it_has_the_size_that_is_accounted_for(text):
     graph = graph_of(text, (1, 60, 61))
-    for number, (node, one) in enumerate(zip(graph.nodes, account(graph), strict=True)):
+    for number, (node, one) in enumerate(zip(graph.nodes, summary(graph), strict=True)):
         _, rows, columns = node.shape
         for row, column in [(0, 0), (rows - 1, columns - 1), (rows // 2, 0)]:
             field = receptive_field(graph, number, row, column)

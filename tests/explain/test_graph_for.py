@@ -1,4 +1,4 @@
-"""A network in words, laid out for pictures of a shape."""
+"""A network in words, laid out for images of a shape."""
 
 import pytest
 

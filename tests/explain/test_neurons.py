@@ -7,7 +7,7 @@ from lanewise.errors import OptionError
 from lanewise.explain import feature_maps, neuron, receptive_field
 from lanewise.network.layers import AvgPool2D, Conv2D, Flatten, MaxPool2D, Sigmoid, Softmax, Tanh
 from tests.cases import LAYER_CASES, NETWORK_CASES
-from tests.explain.support import model, picture
+from tests.explain.support import image, model
 
 
 def some_places(shape, count=6):
@@ -19,7 +19,7 @@ def some_places(shape, count=6):
 @pytest.mark.parametrize("case", [*LAYER_CASES, *NETWORK_CASES], ids=str)
 def test_every_value_is_the_sum_that_is_told(case):
     made = model(f"{case.text}, flatten, softmax", case.input_shape, dtype="float32")
-    x = picture(made)
+    x = image(made)
     maps = feature_maps(made, x)
     for one in maps[1:]:
         for place in some_places(one.shape):
@@ -35,7 +35,7 @@ def test_every_value_is_the_sum_that_is_told(case):
 @pytest.mark.parametrize("case", [*LAYER_CASES, *NETWORK_CASES], ids=str)
 def test_the_patch_lies_where_it_says(case):
     made = model(f"{case.text}, flatten, softmax", case.input_shape, dtype="float32")
-    x = picture(made)
+    x = image(made)
     maps = {one.name: one for one in feature_maps(made, x)}
     for one in list(maps.values())[1:]:
         for place in some_places(one.shape, 3):
@@ -65,7 +65,7 @@ def test_the_patch_lies_where_it_says(case):
 
 def test_a_convolution_on_paper():
     made = model("conv 2@2 same, relu, flatten, softmax", (1, 2, 2), dtype="float32")
-    x = picture(made)
+    x = image(made)
     told = neuron(made, x, "conv1", (1, 1, 0))
     kernel, bias = made.parameters[0][1, 0].astype(np.float64), float(made.parameters[1][1])
     below = feature_maps(made, x)[0].values[0]
@@ -101,9 +101,9 @@ def test_padding_never_wins_and_counts_only_where_it_is_said():
         assert neuron(made, low, "average1", (0, 0, 0)).weights[0, 1:, 1:].tolist() == [[1 / divisor] * 2] * 2
 
 
-def test_dense_layers_see_the_picture_before_it_was_flattened():
+def test_dense_layers_see_the_image_before_it_was_flattened():
     made = model("conv 4@3, relu, dense 5, dense 3, softmax")
-    x = picture(made)
+    x = image(made)
     told = neuron(made, x, "dense1", 2)
     relu = feature_maps(made, x)[2].values
     assert told.position == (2,)
@@ -119,7 +119,7 @@ def test_dense_layers_see_the_picture_before_it_was_flattened():
 
 def test_branches():
     made = model("concat(conv 2@1 | conv 3@3 same, relu), residual(relu), flatten, softmax")
-    x = picture(made)
+    x = image(made)
     assert neuron(made, x, "join1", (1, 0, 0)).reads == ("conv1",)
     told = neuron(made, x, "join1", (4, 2, 3))
     assert (told.reads, told.channels, told.rows, told.columns) == (("relu1",), (2,), (2,), (3,))
@@ -129,7 +129,7 @@ def test_branches():
 @pytest.mark.parametrize(
     ("node", "place", "problem"),
     [
-        ("conv1", (4, 0, 0), r"conv1 gives pictures of 9x7 with 4 channels, so it has no value at \(4, 0, 0\); "),
+        ("conv1", (4, 0, 0), r"conv1 gives images of 9x7 with 4 channels, so it has no value at \(4, 0, 0\); "),
         ("conv1", (0, 0, 7), r"\(channel, row, column\) goes from \(0, 0, 0\) to \(3, 8, 6\)"),
         ("conv1", (0, 0), "conv1 gives"),
         ("conv1", (0, -1, 0), "conv1 gives"),
@@ -137,10 +137,10 @@ def test_branches():
         ("dense1", "x", "it has no value at 'x'"),
         ("dense1", True, "it has no value at True"),
         ("conv2", 0, "no layer 'conv2'; did you mean 'conv1'"),
-        ("input", (0, 0, 0), "input is the picture itself, which nothing is summed for: choose a layer after it"),
+        ("input", (0, 0, 0), "input is the image itself, which nothing is summed for: choose a layer after it"),
     ],
 )
 def test_what_is_not_there_is_named(node, place, problem):
     made = model("conv 4@3 same, relu, dense 3, softmax")
     with pytest.raises(OptionError, match=problem):
-        neuron(made, picture(made), node, place)
+        neuron(made, image(made), node, place)

@@ -1,4 +1,5 @@
-"""Convolution, forward and both slopes: against the reference, against its own formula, the same bits for any tile."""
+"""Convolution, forward and both gradients: against the reference, against its own formula, the same bits for any
+tile."""
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ Array = npt.NDArray[Any]
 
 
 def _is_convolution(graph: Graph) -> bool:
-    """Just one, whose weights have a slope."""
+    """Just one, whose weights have a gradient."""
     layer = graph.nodes[-1].layer
     return len(graph.nodes) == 2 and isinstance(layer, Conv2D) and not is_frozen(layer)
 
@@ -59,7 +60,7 @@ def geometry(graph: Graph) -> Conv:
 class Setting:
     """A convolution with layouts, operands and what the reference makes of them; whole numbers or not."""
 
-    def __init__(self, case: Case, *, whole: bool, images: int = 16, extra: int = 0) -> None:
+    def __init__(self, case: Case, *, whole: bool, count: int = 16, extra: int = 0) -> None:
         self.graph = case.graph()
         self.conv = geometry(self.graph)
         x, y = Layout(self.graph.input_shape), Layout.of(self.graph.output_shape)
@@ -73,31 +74,35 @@ class Setting:
         def draw(*shape: int) -> Array:
             return rng.integers(-8, 9, shape).astype(np.float64) if whole else np.float32(rng.standard_normal(shape))
 
-        self.pictures = draw(images, *self.graph.input_shape)
+        self.images = draw(count, *self.graph.input_shape)
         self.parameters = [draw(*p.shape) for p in self.graph.parameters]
-        self.slope = draw(images, *self.graph.output_shape)
-        self.values = reference.forward(self.graph, self.parameters, self.pictures)
-        self.parameter_slopes, (self.input_slope, _) = reference.backward(
-            self.graph, self.parameters, self.values, self.slope
+        self.gradient = draw(count, *self.graph.output_shape)
+        self.values = reference.forward(self.graph, self.parameters, self.images)
+        self.parameter_gradients, (self.input_gradient, _) = reference.backward(
+            self.graph, self.parameters, self.values, self.gradient
         )
 
-    def forward(self, values: int = 32, relu: bool = False) -> tuple[Program, Arrays]:
-        program = conv.forward(self.conv, self.x, self.y, relu=relu, values=values)
+    def forward(self, registers: int = 32, relu: bool = False) -> tuple[Program, Arrays]:
+        program = conv.forward(self.conv, self.x, self.y, relu=relu, registers=registers)
         weights = [buffer(p) for p in self.parameters]
-        return program, [into_lanes(self.pictures, self.x), *weights, into_lanes(0 * self.slope[:1], self.y)]
+        return program, [into_lanes(self.images, self.x), *weights, into_lanes(0 * self.gradient[:1], self.y)]
 
-    def backward_input(self, values: int = 32, gate: bool = False, accumulate: bool = False) -> tuple[Program, Arrays]:
+    def backward_input(
+        self, registers: int = 32, mask: bool = False, accumulate: bool = False
+    ) -> tuple[Program, Arrays]:
         program = conv.backward_input(
-            self.conv, self.x, self.dy, self.dx, gate=gate, accumulate=accumulate, values=values
+            self.conv, self.x, self.dy, self.dx, mask=mask, accumulate=accumulate, registers=registers
         )
-        x = [into_lanes(self.pictures, self.x)] if gate else []
-        before = into_lanes(np.full_like(self.pictures, 3.0), self.dx)
-        return program, [buffer(self.parameters[0]), into_lanes(self.slope, self.dy), *x, before]
+        x = [into_lanes(self.images, self.x)] if mask else []
+        before = into_lanes(np.full_like(self.images, 3.0), self.dx)
+        return program, [buffer(self.parameters[0]), into_lanes(self.gradient, self.dy), *x, before]
 
-    def backward_weight(self, values: int = 32, accumulate: bool = True) -> tuple[Program, Arrays]:
-        program = conv_weight_gradient.backward_weight(self.conv, self.x, self.dy, accumulate=accumulate, values=values)
+    def backward_weight(self, registers: int = 32, accumulate: bool = True) -> tuple[Program, Arrays]:
+        program = conv_weight_gradient.backward_weight(
+            self.conv, self.x, self.dy, accumulate=accumulate, registers=registers
+        )
         before = [buffer(np.full(p.shape, 2.0)) for p in self.parameters]
-        return program, [into_lanes(self.pictures, self.x), into_lanes(self.slope, self.dy), *before]
+        return program, [into_lanes(self.images, self.x), into_lanes(self.gradient, self.dy), *before]
 
 
 def close(came: Array, expected: Array, whole: bool) -> None:
@@ -108,8 +113,8 @@ def close(came: Array, expected: Array, whole: bool) -> None:
         np.testing.assert_allclose(came, expected, rtol=2e-5, atol=2e-5 * (1e-30 + float(np.abs(expected).max())))
 
 
-def run_judged(program: Program, arrays: Arrays, whole: bool) -> Arrays:
-    """Whole numbers are judged by the reference alone, exactly; real ones by the interpreter too, bit for bit."""
+def run_evaluated(program: Program, arrays: Arrays, whole: bool) -> Arrays:
+    """Whole numbers are evaluated by the reference alone, exactly; real ones by the interpreter too, bit for bit."""
     return run_native(program, arrays) if whole else run_everywhere(program, arrays, ("host",))
 
 
@@ -117,7 +122,7 @@ def run_judged(program: Program, arrays: Arrays, whole: bool) -> Arrays:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_forward(case: Case, whole: bool) -> None:
     s = Setting(case, whole=whole)
-    y = run_judged(*s.forward(), whole)[-1]
+    y = run_evaluated(*s.forward(), whole)[-1]
     close(from_lanes(y, s.y), s.values[1], whole)
 
 
@@ -125,24 +130,24 @@ def test_forward(case: Case, whole: bool) -> None:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_backward_input(case: Case, whole: bool) -> None:
     s = Setting(case, whole=whole)
-    dx = run_judged(*s.backward_input(), whole)[-1]
-    close(from_lanes(dx, s.dx), s.input_slope, whole)
+    dx = run_evaluated(*s.backward_input(), whole)[-1]
+    close(from_lanes(dx, s.dx), s.input_gradient, whole)
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["whole numbers", "real numbers"])
 @pytest.mark.parametrize("accumulate", [False, True], ids=["write", "add"])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_backward_weight(case: Case, accumulate: bool, whole: bool) -> None:
-    """The group's slopes are written, or added to what is there."""
+    """The group's gradients are written, or added to what is there."""
     s = Setting(case, whole=whole)
-    came = run_judged(*s.backward_weight(accumulate=accumulate), whole)[2:]
-    for slope, expected in zip(came, s.parameter_slopes, strict=True):
-        close(slope - 2.0 * accumulate, expected.ravel(), whole)
+    came = run_evaluated(*s.backward_weight(accumulate=accumulate), whole)[2:]
+    for gradient, expected in zip(came, s.parameter_gradients, strict=True):
+        close(gradient - 2.0 * accumulate, expected.ravel(), whole)
 
 
-def _kernels(s: Setting, values: int) -> list[tuple[Program, Arrays]]:
-    gated = s.backward_input(values, gate=True, accumulate=True)
-    return [s.forward(values), s.backward_input(values), gated, s.backward_weight(values)]
+def _kernels(s: Setting, registers: int) -> list[tuple[Program, Arrays]]:
+    masked = s.backward_input(registers, mask=True, accumulate=True)
+    return [s.forward(registers), s.backward_input(registers), masked, s.backward_weight(registers)]
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -172,10 +177,10 @@ def test_wider_borders_are_neither_read_nor_written(case: Case) -> None:
     close(from_lanes(y, s.y), s.values[1], True)
     assert not border_of(y, s.y).any()
     dx = run_native(*s.backward_input())[-1]
-    close(from_lanes(dx, s.dx), s.input_slope, True)
+    close(from_lanes(dx, s.dx), s.input_gradient, True)
     assert not border_of(dx, s.dx).any()
-    for slope, expected in zip(run_native(*s.backward_weight())[2:], s.parameter_slopes, strict=True):
-        close(slope - 2.0, expected.ravel(), True)
+    for gradient, expected in zip(run_native(*s.backward_weight())[2:], s.parameter_gradients, strict=True):
+        close(gradient - 2.0, expected.ravel(), True)
 
 
 @pytest.mark.parametrize("case", SOME, ids=str)
@@ -190,7 +195,7 @@ def test_plus_inside(case: Case) -> None:
     """The bits of the convolution, then the sum with something behind another border, then the ReLU."""
     s = Setting(case, whole=False)
     plus = s.y.with_border((0, 1, 2, 0))
-    other = into_lanes(s.slope, plus)
+    other = into_lanes(s.gradient, plus)
     apart, (*inputs, y) = s.forward()
     expected = run_native(pointwise.add((plus, s.y), s.y, relu=True), [other, run_native(apart, [*inputs, y])[-1], y])
     program = conv.forward(s.conv, s.x, s.y, relu=True, plus=plus)
@@ -198,70 +203,70 @@ def test_plus_inside(case: Case) -> None:
     np.testing.assert_array_equal(came.view(np.uint32), expected[-1].view(np.uint32))
 
 
-@pytest.mark.parametrize("gate", [False, True])
+@pytest.mark.parametrize("mask", [False, True])
 @pytest.mark.parametrize("accumulate", [False, True])
 @pytest.mark.parametrize("case", SOME, ids=str)
-def test_gate_and_accumulate(case: Case, gate: bool, accumulate: bool) -> None:
-    """With a gate, the slope is nothing where x is not above zero; whether it is replaced or added to."""
+def test_gate_and_accumulate(case: Case, mask: bool, accumulate: bool) -> None:
+    """With a mask, the gradient is nothing where x is not above zero; whether it is replaced or added to."""
     s = Setting(case, whole=True)
-    assert (s.pictures == 0).any()
-    dx = run_everywhere(*s.backward_input(gate=gate, accumulate=accumulate), ("host",))[-1]
-    expected = s.input_slope + 3.0 * accumulate
-    close(from_lanes(dx, s.dx), np.where(s.pictures > 0, expected, 0) if gate else expected, True)
+    assert (s.images == 0).any()
+    dx = run_everywhere(*s.backward_input(mask=mask, accumulate=accumulate), ("host",))[-1]
+    expected = s.input_gradient + 3.0 * accumulate
+    close(from_lanes(dx, s.dx), np.where(s.images > 0, expected, 0) if mask else expected, True)
 
 
-@pytest.mark.parametrize("gate", [False, True], ids=["", "gate"])
+@pytest.mark.parametrize("mask", [False, True], ids=["", "mask"])
 @pytest.mark.parametrize("shape", [(5, 12, 14), (4, 9, 8), (1, 6, 16)], ids=["even", "odd", "one channel"])
 @pytest.mark.parametrize("first", ["conv 4@1 stride 2", "conv 4@2x1 stride 2", "conv 4@1 pad 1 stride 2"])
-def test_slopes_with_gaps(first: str, shape: tuple[int, int, int], gate: bool) -> None:
+def test_gradients_with_gaps(first: str, shape: tuple[int, int, int], mask: bool) -> None:
     """What two convolutions of one stride leave, if the first writes only what it reads: the sum of both."""
     one, two = (Setting(Case("", text, shape), whole=True) for text in (first, "conv 3@3 same stride 2"))
-    one.pictures = two.pictures
+    one.images = two.images
     noise = buffer(np.full(one.dx.scalars, np.nan))
     program = conv.backward_input(one.conv, one.x, one.dy, two.dx, gaps=True)
-    begun = run_everywhere(program, [buffer(one.parameters[0]), into_lanes(one.slope, one.dy), noise])[-1]
+    begun = run_everywhere(program, [buffer(one.parameters[0]), into_lanes(one.gradient, one.dy), noise])[-1]
     dx = from_lanes(begun, two.dx)
     for r, c in np.ndindex(2, 2):
         assert np.isnan(dx[:, :, r::2, c::2]).any() == np.isnan(dx[:, :, r::2, c::2]).all() != one.conv.reads(r, c)
-    program = conv.backward_input(two.conv, two.x, two.dy, two.dx, gate=gate, accumulate=True, onto=one.conv)
-    x = [into_lanes(two.pictures, two.x)] if gate else []
-    came = run_everywhere(program, [buffer(two.parameters[0]), into_lanes(two.slope, two.dy), *x, begun])[-1]
-    slope = one.input_slope + two.input_slope
-    close(from_lanes(came, two.dx), np.where(two.pictures > 0, slope, 0) if gate else slope, True)
+    program = conv.backward_input(two.conv, two.x, two.dy, two.dx, mask=mask, accumulate=True, onto=one.conv)
+    x = [into_lanes(two.images, two.x)] if mask else []
+    came = run_everywhere(program, [buffer(two.parameters[0]), into_lanes(two.gradient, two.dy), *x, begun])[-1]
+    gradient = one.input_gradient + two.input_gradient
+    close(from_lanes(came, two.dx), np.where(two.images > 0, gradient, 0) if mask else gradient, True)
 
 
 def test_lanes_do_not_meet() -> None:
-    """One image's values depend on no other image; weight slopes are the sum over images."""
+    """One image's values depend on no other image; weight gradients are the sum over images."""
     case = SOME[0]
     full, half = Setting(case, whole=False), Setting(case, whole=False)
-    half.pictures, half.slope = full.pictures[:5], full.slope[:5]
+    half.images, half.gradient = full.images[:5], full.gradient[:5]
     for one, other in ((full.forward(), half.forward()), (full.backward_input(), half.backward_input())):
         a, b = run_native(*one)[-1].reshape(-1, 16), run_native(*other)[-1].reshape(-1, 16)
         np.testing.assert_array_equal(a[:, :5], b[:, :5])
     sums = [run_native(*half.backward_weight())[2] - 2.0]
-    half.pictures, half.slope = full.pictures[5:], full.slope[5:]
+    half.images, half.gradient = full.images[5:], full.gradient[5:]
     sums.append(run_native(*half.backward_weight())[2] - 2.0)
     close(sums[0] + sums[1], run_native(*full.backward_weight())[2] - 2.0, False)
 
 
 @pytest.mark.parametrize("case", SOME, ids=str)
 def test_finite_differences(case: Case) -> None:
-    """The slopes are the slopes of the forward kernel itself, which is linear: differences are exact."""
-    s = Setting(case, whole=True, images=3)
+    """The gradients are the gradients of the forward kernel itself, which is linear: differences are exact."""
+    s = Setting(case, whole=True, count=3)
     rng = np.random.default_rng(1)
 
     def loss() -> float:
         return float(
-            (from_lanes(run_native(*s.forward())[-1], s.y, 3).reshape(s.slope.shape) * s.slope).sum(dtype=float)
+            (from_lanes(run_native(*s.forward())[-1], s.y, 3).reshape(s.gradient.shape) * s.gradient).sum(dtype=float)
         )
 
     dx = from_lanes(run_native(*s.backward_input())[-1], s.dx, 3)
-    slopes = [slope - 2.0 for slope in run_native(*s.backward_weight())[2:]]
-    for array, slope in ((s.pictures, dx), *zip(s.parameters, slopes, strict=True)):
+    gradients = [gradient - 2.0 for gradient in run_native(*s.backward_weight())[2:]]
+    for array, gradient in ((s.images, dx), *zip(s.parameters, gradients, strict=True)):
         flat, before = array.reshape(-1), loss()
         for place in rng.choice(flat.size, min(5, flat.size), replace=False):
             flat[place] += 1
-            assert loss() - before == slope.reshape(-1)[place]
+            assert loss() - before == gradient.reshape(-1)[place]
             flat[place] -= 1
 
 
@@ -295,7 +300,7 @@ def test_taps_that_only_meet_zeros_are_left_out_near_the_edges() -> None:
         (4, 6, 5),
         *((10 + n, 1, 4 - n) for n in range(4)),
     ]
-    for band in bands:  # tap u reads row first + n - u of the slope, counted from its own band
+    for band in bands:  # tap u reads row first + n - u of the gradient, counted from its own band
         for n in range(band.count):
             assert {u: n + shift for u, shift in band.taps} == {
                 u: band.first + n - u for u in range(5) if 0 <= band.first + n - u < 10

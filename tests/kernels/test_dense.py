@@ -39,30 +39,30 @@ class Setting:
         stored[:, : self.inputs] = self.w
         return stored
 
-    def forward(self, values: int = 32, *, bias: bool = True, relu: bool = False) -> tuple[Program, Arrays]:
-        program = dense.forward(self.inputs, self.units, bias=bias, relu=relu, values=values)
+    def forward(self, registers: int = 32, *, bias: bool = True, relu: bool = False) -> tuple[Program, Arrays]:
+        program = dense.forward(self.inputs, self.units, bias=bias, relu=relu, registers=registers)
         biases = [buffer(self.b)] if bias else []
         return program, [buffer(self.x), buffer(self.rows), *biases, aligned(self.units * LANES)]
 
     def backward_input(
-        self, values: int = 32, *, gate: bool = False, accumulate: bool = False
+        self, registers: int = 32, *, mask: bool = False, accumulate: bool = False
     ) -> tuple[Program, Arrays]:
-        program = dense.backward_input(self.inputs, self.units, gate=gate, accumulate=accumulate, values=values)
-        x = [buffer(self.x)] if gate else []
+        program = dense.backward_input(self.inputs, self.units, mask=mask, accumulate=accumulate, registers=registers)
+        x = [buffer(self.x)] if mask else []
         return program, [buffer(self.rows), buffer(self.dy), *x, buffer(np.full(self.x.shape, BEFORE))]
 
     def backward_weight(
-        self, values: int = 32, *, bias: bool = True, accumulate: bool = True
+        self, registers: int = 32, *, bias: bool = True, accumulate: bool = True
     ) -> tuple[Program, Arrays]:
-        program = dense.backward_weight(self.inputs, self.units, bias=bias, accumulate=accumulate, values=values)
+        program = dense.backward_weight(self.inputs, self.units, bias=bias, accumulate=accumulate, registers=registers)
         before = np.where(np.arange(dense.padded(self.inputs)) < self.inputs, BEFORE, 0)
         biases = [buffer(np.full(self.units, BEFORE))] if bias else []
         weights = buffer(np.broadcast_to(before, self.rows.shape))
         return program, [buffer(self.x), buffer(self.dy), weights, *biases]
 
-    def kernels(self, values: int) -> list[tuple[Program, Arrays]]:
-        gated = self.backward_input(values, gate=True, accumulate=True)
-        return [self.forward(values), self.backward_input(values), gated, self.backward_weight(values)]
+    def kernels(self, registers: int) -> list[tuple[Program, Arrays]]:
+        masked = self.backward_input(registers, mask=True, accumulate=True)
+        return [self.forward(registers), self.backward_input(registers), masked, self.backward_weight(registers)]
 
 
 def close(came: Array, expected: Array, whole: bool) -> None:
@@ -91,30 +91,30 @@ def test_forward(inputs: int, units: int, whole: bool, bias: bool, relu: bool) -
 
 @both
 @sizes
-@pytest.mark.parametrize("gate", [True, False])
+@pytest.mark.parametrize("mask", [True, False])
 @pytest.mark.parametrize("accumulate", [True, False])
-def test_backward_input(inputs: int, units: int, whole: bool, gate: bool, accumulate: bool) -> None:
+def test_backward_input(inputs: int, units: int, whole: bool, mask: bool, accumulate: bool) -> None:
     s = Setting(inputs, units, whole=whole)
-    dx = run_everywhere(*s.backward_input(gate=gate, accumulate=accumulate), ("host",))[-1]
+    dx = run_everywhere(*s.backward_input(mask=mask, accumulate=accumulate), ("host",))[-1]
     expected = s.w.T.astype(float) @ s.dy
     expected = expected + BEFORE * accumulate
-    close(dx, np.where(s.x > 0, expected, 0) if gate else expected, whole)
+    close(dx, np.where(s.x > 0, expected, 0) if mask else expected, whole)
 
 
 @sizes
-@pytest.mark.parametrize("gate", [True, False])
+@pytest.mark.parametrize("mask", [True, False])
 @pytest.mark.parametrize("accumulate", [True, False])
-@pytest.mark.parametrize("values", VALUES)
+@pytest.mark.parametrize("registers", VALUES)
 def test_backward_input_by_rows(
-    inputs: int, units: int, gate: bool, accumulate: bool, values: int, monkeypatch: pytest.MonkeyPatch
+    inputs: int, units: int, mask: bool, accumulate: bool, registers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Few rows of weights at a time, as for large layers: the same bits."""
     s = Setting(inputs, units, whole=False)
-    program, arrays = s.backward_input(gate=gate, accumulate=accumulate)
+    program, arrays = s.backward_input(mask=mask, accumulate=accumulate)
     expected = run_native(program, arrays)[-1]
     monkeypatch.setattr(dense, "BY_ROWS", 1)
     record = vars(dense.backward_input)["__wrapped__"]
-    by_rows = record(inputs, units, gate=gate, accumulate=accumulate, values=values)
+    by_rows = record(inputs, units, mask=mask, accumulate=accumulate, registers=registers)
     dx = run_everywhere(by_rows, arrays, ("host",))[-1]
     np.testing.assert_array_equal(dx.view(np.uint32), expected.view(np.uint32))
 
@@ -130,7 +130,7 @@ def test_large_layers_go_by_rows() -> None:
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("accumulate", [True, False])
 def test_backward_weight(inputs: int, units: int, whole: bool, bias: bool, accumulate: bool) -> None:
-    """Slopes are written, or added to what is there, and the padding of rows stays zero."""
+    """Gradients are written, or added to what is there, and the padding of rows stays zero."""
     s = Setting(inputs, units, whole=whole)
     there = np.float32(BEFORE * accumulate)
     _, _, dw, *db = run_everywhere(*s.backward_weight(bias=bias, accumulate=accumulate), ("host",))
@@ -138,8 +138,8 @@ def test_backward_weight(inputs: int, units: int, whole: bool, bias: bool, accum
     close(rows[:, :inputs] - there, s.dy.astype(float) @ s.x.T, whole)
     assert not rows[:, inputs:].any()
     assert len(db) == bias
-    for slope in db:
-        close(slope - there, s.dy.astype(float).sum(axis=1), whole)
+    for gradient in db:
+        close(gradient - there, s.dy.astype(float).sum(axis=1), whole)
 
 
 @pytest.mark.parametrize("accumulate", [True, False])
@@ -152,18 +152,18 @@ def test_backward_bias(accumulate: bool) -> None:
     np.testing.assert_array_equal(db.view(np.uint32), expected.view(np.uint32))
 
 
-def slices(s: Setting, vectors: int, shards: int, groups: int, values: int = 32) -> tuple[Array, Array, Array]:
-    """The weight slope of a batch, slice by slice, and the x and dy it was computed from: (groups, elements, 16)."""
+def slices(s: Setting, vectors: int, shards: int, groups: int, registers: int = 32) -> tuple[Array, Array, Array]:
+    """The weight gradient of a batch, slice by slice, and the x and dy it was computed from: (groups, elements, 16)."""
     rng, count, width = np.random.default_rng(7), shards * groups, dense.padded(s.inputs)
     x, dy = np.zeros((count, width, LANES), np.float32), np.float32(rng.standard_normal((count, s.units, LANES)))
     x[:, : s.inputs] = rng.standard_normal((count, s.inputs, LANES))
     dw = np.full((s.units, width), np.nan, np.float32)
     for first in range(0, width, vectors * LANES):
         size = min(vectors, (width - first) // LANES)
-        program = dense.backward_weight_slice(s.inputs, s.units, size, shards, groups, values=values)
+        program = dense.backward_weight_slice(s.inputs, s.units, size, shards, groups, registers=registers)
         scratch = aligned(program.buffers[2].scalars)
         arrays = [np.roll(x, -first, axis=1), dy, scratch, np.roll(dw, -first, axis=1)]
-        run = run_everywhere if values == VALUES[0] else run_native
+        run = run_everywhere if registers == VALUES[0] else run_native
         came = run(program, [buffer(array) for array in arrays])[-1]
         dw = np.roll(came.reshape(dw.shape), first, axis=1)
     return dw, x, dy
@@ -205,7 +205,7 @@ def test_each_target() -> None:
 
 
 def test_finite_differences() -> None:
-    """The forward kernel is linear, so for whole numbers the differences of its values are the slopes, exactly."""
+    """The forward kernel is linear, so for whole numbers the differences of its values are the gradients, exactly."""
     s = Setting(5, 3, whole=True)
 
     def loss() -> float:
@@ -214,11 +214,11 @@ def test_finite_differences() -> None:
     dx = run_native(*s.backward_input())[-1].reshape(s.x.shape)
     _, _, dw, db = run_native(*s.backward_weight())
     dw = dw.reshape(s.rows.shape)[:, :5]
-    for array, slope in ((s.x, dx), (s.w, dw - np.float32(BEFORE)), (s.b, db - np.float32(BEFORE))):
+    for array, gradient in ((s.x, dx), (s.w, dw - np.float32(BEFORE)), (s.b, db - np.float32(BEFORE))):
         before = loss()
         for place in np.ndindex(array.shape):
             array[place] += 1
-            assert loss() - before == slope[place]
+            assert loss() - before == gradient[place]
             array[place] -= 1
 
 

@@ -1,4 +1,4 @@
-"""Gathering: the right picture in each lane, scaled, and changed as its own random numbers say."""
+"""Gathering: the right image in each lane, scaled, and changed as its own random numbers say."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KEY = np.array([3, 8], np.int32)
 Array = npt.NDArray[np.float32]
 
 
-def pictures(shape: tuple[int, int, int]) -> npt.NDArray[np.int64]:
+def images(shape: tuple[int, int, int]) -> npt.NDArray[np.int64]:
     return np.random.default_rng(0).integers(0, 256, (20, *shape))
 
 
@@ -33,11 +33,11 @@ def gathered(
     border: tuple[int, int, int, int] = (0, 0, 0, 0),
     targets: tuple[str, ...] = TARGETS,
 ) -> Array:
-    """(16, channels, rows, columns): pictures scaled by 1 / 2, 1, 3 / 2, ... with 0, 1, 2, ... added."""
+    """(16, channels, rows, columns): images scaled by 1 / 2, 1, 3 / 2, ... with 0, 1, 2, ... added."""
     rows, columns, channels = shape
     y = Layout((channels, rows, columns), border)
     before = buffer(np.random.default_rng(1).integers(1, 9, y.scalars))
-    arrays: Arrays = [buffer(pictures(shape), DTYPES[kind]), buffer(IMAGES, np.int32)]
+    arrays: Arrays = [buffer(images(shape), DTYPES[kind]), buffer(IMAGES, np.int32)]
     arrays += [buffer((1 + np.arange(channels)) / 2), buffer(np.arange(channels))]
     arrays += [buffer(KEY, np.int32)] if augment else []
     after = run_everywhere(gather(shape, kind, y, augment), [*arrays, before], targets)[-1]
@@ -55,23 +55,23 @@ def scaled(values: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
 @pytest.mark.parametrize("shape", [(1, 1, 1), (5, 7, 1), (4, 3, 3), (2, 3, 6)])
 def test_straight(shape: tuple[int, int, int], kind: Kind) -> None:
     came = gathered(shape, kind, None, (1, 0, 2, 1))
-    np.testing.assert_array_equal(came, scaled(pictures(shape)[np.maximum(IMAGES, 0)]))
+    np.testing.assert_array_equal(came, scaled(images(shape)[np.maximum(IMAGES, 0)]))
 
 
-def changed(picture: npt.NDArray[np.int64], image: int, augment: Augment) -> npt.NDArray[np.int64]:
+def changed(image: npt.NDArray[np.int64], number: int, augment: Augment) -> npt.NDArray[np.int64]:
     """The meaning of `augment`, by NumPy's own flips and by clipping."""
     seed, epoch = KEY.tolist()
     for axis, shift, flip in (
         (0, augment.shift_rows, augment.flip_rows),
         (1, augment.shift_columns, augment.flip_columns),
     ):
-        drawn = int(bits_array(seed, epoch, image, SHIFT_PLACES[axis])[0])
+        drawn = int(bits_array(seed, epoch, number, SHIFT_PLACES[axis])[0])
         by = (drawn * (2 * shift + 1) >> 32) - shift
-        mirrored = flip and int(bits_array(seed, epoch, image, FLIP_PLACES[axis])[0]) >= 2**31
-        order = np.arange(picture.shape[axis])
+        mirrored = flip and int(bits_array(seed, epoch, number, FLIP_PLACES[axis])[0]) >= 2**31
+        order = np.arange(image.shape[axis])
         order = np.clip((order[::-1] if mirrored else order) + by, 0, len(order) - 1)
-        picture = picture.take(order, axis)
-    return picture
+        image = image.take(order, axis)
+    return image
 
 
 @pytest.mark.parametrize(
@@ -92,14 +92,14 @@ def changed(picture: npt.NDArray[np.int64], image: int, augment: Augment) -> npt
 )
 def test_augmented(shape: tuple[int, int, int], kind: Kind, augment: Augment) -> None:
     targets = TARGETS if shape == (4, 6, 3) else ("host",)
-    source = pictures(shape)
+    source = images(shape)
     expected = np.stack([changed(source[max(image, 0)], image, augment) for image in IMAGES.tolist()])
     np.testing.assert_array_equal(gathered(shape, kind, augment, targets=targets), scaled(expected))
 
 
 def test_an_image_is_changed_alike_in_any_lane() -> None:
     came = gathered((5, 7, 1), "u8", Augment(2, 2, True, True), targets=("host",))
-    np.testing.assert_array_equal(came[2], came[3])  # both are picture 19
+    np.testing.assert_array_equal(came[2], came[3])  # both are image 19
 
 
 def test_shifts_and_flips_are_all_equally_likely() -> None:

@@ -22,52 +22,52 @@ def computed(
     weights: npt.ArrayLike,
     targets: tuple[str, ...] = ("host",),
 ) -> tuple[Array, Array, Array]:
-    """Slopes (16, outputs), losses (16,) and who is right (16,)."""
+    """Gradients (16, outputs), losses (16,) and who is right (16,)."""
     layout = Layout.of((np.shape(logits)[1],))
     arrays = [into_lanes(logits, layout), buffer(labels, np.int32), buffer(weights)]
     arrays += [aligned(layout.scalars), aligned(16), aligned(16)]
-    *_, slope, losses, correct = run_everywhere(program, arrays, targets)
-    return from_lanes(slope, layout)[:, :, 0, 0], losses, correct
+    *_, gradient, losses, correct = run_everywhere(program, arrays, targets)
+    return from_lanes(gradient, layout)[:, :, 0, 0], losses, correct
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("classes", [1, 2, 10, 37])
-def test_softmax(classes: int, smoothing: float) -> None:
+def test_softmax(classes: int, label_smoothing: float) -> None:
     rng = np.random.default_rng(classes)
     logits, labels = (4 * rng.normal(size=(16, classes))).astype(np.float32), rng.integers(0, classes, 16)
     weights = rng.choice([0, 0.25, 1 / 3, 1], 16)
-    program = loss.softmax_cross_entropy(classes, smoothing)
-    slope, losses, correct = computed(program, logits, labels, weights, TARGETS)
-    expected, _ = reference.softmax_cross_entropy(logits, labels, np.ones(16), smoothing)
-    _, expected_slope = reference.softmax_cross_entropy(logits, labels, weights, smoothing)
+    program = loss.softmax_cross_entropy(classes, label_smoothing)
+    gradient, losses, correct = computed(program, logits, labels, weights, TARGETS)
+    expected, _ = reference.softmax_cross_entropy(logits, labels, np.ones(16), label_smoothing)
+    _, expected_gradient = reference.softmax_cross_entropy(logits, labels, weights, label_smoothing)
     np.testing.assert_allclose(losses, expected, rtol=2e-6, atol=1e-6)
-    np.testing.assert_allclose(slope, expected_slope, atol=5e-7)
+    np.testing.assert_allclose(gradient, expected_gradient, atol=5e-7)
     np.testing.assert_array_equal(correct, logits.argmax(axis=1) == labels)
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_sigmoid(smoothing: float) -> None:
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+def test_sigmoid(label_smoothing: float) -> None:
     rng = np.random.default_rng(0)
     logits, labels = (4 * rng.normal(size=(16, 1))).astype(np.float32), rng.integers(0, 2, 16)
     weights = rng.choice([0, 0.25, 1 / 3, 1], 16)
-    slope, losses, correct = computed(loss.sigmoid_cross_entropy(smoothing), logits, labels, weights, TARGETS)
-    expected, _ = reference.sigmoid_cross_entropy(logits, labels, np.ones(16), smoothing)
-    _, expected_slope = reference.sigmoid_cross_entropy(logits, labels, weights, smoothing)
+    gradient, losses, correct = computed(loss.sigmoid_cross_entropy(label_smoothing), logits, labels, weights, TARGETS)
+    expected, _ = reference.sigmoid_cross_entropy(logits, labels, np.ones(16), label_smoothing)
+    _, expected_gradient = reference.sigmoid_cross_entropy(logits, labels, weights, label_smoothing)
     np.testing.assert_allclose(losses, expected, rtol=2e-6, atol=1e-6)
-    np.testing.assert_allclose(slope, expected_slope, atol=3e-7)
+    np.testing.assert_allclose(gradient, expected_gradient, atol=3e-7)
     np.testing.assert_array_equal(correct, (logits[:, 0] > 0) == labels)
 
 
-def test_slope_is_that_of_finite_differences() -> None:
+def test_gradient_is_that_of_finite_differences() -> None:
     rng = np.random.default_rng(1)
     for program, outputs in ((loss.softmax_cross_entropy(3, 0.1), 3), (loss.sigmoid_cross_entropy(0.1), 1)):
         logits, labels = rng.normal(size=(16, outputs)), rng.integers(0, 2, 16)
-        slope, _, _ = computed(program, logits, labels, np.ones(16))
+        gradient, _, _ = computed(program, logits, labels, np.ones(16))
         for j in range(outputs):
             step = np.zeros((16, outputs))
             step[:, j] = 2.0**-6
             up, down = (computed(program, logits + s, labels, np.ones(16))[1].astype(float) for s in (step, -step))
-            np.testing.assert_allclose((up - down) * 32, slope[:, j], atol=2e-4)
+            np.testing.assert_allclose((up - down) * 32, gradient[:, j], atol=2e-4)
 
 
 def test_ties_go_to_the_first_class() -> None:
@@ -81,16 +81,16 @@ def test_logit_0_is_class_0() -> None:
     np.testing.assert_array_equal(correct, np.arange(16) % 2 == 0)
 
 
-def test_far_out_nothing_overflows_and_small_slopes_stay_exact() -> None:
+def test_far_out_nothing_overflows_and_small_gradients_stay_exact() -> None:
     logits = np.resize([[1e4, -1e4], [-1e4, 1e4]], (16, 2))
-    slope, losses, _ = computed(loss.softmax_cross_entropy(2), logits, np.zeros(16), np.ones(16))
+    gradient, losses, _ = computed(loss.softmax_cross_entropy(2), logits, np.zeros(16), np.ones(16))
     np.testing.assert_array_equal(losses[:2], [0, 2e4])
-    np.testing.assert_array_equal(slope[:2], [[0, 0], [-1, 1]])
+    np.testing.assert_array_equal(gradient[:2], [[0, 0], [-1, 1]])
     logits, labels = np.resize([[1e4], [-1e4], [20.0], [-20.0]], (16, 1)), np.resize([0, 1, 1, 0], 16)
-    slope, losses, _ = computed(loss.sigmoid_cross_entropy(), logits, labels, np.ones(16))
+    gradient, losses, _ = computed(loss.sigmoid_cross_entropy(), logits, labels, np.ones(16))
     small = np.exp(-20.0)
     np.testing.assert_allclose(losses[:4], [1e4, 1e4, small, small], rtol=1e-6)
-    np.testing.assert_allclose(slope[:4, 0], [1, -1, -small, small], rtol=1e-6)
+    np.testing.assert_allclose(gradient[:4, 0], [1, -1, -small, small], rtol=1e-6)
 
 
 @pytest.mark.parametrize(

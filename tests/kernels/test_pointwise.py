@@ -51,7 +51,7 @@ def name_of(case: Case) -> str:
     return type(case.layer).__name__
 
 
-def judged(case: Case) -> tuple[tuple[int, int, int], Array, Array, Array, Array]:
+def evaluated(case: Case) -> tuple[tuple[int, int, int], Array, Array, Array, Array]:
     """The shape, then x, y, dy and dx as the reference has them."""
     shape = (19, 1, 1) if isinstance(case.layer, Softmax) else SHAPE
     graph = build((Flatten(), case.layer) if isinstance(case.layer, Softmax) else (case.layer,), shape)
@@ -78,7 +78,7 @@ def noise(layout: Layout) -> Array:
 @pytest.mark.parametrize("borders", [(PLAIN, PLAIN), (PLAIN, BORDERED), (BORDERED, PLAIN)])
 @pytest.mark.parametrize("case", CASES, ids=name_of)
 def test_forward(case: Case, borders: tuple[tuple[int, int, int, int], tuple[int, int, int, int]]) -> None:
-    shape, x_values, y_values, _, _ = judged(case)
+    shape, x_values, y_values, _, _ = evaluated(case)
     x, y = (Layout(shape, border) for border in borders)
     before = noise(y)
     targets = TARGETS if borders == (PLAIN, PLAIN) else ("host",)
@@ -91,7 +91,7 @@ def test_forward(case: Case, borders: tuple[tuple[int, int, int, int], tuple[int
 @pytest.mark.parametrize("borders", [(PLAIN, PLAIN, PLAIN), (PLAIN, BORDERED, PLAIN), (BORDERED, PLAIN, BORDERED)])
 @pytest.mark.parametrize("case", CASES, ids=name_of)
 def test_backward(case: Case, borders: tuple[tuple[int, int, int, int], ...], accumulate: bool) -> None:
-    shape, _, y_values, dy_values, dx_values = judged(case)
+    shape, _, y_values, dy_values, dx_values = evaluated(case)
     y, dy, dx = (Layout(shape, border) for border in borders)
     before = noise(dx)
     program = case.backward(y, dy, dx, accumulate)
@@ -102,7 +102,7 @@ def test_backward(case: Case, borders: tuple[tuple[int, int, int, int], ...], ac
 
 
 @pytest.mark.parametrize("case", CASES, ids=name_of)
-def test_slope_is_that_of_finite_differences(case: Case) -> None:
+def test_gradient_is_that_of_finite_differences(case: Case) -> None:
     rng = np.random.default_rng(2)
     layout = Layout((5, 1, 1))
     x, dy = rng.uniform(0.2, 1.5, (16, 5, 1, 1)) * rng.choice([-1, 1], (16, 5, 1, 1)), rng.normal(size=(16, 5, 1, 1))
@@ -111,12 +111,14 @@ def test_slope_is_that_of_finite_differences(case: Case) -> None:
         return run_everywhere(case.forward(layout, layout), [into_lanes(x, layout), noise(layout)], ("host",))[1]
 
     program = case.backward(layout, layout, layout, False)
-    slope = from_lanes(run_everywhere(program, [value(x), into_lanes(dy, layout), noise(layout)], ("host",))[2], layout)
+    gradient = from_lanes(
+        run_everywhere(program, [value(x), into_lanes(dy, layout), noise(layout)], ("host",))[2], layout
+    )
     for j in range(5):
         step = np.zeros((16, 5, 1, 1))
         step[:, j] = 2.0**-7
         difference = from_lanes(value(x + step), layout).astype(float) - from_lanes(value(x - step), layout)
-        np.testing.assert_allclose((difference * dy).sum(axis=(1, 2, 3)) * 64, slope[:, j, 0, 0], atol=3e-4)
+        np.testing.assert_allclose((difference * dy).sum(axis=(1, 2, 3)) * 64, gradient[:, j, 0, 0], atol=3e-4)
 
 
 def test_not_a_number_is_not_hidden_by_relu() -> None:
@@ -204,9 +206,9 @@ def test_join_and_back() -> None:
 
 @pytest.mark.parametrize("accumulate", [False, True], ids=["write", "add"])
 def test_copy_flattens_and_back(accumulate: bool) -> None:
-    picture, features = Layout(SHAPE, BORDERED), Layout.of((66,))
+    image, features = Layout(SHAPE, BORDERED), Layout.of((66,))
     values = np.random.default_rng(0).normal(size=(16, 66)).astype(np.float32)
-    for x, y in ((picture, features), (features, picture), (picture, Layout(SHAPE, (0, 0, 1, 1)))):
+    for x, y in ((image, features), (features, image), (image, Layout(SHAPE, (0, 0, 1, 1)))):
         before = noise(y)
         after = run_everywhere(pointwise.copy(x, y, accumulate), [into_lanes(values, x), before], ("host",))[1]
         expected = values.reshape(16, *y.shape) + (from_lanes(before, y) if accumulate else 0)

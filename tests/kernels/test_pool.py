@@ -50,16 +50,16 @@ CASES = [
 ]
 
 
-def judged(case: Case, gate: bool) -> tuple[Layout, Layout, Array, Array, Array, Array]:
+def evaluated(case: Case, mask: bool) -> tuple[Layout, Layout, Array, Array, Array, Array]:
     """Layouts of x and y, then x, y, dy and dx as the reference has them, for whole numbers with many ties."""
     rng = np.random.default_rng(7)
-    layers: tuple[Layer, ...] = (ReLU(), case.layer) if gate else (case.layer,)
+    layers: tuple[Layer, ...] = (ReLU(), case.layer) if mask else (case.layer,)
     graph = build(layers, case.shape)
     values = reference.forward(graph, [], rng.integers(-3, 4, (16, *case.shape)))
     dy = 12.0 * rng.integers(-3, 4, values[-1].shape)
-    _, slopes = reference.backward(graph, [], values, dy)
+    _, gradients = reference.backward(graph, [], values, dy)
     y_shape = graph.output_shape if len(graph.output_shape) == 3 else (*graph.output_shape, 1, 1)
-    return Layout(case.shape), Layout.of(y_shape), values[-2], values[-1], dy, slopes[0]
+    return Layout(case.shape), Layout.of(y_shape), values[-2], values[-1], dy, gradients[0]
 
 
 def geometry(case: Case) -> pool.Pool:
@@ -77,13 +77,13 @@ def forward_program(case: Case, x: Layout, y: Layout) -> Program:
     return pool.global_average_forward(x, y)
 
 
-def backward_program(case: Case, x: Layout, y: Layout, dx: Layout, accumulate: bool, gate: bool) -> Program:
+def backward_program(case: Case, x: Layout, y: Layout, dx: Layout, accumulate: bool, mask: bool) -> Program:
     match case.layer:
         case MaxPool2D():
-            return pool.max_backward(geometry(case), x, y, y, dx, accumulate, gate)
+            return pool.max_backward(geometry(case), x, y, y, dx, accumulate, mask)
         case AvgPool2D(count_padding=count_padding):
-            return pool.average_backward(geometry(case), x, y, dx, accumulate, gate, count_padding)
-    return pool.global_average_backward(x, y, dx, accumulate, gate)
+            return pool.average_backward(geometry(case), x, y, dx, accumulate, mask, count_padding)
+    return pool.global_average_backward(x, y, dx, accumulate, mask)
 
 
 def same(case: Case, came: npt.NDArray[np.float32], expected: Array) -> None:
@@ -103,7 +103,7 @@ def noise(layout: Layout) -> npt.NDArray[np.float32]:
 @pytest.mark.parametrize("borders", BORDERS, ids=["plain", "bordered"])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_forward(case: Case, borders: tuple[tuple[int, ...], ...]) -> None:
-    x, y, x_values, y_values, _, _ = judged(case, gate=False)
+    x, y, x_values, y_values, _, _ = evaluated(case, mask=False)
     x, y = x.with_border(borders[0]), y.with_border(borders[1])
     before = noise(y)
     _, after = run_everywhere(forward_program(case, x, y), [into_lanes(x_values, x), before], ("host",))
@@ -111,18 +111,18 @@ def test_forward(case: Case, borders: tuple[tuple[int, ...], ...]) -> None:
     np.testing.assert_array_equal(border_of(after, y), border_of(before, y))
 
 
-@pytest.mark.parametrize("gate", [False, True], ids=["", "gate"])
+@pytest.mark.parametrize("mask", [False, True], ids=["", "mask"])
 @pytest.mark.parametrize("accumulate", [False, True], ids=["write", "add"])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_backward(case: Case, accumulate: bool, gate: bool) -> None:
-    x, y, x_values, y_values, dy, dx_values = judged(case, gate)
+def test_backward(case: Case, accumulate: bool, mask: bool) -> None:
+    x, y, x_values, y_values, dy, dx_values = evaluated(case, mask)
     x, dx = x.with_border((0, 1, 0, 0)), x.with_border((2, 1, 0, 1))
     before = noise(dx)
     buffers: Arrays = [into_lanes(x_values, x)]
     if isinstance(case.layer, MaxPool2D):
         buffers.append(into_lanes(y_values, y))
     buffers += [into_lanes(dy, y), before]
-    after = run_everywhere(backward_program(case, x, y, dx, accumulate, gate), buffers, ("host",))[-1]
+    after = run_everywhere(backward_program(case, x, y, dx, accumulate, mask), buffers, ("host",))[-1]
     same(case, from_lanes(after, dx), dx_values + (from_lanes(before, dx) if accumulate else 0))
     np.testing.assert_array_equal(border_of(after, dx), border_of(before, dx))
 
@@ -130,7 +130,7 @@ def test_backward(case: Case, accumulate: bool, gate: bool) -> None:
 @pytest.mark.parametrize("name", ["max_2", "max_pad_1", "average_pad", "global_average"])
 def test_same_bits_on_all_targets(name: str) -> None:
     (case,) = (case for case in CASES if case.name == name)
-    x, y, _, _, _, _ = judged(case, gate=False)
+    x, y, _, _, _, _ = evaluated(case, mask=False)
     rng = np.random.default_rng(2)
     x_data, dy = into_lanes(rng.normal(size=(16, *x.shape)), x), into_lanes(rng.normal(size=(16, *y.shape)), y)
     _, y_data = run_everywhere(forward_program(case, x, y), [x_data, noise(y)], TARGETS)
@@ -140,7 +140,7 @@ def test_same_bits_on_all_targets(name: str) -> None:
 
 def test_tiles_do_not_change_bits() -> None:
     case = Case("", MaxPool2D((3, 3), (2, 2), (1, 1, 1, 1)), (2, 7, 19))
-    x, y, _, _, _, _ = judged(case, gate=False)
+    x, y, _, _, _, _ = evaluated(case, mask=False)
     rng = np.random.default_rng(3)
     x_data, dy = into_lanes(rng.normal(size=(16, *x.shape)), x), into_lanes(rng.normal(size=(16, *y.shape)), y)
     y_data = run_everywhere(pool.max_forward(geometry(case), x, y, tile=1), [x_data, noise(y)], ("host",))[1]
@@ -155,9 +155,9 @@ def test_tiles_do_not_change_bits() -> None:
 
 
 @pytest.mark.parametrize("layer", [MaxPool2D((3, 2), (2, 1), (1, 1, 0, 1)), AvgPool2D((2, 3), (1, 2), (0, 1, 1, 1))])
-def test_slope_is_that_of_finite_differences(layer: MaxPool2D | AvgPool2D) -> None:
+def test_gradient_is_that_of_finite_differences(layer: MaxPool2D | AvgPool2D) -> None:
     case = Case("", layer, (1, 4, 5))
-    x, y, _, _, _, _ = judged(case, gate=False)
+    x, y, _, _, _, _ = evaluated(case, mask=False)
     rng = np.random.default_rng(4)
     values = rng.permuted(np.tile(np.arange(20.0), (16, 1)), axis=1).reshape(16, 1, 4, 5)  # no ties
     dy = rng.integers(-4, 5, (16, *y.shape)).astype(float)
@@ -170,12 +170,12 @@ def test_slope_is_that_of_finite_differences(layer: MaxPool2D | AvgPool2D) -> No
     buffers = [into_lanes(values, x), y_data, into_lanes(dy, y), noise(x)]
     if isinstance(layer, AvgPool2D):
         del buffers[1]
-    slope = from_lanes(run_everywhere(backward_program(case, x, y, x, False, False), buffers, ("host",))[-1], x)
+    gradient = from_lanes(run_everywhere(backward_program(case, x, y, x, False, False), buffers, ("host",))[-1], x)
     for at in ((0, 0, 0), (0, 1, 3), (0, 3, 4)):
         step = np.zeros((16, 1, 4, 5))
         step[(slice(None), *at)] = 0.25
         np.testing.assert_allclose(
-            (loss(values + step) - loss(values - step)) / 0.5, slope[(slice(None), *at)], atol=1e-4
+            (loss(values + step) - loss(values - step)) / 0.5, gradient[(slice(None), *at)], atol=1e-4
         )
 
 
@@ -183,7 +183,7 @@ def _statements(body: list[Statement]) -> int:
     return sum(1 + (_statements(s.body) if isinstance(s, Loop) else 0) for s in body)
 
 
-def test_programs_stay_short_on_large_pictures_and_windows() -> None:
+def test_programs_stay_short_on_large_images_and_windows() -> None:
     large, out = Layout((64, 224, 224)), Layout((64, 112, 112))
     program = pool.max_backward(pool.Pool((3, 3), (2, 2), (1, 1, 1, 1)), large, out, out, large, False)
     assert _statements(program.body) < 2000

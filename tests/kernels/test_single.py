@@ -68,15 +68,15 @@ def conv_cases() -> Iterator[Case]:
 CONV_CASES = list(conv_cases())
 
 
-def judged(graph: Graph) -> tuple[Array, list[Array], Array]:
-    """A picture, parameters and the last node's value, whole numbers all of them."""
+def evaluated(graph: Graph) -> tuple[Array, list[Array], Array]:
+    """An image, parameters and the last node's value, whole numbers all of them."""
     x = whole_numbers(*graph.input_shape)
     parameters = [whole_numbers(*p.shape, seed=n) for n, p in enumerate(graph.parameters)]
     return x, parameters, reference.forward(graph, parameters, x[None])[-1][0].astype(np.float32)
 
 
 def convolution(
-    graph: Graph, parameters: list[Array], x: Blocked, *, relu: bool = False, values: int = 32
+    graph: Graph, parameters: list[Array], x: Blocked, *, relu: bool = False, registers: int = 32
 ) -> tuple[Program, Blocked, Blocked, list[Array]]:
     """The program of the last node, the layouts of x and y, and its parameters laid out."""
     geometry = conv_of(graph, graph.nodes[-1])
@@ -84,15 +84,15 @@ def convolution(
     x = x.with_border(geometry.x_border(x.plane, y.plane))
     bias = conv.lay_bias(geometry.filters, parameters[1] if geometry.bias else None)
     laid = [conv.lay_weight(geometry, parameters[0]).ravel(), bias.ravel()]
-    return conv.forward(geometry, x, y, relu=relu, values=values), x, y, laid
+    return conv.forward(geometry, x, y, relu=relu, registers=registers), x, y, laid
 
 
 @pytest.mark.parametrize("case", CONV_CASES, ids=str)
 def test_convolution_is_the_reference(case: Case) -> None:
     graph = case.graph()
-    picture, parameters, expected = judged(graph)
+    image, parameters, expected = evaluated(graph)
     program, x, y, laid = convolution(graph, parameters, Blocked(case.input_shape))
-    results = run_everywhere(program, [into_blocks(picture, x), *laid, np.zeros(y.scalars, np.float32)])
+    results = run_everywhere(program, [into_blocks(image, x), *laid, np.zeros(y.scalars, np.float32)])
     np.testing.assert_array_equal(from_blocks(results[-1], y), expected)
 
 
@@ -100,18 +100,18 @@ COMPACT_CASES = [case for case in CONV_CASES if case.input_shape[0] in (2, 3) an
 
 
 @pytest.mark.parametrize("case", COMPACT_CASES, ids=str)
-def test_convolution_of_a_compact_picture(case: Case) -> None:
+def test_convolution_of_a_compact_image(case: Case) -> None:
     """Few channels without idle lanes, and a ReLU on the way out."""
     graph = case.graph()
-    picture, parameters, expected = judged(graph)
+    image, parameters, expected = evaluated(graph)
     compact = Blocked(case.input_shape, width=case.input_shape[0])
     program, x, y, laid = convolution(graph, parameters, compact, relu=True)
-    results = run(program, [into_blocks(picture, x), *laid, np.zeros(y.scalars, np.float32)])
+    results = run(program, [into_blocks(image, x), *laid, np.zeros(y.scalars, np.float32)])
     np.testing.assert_array_equal(from_blocks(results[-1], y), np.maximum(expected, 0))
 
 
-@pytest.mark.parametrize("values", [4, 8])
-def test_tiles_change_no_bit(values: int) -> None:
+@pytest.mark.parametrize("registers", [4, 8])
+def test_tiles_change_no_bit(registers: int) -> None:
     """Registers of a smaller machine: other tiles, the same sums."""
     rng = np.random.default_rng(0)
     graph = network("conv 35@3 same", (5, 2, 9))
@@ -119,14 +119,17 @@ def test_tiles_change_no_bit(values: int) -> None:
     x = Blocked((37, 1, 2))
     laid = [dense.lay_weight(x, rng.standard_normal((70, 74), np.float32)), rng.standard_normal(80, np.float32)]
 
-    def results(values: int) -> list[Array]:
-        program, layout, y, weights = convolution(graph, parameters, Blocked(graph.input_shape), values=values)
-        picture = into_blocks(np.linspace(-1, 1, 90), layout)
-        convolved = run(program, [picture, *weights, np.zeros(y.scalars, np.float32)])[-1]
+    def results(registers: int) -> list[Array]:
+        program, layout, y, weights = convolution(graph, parameters, Blocked(graph.input_shape), registers=registers)
+        image = into_blocks(np.linspace(-1, 1, 90), layout)
+        convolved = run(program, [image, *weights, np.zeros(y.scalars, np.float32)])[-1]
         inputs = into_blocks(np.linspace(-1, 1, 74), x)
-        return [convolved, run(dense.forward(x, 70, values=values), [inputs, *laid, np.zeros(80, np.float32)])[-1]]
+        return [
+            convolved,
+            run(dense.forward(x, 70, registers=registers), [inputs, *laid, np.zeros(80, np.float32)])[-1],
+        ]
 
-    for expected, came in zip(results(32), results(values), strict=True):
+    for expected, came in zip(results(32), results(registers), strict=True):
         np.testing.assert_array_equal(came.view(np.int32), expected.view(np.int32))
 
 
@@ -143,12 +146,12 @@ DENSE_CASES = [
 @pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize(("x", "units"), DENSE_CASES)
 def test_dense_is_the_reference(x: Blocked, units: int, relu: bool) -> None:
-    picture = whole_numbers(*x.shape)
-    weight, bias = whole_numbers(units, picture.size, seed=4), whole_numbers(units, seed=5)
-    expected = weight @ picture.ravel() + bias
+    image = whole_numbers(*x.shape)
+    weight, bias = whole_numbers(units, image.size, seed=4), whole_numbers(units, seed=5)
+    expected = weight @ image.ravel() + bias
     program = dense.forward(x, units, relu=relu)
     laid = [dense.lay_weight(x, weight), conv.lay_bias(units, bias), np.zeros(blocks_of(units) * LANES, np.float32)]
-    came = run_everywhere(program, [into_blocks(picture, x), *laid])[-1][:units]
+    came = run_everywhere(program, [into_blocks(image, x), *laid])[-1][:units]
     np.testing.assert_array_equal(came, np.maximum(expected, 0) if relu else expected)
 
 
@@ -161,17 +164,17 @@ def test_dense_adds_in_its_order() -> None:
     """Number n of a pixel goes to chain n % chains, the bias to the first, and the chains are added in pairs."""
     rng = np.random.default_rng(2)
     x, units = Blocked((19, 1, 2)), 20
-    picture, weight = rng.standard_normal(x.shape, np.float32), rng.standard_normal((units, 38), np.float32)
+    image, weight = rng.standard_normal(x.shape, np.float32), rng.standard_normal((units, 38), np.float32)
     bias = rng.standard_normal(units, np.float32)
     parts = [bias, *(np.zeros(units, np.float32) for _ in range(3))]
     for block in (range(16), range(16, 19)):
         for c in range(2):
             for n, channel in enumerate(block):
-                pixel = np.full(units, picture[channel, 0, c])
+                pixel = np.full(units, image[channel, 0, c])
                 parts[n % 4] = fused_multiply_add(weight[:, channel * 2 + c], pixel, parts[n % 4])
     expected = (parts[0] + parts[1]) + (parts[2] + parts[3])
     laid = [dense.lay_weight(x, weight).ravel(), conv.lay_bias(units, bias).ravel(), np.zeros(32, np.float32)]
-    came = run(dense.forward(x, units), [into_blocks(picture, x), *laid])[-1][:units]
+    came = run(dense.forward(x, units), [into_blocks(image, x), *laid])[-1][:units]
     np.testing.assert_array_equal(came.view(np.int32), expected.view(np.int32))
 
 
@@ -192,7 +195,7 @@ def test_winograd_is_convolution(
 ) -> None:
     """Whole numbers that the transforms of m = 2 keep exact, and those of m = 4 nearly."""
     graph = network(f"conv {filters}@3 pad {':'.join(map(str, padding))}", shape)
-    picture, parameters, expected = judged(graph)
+    image, parameters, expected = evaluated(graph)
     geometry, y = conv_of(graph, graph.nodes[1]), Blocked.of(graph.output_shape).with_border(TALL)
     tiles = winograd.Tiles(m, *y.shape[1:], together)
     x = Blocked(shape)
@@ -200,11 +203,11 @@ def test_winograd_is_convolution(
     laid = [winograd.lay_weight(tiles, parameters[0]).ravel(), conv.lay_bias(filters, parameters[1]).ravel()]
     work = [np.full(size, np.nan, np.float32) for size in (y.scalars, *winograd.scratch(geometry, tiles))]
     work[0][:] = 0
-    buffers = [into_blocks(picture, x), *laid, *work]
+    buffers = [into_blocks(image, x), *laid, *work]
     results = run_everywhere(winograd.forward(geometry, tiles, x, y), buffers)
     tolerance = 0 if m == 2 else 3e-6 * np.abs(expected).max()
     np.testing.assert_allclose(from_blocks(results[3], y), expected, rtol=0, atol=tolerance)
-    rectified = run_native(winograd.forward(geometry, tiles, x, y, relu=True, values=8), buffers)
+    rectified = run_native(winograd.forward(geometry, tiles, x, y, relu=True, registers=8), buffers)
     np.testing.assert_array_equal(from_blocks(rectified[3], y), np.maximum(from_blocks(results[3], y), 0))
 
 
@@ -236,20 +239,20 @@ def test_error_of_winograd() -> None:
     """Beside direct convolution's, both against float64: a few times larger."""
     rng = np.random.default_rng(1)
     graph = network("conv 16@3 same", (64, 12, 12))
-    picture = rng.standard_normal(graph.input_shape).astype(np.float32)
+    image = rng.standard_normal(graph.input_shape).astype(np.float32)
     parameters = [rng.standard_normal(p.shape).astype(np.float32) for p in graph.parameters]
-    expected = reference.forward(graph, parameters, picture[None])[-1][0]
+    expected = reference.forward(graph, parameters, image[None])[-1][0]
     geometry, y = conv_of(graph, graph.nodes[1]), Blocked.of(graph.output_shape)
     program, layout, _, laid = convolution(graph, parameters, Blocked(graph.input_shape))
     y_direct = Blocked.of(graph.output_shape).with_border(TALL)
-    came = run_native(program, [into_blocks(picture, layout), *laid, np.zeros(y_direct.scalars, np.float32)])[-1]
+    came = run_native(program, [into_blocks(image, layout), *laid, np.zeros(y_direct.scalars, np.float32)])[-1]
     errors = {1: np.abs(from_blocks(came, y_direct) - expected).max()}
     for m in (2, 4):
         tiles = winograd.Tiles(m, 12, 12, 1)
         x = layout.with_border(winograd.x_border(geometry, tiles, layout))
         work = [np.zeros(size, np.float32) for size in (y.scalars, *winograd.scratch(geometry, tiles))]
         laid[0] = winograd.lay_weight(tiles, parameters[0]).ravel()
-        came = run_native(winograd.forward(geometry, tiles, x, y), [into_blocks(picture, x), *laid, *work])[3]
+        came = run_native(winograd.forward(geometry, tiles, x, y), [into_blocks(image, x), *laid, *work])[3]
         errors[m] = np.abs(from_blocks(came, y) - expected).max()
     assert errors[2] < 2 * errors[1]
     assert errors[4] < 8 * errors[1]
@@ -260,26 +263,26 @@ def test_error_of_winograd() -> None:
 def test_prepare(shape: tuple[int, int, int], width: int | None) -> None:
     channels, rows, columns = shape
     y = Blocked(shape, TALL, width or channels)
-    picture = whole_numbers(rows, columns, channels)
+    image = whole_numbers(rows, columns, channels)
     scale, offset = np.arange(1, channels + 1, dtype=np.float32), np.linspace(-1, 1, channels, dtype=np.float32)
-    expected = picture * scale + offset
-    results = run_everywhere(features.prepare(y), prepared(y, picture, scale, offset))
+    expected = image * scale + offset
+    results = run_everywhere(features.prepare(y), prepared(y, image, scale, offset))
     np.testing.assert_array_equal(from_blocks(results[-1], y), expected.transpose(2, 0, 1))
 
 
 def test_prepare_many_channels() -> None:
     y = Blocked((35, 2, 3), TALL)
-    picture = whole_numbers(2, 3, 35)
+    image = whole_numbers(2, 3, 35)
     scale, offset = np.full(35, 2, np.float32), np.arange(35, dtype=np.float32)
-    results = run_everywhere(features.prepare(y), prepared(y, picture, scale, offset))
-    np.testing.assert_array_equal(from_blocks(results[-1], y), (picture * scale + offset).transpose(2, 0, 1))
+    results = run_everywhere(features.prepare(y), prepared(y, image, scale, offset))
+    np.testing.assert_array_equal(from_blocks(results[-1], y), (image * scale + offset).transpose(2, 0, 1))
 
 
-def prepared(y: Blocked, picture: Array, scale: Array, offset: Array) -> list[Array]:
-    """The buffers of `prepare`; what lies behind the picture is NaN."""
-    rows, columns, channels = picture.shape
+def prepared(y: Blocked, image: Array, scale: Array, offset: Array) -> list[Array]:
+    """The buffers of `prepare`; what lies behind the image is NaN."""
+    rows, columns, channels = image.shape
     staged = np.full(features.staged((rows, columns, channels)), np.nan, np.float32)
-    staged[: picture.size] = picture.ravel()
+    staged[: image.size] = image.ravel()
     return [
         staged,
         features.lay_scale(y, scale),

@@ -1,4 +1,4 @@
-"""Winograd's convolution and both its slopes: against float64 and the reference, the same bits however it is cut."""
+"""Winograd's convolution and both its gradients: against float64 and the reference, the same bits however it is cut."""
 
 from __future__ import annotations
 
@@ -98,34 +98,34 @@ def close(came: Array, expected: Array) -> None:
     np.testing.assert_allclose(came, expected, rtol=0, atol=1e-5 * float(np.abs(expected).max()) + 1e-30)
 
 
-def judged(program: Program, buffers: Arrays, *, interpreted: bool) -> Arrays:
+def evaluated(program: Program, buffers: Arrays, *, interpreted: bool) -> Arrays:
     """What the machine code leaves; with `interpreted`, for all targets and the very bits of the interpreter."""
     return run_everywhere(program, buffers) if interpreted else run_native(program, buffers)
 
 
-def weight_program(o: Operands, slope: bool) -> Program:
-    return winograd.transform_weights(o.conv, o.x, o.y, slope=slope)
+def weight_program(o: Operands, gradient: bool) -> Program:
+    return winograd.transform_weights(o.conv, o.x, o.y, gradient=gradient)
 
 
 def forward_buffers(o: Operands, program: Program) -> Arrays:
     bias = [buffer(b) for b in o.bias]
-    return [into_lanes(o.pictures, o.x), o.transformed(), *bias, *scratch(program), unset(o.y.scalars)]
+    return [into_lanes(o.images, o.x), o.transformed(), *bias, *scratch(program), unset(o.y.scalars)]
 
 
-def input_buffers(o: Operands, program: Program, before: Array, *, gate: bool) -> Arrays:
-    gated = [into_lanes(o.pictures, o.x)] if gate else []
-    return [o.transformed(slope=True), into_lanes(o.slope, o.dy), *gated, *scratch(program), before]
+def input_buffers(o: Operands, program: Program, before: Array, *, mask: bool) -> Arrays:
+    masked = [into_lanes(o.images, o.x)] if mask else []
+    return [o.transformed(gradient=True), into_lanes(o.gradient, o.dy), *masked, *scratch(program), before]
 
 
-@pytest.mark.parametrize("slope", [False, True], ids=["forward", "slope"])
+@pytest.mark.parametrize("gradient", [False, True], ids=["forward", "gradient"])
 @pytest.mark.parametrize("case", [SMALL[1], SMALL[4], *SMALL[11:]], ids=lambda case: case.name)
-def test_transformed_weights(case: Case, slope: bool) -> None:
-    """G w G^T, turned around and with `o` and `i` swapped for the slope."""
+def test_transformed_weights(case: Case, gradient: bool) -> None:
+    """G w G^T, turned around and with `o` and `i` swapped for the gradient."""
     o = Operands(case.conv, case.shape)
-    program = weight_program(o, slope)
+    program = weight_program(o, gradient)
     u = run_everywhere(program, [buffer(o.weight), unset(program.buffers[1].scalars)])[1]
-    w = np.flip(o.weight, (2, 3)).swapaxes(0, 1) if slope else o.weight
-    shape = (o.dx if slope else o.y).shape[1:]
+    w = np.flip(o.weight, (2, 3)).swapaxes(0, 1) if gradient else o.weight
+    shape = (o.dx if gradient else o.y).shape[1:]
     g = [_weigh(rows, taps) for rows, taps in zip(shape, case.kernel, strict=True)]
     expected = np.einsum("au,oiuv,bv->aboi", g[0], w, g[1]).reshape(-1, *w.shape[:2])
     point, outputs, inputs = expected.shape
@@ -151,7 +151,7 @@ def test_forward(case: Case, relu: bool) -> None:
     y = o.exact()[0]
     buffers = forward_buffers(o, program)
     before = buffers[-1].copy()
-    after = judged(program, buffers, interpreted=case in SMALL and relu)[-1]
+    after = evaluated(program, buffers, interpreted=case in SMALL and relu)[-1]
     close(from_lanes(after, o.y), np.maximum(y, 0) if relu else y)
     np.testing.assert_array_equal(border_of(after, o.y), border_of(before, o.y))
 
@@ -165,23 +165,23 @@ def test_plus_inside(case: Case) -> None:
     other = buffer(np.random.default_rng(1).standard_normal(y.size))
     expected = np.maximum(run_native(apart, [*inputs, y])[-1] + other, 0)
     program = winograd.forward(o.conv, o.x, o.y, relu=True, plus=o.y)
-    came = judged(program, [*inputs, other, y], interpreted=case in SMALL)[-1]
+    came = evaluated(program, [*inputs, other, y], interpreted=case in SMALL)[-1]
     np.testing.assert_array_equal(came, expected)
 
 
-@pytest.mark.parametrize("gate", [False, True], ids=["", "gate"])
+@pytest.mark.parametrize("mask", [False, True], ids=["", "mask"])
 @pytest.mark.parametrize("accumulate", [False, True], ids=["write", "add"])
 @CASES
-def test_backward_input(case: Case, accumulate: bool, gate: bool) -> None:
+def test_backward_input(case: Case, accumulate: bool, mask: bool) -> None:
     o = Operands(case.conv, case.shape)
     dx = o.dx.with_border((0, 1, 1, 0))
-    program = winograd.backward_input(o.conv, o.x, o.dy, dx, gate=gate, accumulate=accumulate)
+    program = winograd.backward_input(o.conv, o.x, o.dy, dx, mask=mask, accumulate=accumulate)
     before = np.random.default_rng(3).standard_normal((LANES, *dx.shape)).astype(np.float32)
     start = into_lanes(before, dx) if accumulate else unset(dx.scalars)
-    buffers = input_buffers(o, program, start, gate=gate)
-    after = judged(program, buffers, interpreted=case in SMALL and accumulate and gate)[-1]
-    slope = before + o.exact()[1] if accumulate else o.exact()[1]
-    close(from_lanes(after, dx), np.where(o.pictures > 0, slope, 0) if gate else slope)
+    buffers = input_buffers(o, program, start, mask=mask)
+    after = evaluated(program, buffers, interpreted=case in SMALL and accumulate and mask)[-1]
+    gradient = before + o.exact()[1] if accumulate else o.exact()[1]
+    close(from_lanes(after, dx), np.where(o.images > 0, gradient, 0) if mask else gradient)
     np.testing.assert_array_equal(border_of(after, dx), border_of(start, dx))
 
 
@@ -194,48 +194,48 @@ def test_backward_weight(case: Case, accumulate: bool) -> None:
     work = scratch(program)
     rng = np.random.default_rng(4)
     before = [buffer(rng.standard_normal(a.size)) for a in o.gradients()]
-    buffers = [into_lanes(o.pictures, o.x), into_lanes(o.slope, o.y), *work, *before]
-    after = judged(program, buffers, interpreted=case in WEIGHTS)[2 + len(work) :]
+    buffers = [into_lanes(o.images, o.x), into_lanes(o.gradient, o.y), *work, *before]
+    after = evaluated(program, buffers, interpreted=case in WEIGHTS)[2 + len(work) :]
     _, _, dw, db = o.exact()
     for came, there, expected in zip(after, before, [dw, *db], strict=True):
         close(came, there * accumulate + expected.ravel())
 
 
 def test_agrees_with_the_reference() -> None:
-    """The judge of these tests is judged itself."""
+    """The evaluate of these tests is evaluated itself."""
     o = Operands(Conv(3, 2, (3, 3), padding=(0, 2, 3, 1)), (5, 7))
     graph = build(parse("conv 3@3 pad 0:2:3:1"), o.dx.shape)
     parameters: list[npt.ArrayLike] = [o.weight, *o.bias]
-    values = reference.forward(graph, parameters, o.pictures)
-    gradients, slopes = reference.backward(graph, parameters, values, o.slope)
+    values = reference.forward(graph, parameters, o.images)
+    dparameters, gradients = reference.backward(graph, parameters, values, o.gradient)
     y, dx, dw, db = o.exact()
-    for ours, expected in zip([y, dx, dw, *db], [values[-1], slopes[0], *gradients], strict=True):
+    for ours, expected in zip([y, dx, dw, *db], [values[-1], gradients[0], *dparameters], strict=True):
         np.testing.assert_allclose(ours, expected, rtol=1e-12, atol=1e-12)
 
 
-def test_slopes_are_finite_differences() -> None:
-    """What the forward kernel does to a step in x or w is what the slopes say: exact, as it is linear in each."""
+def test_gradients_are_finite_differences() -> None:
+    """What the forward kernel does to a step in x or w is what the gradients say: exact, as it is linear in each."""
     o = Operands(replace(SMALL[1].conv, channels=16, bias=False), (7, 11))
     rng = np.random.default_rng(5)
 
-    def forward(pictures: Array, weight: Array) -> Array:
-        o.pictures, o.weight = pictures, weight
+    def forward(images: Array, weight: Array) -> Array:
+        o.images, o.weight = images, weight
         program = winograd.forward(o.conv, o.x, o.y)
         return from_lanes(run_native(program, forward_buffers(o, program))[-1], o.y).astype(np.float64)
 
-    pictures, weight = o.pictures, o.weight
-    step, weight_step = rng.standard_normal(pictures.shape), rng.standard_normal(weight.shape)
-    loss = float((forward(pictures, weight) * o.slope).sum())
-    by_picture = float((forward(pictures + step, weight) * o.slope).sum()) - loss
-    by_weight = float((forward(pictures, weight + weight_step) * o.slope).sum()) - loss
-    o.pictures, o.weight = pictures, weight
+    images, weight = o.images, o.weight
+    step, weight_step = rng.standard_normal(images.shape), rng.standard_normal(weight.shape)
+    loss = float((forward(images, weight) * o.gradient).sum())
+    by_image = float((forward(images + step, weight) * o.gradient).sum()) - loss
+    by_weight = float((forward(images, weight + weight_step) * o.gradient).sum()) - loss
+    o.images, o.weight = images, weight
 
     program = winograd.backward_input(o.conv, o.x, o.dy, o.dx)
-    dx = from_lanes(run_native(program, input_buffers(o, program, unset(o.dx.scalars), gate=False))[-1], o.dx)
+    dx = from_lanes(run_native(program, input_buffers(o, program, unset(o.dx.scalars), mask=False))[-1], o.dx)
     program = winograd_weight_gradient.backward_weight(o.conv, o.x, o.dy)
-    inputs = [into_lanes(pictures, o.x), into_lanes(o.slope, o.dy)]
+    inputs = [into_lanes(images, o.x), into_lanes(o.gradient, o.dy)]
     dw = run_native(program, [*inputs, *scratch(program), *o.gradients()])[-1]
-    assert by_picture == pytest.approx(float((dx * step).sum()), rel=1e-4)
+    assert by_image == pytest.approx(float((dx * step).sum()), rel=1e-4)
     assert by_weight == pytest.approx(float((dw * weight_step.ravel()).sum()), rel=1e-4)
 
 
@@ -243,22 +243,22 @@ def test_schedules_never_change_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Registers, and for sums over channels the cache's share too, decide what is worked on together, no more."""
     o = Operands(Conv(21, 16, (3, 3), padding=SAME), (13, 18))
 
-    def outputs(values: int) -> Arrays:  # recorded anew each time, as constants are changed below
-        program = winograd.forward.__wrapped__(o.conv, o.x, o.y, relu=True, values=values)
+    def outputs(registers: int) -> Arrays:  # recorded anew each time, as constants are changed below
+        program = winograd.forward.__wrapped__(o.conv, o.x, o.y, relu=True, registers=registers)
         came = [run_native(program, forward_buffers(o, program))[-1]]
-        program = winograd.backward_input.__wrapped__(o.conv, o.x, o.dy, o.dx, values=values)
-        return [*came, run_native(program, input_buffers(o, program, unset(o.dx.scalars), gate=False))[-1]]
+        program = winograd.backward_input.__wrapped__(o.conv, o.x, o.dy, o.dx, registers=registers)
+        return [*came, run_native(program, input_buffers(o, program, unset(o.dx.scalars), mask=False))[-1]]
 
-    def weight_slopes(values: int) -> Arrays:
-        program = winograd_weight_gradient.backward_weight(o.conv, o.x, o.y, values=values)
-        inputs = [into_lanes(o.pictures, o.x), into_lanes(o.slope, o.y)]
+    def weight_gradients(registers: int) -> Arrays:
+        program = winograd_weight_gradient.backward_weight(o.conv, o.x, o.y, registers=registers)
+        inputs = [into_lanes(o.images, o.x), into_lanes(o.gradient, o.y)]
         return run_native(program, [*inputs, *scratch(program), *o.gradients()])[-2:]
 
-    first, slopes = outputs(32), weight_slopes(32)
+    first, dweights = outputs(32), weight_gradients(32)
     for values in (8, 4):
         for a, b in zip(first, outputs(values), strict=True):
             np.testing.assert_array_equal(a, b)
-        for a, b in zip(slopes, weight_slopes(values), strict=True):
+        for a, b in zip(dweights, weight_gradients(values), strict=True):
             np.testing.assert_array_equal(a, b)
     for block, cached in ((2, 600), (16, 100_000)):
         monkeypatch.setattr(winograd_tiles, "BLOCK", block)
@@ -271,12 +271,12 @@ def test_schedules_never_change_bits(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_one_tile_at_a_time_has_the_bits_of_blocks(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     o = Operands(case.conv, case.shape)
 
-    def outputs(cache: int, values: int = 32) -> Arrays:
+    def outputs(cache: int, registers: int = 32) -> Arrays:
         monkeypatch.setattr(winograd_few, "FIRST_CACHE", cache)
-        forward = winograd.forward.__wrapped__(o.conv, o.x, o.y, values=values)
-        backward = winograd.backward_input.__wrapped__(o.conv, o.x, o.dy, o.dx, values=values)
+        forward = winograd.forward.__wrapped__(o.conv, o.x, o.y, registers=registers)
+        backward = winograd.backward_input.__wrapped__(o.conv, o.x, o.dy, o.dx, registers=registers)
         programs = forward, backward
-        buffers = forward_buffers(o, forward), input_buffers(o, backward, unset(o.dx.scalars), gate=False)
+        buffers = forward_buffers(o, forward), input_buffers(o, backward, unset(o.dx.scalars), mask=False)
         return [run_native(program, given)[-1] for program, given in zip(programs, buffers, strict=True)]
 
     blocks = outputs(0)
@@ -286,11 +286,11 @@ def test_one_tile_at_a_time_has_the_bits_of_blocks(case: Case, monkeypatch: pyte
 
 
 def test_lanes_keep_to_themselves() -> None:
-    """A picture's result is the same whatever its neighbours hold."""
+    """An image's result is the same whatever its neighbours hold."""
     o = Operands(Conv(3, 2, (3, 3), padding=SAME), (7, 9))
     program = winograd.forward(o.conv, o.x, o.y)
     alone = from_lanes(run_native(program, forward_buffers(o, program))[-1], o.y)
-    o.pictures[5:] = np.inf
+    o.images[5:] = np.inf
     among = from_lanes(run_native(program, forward_buffers(o, program))[-1], o.y)
     np.testing.assert_array_equal(alone[:5], among[:5])
     assert not np.isfinite(among[5:]).any()

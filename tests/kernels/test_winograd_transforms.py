@@ -1,4 +1,5 @@
-"""The one-dimensional transforms: they convolve, the slopes' are the transposes, and powers of the points are exact."""
+"""The one-dimensional transforms: they convolve, the gradients' are the transposes, and powers of the points are
+exact."""
 
 from __future__ import annotations
 
@@ -57,7 +58,7 @@ def test_convolves(scheme: Scheme) -> None:
 
 
 @ALL
-def test_slopes_are_transposes(scheme: Scheme) -> None:
+def test_gradients_are_transposes(scheme: Scheme) -> None:
     spread, synthesise = matrix(scheme.spread, scheme.outputs), matrix(scheme.synthesise, scheme.points)
     np.testing.assert_array_equal(spread, synthesise.T)
     collect, weigh = matrix(scheme.collect, scheme.points), matrix(scheme.weigh, scheme.taps)
@@ -65,7 +66,7 @@ def test_slopes_are_transposes(scheme: Scheme) -> None:
 
 
 @ALL
-def test_slope_of_the_taps(scheme: Scheme) -> None:
+def test_gradient_of_the_taps(scheme: Scheme) -> None:
     rng = np.random.default_rng(2)
     d, dy = rng.integers(-9, 10, (scheme.points, LANES)), rng.integers(-9, 10, (scheme.outputs, LANES))
     dg = applied(scheme.collect, applied(scheme.spread, dy) * applied(scheme.analyse, d))

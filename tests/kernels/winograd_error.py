@@ -1,6 +1,6 @@
 """How far Winograd's and direct convolution are from float64: `python -m tests.kernels.winograd_error` prints a table.
 
-Weights, slopes and pictures are drawn from normal distributions; pictures then go through a ReLU, as most inputs of a
+Weights, gradients and images are drawn from normal distributions; images then go through a ReLU, as most inputs of a
 convolution do. An error is the root mean square of the difference, divided by that of the exact result.
 """
 
@@ -43,35 +43,35 @@ class Operands:
         def draw(*size: int) -> Array:
             return rng.standard_normal(size).astype(np.float32).astype(np.float64)
 
-        self.pictures = np.maximum(draw(16, *x.shape), 0)
+        self.images = np.maximum(draw(16, *x.shape), 0)
         scale = np.sqrt(2 / (u * v * conv.channels))
         self.weight = (draw(*conv.weight_shape) * scale).astype(np.float32).astype(np.float64)
         self.bias = [draw(conv.filters)] if conv.bias else []
-        self.slope = draw(16, *y.shape)
+        self.gradient = draw(16, *y.shape)
 
     def exact(self) -> tuple[Array, Array, Array, list[Array]]:
         """y, dx, dw and db (if any) in float64: the formula, tap by tap."""
         top, left, bottom, right = self.conv.padding
-        padded = np.pad(self.pictures, ((0, 0), (0, 0), (top, bottom), (left, right)))
+        padded = np.pad(self.images, ((0, 0), (0, 0), (top, bottom), (left, right)))
         dpadded, dw = np.zeros_like(padded), np.zeros_like(self.weight)
         _, rows, columns = self.y.shape
-        y = np.zeros_like(self.slope)
+        y = np.zeros_like(self.gradient)
         for u in range(self.conv.kernel[0]):
             for v in range(self.conv.kernel[1]):
                 window = (slice(None), slice(None), slice(u, u + rows), slice(v, v + columns))
                 tap = self.weight[:, :, u, v]
                 y += np.moveaxis(np.tensordot(tap, padded[window], (1, 1)), 0, 1)
-                dpadded[window] += np.moveaxis(np.tensordot(tap, self.slope, (0, 1)), 0, 1)
-                dw[:, :, u, v] = np.tensordot(self.slope, padded[window], ((0, 2, 3), (0, 2, 3)))
+                dpadded[window] += np.moveaxis(np.tensordot(tap, self.gradient, (0, 1)), 0, 1)
+                dw[:, :, u, v] = np.tensordot(self.gradient, padded[window], ((0, 2, 3), (0, 2, 3)))
         for bias in self.bias:
             y += bias[:, None, None]
         _, x_rows, x_columns = self.dx.shape
         dx = dpadded[:, :, top : top + x_rows, left : left + x_columns]
-        return y, dx, dw, [self.slope.sum((0, 2, 3)) for _ in self.bias]
+        return y, dx, dw, [self.gradient.sum((0, 2, 3)) for _ in self.bias]
 
-    def transformed(self, *, slope: bool = False) -> Array:
+    def transformed(self, *, gradient: bool = False) -> Array:
         """The weights as Winograd's kernels take them."""
-        program = winograd.transform_weights(self.conv, self.x, self.dy if slope else self.y, slope=slope)
+        program = winograd.transform_weights(self.conv, self.x, self.dy if gradient else self.y, gradient=gradient)
         return run_native(program, [buffer(self.weight), unset(program.buffers[1].scalars)])[1]
 
     def gradients(self) -> Arrays:
@@ -93,7 +93,7 @@ def scratch(program: Program) -> Arrays:
 
 def results(o: Operands) -> tuple[Arrays, Arrays]:
     """(y, dx, dw) by direct convolution, and by Winograd's."""
-    x, dy, bias, y, dx = into_lanes(o.pictures, o.x), into_lanes(o.slope, o.dy), o.bias, o.y, o.dx
+    x, dy, bias, y, dx = into_lanes(o.images, o.x), into_lanes(o.gradient, o.dy), o.bias, o.y, o.dx
     lanes = [aligned(y.scalars)], [aligned(dx.scalars)]
     weight, biases = [buffer(o.weight)], [buffer(b) for b in bias]
     direct = [
@@ -106,7 +106,7 @@ def results(o: Operands) -> tuple[Arrays, Arrays]:
     p = winograd.forward(o.conv, o.x, y)
     fast = [from_lanes(run_native(p, [x, o.transformed(), *biases, *scratch(p), *lanes[0]])[-1], y)]
     p = winograd.backward_input(o.conv, o.x, o.dy, dx)
-    fast.append(from_lanes(run_native(p, [o.transformed(slope=True), dy, *scratch(p), *lanes[1]])[-1], dx))
+    fast.append(from_lanes(run_native(p, [o.transformed(gradient=True), dy, *scratch(p), *lanes[1]])[-1], dx))
     p = winograd_weight_gradient.backward_weight(o.conv, o.x, o.dy)
     after = run_native(p, [x, dy, *scratch(p), *o.gradients()])
     fast.append(after[2 + len(scratch(p))].reshape(o.weight.shape))
@@ -119,8 +119,8 @@ def errors(taps: int, channels: int, size: int) -> list[tuple[float, float]]:
     o = Operands(Conv(channels, channels, (taps, taps), padding=around + around, bias=False), (size, size))
     exact = o.exact()
 
-    def error(came: Array, judge: Array) -> float:
-        return float(np.sqrt(np.mean((came - judge) ** 2) / np.mean(judge**2)))
+    def error(came: Array, evaluate: Array) -> float:
+        return float(np.sqrt(np.mean((came - evaluate) ** 2) / np.mean(evaluate**2)))
 
     return [(error(a, e), error(b, e)) for a, b, e in zip(*results(o), exact[:3], strict=True)]
 

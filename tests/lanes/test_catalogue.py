@@ -153,15 +153,15 @@ def programs_of(build: Callable[[], object], monkeypatch: pytest.MonkeyPatch) ->
 
 
 def all_programs(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> list[Program]:
-    given, pictures = parameters_for(graph), format_for(graph, "uint8")
-    plan = SinglePlanner(graph, given, pictures, registers=32, winograd=True).finish()
+    given, images = parameters_for(graph), format_for(graph, "uint8")
+    plan = SinglePlanner(graph, given, images, registers=32, winograd=True).finish()
     programs = [call.program for call in plan.calls]
-    programs += programs_of(lambda: inference.Inference(graph, given, pictures), monkeypatch)
+    programs += programs_of(lambda: inference.Inference(graph, given, images), monkeypatch)
     if graph.parameters and len(graph.output_shape) == 1:
         options = {"augment": gather.Augment(1, 1)}
         for name in ("sgd", "adamw"):
             options["optimizer"] = trainer.Optimizer(name)
-            programs += programs_of(partial(trainer.Trainer, graph, given, pictures, **options), monkeypatch)
+            programs += programs_of(partial(trainer.Trainer, graph, given, images, **options), monkeypatch)
     return programs
 
 

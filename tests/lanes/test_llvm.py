@@ -28,12 +28,12 @@ def _conv_programs(target: Target) -> list[Program]:
     x, y = Layout((3, 8, 9), (1, 1, 1, 1)), Layout((16, 8, 9), (1, 1, 1, 1))
     geometry = conv.Conv(16, 3, (3, 3), padding=(1, 1, 1, 1))
     return [
-        conv.forward(geometry, x, y, relu=True, values=target.values),
-        conv.backward_input(geometry, x, y, x, gate=True, values=target.values),
-        conv_weight_gradient.backward_weight(geometry, x, y, values=target.values),
-        dense.forward(40, 30, values=target.values),
-        dense.backward_input(40, 30, values=target.values),
-        dense.backward_weight(40, 30, values=target.values),
+        conv.forward(geometry, x, y, relu=True, registers=target.registers),
+        conv.backward_input(geometry, x, y, x, mask=True, registers=target.registers),
+        conv_weight_gradient.backward_weight(geometry, x, y, registers=target.registers),
+        dense.forward(40, 30, registers=target.registers),
+        dense.backward_input(40, 30, registers=target.registers),
+        dense.backward_weight(40, 30, registers=target.registers),
         pointwise.sigmoid(y, y),
     ]
 

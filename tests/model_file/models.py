@@ -38,7 +38,7 @@ def contents(text: str, shape: tuple[int, int, int] = (3, 9, 7), dtype: str = "u
 
 
 def pixels(of: Contents, count: int, seed: int = 1) -> np.ndarray:
-    """Raw pictures (count, rows, columns, channels) of the type that `of` takes."""
+    """Raw images (count, rows, columns, channels) of the type that `of` takes."""
     rng = np.random.default_rng(seed)
     shape = (count, *of.preprocessing.shape)
     if of.preprocessing.dtype == "uint8":
@@ -46,9 +46,9 @@ def pixels(of: Contents, count: int, seed: int = 1) -> np.ndarray:
     return rng.normal(size=shape).astype(np.float32)
 
 
-def judged(of: Contents, pictures: np.ndarray) -> np.ndarray:
-    """What the NumPy reference gives for raw pictures."""
-    return forward(of.graph, of.parameters, of.preprocessing.apply(pictures))[-1]
+def evaluated(of: Contents, images: np.ndarray) -> np.ndarray:
+    """What the NumPy reference gives for raw images."""
+    return forward(of.graph, of.parameters, of.preprocessing.apply(images))[-1]
 
 
 def run(model: onnx.ModelProto, x: np.ndarray) -> np.ndarray:

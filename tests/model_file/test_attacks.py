@@ -14,7 +14,7 @@ from lanewise.model_file import Contents, builder, read, read_graph, to_onnx, wr
 from tests.model_file.models import contents, foreign
 
 TEXT = "conv 4@3 same, relu, max 2, dropout 0.2, dense 3, softmax"
-PICTURE = "float[N,3,8,9] x => float[N,K] y"
+IMAGE = "float[N,3,8,9] x => float[N,K] y"
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ def written_twice(model):
 
 
 def writes_the_input(model):
-    model.graph.node[6].output[0] = "pictures"
+    model.graph.node[6].output[0] = "images"
 
 
 def reads_nothing(model):
@@ -236,7 +236,7 @@ def no_output(model):
 
 def input_of(element, *sizes):
     def change(model):
-        model.graph.input[0].CopyFrom(helper.make_tensor_value_info("pictures", element, sizes))
+        model.graph.input[0].CopyFrom(helper.make_tensor_value_info("images", element, sizes))
 
     return change
 
@@ -272,8 +272,8 @@ ATTACKS = [
     (cycle, 'node "relu1" (Relu): it reads "max1", which nothing before it writes'),
     (out_of_order, 'node "max1" (MaxPool): it reads "relu1", which nothing before it writes'),
     (written_twice, 'node "max1" (MaxPool) writes "relu1", which was written before'),
-    (writes_the_input, 'node "max1" (MaxPool) writes "pictures", which was written before'),
-    (reads_nothing, 'nothing that reads the input "pictures" writes the output "probabilities"'),
+    (writes_the_input, 'node "max1" (MaxPool) writes "images", which was written before'),
+    (reads_nothing, 'nothing that reads the input "images" writes the output "probabilities"'),
     (writes_nothing, 'node "max1" (MaxPool): it reads "relu1", which nothing before it writes'),
     (unknown_operator, r'node "max1" (Lan\u001b[31mewise): the operator is not supported; those that are: Add,'),
     (unknown_domain, 'node "max1" (MaxPool): the operator of domain "com.microsoft" is not supported'),
@@ -294,17 +294,17 @@ ATTACKS = [
     (window(pads=[3, 3, 3, 3]), 'node "max1" (MaxPool): a window of 2x2 would lie wholly in the padding'),
     (control_flow, 'the node that writes "max1" (If): the operator is not supported'),
     (function, 'function "Relu": a model that defines its own functions is not read'),
-    (two_inputs, 'the model has inputs: "pictures", "more", and outputs: "probabilities"'),
-    (two_outputs, 'the model has inputs: "pictures", and outputs: "probabilities", "relu1"'),
-    (no_output, 'nothing that reads the input "pictures" writes the output "elsewhere"'),
-    (input_of(TensorProto.FLOAT16, "N", 9, 7, 3), 'input "pictures", read by node "cast" (Cast), holds float16'),
+    (two_inputs, 'the model has inputs: "images", "more", and outputs: "probabilities"'),
+    (two_outputs, 'the model has inputs: "images", and outputs: "probabilities", "relu1"'),
+    (no_output, 'nothing that reads the input "images" writes the output "elsewhere"'),
+    (input_of(TensorProto.FLOAT16, "N", 9, 7, 3), 'input "images", read by node "cast" (Cast), holds float16'),
     (
         input_of(TensorProto.UINT8, "N", "H", "W", 3),
-        'input "pictures", read by node "cast" (Cast), has sizes that are not',
+        'input "images", read by node "cast" (Cast), has sizes that are not',
     ),
     (
         input_of(TensorProto.UINT8, "N", -9, 7, 3),
-        'input "pictures", read by node "cast" (Cast), has sizes that are not',
+        'input "images", read by node "cast" (Cast), has sizes that are not',
     ),
     (
         input_of(TensorProto.UINT8, 9, 7),
@@ -312,7 +312,7 @@ ATTACKS = [
     ),
     (
         input_of(TensorProto.UINT8, 1, 9, 7, 3, 1),
-        'input "pictures", read by node "cast" (Cast), has the wrong number of axes',
+        'input "images", read by node "cast" (Cast), has the wrong number of axes',
     ),
     (
         input_of(TensorProto.UINT8, 1, 2**40, 7, 3),
@@ -366,7 +366,7 @@ PREPROCESSING = {"rows": 9, "columns": 7, "channels": 3, "dtype": "uint8", "scal
         ({"history": '[{"epoch": 1, "loss": NaN}]'}, "the property 'history' is not JSON (NaN is no number)"),
         ({"history": '[{"epoch": 1, "loss": 1e999}]'}, "the property 'history' holds a number beyond 1e300"),
         ({"provenance": '{"a":' * 900 + "1" + "}" * 900}, "the property 'provenance' is nested more than 32 deep"),
-        ({"provenance": '{"pictures": "many"}'}, "the property 'provenance' has a wrong value for 'pictures'"),
+        ({"provenance": '{"images": "many"}'}, "the property 'provenance' has a wrong value for 'images'"),
         ({"provenance": '{"epochs": -1}'}, "the property 'provenance' has a wrong value for 'epochs'"),
         ({"provenance": '{"epochs": true}'}, "the property 'provenance' has a wrong value for 'epochs'"),
         ({"provenance": '{"date": 7}'}, "the property 'provenance' has a wrong value for 'date'"),

@@ -10,7 +10,7 @@ from lanewise.model_file import Contents, read, read_graph, to_onnx, write
 from lanewise.network.layers import AvgPool2D, Conv2D, Dense, GlobalAvgPool2D
 from lanewise.network.reference import forward
 from tests.cases import LAYER_CASES, NETWORK_CASES
-from tests.model_file.models import contents, foreign, judged, pixels, run
+from tests.model_file.models import contents, evaluated, foreign, pixels, run
 from tests.model_file.test_write import ending_in_classes
 
 
@@ -55,7 +55,7 @@ def test_a_graph_without_text_comes_back_too(tmp_path):
     write(model, tmp_path / "m.onnx")
     back = read(tmp_path / "m.onnx")
     x = pixels(model, 3)
-    assert np.array_equal(judged(back, x), judged(model, x))
+    assert np.array_equal(evaluated(back, x), evaluated(model, x))
     assert [node.name for node in back.graph.nodes] == [node.name for node in model.graph.nodes]
     assert [node.padding for node in back.graph.nodes] == [node.padding for node in model.graph.nodes]
     write(back, tmp_path / "n.onnx")
@@ -78,60 +78,60 @@ def test_of_a_history_of_many_epochs_some_are_kept(tmp_path):
     assert read(tmp_path / "m").history == history[3::4]
 
 
-PICTURE = "float[N,3,8,9] x => float[N,K] y"
+IMAGE = "float[N,3,8,9] x => float[N,K] y"
 FEATURES = "float[N,6] x => float[N,K] y"
 FOREIGN = {
     "conv, auto_pad same upper": (
-        PICTURE,
+        IMAGE,
         "a = Conv<auto_pad='SAME_UPPER', strides=[2,3]>(x, w) y = Flatten(a)",
         {"w": (4, 3, 4, 2)},
     ),
     "conv, auto_pad same lower": (
-        PICTURE,
+        IMAGE,
         "a = Conv<auto_pad='SAME_LOWER', strides=[2,3]>(x, w) y = Flatten(a)",
         {"w": (4, 3, 4, 2)},
     ),
     "conv, auto_pad valid": (
-        PICTURE,
+        IMAGE,
         "a = Conv<auto_pad='VALID'>(x, w, b) y = Flatten(a)",
         {"w": (4, 3, 3, 2), "b": (4,)},
     ),
     "conv, groups, pads of all sides": (
-        PICTURE,
+        IMAGE,
         "a = Conv<group=3, pads=[0,1,2,3], dilations=[1,2]>(x, w, b) y = Flatten(a)",
         {"w": (6, 1, 3, 2), "b": (6,)},
     ),
-    "max pool, same lower": (PICTURE, "a = MaxPool<kernel_shape=[2,2], auto_pad='SAME_LOWER'>(x) y = Flatten(a)", {}),
-    "max pool, stride 1 by default": (PICTURE, "a = MaxPool<kernel_shape=[3,2], pads=[1,0,1,1]>(x) y = Flatten(a)", {}),
-    "max pool, ceil": (PICTURE, "a = MaxPool<kernel_shape=[3,3], strides=[2,2], ceil_mode=1>(x) y = Flatten(a)", {}),
+    "max pool, same lower": (IMAGE, "a = MaxPool<kernel_shape=[2,2], auto_pad='SAME_LOWER'>(x) y = Flatten(a)", {}),
+    "max pool, stride 1 by default": (IMAGE, "a = MaxPool<kernel_shape=[3,2], pads=[1,0,1,1]>(x) y = Flatten(a)", {}),
+    "max pool, ceil": (IMAGE, "a = MaxPool<kernel_shape=[3,3], strides=[2,2], ceil_mode=1>(x) y = Flatten(a)", {}),
     "max pool, ceil beyond padding": (
-        PICTURE,
+        IMAGE,
         "a = MaxPool<kernel_shape=[2,2], strides=[3,3], pads=[1,1,1,1], ceil_mode=1>(x) y = Flatten(a)",
         {},
     ),
     "average pool, padding counts": (
-        PICTURE,
+        IMAGE,
         "a = AveragePool<kernel_shape=[3,2], pads=[1,1,2,0], count_include_pad=1>(x) y = Flatten(a)",
         {},
     ),
     "average pool, ceil": (
-        PICTURE,
+        IMAGE,
         "a = AveragePool<kernel_shape=[3,3], strides=[2,2], ceil_mode=1>(x) y = Flatten(a)",
         {},
     ),
-    "global average, kept as a picture": (
-        PICTURE,
+    "global average, kept as an image": (
+        IMAGE,
         "a = GlobalAveragePool(x) b = Conv(a, w) c = Relu(b) y = Flatten(c)",
         {"w": (4, 3, 1, 1)},
     ),
-    "global average, reshaped": (PICTURE, "a = GlobalAveragePool(x) y = Reshape(a, s)", {"s": [0, -1]}),
-    "global average, squeezed": (PICTURE, "a = GlobalAveragePool(x) y = Squeeze(a, s)", {"s": [3, -2]}),
-    "softmax over what is still a picture": (
+    "global average, reshaped": (IMAGE, "a = GlobalAveragePool(x) y = Reshape(a, s)", {"s": [0, -1]}),
+    "global average, squeezed": (IMAGE, "a = GlobalAveragePool(x) y = Squeeze(a, s)", {"s": [3, -2]}),
+    "softmax over what is still an image": (
         "float[N,3,8,9] x => float[N,K,1,1] y",
         "a = GlobalAveragePool(x) y = Softmax<axis=1>(a)",
         {},
     ),
-    "reshape to fixed features": (PICTURE, "y = Reshape(x, s)", {"s": [-1, 216]}),
+    "reshape to fixed features": (IMAGE, "y = Reshape(x, s)", {"s": [-1, 216]}),
     "gemm, alpha and beta": (FEATURES, "y = Gemm<alpha=0.5, beta=2.0>(x, w, b)", {"w": (6, 4), "b": (4,)}),
     "gemm, transposed, one bias": (FEATURES, "y = Gemm<transB=1>(x, w, b)", {"w": (4, 6), "b": (1,)}),
     "matmul and bias": (FEATURES, "a = MatMul(x, w) y = Add(b, a)", {"w": (6, 4), "b": (4,)}),
@@ -146,12 +146,12 @@ FOREIGN = {
         {"w": (6, 6), "v": (6, 3), "d": (3,)},
     ),
     "conv, bias and scale after it": (
-        PICTURE,
+        IMAGE,
         "a = Conv(x, w) b = Add(a, c) d = Mul(e, b) f = Sub(d, g) h = Div(f, e) i = Sub(c, h) y = Flatten(i)",
         {"w": (4, 3, 3, 3), "c": (1, 4, 1, 1), "e": (4, 1, 1), "g": (1, 1, 1)},
     ),
     "batch norm taken into a convolution": (
-        PICTURE,
+        IMAGE,
         "a = Conv(x, w, b) d = BatchNormalization<epsilon=0.01>(a, s, t, m, v) e = Relu(d) y = Flatten(e)",
         {"w": (4, 3, 3, 3), "b": (4,), "s": (4,), "t": (4,), "m": (4,), "v": np.float32([0.1, 2, 0.5, 1])},
     ),
@@ -161,33 +161,33 @@ FOREIGN = {
         {"w": (4, 6), "s": (4,), "t": (4,), "m": (4,), "v": np.float32([0.1, 2, 0.5, 1])},
     ),
     "batch norm first": (
-        PICTURE,
+        IMAGE,
         "a = BatchNormalization(x, s, t, m, v) b = Conv(a, w) y = Flatten(b)",
         {"w": (4, 3, 3, 3), "s": (3,), "t": (3,), "m": (3,), "v": np.float32([0.1, 2, 0.5])},
     ),
     "a convolution with two readers keeps its bias": (
-        PICTURE,
+        IMAGE,
         "a = Conv(x, w) b = Add(a, c) d = Add(a, b) y = Flatten(d)",
         {"w": (4, 3, 3, 3), "c": (1, 4, 1, 1)},
     ),
     "a convolution seen through an identity keeps its bias": (
-        PICTURE,
+        IMAGE,
         "a = Conv(x, w) i = Identity(a) b = Add(i, c) d = Add(a, b) y = Flatten(d)",
         {"w": (4, 3, 3, 3), "c": (1, 4, 1, 1)},
     ),
     "an identity with two readers keeps its bias": (
-        PICTURE,
+        IMAGE,
         "a = Conv(x, w) i = Identity(a) b = Add(i, c) d = Add(i, b) y = Flatten(d)",
         {"w": (4, 3, 3, 3), "c": (1, 4, 1, 1)},
     ),
     "sums and joins": (
-        PICTURE,
+        IMAGE,
         "a = Conv<pads=[1,1,1,1]>(x, w) b = Tanh(a) c = Sum(a, x, b) "
         "d = Concat<axis=1>(c, x, a) e = Add(d, d) y = Flatten(e)",
         {"w": (3, 3, 3, 3)},
     ),
     "activations": (
-        PICTURE,
+        IMAGE,
         "a = LeakyRelu<alpha=0.2>(x) b = Sigmoid(a) c = LeakyRelu(b) d = Dropout(c) y = Flatten(d)",
         {},
     ),
@@ -197,7 +197,7 @@ FOREIGN = {
         "a = MatMul(x, i) y = Add(a, b)",
         {"w": (4, 6)},
     ),
-    "left-overs that nobody reads": (PICTURE, "l = Erf(x) y = Flatten(x) r = NonZero(l)", {}),
+    "left-overs that nobody reads": (IMAGE, "l = Erf(x) y = Flatten(x) r = NonZero(l)", {}),
     "sequences": (
         "float[N,3,20] x => float[N,K] y",
         "a = Conv<pads=[1,2], strides=[2]>(x, w, b) c = MaxPool<kernel_shape=[3]>(a) d = Relu(c) y = Flatten(d)",
@@ -225,52 +225,52 @@ def test_other_files_give_the_numbers_of_onnx_runtime(case):
 
 
 REFUSED = [
-    (PICTURE, "y = LRN<size=3>(x)", {}, 13, "(LRN): the operator is not supported"),
-    (PICTURE, "y = Reshape(x, s)", {"s": [1, 216]}, 13, "the shape [1, 216] does not keep each picture's 216 values"),
-    (PICTURE, "y = Reshape(x, s)", {"s": [-1, -1]}, 13, "the shape [-1, -1] does not keep"),
-    (PICTURE, "y = Reshape(x, s)", {"s": [0, 24, 9]}, 13, "it turns (3, 8, 9) into (24, 9)"),
-    (PICTURE, "y = Flatten<axis=2>(x)", {}, 13, "it flattens from axis 2"),
-    (PICTURE, "y = Transpose<perm=[0,2,3,1]>(x)", {}, 13, "it moves axes inside the network"),
+    (IMAGE, "y = LRN<size=3>(x)", {}, 13, "(LRN): the operator is not supported"),
+    (IMAGE, "y = Reshape(x, s)", {"s": [1, 216]}, 13, "the shape [1, 216] does not keep each image's 216 values"),
+    (IMAGE, "y = Reshape(x, s)", {"s": [-1, -1]}, 13, "the shape [-1, -1] does not keep"),
+    (IMAGE, "y = Reshape(x, s)", {"s": [0, 24, 9]}, 13, "it turns (3, 8, 9) into (24, 9)"),
+    (IMAGE, "y = Flatten<axis=2>(x)", {}, 13, "it flattens from axis 2"),
+    (IMAGE, "y = Transpose<perm=[0,2,3,1]>(x)", {}, 13, "it moves axes inside the network"),
     (
-        PICTURE,
+        IMAGE,
         "y = Softmax(x)",
         {},
         13,
-        "softmax is read over the features of one picture, not over one axis of (3, 8, 9)",
+        "softmax is read over the features of one image, not over one axis of (3, 8, 9)",
     ),
-    (PICTURE, "y = Softmax<axis=1>(x)", {}, 11, "softmax is read over the features of one picture"),
-    (PICTURE, "y = Concat<axis=2>(x, x)", {}, 13, "it must join its inputs along axis 1"),
-    (PICTURE, "y = Mul(x, x)", {}, 13, "it combines two values of the network"),
-    (PICTURE, "y = Div(w, x)", {"w": (1,)}, 13, "it divides by the network's values or by zero"),
-    (PICTURE, "y = Div(x, w)", {"w": np.zeros(1, np.float32)}, 13, "it divides by the network's values or by zero"),
-    (PICTURE, "y = Add(x, w)", {"w": (9,)}, 13, "(float32 (9,)) is not one float32 for each of 3 channels"),
-    (PICTURE, "y = Add(x, w)", {"w": (2, 1, 3, 1, 1)}, 13, "is not one float32 for each of 3 channels"),
-    (PICTURE, "a = MaxPool<kernel_shape=[2,2]>(x) y = Add(a, x)", {}, 13, "it adds shapes (3, 7, 8) and (3, 8, 9)"),
-    (PICTURE, "a, i = MaxPool<kernel_shape=[2,2]>(x) b = Cast<to=1>(i) y = Add(a, b)", {}, 13, "outputs that are read"),
-    (PICTURE, "y = MaxPool<kernel_shape=[2,2], dilations=[2,1]>(x)", {}, 13, "pooling with dilation is not supported"),
+    (IMAGE, "y = Softmax<axis=1>(x)", {}, 11, "softmax is read over the features of one image"),
+    (IMAGE, "y = Concat<axis=2>(x, x)", {}, 13, "it must join its inputs along axis 1"),
+    (IMAGE, "y = Mul(x, x)", {}, 13, "it combines two values of the network"),
+    (IMAGE, "y = Div(w, x)", {"w": (1,)}, 13, "it divides by the network's values or by zero"),
+    (IMAGE, "y = Div(x, w)", {"w": np.zeros(1, np.float32)}, 13, "it divides by the network's values or by zero"),
+    (IMAGE, "y = Add(x, w)", {"w": (9,)}, 13, "(float32 (9,)) is not one float32 for each of 3 channels"),
+    (IMAGE, "y = Add(x, w)", {"w": (2, 1, 3, 1, 1)}, 13, "is not one float32 for each of 3 channels"),
+    (IMAGE, "a = MaxPool<kernel_shape=[2,2]>(x) y = Add(a, x)", {}, 13, "it adds shapes (3, 7, 8) and (3, 8, 9)"),
+    (IMAGE, "a, i = MaxPool<kernel_shape=[2,2]>(x) b = Cast<to=1>(i) y = Add(a, b)", {}, 13, "outputs that are read"),
+    (IMAGE, "y = MaxPool<kernel_shape=[2,2], dilations=[2,1]>(x)", {}, 13, "pooling with dilation is not supported"),
     (
-        PICTURE,
+        IMAGE,
         "y = AveragePool<kernel_shape=[3,3], strides=[2,2], ceil_mode=1, count_include_pad=1>(x)",
         {},
         13,
         "ceil_mode with count_include_pad makes windows hang over",
     ),
-    (PICTURE, "a = Relu(x) y = Conv(x, a)", {}, 13, "its weight (input 2) is computed by the network"),
-    (PICTURE, "y = Conv(x, w, b)", {"w": (4, 3, 3, 3), "b": (3,)}, 13, "its bias has shape (3,); 4 filters need (4,)"),
-    (PICTURE, "y = Conv(x, w)", {"w": (4, 3, 3)}, 13, "its weight must be there and have as many axes as its input, 4"),
+    (IMAGE, "a = Relu(x) y = Conv(x, a)", {}, 13, "its weight (input 2) is computed by the network"),
+    (IMAGE, "y = Conv(x, w, b)", {"w": (4, 3, 3, 3), "b": (3,)}, 13, "its bias has shape (3,); 4 filters need (4,)"),
+    (IMAGE, "y = Conv(x, w)", {"w": (4, 3, 3)}, 13, "its weight must be there and have as many axes as its input, 4"),
     (
-        PICTURE,
+        IMAGE,
         "y = Conv<kernel_shape=[1,1]>(x, w)",
         {"w": (4, 3, 3, 3)},
         13,
         "its kernel_shape (1, 1) is not that of its",
     ),
-    (PICTURE, "y = LeakyRelu<alpha=-2.0>(x)", {}, 13, "its slope must be a number from 0 to 1, not -2.0"),
-    (PICTURE, "y = Cast<to=11>(x)", {}, 13, "it casts to double"),
-    (PICTURE, "y = Dropout(x)", {}, 6, "it is meant for training"),
-    (PICTURE, "y = Dropout(x, r, t)", {"r": np.float32(0.5), "t": np.array(True)}, 13, "it drops values at random"),
-    (PICTURE, "y = Add<broadcast=1>(x, w)", {"w": (3, 1, 1)}, 6, 'its attribute "broadcast" is not supported'),
-    (FEATURES, "y = Gemm<transA=1>(x, w)", {"w": (6, 6)}, 13, "it transposes its input, which would mix pictures"),
+    (IMAGE, "y = LeakyRelu<alpha=-2.0>(x)", {}, 13, "its slope must be a number from 0 to 1, not -2.0"),
+    (IMAGE, "y = Cast<to=11>(x)", {}, 13, "it casts to double"),
+    (IMAGE, "y = Dropout(x)", {}, 6, "it is meant for training"),
+    (IMAGE, "y = Dropout(x, r, t)", {"r": np.float32(0.5), "t": np.array(True)}, 13, "it drops values at random"),
+    (IMAGE, "y = Add<broadcast=1>(x, w)", {"w": (3, 1, 1)}, 6, 'its attribute "broadcast" is not supported'),
+    (FEATURES, "y = Gemm<transA=1>(x, w)", {"w": (6, 6)}, 13, "it transposes its input, which would mix images"),
     (FEATURES, "y = Gemm(x, w)", {"w": (5, 6)}, 13, "a matrix for 5 inputs does not fit 6 features"),
     (
         FEATURES,
@@ -286,14 +286,14 @@ REFUSED = [
     ("uint8[N,3,8,9] x => uint8[N,K] y", "y = Flatten(x)", {}, 13, "takes uint8 but is never cast to float32"),
     ("uint8[N,8,9,3] x => float[N,K] y", "a = Add(x, w) y = Cast<to=1>(a)", {"w": [1]}, 13, "is never cast to float32"),
     (
-        PICTURE,
+        IMAGE,
         "y = BatchNormalization(x, s, s, s, v)",
         {"s": (3,), "v": np.float32([1, 1, -1])},
         13,
         "its variance is negative or zero",
     ),
-    (PICTURE, "y = BatchNormalization(x, s, s, s, s)", {"s": (4,)}, 13, "must be 3 numbers each"),
-    (PICTURE, "y = BatchNormalization<training_mode=1>(x, s, s, s, s)", {"s": (3,)}, 14, "it normalises by the batch"),
+    (IMAGE, "y = BatchNormalization(x, s, s, s, s)", {"s": (4,)}, 13, "must be 3 numbers each"),
+    (IMAGE, "y = BatchNormalization<training_mode=1>(x, s, s, s, s)", {"s": (3,)}, 14, "it normalises by the batch"),
 ]
 
 
@@ -306,13 +306,13 @@ def test_what_is_not_a_layer_is_refused_by_the_name_of_its_node(head, nodes, arr
 
 
 def test_a_second_output_that_nobody_needs_does_no_harm():
-    model = foreign(PICTURE, "y, i = MaxPool<kernel_shape=[2,2]>(x) z = Cast<to=1>(i)")
+    model = foreign(IMAGE, "y, i = MaxPool<kernel_shape=[2,2]>(x) z = Cast<to=1>(i)")
     assert [type(node.layer).__name__ for node in read_graph(model).graph.nodes] == ["Input", "MaxPool2D"]
 
 
 def test_scale_and_shift_are_taken_into_the_layer_before():
     _, nodes, arrays = FOREIGN["conv, bias and scale after it"]
-    graph = read_graph(foreign(PICTURE, nodes, **arrays)).graph
+    graph = read_graph(foreign(IMAGE, nodes, **arrays)).graph
     assert [type(node.layer).__name__ for node in graph.nodes] == ["Input", "Conv2D", "Flatten"]
     assert isinstance(graph.nodes[1].layer, Conv2D)
     assert graph.nodes[1].layer.bias
@@ -322,8 +322,8 @@ def test_scale_and_shift_are_taken_into_the_layer_before():
 
 
 def test_a_global_average_becomes_the_layer_that_fits_what_follows():
-    kept = read_graph(foreign(PICTURE, "a = GlobalAveragePool(x) y = Relu(a)")).graph
-    flat = read_graph(foreign(PICTURE, "a = GlobalAveragePool(x) y = Flatten(a)")).graph
+    kept = read_graph(foreign(IMAGE, "a = GlobalAveragePool(x) y = Relu(a)")).graph
+    flat = read_graph(foreign(IMAGE, "a = GlobalAveragePool(x) y = Flatten(a)")).graph
     assert kept.nodes[1].layer == AvgPool2D((8, 9), (1, 1))
     assert kept.output_shape == (3, 1, 1)
     assert flat.nodes[-1].layer == GlobalAvgPool2D()
@@ -366,7 +366,7 @@ def test_preprocessing_in_a_file_is_told_from_the_network(case):
     assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
-def test_a_file_fixed_to_one_picture_is_read_for_any_number():
+def test_a_file_fixed_to_one_image_is_read_for_any_number():
     reading = read_graph(foreign("float[1,3,8,9] x => float[1,216] y", "y = Reshape(x, s)", s=[1, -1]))
     assert reading.graph.output_shape == (216,)
     with pytest.raises(ModelFileError, match=r'node that writes "y" \(Reshape\): the shape \[1, -1\] does not keep'):
@@ -381,7 +381,7 @@ def test_a_file_that_ends_in_numbers_gets_probabilities_and_says_so(tmp_path):
     assert "a softmax was added" in found.notes[-1]
     assert found.preprocessing.dtype == "float32"
     x = pixels(found, 3)
-    assert judged(found, x).sum(axis=1) == pytest.approx(1)
+    assert evaluated(found, x).sum(axis=1) == pytest.approx(1)
     assert read(tmp_path / "m.onnx", classes=("a", "b", "c", "d")).classes == ("a", "b", "c", "d")
     with pytest.raises(ModelFileError, match="3 classes do not fit"):
         read(tmp_path / "m.onnx", classes=("a", "b", "c"))
@@ -399,7 +399,7 @@ def test_the_output_of_a_fully_convolutional_net_is_flattened(tmp_path):
     onnx.save(model, tmp_path / "m.onnx")
     assert read(tmp_path / "m.onnx").graph.output_shape == (4,)
     onnx.save(foreign("float[N,3,8,9] x => float[N,3,8,9] y", "y = Relu(x)"), tmp_path / "m.onnx")
-    with pytest.raises(ModelFileError, match=r"shape \(3, 8, 9\) for each picture; a classifier has one number"):
+    with pytest.raises(ModelFileError, match=r"shape \(3, 8, 9\) for each image; a classifier has one number"):
         read(tmp_path / "m.onnx")
 
 

@@ -14,7 +14,7 @@ from lanewise.model_file import Contents, Preprocessing, read, to_onnx, write
 from lanewise.network.graph import build
 from lanewise.network.text import parse
 from tests.cases import LAYER_CASES, NETWORK_CASES
-from tests.model_file.models import contents, judged, pixels, run
+from tests.model_file.models import contents, evaluated, pixels, run
 
 
 def ending_in_classes(case):
@@ -33,9 +33,9 @@ def test_onnx_runtime_agrees_with_the_reference(case, dtype):
     proto = to_onnx(model)
     onnx.checker.check_model(proto, full_check=True)
     for count in (1, 5):
-        pictures = pixels(model, count)
-        expected = judged(model, pictures)
-        assert np.abs(run(proto, pictures) - expected).max() <= 1e-5 * np.abs(expected).max()
+        images = pixels(model, count)
+        expected = evaluated(model, images)
+        assert np.abs(run(proto, images) - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
 def test_the_file_is_one_that_any_tool_understands(tmp_path):
@@ -49,7 +49,7 @@ def test_the_file_is_one_that_any_tool_understands(tmp_path):
     )
     assert [node.name for node in model.graph.node[4:]] == ["conv1", "relu1", "flatten1", "dense1", "softmax1"]
     (entry,), (output,) = model.graph.input, model.graph.output
-    assert (entry.name, output.name) == ("pictures", "probabilities")
+    assert (entry.name, output.name) == ("images", "probabilities")
     assert [dim.dim_param or dim.dim_value for dim in entry.type.tensor_type.shape.dim] == ["N", 9, 7, 3]
     assert [dim.dim_param or dim.dim_value for dim in output.type.tensor_type.shape.dim] == ["N", 3]
 
@@ -148,7 +148,7 @@ def test_values_that_json_lacks_do_not_stop_a_save(tmp_path):
         ({"parameters": (np.zeros((3, 4)), np.zeros(3))}, r"the weight of dense1 has shape \(3, 4\), but"),
         ({"parameters": (np.full((3, 189), np.nan), np.zeros(3))}, "the weight of dense1 holds NaN or infinity"),
         ({"network": "dense 3, relu, softmax"}, "the text of the network describes another network"),
-        ({"preprocessing": Preprocessing(7, 9, 3, "uint8", (1,) * 3, (0,) * 3)}, "takes pictures of"),
+        ({"preprocessing": Preprocessing(7, 9, 3, "uint8", (1,) * 3, (0,) * 3)}, "takes images of"),
     ],
 )
 def test_parts_that_do_not_belong_together_are_refused(change, problem):

@@ -1,20 +1,20 @@
-"""Every figure of an account against counting one by one, and the figures that a reader can check on paper."""
+"""Every figure of a summary against counting one by one, and the figures that a reader can check on paper."""
 
 import numpy as np
 import pytest
 
 from lanewise.network.graph import build
 from lanewise.network.reference import backward, forward
-from lanewise.network.summary import account, totals
+from lanewise.network.summary import summary, totals
 from lanewise.network.text import parse
 from tests.cases import LAYER_CASES, NETWORK_CASES
 
 
 def accounts_of(text, shape):
-    return account(build(parse(text), shape))
+    return summary(build(parse(text), shape))
 
 
-def test_one_kernel_on_a_4x4_picture_has_4_weights():
+def test_one_kernel_on_a_4x4_image_has_4_weights():
     conv = accounts_of("conv 1@2x2", (1, 4, 4))[1]
     assert (conv.weights, conv.biases, conv.output_shape) == (4, 1, (1, 3, 3))
     assert (conv.connections, conv.mean_sharing, conv.max_sharing) == (36, 9, 9)
@@ -52,11 +52,11 @@ def test_pools_connect_without_weights():
 
 
 def uses_one_by_one(graph):
-    """Uses of each weight of the only layer with weights: of ones everywhere, its slope counts its connections."""
+    """Uses of each weight of the only layer with weights: of ones everywhere, its gradient counts its connections."""
     ones = [np.ones(parameter.shape) for parameter in graph.parameters]
     values = forward(graph, ones, np.ones((1, *graph.input_shape)))
-    slopes, _ = backward(graph, ones, values, np.ones((1, *graph.output_shape)))
-    return slopes[0]
+    gradients, _ = backward(graph, ones, values, np.ones((1, *graph.output_shape)))
+    return gradients[0]
 
 
 @pytest.mark.parametrize(
@@ -64,8 +64,8 @@ def uses_one_by_one(graph):
 )
 def test_connections_are_counted_exactly(case):
     graph = build(parse(case.text.replace(" frozen", "")), case.input_shape)
-    assert account(graph)[-1].connections == account(case.graph())[-1].connections
-    uses, found = uses_one_by_one(graph), account(graph)[-1]
+    assert summary(graph)[-1].connections == summary(case.graph())[-1].connections
+    uses, found = uses_one_by_one(graph), summary(graph)[-1]
     assert found.connections == found.multiply_adds == uses.sum()
     assert found.weights == uses.size
     assert found.max_sharing == uses.max()
@@ -84,7 +84,7 @@ def test_connections_of_pools_are_counted_exactly(case):
         x = np.zeros((1, *graph.input_shape))
         x[0, channel, row, column] = 1
         connections += np.count_nonzero(forward(graph, [], x)[-1])
-    assert account(graph)[1].connections == connections
+    assert summary(graph)[1].connections == connections
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_totals_of_a_network():
     graph = build(
         parse("conv 6@5 same, relu, max 2, conv 16@5, relu, max 2, dense 120, dense 84, dense 10"), (1, 28, 28)
     )
-    found = totals(account(graph))
+    found = totals(summary(graph))
     assert (found.weights, found.biases) == (61_470, 236)  # LeNet-5 with full connections between its convolutions
     assert found.weights + found.biases == graph.parameter_count
     assert found.connections > found.multiply_adds  # pools connect, but do not multiply
@@ -134,8 +134,8 @@ def test_totals_of_a_network():
 
 
 @pytest.mark.parametrize("case", LAYER_CASES + NETWORK_CASES, ids=lambda case: case.name)
-def test_every_node_has_an_account(case):
+def test_every_node_has_an_summary(case):
     graph = case.graph()
-    accounts = account(graph)
-    assert [one.name for one in accounts] == [node.name for node in graph.nodes]
-    assert all(0 <= one.density <= 1 for one in accounts)
+    summaries = summary(graph)
+    assert [one.name for one in summaries] == [node.name for node in graph.nodes]
+    assert all(0 <= one.density <= 1 for one in summaries)

@@ -38,7 +38,7 @@ def test_parameters_are_shared_up_to_the_first_difference(other, shared):
     assert shared_parameters(graph(other), graph(OWN)) == shared
 
 
-def test_pictures_of_another_shape_share_nothing():
+def test_images_of_another_shape_share_nothing():
     assert shared_parameters(graph(OWN), graph(OWN, (2, 11, 12))) == 0
 
 

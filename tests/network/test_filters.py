@@ -1,4 +1,4 @@
-"""Banks of fixed filters: what they give on pictures whose answer is known, and what kernels are said to resemble."""
+"""Banks of fixed filters: what they give on images whose answer is known, and what kernels are said to resemble."""
 
 import numpy as np
 import pytest
@@ -14,10 +14,10 @@ EDGES = ("sobel", "prewitt", "scharr", "laplacian", "gabor")
 RIGHT, DOWN = np.meshgrid(np.arange(9.0), np.arange(9.0))
 
 
-def response(name, picture):
-    """What the filters of `name` give in the middle of a picture, by label."""
-    graph = build(parse(f"fixed {name} valid"), (1, *picture.shape))
-    values = forward(graph, initial_parameters(graph, 0), picture[None, None])[-1][0]
+def response(name, image):
+    """What the filters of `name` give in the middle of an image, by label."""
+    graph = build(parse(f"fixed {name} valid"), (1, *image.shape))
+    values = forward(graph, initial_parameters(graph, 0), image[None, None])[-1][0]
     middle = [value[value.shape[0] // 2, value.shape[1] // 2] for value in values]
     return dict(zip(labels([name]), middle, strict=True))
 

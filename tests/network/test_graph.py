@@ -68,14 +68,14 @@ def test_branches_become_nodes():
     ]
     assert isinstance(graph.nodes[5].layer, Add)
     assert isinstance(graph.nodes[8].layer, Join)
-    assert graph.readers() == ((1,), (2, 4), (3,), (5,), (5,), (6, 7, 8), (8,), (8,), ())
+    assert graph.users() == ((1,), (2, 4), (3,), (5,), (5,), (6, 7, 8), (8,), (8,), ())
 
 
 def test_a_node_that_reads_twice_is_one_reader():
-    assert build(parse("concat( | )"), (1, 2, 2)).readers() == ((1,), ())
+    assert build(parse("concat( | )"), (1, 2, 2)).users() == ((1,), ())
 
 
-def test_dense_flattens_pictures_only():
+def test_dense_flattens_images_only():
     assert [node.name for node in nodes_of("dense 3, dense 2")] == ["input", "flatten1", "dense1", "dense2"]
     assert [node.name for node in nodes_of("flatten, dense 2")] == ["input", "flatten1", "dense1"]
     assert [type(node.layer) for node in nodes_of("global average, dense 2")].count(Flatten) == 0
@@ -106,33 +106,33 @@ def test_padding_is_resolved(text, shape, padding):
 SHAPE_ERRORS = [
     (
         "relu, conv 2@29x3",
-        "conv1 (conv 2@29x3): its kernel of 29x3 is larger than the 28x28 picture it gets; at most 28x28",
+        "conv1 (conv 2@29x3): its kernel of 29x3 is larger than the 28x28 image it gets; at most 28x28",
     ),
-    ("conv 2@30 pad 0:0:1:0", "is larger than the 28x28 picture it gets, 29x28 with padding; at most 29x28 fits"),
-    ("conv 2@3x15 dilation 2", "its kernel of 3x15, 5x29 when dilated, is larger than the 28x28 picture"),
+    ("conv 2@30 pad 0:0:1:0", "is larger than the 28x28 image it gets, 29x28 with padding; at most 29x28 fits"),
+    ("conv 2@3x15 dilation 2", "its kernel of 3x15, 5x29 when dilated, is larger than the 28x28 image"),
     ("conv 2@3x15 dilation 2", "; at most 14x14 fits"),
-    ("max 2, max 15", "max2 (max 15): its window of 15x15 is larger than the 14x14 picture it gets; at most 14x14"),
+    ("max 2, max 15", "max2 (max 15): its window of 15x15 is larger than the 14x14 image it gets; at most 14x14"),
     (
         "conv 6@1, conv 9@3 groups 2",
         "conv2 (conv 9@3x3 groups 2): 2 groups must divide both the 6 channels it gets and",
     ),
     ("conv 6@1, conv 9@3 groups 6", "groups can be 1, 3"),
-    ("dense 4, conv 4@3", "conv1 (conv 4@3x3): needs pictures, but gets 4 features; put it before flatten"),
-    ("flatten, max 2", "max1 (max 2): needs pictures, but gets 784 features"),
-    ("global average, global average", "global2 (global average): needs pictures, but gets 1 feature;"),
-    ("softmax", "softmax1 (softmax): needs features, not pictures of 28x28 with 1 channel; put `flatten`"),
+    ("dense 4, conv 4@3", "conv1 (conv 4@3x3): needs images, but gets 4 features; put it before flatten"),
+    ("flatten, max 2", "max1 (max 2): needs images, but gets 784 features"),
+    ("global average, global average", "global2 (global average): needs images, but gets 1 feature;"),
+    ("softmax", "softmax1 (softmax): needs features, not images of 28x28 with 1 channel; put `flatten`"),
     ("max 2 pad 2", "max1 (max 2 pad 2): a window of 2x2 would lie wholly in the padding 2:2:2:2"),
-    ("max 2 pad 0:2:0:0", "hold no column of the 28x28 picture"),
-    ("average 2 pad 0:0:2:0", "hold no row of the 28x28 picture; row padding can be at most 1"),
+    ("max 2 pad 0:2:0:0", "hold no column of the 28x28 image"),
+    ("average 2 pad 0:0:2:0", "hold no row of the 28x28 image; row padding can be at most 1"),
     ("average 3 pad 0:0:0:3 stride 1 count-padding", "column padding can be at most 2"),
     ("residual(conv 4@3 same stride 2)", 'put "conv 4@1x1 stride 2" at the end of the shortcut'),
     ("residual(conv 4@1 stride 2x1)", 'put "conv 4@1x1 stride 2x1"'),
     ("residual(conv 4@1)", 'put "conv 4@1x1" at'),
-    ("residual(conv 4@3)", "its body gives pictures of 26x26 with 4 channels and its shortcut pictures of 28x28 with"),
+    ("residual(conv 4@3)", "its body gives images of 26x26 with 4 channels and its shortcut images of 28x28 with"),
     ("residual(conv 4@3)", "which cannot be added; use `same` in the body"),
     ("flatten, residual(dense 4)", 'put "dense 4" at the end of the shortcut'),
     ("residual(dense 4)", "make the body keep the shape"),
-    ("concat(conv 1@1 | conv 1@3)", "branch 1 gives pictures of 28x28 with 1 channel and branch 2 pictures of 26x26"),
+    ("concat(conv 1@1 | conv 1@3)", "branch 1 gives images of 28x28 with 1 channel and branch 2 images of 26x26"),
     ("concat( | dense 3)", "branch 2 3 features"),
 ]
 
@@ -209,7 +209,7 @@ def test_a_network_is_a_tuple_of_layers(layers):
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (1, 4, 0), (1, 4.0, 4), (1, 2, 3, 4), None])
-def test_pictures_have_three_positive_sizes(shape):
+def test_images_have_three_positive_sizes(shape):
     with pytest.raises(ShapeError, match=re.escape("(channels, rows, columns)")):
         build((ReLU(),), shape)
 
@@ -266,7 +266,7 @@ def test_more_than_two_nodes_can_be_added():
         (ReLU(), (1,), "of nodes (1,)"),
         (ReLU(), (), "of nodes ()"),
         (Dense(0), (0,), "its units must be"),
-        (Dense(3), (0,), "dense1 (dense 3): needs features, not pictures of 4x5 with 2 channels; put `flatten`"),
+        (Dense(3), (0,), "dense1 (dense 3): needs features, not images of 4x5 with 2 channels; put `flatten`"),
     ],
 )
 def test_nodes_that_do_not_fit_are_not_assembled(layer, inputs, message):
@@ -279,8 +279,8 @@ def test_cases_build_and_read_only_backwards(case):
     graph = case.graph()
     assert len({node.name for node in graph.nodes}) == len(graph.nodes)
     assert all(source < position for position, node in enumerate(graph.nodes) for source in node.inputs)
-    for position, readers in enumerate(graph.readers()):
-        assert all(position in graph.nodes[reader].inputs for reader in readers)
+    for position, users in enumerate(graph.users()):
+        assert all(position in graph.nodes[reader].inputs for reader in users)
 
 
 def test_cases_have_names_of_their_own():

@@ -1,4 +1,4 @@
-"""The judge judged: by hand-made numbers, by finite differences, and by a fully connected twin."""
+"""The evaluate evaluated: by hand-made numbers, by finite differences, and by a fully connected twin."""
 
 import math
 
@@ -20,32 +20,34 @@ from tests.cases import LAYER_CASES, NETWORK_CASES
 
 
 def values_for(graph, seed, n=3):
-    """Random parameters, pictures, output slopes and dropout masks."""
+    """Random parameters, images, output gradients and dropout masks."""
     rng = np.random.default_rng(seed)
     parameters = [rng.normal(size=parameter.shape) for parameter in graph.parameters]
-    x, slope = rng.normal(size=(n, *graph.input_shape)), rng.normal(size=(n, *graph.output_shape))
+    x, gradient = rng.normal(size=(n, *graph.input_shape)), rng.normal(size=(n, *graph.output_shape))
     masks = {
         position: rng.random((n, *node.shape)) >= node.layer.rate
         for position, node in enumerate(graph.nodes)
         if isinstance(node.layer, Dropout)
     }
-    return parameters, x, slope, masks
+    return parameters, x, gradient, masks
 
 
 @pytest.mark.parametrize("case", LAYER_CASES + NETWORK_CASES, ids=str)
-def test_slopes_are_finite_differences(case):
+def test_gradients_are_finite_differences(case):
     graph = case.graph()
-    parameters, x, slope, masks = values_for(graph, 7)
+    parameters, x, gradient, masks = values_for(graph, 7)
     values = forward(graph, parameters, x, dropout_masks=masks)
     assert [value.shape[1:] for value in values] == [node.shape for node in graph.nodes]
-    parameter_slopes, value_slopes = backward(graph, parameters, values, slope, dropout_masks=masks)
-    assert [s.shape for s in parameter_slopes] == [parameter.shape for parameter in graph.parameters]
+    parameter_gradients, value_gradients = backward(graph, parameters, values, gradient, dropout_masks=masks)
+    assert [s.shape for s in parameter_gradients] == [parameter.shape for parameter in graph.parameters]
 
     def loss(parameters, x):
-        return (forward(graph, parameters, x, dropout_masks=masks)[-1] * slope).sum()
+        return (forward(graph, parameters, x, dropout_masks=masks)[-1] * gradient).sum()
 
     rng, e = np.random.default_rng(8), 1e-5  # less, and rounding in losses of 10,000 and more shows
-    for k, (parameter, found) in enumerate(zip([*parameters, x], [*parameter_slopes, value_slopes[0]], strict=True)):
+    for k, (parameter, found) in enumerate(
+        zip([*parameters, x], [*parameter_gradients, value_gradients[0]], strict=True)
+    ):
         if k < len(parameters) and not graph.learned[k]:
             assert not found.any()
             continue
@@ -99,21 +101,21 @@ def test_pooling_is_its_formula(case):
             assert y[n, o, r, c] == pytest.approx(sum(inside) / (counted if layer.count_padding else len(inside)))
 
 
-def test_equal_values_in_a_window_give_the_slope_to_the_first():
+def test_equal_values_in_a_window_give_the_gradient_to_the_first():
     graph = build(parse("max 2x3 stride 1"), (1, 2, 4))
     x = np.array([[[[0, 5, 5, 1], [5, 5, 5, 5]]]])
     values = forward(graph, [], x)
-    _, slopes = backward(graph, [], values, np.array([[[[10.0, 1.0]]]]))
-    np.testing.assert_array_equal(slopes[0], [[[[0, 11, 0, 0], [0, 0, 0, 0]]]])
+    _, gradients = backward(graph, [], values, np.array([[[[10.0, 1.0]]]]))
+    np.testing.assert_array_equal(gradients[0], [[[[0, 11, 0, 0], [0, 0, 0, 0]]]])
 
 
-def test_padding_never_wins_and_gets_no_slope():
+def test_padding_never_wins_and_gets_no_gradient():
     graph = build(parse("max 3 same stride 1"), (1, 2, 2))
     x = np.array([[[[-4.0, -3.0], [-2.0, -9.0]]]])
     values = forward(graph, [], x)
     np.testing.assert_array_equal(values[-1], np.full((1, 1, 2, 2), -2.0))
-    _, slopes = backward(graph, [], values, np.ones((1, 1, 2, 2)))
-    np.testing.assert_array_equal(slopes[0], [[[[0, 0], [4, 0]]]])
+    _, gradients = backward(graph, [], values, np.ones((1, 1, 2, 2)))
+    np.testing.assert_array_equal(gradients[0], [[[[0, 0], [4, 0]]]])
 
 
 def test_dropout_divides_what_it_keeps_and_passes_all_on_without_masks():
@@ -124,7 +126,7 @@ def test_dropout_divides_what_it_keeps_and_passes_all_on_without_masks():
     np.testing.assert_array_equal(values[-1], [[[[4.0, 0.0, 12.0]]]])
 
 
-def test_slope_of_relu_at_zero_is_zero():
+def test_gradient_of_relu_at_zero_is_zero():
     for text, expected in (("relu", 0.0), ("leaky 0.25", 0.25)):
         graph = build(parse(text), (1, 1, 1))
         values = forward(graph, [], np.zeros((1, 1, 1, 1)))
@@ -137,38 +139,38 @@ def test_large_values_do_not_overflow():
     np.testing.assert_array_equal(forward(build(parse("flatten, softmax"), (1, 1, 3)), [], x)[-1], [[1, 0, 0]])
 
 
-def test_wrong_pictures_are_refused():
+def test_wrong_images_are_refused():
     with pytest.raises(ValueError, match=r"x has the shape \(2, 1, 4, 5\), the graph takes \(n, \*\(1, 5, 4\)\)"):
         forward(build(parse("relu"), (1, 5, 4)), [], np.zeros((2, 1, 4, 5)))
 
 
 def test_softmax_cross_entropy_by_hand():
-    losses, slope = softmax_cross_entropy([[0.0, math.log(3.0)], [5.0, 5.0]], [1, 0], [2.0, 0.0])
+    losses, gradient = softmax_cross_entropy([[0.0, math.log(3.0)], [5.0, 5.0]], [1, 0], [2.0, 0.0])
     np.testing.assert_allclose(losses, [-2 * math.log(0.75), 0])
-    np.testing.assert_allclose(slope, [[0.5, -0.5], [0, 0]])
+    np.testing.assert_allclose(gradient, [[0.5, -0.5], [0, 0]])
     smoothed, _ = softmax_cross_entropy([[0.0, math.log(3.0)]], [1], [1.0], 0.2)
     np.testing.assert_allclose(smoothed, [-0.9 * math.log(0.75) - 0.1 * math.log(0.25)])
 
 
 def test_sigmoid_cross_entropy_by_hand():
-    losses, slope = sigmoid_cross_entropy([[math.log(3.0)], [800.0], [-800.0]], [1, 0, 1], [2.0, 1.0, 1.0])
+    losses, gradient = sigmoid_cross_entropy([[math.log(3.0)], [800.0], [-800.0]], [1, 0, 1], [2.0, 1.0, 1.0])
     np.testing.assert_allclose(losses, [-2 * math.log(0.75), 800, 800])
-    np.testing.assert_allclose(slope, [[-0.5], [1], [-1]])
+    np.testing.assert_allclose(gradient, [[-0.5], [1], [-1]])
     smoothed, _ = sigmoid_cross_entropy([[math.log(3.0)]], [1], [1.0], 0.2)
     np.testing.assert_allclose(smoothed, [-0.9 * math.log(0.75) - 0.1 * math.log(0.25)])
 
 
 @pytest.mark.parametrize("loss", [softmax_cross_entropy, sigmoid_cross_entropy])
-def test_loss_slopes_are_finite_differences(loss):
+def test_loss_gradients_are_finite_differences(loss):
     rng, e = np.random.default_rng(0), 1e-6
     z, weights = rng.normal(size=(5, 4)), rng.random(5)
     targets = rng.integers(0, 4, 5) if loss is softmax_cross_entropy else rng.random((5, 4))
-    slope = loss(z, targets, weights, 0.1)[1]
+    gradient = loss(z, targets, weights, 0.1)[1]
     for place in np.ndindex(z.shape):
         step = np.zeros_like(z)
         step[place] = e
         difference = loss(z + step, targets, weights, 0.1)[0].sum() - loss(z - step, targets, weights, 0.1)[0].sum()
-        assert difference / (2 * e) == pytest.approx(slope[place], abs=1e-8)
+        assert difference / (2 * e) == pytest.approx(gradient[place], abs=1e-8)
 
 
 def test_sgd_by_hand():

@@ -371,7 +371,7 @@ def run(circumstance: str, kind: str) -> str | None:
             (stage.root / "m.onnx").write_bytes(model_bytes())
         for word, by in (("PHOTOS", "photos"), ("MODEL", "m.onnx"), ("OUT", "out")):
             stage.replaced(word, stage.root / by)
-        return _judged(stage, *_run(stage))
+        return _evaluated(stage, *_run(stage))
 
 
 def _run(stage: Stage) -> tuple[int, str, str]:
@@ -414,7 +414,7 @@ def _on_terminal(words: list[str], width: int, options: dict[str, Any]) -> tuple
     return status, text, text if status else ""
 
 
-def _judged(stage: Stage, status: int, out: str, err: str) -> str | None:
+def _evaluated(stage: Stage, status: int, out: str, err: str) -> str | None:
     """What is wrong with how a command ended, or None."""
     said = f"{out[-300:]!r} {err[-600:]!r}"
     if any(word in out + err for word in ("Traceback", "Exception ignored", "Error:", "Fatal Python")):

@@ -15,7 +15,7 @@ import numpy as np
 from lanewise.engine.inference import Inference
 from lanewise.engine.trainer import Trainer
 from lanewise.network.initial import initial_parameters
-from tests.engine.support import format_for, network, pictures_for, steps_of
+from tests.engine.support import format_for, images_for, network, steps_of
 
 PATIENCE = 600
 """Seconds after which a child counts as hung; a busy machine is given time."""
@@ -24,18 +24,18 @@ PATIENCE = 600
 def forked(seed: int) -> str:
     """What went wrong, or nothing."""
     graph = network("conv 6@3 same, relu, max 2, dense 3, softmax", (1, 12, 12))
-    pictures, form = pictures_for(graph, 64), format_for(graph)
-    images = np.arange(64).reshape(1, 64)
+    images, form = images_for(graph, 64), format_for(graph)
+    numbers = np.arange(64).reshape(1, 64)
     trainer = Trainer(graph, initial_parameters(graph, 1), form, batch_size=64, threads=2)
     inference = Inference(graph, initial_parameters(graph, 1), form, threads=2)
-    steps = steps_of(images, 3, learning_rate=0.01, key=(1, 1))
-    expected = inference.run(pictures)
+    steps = steps_of(numbers, 3, learning_rate=0.01, key=(1, 1))
+    expected = inference.run(images)
     stop = threading.Event()
 
     def work() -> None:
         while not stop.is_set():
-            trainer.run(pictures, steps)
-            inference.run(pictures)
+            trainer.run(images, steps)
+            inference.run(images)
 
     worker = threading.Thread(target=work)
     worker.start()
@@ -45,10 +45,10 @@ def forked(seed: int) -> str:
         child = os.fork()
     if child == 0:
         try:
-            right = np.array_equal(inference.run(pictures), expected)
-            trainer.run(pictures, steps)
+            right = np.array_equal(inference.run(images), expected)
+            trainer.run(images, steps)
             other = network(f"conv {5 + seed % 3}@3, relu, dense 3, softmax", (1, 12, 12))
-            Trainer(other, initial_parameters(other, 1), format_for(other), batch_size=64).run(pictures, steps)
+            Trainer(other, initial_parameters(other, 1), format_for(other), batch_size=64).run(images, steps)
             os._exit(0 if right else 3)
         except BaseException:
             os._exit(4)

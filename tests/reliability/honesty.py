@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 import lanewise
-from lanewise.data.images import Pictures, PictureSets
-from lanewise.evaluation.evaluate import cross_validated, evaluate, judge, wilson
+from lanewise.data.images import Images, ImageSets
+from lanewise.evaluation.evaluate import cross_validated, evaluate, evaluate_images, wilson
 from lanewise.model import Model
 
 KEPT_BACK = 100
@@ -37,15 +37,15 @@ class Result:
         return self.interval[0] <= self.unseen <= self.interval[1]
 
 
-def all_images(sets: PictureSets) -> Pictures:
+def all_images(sets: ImageSets) -> Images:
     """The images of all parts, as one set."""
     parts = [part for part in (sets.train, sets.validation, sets.test) if part is not None]
     pixels = np.concatenate([part.pixels for part in parts])
     labels = np.concatenate([part.labels for part in parts if part.labels is not None])
-    return Pictures(pixels, labels, sets.train.classes)
+    return Images(pixels, labels, sets.train.classes)
 
 
-def one(images: Pictures, seed: int, mode: str, kept_back: int = KEPT_BACK, **options: object) -> Result:
+def one(images: Images, seed: int, mode: str, kept_back: int = KEPT_BACK, **options: object) -> Result:
     """Train on all images but some, and compare."""
     order = np.random.default_rng([17, seed]).permutation(len(images))
     known, unseen = images.take(np.sort(order[kept_back:])), images.take(np.sort(order[:kept_back]))
@@ -53,10 +53,10 @@ def one(images: Pictures, seed: int, mode: str, kept_back: int = KEPT_BACK, **op
     model: Model = lanewise.train(known, folds=folds, seed=seed, notes=lambda note: None, **options)  # type: ignore[arg-type]
     reported = cross_validated(model) if folds else evaluate(model, known)
     assert reported is not None
-    return Result(reported.accuracy, reported.interval, judge(model, unseen, split="test").accuracy)
+    return Result(reported.accuracy, reported.interval, evaluate_images(model, unseen, split="test").accuracy)
 
 
-def tried(images: Pictures, count: int, seed: int, mode: str, **options: object) -> list[Result]:
+def tried(images: Images, count: int, seed: int, mode: str, **options: object) -> list[Result]:
     """Many splits, each said when it is done."""
     results = []
     for number in range(seed, seed + count):

@@ -51,15 +51,15 @@ RAW = ("NaN", "Infinity", "-Infinity", "1e999", "[" * 900 + "]" * 900, '{"a":' *
 
 @cache
 def sound() -> tuple[bytes, ...]:
-    """Files of three trainings: bytes with a judged accuracy, floats with dates and folds, one that went on."""
+    """Files of three trainings: bytes with an evaluated accuracy, floats with dates and folds, one that went on."""
     draw = np.random.default_rng(0)
     labels = np.arange(60) % 3
     images = (draw.integers(0, 80, (60, 6, 5, 1)) + 80 * labels[:, None, None, None]).astype(np.uint8)
     network = "conv 3@3 same, relu, max 2, dense 3"
     options: dict[str, Any] = {"network": network, "epochs": 3, "threads": 1, "verbose": 0, "notes": lambda note: None}
     first = lanewise.train(images, np.array(["ape", "bee", "cat"])[labels], **options)
-    figures = {"split": "test", "pictures": 20, "accuracy": 0.9, "interval": [0.7, 0.97]}
-    first = Model(**{**_fields(first), "provenance": {**first.provenance, "judged": figures}})
+    figures = {"split": "test", "images": 20, "accuracy": 0.9, "interval": [0.7, 0.97]}
+    first = Model(**{**_fields(first), "provenance": {**first.provenance, "evaluated": figures}})
     folds = lanewise.train(images / np.float32(255), labels.astype("M8[D]"), folds=3, **options)
     later = lanewise.train(images, np.array(["ape", "bee", "cat"])[labels], **(options | {"start": first}))
     files = []

@@ -129,7 +129,7 @@ def trial(seed: int) -> str | None:
         "balanced": {"class_weight": "balanced"},
         "all": {"validation_fraction": 0.0},
         "budget": {"epochs": None, "budget": 0.05},
-        "adamw": {"optimizer": "adamw", "smoothing": 0.1},
+        "adamw": {"optimizer": "adamw", "label_smoothing": 0.1},
         "stop": {"progress": _stopper()},
     }.get(str(extra), {})
     what = f"seed {seed}: {image_kind}, {channels} channels, labels {label_kind}, {network}, {extra}"
@@ -144,7 +144,7 @@ def trial(seed: int) -> str | None:
     except KeyboardInterrupt:
         return None
     if draw.random() < 0.2:  # as the estimator and the command line add to what was trained
-        model = replace(model, provenance={**model.provenance, "judged": {"accuracy": np.float64(0.5)}})
+        model = replace(model, provenance={**model.provenance, "evaluated": {"accuracy": np.float64(0.5)}})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with tempfile.TemporaryDirectory() as folder:

@@ -97,7 +97,7 @@ def _nodes(model: onnx.ModelProto, draw: np.random.Generator) -> None:
 def _insert(nodes: list[Any], place: int, draw: np.random.Generator) -> None:
     """Another operator between a node and what it reads."""
     after = nodes[place]
-    source = after.input[0] if len(after.input) else "pictures"
+    source = after.input[0] if len(after.input) else "images"
     made = _pick(
         draw,
         [
@@ -154,7 +154,7 @@ def _metadata(model: onnx.ModelProto, draw: np.random.Generator) -> None:
     except ValueError:
         value = None
     if isinstance(value, dict) and value:
-        value[_pick(draw, [*value, "version", "pictures", "epochs", "date", "judged", "images", "seed"])] = _pick(
+        value[_pick(draw, [*value, "version", "images", "epochs", "date", "evaluated", "images", "seed"])] = _pick(
             draw, VALUES
         )
     elif isinstance(value, list) and value:

@@ -26,8 +26,8 @@ from lanewise.network.graph import Graph, build
 from lanewise.network.layers import Sigmoid, Softmax
 from lanewise.network.text import parse, to_text
 from lanewise.target import named
-from tests.engine.support import Array, Floats, as_values, format_for, parameters_for, pictures_for, steps_of
-from tests.engine.test_trainer import judged
+from tests.engine.support import Array, Floats, as_values, format_for, images_for, parameters_for, steps_of
+from tests.engine.test_trainer import evaluated
 from tests.kernels.support import buffer, from_lanes, run_native
 from tests.model_file.models import contents
 from tests.reliability.running import main
@@ -130,11 +130,11 @@ def compare(text: str, shape: tuple[int, int, int], batch: int, target: str = "h
     where = f"{text} on {shape}, batch {batch}, {target}: "
     if build(parse(to_text(parse(text))), shape) != graph:
         return where + "its text does not read back as the same network"
-    parameters, pictures = parameters_for(graph), pictures_for(graph, batch + 3)
-    images = np.random.default_rng(batch).permutation(batch + 3)[:batch]
+    parameters, images = parameters_for(graph), images_for(graph, batch + 3)
+    numbers = np.random.default_rng(batch).permutation(batch + 3)[:batch]
     classes = max(2, graph.output_shape[0])
     present = max(1, batch - batch // 5)
-    steps = steps_of(np.where(np.arange(batch) < present, images, -1), classes, learning_rate=RATE, key=(8, 3))
+    steps = steps_of(np.where(np.arange(batch) < present, numbers, -1), classes, learning_rate=RATE, key=(8, 3))
     trainer = Trainer(
         graph,
         parameters,
@@ -144,45 +144,45 @@ def compare(text: str, shape: tuple[int, int, int], batch: int, target: str = "h
         threads=1 + batch % 2,
         target=named(target),
     )
-    losses, _ = trainer.run(pictures, steps)
-    seen, labels, weights = images[:present], steps.labels[0, :present], steps.weights[0, :present]
-    expected, gradients = judged(graph, parameters, pictures, seen, labels, weights, key=(8, 3))
+    losses, _ = trainer.run(images, steps)
+    seen, labels, weights = numbers[:present], steps.labels[0, :present], steps.weights[0, :present]
+    expected, gradients = evaluated(graph, parameters, images, seen, labels, weights, key=(8, 3))
     if not np.allclose(losses[0, :present], expected, rtol=TOLERANCE, atol=TOLERANCE):
         return where + f"losses differ by {np.abs(losses[0, :present] - expected).max():.2g}"
-    values = reference.forward(graph, parameters, as_values(pictures[images]))
+    values = reference.forward(graph, parameters, as_values(images[numbers]))
     if not _tied(graph, values):
         for came, right, learned in zip(trainer.gradients, gradients, graph.learned, strict=True):
             off = np.abs(came - right).max() if learned else np.abs(came).max()
             if off > TOLERANCE * max(1e-3, float(np.abs(right).max())):
                 return where + f"a gradient of shape {came.shape} differs by {off:.2g}"
-    for came, before, slope in zip(trainer.parameters, parameters, trainer.gradients, strict=True):
-        off = np.abs(came - (before - RATE * slope)).max()
-        if off > 1e-6 * max(1.0, float(np.abs(before).max()), RATE * float(np.abs(slope).max())):
+    for came, before, gradient in zip(trainer.parameters, parameters, trainer.gradients, strict=True):
+        off = np.abs(came - (before - RATE * gradient)).max()
+        if off > 1e-6 * max(1.0, float(np.abs(before).max()), RATE * float(np.abs(gradient).max())):
             return where + f"weights of shape {came.shape} are off by {off:.2g} after a step"
-    outputs = Inference(graph, parameters, format_for(graph), target=named(target)).run(pictures, images)
+    outputs = Inference(graph, parameters, format_for(graph), target=named(target)).run(images, numbers)
     if not np.allclose(outputs, values[-1], atol=TOLERANCE):
         return where + f"outputs in batches differ by {np.abs(outputs - values[-1]).max():.2g}"
-    single = SingleInference(graph, parameters, format_for(graph), target=named(target)).run(pictures[images[0]])
+    single = SingleInference(graph, parameters, format_for(graph), target=named(target)).run(images[numbers[0]])
     if not np.allclose(single, values[-1][0], atol=TOLERANCE):
         return where + f"outputs of one image differ by {np.abs(single - values[-1][0]).max():.2g}"
-    wrong = _plain(graph, parameters, pictures[images[:LANES]], values, target) or _saved(text, shape)
+    wrong = _plain(graph, parameters, images[numbers[:LANES]], values, target) or _saved(text, shape)
     return wrong and where + wrong
 
 
-def _plain(graph: Graph, parameters: list[Floats], pictures: Floats, values: list[Array], target: str) -> str | None:
+def _plain(graph: Graph, parameters: list[Floats], images: Floats, values: list[Array], target: str) -> str | None:
     """Whether the plan that keeps every value has the reference's, node by node."""
     plan, flat, channels = plain_plan(graph, "f32"), FlatParameters.of(graph), graph.input_shape[0]
     vector = flat.pack(parameters)
     buffers = {("value", n): buffer(np.zeros(layout.scalars)) for n, layout in enumerate(plan.layouts)}
     buffers |= {("parameter", n): vector[start:] for n, start in enumerate(flat.starts)}
-    numbers = np.minimum(np.arange(LANES), len(pictures) - 1)
-    buffers |= {("pixels", 0): buffer(pictures), ("images", 0): buffer(numbers, np.int32)}
+    numbers = np.minimum(np.arange(LANES), len(images) - 1)
+    buffers |= {("pixels", 0): buffer(images), ("images", 0): buffer(numbers, np.int32)}
     buffers |= {("scale", 0): buffer(np.ones(channels)), ("offset", 0): buffer(np.zeros(channels))}
     for call in plan.calls:
         buffers[call.buffers[-1]] = run_native(call.program, [buffers[slot] for slot in call.buffers], target)[-1]
     for n, (node, layout) in enumerate(zip(graph.nodes, plan.layouts, strict=True)):
-        right = values[n][: len(pictures)]
-        came = from_lanes(buffers["value", n], layout, len(pictures)).reshape(right.shape)
+        right = values[n][: len(images)]
+        came = from_lanes(buffers["value", n], layout, len(images)).reshape(right.shape)
         if not np.allclose(came, right, rtol=TOLERANCE, atol=TOLERANCE):
             return f"the plain plan's {node.name} differs by {np.abs(came - right).max():.2g}"
     return None

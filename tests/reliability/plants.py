@@ -279,7 +279,7 @@ def survives(plant: Plant, root: Path) -> str:
             return f"{len(cautions)} cautions"
         if _state(root) != before:
             return "something was changed"
-        return _picture_problem(folder, before, root)
+        return _image_problem(folder, before, root)
     if cautions:
         return f"told of {cautions[0].message}"
     outside = [entry for entry in before if not Path(entry[0]).is_relative_to(folder)]
@@ -290,7 +290,7 @@ def survives(plant: Plant, root: Path) -> str:
     return "" if found == GOOD or plant is folder_as_entry else "the entry was not made anew"
 
 
-def _picture_problem(folder: Path, before: list[tuple[str, int, int, bytes]], root: Path) -> str:
+def _image_problem(folder: Path, before: list[tuple[str, int, int, bytes]], root: Path) -> str:
     """The cache of decoded images keeps away from the same folders."""
     pixels = np.zeros((2, 4, 4, 1), np.uint8)
     path = image_cache.entry(folder, "0" * 32)

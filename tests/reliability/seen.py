@@ -18,8 +18,8 @@ import numpy as np
 from PIL import Image
 
 import lanewise
-from lanewise.data.images import Pictures
-from lanewise.evaluation.evaluate import pictures_for
+from lanewise.data.images import Images
+from lanewise.evaluation.evaluate import images_for
 
 FORMS = {
     "bytes": lambda x: x,
@@ -79,7 +79,7 @@ def with_files(root: Path, images: dict[str, list[np.ndarray]], random: np.rando
             pixels = image(random, label)
             new.add(pixels.tobytes())
             Image.fromarray(pixels).save(root / "data" / name / f"new{n}.png")
-    found, split = pictures_for(model, root / "data")
+    found, split = images_for(model, root / "data")
     return wrong(root.name, found, split, trained)
 
 
@@ -93,10 +93,10 @@ def with_arrays(images: dict[str, list[np.ndarray]], random: np.random.Generator
     more = np.array([image(random, label) for label in (0, 1)])
     asked = np.concatenate([x[order], more])
     labels = np.concatenate([y[order], ["a", "b"]])
-    pictures = Pictures(FORMS[other](asked)[..., None], (labels == "b").astype(np.int32), ("a", "b"))
+    asked_for = Images(FORMS[other](asked)[..., None], (labels == "b").astype(np.int32), ("a", "b"))
     from lanewise.evaluation.unseen import TRAINED, kinds_of
 
-    said = kinds_of(model, pictures)
+    said = kinds_of(model, asked_for)
     expected = np.concatenate([kinds[order] == TRAINED, [False, False]])
     return None if (said == TRAINED).tolist() == expected.tolist() else f"{form} asked as {other}: {said}, {expected}"
 
@@ -106,7 +106,7 @@ def kinds_by_hand(model: lanewise.Model, pixels: np.ndarray) -> np.ndarray:
     from lanewise.data.split import stratified_split
     from lanewise.evaluation.unseen import HELD, TRAINED
 
-    seen = model.provenance["images"]
+    seen = model.provenance["seen"]
     assert seen["trained_on"]["count"] + seen["held_out"]["count"] == len(pixels)
     bright = (pixels.reshape(len(pixels), -1).mean(axis=1) > np.median(pixels)).astype(np.int32)
     kinds = np.full(len(pixels), TRAINED)
@@ -116,11 +116,11 @@ def kinds_by_hand(model: lanewise.Model, pixels: np.ndarray) -> np.ndarray:
 
 def known(model: lanewise.Model, folder: Path) -> set[bytes]:
     """The pixels of the images that the model says it was trained on."""
-    found, _ = pictures_for(model, folder, split="train")
+    found, _ = images_for(model, folder, split="train")
     return {pixels.tobytes() for pixels in found.pixels}
 
 
-def wrong(name: str, found: Pictures, split: str, trained: set[bytes]) -> str | None:
+def wrong(name: str, found: Images, split: str, trained: set[bytes]) -> str | None:
     taken = [pixels.tobytes() in trained for pixels in found.pixels]
     if split == "train":
         return None if all(taken) else f"{name}: new images are called training images"

@@ -38,10 +38,10 @@ def _with(change: dict[str, Any], key: str, path: Path, file: int = 0) -> Path:
 @pytest.mark.parametrize(
     ("file", "change"),
     [
-        (0, {"judged.accuracy": "x"}),
-        (0, {"judged.accuracy": 7}),
-        (0, {"judged.interval": ["a", "b"]}),
-        (0, {"judged.interval": [0.5]}),
+        (0, {"evaluated.accuracy": "x"}),
+        (0, {"evaluated.accuracy": 7}),
+        (0, {"evaluated.interval": ["a", "b"]}),
+        (0, {"evaluated.interval": [0.5]}),
         (0, {"candidates": "many"}),
         (1, {"cross_validation.confusion": [[1, 2], [3]]}),
         (1, {"cross_validation.confusion": [[1]]}),

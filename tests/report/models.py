@@ -51,7 +51,7 @@ def real_numbers() -> Model:
     return model("conv 3@3, tanh, dense 3, softmax", (2, 6, 5), ("a", "b", "c"), "float32")
 
 
-def raw_pictures(of: Model, count: int, seed: int = 3) -> np.ndarray:
+def raw_images(of: Model, count: int, seed: int = 3) -> np.ndarray:
     rng = np.random.default_rng(seed)
     shape = (count, *of.preprocessing.shape)
     if of.preprocessing.dtype == "float32":

@@ -1,4 +1,4 @@
-"""The drawing of a network: a row a node, lines from each to its readers, bars by the counts of `account`."""
+"""The drawing of a network: a row a node, lines from each to its readers, bars by the counts of `summary`."""
 
 import re
 
@@ -14,11 +14,11 @@ def rows_of(text, shape=(1, 8, 8)):
     return network_rows(build(parse(text), shape))
 
 
-def test_counts_are_those_of_the_account():
+def test_counts_are_those_of_the_summary():
     rows = rows_of("conv 6@5x5, relu, max 2, dense 10", (1, 32, 32))
     assert [row.name for row in rows] == ["input", "conv1", "relu1", "max1", "flatten1", "dense1"]
     conv = rows[1]
-    assert (conv.account.weights, conv.account.dense_weights) == (150, 4_816_896)
+    assert (conv.summary.weights, conv.summary.dense_weights) == (150, 4_816_896)
     assert 0 < conv.own < conv.dense == 1
     assert conv.shape == "28 × 28 × 6"
     assert [row.boxed for row in rows] == [True, True, False, True, False, True]

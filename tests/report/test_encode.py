@@ -28,9 +28,9 @@ def test_values_are_colours_and_gaps_are_clear():
     assert decoded(coloured(maps, 2, faint=False))[0, 3, 3] == 0
 
 
-def test_sheet_holds_the_pictures_in_order():
-    pictures = np.arange(3, dtype=np.uint8)[:, None, None, None] * np.full((3, 2, 2, 1), 50, np.uint8)
-    found = decoded(contact_sheet(pictures, 2))
+def test_sheet_holds_the_images_in_order():
+    images = np.arange(3, dtype=np.uint8)[:, None, None, None] * np.full((3, 2, 2, 1), 50, np.uint8)
+    found = decoded(contact_sheet(images, 2))
     assert found.shape == (5, 5, 4)
     assert [found[0, 0, 0], found[0, 3, 0], found[3, 0, 0]] == [0, 50, 100]
     assert found[0, 2, 3] == found[3, 3, 3] == 0

@@ -1,4 +1,4 @@
-"""The live part of a page, in a real browser: it computes what Python computes, and takes any picture."""
+"""The live part of a page, in a real browser: it computes what Python computes, and takes any image."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ MODELS = (models.signboard, models.every_layer, models.real_numbers)
 
 
 def examples_of(model: Model, count: int = 2) -> list[Example]:
-    pictures = models.raw_pictures(model, count)
-    return [Example(picture, str(model.classes[0]), f"{n}.png") for n, picture in enumerate(pictures)]
+    images = models.raw_images(model, count)
+    return [Example(image, str(model.classes[0]), f"{n}.png") for n, image in enumerate(images)]
 
 
 @pytest.mark.parametrize("make", MODELS)
@@ -35,9 +35,9 @@ def test_probabilities_and_all_maps_are_those_of_python(make: Callable[[], Model
         pixels = examples[number].pixels[None]
         probabilities = page.evaluate("lanewiseLive.network.probabilities()")
         np.testing.assert_allclose(probabilities, model.predict_proba(pixels)[0], atol=1e-4)
-        judged = reference.forward(model.graph, model.parameters, model.preprocessing.apply(pixels))
+        evaluated = reference.forward(model.graph, model.parameters, model.preprocessing.apply(pixels))
         shown = page.evaluate("lanewiseLive.network.nodes.map((_, n) => Array.from(lanewiseLive.network.values(n)))")
-        for came, values in zip(shown, judged, strict=True):
+        for came, values in zip(shown, evaluated, strict=True):
             np.testing.assert_allclose(came, values[0].ravel(), rtol=1e-4, atol=1e-4)
         assert "Lanewise in Python says the same" in page.locator('[data-live="figures"]').inner_text()
 

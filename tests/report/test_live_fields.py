@@ -1,4 +1,4 @@
-"""Receptive fields in the page: found again by changing one pixel of the picture after the other."""
+"""Receptive fields in the page: found again by changing one pixel of the image after the other."""
 
 from __future__ import annotations
 
@@ -71,12 +71,12 @@ def test_features_know_where_they_come_from(text: str, open_page: Open) -> None:
 @pytest.mark.parametrize(
     ("name", "node", "at", "text", "box"),
     [
-        ("padded", "conv1", (0, 0), "2 × 2 pixels of the picture, rows 1 to 2 and columns 1 to 2; part", (0, 0, 2, 2)),
-        ("padded", "conv1", (5, 8), "3 × 3 pixels of the picture, rows 5 to 7 and columns 8 to 10.", (4, 7, 3, 3)),
-        ("strided", "conv1", (2, 3), "3 × 3 pixels of the picture, rows 5 to 7 and columns 7 to 9.", (4, 6, 3, 3)),
-        ("dilated", "conv1", (1, 2), "5 × 7 pixels of the picture, rows 2 to 6 and columns 3 to 9", (1, 2, 5, 7)),
-        ("pooled", "max1", (3, 4), "4 × 4 pixels of the picture, rows 6 to 9 and columns 8 to 11.", (5, 7, 4, 4)),
-        ("pooled", "conv2", (3, 4), "8 × 8 pixels of the picture, rows 4 to 11 and columns 6 to 13.", (3, 5, 8, 8)),
+        ("padded", "conv1", (0, 0), "2 × 2 pixels of the image, rows 1 to 2 and columns 1 to 2; part", (0, 0, 2, 2)),
+        ("padded", "conv1", (5, 8), "3 × 3 pixels of the image, rows 5 to 7 and columns 8 to 10.", (4, 7, 3, 3)),
+        ("strided", "conv1", (2, 3), "3 × 3 pixels of the image, rows 5 to 7 and columns 7 to 9.", (4, 6, 3, 3)),
+        ("dilated", "conv1", (1, 2), "5 × 7 pixels of the image, rows 2 to 6 and columns 3 to 9", (1, 2, 5, 7)),
+        ("pooled", "max1", (3, 4), "4 × 4 pixels of the image, rows 6 to 9 and columns 8 to 11.", (5, 7, 4, 4)),
+        ("pooled", "conv2", (3, 4), "8 × 8 pixels of the image, rows 4 to 11 and columns 6 to 13.", (3, 5, 8, 8)),
     ],
 )  # fmt: skip
 def test_pointing_with_the_mouse_shows_it(
@@ -94,7 +94,7 @@ def test_pointing_with_the_mouse_shows_it(
     told = page.locator('[data-live="working"]').inner_text()
     assert f"{node}, map 1, row {at[0] + 1}, column {at[1] + 1}:" in told
     assert text in told
-    picture = page.locator('[data-live="picture"]').bounding_box()
+    image = page.locator('[data-live="image"]').bounding_box()
     frame = page.evaluate(
         """() => { const box = document.querySelector('[data-live="frame"]');
             return ["top", "left", "height", "width"].map((side) => parseFloat(box.style[side])); }"""
@@ -102,7 +102,7 @@ def test_pointing_with_the_mouse_shows_it(
     top, left, height, width = box
     expected = [100 * top / 15, 100 * left / 17, 100 * height / 15, 100 * width / 17]
     np.testing.assert_allclose(frame, expected, rtol=1e-4)
-    assert picture["width"] > 100
+    assert image["width"] > 100
     # pixels outside the field are shaded, those in it are not
     shade = page.evaluate(
         """() => { const c = document.querySelector('[data-live="shade"]');

@@ -15,7 +15,7 @@ NARROW = {"width": 390, "height": 800}
 
 
 def page_of(open_page: Open, model: Model, **options: Any) -> Any:
-    example = Example(models.raw_pictures(model, 1)[0], "no", "a rather long name.png")
+    example = Example(models.raw_images(model, 1)[0], "no", "a rather long name.png")
     return open_page(live_page(model, [example]), **options)
 
 
@@ -27,7 +27,7 @@ def test_a_telephone_shows_it_all(open_page: Open) -> None:
     canvas.tap(position={"x": 20, "y": 5})
     assert page.locator('[data-live="working"] h3').inner_text().startswith("conv1, map 1")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    # what is told, and the field in the picture, are in view together with the map
+    # what is told, and the field in the image, are in view together with the map
     panel = page.locator(".live-panel").bounding_box()
     frame = page.locator('[data-live="frame"]').bounding_box()
     assert panel["y"] + panel["height"] <= 801
@@ -51,11 +51,11 @@ def reds(page: Any) -> np.ndarray:
 
 def test_colours_follow_the_reader_and_paper_is_light(open_page: Open) -> None:
     model = models.model("conv 2@3 nobias, relu, dense 2, softmax", (1, 6, 6), ("a", "b"))
-    dark_picture = Example(np.zeros((6, 6), np.uint8))
+    dark_image = Example(np.zeros((6, 6), np.uint8))
     silent = Model(
         model.graph, tuple(p * 0 for p in model.parameters), model.classes, model.preprocessing, model.network
     )
-    page = open_page(live_page(silent, [dark_picture]), color_scheme="dark")
+    page = open_page(live_page(silent, [dark_image]), color_scheme="dark")
     background = "getComputedStyle(document.querySelector('.live')).backgroundColor"
     assert reds(page).max() < 60
     assert page.evaluate(background) == "rgb(22, 24, 27)"

@@ -20,7 +20,7 @@ RECOMPUTE = """(number, count) => {
       input: () => w.raw * network.preprocessing.scale[i] + network.preprocessing.offset[i],
       conv: () => w.total + (w.bias ?? 0),
       dense: () => w.total + (w.bias ?? 0),
-      max: () => w.winner.x,
+      max: () => w.argmax.x,
       average: () => w.total / w.count,
       global: () => w.total / w.count,
       add: () => w.parts.reduce((sum, part) => sum + part.x, 0),
@@ -42,7 +42,7 @@ RECOMPUTE = """(number, count) => {
 @pytest.mark.parametrize("make", [models.every_layer, models.digits])
 def test_every_working_gives_the_value_in_the_map(make: object, open_page: Open) -> None:
     model = make()  # type: ignore[operator]
-    page = open_page(live_page(model, [Example(models.raw_pictures(model, 1)[0])]))
+    page = open_page(live_page(model, [Example(models.raw_images(model, 1)[0])]))
     for number, node in enumerate(model.graph.nodes):
         pairs = np.array(page.evaluate(f"({RECOMPUTE})({number}, 40)"))
         np.testing.assert_allclose(pairs[:, 0], pairs[:, 1], rtol=1e-4, atol=1e-4, err_msg=node.name)
@@ -51,11 +51,11 @@ def test_every_working_gives_the_value_in_the_map(make: object, open_page: Open)
 def test_the_terms_are_those_that_python_tells(open_page: Open) -> None:
     """A convolution with padding, stride, dilation and groups; and a dense layer."""
     model = models.every_layer()
-    picture = models.raw_pictures(model, 1)[0]
-    page = open_page(live_page(model, [Example(picture)]))
+    image = models.raw_images(model, 1)[0]
+    page = open_page(live_page(model, [Example(image)]))
     names = [node.name for node in model.graph.nodes]
     for name, place in (("conv1", (5, 0, 3)), ("conv1", (2, 8, 15)), ("conv5", (4, 1, 2)), ("dense1", (6, 0, 0))):
-        neuron = neurons.neuron(model, picture, name, place if name != "dense1" else place[0])
+        neuron = neurons.neuron(model, image, name, place if name != "dense1" else place[0])
         number = names.index(name)
         working = page.evaluate(f"lanewiseLive.workingOf({number}, {', '.join(map(str, place))})")
         assert working["value"] == pytest.approx(neuron.value, abs=1e-4)
@@ -75,7 +75,7 @@ def hover(page: object, node: str, at: tuple[float, float], map: int = 0, click:
 
 def test_the_sum_of_a_convolution_stands_there_in_numbers(open_page: Open) -> None:
     model = models.signboard()
-    page = open_page(live_page(model, [Example(models.raw_pictures(model, 1)[0])]))
+    page = open_page(live_page(model, [Example(models.raw_images(model, 1)[0])]))
     hover(page, "conv1", (0.01, 0.01), map=2)
     working = page.locator('[data-live="working"]')
     assert "6 more" not in working.inner_text()
@@ -85,7 +85,7 @@ def test_the_sum_of_a_convolution_stands_there_in_numbers(open_page: Open) -> No
     assert "✓ as in the map" in working.inner_text()
     value = page.evaluate("lanewiseLive.network.value(1, 2, 0, 0)")
     assert ("relu1 lets it through" if value > 0 else "relu1 cuts it to 0") in working.inner_text()
-    # the neuron is marked in its map, its patch in the three maps before it, its field in the picture
+    # the neuron is marked in its map, its patch in the three maps before it, its field in the image
     assert page.locator(".live-mark-self").count() == 1
     assert page.locator("[data-node=input] .live-mark-read").count() == 3
     assert page.locator('[data-live="frame"]').is_visible()
@@ -93,7 +93,7 @@ def test_the_sum_of_a_convolution_stands_there_in_numbers(open_page: Open) -> No
 
 def test_a_max_pool_says_who_won_and_a_relu_works_out_what_it_was_given(open_page: Open) -> None:
     model = models.signboard()
-    page = open_page(live_page(model, [Example(models.raw_pictures(model, 1)[0])]))
+    page = open_page(live_page(model, [Example(models.raw_images(model, 1)[0])]))
     hover(page, "max1", (0.5, 0.5), map=1)
     working = page.locator('[data-live="working"]')
     assert working.locator(".live-won").count() == 1
@@ -103,7 +103,7 @@ def test_a_max_pool_says_who_won_and_a_relu_works_out_what_it_was_given(open_pag
     assert "How conv1 got " in working.inner_text()
     assert "✓ as in the map" in working.inner_text()
     hover(page, "dense1", (0.2, 0.02))
-    assert "It sees the whole picture." in working.inner_text()
+    assert "It sees the whole image." in working.inner_text()
     assert working.locator("table.live-contributions tbody tr").count() == 12
     assert "✓ as in the map" in working.inner_text()
     hover(page, "sigmoid1", (0.5, 0.5))
@@ -150,7 +150,7 @@ def test_the_keyboard_goes_everywhere(open_page: Open) -> None:
 
 def test_every_map_has_a_text(open_page: Open) -> None:
     model = models.every_layer()
-    page = open_page(live_page(model, [Example(models.raw_pictures(model, 1)[0])]))
+    page = open_page(live_page(model, [Example(models.raw_images(model, 1)[0])]))
     told = page.evaluate("[...document.querySelectorAll('canvas')].map((one) => one.ariaHidden || one.ariaLabel)")
     assert len(told) > 30
     assert all(told)

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 import lanewise
-from lanewise.data.images import Pictures, PictureSets
+from lanewise.data.images import Images, ImageSets
 from lanewise.errors import DataError, MissingPackageError, OptionError
 from lanewise.model import Model
 from lanewise.report import page
-from lanewise.report.page import report_html, report_pictures, write_report
+from lanewise.report.page import report_html, report_images, write_report
 from tests.report import models
 
 HOSTILE = "<script>alert(1)</script>\"'&"
@@ -24,26 +24,26 @@ HISTORY = tuple(
 )
 
 
-def pictures_of(model: Model, count: int = 12, seed: int = 3) -> Pictures:
-    raw = models.raw_pictures(model, count, seed)
+def images_of(model: Model, count: int = 12, seed: int = 3) -> Images:
+    raw = models.raw_images(model, count, seed)
     names = tuple(f"{HOSTILE}{n}.png" for n in range(count))
     labels = (np.arange(count) % len(model.classes)).astype(np.int32)
-    return Pictures(raw, labels, tuple(map(str, model.classes)), names)
+    return Images(raw, labels, tuple(map(str, model.classes)), names)
 
 
 def renamed(model: Model, classes: tuple[str, ...]) -> Model:
     return Model(model.graph, model.parameters, classes, model.preprocessing, model.network, HISTORY)
 
 
-def hostile() -> tuple[Model, Pictures]:
+def hostile() -> tuple[Model, Images]:
     model = renamed(models.signboard(), (HOSTILE, "yes"))
-    return model, pictures_of(model)
+    return model, images_of(model)
 
 
 @pytest.fixture(scope="module")
 def hostile_page() -> str:
-    model, pictures = hostile()
-    return report_html(model, pictures, "test", {"test": pictures}, HOSTILE)
+    model, images = hostile()
+    return report_html(model, images, "test", {"test": images}, HOSTILE)
 
 
 class Checker(HTMLParser):
@@ -105,8 +105,8 @@ def test_hostile_names_stay_names(hostile_page):
 @pytest.mark.parametrize("make", [models.digits, models.every_layer, models.real_numbers])
 def test_pages_of_all_kinds_of_models(make):
     model = make()
-    pictures = pictures_of(model, 20)
-    text = report_html(model, pictures, "all", {"all": pictures})
+    images = images_of(model, 20)
+    text = report_html(model, images, "all", {"all": images})
     checked(text)
     assert ">nan" not in text
 
@@ -114,8 +114,8 @@ def test_pages_of_all_kinds_of_models(make):
 def test_a_hundred_classes():
     classes = tuple(f"class {n}" for n in range(100))
     model = renamed(models.model("dense 100, softmax", (1, 8, 8), classes), classes)
-    pictures = pictures_of(model, 150)
-    text = report_html(model, pictures, "test", {"test": pictures})
+    images = images_of(model, 150)
+    text = report_html(model, images, "test", {"test": images})
     checked(text)
     assert 'class="matrix' not in text
     assert "Confusion matrix of 100 classes" in text
@@ -123,35 +123,35 @@ def test_a_hundred_classes():
 
 def test_without_mistakes_there_is_no_section_of_them():
     model = models.digits()
-    raw = models.raw_pictures(model, 10)
+    raw = models.raw_images(model, 10)
     labels = model.predict_proba(raw).argmax(axis=1).astype(np.int32)
-    pictures = Pictures(raw, labels, tuple(map(str, model.classes)))
-    text = report_html(model, pictures, "test", {"test": pictures})
+    images = Images(raw, labels, tuple(map(str, model.classes)))
+    text = report_html(model, images, "test", {"test": images})
     assert 'id="mistakes"' not in text
     assert 'href="#mistakes"' not in text
     checked(text)
 
 
 def test_same_model_same_page(hostile_page):
-    model, pictures = hostile()
-    assert report_html(model, pictures, "test", {"test": pictures}, HOSTILE) == hostile_page
+    model, images = hostile()
+    assert report_html(model, images, "test", {"test": images}, HOSTILE) == hostile_page
 
 
-def test_fewer_pictures_are_looked_into_where_the_page_would_be_large(hostile_page, monkeypatch):
-    model, pictures = hostile()
+def test_fewer_images_are_looked_into_where_the_page_would_be_large(hostile_page, monkeypatch):
+    model, images = hostile()
     monkeypatch.setattr(page, "MOST_BYTES", len(hostile_page) - 1)
-    less = report_html(model, pictures, "test", {"test": pictures}, HOSTILE)
+    less = report_html(model, images, "test", {"test": images}, HOSTILE)
     assert 0 < less.count('class="looked"') < hostile_page.count('class="looked"')
 
 
-def test_which_pictures_judge():
+def test_which_images_evaluate():
     model = models.signboard()
-    parts = [pictures_of(model, 6, seed) for seed in (1, 2)]
-    sets = PictureSets(parts[0], test=parts[1])
-    assert report_pictures(model, sets)[:2] == (parts[1], "test")
-    assert report_pictures(model, sets, split="train")[:2] == (parts[0], "train")
-    with pytest.raises(DataError, match="no validation pictures; there are train and test"):
-        report_pictures(model, sets, split="validation")
+    parts = [images_of(model, 6, seed) for seed in (1, 2)]
+    sets = ImageSets(parts[0], test=parts[1])
+    assert report_images(model, sets)[:2] == (parts[1], "test")
+    assert report_images(model, sets, split="train")[:2] == (parts[0], "train")
+    with pytest.raises(DataError, match="no validation images; there are train and test"):
+        report_images(model, sets, split="validation")
 
 
 def test_a_missing_package_is_named(monkeypatch, tmp_path):
@@ -165,28 +165,28 @@ def test_a_page_that_cannot_be_written(tmp_path):
         page.save_report("text", tmp_path / "no" / "page.html")
 
 
-def test_the_held_out_part_of_what_was_learned_from_judges():
+def test_the_held_out_part_of_what_was_learned_from_evaluates():
     model = lanewise.train("digits", network="dense 10, softmax", epochs=1)
     whole = lanewise.load("digits")
-    assert model.provenance["images"]["held_out"]["count"] > 0
-    pictures, part, parts = report_pictures(model, "digits")
+    assert model.provenance["seen"]["held_out"]["count"] > 0
+    images, part, parts = report_images(model, "digits")
     assert (part, list(parts)) == ("test", ["train", "test"])
 
     flat = (whole.train.pixels, whole.train.labels)
-    pictures, part, parts = report_pictures(model, flat)
+    images, part, parts = report_images(model, flat)
     assert part == "validation"
-    assert len(pictures) == len(whole.train) - model.provenance["pictures"]
+    assert len(images) == len(whole.train) - model.provenance["images"]
     assert {name: len(one) for name, one in parts.items()} == {
-        "train": model.provenance["pictures"],
-        "validation": len(pictures),
+        "train": model.provenance["images"],
+        "validation": len(images),
     }
-    assert report_pictures(model, flat, split="all")[1] == "all"
+    assert report_images(model, flat, split="all")[1] == "all"
     others = (255 - whole.train.pixels, whole.train.labels)
-    assert report_pictures(model, others)[1] == "all"
+    assert report_images(model, others)[1] == "all"
 
 
 def test_the_live_part_runs_in_the_page(hostile_page, open_page):
-    model, pictures = hostile()
+    model, images = hostile()
     opened = open_page(hostile_page)
     offered = opened.locator(".live-example")
     assert offered.count() > 3
@@ -194,7 +194,7 @@ def test_the_live_part_runs_in_the_page(hostile_page, open_page):
     name = re.search(r"(\d+)\.png", opened.locator('#live [data-live="caption"]').inner_text())
     found = opened.evaluate("lanewiseLive.network.probabilities()")
     assert name
-    np.testing.assert_allclose(found, model.predict_proba(pictures.pixels[int(name[1])][None])[0], atol=1e-4)
+    np.testing.assert_allclose(found, model.predict_proba(images.pixels[int(name[1])][None])[0], atol=1e-4)
 
 
 PAPER_AND_LABELS = """() => [document.body, document.querySelector("#learning svg text")].map((one) => {
@@ -234,8 +234,8 @@ def test_on_paper_all_is_light_and_unfolded(hostile_page, open_page):
 
 def test_narrow_pages_do_not_scroll_sideways(open_page):
     model = renamed(models.every_layer(), ("a" * 60, "b", "c", "d"))
-    pictures = pictures_of(model)
-    opened = open_page(report_html(model, pictures, "test", {"test": pictures}), viewport={"width": 390, "height": 800})
+    images = images_of(model)
+    opened = open_page(report_html(model, images, "test", {"test": images}), viewport={"width": 390, "height": 800})
     assert opened.evaluate("document.documentElement.scrollWidth") <= 390
 
 
@@ -249,13 +249,13 @@ def test_a_model_of_folds_shows_what_they_found_instead_of_the_training_accuracy
     text = re.sub(r"[ \n]+", " ", (tmp_path / "page.html").read_text())
     first = re.search(r'<div class="first"><dt>(.*?)</dt> <dd>(.*?)<', text)
     assert first.groups() == ("Cross-validation accuracy", page.percent(figures["accuracy"]))
-    assert "On these very pictures, which it learned from, the model gets 100.0\u202f% right" in text
+    assert "On these very images, which it learned from, the model gets 100.0\u202f% right" in text
     assert "Training accuracy" not in text
     assert "each by the one of 3 networks that was not trained on it" in text
     assert "what the networks of the folds have in common" in text
-    assert "By pictures that it learned from: of new ones it is less often right" in text
-    assert "No pictures were held out of this training" in text
-    new = Pictures(x[:10][:, ::-1, :, None].copy(), y[:10].astype(np.int32), ("0", "1"))
+    assert "By images that it learned from: of new ones it is less often right" in text
+    assert "No images were held out of this training" in text
+    new = Images(x[:10][:, ::-1, :, None].copy(), y[:10].astype(np.int32), ("0", "1"))
     assert "Cross-validation accuracy" not in report_html(model, new, "test", {"test": new})
     assert "cross-validation accuracy" in model._repr_html_()
 
@@ -264,16 +264,14 @@ def test_a_widened_interval_and_the_weights_that_were_kept_are_explained():
     x = np.random.default_rng(0).integers(0, 256, (300, 6, 6)).astype(np.uint8)
     y = np.arange(300) % 3
     model = lanewise.train(x, y, network="dense 9, relu, dense 3", epochs=6, folds=0, notes=len)
-    pictures, part, parts = report_pictures(
-        model, PictureSets(Pictures(x[..., None], y.astype(np.int32), tuple("012")))
-    )
-    text = report_html(model, pictures, part, parts)
-    assert "The interval is widened, as the best weights were chosen by these pictures" in text
+    images, part, parts = report_images(model, ImageSets(Images(x[..., None], y.astype(np.int32), tuple("012"))))
+    text = report_html(model, images, part, parts)
+    assert "The interval is widened, as the best weights were chosen by these images" in text
     assert f"The weights are those of epoch {model.provenance['best_epoch']}, " in text
     assert "slightly less" not in text
     again = lanewise.train(x, y, start=model, epochs=1, learning_rate=1e-12, folds=0, notes=len)
     if again.provenance["best_epoch"] == 0:
-        assert "No epoch did better" in report_html(again, pictures, part, parts)
+        assert "No epoch did better" in report_html(again, images, part, parts)
 
 
 def test_the_data_section_scales_files_of_16_bits_as_the_model_does(tmp_path):
@@ -285,7 +283,7 @@ def test_the_data_section_scales_files_of_16_bits_as_the_model_does(tmp_path):
     pixels = np.arange(4 * 64, dtype=np.uint8).reshape(4, 8, 8, 1)
     model = lanewise.train(pixels, list("abab"), network="dense 2", epochs=1, folds=0, notes=lambda note: None)
     model = replace(model, preprocessing=replace(model.preprocessing, bits=12, resize="stretch"))
-    found, _, parts = report_pictures(model, tmp_path)
+    found, _, parts = report_images(model, tmp_path)
     assert set(parts) == {"train", "test"}
     for one in (found, *parts.values()):
         np.testing.assert_array_equal(np.sort(one.pixels[:, 0, 0, 0]), [6, 12, 18, 25])

@@ -8,7 +8,7 @@ import pytest
 import lanewise
 from lanewise.report import page
 from tests.cli.conftest import run
-from tests.report.test_live_pictures import DIGITS, answer, draw
+from tests.report.test_live_images import DIGITS, answer, draw
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 
@@ -32,9 +32,9 @@ def test_a_real_report(name, open_page, tmp_path):
     opened = open_page(file.read_text(), viewport={"width": 390, "height": 800})
     assert opened.evaluate("document.documentElement.scrollWidth") <= 390
     model = lanewise.Model.load(tmp_path / "m.onnx")
-    pictures, _, _ = page.report_pictures(model, str(source))
-    judged = lanewise.evaluate(model, pictures)  # the function, though the file of that name is imported by now
-    assert f"{judged.correct:,} of them right" in opened.locator(".headline").inner_text()
+    images, _, _ = page.report_images(model, str(source))
+    evaluated = lanewise.evaluate(model, images)  # the function, though the file of that name is imported by now
+    assert f"{evaluated.correct:,} of them right" in opened.locator(".headline").inner_text()
     # the model runs, says what Python says, and reads what is drawn
     offered = opened.locator(".live-example").all()
     assert len(offered) >= 8
@@ -51,4 +51,4 @@ def test_a_real_report(name, open_page, tmp_path):
     canvas = opened.locator("[data-node=max1] canvas[role=application]").first
     canvas.scroll_into_view_if_needed()
     canvas.hover(position={"x": 20, "y": 20})
-    assert "4 × 4 pixels of the picture" in opened.locator('[data-live="working"]').inner_text()
+    assert "4 × 4 pixels of the image" in opened.locator('[data-live="working"]').inner_text()

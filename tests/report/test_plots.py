@@ -54,4 +54,4 @@ def test_intervals_are_as_long_as_their_bins_are_empty(drawn):
     found = re.findall(r'd="M ([\d.]+) ([\d.]+) \nL ([\d.]+) ([\d.]+) \n"[^>]*stroke: var\(--accent\)', drawn[2])
     lengths = [float(low) - float(high) for x, low, x2, high in found if x == x2]
     assert len(lengths) == 5  # probabilities of two classes are above a half
-    assert min(lengths) > 50  # of ten pictures or so
+    assert min(lengths) > 50  # of ten images or so

@@ -1,8 +1,8 @@
-"""Pictures worth a look, filters and what they are like, maps."""
+"""Images worth a look, filters and what they are like, maps."""
 
 import numpy as np
 
-from lanewise.data.images import Pictures
+from lanewise.data.images import Images
 from lanewise.explain import occlusion_map
 from lanewise.model import Model
 from lanewise.network.filters import bank
@@ -40,11 +40,11 @@ def test_fixed_filters_are_not_taken_for_learned_ones():
     assert learned_filters(models.model("conv 3@1, dense 2, softmax", (1, 6, 6), ("a", "b"))) is None
 
 
-def test_all_maps_of_a_picture():
+def test_all_maps_of_a_image():
     model = models.signboard()
-    raw = models.raw_pictures(model, 2)
-    seen = look(model, Pictures(raw, np.array([0, 1], np.int32), ("no", "yes")), 1)
-    assert (seen.name, seen.true) == ("picture 1", "yes")
+    raw = models.raw_images(model, 2)
+    seen = look(model, Images(raw, np.array([0, 1], np.int32), ("no", "yes")), 1)
+    assert (seen.name, seen.true) == ("image 1", "yes")
     assert seen.answer == model.predict(raw[1:])[0]
     assert [one.name for one in seen.layers] == ["conv1", "relu1", "max1", "conv2", "relu2", "max2"]
     assert [one.count for one in seen.layers] == [8, 8, 8, 12, 12, 12]

@@ -7,7 +7,7 @@ from lanewise.kernels.gather import Augment
 from lanewise.training.augment import choose
 
 
-def symmetric_pictures(count=200, seed=0):
+def symmetric_images(count=200, seed=0):
     """Round blobs against bars across: both look the same in a mirror."""
     random = np.random.default_rng(seed)
     rows, columns = np.mgrid[0:16, 0:16]
@@ -31,8 +31,8 @@ def arrows(count=200):
     return pixels, labels
 
 
-def test_pictures_that_look_alike_in_a_mirror_are_mirrored():
-    pixels, labels = symmetric_pictures()
+def test_images_that_look_alike_in_a_mirror_are_mirrored():
+    pixels, labels = symmetric_images()
     choice = choose("auto", pixels, labels, np.arange(len(labels)))
     assert choice.augment == Augment(shift_rows=1, shift_columns=1, flip_columns=True)
     assert "mirrored at random" in choice.said
@@ -82,7 +82,7 @@ def test_a_single_row_is_left_alone():
     ],
 )
 def test_a_difference_that_chance_explains_does_not_count(monkeypatch, count, own, mirrored, flipped):
-    monkeypatch.setattr("lanewise.training.augment.mirror_agreement", lambda *pictures: (own, mirrored))
+    monkeypatch.setattr("lanewise.training.augment.mirror_agreement", lambda *images: (own, mirrored))
     choice = choose("auto", np.zeros((1, 16, 16, 1), np.uint8), np.zeros(1, np.int32), np.arange(count))
     assert choice.augment is not None
     assert choice.augment.flip_columns == flipped

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import lanewise
-from lanewise.data.images import PictureSets
+from lanewise.data.images import ImageSets
 from lanewise.data.load import load
 from lanewise.data.seen import hashes_of
 from lanewise.errors import LanewiseWarning, OptionError
@@ -45,10 +45,10 @@ def test_folds_evaluate_every_image_once_and_the_final_model_has_all(few):
     options = {"network": "dense 10", "epochs": 5, "folds": 4, "augment": "none"}
     model = lanewise.train(few, notes=said.append, **options)
     figures = model.provenance["cross_validation"]
-    assert (figures["folds"], figures["pictures"]) == (4, 200)
+    assert (figures["folds"], figures["images"]) == (4, 200)
     assert np.sum(figures["confusion"]) == 200
     assert figures["correct"] == np.trace(figures["confusion"])
-    assert model.provenance["pictures"] == 200
+    assert model.provenance["images"] == 200
     assert any(
         "4-fold cross-validation accuracy" in note and "no image evaluated by a network" in note for note in said
     )
@@ -108,7 +108,7 @@ def test_folds_that_would_say_nothing_are_refused(few):
     with pytest.raises(OptionError, match="was trained on these images"):
         lanewise.train(few, start=model, folds=5)
     with pytest.raises(OptionError, match="a validation set already"):
-        lanewise.train(PictureSets(few, few), folds=5)
+        lanewise.train(ImageSets(few, few), folds=5)
     for folds in (1, -2, True, 2.5):
         with pytest.raises(OptionError, match="folds is a whole number from 2 on"):
             lanewise.train(few, folds=folds)
@@ -121,7 +121,7 @@ def test_ctrl_c_in_a_fold_keeps_a_model(few):
 
     model = lanewise.train(few, network="dense 10", epochs=4, folds=5, progress=stop, notes=quiet)
     assert model.provenance["interrupted"]
-    assert model.provenance["pictures"] == 160
+    assert model.provenance["images"] == 160
 
 
 def test_a_budget_ends_after_some_epochs_and_stops_early(few, clock):
@@ -142,8 +142,8 @@ def test_images_that_chose_the_weights_have_a_wider_interval(few):
     low, high = wilson(found.correct, found.count)
     assert found.interval[0] < low
     new = load("digits").test
-    judged = evaluate(model, new)
-    assert judged.interval == wilson(judged.correct, judged.count)
+    evaluated = evaluate(model, new)
+    assert evaluated.interval == wilson(evaluated.correct, evaluated.count)
     odd = replace(model, provenance={**model.provenance, "candidates": "rubbish"})
     assert evaluate(odd, few).interval == (low, high)
 

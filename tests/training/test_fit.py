@@ -1,4 +1,4 @@
-"""`lanewise.train` as a user sees it, on small pictures that can be learned in a moment."""
+"""`lanewise.train` as a user sees it, on small images that can be learned in a moment."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import lanewise
-from lanewise.data.images import PictureSets
+from lanewise.data.images import ImageSets
 from lanewise.data.load import load
 from lanewise.data.split import stratified_split
 from lanewise.errors import DataError, LanewiseError, NetworkError, OptionError, TooLargeError
@@ -29,8 +29,8 @@ def model(digits):
     return lanewise.train(digits, **QUICK)
 
 
-def accuracy(model, pictures):
-    return (model.predict_proba(pictures.pixels).argmax(axis=1) == pictures.labels).mean()
+def accuracy(model, images):
+    return (model.predict_proba(images.pixels).argmax(axis=1) == images.labels).mean()
 
 
 def same(a, b):
@@ -43,14 +43,14 @@ def test_learns(model, digits):
     assert [record["epoch"] for record in model.history] == [1, 2, 3, 4]
     assert model.history[-1]["loss"] < model.history[0]["loss"]
     assert model.provenance["batch_size"] == 64
-    assert model.provenance["steps"] == 4 * -(-model.provenance["pictures"] // 64)
+    assert model.provenance["steps"] == 4 * -(-model.provenance["images"] // 64)
 
 
 def test_the_default_learns_well(digits):
     assert accuracy(lanewise.train(digits, epochs=20), digits.test) > 0.96
 
 
-def test_many_easy_pictures_get_a_small_network_and_few_epochs(digits, monkeypatch):
+def test_many_easy_images_get_a_small_network_and_few_epochs(digits, monkeypatch):
     monkeypatch.setattr("lanewise.training.recipe.MANY", 1000)
     monkeypatch.setattr("lanewise.training.recipe.default_epochs", lambda count, batch_size, *, easy: 1 + easy)
     said: list[str] = []
@@ -73,7 +73,7 @@ def test_how_steps_are_cut_into_native_calls_changes_nothing(model, digits, monk
     assert same(model, lanewise.train(digits, **QUICK))
 
 
-def test_arrays_learn_like_pictures_and_labels_stay_as_given(digits):
+def test_arrays_learn_like_images_and_labels_stay_as_given(digits):
     x, y = digits.train.pixels[:, :, :, 0], digits.train.labels + 5
     model = lanewise.train(x, y, **QUICK)
     assert model.classes == tuple(range(5, 15))
@@ -208,7 +208,7 @@ def test_the_best_weights_are_restored(digits):
 
 
 def test_early_stopping_stops(digits):
-    few = PictureSets(digits.train.take(np.arange(100)), digits.train.take(np.arange(100, 140)))
+    few = ImageSets(digits.train.take(np.arange(100)), digits.train.take(np.arange(100, 140)))
     model = lanewise.train(few, network="dense 10", epochs=40, learning_rate=1e-9, augment="none")
     assert model.provenance["stopped_early"]
     assert 20 < len(model.history) < 40
@@ -219,7 +219,7 @@ def test_early_stopping_stops(digits):
     assert len(whole.history) == 40
 
 
-def test_pictures_of_no_weight_are_as_good_as_absent(digits):
+def test_images_of_no_weight_are_as_good_as_absent(digits):
     few = digits.train.take(np.arange(300))
     weights = np.ones(300)
     weights[250:] = 0
@@ -251,7 +251,7 @@ def test_progress_is_told(digits):
 
 def test_an_epoch_that_was_not_evaluated_shows_no_figure_of_another(digits):
     told = []
-    few = PictureSets(digits.train.take(np.arange(100)), digits.train.take(np.arange(100, 400)))
+    few = ImageSets(digits.train.take(np.arange(100)), digits.train.take(np.arange(100, 400)))
     model = lanewise.train(few, progress=told.append, network="dense 10", epochs=20)
     done = [p for p in told if p.epoch_done]
     assert [p.validation_accuracy for p in done] == [record["validation_accuracy"] for record in model.history]
@@ -270,7 +270,7 @@ def test_notes_say_what_was_chosen(digits):
     said = []
     lanewise.train(digits, epochs=1, notes=said.append)
     text = " ".join(said)
-    assert "143 of 1438 training pictures are held out" in text
+    assert "143 of 1438 training images are held out" in text
     assert "Network chosen: conv 16@3x3" in text
     assert "shifted by up to 1x1" in text
 
@@ -307,7 +307,7 @@ def test_ctrl_c_gives_the_best_so_far(digits):
         ({"budget": -1.0}, "budget"),
         ({"optimizer": "adam"}, "sgd, adamw"),
         ({"learning_rate": 0.0}, "above 0"),
-        ({"smoothing": 1.0}, "smoothing"),
+        ({"label_smoothing": 1.0}, "label smoothing"),
         ({"weight_decay": -1.0}, "weight_decay"),
         ({"momentum": float("nan")}, "momentum"),
         ({"validation_fraction": 1.0}, "validation_fraction"),
@@ -316,7 +316,7 @@ def test_ctrl_c_gives_the_best_so_far(digits):
         ({"class_weight": "even"}, "balanced"),
         ({"class_weight": {"eleven": 2.0}}, "eleven"),
         ({"class_weight": {"1": -2.0}}, "not negative"),
-        ({"class_weight": {str(n): 0.0 for n in range(10)}}, "no picture of any weight"),
+        ({"class_weight": {str(n): 0.0 for n in range(10)}}, "no image of any weight"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(digits, options, said):
@@ -349,7 +349,7 @@ def test_arrays_need_labels(digits):
         lanewise.train("digits", digits.train.labels)
 
 
-def test_an_interrupt_between_a_judgement_and_its_record_keeps_the_model(monkeypatch, digits):
+def test_an_interrupt_between_a_evaluatement_and_its_record_keeps_the_model(monkeypatch, digits):
     from lanewise.training.loop import _Loop
 
     record, times = _Loop.record, []

@@ -13,7 +13,7 @@ import lanewise
 from lanewise.cli.output import open_output
 from lanewise.cli.progress import Lines
 from lanewise.training.loop import Progress
-from lanewise.training.progress import Watch, picture, watched
+from lanewise.training.progress import Watch, image, watched
 
 FAST = {"network": "dense 10", "epochs": 3, "augment": "none"}
 
@@ -117,7 +117,7 @@ def test_a_bar_cuts_nothing(width):
 
     stream = io.StringIO()
     console = Console(file=stream, width=width, force_terminal=True, color_system=None)
-    console.print(picture(report(), width))
+    console.print(image(report(), width))
     text = " ".join(stream.getvalue().split())
     for part in (
         "50 %",

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lanewise.data.images import Pictures
+from lanewise.data.images import Images
 from lanewise.errors import NetworkError
 from lanewise.network.layers import Dense, Sigmoid, Softmax
 from lanewise.network.text import parse
@@ -22,7 +22,7 @@ from lanewise.training.recipe import (
     "size", [(1, 1), (1, 30), (2, 2), (3, 3), (3, 40), (5, 4), (8, 8), (28, 28), (30, 45), (96, 64), (224, 200)]
 )
 @pytest.mark.parametrize("classes", [2, 3, 100])
-def test_the_default_network_fits_any_picture(channels, size, classes):
+def test_the_default_network_fits_any_image(channels, size, classes):
     graph, text = network_for("auto", (channels, *size), classes)
     assert graph.output_shape == ((1,) if classes == 2 else (classes,))
     assert isinstance(graph.nodes[-1].layer, Sigmoid if classes == 2 else Softmax)
@@ -63,7 +63,7 @@ def test_every_default_network_parses():
     assert parse(default_network((1, 8, 8), 10))
 
 
-def test_few_pictures_make_small_steps():
+def test_few_images_make_small_steps():
     assert [default_batch_size(n) for n in (1, MANY - 1, MANY, 10**7)] == [64, 64, 128, 128]
 
 
@@ -71,15 +71,15 @@ def test_small_data_is_seen_more_often():
     assert [default_epochs(n, 128) for n in (1, 100, 600, 3000, 60_000, 10**7)] == [200, 200, 60, 50, 8, 8]
 
 
-def stripes(count: int) -> Pictures:
+def stripes(count: int) -> Images:
     """A bright row, whose place is the class."""
     labels = (np.arange(count) % 8).astype(np.int32)
     pixels = np.random.default_rng(0).integers(0, 40, (count, 8, 8, 1)).astype(np.uint8)
     pixels[np.arange(count), labels] += 200
-    return Pictures(pixels, labels, tuple(map(str, range(8))))
+    return Images(pixels, labels, tuple(map(str, range(8))))
 
 
-def test_a_small_network_and_few_epochs_are_for_many_pictures_that_are_easy():
+def test_a_small_network_and_few_epochs_are_for_many_images_that_are_easy():
     easy = stripes(MANY)
     assert many_and_easy(easy)
     assert not many_and_easy(stripes(MANY - 1))
@@ -94,10 +94,10 @@ def test_what_is_frequent_is_not_easy_for_that():
     # nine in ten are of one class: to take all for that one is right as often as any neighbour
     noise = np.random.default_rng(1).integers(0, 255, (MANY, 8, 8, 1)).astype(np.uint8)
     labels = (np.arange(MANY) % 10 == 9).astype(np.int32)
-    assert not many_and_easy(Pictures(noise, labels, ("a", "b")))
+    assert not many_and_easy(Images(noise, labels, ("a", "b")))
 
 
-def test_the_default_for_many_easy_pictures():
+def test_the_default_for_many_easy_images():
     assert default_network((1, 28, 28), 10, easy=True) == (
         "conv 8@3x3 same, relu, max 2, conv 16@3x3 same, relu, max 2, conv 32@3x3 same, relu, max 2, "
         "dense 100, relu, dense 10, softmax"

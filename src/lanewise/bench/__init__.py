@@ -1,10 +1,10 @@
 """The same work done by Lanewise and by other frameworks, timed in turn.
 
     nets.py       the networks that are raced, as text
-    data.py       random pictures and labels, the same for everybody
+    data.py       random images and labels, the same for everybody
     ops.py        a network as a list of steps with the weights that everybody starts from
     workload.py   all of that as one value: what a competitor is given
-    peers/        one file a framework: it learns, or predicts, what a lesson says
+    peers/        one file a framework: it learns, or predicts, what a workload says
     worker.py     a process that does so when it is told to
     process.py    the other end of its pipe
     race.py       workers timed in turn, and what came of it

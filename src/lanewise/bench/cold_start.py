@@ -123,9 +123,9 @@ def break_even(ahead: float, step: float, other_ahead: float, other_step: float)
 
 def _main(request: dict[str, Any]) -> dict[str, Any]:
     from lanewise.bench.worker import runner
-    from lanewise.bench.workload import Lesson
+    from lanewise.bench.workload import Workload
 
-    lesson = Lesson.of(Task.from_json(request["task"]))
+    workload = Workload.of(Task.from_json(request["task"]))
     clock: list[float] = [time.time() - request["began"]]
 
     def lap() -> float:
@@ -135,7 +135,7 @@ def _main(request: dict[str, Any]) -> dict[str, Any]:
 
     importlib.import_module(f"lanewise.bench.peers.with_{request['framework']}")
     load, loaded = lap(), _memory("VmRSS")
-    run = runner(request["framework"], lesson)
+    run = runner(request["framework"], workload)
     build = lap()
     first = run(1)["seconds"]
     steps = max(1, round(request["burst"] / run(1)["seconds"]))

@@ -1,4 +1,4 @@
-"""Random pictures and labels, the same for every framework, and which of them each step learns from."""
+"""Random images and labels, the same for every framework, and which of them each step learns from."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from lanewise.bench.nets import Net
 from lanewise.data.images import empty_pixels
 
-MOST_PICTURES = 2048
+MOST_IMAGES = 2048
 MOST_VALUES = 2**24
-"""In all pictures together, unless one batch needs more."""
+"""In all images together, unless one batch needs more."""
 
 SCALE, OFFSET = 1 / 64, -2.0
 """Pixels of 0 to 255 become about -2 to 2: raw * SCALE + OFFSET."""
@@ -24,15 +24,15 @@ SEED = 1
 """Of the weights that everybody starts from."""
 
 BLOCK = 256
-"""Pictures prepared at once, so that preparing takes little memory beside its result."""
+"""Images prepared at once, so that preparing takes little memory beside its result."""
 
 
-def picture_count(net: Net, batch: int) -> int:
-    """How many pictures there are to learn from: whole batches, and not too much memory."""
-    return batch * max(1, min(MOST_PICTURES, MOST_VALUES // prod(net.shape)) // batch)
+def image_count(net: Net, batch: int) -> int:
+    """How many images there are to learn from: whole batches, and not too much memory."""
+    return batch * max(1, min(MOST_IMAGES, MOST_VALUES // prod(net.shape)) // batch)
 
 
-def pictures(net: Net, count: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+def images(net: Net, count: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     """Pixels (count, rows, columns, channels) and labels (count,)."""
     channels, rows, columns = net.shape
     numbers = np.random.default_rng(0)
@@ -55,7 +55,7 @@ def prepared(pixels: NDArray[np.uint8], *, channels_first: bool = False) -> NDAr
 
 
 def batches(size: int, count: int) -> Iterator[NDArray[np.int32]]:
-    """Numbers of the pictures of each batch (size,), without end: each of `count` once, then shuffled anew."""
+    """Numbers of the images of each batch (size,), without end: each of `count` once, then shuffled anew."""
     numbers = np.random.default_rng(2)
     left = np.empty(0, np.int64)
     while True:

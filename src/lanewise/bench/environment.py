@@ -16,7 +16,7 @@ BUSY = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Circumstances:
+class Environment:
     """Where and when figures were taken; `versions` are of Lanewise, what it runs on, and whoever took part."""
 
     machine: dict[str, Any]
@@ -24,7 +24,7 @@ class Circumstances:
     date: str
 
     @staticmethod
-    def now() -> Circumstances:
+    def now() -> Environment:
         """Those of this machine at this moment; call it before the work, which loads the machine itself."""
         versions = {name: metadata.version(name) for name in ("lanewise", *_required("lanewise"))}
         machine = {
@@ -34,9 +34,9 @@ class Circumstances:
             "python": platform.python_version(),
             "busy": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         }
-        return Circumstances(machine, versions, datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"))
+        return Environment(machine, versions, datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"))
 
-    def with_versions(self, versions: dict[str, str]) -> Circumstances:
+    def with_versions(self, versions: dict[str, str]) -> Environment:
         """The same, and `versions` of others who took part."""
         return replace(self, versions=self.versions | versions)
 

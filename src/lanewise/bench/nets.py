@@ -10,7 +10,7 @@ from lanewise.training.recipe import network_for
 
 @dataclass(frozen=True, slots=True)
 class Net:
-    """A network for pictures of `shape`, (channels, rows, columns); `text` may leave out the softmax at its end."""
+    """A network for images of `shape`, (channels, rows, columns); `text` may leave out the softmax at its end."""
 
     name: str
     text: str

@@ -34,7 +34,7 @@ class Step:
     ----------
     layer : Layer
     inputs : tuple of int
-        Whose values it takes: 0 is the pictures, n the step numbered n from 1 on.
+        Whose values it takes: 0 is the images, n the step numbered n from 1 on.
     padding : (top, left, bottom, right)
     weights : (weight, bias), (weight,) or ()
     """
@@ -76,7 +76,7 @@ def walk(steps: Sequence[Step], x: Any, apply: Callable[[int, Step, list[Any]], 
 
 
 def _flattened(graph: Graph, position: int) -> tuple[int, ...]:
-    """The shape of the pictures whose values node `position` has in a row; empty if it has none."""
+    """The shape of the images whose values node `position` has in a row; empty if it has none."""
     node = graph.nodes[position]
     while isinstance(node.layer, ReLU | LeakyReLU | Sigmoid | Tanh | Dropout):
         node = graph.nodes[node.inputs[0]]

@@ -41,7 +41,7 @@ def race_table(entries: Sequence[Entry], net: str, title: str) -> Table:
 
 
 def latency_table(entries: Sequence[Entry], net: str, title: str) -> Table:
-    """Microseconds a picture of everybody on one net, and Lanewise's share of them."""
+    """Microseconds an image of everybody on one net, and Lanewise's share of them."""
     rows = [
         (
             line.entry.peer.name,
@@ -51,7 +51,7 @@ def latency_table(entries: Sequence[Entry], net: str, title: str) -> Table:
         )
         for line in lines(entries, net)
     ]
-    columns = ("", "µs a picture", "Lanewise's share", "over rounds")
+    columns = ("", "µs an image", "Lanewise's share", "over rounds")
     return Table(title, columns, (*rows, *_absent(entries, net)))
 
 

@@ -34,7 +34,7 @@ class Versus:
     ----------
     net : Net
     train, infer, latency : list of Entry
-        Training steps and predictions in batches; predictions of one picture at a time on one thread.
+        Training steps and predictions in batches; predictions of one image at a time on one thread.
     cold, cached : First
         A first training of Lanewise with an empty cache, and the one after it.
     versions : dict
@@ -77,7 +77,7 @@ def measure(net: Net, *, batch: int, threads: int, seconds: float, say: Say) -> 
         If Lanewise itself cannot run the network; a framework that cannot is told in its entry.
     """
     peers, absent, versions = present((*PEERS, ONNX_RUNTIME))
-    task = Task(net, "train", LANEWISE.mode, batch, threads, pictures=2 * batch)
+    task = Task(net, "train", LANEWISE.mode, batch, threads, images=2 * batch)
     with tempfile.TemporaryDirectory() as cache:
         say("compiling")
         cold, cached = (measure_first(LANEWISE.framework, task, cache=cache) for _ in range(2))

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.bench import data
-from lanewise.bench.workload import Learner, Lesson, Predictor, Task
+from lanewise.bench.workload import Learner, Predictor, Task, Workload
 from lanewise.errors import LanewiseError
 
 Run = Callable[[int], dict[str, Any]]
@@ -41,7 +41,7 @@ def main(framework: str) -> None:
         try:
             if "build" in request:
                 run = None  # what was built before is let go of first
-                run = runner(framework, Lesson.of(Task.from_json(request["build"])))
+                run = runner(framework, Workload.of(Task.from_json(request["build"])))
                 answer: dict[str, Any] = {"ready": True}
             elif run is not None:
                 answer = run(request["run"])
@@ -65,16 +65,17 @@ def in_one_line(error: Exception) -> str:
     return " ".join(f"{kind}{error}".split())
 
 
-def runner(framework: str, lesson: Lesson) -> Run:
-    """Build the network of `lesson` with `framework`: a function that does so many steps, and says how long it took."""
+def runner(framework: str, workload: Workload) -> Run:
+    """Build the network of `workload` with `framework`: a function that does so many steps, and says how long it
+    took."""
     module = importlib.import_module(f"lanewise.bench.peers.with_{framework}")
-    if lesson.task.kind == "train":
-        return _learning(module.learner(lesson), lesson)
-    return _predicting(module.predictor(lesson), lesson)
+    if workload.task.kind == "train":
+        return _learning(module.learner(workload), workload)
+    return _predicting(module.predictor(workload), workload)
 
 
-def _learning(learn: Learner, lesson: Lesson) -> Run:
-    endless = data.batches(lesson.task.batch, len(lesson.pixels))
+def _learning(learn: Learner, workload: Workload) -> Run:
+    endless = data.batches(workload.task.batch, len(workload.pixels))
 
     def run(count: int) -> dict[str, Any]:
         chosen = list(islice(endless, count))
@@ -85,10 +86,10 @@ def _learning(learn: Learner, lesson: Lesson) -> Run:
     return run
 
 
-def _predicting(predict: Predictor, lesson: Lesson) -> Run:
-    batch, count = lesson.task.batch, len(lesson.pixels)
+def _predicting(predict: Predictor, workload: Workload) -> Run:
+    batch, count = workload.task.batch, len(workload.pixels)
     starts = range(0, count - batch + 1, batch)
-    parts = [lesson.pixels[first : first + batch] for first in starts]
+    parts = [workload.pixels[first : first + batch] for first in starts]
 
     def run(count: int) -> dict[str, Any]:
         chosen = [parts[n % len(parts)] for n in range(count)]
@@ -96,7 +97,7 @@ def _predicting(predict: Predictor, lesson: Lesson) -> Run:
         start = time.perf_counter()
         outputs = predict(chosen)
         seconds = time.perf_counter() - start
-        return {"seconds": seconds, "loss": _loss(outputs, lesson.labels[last : last + batch])}
+        return {"seconds": seconds, "loss": _loss(outputs, workload.labels[last : last + batch])}
 
     return run
 

@@ -1,4 +1,4 @@
-"""What a competitor is given: the network, the weights it starts from, pictures, and how to go about it."""
+"""What a competitor is given: the network, the weights it starts from, images, and how to go about it."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Task:
     mode : str
         Which of a framework's modes.
     batch, threads : int
-    pictures : int
-        How many there are; 0 for as many as `data.picture_count` finds sensible.
+    images : int
+        How many there are; 0 for as many as `data.image_count` finds sensible.
     model : str
         The saved model file that predicts; training needs none.
     """
@@ -41,7 +41,7 @@ class Task:
     mode: str
     batch: int
     threads: int
-    pictures: int = 0
+    images: int = 0
     model: str = ""
 
     def to_json(self) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Lesson:
+class Workload:
     """A task with everything that it takes: raw pixels (N, rows, columns, channels), labels (N,) and weights."""
 
     task: Task
@@ -66,12 +66,12 @@ class Lesson:
     weights: tuple[NDArray[np.float32], ...]
 
     @staticmethod
-    def of(task: Task) -> Lesson:
-        """Draw the pictures, and for training the weights."""
+    def of(task: Task) -> Workload:
+        """Draw the images, and for training the weights."""
         graph = task.net.graph
-        pixels, labels = data.pictures(task.net, task.pictures or data.picture_count(task.net, task.batch))
+        pixels, labels = data.images(task.net, task.images or data.image_count(task.net, task.batch))
         weights = initial_parameters(graph, data.SEED) if task.kind == "train" else ()
-        return Lesson(task, graph, pixels, labels, tuple(weights))
+        return Workload(task, graph, pixels, labels, tuple(weights))
 
     @property
     def binary(self) -> bool:

@@ -3,7 +3,7 @@
     wording.py      numbers, durations, shapes and file names as people read them
     output.py       what is said: to people on the terminal, to programs as JSON
     progress.py     the live bar, or plain lines where there is no terminal
-    judging.py      an evaluation as tables
+    evaluating.py      an evaluation as tables
     layers.py       a network as tables, and what its numbers mean
     reporting.py    where a page about a model goes
     streams.py      output that may go away while the work goes on

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lanewise.cli.options import json_option, picture_shape, seconds
+from lanewise.cli.options import image_shape, json_option, seconds
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lanewise.bench.versus import Versus
     from lanewise.cli.output import Output
 
-PICTURE = (3, 32, 32)
+IMAGE = (3, 32, 32)
 
 DISTRIBUTIONS = {"torch": "torch", "keras": "keras tensorflow", "jax": "jax", "onnxruntime": "onnxruntime"}
 """What pip is asked for."""
@@ -29,10 +29,10 @@ DISTRIBUTIONS = {"torch": "torch", "keras": "keras tensorflow", "jax": "jax", "o
 @click.command()
 @click.argument("network", default="auto")
 @click.option(
-    "--input", "picture", callback=picture_shape, metavar="SHAPE", help="Pictures, like 30x30x3.  [default: 32x32x3]"
+    "--input", "image", callback=image_shape, metavar="SHAPE", help="Images, like 30x30x3.  [default: 32x32x3]"
 )
 @click.option("--classes", type=click.IntRange(2), default=10, metavar="N", show_default=True)
-@click.option("--batch", type=click.IntRange(1), default=128, metavar="N", show_default=True, help="Pictures a step.")
+@click.option("--batch", type=click.IntRange(1), default=128, metavar="N", show_default=True, help="Images a step.")
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="By default as many as processors.")
 @click.option(
     "--seconds",
@@ -46,7 +46,7 @@ DISTRIBUTIONS = {"torch": "torch", "keras": "keras tensorflow", "jax": "jax", "o
 @json_option
 def bench(
     network: str,
-    picture: tuple[int, int, int] | None,
+    image: tuple[int, int, int] | None,
     classes: int,
     batch: int,
     threads: int | None,
@@ -56,16 +56,16 @@ def bench(
     """Compare Lanewise with the frameworks installed here, on this computer.
 
     NETWORK is a network as text, one of lenet, signboard, mid, wide and resnet8, or "auto" for the default network of
-    such pictures. PyTorch, Keras on TensorFlow and JAX, where they are installed, learn the same steps from the same
+    such images. PyTorch, Keras on TensorFlow and JAX, where they are installed, learn the same steps from the same
     weights, and ONNX Runtime predicts from the same model file. All take turns, so that a busy moment of the computer
-    slows everybody. Where Lanewise loses, it says so. The pictures are random: this is about speed alone.
+    slows everybody. Where Lanewise loses, it says so. The images are random: this is about speed alone.
     """
     from lanewise.bench import versus
-    from lanewise.bench.environment import Circumstances
+    from lanewise.bench.environment import Environment
     from lanewise.cli.output import open_output
     from lanewise.target import default_threads
 
-    net = chosen_net(network, picture, classes)
+    net = chosen_net(network, image, classes)
     most = default_threads()
     if threads is not None and threads > most:
         raise click.BadParameter(f"{threads} is more than the {most} processors there are.", param_hint="--threads")
@@ -73,26 +73,26 @@ def bench(
     out = open_output(as_json)
     out.tell("Network", net.text)
     channels, rows, columns = net.shape
-    out.tell("", f"pictures {rows}x{columns}x{channels}, {net.classes} classes, batch {batch}, threads: {threads}")
-    circumstances = Circumstances.now()
+    out.tell("", f"images {rows}x{columns}x{channels}, {net.classes} classes, batch {batch}, threads: {threads}")
+    environment = Environment.now()
     with _progress(out) as say:
         found = versus.measure(net, batch=batch, threads=threads, seconds=budget, say=say)
-    circumstances = circumstances.with_versions(found.versions)
-    for n, sentence in enumerate(circumstances.sentences):
+    environment = environment.with_versions(found.versions)
+    for n, sentence in enumerate(environment.sentences):
         out.tell("" if n else "Machine", sentence)
     show(out, found, threads)
-    given = {"threads": threads, "batch": batch, "machine": circumstances.machine, "versions": circumstances.versions}
+    given = {"threads": threads, "batch": batch, "machine": environment.machine, "versions": environment.versions}
     out.finish(given | to_json(found))
 
 
-def chosen_net(network: str, picture: tuple[int, int, int] | None, classes: int) -> Net:
+def chosen_net(network: str, image: tuple[int, int, int] | None, classes: int) -> Net:
     """The net called so, or the one described so; whatever is wrong with it is told here."""
     from lanewise.bench.nets import NETS, Net
     from lanewise.training.recipe import network_for
 
     name = network.strip()
     known = NETS.get(name)
-    text, shape = (known.text, picture or known.shape) if known else (network, picture or PICTURE)
+    text, shape = (known.text, image or known.shape) if known else (network, image or IMAGE)
     _, full = network_for(text, shape, classes)
     return Net(name if known or name == "auto" else "network", full, shape, classes)
 
@@ -115,7 +115,7 @@ def show(out: Output, found: Versus, threads: int) -> None:
     for entries, table in (
         (found.train, race_table(found.train, found.net.name, "Training")),
         (found.infer, race_table(found.infer, found.net.name, "Predicting")),
-        (found.latency, latency_table(found.latency, found.net.name, "One picture")),
+        (found.latency, latency_table(found.latency, found.net.name, "One image")),
     ):
         if len(entries) > 1:
             out.blank()
@@ -124,7 +124,7 @@ def show(out: Output, found: Versus, threads: int) -> None:
     out.blank()
     speeds = [found.images_per_second(entries) for entries in (found.train, found.infer, found.latency)]
     out.result("Lanewise", f"training {figure(speeds[0])} images/s")
-    out.result("", f"predicting {figure(speeds[1])} images/s; one picture in {figure(1e6 / speeds[2])} µs")
+    out.result("", f"predicting {figure(speeds[1])} images/s; one image in {figure(1e6 / speeds[2])} µs")
     again = duration(found.cached.build)
     out.result("", f"compiling {duration(found.cold.build)} the first time, {again} from then on")
     said = [sentence for doing, entries in _races(found) for sentence in verdicts(entries, doing)]
@@ -137,7 +137,7 @@ def show(out: Output, found: Versus, threads: int) -> None:
 
 
 def _races(found: Versus) -> list[tuple[str, list[Entry]]]:
-    return [("training", found.train), ("predicting", found.infer), ("one picture", found.latency)]
+    return [("training", found.train), ("predicting", found.infer), ("one image", found.latency)]
 
 
 def _advice(absent: tuple[str, ...]) -> str:

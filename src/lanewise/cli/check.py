@@ -1,4 +1,4 @@
-"""`lanewise check`: what is wrong with pictures, before anything is learned from them."""
+"""`lanewise check`: what is wrong with images, before anything is learned from them."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ STYLES = {"serious": "bold red", "warning": "yellow", "note": ""}
 
 
 @click.command(no_args_is_help=True)
-@click.argument("pictures", type=PATH)
+@click.argument("images", type=PATH)
 @click.option(
     "--page",
     type=PATH,
     metavar="FILE",
-    help="Also write a page that shows the pictures; none by default.",
+    help="Also write a page that shows the images; none by default.",
 )
 @click.option("--force", is_flag=True, help="Replace the page if there is one.")
 @click.option("--labels/--no-labels", default=True, show_default=True, help="Train networks to find wrong labels.")
@@ -44,7 +44,7 @@ STYLES = {"serious": "bold red", "warning": "yellow", "note": ""}
 @click.option("--strict", is_flag=True, help="End with exit status 1 if anything serious is found.")
 @json_option
 def check(
-    pictures: str,
+    images: str,
     page: str | None,
     force: bool,
     labels: bool,
@@ -54,11 +54,11 @@ def check(
     strict: bool,
     as_json: bool,
 ) -> None:
-    """Look for what is wrong with pictures before learning from them.
+    """Look for what is wrong with images before learning from them.
 
-    PICTURES is what `lanewise train` takes: a folder with a folder of pictures per class, perhaps inside folders train,
-    val and test; an .npz file; or the word digits. Finds pictures that are there twice, across sets above all, pictures
-    that look mislabelled, files that cannot be read, classes of few pictures, and pictures unlike the others. Changes
+    IMAGES is what `lanewise train` takes: a folder with a folder of images per class, perhaps inside folders train,
+    val and test; an .npz file; or the word digits. Finds images that are there twice, across sets above all, images
+    that look mislabelled, files that cannot be read, classes of few images, and images unlike the others. Changes
     nothing.
     """
     import lanewise
@@ -78,7 +78,7 @@ def check(
         require()
     loaded = None if model is None else lanewise.Model.load(model)
     with _progress(out) as progress:
-        found = lanewise.check(pictures, labels=labels, model=loaded, seed=seed, threads=threads, progress=progress)
+        found = lanewise.check(images, labels=labels, model=loaded, seed=seed, threads=threads, progress=progress)
     _tell(out, found)
     if page is not None:
         from lanewise.data_check.page import write
@@ -88,7 +88,7 @@ def check(
     out.finish({**found.to_json(), "model": model, "page": page})
     if strict and found.count("serious"):
         serious = "; ".join(one.message.rstrip(".") for one in found.items if one.severity == "serious")
-        raise DataError(f"{pictures} has serious faults: {serious}")
+        raise DataError(f"{images} has serious faults: {serious}")
 
 
 @contextmanager
@@ -135,10 +135,10 @@ def _tell(out: Output, found: Findings) -> None:
 
     collection = found.collection
     parts = [
-        f"{plural(int((collection.parts == n).sum()), 'picture')} in {name}"
+        f"{plural(int((collection.parts == n).sum()), 'image')} in {name}"
         for n, name in enumerate(collection.part_names)
     ]
-    out.result("Pictures", f"{shown(found.source)}: {', '.join(parts)}")
+    out.result("Images", f"{shown(found.source)}: {', '.join(parts)}")
     out.result("Classes", ", ".join(_classes(found)))
     for one in found.items:
         out.blank()

@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 
-JUDGED = ("accuracy %", "95 %", "gap", "learning")
+EVALUATED = ("accuracy %", "95 %", "gap", "learning")
 """Columns of the first of two tables on a narrow terminal."""
 
 
 @click.command(no_args_is_help=True)
-@click.argument("pictures", type=PATH)
+@click.argument("images", type=PATH)
 @click.option("--network", default="auto", metavar="TEXT", help="The one that learns all; by default it suits them.")
 @click.option(
     "--bank",
     metavar="NAMES",
-    help="The fixed filters, like sobel+laplacian+blur+sharpen; by default the bank that suits the pictures.",
+    help="The fixed filters, like sobel+laplacian+blur+sharpen; by default the bank that suits the images.",
 )
 @experiment_options(seeds=3)
 @json_option
 @click.option("--quiet", "-q", is_flag=True, help="Say the results only.")
 def compare(
-    pictures: str,
+    images: str,
     network: str,
     bank: str | None,
     seeds: int,
@@ -46,13 +46,13 @@ def compare(
     quiet: bool,
     **options: Any,
 ) -> None:
-    """See what learning the filters is worth: four ways to tell the same pictures apart.
+    """See what learning the filters is worth: four ways to tell the same images apart.
 
     A fully connected network; hand-made features (fixed edge, blur and sharpen filters, ReLU, pooling, and a trained
     classifier); the convolutional network with its first layer fixed; and the one that learns all its filters. All
-    learn from the same pictures for as long, with several seeds, and are judged by the test set, while the validation
-    set chooses the best weights of each. Without a test set the validation set judges; without either, a fifth of the
-    pictures is kept for that. PICTURES are as for `lanewise train`.
+    learn from the same images for as long, with several seeds, and are evaluated by the test set, while the validation
+    set chooses the best weights of each. Without a test set the validation set evaluates; without either, a fifth of
+    the images is kept for that. IMAGES are as for `lanewise train`.
 
     What is finished is kept: a run that was stopped or killed goes on where it was when the same command is given
     again.
@@ -61,10 +61,10 @@ def compare(
     from lanewise.cli.output import open_output
     from lanewise.experiments.compare import compare as run
 
-    experimenting.check_picture(plot, force)
+    experimenting.check_image(plot, force)
     experimenting.check_folder(output, "compare", force)
     out = open_output(as_json, quiet=quiet)
-    sets, judging = experimenting.read(out, pictures, options)
+    sets, evaluating = experimenting.read(out, images, options)
     chosen = experimenting.for_training(options)
     folder = experimenting.journal_folder(output, sets, chosen)
     try:
@@ -73,12 +73,12 @@ def compare(
     except KeyboardInterrupt:
         experimenting.tell_stopped(folder)
         raise click.exceptions.Exit(INTERRUPTED) from None
-    found = replace(found, kept_back=judging.kept_back, judging=judging)
+    found = replace(found, kept_back=evaluating.kept_back, evaluating=evaluating)
     show(out, found)
-    record = {"pictures": pictures, **found.to_json()}
+    record = {"images": images, **found.to_json()}
     asked = folder if output is not None else None
-    picture = experimenting.keep(out, "compare", asked, plot, record, found.save_plot)
-    out.finish({**record, "folder": None if folder is None else str(folder), "picture": picture})
+    image = experimenting.keep(out, "compare", asked, plot, record, found.save_plot)
+    out.finish({**record, "folder": None if folder is None else str(folder), "image": image})
 
 
 def show(out: Output, found: Comparison) -> None:
@@ -94,8 +94,8 @@ def show(out: Output, found: Comparison) -> None:
     for row in found.rows:
         out.tell(row.name.capitalize(), row.network)
     out.blank()
-    if found.judging is not None:
-        out.result("Judged", found.judging.sentence)
+    if found.evaluating is not None:
+        out.result("Evaluated", found.evaluating.sentence)
     out.result("Conclusion", found.sentence, "bold")
 
 
@@ -109,7 +109,7 @@ def _tables(out: Output, found: Comparison) -> Iterator[Table]:
     if out.fits(whole):
         yield whole
         return
-    for wanted in (("", *JUDGED), [head for head in heads if head not in JUDGED]):
+    for wanted in (("", *EVALUATED), [head for head in heads if head not in EVALUATED]):
         kept = [heads.index(head) for head in wanted]
         yield drawn([heads[n] for n in kept], [[row[n] for n in kept] for row in rows], words)
 

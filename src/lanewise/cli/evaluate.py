@@ -1,4 +1,4 @@
-"""`lanewise evaluate`: how good a model is on pictures whose classes are known."""
+"""`lanewise evaluate`: how good a model is on images whose classes are known."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from lanewise.cli.options import PATH, json_option, strict_option
 
 @click.command(no_args_is_help=True)
 @click.argument("model", type=PATH)
-@click.argument("pictures", type=PATH)
+@click.argument("images", type=PATH)
 @click.option(
     "--split",
     type=click.Choice(["test", "validation", "train", "all"]),
-    help="Which part of the pictures; by default the first of these that there is, and of a folder "
-    "without parts that MODEL learned from, the pictures that were held out.",
+    help="Which part of the images; by default the first of these that there is, and of a folder "
+    "without parts that MODEL learned from, the images that were held out.",
 )
-@click.option("--only", metavar="PATTERN", help="Judge only files whose name matches, like 'street-*'; all by default.")
+@click.option(
+    "--only", metavar="PATTERN", help="Evaluate only files whose name matches, like 'street-*'; all by default."
+)
 @click.option(
     "--top",
     type=click.IntRange(1),
@@ -26,20 +28,20 @@ from lanewise.cli.options import PATH, json_option, strict_option
 @strict_option
 @json_option
 def evaluate(
-    model: str, pictures: str, split: str | None, only: str | None, top: int | None, strict: bool, as_json: bool
+    model: str, images: str, split: str | None, only: str | None, top: int | None, strict: bool, as_json: bool
 ) -> None:
-    """Judge a model by pictures whose classes are known.
+    """Evaluate a model by images whose classes are known.
 
-    MODEL is a file that `lanewise train` saved. PICTURES is a folder with a folder of pictures per class, perhaps
+    MODEL is a file that `lanewise train` saved. IMAGES is a folder with a folder of images per class, perhaps
     inside folders train, val and test; an .npz file; or the word digits. Shows the accuracy with its 95 % interval,
     figures for each class, the confusion matrix and the worst mistakes.
     """
     import time
 
-    from lanewise.cli import judging
+    from lanewise.cli import evaluating
     from lanewise.cli.output import open_output, skipped_json
     from lanewise.cli.wording import plural, shape, shown
-    from lanewise.evaluation.evaluate import check_top, judge, pictures_for
+    from lanewise.evaluation.evaluate import check_top, evaluate_images, images_for
     from lanewise.model import Model
 
     started = time.perf_counter()
@@ -48,27 +50,27 @@ def evaluate(
     check_top(loaded, top)
     out.tell("Model", f"{shown(model)}: {shape(loaded.graph.input_shape)}, {plural(len(loaded.classes), 'class')}")
     with out.reading() as progress:
-        found, part = pictures_for(loaded, pictures, split=split, strict=strict, progress=progress)
+        found, part = images_for(loaded, images, split=split, strict=strict, progress=progress)
     if only is not None:
         found = found.matching(only)
     what = {"all": "", "train": "training "}.get(part, f"{part} ")
     matching = f" that match {shown(only)}" if only is not None else ""
-    out.tell("Pictures", f"{shown(pictures)}: {plural(len(found), f'{what}picture')}{matching}")
-    notes = [*loaded.notes, *judging.without_lists(found.notes)]
+    out.tell("Images", f"{shown(images)}: {plural(len(found), f'{what}image')}{matching}")
+    notes = [*loaded.notes, *evaluating.without_lists(found.notes)]
     if part == "train" and not any("training accuracy" in note for note in notes):
-        notes.append("These pictures were for learning: the figure says nothing about pictures the model has not seen.")
+        notes.append("These images were for learning: the figure says nothing about images the model has not seen.")
     out.notes(notes)
     out.skipped(found.skipped)
-    judged = judge(loaded, found, split=part, top=top)
+    evaluated = evaluate_images(loaded, found, split=part, top=top)
     out.blank()
-    judging.accuracy(out, judged)
-    judging.groups(out, judged)
-    judging.details(out, judged)
+    evaluating.accuracy(out, evaluated)
+    evaluating.groups(out, evaluated)
+    evaluating.details(out, evaluated)
     out.finish(
         {
-            **judged.to_json(),
+            **evaluated.to_json(),
             "model": shown(model),
-            "pictures": shown(pictures),
+            "images": shown(images),
             "only": only,
             "network": loaded.network,
             "seconds": round(time.perf_counter() - started, 3),

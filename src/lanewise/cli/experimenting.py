@@ -1,4 +1,4 @@
-"""What `vary` and `compare` share: their options, their pictures, where their journal lies."""
+"""What `vary` and `compare` share: their options, their images, where their journal lies."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from rich import box
 from rich.table import Table
 
 from lanewise.caching import cache_folder
-from lanewise.cli import judging
+from lanewise.cli import evaluating
 from lanewise.cli.output import Output
 from lanewise.cli.wording import plural, shape, shown
-from lanewise.data.images import PictureSets
+from lanewise.data.images import ImageSets
 from lanewise.data.load import load
 from lanewise.errors import OptionError
 from lanewise.experiments.plots import checked_format, require_matplotlib
-from lanewise.experiments.trial import Judging, pictures_to_judge, prepared, settings_of
+from lanewise.experiments.trial import Evaluating, images_to_evaluate, prepared, settings_of
 from lanewise.saving import write_whole
 
-HEAD = b'{"pictures": '
+HEAD = b'{"images": '
 """How results begin."""
 
 PASSED_ON = ("epochs", "budget", "batch_size", "learning_rate", "augment", "threads")
@@ -36,8 +36,8 @@ def for_training(options: Mapping[str, Any]) -> dict[str, Any]:
     return {key: options[key] for key in PASSED_ON if options[key] is not None}
 
 
-def check_picture(plot: str | None, force: bool) -> None:
-    """Refuse a picture that could not be drawn in the end, before hours of training."""
+def check_image(plot: str | None, force: bool) -> None:
+    """Refuse an image that could not be drawn in the end, before hours of training."""
     if plot is None:
         return
     checked_format(plot)
@@ -73,25 +73,25 @@ def _begins_as_results(path: Path) -> bool:
         return False
 
 
-def read(out: Output, name: str, options: Mapping[str, Any]) -> tuple[PictureSets, Judging]:
-    """Read the pictures and say what there is; also which of them judge."""
+def read(out: Output, name: str, options: Mapping[str, Any]) -> tuple[ImageSets, Evaluating]:
+    """Read the images and say what there is; also which of them evaluate."""
     channels = {None: None, True: 1, False: 3}[options["grey"]]
     with out.reading() as progress:
         loaded = load(name, size=options["size"], channels=channels, progress=progress)
     sets, roles = prepared(loaded, None, None)
-    train, test = sets.train, pictures_to_judge(sets)
+    train, test = sets.train, images_to_evaluate(sets)
     size = shape((train.channels, *train.size))
-    out.tell("Pictures", f"{shown(name)}: {size}, {plural(len(train.classes), 'class')}")
+    out.tell("Images", f"{shown(name)}: {size}, {plural(len(train.classes), 'class')}")
     chosen = f", {len(sets.validation):,} to choose weights by" if sets.validation is not None else ""
-    how = {"test": "", "validation": " of the validation set", "kept back": " kept back"}[roles.judged_by]
-    out.tell("", f"{len(train):,} to learn from{chosen}, {len(test):,}{how} to judge by")
-    out.notes(judging.without_lists(sets.notes))
+    how = {"test": "", "validation": " of the validation set", "kept back": " kept back"}[roles.evaluated_by]
+    out.tell("", f"{len(train):,} to learn from{chosen}, {len(test):,}{how} to evaluate by")
+    out.notes(evaluating.without_lists(sets.notes))
     out.skipped(sets.skipped)
     return sets, roles
 
 
-def journal_folder(output: str | None, sets: PictureSets, options: Mapping[str, Any]) -> Path | None:
-    """Where the journal goes: the folder that was asked for, or one in the cache that belongs to pictures and options.
+def journal_folder(output: str | None, sets: ImageSets, options: Mapping[str, Any]) -> Path | None:
+    """Where the journal goes: the folder that was asked for, or one in the cache that belongs to images and options.
 
     None where nothing can be written.
     """
@@ -135,13 +135,13 @@ def keep(
     record: Mapping[str, Any],
     draw: Callable[[Path], None],
 ) -> str | None:
-    """Write the results as JSON and the picture, where files were asked for; the name of the picture, if there is one.
+    """Write the results as JSON and the image, where files were asked for; the name of the image, if there is one.
 
     `folder` is None unless one was asked for.
     """
     from lanewise.model_file.metadata import to_json
 
-    picture = Path(plot) if plot is not None else None
+    image = Path(plot) if plot is not None else None
     if folder is not None:
         try:
             write_whole(folder / f"{name}.json", (to_json(record) + "\n").encode())
@@ -150,11 +150,11 @@ def keep(
         out.result("Results", shown(folder / f"{name}.json"))
         try:
             require_matplotlib()
-            picture = picture or folder / f"{name}.svg"
+            image = image or folder / f"{name}.svg"
         except OptionError as error:
-            out.tell("Picture", f"not drawn: {error}")
-    if picture is None:
+            out.tell("Image", f"not drawn: {error}")
+    if image is None:
         return None
-    draw(picture)
-    out.result("Picture", shown(picture))
-    return str(picture)
+    draw(image)
+    out.result("Image", shown(image))
+    return str(image)

@@ -46,7 +46,7 @@ ALIASES = {
     "--val-fraction": "--validation-fraction",
     "--val-split": "--validation-fraction",
     "--validation-split": "--validation-fraction",
-    "--label-smoothing": "--smoothing",
+    "--smoothing": "--label-smoothing",
     "--optim": "--optimizer",
     "--image-size": "--size",
     "--img-size": "--size",
@@ -201,12 +201,12 @@ def lanewise() -> None:
     lanewise train digits                 learn the built-in digits
     lanewise train photos/                learn a folder of folders, one a class
     lanewise predict photos.onnx new.jpg  ask the model
-    lanewise evaluate photos.onnx other/  judge it by pictures of known classes
+    lanewise evaluate photos.onnx other/  evaluate it by images of known classes
     lanewise inspect photos.onnx          look at its layers and weights
     lanewise report photos.onnx other/    write a page that shows all that
     lanewise compare photos/              see what learning filters is worth
     lanewise vary photos/ --network ...   train many variants of a network
-    lanewise check photos/                look for what is wrong with pictures
+    lanewise check photos/                look for what is wrong with images
     lanewise bench                        compare speed with other frameworks
     """
 

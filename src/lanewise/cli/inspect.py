@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lanewise.cli.options import json_option, picture_shape
+from lanewise.cli.options import image_shape, json_option
 from lanewise.cli.wording import shown
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 @click.argument("model_or_text")
 @click.option(
     "--input",
-    "picture",
-    callback=picture_shape,
+    "image",
+    callback=image_shape,
     metavar="SHAPE",
     help="What a network given as text gets: rows x columns x channels, like 30x30x3; no default.",
 )
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @json_option
 def inspect(
     model_or_text: str,
-    picture: tuple[int, int, int] | None,
+    image: tuple[int, int, int] | None,
     drawing: str | None,
     layer: str | None,
     as_json: bool,
@@ -53,7 +53,7 @@ def inspect(
     from lanewise.cli import layers
     from lanewise.cli.output import open_output
 
-    model, graph, text = _network(model_or_text, picture)
+    model, graph, text = _network(model_or_text, image)
     drawn = _draw(model or graph, layer, drawing)
     out = open_output(as_json)
     if model is not None:
@@ -64,7 +64,7 @@ def inspect(
     out.finish(layers.to_json(graph, text) | _of_model(model, model_or_text) | {"drawing": drawing})
 
 
-def _network(given: str, picture: tuple[int, int, int] | None) -> tuple[Model | None, Graph, str | None]:
+def _network(given: str, image: tuple[int, int, int] | None) -> tuple[Model | None, Graph, str | None]:
     """The model if it is one, its graph and its text."""
     from lanewise.network.graph import build
     from lanewise.network.text import parse, to_text
@@ -72,14 +72,14 @@ def _network(given: str, picture: tuple[int, int, int] | None) -> tuple[Model | 
     if os.path.isfile(given) or given.lower().endswith(".onnx"):
         from lanewise.model import Model
 
-        if picture is not None:
+        if image is not None:
             raise click.BadParameter("a model file has its own input: leave it out.", param_hint="--input")
         model = Model.load(given)
         return model, model.graph, model.network
     layers = parse(given)
-    if picture is None:
-        raise click.UsageError("A network given as text needs the shape of its pictures, like --input 30x30x3.")
-    return None, build(layers, picture), to_text(layers)
+    if image is None:
+        raise click.UsageError("A network given as text needs the shape of its images, like --input 30x30x3.")
+    return None, build(layers, image), to_text(layers)
 
 
 def _draw(network: Model | Graph, layer: str | None, path: str | None) -> str | None:
@@ -93,7 +93,7 @@ def _draw(network: Model | Graph, layer: str | None, path: str | None) -> str | 
     from lanewise.explain import draw_connections, expand
     from lanewise.explain.drawing import check_drawable
     from lanewise.explain.subject import graph_of, node_position
-    from lanewise.network.summary import account
+    from lanewise.network.summary import summary
 
     graph = graph_of(network)
     if layer is None:
@@ -101,7 +101,7 @@ def _draw(network: Model | Graph, layer: str | None, path: str | None) -> str | 
             raise click.UsageError("No layer of the network has weights: choose one with --layer.")
         layer = graph.nodes[graph.parameters[0].node].name
     position = node_position(graph, layer)
-    check_drawable(graph.nodes[position].name, account(graph)[position].connections)  # expanding may take minutes
+    check_drawable(graph.nodes[position].name, summary(graph)[position].connections)  # expanding may take minutes
     expansion = expand(network, layer)
     middle = tuple(size // 2 for size in expansion.output_shape[-2:])
     draw_connections(expansion, (0, *middle) if len(expansion.output_shape) == 3 else middle, path)

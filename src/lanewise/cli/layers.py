@@ -10,16 +10,16 @@ from rich import box
 from rich.table import Table
 
 from lanewise.card import reported
-from lanewise.cli.judging import TITLES
+from lanewise.cli.evaluating import TITLES
 from lanewise.cli.output import Output
 from lanewise.cli.wording import interval, percent, plural, shape, shown
 from lanewise.model import Model
 from lanewise.network.graph import Graph, Node
 from lanewise.network.layers import Conv2D
-from lanewise.network.summary import LayerAccount, Totals, account, totals
+from lanewise.network.summary import LayerSummary, Totals, summary, totals
 from lanewise.network.text import layer_text
 
-Cell = Callable[[LayerAccount], str]
+Cell = Callable[[LayerSummary], str]
 
 
 def _number(value: float) -> str:
@@ -36,7 +36,7 @@ def _times(value: float) -> str:
     return f"{value:,.0f}" if value >= 9.95 or value == round(value) else f"{value:.1f}"
 
 
-def _used(one: LayerAccount) -> str:
+def _used(one: LayerSummary) -> str:
     return _times(one.mean_sharing) if one.weights else "-"
 
 
@@ -64,53 +64,53 @@ CONNECTIONS: dict[str, Cell] = {
 def tell_model(out: Output, model: Model, path: str) -> None:
     """Say what a model file holds besides its network."""
     rows, columns, channels = model.preprocessing.shape
-    out.result("Model", f"{shown(path)}: pictures of {rows}x{columns}x{channels} ({model.preprocessing.dtype})")
+    out.result("Model", f"{shown(path)}: images of {rows}x{columns}x{channels} ({model.preprocessing.dtype})")
     labels = ", ".join(map(shown, model.classes[:20]))
     more = f" and {len(model.classes) - 20} more" if len(model.classes) > 20 else ""
     out.result("Classes", f"{plural(len(model.classes), 'class')}: {labels}{more}")
     known = model.provenance
-    if {"pictures", "epochs", "date", "version"} <= known.keys():
-        learned = f"{plural(known['pictures'], 'picture')} for {plural(known['epochs'], 'epoch')}"
+    if {"images", "epochs", "date", "version"} <= known.keys():
+        learned = f"{plural(known['images'], 'image')} for {plural(known['epochs'], 'epoch')}"
         out.result("Learned", f"from {learned} by Lanewise {shown(known['version'])}, {shown(known['date'])}")
-    if judged := _judged(reported(known)):
-        out.result(*judged)
+    if evaluated := _evaluated(reported(known)):
+        out.result(*evaluated)
     out.notes(model.notes)
 
 
-def _judged(figures: object) -> tuple[str, str] | None:
+def _evaluated(figures: object) -> tuple[str, str] | None:
     """What a file says of its accuracy, if that is well formed: anybody may have written it."""
     match figures:
         case {
             "split": str(split),
-            "pictures": int(count),
+            "images": int(count),
             "accuracy": float(accuracy) | int(accuracy),
             "interval": [float(low) | int(low), float(high) | int(high)],
         } if split in TITLES and count > 0:
-            trust = f"95 % interval {interval((low, high), count)}, {plural(count, 'picture')}"
+            trust = f"95 % interval {interval((low, high), count)}, {plural(count, 'image')}"
             return TITLES[split], f"{percent(accuracy, count)}  ({trust})"
     return None
 
 
 def show(out: Output, graph: Graph, text: str | None) -> None:
     """Print a network as tables, and what they mean."""
-    accounts = account(graph)
+    summaries = summary(graph)
     if text is not None:
         out.result("Network", text)
-    out.result("Input", f"{shape(graph.input_shape)}: {math.prod(graph.input_shape):,} numbers a picture")
+    out.result("Input", f"{shape(graph.input_shape)}: {math.prod(graph.input_shape):,} numbers an image")
     out.blank()
-    whole = _table(graph, accounts, SIZES | CONNECTIONS)
+    whole = _table(graph, summaries, SIZES | CONNECTIONS)
     for table in (
-        (whole,) if out.fits(whole) else (_table(graph, accounts, SIZES), _table(graph, accounts, CONNECTIONS))
+        (whole,) if out.fits(whole) else (_table(graph, summaries, SIZES), _table(graph, summaries, CONNECTIONS))
     ):
         out.table(table)
         out.blank()
-    out.result("In plain words", meaning(graph, accounts))
+    out.result("In plain words", meaning(graph, summaries))
 
 
 def to_json(graph: Graph, text: str | None) -> dict[str, Any]:
     """The same for programs. Shapes are (rows, columns, channels) or (features,)."""
-    accounts = account(graph)
-    total = totals(accounts)
+    summaries = summary(graph)
+    total = totals(summaries)
     return {
         "network": text,
         "input": _channels_last(graph.input_shape),
@@ -133,29 +133,29 @@ def to_json(graph: Graph, text: str | None) -> dict[str, Any]:
                 "multiply_adds": one.multiply_adds,
                 "receptive_field": one.receptive_field,
             }
-            for node, one in zip(graph.nodes, accounts, strict=True)
+            for node, one in zip(graph.nodes, summaries, strict=True)
         ],
         "totals": {name: getattr(total, name) for name in Totals.__dataclass_fields__},
-        "meaning": meaning(graph, accounts),
+        "meaning": meaning(graph, summaries),
     }
 
 
-def meaning(graph: Graph, accounts: tuple[LayerAccount, ...]) -> str:
+def meaning(graph: Graph, summaries: tuple[LayerSummary, ...]) -> str:
     """What the numbers of a network say, in a sentence or two."""
-    total = totals(accounts)
+    total = totals(summaries)
     convolutions = [
-        one for node, one in zip(graph.nodes, accounts, strict=True) if isinstance(node.layer, Conv2D) and one.weights
+        one for node, one in zip(graph.nodes, summaries, strict=True) if isinstance(node.layer, Conv2D) and one.weights
     ]
     if not total.weights:
         return "No layer has weights, so there is nothing to learn here."
-    cost = f"A picture takes {total.multiply_adds:,} multiply-adds."
+    cost = f"An image takes {total.multiply_adds:,} multiply-adds."
     learned = f"{total.learned_weights:,}" if total.learned_weights else "none"
     all_learn = total.learned_weights == total.weights
     if not convolutions:
         apart = "" if all_learn else f"It learns {learned} of them. "
         return (
             f"Every layer with weights is fully connected: each of its {total.weights:,} weights ties one input to one "
-            f"output and is used once a picture. {apart}{cost}"
+            f"output and is used once an image. {apart}{cost}"
         )
     connections = sum(one.connections for one in convolutions)
     weights = sum(one.weights for one in convolutions)
@@ -168,21 +168,21 @@ def meaning(graph: Graph, accounts: tuple[LayerAccount, ...]) -> str:
     return (
         f"Of all connections that its convolutions could have, {_share(1 - connections / possible)} are left out "
         f"(sparse connectivity); those that are there share {weights:,} weights, each used "
-        f"{_times(connections / weights)} times a picture (weight sharing). So the whole network {has} "
+        f"{_times(connections / weights)} times an image (weight sharing). So the whole network {has} "
         f"where fully connected layers of the same shapes have {total.dense_weights:,} "
         f"({_times(total.dense_weights / total.weights)} times as many). {cost}"
     )
 
 
-def _table(graph: Graph, accounts: tuple[LayerAccount, ...], columns: dict[str, Cell]) -> Table:
+def _table(graph: Graph, summaries: tuple[LayerSummary, ...], columns: dict[str, Cell]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, show_footer=True)
-    total = totals(accounts)
+    total = totals(summaries)
     table.add_column("layer", "in all", overflow="fold")
     if total.learned_weights == total.weights:
         columns = {name: cell for name, cell in columns.items() if name != LEARNED}
     for name in columns:
         table.add_column(name, _footer(name, total), justify="right", no_wrap=True)
-    for number, (node, one) in enumerate(zip(graph.nodes, accounts, strict=True)):
+    for number, (node, one) in enumerate(zip(graph.nodes, summaries, strict=True)):
         table.add_row(_called(graph, number, node), *(cell(one) for cell in columns.values()))
     return table
 

@@ -44,20 +44,20 @@ def seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> fl
     return found
 
 
-def picture_shape(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int, int] | None:
+def image_shape(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int, int] | None:
     """Read a shape, rows x columns x channels like "30x30x3" (without channels, one), as (channels, rows, columns)."""
     if value is None:
         return None
     match = re.fullmatch(r"([0-9]{1,9})x([0-9]{1,9})(?:x([0-9]{1,9}))?", value.strip().lower())
     rows, columns, channels = (int(size or 1) for size in match.groups()) if match else (0, 0, 0)
     if min(rows, columns, channels) < 1:
-        problem = f"{value!r} is no shape of pictures: give rows x columns x channels, like 30x30x3."
+        problem = f"{value!r} is no shape of images: give rows x columns x channels, like 30x30x3."
         raise click.BadParameter(problem, ctx, param)
     return channels, rows, columns
 
 
 def check_page(name: object) -> None:
-    """Refuse a name that says that a file is no page: it may be a model or a picture, which --force would replace."""
+    """Refuse a name that says that a file is no page: it may be a model or an image, which --force would replace."""
     if not str(name).lower().endswith((".html", ".htm")):
         raise OptionError(f"{shown(name)} is no name of a page: give one that ends in .html")
 
@@ -94,7 +94,7 @@ def experiment_options(seeds: int) -> Decorator:
             "--epochs",
             type=click.IntRange(1),
             metavar="N",
-            help="How often each picture is learned from; by default chosen from their number.",
+            help="How often each image is learned from; by default chosen from their number.",
         ),
         click.option(
             "--budget",
@@ -106,7 +106,7 @@ def experiment_options(seeds: int) -> Decorator:
             "--batch-size",
             type=click.IntRange(1),
             metavar="N",
-            help="Pictures of a step; by default chosen from their number.",
+            help="Images of a step; by default chosen from their number.",
         ),
         click.option("--learning-rate", type=float, metavar="X", help="The largest.  [default: 0.05]"),
         click.option(
@@ -114,15 +114,15 @@ def experiment_options(seeds: int) -> Decorator:
             type=click.Choice(["auto", "none", "shift", "flip", "shift+flip"]),
             default="auto",
             show_default=True,
-            help="How pictures are varied while learning.",
+            help="How images are varied while learning.",
         ),
         click.option(
             "--size",
             metavar="SIZE",
-            help="Resize pictures to this: 32, or rows x columns like 32x48; chosen from their sizes by default.",
+            help="Resize images to this: 32, or rows x columns like 32x48; chosen from their sizes by default.",
         ),
         click.option(
-            "--grey/--colour", "--gray/--color", default=None, help="How pictures are read; by default as they are."
+            "--grey/--colour", "--gray/--color", default=None, help="How images are read; by default as they are."
         ),
         click.option("--threads", type=click.IntRange(1), metavar="N", help="By default as many as processors."),
         click.option(
@@ -130,7 +130,7 @@ def experiment_options(seeds: int) -> Decorator:
             "-o",
             metavar="FOLDER",
             type=PATH,
-            help="Where results, picture and what is finished go; by default only the last is kept, in the cache.",
+            help="Where results, image and what is finished go; by default only the last is kept, in the cache.",
         ),
         click.option(
             "--plot", metavar="FILE", type=PATH, help="Draw the results: .svg, .png or .pdf; none by default."

@@ -35,6 +35,10 @@ MOST_SKIPPED = 10
 """Files that could not be used and are listed, of more there is a count."""
 
 
+FORMER_KEYS = {"images": "pictures", "image": "picture", "evaluated_by": "judged_by", "evaluating": "judging"}
+"""Keys of JSON that had another name in version 0.1.0; the old ones go with the next version."""
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """Where a command speaks.
@@ -106,12 +110,12 @@ class Output:
         """Print the results as JSON if that was asked for. JSON is UTF-8 whatever the terminal speaks."""
         if self.as_json:
             # What a terminal might obey (text from right to left, other ends of lines) is written as escapes.
-            text = "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in to_json(record))
+            text = "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in to_json(_with_former_keys(record)))
             click.echo(text.encode("utf-8", "backslashreplace"))
 
     @contextmanager
     def reading(self, doing: str = "reading") -> Iterator[Reading | None]:
-        """A bar that goes away when the pictures are read, or whatever is done to them; none where nobody watches."""
+        """A bar that goes away when the images are read, or whatever is done to them; none where nobody watches."""
         if not self.live:
             yield None
             return
@@ -135,6 +139,15 @@ class Output:
             start = f"{label if n == 0 else '':<{indent - 1}} "
             # One print for one line: between two a live bar would be drawn.
             self.console.print(Text.assemble((start, "bold"), (line, style or "")), soft_wrap=True)
+
+
+def _with_former_keys(value: Any) -> Any:
+    """JSON with the keys of version 0.1.0 beside those of today, so that programs that read it have time to change."""
+    if isinstance(value, Mapping):
+        told = {key: _with_former_keys(one) for key, one in value.items()}
+        former = {FORMER_KEYS[key]: one for key, one in told.items() if key in FORMER_KEYS}
+        return former | told
+    return [_with_former_keys(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def fitted(console: Console, table: Table) -> list[Table]:

@@ -1,4 +1,4 @@
-"""`lanewise predict`: the class of each picture, and how probable it is."""
+"""`lanewise predict`: the class of each image, and how probable it is."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from lanewise.cli.options import PATH, csv_option, json_option, strict_option
 def predict(
     model: str, paths: tuple[str, ...], top: int, csv: str | None, force: bool, strict: bool, as_json: bool
 ) -> None:
-    """Say what pictures show.
+    """Say what images show.
 
     Prints the most probable class of each, and its probability. MODEL is a file that `lanewise train` saved. PATHS are
-    picture files, and folders, which are searched to the bottom. Pictures are brought to the model's size as they were
+    image files, and folders, which are searched to the bottom. Images are brought to the model's size as they were
     for learning.
     """
     if as_json and csv == "-":

@@ -12,7 +12,7 @@ from rich.text import Text
 from lanewise.cli.output import LABEL, Output
 from lanewise.cli.wording import duration
 from lanewise.training.loop import Progress
-from lanewise.training.progress import epoch, figures, picture
+from lanewise.training.progress import epoch, figures, image
 
 Report = Callable[[Progress], None]
 
@@ -32,7 +32,7 @@ def learning(out: Output) -> Iterator[Report | None]:
     else:
         with Live(Text(" " * LABEL + "getting ready"), console=out.console, auto_refresh=False, transient=True) as live:
             live.refresh()
-            yield lambda now: live.update(picture(now, out.console.width), refresh=True)
+            yield lambda now: live.update(image(now, out.console.width), refresh=True)
 
 
 class Lines:

@@ -9,7 +9,7 @@ from lanewise.cli.options import PATH, json_option, strict_option
 
 @click.command(no_args_is_help=True)
 @click.argument("model", type=PATH)
-@click.argument("pictures", type=PATH)
+@click.argument("images", type=PATH)
 @click.option(
     "--output", "-o", metavar="FILE", type=PATH, help="Where it goes; by default beside MODEL, as MODEL.html."
 )
@@ -17,31 +17,31 @@ from lanewise.cli.options import PATH, json_option, strict_option
 @click.option(
     "--split",
     type=click.Choice(["test", "validation", "train", "all"]),
-    help="Which part of the pictures judges; by default the first of these that there is, and of a folder "
-    "without parts that MODEL learned from, the pictures that were held out.",
+    help="Which part of the images evaluates; by default the first of these that there is, and of a folder "
+    "without parts that MODEL learned from, the images that were held out.",
 )
 @strict_option
 @json_option
 def report(
-    model: str, pictures: str, output: str | None, force: bool, split: str | None, strict: bool, as_json: bool
+    model: str, images: str, output: str | None, force: bool, split: str | None, strict: bool, as_json: bool
 ) -> None:
     """Write a page that shows a model: one HTML file that opens offline.
 
-    MODEL is a file that `lanewise train` saved. PICTURES is a folder with a folder of pictures per class, perhaps
+    MODEL is a file that `lanewise train` saved. IMAGES is a folder with a folder of images per class, perhaps
     inside folders train, val and test; an .npz file; or the word digits.
 
     The page shows the data and what is odd about it, the network and the count against a fully connected one, learning
     curves, accuracy with intervals, the confusion matrix, calibration, the worst mistakes, the learned filters, and for
-    some pictures all feature maps and what the network looked at.
+    some images all feature maps and what the network looked at.
     """
     import os
     import time
 
-    from lanewise.cli import judging, reporting
+    from lanewise.cli import evaluating, reporting
     from lanewise.cli.output import open_output, skipped_json
     from lanewise.cli.wording import plural, shown
     from lanewise.model import Model
-    from lanewise.report.page import check_installed, report_html, report_pictures
+    from lanewise.report.page import check_installed, report_html, report_images
 
     started = time.perf_counter()
     check_installed()
@@ -50,10 +50,10 @@ def report(
     path = reporting.page_for(model, output, force)
     out.tell("Model", shown(model))
     with out.reading() as progress:
-        found, part, parts = report_pictures(loaded, pictures, split=split, strict=strict, progress=progress)
+        found, part, parts = report_images(loaded, images, split=split, strict=strict, progress=progress)
     what = {"all": "", "train": "training "}.get(part, f"{part} ")
-    out.tell("Pictures", f"{shown(pictures)}: {plural(len(found), f'{what}picture')}")
-    notes = [*loaded.notes, *judging.without_lists(found.notes)]
+    out.tell("Images", f"{shown(images)}: {plural(len(found), f'{what}image')}")
+    notes = [*loaded.notes, *evaluating.without_lists(found.notes)]
     out.notes(notes)
     out.skipped(found.skipped)
     with out.reading("comparing") as progress:
@@ -64,7 +64,7 @@ def report(
             "report": shown(path),
             "bytes": size,
             "model": shown(model),
-            "pictures": shown(pictures),
+            "images": shown(images),
             "split": part,
             "seconds": round(time.perf_counter() - started, 3),
             "notes": notes,

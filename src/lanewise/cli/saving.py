@@ -42,12 +42,12 @@ class Saved:
     trouble: str | None = None
 
 
-def place_for(pictures: str, output: str | None, force: bool) -> Place:
-    """Choose where the model learned from `pictures` goes, and try whether it can be written there.
+def place_for(images: str, output: str | None, force: bool) -> Place:
+    """Choose where the model learned from `images` goes, and try whether it can be written there.
 
     Parameters
     ----------
-    pictures : str
+    images : str
         The folder, the `.npz` file or the word that the user named: the default name derives from it.
     output : str or None
         The file or folder that the user wants.
@@ -61,7 +61,7 @@ def place_for(pictures: str, output: str | None, force: bool) -> Place:
     ModelFileError
         Nothing can be written there.
     """
-    name = (Path(os.path.abspath(pictures)).name.removesuffix(".npz") or "model") + SUFFIX
+    name = (Path(os.path.abspath(images)).name.removesuffix(".npz") or "model") + SUFFIX
     if output is None or os.path.isdir(output):
         path = Path(output or "", name)  # or another one with a number, which is found when there is a model
         _try(path)

@@ -1,4 +1,4 @@
-"""`lanewise train`: pictures in, a trained and judged model out."""
+"""`lanewise train`: images in, a trained and evaluated model out."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ FAILED, INTERRUPTED = 1, 130
 
 
 @click.command(no_args_is_help=True)
-@click.argument("pictures", type=PATH)
+@click.argument("images", type=PATH)
 @click.option(
     "--network",
     metavar="TEXT",
-    help="Layers, like 'conv 16@3x3 same, relu, max 2, dense 10'; by default chosen from the pictures.",
+    help="Layers, like 'conv 16@3x3 same, relu, max 2, dense 10'; by default chosen from the images.",
 )
 @click.option(
     "--epochs",
     type=click.IntRange(1),
     metavar="N",
-    help="How often each picture is learned from; by default chosen from their number.",
+    help="How often each image is learned from; by default chosen from their number.",
 )
 @click.option(
     "--budget", callback=seconds, metavar="TIME", help="How long to learn instead: 30s, 2m, 1h; no limit by default."
 )
 @click.option(
-    "--batch-size", type=click.IntRange(1), metavar="N", help="Pictures of a step; by default chosen from their number."
+    "--batch-size", type=click.IntRange(1), metavar="N", help="Images of a step; by default chosen from their number."
 )
 @click.option("--optimizer", type=click.Choice(["sgd", "adamw"]), default="sgd", show_default=True)
 @click.option(
@@ -52,14 +52,14 @@ FAILED, INTERRUPTED = 1, 130
     help="How the learning rate goes up and down.",
 )
 @click.option(
-    "--smoothing", type=float, default=0.0, metavar="X", show_default=True, help="Label smoothing, 0 to below 1."
+    "--label-smoothing", type=float, default=0.0, metavar="X", show_default=True, help="Label smoothing, 0 to below 1."
 )
 @click.option(
     "--augment",
     type=click.Choice(["auto", "none", "shift", "flip", "shift+flip"]),
     default="auto",
     show_default=True,
-    help="How pictures are varied while learning.",
+    help="How images are varied while learning.",
 )
 @click.option(
     "--class-weight",
@@ -72,7 +72,7 @@ FAILED, INTERRUPTED = 1, 130
     default=0.1,
     metavar="X",
     show_default=True,
-    help="Share of the training pictures held out to find the best weights by, where there are no validation pictures.",
+    help="Share of the training images held out to find the best weights by, where there are no validation images.",
 )
 @click.option(
     "--folds",
@@ -85,9 +85,9 @@ FAILED, INTERRUPTED = 1, 130
 @click.option(
     "--size",
     metavar="SIZE",
-    help="Resize pictures to this: 32, or rows x columns like 32x48; chosen from their sizes by default.",
+    help="Resize images to this: 32, or rows x columns like 32x48; chosen from their sizes by default.",
 )
-@click.option("--grey/--colour", "--gray/--color", default=None, help="How pictures are read; by default as they are.")
+@click.option("--grey/--colour", "--gray/--color", default=None, help="How images are read; by default as they are.")
 @click.option(
     "--start",
     metavar="MODEL",
@@ -97,7 +97,7 @@ FAILED, INTERRUPTED = 1, 130
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="By default as many as processors.")
 @click.option("--no-winograd", is_flag=True, help="Compute all convolutions directly: slower, with less rounding.")
 @click.option("--seed", type=int, default=0, metavar="N", show_default=True, help="Same seed, same result.")
-@click.option("--output", "-o", metavar="FILE", type=PATH, help="Where the model goes; by default PICTURES.onnx.")
+@click.option("--output", "-o", metavar="FILE", type=PATH, help="Where the model goes; by default IMAGES.onnx.")
 @click.option("--force", is_flag=True, help="Let --output replace a file.")
 @click.option(
     "--report",
@@ -117,13 +117,13 @@ FAILED, INTERRUPTED = 1, 130
     "--only",
     multiple=True,
     metavar="PATTERN",
-    help="Judge the files that match apart too; repeatable, none by default.",
+    help="Evaluate the files that match apart too; repeatable, none by default.",
 )
 @strict_option
 @json_option
 @click.option("--quiet", "-q", is_flag=True, help="Say the results only.")
 def train(
-    pictures: str,
+    images: str,
     output: str | None,
     force: bool,
     report: str | None,
@@ -132,11 +132,11 @@ def train(
     quiet: bool,
     **options: Any,
 ) -> None:
-    """Learn to tell pictures apart, and save the model.
+    """Learn to tell images apart, and save the model.
 
-    PICTURES is a folder that holds a folder of pictures per class, or folders train, val and test that do; an .npz
-    file with arrays x_train and y_train; or the word digits, for the handwritten digits built in. Test pictures only
-    judge. Without them the validation pictures do, and the figure is called a validation figure.
+    IMAGES is a folder that holds a folder of images per class, or folders train, val and test that do; an .npz
+    file with arrays x_train and y_train; or the word digits, for the handwritten digits built in. Test images only
+    evaluate. Without them the validation images do, and the figure is called a validation figure.
 
     Ctrl-C stops learning and keeps the best model so far, and so does SIGTERM; the exit status is then 130.
     """
@@ -157,20 +157,20 @@ def train(
     began = time.perf_counter()
     out = open_output(as_json, quiet=quiet)
     check_table(history, force, "--history")
-    place = place_for(pictures, output, force)
+    place = place_for(images, output, force)
     if report is not None:
         reporting.check(place.path, report or None, force)
     with Presses(all_signals=True) as presses:
-        lesson = training.prepare(out, pictures, options)
+        lesson = training.prepare(out, images, options)
         model = training.learn(out, lesson, options)
-        # Saved before it is judged: whatever happens from here on, the model is there.
+        # Saved before it is evaluated: whatever happens from here on, the model is there.
         saved = save(model, place)
-        judged = training.judge(lesson, model)
-        amend(training.with_figures(model, judged), saved)
+        evaluated = training.evaluate(lesson, model)
+        amend(training.with_figures(model, evaluated), saved)
     if history is not None:
         write_table(history, force, *history_table(model.history))
     page = None if report is None else reporting.page_for(saved.path, report or None, force)
-    training.report(out, lesson, model, judged, saved, began, page, new_page=not force)
+    training.report(out, lesson, model, evaluated, saved, began, page, new_page=not force)
     if saved.trouble is not None:
         click.echo(f'lanewise: {shown(saved.trouble)}; it was saved as "{shown(saved.path)}" instead', err=True)
         raise click.exceptions.Exit(FAILED)

@@ -1,8 +1,8 @@
-"""What `lanewise train` does between its options and its exit status: find, learn, judge, and say so.
+"""What `lanewise train` does between its options and its exit status: find, learn, evaluate, and say so.
 
-prepare(...) -> Lesson      pictures and network, told before learning begins
+prepare(...) -> Lesson      images and network, told before learning begins
 learn(...) -> Model
-judge(...) -> Evaluation    how good it is; with_figures(...) keeps that in the model
+evaluate(...) -> Evaluation    how good it is; with_figures(...) keeps that in the model
 report(...)                 says so, and where it is, and what to try next
 """
 
@@ -16,26 +16,25 @@ from pathlib import Path
 from typing import Any
 
 import lanewise
-from lanewise.cli import judging, reporting
+from lanewise.cli import evaluating, reporting
 from lanewise.cli.output import Output, skipped_json
 from lanewise.cli.progress import learning
 from lanewise.cli.saving import Saved
 from lanewise.cli.wording import duration, file_size, plural, quoted, shape, shown
-from lanewise.data.images import Pictures, PictureSets
+from lanewise.data.images import Images, ImageSets
 from lanewise.data.load import load
-from lanewise.evaluation.evaluate import cross_validated
-from lanewise.evaluation.evaluate import judge as evaluated
+from lanewise.evaluation.evaluate import cross_validated, evaluate_images
 from lanewise.evaluation.result import Evaluation
-from lanewise.evaluation.unseen import called, judging_part
+from lanewise.evaluation.unseen import called, evaluating_part
 from lanewise.foreign import fitted
 from lanewise.model import Model
 from lanewise.network.graph import Graph
-from lanewise.network.summary import account, totals
+from lanewise.network.summary import summary, totals
 from lanewise.network.text import parse
 from lanewise.training.recipe import many_and_easy, network_for
 
 PASSED_ON = (
-    *("epochs", "budget", "batch_size", "optimizer", "learning_rate", "weight_decay", "schedule", "smoothing"),
+    *("epochs", "budget", "batch_size", "optimizer", "learning_rate", "weight_decay", "schedule", "label_smoothing"),
     *("augment", "class_weight", "validation_fraction", "threads", "seed"),
 )
 """Options that `lanewise.train` knows under the same name."""
@@ -52,32 +51,32 @@ class Lesson:
 
     Attributes
     ----------
-    name : what the user called the pictures
-    sets : PictureSets
+    name : what the user called the images
+    sets : ImageSets
     network : str or None
         The text of a network to train; None for that of `start`.
     start : model to go on from, or None
-    judged_by, split : the pictures to judge by, and what they are
-    only : (pattern, pictures)
-        Parts of `judged_by` to be judged apart.
+    evaluated_by, split : the images to evaluate by, and what they are
+    only : (pattern, images)
+        Parts of `evaluated_by` to be evaluation apart.
     notes : list of str
         Sentences that were said; more are added while learning.
     """
 
     name: str
-    sets: PictureSets
+    sets: ImageSets
     network: str | None
     start: Model | None
-    judged_by: Pictures
+    evaluated_by: Images
     split: str
-    only: tuple[tuple[str, Pictures], ...]
+    only: tuple[tuple[str, Images], ...]
     notes: list[str]
 
 
 def prepare(out: Output, name: str, options: Mapping[str, Any]) -> Lesson:
-    """Read the pictures, lay out the network, and show both. Whatever can fail before learning fails here."""
+    """Read the images, lay out the network, and show both. Whatever can fail before learning fails here."""
     if options["network"] not in (None, "auto"):
-        parse(options["network"])  # a typo is told before pictures are read
+        parse(options["network"])  # a typo is told before images are read
     start = None if options["start"] is None else Model.load(options["start"])
     channels = {None: None, True: 1, False: 3}[options["grey"]]
     size = options["size"]
@@ -89,19 +88,19 @@ def prepare(out: Output, name: str, options: Mapping[str, Any]) -> Lesson:
     said: list[str] = []
     if start is not None:  # before what evaluates is chosen, so that both have their classes in one order
         start, sets = fitted(start, sets, said.append)
-    part, split = judging_part(sets, options["validation_fraction"], options["seed"], start)
-    _tell_pictures(out, name, sets)
-    notes = [*judging.without_lists(sets.notes), *said]
+    part, split = evaluating_part(sets, options["validation_fraction"], options["seed"], start)
+    _tell_images(out, name, sets)
+    notes = [*evaluating.without_lists(sets.notes), *said]
     out.notes(notes)
     out.skipped(sets.skipped)
     train = sets.train
     own = options["network"] not in (None, "auto")
     text: str | None
     if start is None or own:
-        picture = (train.channels, *train.size)
+        image = (train.channels, *train.size)
         wanted = options["network"] or "auto"
         easy = wanted == "auto" and many_and_easy(train)
-        graph, text = network_for(wanted, picture, len(train.classes), easy=easy)
+        graph, text = network_for(wanted, image, len(train.classes), easy=easy)
     else:
         graph, text = start.graph, start.network
     _tell_network(out, graph, text, chosen=start is None and not own)
@@ -115,7 +114,7 @@ def learn(out: Output, lesson: Lesson, options: Mapping[str, Any]) -> Model:
     label = itertools.chain(["Learning"], itertools.repeat(""))
 
     def say(note: str) -> None:
-        # Pictures and network have been shown already.
+        # Images and network have been shown already.
         if note not in lesson.sets.notes and not note.startswith("Network"):
             lesson.notes.append(note)
             out.tell(next(label), note)
@@ -139,27 +138,29 @@ def learn(out: Output, lesson: Lesson, options: Mapping[str, Any]) -> Model:
     return model
 
 
-def judge(lesson: Lesson, model: Model) -> Evaluation:
-    """How good the model is on the pictures kept for that."""
+def evaluate(lesson: Lesson, model: Model) -> Evaluation:
+    """How good the model is on the images kept for that."""
     folds = cross_validated(model)
     if folds is not None and lesson.split != "test":
         return folds
-    pictures, split = called(model, lesson.judged_by, lesson.split)
-    lesson.notes.extend(note for note in pictures.notes if note not in lesson.judged_by.notes)
-    return evaluated(model, pictures, split=split)
+    images, split = called(model, lesson.evaluated_by, lesson.split)
+    lesson.notes.extend(note for note in images.notes if note not in lesson.evaluated_by.notes)
+    return evaluate_images(model, images, split=split)
 
 
-def with_figures(model: Model, judged: Evaluation) -> Model:
-    """The model with its accuracy in its provenance, and on how many pictures of which kind it was measured."""
-    figures = {"split": judged.split, "pictures": judged.count, "accuracy": judged.accuracy}
-    return replace(model, provenance={**model.provenance, "judged": {**figures, "interval": list(judged.interval)}})
+def with_figures(model: Model, evaluation: Evaluation) -> Model:
+    """The model with its accuracy in its provenance, and on how many images of which kind it was measured."""
+    figures = {"split": evaluation.split, "images": evaluation.count, "accuracy": evaluation.accuracy}
+    return replace(
+        model, provenance={**model.provenance, "evaluated": {**figures, "interval": list(evaluation.interval)}}
+    )
 
 
 def report(
     out: Output,
     lesson: Lesson,
     model: Model,
-    judged: Evaluation,
+    evaluation: Evaluation,
     saved: Saved,
     began: float,
     page: Path | None = None,
@@ -169,30 +170,32 @@ def report(
 
     `began` is by `time.perf_counter`. `page` is where a page that shows it goes, if one is wanted.
     """
-    only = [] if judged.split == "folds" else _only(lesson, model, judged)
+    only = [] if evaluation.split == "folds" else _only(lesson, model, evaluation)
     out.blank()
-    judging.accuracy(out, judged)
+    evaluating.accuracy(out, evaluation)
     for pattern, one in only:
-        judging.accuracy(out, one, f"  {shown(pattern)}")
+        evaluating.accuracy(out, one, f"  {shown(pattern)}")
     if not out.quiet:
-        out.result("", _honestly(judged))
-        if judged.split != "folds" and (lesson.split != judged.split or judged.count != len(lesson.judged_by)):
+        out.result("", _honestly(evaluation))
+        if evaluation.split != "folds" and (
+            lesson.split != evaluation.split or evaluation.count != len(lesson.evaluated_by)
+        ):
             out.result("", lesson.notes[-1])
-    judging.details(out, judged)
+    evaluating.details(out, evaluation)
     out.blank()
     where = shown(saved.path)
     out.result("Saved", f"{where} ({file_size(saved.path.stat().st_size)})", "bold")
     if page is not None:
         reporting.save_page(out, _page(out, lesson, model, saved), page, new=new_page)
     if not out.quiet and not out.as_json:
-        out.tell("Try next", f"lanewise predict {quoted(saved.path)} PICTURE...")
+        out.tell("Try next", f"lanewise predict {quoted(saved.path)} IMAGE...")
         out.tell("", f"lanewise inspect {quoted(saved.path)}")
     provenance = model.provenance
     out.finish(
         {
-            **judged.to_json(),
+            **evaluation.to_json(),
             "only": [{"pattern": pattern, **_brief(one)} for pattern, one in only],
-            "pictures": shown(lesson.name),
+            "images": shown(lesson.name),
             "network": model.network,
             "parameters": model.graph.parameter_count,
             "model": where,
@@ -207,24 +210,24 @@ def report(
     )
 
 
-def _only(lesson: Lesson, model: Model, judged: Evaluation) -> list[tuple[str, Evaluation]]:
-    return [(pattern, evaluated(model, pictures, split=judged.split)) for pattern, pictures in lesson.only]
+def _only(lesson: Lesson, model: Model, evaluation: Evaluation) -> list[tuple[str, Evaluation]]:
+    return [(pattern, evaluate_images(model, images, split=evaluation.split)) for pattern, images in lesson.only]
 
 
 def _page(out: Output, lesson: Lesson, model: Model, saved: Saved) -> str:
     from lanewise.report.page import parts_of, report_html
 
     parts = parts_of(lesson.sets, model)
-    pictures, split = called(model, lesson.judged_by, lesson.split)
+    images, split = called(model, lesson.evaluated_by, lesson.split)
     with out.reading("comparing") as progress:
-        return report_html(model, pictures, split, parts, saved.path.name, progress)
+        return report_html(model, images, split, parts, saved.path.name, progress)
 
 
-def _tell_pictures(out: Output, name: str, sets: PictureSets) -> None:
+def _tell_images(out: Output, name: str, sets: ImageSets) -> None:
     train = sets.train
     colour = {1: "grey", 3: "colour"}.get(train.channels, plural(train.channels, "channel"))
     size = f"{train.size[0]}x{train.size[1]}"
-    out.tell("Pictures", f"{shown(name)}: {size}, {colour}, {plural(len(train.classes), 'class')}")
+    out.tell("Images", f"{shown(name)}: {size}, {colour}, {plural(len(train.classes), 'class')}")
     if len(train.classes) <= MOST_CLASSES:
         counts = zip(train.classes, train.counts(), strict=True)
         out.tell("", ", ".join(f"{shown(label)} ({count:,})" for label, count in counts))
@@ -234,14 +237,14 @@ def _tell_pictures(out: Output, name: str, sets: PictureSets) -> None:
     if sets.validation is not None:
         parts.append(f"{len(sets.validation):,} to find the best weights by")
     if sets.test is not None:
-        parts.append(f"{len(sets.test):,} to judge by")
+        parts.append(f"{len(sets.test):,} to evaluate by")
     out.tell("", ", ".join(parts))
 
 
 def _tell_network(out: Output, graph: Graph, text: str | None, *, chosen: bool) -> None:
     out.tell("Network", text or f"{len(graph.nodes)} nodes, from elsewhere")
     if chosen:
-        out.tell("", "(the default for such pictures: copy it, change it, and give it with --network)")
+        out.tell("", "(the default for such images: copy it, change it, and give it with --network)")
     shapes = [shape(node.shape) for node in graph.nodes]
     changes = [one for n, one in enumerate(shapes) if n == 0 or one != shapes[n - 1]]
     straight = all(node.inputs == (n,) for n, node in enumerate(graph.nodes[1:]))
@@ -252,7 +255,7 @@ def _tell_network(out: Output, graph: Graph, text: str | None, *, chosen: bool) 
 
 def connectedness(graph: Graph) -> str:
     """What a network has to learn beside the fully connected network of the same shapes, in one line."""
-    found = totals(account(graph))
+    found = totals(summary(graph))
     own = f"{plural(found.weights, 'weight')} and {plural(found.biases, 'bias')}"
     learned = found.learned_weights + found.learned_biases
     if learned < found.weights + found.biases:
@@ -272,7 +275,7 @@ def _learned(model: Model) -> str:
     provenance = model.provenance
     epochs = plural(provenance["epochs"], "epoch")
     text = (
-        f"{epochs} of {plural(provenance['pictures'], 'picture')} in {duration(provenance['seconds'])}, "
+        f"{epochs} of {plural(provenance['images'], 'image')} in {duration(provenance['seconds'])}, "
         f"{provenance['images_per_second']:,} images/s"
     )
     if provenance["interrupted"]:
@@ -285,32 +288,32 @@ def _learned(model: Model) -> str:
 def _best_and_last(model: Model) -> str | None:
     """Which epoch the weights are of, and what the held-out images said of it and of the last."""
     best = model.provenance["best_epoch"]
-    evaluated = [record for record in model.history if record["validation_accuracy"] is not None]
-    if not best or not evaluated:
+    measured = [record for record in model.history if record["validation_accuracy"] is not None]
+    if not best or not measured:
         return None
-    found = {record["epoch"]: f"{100 * record['validation_accuracy']:.1f} %" for record in evaluated}
-    last = evaluated[-1]["epoch"]
+    found = {record["epoch"]: f"{100 * record['validation_accuracy']:.1f} %" for record in measured}
+    last = measured[-1]["epoch"]
     if best == last:
         return f"the best weights are the last, of epoch {best}: validation {found[best]}"
     return f"the best weights by a smoothed curve are of epoch {best}: validation {found[best]}; last {found[last]}"
 
 
-def _honestly(judged: Evaluation) -> str:
-    """What the figure is worth, by the pictures that gave it."""
-    if judged.split == "test":
-        return "on test pictures, which had no part in learning"
-    if judged.split == "validation":
-        if judged.count >= MANY_HELD_OUT:
+def _honestly(evaluation: Evaluation) -> str:
+    """What the figure is worth, by the images that gave it."""
+    if evaluation.split == "test":
+        return "on test images, which had no part in learning"
+    if evaluation.split == "validation":
+        if evaluation.count >= MANY_HELD_OUT:
             return "on images that were not trained on but chose the best weights: expect slightly less on new ones"
         return (
-            f"on {judged.count:,} images that also chose the best weights; new ones may do worse: "
+            f"on {evaluation.count:,} images that also chose the best weights; new ones may do worse: "
             "the interval allows for it"
         )
-    if judged.split == "folds":
+    if evaluation.split == "folds":
         return "cross-validation: no image was evaluated by a network trained on it; the model is trained on all"
-    return "on the pictures that were learned from: it says nothing about new ones"
+    return "on the images that were learned from: it says nothing about new ones"
 
 
-def _brief(judged: Evaluation) -> dict[str, Any]:
-    record = judged.to_json()
+def _brief(evaluation: Evaluation) -> dict[str, Any]:
+    record = evaluation.to_json()
     return {key: record[key] for key in ("count", "correct", "accuracy", "interval", "loss")}

@@ -39,7 +39,7 @@ def _one_text(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
 
 
 @click.command(no_args_is_help=True)
-@click.argument("pictures", type=PATH)
+@click.argument("images", type=PATH)
 @click.option(
     "--network",
     required=True,
@@ -52,7 +52,7 @@ def _one_text(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
 @json_option
 @click.option("--quiet", "-q", is_flag=True, help="Say the results only.")
 def vary(
-    pictures: str,
+    images: str,
     network: str,
     seeds: int,
     output: str | None,
@@ -64,9 +64,9 @@ def vary(
 ) -> None:
     """Train many variants of a network, and see what accuracy costs.
 
-    Each combination of the alternatives in braces is trained on the same pictures for as long, and judged by the test
-    set, while the validation set chooses the best weights. Without a test set the validation set judges; without
-    either, a fifth of the pictures is kept for that. PICTURES are as for `lanewise train`.
+    Each combination of the alternatives in braces is trained on the same images for as long, and evaluated by the test
+    set, while the validation set chooses the best weights. Without a test set the validation set evaluates; without
+    either, a fifth of the images is kept for that. IMAGES are as for `lanewise train`.
 
     What is finished is kept: a run that was stopped or killed goes on where it was when the same command is given
     again. Combinations that make no network are listed with the reason.
@@ -77,11 +77,11 @@ def vary(
     from lanewise.experiments.grid import expand
     from lanewise.experiments.vary import vary as run
 
-    texts = expand(network)  # a slip is told before pictures are read
-    experimenting.check_picture(plot, force)
+    texts = expand(network)  # a slip is told before images are read
+    experimenting.check_image(plot, force)
     experimenting.check_folder(output, "vary", force)
     out = open_output(as_json, quiet=quiet)
-    sets, judging = experimenting.read(out, pictures, options)
+    sets, evaluating = experimenting.read(out, images, options)
     chosen = experimenting.for_training(options)
     folder = experimenting.journal_folder(output, sets, chosen)
     out.tell("Networks", plural(len(texts), "combination") + (f", {seeds} seeds each" if seeds > 1 else ""))
@@ -91,12 +91,12 @@ def vary(
     except KeyboardInterrupt:
         experimenting.tell_stopped(folder)
         raise click.exceptions.Exit(INTERRUPTED) from None
-    grid = replace(grid, kept_back=judging.kept_back, judging=judging)
+    grid = replace(grid, kept_back=evaluating.kept_back, evaluating=evaluating)
     show(out, grid)
-    record = {"pictures": pictures, "grid": network, **grid.to_json()}
+    record = {"images": images, "grid": network, **grid.to_json()}
     asked = folder if output is not None else None
-    picture = experimenting.keep(out, "vary", asked, plot, record, grid.save_plot) if grid.rows else None
-    out.finish({**record, "folder": None if folder is None else str(folder), "picture": picture})
+    image = experimenting.keep(out, "vary", asked, plot, record, grid.save_plot) if grid.rows else None
+    out.finish({**record, "folder": None if folder is None else str(folder), "image": image})
 
 
 def show(out: Output, grid: Grid) -> None:
@@ -110,8 +110,8 @@ def show(out: Output, grid: Grid) -> None:
         out.blank()
         out.table(_table(out, *grid.table()))
         out.blank()
-        if grid.judging is not None:
-            out.result("Judged", grid.judging.sentence)
+        if grid.evaluating is not None:
+            out.result("Evaluated", grid.evaluating.sentence)
         best = max(grid.rows, key=lambda row: (row.accuracy, -row.weights))
         out.result("Most accurate", f"{100 * best.accuracy:.1f} %: {best.text}", "bold")
         small = _small_enough(grid, best)
@@ -158,7 +158,7 @@ def _progress(out: Output, count: int) -> Iterator[Callable[[Report], None] | No
 
         rows: list[Row] = []
         with Live(console=out.console, transient=True, refresh_per_second=4) as live:
-            yield lambda now: live.update(_picture(out, now, rows, count))
+            yield lambda now: live.update(_image(out, now, rows, count))
 
 
 def _line(out: Output, now: Report, count: int) -> None:
@@ -167,7 +167,7 @@ def _line(out: Output, now: Report, count: int) -> None:
         out.tell(f"{now.done}/{now.total}", f"{accuracy} %  {weights} weights  {time}  {now.row.text}")
 
 
-def _picture(out: Output, now: Report, rows: list[Row], count: int) -> Any:
+def _image(out: Output, now: Report, rows: list[Row], count: int) -> Any:
     from rich.console import Group
     from rich.text import Text
 

@@ -47,7 +47,7 @@ def interval(bounds: tuple[float, float], count: int) -> str:
 
 
 def plural(count: int, noun: str) -> str:
-    """A count with its noun: "1 class" is `plural(1, "class")`, "1,797 pictures" is `plural(1797, "picture")`."""
+    """A count with its noun: "1 class" is `plural(1, "class")`, "1,797 images" is `plural(1797, "image")`."""
     ending = "" if count == 1 else "es" if noun.endswith("s") else "s"
     return f"{count:,} {noun}{ending}"
 

@@ -1,4 +1,4 @@
-"""Pictures that are arrays already: handed in by a caller, in an `.npz` file, or the built-in digits."""
+"""Images that are arrays already: handed in by a caller, in an `.npz` file, or the built-in digits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lanewise.data.archive import check_archive
-from lanewise.data.images import Labels, Pictures, PictureSets, Pixels, empty_pixels, with_missing_told
+from lanewise.data.images import Images, ImageSets, Labels, Pixels, empty_pixels, with_missing_told
 from lanewise.errors import DataError, TooLargeError
 from lanewise.labels import plain
 from lanewise.notes import Caution
@@ -22,7 +22,7 @@ from lanewise.notes import Caution
 DIGITS_FILE = Path(__file__).with_name("digits.npz")
 """The built-in handwritten digits: 1,438 to learn from and 359 to test on, 8x8. Their source is told beside them."""
 
-_BLOCK = 1024  # pictures looked at together, so that mapped arrays are never copied whole
+_BLOCK = 1024  # images looked at together, so that mapped arrays are never copied whole
 
 
 def from_arrays(
@@ -31,8 +31,8 @@ def from_arrays(
     *,
     classes: Sequence[str] | None = None,
     image_shape: Sequence[int] | None = None,
-) -> Pictures:
-    """Make `Pictures` of arrays; neither is copied when it fits as it is.
+) -> Images:
+    """Make `Images` of arrays; neither is copied when it fits as it is.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def from_arrays(
     y : (N,) or (N, 1), optional
         Whole numbers, strings or booleans.
     classes : sequence of str, optional
-        The classes of a model or of the training pictures. Strings are looked up by name, and so are whole
+        The classes of a model or of the training images. Strings are looked up by name, and so are whole
         numbers if all the names are whole numbers; otherwise numbers are positions. Without it there must be two
         classes at least, which are sorted.
     image_shape : (rows, columns) or (rows, columns, channels), optional
@@ -51,19 +51,19 @@ def from_arrays(
     Raises
     ------
     DataError
-        Naming the picture or label that cannot be used.
+        Naming the image or label that cannot be used.
     """
     if classes is not None and len(set(classes)) < len(classes):
         raise DataError(f"the class names {_listed(classes)} are not all different")
     pixels, notes = _pixels(x, image_shape)
     if y is None:
-        return Pictures(pixels, None, tuple(classes or ()), notes=notes)
+        return Images(pixels, None, tuple(classes or ()), notes=notes)
     given = _labels(y, len(pixels))
     labels, names = _sorted_classes(given) if classes is None else (_looked_up(given, classes), tuple(classes))
-    return Pictures(pixels, labels, names, notes=notes)
+    return Images(pixels, labels, names, notes=notes)
 
 
-def read_npz(path: Path) -> PictureSets:
+def read_npz(path: Path) -> ImageSets:
     """Read an `.npz` file to learn from.
 
     It holds `x_train` and `y_train` (or `x` and `y`), perhaps `x_val`, `y_val`, `x_test` and `y_test`, and perhaps
@@ -79,18 +79,18 @@ def read_npz(path: Path) -> PictureSets:
     if train_key not in arrays:
         raise DataError(f"{path} holds {_listed(arrays)}: it needs x_train and y_train, or x and y")
     train = _npz_part(path, arrays, train_key, None)
-    if len(train.classes) - len(train.without_pictures()) < 2:
-        raise DataError(f"{path}, {train_key}: all pictures are of one class, and learning takes two at least")
+    if len(train.classes) - len(train.without_images()) < 2:
+        raise DataError(f"{path}, {train_key}: all images are of one class, and learning takes two at least")
     others = [_npz_part(path, arrays, key, train.classes) if key in arrays else None for key in ("x_val", "x_test")]
     for part, key in zip(others, ("x_val", "x_test"), strict=True):
         if part is not None and part.pixels.shape[1:] != train.pixels.shape[1:]:
             came, fits = _by(part.pixels.shape[1:]), _by(train.pixels.shape[1:])
-            raise DataError(f"{path}: pictures of {key} are {came}, those to learn from are {fits}: make them alike")
-    return with_missing_told(PictureSets(train, *others))
+            raise DataError(f"{path}: images of {key} are {came}, those to learn from are {fits}: make them alike")
+    return with_missing_told(ImageSets(train, *others))
 
 
-def read_npz_to_judge(path: Path, classes: Sequence[str]) -> tuple[str, Pictures]:
-    """Read the part of an `.npz` file to judge a model with `classes` by: "test", "validation", "train" or "all"."""
+def read_npz_to_evaluate(path: Path, classes: Sequence[str]) -> tuple[str, Images]:
+    """Read the part of an `.npz` file to evaluate a model with `classes` by: "test", "validation", "train" or "all"."""
     arrays = _arrays_of(path)
     for key, part in (("x_test", "test"), ("x_val", "validation"), ("x_train", "train"), ("x", "all")):
         if key in arrays:
@@ -100,10 +100,10 @@ def read_npz_to_judge(path: Path, classes: Sequence[str]) -> tuple[str, Pictures
 
 def _npz_part(
     path: Path, arrays: Mapping[str, npt.NDArray[np.generic]], x_key: str, classes: Sequence[str] | None
-) -> Pictures:
+) -> Images:
     y_key = "y" + x_key[1:]
     if y_key not in arrays:
-        raise DataError(f"{path} holds {x_key} but not {y_key}, the label of each picture")
+        raise DataError(f"{path} holds {x_key} but not {y_key}, the label of each image")
     y = arrays[y_key]
     try:
         if "class_names" in arrays and y.dtype.kind in "iu":
@@ -131,7 +131,7 @@ def _arrays_of(path: Path) -> dict[str, npt.NDArray[np.generic]]:
     except FileNotFoundError:
         raise DataError(f"no such file: {path}") from None
     except MemoryError:
-        raise TooLargeError(f"{path} does not fit in memory: use a folder of pictures, which need not") from None
+        raise TooLargeError(f"{path} does not fit in memory: use a folder of images, which need not") from None
     except (
         OSError,
         ValueError,
@@ -150,22 +150,22 @@ def _pixels(x: npt.ArrayLike, image_shape: Sequence[int] | None) -> tuple[Pixels
     try:
         array = np.asarray(x)
     except ValueError:
-        raise DataError("the pictures differ in shape: one array holds pictures of one shape only") from None
+        raise DataError("the images differ in shape: one array holds images of one shape only") from None
     if array.dtype.kind not in "buif":
-        raise DataError(f"pictures must be numbers, but the array holds {array.dtype}")
+        raise DataError(f"images must be numbers, but the array holds {array.dtype}")
     if array.ndim > 1 and 0 in array.shape:
-        raise DataError(f"there are no pictures in an array of shape {array.shape}")
+        raise DataError(f"there are no images in an array of shape {array.shape}")
     if array.ndim == 2:
         rows_columns = tuple(image_shape) if image_shape is not None else (1, array.shape[1])
         if math.prod(rows_columns) != array.shape[1] or len(rows_columns) not in (2, 3) or min(rows_columns) < 1:
-            raise DataError(f"a row of {array.shape[1]} numbers is no picture of image_shape {_by(rows_columns)}")
+            raise DataError(f"a row of {array.shape[1]} numbers is no image of image_shape {_by(rows_columns)}")
         array = array.reshape(len(array), *rows_columns)
     if array.ndim == 3:
         array = array[..., np.newaxis]
     if array.ndim != 4:
-        raise DataError(f"an array of shape {array.shape} is no set of pictures: give (N, rows, columns[, channels])")
+        raise DataError(f"an array of shape {array.shape} is no set of images: give (N, rows, columns[, channels])")
     if image_shape is not None and tuple(image_shape) not in (array.shape[1:], array.shape[1:3]):
-        raise DataError(f"pictures are {_by(array.shape[1:])}, but image_shape says {_by(tuple(image_shape))}")
+        raise DataError(f"images are {_by(array.shape[1:])}, but image_shape says {_by(tuple(image_shape))}")
     notes: tuple[str, ...] = ()
     if image_shape is None and channels_come_first(array.shape):
         came = array.shape
@@ -215,7 +215,7 @@ def _as_engine_type(array: npt.NDArray[np.generic]) -> Pixels:
             value = array[start + n, row, column, channel]
             what = "NaN" if np.isnan(value) else "infinity" if np.isinf(value) else f"{value}, too large for float32,"
             place = f"row {row}, column {column}" + (f", channel {channel}" if pixels.shape[3] > 1 else "")
-            raise DataError(f"picture {start + n} holds {what} at {place}: replace it or leave the picture out")
+            raise DataError(f"image {start + n} holds {what} at {place}: replace it or leave the image out")
     return pixels
 
 
@@ -232,9 +232,9 @@ def _labels(y: npt.ArrayLike, count: int) -> npt.NDArray[np.generic]:
         labels = labels[:, 0]
     if labels.ndim != 1:
         hint = ": for one column a class, give y.argmax(axis=1)" if labels.ndim == 2 else ""
-        raise DataError(f"labels must be one a picture, but their shape is {labels.shape}{hint}")
+        raise DataError(f"labels must be one an image, but their shape is {labels.shape}{hint}")
     if len(labels) != count:
-        raise DataError(f"there are {count} pictures but {len(labels)} labels: give one label a picture")
+        raise DataError(f"there are {count} images but {len(labels)} labels: give one label an image")
     if labels.dtype.kind == "f":
         odd = np.flatnonzero(~np.isfinite(labels) | (labels != np.trunc(labels)))
         if len(odd):

@@ -1,4 +1,4 @@
-"""One picture file: what its header says, and its pixels.
+"""One image file: what its header says, and its pixels.
 
 Pixels come out upright (EXIF orientation), 8 bits a channel, grey or red-green-blue, transparent parts on white, the
 first frame of an animation. A file is opened by the decoder its first bytes ask for and by no other, so a name cannot
@@ -25,7 +25,7 @@ from lanewise.data.formats import is_raw, named
 from lanewise.errors import DataError
 
 MAX_PIXELS = 100_000_000
-"""Pictures of more pixels than this are refused unless told otherwise."""
+"""Images of more pixels than this are refused unless told otherwise."""
 
 DECODER = f"3, Pillow {pillow_version}"
 """What made pixels of files: those that another one made are not taken from the cache. Raise the number when what comes
@@ -57,7 +57,7 @@ class PassingError(DataError):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a picture is before decoding: upright rows and columns, whether it is grey, has transparent parts, and has
+    """What an image is before decoding: upright rows and columns, whether it is grey, has transparent parts, and has
     more than 8 bits a value."""
 
     rows: int
@@ -68,7 +68,7 @@ class Header:
 
 
 def read_header(path: str, max_pixels: int = MAX_PIXELS) -> Header:
-    """Read size and kind of a picture without decoding it.
+    """Read size and kind of an image without decoding it.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def read_header(path: str, max_pixels: int = MAX_PIXELS) -> Header:
 def read_pixels(
     source: str | bytes, size: tuple[int, int], channels: int, max_pixels: int = MAX_PIXELS, bits: int = 16
 ) -> tuple[npt.NDArray[np.uint8], Header]:
-    """Decode a picture, the path of a file or what stands in one, and stretch it to `size`, (rows, columns).
+    """Decode an image, the path of a file or what stands in one, and stretch it to `size`, (rows, columns).
 
     Of values with more than 8 bits, the upper 8 of those `bits` that are in use are kept.
 
@@ -91,7 +91,7 @@ def read_pixels(
     -------
     pixels : (rows, columns, channels) uint8
     header : Header
-        What the picture was before.
+        What the image was before.
 
     Raises
     ------
@@ -315,7 +315,7 @@ def _orientation(image: ImageFile.ImageFile) -> int:
         return 1
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # Pillow raises what it likes for broken EXIF, which is no reason to lose the picture.
+    except Exception:  # Pillow raises what it likes for broken EXIF, which is no reason to lose the image.
         return 1
 
 

@@ -1,4 +1,4 @@
-"""Which files of a folder are pictures, of which class, to learn from or to judge by. Nothing is decoded here.
+"""Which files of a folder are images, of which class, to learn from or to evaluate by. Nothing is decoded here.
 
     FOLDER/CLASS/*.png                          one set
     FOLDER/{train,val,test}/CLASS/*.png         up to three sets; `validation` is as good as `val`
@@ -26,7 +26,7 @@ SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
     *(".pbm", ".pgm", ".ppm", ".pnm"),
 )
-"""Names that end like this, in any case, are taken for pictures."""
+"""Names that end like this, in any case, are taken for images."""
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 UNLABELLED = "unlabelled"
@@ -51,8 +51,8 @@ _LITTER = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class PictureFile:
-    """A file that is a picture by its name.
+class ImageFile:
+    """A file that is an image by its name.
 
     Attributes
     ----------
@@ -74,22 +74,22 @@ class PictureFile:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One set of pictures on disk: the files of all classes, what was left aside, and what there is to be said."""
+    """One set of images on disk: the files of all classes, what was left aside, and what there is to be said."""
 
     folder: Path
-    files: tuple[PictureFile, ...]
+    files: tuple[ImageFile, ...]
     classes: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...]
     notes: tuple[Note, ...] = ()
 
 
 def list_sets(root: Path) -> dict[str, Listing]:
-    """Find the sets of pictures in a folder to learn from; `train` is always among them.
+    """Find the sets of images in a folder to learn from; `train` is always among them.
 
     Raises
     ------
     DataError
-        When the folder is missing, or not laid out as pictures to learn from have to be.
+        When the folder is missing, or not laid out as images to learn from have to be.
     """
     inner, notes = entered(root)
     parts, left_out = _labelled(_parts_of(inner))
@@ -103,15 +103,15 @@ def list_sets(root: Path) -> dict[str, Listing]:
     return {TRAIN: train} | {part: _list_classes(root, parts[part], train.classes, learning=False) for part in others}
 
 
-def list_to_judge(root: Path, classes: Sequence[str]) -> tuple[str, Listing]:
-    """Find the pictures to judge a model with: those in `test`, else in `validation`, else all there are.
+def list_to_evaluate(root: Path, classes: Sequence[str]) -> tuple[str, Listing]:
+    """Find the images to evaluate a model with: those in `test`, else in `validation`, else all there are.
 
     Returns
     -------
     part : str
         "test", "validation", "train" or, without such folders, "all".
     listing : Listing
-        Labels are positions in `classes`; some classes may have no picture.
+        Labels are positions in `classes`; some classes may have no image.
     """
     inner, notes = entered(root, classes)
     parts, left_out = _labelled(_parts_of(inner))
@@ -136,7 +136,7 @@ def entered(root: Path, known: Sequence[str] | None = None) -> tuple[Path, tuple
         parts = any(part_named(name) in (TRAIN, VALIDATION, TEST) for name in folders)
         if parts or len(folders) != 1:
             break
-        if _has_pictures(here) or class_named(folders[0]) in names:
+        if _has_images(here) or class_named(folders[0]) in names:
             return root, ()
         here = here / folders[0]
     else:
@@ -147,13 +147,13 @@ def entered(root: Path, known: Sequence[str] | None = None) -> tuple[Path, tuple
     return here, (Note(f"{printable(root.name or str(root))} holds nothing but {inside}: what is in it is taken."),)
 
 
-def _has_pictures(folder: Path) -> bool:
-    return any(_is_picture_name(entry.name) and not _is_folder(entry) for entry in _entries(folder))
+def _has_images(folder: Path) -> bool:
+    return any(_is_image_name(entry.name) and not _is_folder(entry) for entry in _entries(folder))
 
 
 def _labelled(parts: dict[str, Path]) -> tuple[dict[str, Path], tuple[Note, ...]]:
     """The parts without those to evaluate by that hold images but no folders of classes, and a word on these."""
-    bare = [p for p in (VALIDATION, TEST) if p in parts and not _folders_in(parts[p]) and _has_pictures(parts[p])]
+    bare = [p for p in (VALIDATION, TEST) if p in parts and not _folders_in(parts[p]) and _has_images(parts[p])]
     if not parts.keys() - bare:
         return parts, ()
     notes = (
@@ -167,23 +167,23 @@ def _labelled(parts: dict[str, Path]) -> tuple[dict[str, Path], tuple[Note, ...]
 
 
 def list_tree(root: Path) -> Listing:
-    """Find all pictures below a folder, whatever its layout."""
+    """Find all images below a folder, whatever its layout."""
     _check_folder(root)
-    files: list[PictureFile] = []
+    files: list[ImageFile] = []
     skipped: list[tuple[str, str]] = []
     _collect(root, printable(str(root)), -1, files, skipped, set())
     return Listing(root, tuple(files), (), tuple(skipped))
 
 
-def single_file(path: Path) -> PictureFile:
-    """Take a file for a picture whatever its name."""
+def single_file(path: Path) -> ImageFile:
+    """Take a file for an image whatever its name."""
     status = path.stat()
     stamp = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-    return PictureFile(os.fspath(path), printable(os.fspath(path)), -1, stamp)
+    return ImageFile(os.fspath(path), printable(os.fspath(path)), -1, stamp)
 
 
 def part_named(folder: str) -> str | None:
-    """The set of pictures that a folder's name stands for: "train", "validation" or "test"; None for other names.
+    """The set of images that a folder's name stands for: "train", "validation" or "test"; None for other names.
 
     Names like Training, test-set, seg_train and valid stand for them, too.
     """
@@ -276,9 +276,9 @@ def _list_classes(root: Path, folder: Path, known: Sequence[str] | None, *, lear
     """List one folder a class. With `known` classes there may be fewer in the folder, but no others."""
     entries = list(_entries(folder))
     names = [entry.name for entry in entries if _is_folder(entry)]
-    loose = [entry.name for entry in entries if _is_picture_name(entry.name) and not _is_folder(entry)]
+    loose = [entry.name for entry in entries if _is_image_name(entry.name) and not _is_folder(entry)]
     if not names:
-        found = "pictures but no folders" if loose else "no pictures"
+        found = "images but no folders" if loose else "no images"
         raise DataError(f"{folder} holds {found}: put each class into a folder with its name")
     classes = tuple(dict.fromkeys(map(class_named, names))) if known is None else tuple(known)
     if learning and len(classes) < 2:
@@ -287,7 +287,7 @@ def _list_classes(root: Path, folder: Path, known: Sequence[str] | None, *, lear
         raise DataError(f"{folder} holds one class only, {classes[0]!r}: learning takes two at least{hint}")
     place = {unicodedata.normalize("NFC", name): n for n, name in enumerate(classes)}
     prefix = printable(os.path.relpath(folder, root) + "/") if folder != root else ""
-    files: list[PictureFile] = []
+    files: list[ImageFile] = []
     skipped = [(prefix + printable(name), "it lies outside the folders of the classes") for name in loose]
     for name in names:
         shown = class_named(name)
@@ -296,9 +296,9 @@ def _list_classes(root: Path, folder: Path, known: Sequence[str] | None, *, lear
         before = len(files)
         _collect(folder / name, prefix + shown, place[shown], files, skipped, set())
         if learning and len(files) == before:
-            raise DataError(f"the class {shown!r} in {folder} holds no pictures: add some, or remove its folder")
+            raise DataError(f"the class {shown!r} in {folder} holds no images: add some, or remove its folder")
     if not files:
-        raise DataError(f"there are no pictures in {folder}: its files end in none of {' '.join(SUFFIXES)}")
+        raise DataError(f"there are no images in {folder}: its files end in none of {' '.join(SUFFIXES)}")
     return Listing(folder, tuple(files), classes, tuple(skipped))
 
 
@@ -306,11 +306,11 @@ def _collect(
     folder: str | Path,
     name: str,
     label: int,
-    files: list[PictureFile],
+    files: list[ImageFile],
     skipped: list[tuple[str, str]],
     seen: set[tuple[int, int]],
 ) -> None:
-    """Add the pictures below `folder`, depth first. Links are followed, but no folder is entered twice."""
+    """Add the images below `folder`, depth first. Links are followed, but no folder is entered twice."""
     here = os.stat(folder)
     if (here.st_dev, here.st_ino) in seen:
         return
@@ -325,13 +325,13 @@ def _collect(
         except OSError as error:
             skipped.append((shown, (error.strerror or "it cannot be opened").lower()))
             continue
-        if not _is_picture_name(entry.name):
+        if not _is_image_name(entry.name):
             skipped.append((shown, named_by(os.path.splitext(entry.name)[1])))
         elif not stat.S_ISREG(status.st_mode):
             skipped.append((shown, "it is not an ordinary file"))
         else:
             stamp = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-            files.append(PictureFile(entry.path, shown, label, stamp))
+            files.append(ImageFile(entry.path, shown, label, stamp))
 
 
 def _entries(folder: str | Path) -> Iterator[os.DirEntry[str]]:
@@ -352,7 +352,7 @@ def _check_folder(root: Path) -> None:
     except OSError as error:
         raise DataError(f"cannot read the folder {root}: {error.strerror}") from None
     if not stat.S_ISDIR(status.st_mode):
-        raise DataError(f"{root} is not a folder of pictures")
+        raise DataError(f"{root} is not a folder of images")
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -362,7 +362,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _is_picture_name(name: str) -> bool:
+def _is_image_name(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in SUFFIXES
 
 

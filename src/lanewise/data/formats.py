@@ -68,7 +68,7 @@ def named(start: bytes) -> str:
         name = "a DICOM file"
     elif is_raw(start):
         name = RAW
-    return f"it is {name}: save it as PNG or JPEG" if name else "it does not begin like any picture format known here"
+    return f"it is {name}: save it as PNG or JPEG" if name else "it does not begin like any image format known here"
 
 
 def is_raw(start: bytes) -> bool:
@@ -81,4 +81,4 @@ def named_by(suffix: str) -> str:
     name = _BY_SUFFIX.get(suffix.lower())
     if name is not None:
         return f"it is {name}: save it as PNG or JPEG"
-    return f"{suffix} is no picture format known here" if suffix else "its name has no suffix"
+    return f"{suffix} is no image format known here" if suffix else "its name has no suffix"

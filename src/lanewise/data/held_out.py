@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lanewise.data.images import Pictures
+from lanewise.data.images import Images
 from lanewise.data.seen import HELD, NEW, TRAINED, Hashes, Seen, hashes_of
 from lanewise.data.split import stratified_split
 
@@ -43,12 +43,12 @@ class Holding:
         return self.before.and_more(self.hashes[self.trained], self.hashes[self.held])
 
 
-def hold_out(pictures: Pictures, chosen: Indices, fraction: float, seed: int, before: Seen | None) -> Holding:
+def hold_out(images: Images, chosen: Indices, fraction: float, seed: int, before: Seen | None) -> Holding:
     """Part the images at `chosen`: `fraction` of each class is held out; none where it is 0 or no class has two."""
-    labels = pictures.labels
+    labels = images.labels
     assert labels is not None
-    known = before or Seen.nothing(pictures.pixels)
-    hashes = hashes_of(pictures.pixels, known.form)
+    known = before or Seen.nothing(images.pixels)
+    hashes = hashes_of(images.pixels, known.form)
     none = chosen[:0]
     if fraction == 0:
         return Holding(chosen, none, known, hashes)

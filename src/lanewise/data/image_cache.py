@@ -1,8 +1,8 @@
-"""Decoded pictures on disk: one file a folder and picture size, mapped into memory when it is large.
+"""Decoded images on disk: one file a folder and image size, mapped into memory when it is large.
 
     .npy header | pixels | 64 zero bytes | JSON | length of the JSON, CRC-32 of the JSON, b"LANEPIX1"
 
-A NumPy file with something after its end, so `numpy.load` opens it. The JSON holds what else is known of the pictures,
+A NumPy file with something after its end, so `numpy.load` opens it. The JSON holds what else is known of the images,
 the stamp of the files they were decoded from, and the CRC-32 of the pixels. A file is written under a temporary name
 and renamed, so processes may do that at the same time; one that is damaged or out of date counts for nothing, and so
 does one that another user may have written.
@@ -32,8 +32,8 @@ from lanewise.private import open_private, private_folder
 IN_MEMORY = 64 * 2**20
 """Sets of fewer bytes are read into memory, larger ones are mapped."""
 
-_SUFFIX = ".pictures.npy"
-_OURS = re.compile(r"[0-9a-f]{32}(\.pictures\.npy|-\w+\.tmp)")
+_SUFFIX = ".images.npy"
+_OURS = re.compile(r"[0-9a-f]{32}(\.images\.npy|-\w+\.tmp)")
 _FOOT = struct.Struct("<QI8s")
 _MAGIC = b"LANEPIX1"
 _BLOCK = 8 * 2**20
@@ -113,7 +113,7 @@ def reserve(path: Path, shape: Shape) -> Draft | None:
 
 
 def publish(draft: Draft, path: Path, count: int, stamp: str, known: dict[str, Any]) -> Pixels:
-    """Finish a file whose first `count` pictures are filled in, under its name; `known` goes to JSON.
+    """Finish a file whose first `count` images are filled in, under its name; `known` goes to JSON.
 
     Returns
     -------

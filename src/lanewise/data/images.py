@@ -1,4 +1,4 @@
-"""Labelled pictures as the engine takes them, and their mean and standard deviation.
+"""Labelled images as the engine takes them, and their mean and standard deviation.
 
 Pixels are (N, rows, columns, channels), uint8 or float32, C-contiguous, perhaps mapped from a file. Pixels that were
 read from files are followed by at least `SLACK` readable bytes; arrays that a caller hands in are taken as they are.
@@ -27,16 +27,16 @@ SLACK = 64
 """Bytes that may be read after the last pixel: vector code loads whole registers."""
 
 STRETCH = "stretch"
-"""How pictures of other sizes are resized: stretched to the size, smoothed first where that makes them smaller."""
+"""How images of other sizes are resized: stretched to the size, smoothed first where that makes them smaller."""
 
-_BLOCK = 256  # pictures at most that are looked at together: so many squares of a byte fit in 32 bits
-_BLOCK_BYTES = 2**22  # or so many bytes, which the processor caches: twice as fast for large pictures
+_BLOCK = 256  # images at most that are looked at together: so many squares of a byte fit in 32 bits
+_BLOCK_BYTES = 2**22  # or so many bytes, which the processor caches: twice as fast for large images
 
 
 @short
 @dataclass(frozen=True, slots=True, eq=False)
-class Pictures:
-    """One set of pictures.
+class Images:
+    """One set of images.
 
     Attributes
     ----------
@@ -46,13 +46,13 @@ class Pictures:
     classes : tuple of str
         Names of the classes.
     names : tuple of str
-        One file name a picture, relative to the folder that was read; empty for arrays.
+        One file name an image, relative to the folder that was read; empty for arrays.
     skipped : tuple of (name, reason)
         Files that could not be used.
     notes : tuple of str
         Sentences the user should be told.
     resize : str or None
-        How pictures were brought to one size, to be done alike when predicting; None for arrays.
+        How images were brought to one size, to be done alike when predicting; None for arrays.
     bits : int
         Of images with more than 8 bits a value, how many are in use in all of the files; see `decode.read_pixels`.
     """
@@ -67,12 +67,12 @@ class Pictures:
     bits: int = 16
 
     def __len__(self) -> int:
-        """Count the pictures."""
+        """Count the images."""
         return len(self.pixels)
 
     @property
     def size(self) -> tuple[int, int]:
-        """(rows, columns) of a picture."""
+        """(rows, columns) of an image."""
         return self.pixels.shape[1], self.pixels.shape[2]
 
     @property
@@ -81,17 +81,17 @@ class Pictures:
         return int(self.pixels.shape[3])
 
     def counts(self) -> tuple[int, ...]:
-        """Count the pictures of each class; empty without labels."""
+        """Count the images of each class; empty without labels."""
         if self.labels is None:
             return ()
         return tuple(np.bincount(self.labels, minlength=len(self.classes)).tolist())
 
-    def without_pictures(self) -> tuple[str, ...]:
-        """Name the classes that have no picture here."""
+    def without_images(self) -> tuple[str, ...]:
+        """Name the classes that have no image here."""
         return tuple(name for name, count in zip(self.classes, self.counts(), strict=True) if count == 0)
 
-    def take(self, indices: npt.NDArray[np.int64]) -> Pictures:
-        """Copy the pictures at `indices`, in that order."""
+    def take(self, indices: npt.NDArray[np.int64]) -> Images:
+        """Copy the images at `indices`, in that order."""
         pixels = empty_pixels((len(indices), *self.pixels.shape[1:]), self.pixels.dtype)
         for start in range(0, len(indices), _BLOCK):
             pixels[start : start + _BLOCK] = self.pixels[indices[start : start + _BLOCK]]
@@ -102,10 +102,10 @@ class Pictures:
             names=tuple(self.names[n] for n in indices) if self.names else (),
         )
 
-    def matching(self, pattern: str) -> Pictures:
-        """Copy the pictures whose file name, with or without its folders, matches a shell pattern like `street-*`."""
+    def matching(self, pattern: str) -> Images:
+        """Copy the images whose file name, with or without its folders, matches a shell pattern like `street-*`."""
         if not self.names:
-            raise DataError(f"the pattern {pattern!r} can choose files only: these pictures came as arrays")
+            raise DataError(f"the pattern {pattern!r} can choose files only: these images came as arrays")
         chosen = [
             n
             for n, name in enumerate(self.names)
@@ -118,12 +118,12 @@ class Pictures:
 
 @short
 @dataclass(frozen=True, slots=True, eq=False)
-class PictureSets:
-    """Pictures to learn from, to stop early by, and to judge by; all with the same classes and shape."""
+class ImageSets:
+    """Images to learn from, to stop early by, and to evaluate by; all with the same classes and shape."""
 
-    train: Pictures
-    validation: Pictures | None = None
-    test: Pictures | None = None
+    train: Images
+    validation: Images | None = None
+    test: Images | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -135,17 +135,17 @@ class PictureSets:
         """(name, reason) of all files that could not be used."""
         return tuple(pair for part in self._parts() for pair in part.skipped)
 
-    def _parts(self) -> Iterator[Pictures]:
+    def _parts(self) -> Iterator[Images]:
         return (part for part in (self.train, self.validation, self.test) if part is not None)
 
 
-def with_missing_told(sets: PictureSets) -> PictureSets:
-    """Add a note to each set in which a class has no picture."""
-    told: dict[str, Pictures] = {}
+def with_missing_told(sets: ImageSets) -> ImageSets:
+    """Add a note to each set in which a class has no image."""
+    told: dict[str, Images] = {}
     for name in ("train", "validation", "test"):
-        part: Pictures | None = getattr(sets, name)
-        if part is not None and (missing := part.without_pictures()):
-            note = Caution(f"the {name} set holds no picture of {', '.join(map(repr, missing))}")
+        part: Images | None = getattr(sets, name)
+        if part is not None and (missing := part.without_images()):
+            note = Caution(f"the {name} set holds no image of {', '.join(map(repr, missing))}")
             told[name] = replace(part, notes=(*part.notes, note))
     return replace(sets, **told)
 
@@ -156,7 +156,7 @@ def empty_pixels(shape: tuple[int, ...], dtype: npt.DTypeLike = np.uint8) -> Pix
     free = available_memory()
     if free is not None and count > free:
         raise TooLargeError(
-            f"{shape[0]:,} pictures of {shape[1]}x{shape[2]}x{shape[3]} need {count / 2**30:,.1f} GB, more than the "
+            f"{shape[0]:,} images of {shape[1]}x{shape[2]}x{shape[3]} need {count / 2**30:,.1f} GB, more than the "
             f"{free / 2**30:,.1f} GB of memory that are free: make room in the cache folder, or choose a smaller size"
         )
     memory = np.empty(count + SLACK, np.uint8)
@@ -174,7 +174,7 @@ def statistics(pixels: Pixels, indices: npt.NDArray[np.int64] | None = None) -> 
     ----------
     pixels : (N, rows, columns, channels) uint8 or float32
     indices : (n,) integers, optional
-        Only these pictures.
+        Only these images.
 
     Returns
     -------
@@ -203,7 +203,7 @@ def statistics(pixels: Pixels, indices: npt.NDArray[np.int64] | None = None) -> 
 
 
 def _block_sums(block: Pixels, shift: Moments) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.generic]]:
-    """Sums over pictures, apart for each place in a picture, of the values and of their squares."""
+    """Sums over images, apart for each place in an image, of the values and of their squares."""
     if np.issubdtype(block.dtype, np.integer):
         wide = block.astype(np.uint16)
         return block.sum(axis=0, dtype=np.uint32), (wide * wide).sum(axis=0, dtype=np.uint32)

@@ -1,8 +1,8 @@
-"""Pictures, wherever they come from, ready for the engine.
+"""Images, wherever they come from, ready for the engine.
 
-    load("photos/") -> PictureSets                to learn from: train, perhaps validation and test
-    load_to_judge("photos/", ...) -> Pictures     with the classes and the size of a model
-    load_for_prediction(paths, ...)               pictures without labels
+    load("photos/") -> ImageSets                to learn from: train, perhaps validation and test
+    load_to_evaluate("photos/", ...) -> Images     with the classes and the size of a model
+    load_for_prediction(paths, ...)               images without labels
 
 Arrays and `.npz` files are taken as they are; files are decoded and brought to one size.
 """
@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy.typing as npt
 
 from lanewise.caching import cache_folder
-from lanewise.data.arrays import DIGITS_FILE, from_arrays, read_npz, read_npz_to_judge
+from lanewise.data.arrays import DIGITS_FILE, from_arrays, read_npz, read_npz_to_evaluate
 from lanewise.data.decode import MAX_PIXELS
-from lanewise.data.folders import TRAIN, Listing, PictureFile, list_sets, list_to_judge, list_tree, single_file
-from lanewise.data.images import STRETCH, Pictures, PictureSets, Pixels, empty_pixels, with_missing_told
+from lanewise.data.folders import TRAIN, ImageFile, Listing, list_sets, list_to_evaluate, list_tree, single_file
+from lanewise.data.images import STRETCH, Images, ImageSets, Pixels, empty_pixels, with_missing_told
 from lanewise.data.reading import Progress, Target, decode_into, listed_reasons, read_listing
 from lanewise.errors import DataError, OptionError
 from lanewise.notes import Note
@@ -31,7 +31,7 @@ Source = str | os.PathLike[str] | tuple[npt.ArrayLike, npt.ArrayLike]
 DIGITS = "digits"
 """The word for the built-in handwritten digits."""
 
-_LONGEST = 16384  # rows or columns a picture may be given
+_LONGEST = 16384  # rows or columns an image may be given
 
 Size = str | int | tuple[int, int]
 """Rows and columns: "32", "32x48", 32 or (32, 48)."""
@@ -47,8 +47,8 @@ def load(
     progress: Progress | None = None,
     max_pixels: int = MAX_PIXELS,
     bits: int | None = None,
-) -> PictureSets:
-    """Read labelled pictures to learn from.
+) -> ImageSets:
+    """Read labelled images to learn from.
 
     Parameters
     ----------
@@ -56,30 +56,30 @@ def load(
         A folder with a folder per class; a folder with train, val (or validation) and test, each with a folder
         per class; an `.npz` file; "digits", built in; or two arrays.
     size : str, int or (rows, columns), optional
-        What all pictures are resized to. By default one size up to 96 is kept, and others become 64 at most.
+        What all images are resized to. By default one size up to 96 is kept, and others become 64 at most.
     channels : 1 or 3, optional
-        Grey or colour. By default grey if all pictures are.
+        Grey or colour. By default grey if all images are.
     strict : bool
         Refuse a folder if one of its files cannot be used, instead of leaving that file out.
     cache_dir : path, optional
-        Where decoded pictures are kept; by default in the user's cache folder.
+        Where decoded images are kept; by default in the user's cache folder.
     progress : callable, optional
-        Called with (pictures read, pictures in all) from the calling thread.
+        Called with (images read, images in all) from the calling thread.
     max_pixels : int
-        Larger pictures are not decoded.
+        Larger images are not decoded.
     bits : int, optional
         Of files with 16 bits a value, how many are in use; by default found out.
 
     Raises
     ------
     DataError
-        When the pictures cannot be used; it says which, and what to do.
+        When the images cannot be used; it says which, and what to do.
     OptionError
         When an option makes no sense.
     """
     target = Target(parse_size(size), _check_channels(channels), max_pixels, bits)
     if isinstance(source, tuple):
-        return _checked(PictureSets(from_arrays(*source)), target)
+        return _checked(ImageSets(from_arrays(*source)), target)
     if source == DIGITS:
         return _checked(_digits(), target)
     if _is_npz(source):
@@ -87,17 +87,17 @@ def load(
     listings = list_sets(Path(source))
     total = sum(len(listing.files) for listing in listings.values())
     done = 0
-    parts: dict[str, Pictures] = {}
+    parts: dict[str, Images] = {}
     for part, listing in listings.items():
-        pictures = _read(listing, target, cache_dir, _offset(progress, done, total), strict)
-        parts[part] = pictures
-        target = Target(pictures.size, pictures.channels, max_pixels, pictures.bits)
+        images = _read(listing, target, cache_dir, _offset(progress, done, total), strict)
+        parts[part] = images
+        target = Target(images.size, images.channels, max_pixels, images.bits)
         done += len(listing.files)
     _check_each_class(parts[TRAIN], listings[TRAIN].folder)
-    return with_missing_told(PictureSets(**parts))
+    return with_missing_told(ImageSets(**parts))
 
 
-def load_to_judge(
+def load_to_evaluate(
     source: Source,
     *,
     classes: Sequence[str],
@@ -109,18 +109,18 @@ def load_to_judge(
     cache_dir: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
     max_pixels: int = MAX_PIXELS,
-) -> tuple[Pictures, str]:
-    """Read labelled pictures to judge a model by; some of its classes may have none.
+) -> tuple[Images, str]:
+    """Read labelled images to evaluate a model by; some of its classes may have none.
 
     Parameters
     ----------
     source : as for `load`
     classes, size, channels, resize, bits
-        Those of the pictures the model learned from.
+        Those of the images the model learned from.
 
     Returns
     -------
-    pictures : Pictures
+    images : Images
         Those in the test part, else in the validation part, else all there are.
     part : str
         "test", "validation", "train" or "all": which that was.
@@ -128,15 +128,15 @@ def load_to_judge(
     target = Target(size, channels, max_pixels, bits)
     _check_resize(resize)
     if isinstance(source, tuple):
-        part, pictures = "all", from_arrays(*source, classes=classes)
+        part, images = "all", from_arrays(*source, classes=classes)
     elif source == DIGITS or _is_npz(source):
-        part, pictures = read_npz_to_judge(DIGITS_FILE if source == DIGITS else Path(source), classes)
+        part, images = read_npz_to_evaluate(DIGITS_FILE if source == DIGITS else Path(source), classes)
     else:
         _check_files_will_do(channels)
-        part, listing = list_to_judge(Path(source), classes)
+        part, listing = list_to_evaluate(Path(source), classes)
         return _read(listing, target, cache_dir, progress, strict), part
-    _check_fit(pictures, target)
-    return pictures, part
+    _check_fit(images, target)
+    return images, part
 
 
 def load_for_prediction(
@@ -149,14 +149,14 @@ def load_for_prediction(
     progress: Progress | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> tuple[Pixels, tuple[str, ...], tuple[tuple[str, str], ...]]:
-    """Read pictures without labels, as the pictures to learn from were read.
+    """Read images without labels, as the images to learn from were read.
 
     Parameters
     ----------
     paths : sequence of path
-        Picture files, whatever their names end in, and folders, which are searched to the bottom.
+        Image files, whatever their names end in, and folders, which are searched to the bottom.
     size, channels, resize, bits
-        Those of the pictures the model learned from.
+        Those of the images the model learned from.
 
     Returns
     -------
@@ -170,11 +170,11 @@ def load_for_prediction(
     Raises
     ------
     DataError
-        When one of `paths` does not exist, or there is no picture in any of them.
+        When one of `paths` does not exist, or there is no image in any of them.
     """
     _check_resize(resize)
     _check_files_will_do(channels)
-    files: list[PictureFile] = []
+    files: list[ImageFile] = []
     skipped: list[tuple[str, str]] = []
     for path in map(Path, paths):
         if os.path.isdir(path):
@@ -184,9 +184,9 @@ def load_for_prediction(
         elif os.path.isfile(path):
             files.append(single_file(path))
         else:
-            raise DataError(f"no such {'picture file' if os.path.exists(path) else 'file or folder'}: {path}")
+            raise DataError(f"no such {'image file' if os.path.exists(path) else 'file or folder'}: {path}")
     if not files:
-        raise DataError(f"there are no pictures in {', '.join(map(str, paths))}")
+        raise DataError(f"there are no images in {', '.join(map(str, paths))}")
     pixels = empty_pixels((len(files), *size, channels))
     reasons = {n: reason for n, reason in decode_into(pixels, files, max_pixels, progress, bits)["bad"]}
     names = tuple(file.name for n, file in enumerate(files) if n not in reasons)
@@ -195,7 +195,7 @@ def load_for_prediction(
 
 
 def parse_size(size: Size | None) -> tuple[int, int] | None:
-    """Understand a picture size: "32" and 32 are square, "32x48" and (32, 48) are rows x columns."""
+    """Understand an image size: "32" and 32 are square, "32x48" and (32, 48) are rows x columns."""
     numbers: Sequence[object] = size.lower().split("x") if isinstance(size, str) else (size,)
     if isinstance(size, tuple):
         numbers = size
@@ -206,18 +206,18 @@ def parse_size(size: Size | None) -> tuple[int, int] | None:
     except ValueError:
         sides = []
     if len(sides) not in (1, 2) or not all(1 <= side <= _LONGEST for side in sides):
-        raise OptionError(f"the picture size {size!r} makes no sense: give rows x columns, like 32 or 32x48")
+        raise OptionError(f"the image size {size!r} makes no sense: give rows x columns, like 32 or 32x48")
     return sides[0], sides[-1]
 
 
 def _read(
     listing: Listing, target: Target, cache_dir: str | os.PathLike[str] | None, progress: Progress | None, strict: bool
-) -> Pictures:
+) -> Images:
     _check_strict(strict, listing.skipped, listing.folder)
-    cache = Path(cache_dir) if cache_dir is not None else cache_folder("pictures")
-    pictures = read_listing(listing, target, cache, progress)
-    _check_strict(strict, pictures.skipped, listing.folder)
-    return pictures
+    cache = Path(cache_dir) if cache_dir is not None else cache_folder("images")
+    images = read_listing(listing, target, cache, progress)
+    _check_strict(strict, images.skipped, listing.folder)
+    return images
 
 
 def _offset(progress: Progress | None, before: int, total: int) -> Progress | None:
@@ -228,7 +228,7 @@ def _offset(progress: Progress | None, before: int, total: int) -> Progress | No
     return lambda done, _: tell(before + done, total)
 
 
-def _digits() -> PictureSets:
+def _digits() -> ImageSets:
     sets = read_npz(DIGITS_FILE)
     if not os.path.isdir(DIGITS):
         return sets
@@ -240,36 +240,36 @@ def _is_npz(source: str | os.PathLike[str]) -> bool:
     return os.fspath(source).lower().endswith(".npz") and not os.path.isdir(source)
 
 
-def _checked(sets: PictureSets, target: Target) -> PictureSets:
+def _checked(sets: ImageSets, target: Target) -> ImageSets:
     _check_fit(sets.train, target)
     return sets
 
 
-def _check_fit(pictures: Pictures, target: Target) -> None:
+def _check_fit(images: Images, target: Target) -> None:
     """Arrays are never resized."""
-    came = (*pictures.size, pictures.channels)
-    fits = (*(target.size or pictures.size), target.channels or pictures.channels)
+    came = (*images.size, images.channels)
+    fits = (*(target.size or images.size), target.channels or images.channels)
     if came != fits:
         raise DataError(
-            "the arrays hold pictures of {}x{}x{}, not {}x{}x{} (rows x columns x channels), and arrays are "
+            "the arrays hold images of {}x{}x{}, not {}x{}x{} (rows x columns x channels), and arrays are "
             "taken as they are: resize them before".format(*came, *fits)
         )
 
 
 def _check_channels(channels: int | None) -> int | None:
     if channels not in (None, 1, 3):
-        raise OptionError(f"pictures of {channels} channels cannot be read from files: give 1 for grey or 3 for colour")
+        raise OptionError(f"images of {channels} channels cannot be read from files: give 1 for grey or 3 for colour")
     return channels
 
 
 def _check_files_will_do(channels: int) -> None:
     if channels not in (1, 3):
-        raise DataError(f"the model takes pictures of {channels} channels: files give 1 or 3, so give it arrays")
+        raise DataError(f"the model takes images of {channels} channels: files give 1 or 3, so give it arrays")
 
 
 def _check_resize(resize: str | None) -> None:
     if resize not in (None, STRETCH):
-        raise OptionError(f"pictures cannot be resized by {resize!r}: this version knows {STRETCH!r} only")
+        raise OptionError(f"images cannot be resized by {resize!r}: this version knows {STRETCH!r} only")
 
 
 def _check_strict(strict: bool, skipped: Sequence[tuple[str, str]], folder: Path) -> None:
@@ -280,7 +280,7 @@ def _check_strict(strict: bool, skipped: Sequence[tuple[str, str]], folder: Path
         )
 
 
-def _check_each_class(pictures: Pictures, folder: Path) -> None:
-    """Each class to learn must have kept a picture."""
-    for name in pictures.without_pictures():
-        raise DataError(f"no picture of {name!r} in {folder} can be read: {listed_reasons(pictures.skipped)}")
+def _check_each_class(images: Images, folder: Path) -> None:
+    """Each class to learn must have kept an image."""
+    for name in images.without_images():
+        raise DataError(f"no image of {name!r} in {folder} can be read: {listed_reasons(images.skipped)}")

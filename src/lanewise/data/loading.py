@@ -7,16 +7,16 @@ from functools import wraps
 from typing import ParamSpec
 
 from lanewise import notes
-from lanewise.data.images import PictureSets
+from lanewise.data.images import ImageSets
 from lanewise.data.load import load as load_quietly
 from lanewise.keywords import hinting
 
 P = ParamSpec("P")
 
 
-def _aloud(read: Callable[P, PictureSets]) -> Callable[P, PictureSets]:
+def _aloud(read: Callable[P, ImageSets]) -> Callable[P, ImageSets]:
     @wraps(read)
-    def reading(*args: P.args, **kwargs: P.kwargs) -> PictureSets:
+    def reading(*args: P.args, **kwargs: P.kwargs) -> ImageSets:
         sets = read(*args, **kwargs)
         for note in sets.notes:
             notes.say(note)

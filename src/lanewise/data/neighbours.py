@@ -1,6 +1,6 @@
-"""How alike the pictures of a class look: how often a picture's nearest neighbour among the others has its class.
+"""How alike the images of a class look: how often an image's nearest neighbour among the others has its class.
 
-At most 2,000 pictures are compared, averaged down to at most 12x12 and each less its mean, by squared distances.
+At most 2,000 images are compared, averaged down to at most 12x12 and each less its mean, by squared distances.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from numpy.typing import NDArray
 from lanewise.data.images import Pixels
 
 COMPARED = 2000
-"""Pictures at most."""
+"""Images at most."""
 
-_SIDE = 12  # rows and columns that pictures are averaged down to before they are compared
+_SIDE = 12  # rows and columns that images are averaged down to before they are compared
 
 
 def agreement(pixels: Pixels, labels: NDArray[np.int32], indices: NDArray[np.int64]) -> float:
-    """How often the nearest neighbour of a picture has its class; a picture is never its own neighbour."""
+    """How often the nearest neighbour of an image has its class; an image is never its own neighbour."""
     chosen = _chosen(indices)
     flat = _averaged(pixels, chosen).reshape(len(chosen), -1)
     return _agreement(flat, flat, labels[chosen])
 
 
 def mirror_agreement(pixels: Pixels, labels: NDArray[np.int32], indices: NDArray[np.int64]) -> tuple[float, float]:
-    """The same for pictures as they are, and for mirrored ones among those that are not.
+    """The same for images as they are, and for mirrored ones among those that are not.
 
-    A mirrored picture's own original is never its neighbour.
+    A mirrored image's own original is never its neighbour.
     """
     chosen = _chosen(indices)
     small = _averaged(pixels, chosen)
@@ -54,10 +54,10 @@ def _averaged(pixels: Pixels, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
     rows, columns = pixels.shape[1:3]
     row_edges = np.linspace(0, rows, min(rows, _SIDE) + 1).astype(int)[:-1]
     column_edges = np.linspace(0, columns, min(columns, _SIDE) + 1).astype(int)[:-1]
-    # A mirrored picture must be averaged over mirrored blocks, or the comparison would be unfair.
-    picture = pixels[chosen].astype(np.float32).mean(axis=3)
-    picture -= picture.mean(axis=(1, 2), keepdims=True)
-    there = np.add.reduceat(np.add.reduceat(picture, row_edges, axis=1), column_edges, axis=2)
-    back = np.add.reduceat(np.add.reduceat(picture[:, :, ::-1], row_edges, axis=1), column_edges, axis=2)[:, :, ::-1]
+    # A mirrored image must be averaged over mirrored blocks, or the comparison would be unfair.
+    image = pixels[chosen].astype(np.float32).mean(axis=3)
+    image -= image.mean(axis=(1, 2), keepdims=True)
+    there = np.add.reduceat(np.add.reduceat(image, row_edges, axis=1), column_edges, axis=2)
+    back = np.add.reduceat(np.add.reduceat(image[:, :, ::-1], row_edges, axis=1), column_edges, axis=2)[:, :, ::-1]
     mean: NDArray[np.float32] = there + back
     return mean

@@ -1,4 +1,4 @@
-"""Many picture files into one array: a size for all of them, decoding in threads, the cache."""
+"""Many image files into one array: a size for all of them, decoding in threads, the cache."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from lanewise.data.decode import (
     read_header,
     read_pixels,
 )
-from lanewise.data.folders import Listing, PictureFile, perhaps_parts, printable
-from lanewise.data.images import STRETCH, Pictures, Pixels, empty_pixels
+from lanewise.data.folders import ImageFile, Listing, perhaps_parts, printable
+from lanewise.data.images import STRETCH, Images, Pixels, empty_pixels
 from lanewise.errors import DataError
 from lanewise.notes import Caution, Note
 from lanewise.target import default_threads
 
 Progress = Callable[[int, int], None]
-"""Called with the number of pictures read so far and the number of all."""
+"""Called with the number of images read so far and the number of all."""
 
 _SAMPLE = 2000  # headers that are looked at to choose a size
 _CHUNK = 16  # files a task of the thread pool
 _SMALL = 4096  # bytes
-_KEPT = 96  # pictures that are all of one size up to this are left as they are
+_KEPT = 96  # images that are all of one size up to this are left as they are
 _LONG_SIDE = 64  # others are made this long at most
 
 Item = TypeVar("Item")
@@ -47,7 +47,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What pictures are to become; None is chosen from the pictures."""
+    """What images are to become; None is chosen from the images."""
 
     size: tuple[int, int] | None = None
     channels: int | None = None
@@ -55,8 +55,8 @@ class Target:
     bits: int | None = None
 
 
-def read_listing(listing: Listing, target: Target, cache: Path, progress: Progress | None = None) -> Pictures:
-    """Decode the pictures of a listing, or take them from the cache.
+def read_listing(listing: Listing, target: Target, cache: Path, progress: Progress | None = None) -> Images:
+    """Decode the images of a listing, or take them from the cache.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def read_listing(listing: Listing, target: Target, cache: Path, progress: Progre
     if found is not None:
         if progress is not None:
             progress(len(listing.files), len(listing.files))
-        return _pictures(listing, target, *found)
+        return _images(listing, target, *found)
     size, channels = _chosen(listing.files, target)
     shape = (len(listing.files), *size, channels)
     draft = image_cache.reserve(path, shape) if np.prod(shape) >= image_cache.IN_MEMORY else None
@@ -79,7 +79,7 @@ def read_listing(listing: Listing, target: Target, cache: Path, progress: Progre
         count = len(pixels) - len(known["bad"])
         if count == 0:
             first = listing.files[0].name
-            raise DataError(f"no picture in {listing.folder} can be read; {first!r}: {known['bad'][0][1]}")
+            raise DataError(f"no image in {listing.folder} can be read; {first!r}: {known['bad'][0][1]}")
     except BaseException:
         if draft is not None:
             image_cache.discard(draft)
@@ -87,16 +87,16 @@ def read_listing(listing: Listing, target: Target, cache: Path, progress: Progre
     if known.pop("passing"):  # what failed this time may succeed the next
         if draft is not None:
             image_cache.discard(draft)
-        return _pictures(listing, target, pixels[:count], known)
+        return _images(listing, target, pixels[:count], known)
     if draft is not None:
-        return _pictures(listing, target, image_cache.publish(draft, path, count, stamp, known), known)
+        return _images(listing, target, image_cache.publish(draft, path, count, stamp, known), known)
     image_cache.write(path, pixels[:count], stamp, known)
-    return _pictures(listing, target, pixels[:count], known)
+    return _images(listing, target, pixels[:count], known)
 
 
 def decode_into(
     pixels: Pixels,
-    files: Sequence[PictureFile],
+    files: Sequence[ImageFile],
     max_pixels: int,
     progress: Progress | None = None,
     bits: int | None = None,
@@ -107,7 +107,7 @@ def decode_into(
     -------
     known : dict
         "bad": (position in `files`, reason) of each that cannot be read; "sizes": (rows, columns, count) of the
-        pictures as they were; "bits" as in `Pictures`, found here unless given; "passing": whether a file could not be
+        images as they were; "bits" as in `Images`, found here unless given; "passing": whether a file could not be
         read for a reason that may pass. It holds nothing that JSON could not.
     """
     size, channels = (pixels.shape[1], pixels.shape[2]), pixels.shape[3]
@@ -144,7 +144,7 @@ def decode_into(
 
 
 def choose_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """Choose rows and columns for pictures of the given sizes.
+    """Choose rows and columns for images of the given sizes.
 
     One size up to 96 is kept. Otherwise the long side becomes the median long side, 64 at most, and the short side
     follows from the median shape, both in multiples of 8.
@@ -158,12 +158,12 @@ def choose_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
     return max(8, 8 * round(rows / 8)), max(8, 8 * round(columns / 8))
 
 
-def _chosen(files: Sequence[PictureFile], target: Target) -> tuple[tuple[int, int], int]:
-    """Size and channels: those wanted, or what suits a sample of the pictures' headers."""
+def _chosen(files: Sequence[ImageFile], target: Target) -> tuple[tuple[int, int], int]:
+    """Size and channels: those wanted, or what suits a sample of the images' headers."""
     if target.size is not None and target.channels is not None:
         return target.size, target.channels
 
-    def look(file: PictureFile) -> Header | None:
+    def look(file: ImageFile) -> Header | None:
         try:
             return read_header(file.path, target.max_pixels)
         except DataError:
@@ -177,13 +177,13 @@ def _chosen(files: Sequence[PictureFile], target: Target) -> tuple[tuple[int, in
     return size, target.channels or (1 if all(header.grey for header in headers) else 3)
 
 
-def _pictures(listing: Listing, target: Target, pixels: Pixels, known: dict[str, Any]) -> Pictures:
+def _images(listing: Listing, target: Target, pixels: Pixels, known: dict[str, Any]) -> Images:
     """Put pixels together with names, labels, and what there is to be said."""
     reasons = {int(n): str(reason) for n, reason in known["bad"]}
     good = [file for n, file in enumerate(listing.files) if n not in reasons]
     skipped = (*listing.skipped, *((listing.files[n].name, reason) for n, reason in reasons.items()))
     size = (pixels.shape[1], pixels.shape[2])
-    return Pictures(
+    return Images(
         pixels=pixels,
         labels=np.array([file.label for file in good], np.int32),
         classes=listing.classes,
@@ -208,8 +208,8 @@ def _notes(
     if [(rows, columns) for rows, columns, _ in sizes] != [size]:
         of = f"{len(sizes)} sizes" if len(sizes) > 1 else f"{sizes[0][0]}x{sizes[0][1]}"
         hint = "" if target.size else "; give a size to choose another"
-        pictures, were = ("1 picture", "was") if count == 1 else (f"{count:,} pictures", "were")
-        yield Note(f"{pictures} of {of} in {folder} {were} resized to {size[0]}x{size[1]} (rows x columns){hint}")
+        counted, were = ("1 image", "was") if count == 1 else (f"{count:,} images", "were")
+        yield Note(f"{counted} of {of} in {folder} {were} resized to {size[0]}x{size[1]} (rows x columns){hint}")
     if known["wide"] and known["bits"] < 16:
         images, have = ("1 image", "has") if known["wide"] == 1 else (f"{known['wide']:,} images", "have")
         bits = known["bits"]
@@ -230,14 +230,14 @@ def listed_reasons(skipped: Sequence[tuple[str, str]], most: int = 3) -> str:
     return text + (f"; and {len(skipped) - most} more" if len(skipped) > most else "")
 
 
-def _threads(files: Sequence[PictureFile]) -> int:
+def _threads(files: Sequence[ImageFile]) -> int:
     """How many threads read these files fastest: one if they are so small that Python's own work prevails.
 
     Measured on two cores, threads against one: PNG of 30x30 (3 KB) 0.55 times as fast, 96x96 (19 KB) 1.8 times.
     """
     if sum(file.stamp[0] for file in files) < _SMALL * len(files):
         return 1
-    return min(default_threads(), 16)  # each may hold a whole large picture
+    return min(default_threads(), 16)  # each may hold a whole large image
 
 
 def _in_threads(work: Callable[[Item], Result], items: Sequence[Item], threads: int) -> Generator[Result, None, None]:
@@ -253,7 +253,7 @@ def _in_threads(work: Callable[[Item], Result], items: Sequence[Item], threads: 
 
 
 def _close_gaps(pixels: Pixels, bad: Iterable[int]) -> None:
-    """Move pictures down over those that are bad, so that the good ones come first, in order."""
+    """Move images down over those that are bad, so that the good ones come first, in order."""
     edges = [*bad, len(pixels)]
     free = edges[0]
     for gap, end in itertools.pairwise(edges):
@@ -264,7 +264,7 @@ def _close_gaps(pixels: Pixels, bad: Iterable[int]) -> None:
 
 
 def _key(listing: Listing, target: Target) -> str:
-    """Which entry of the cache: the folder and what its pictures are to become."""
+    """Which entry of the cache: the folder and what its images are to become."""
     text = os.fsencode(os.path.realpath(listing.folder)) + f"\0{target}\0{STRETCH}".encode() + f"\0{DECODER}".encode()
     return hashlib.blake2b(text, digest_size=16).hexdigest()
 

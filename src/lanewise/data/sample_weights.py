@@ -1,4 +1,4 @@
-"""How much each picture counts in the loss."""
+"""How much each image counts in the loss."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lanewise.data.images import Pictures
+from lanewise.data.images import Images
 from lanewise.errors import DataError, OptionError
 from lanewise.labels import plain
 
 Floats = NDArray[np.float32]
 
 
-def picture_weights(
-    pictures: Pictures, class_weight: str | Mapping[Any, float] | None, sample_weight: ArrayLike | None
+def image_weights(
+    images: Images, class_weight: str | Mapping[Any, float] | None, sample_weight: ArrayLike | None
 ) -> Floats:
-    """One weight a picture, 1 on average over those that count.
+    """One weight an image, 1 on average over those that count.
 
     Parameters
     ----------
-    pictures : Pictures
+    images : Images
     class_weight : "balanced" or dict of class to weight, optional
-        Balanced: classes count alike, whatever their number of pictures.
+        Balanced: classes count alike, whatever their number of images.
     sample_weight : (N,) array, optional
         Finite, not negative, not all 0.
 
@@ -32,13 +32,13 @@ def picture_weights(
     -------
     (N,) float32
     """
-    labels = pictures.labels
+    labels = images.labels
     assert labels is not None
     weights = np.ones(len(labels), np.float64)
     if sample_weight is not None:
         weights = np.array(sample_weight, np.float64)
         if weights.shape != labels.shape:
-            raise DataError(f"sample_weight has shape {weights.shape}, but there are {len(labels)} pictures")
+            raise DataError(f"sample_weight has shape {weights.shape}, but there are {len(labels)} images")
         if not np.isfinite(weights).all() or (weights < 0).any():
             bad = int(np.flatnonzero(~np.isfinite(weights) | (weights < 0))[0])
             raise DataError(f"sample_weight[{bad}] is {weights[bad]}: weights are finite and not negative")
@@ -47,10 +47,10 @@ def picture_weights(
     if isinstance(class_weight, str):
         if class_weight != "balanced":
             raise OptionError(f'class_weight is "balanced" or a dict of class to weight, not "{class_weight}"')
-        counts = np.bincount(labels, weights=weights, minlength=len(pictures.classes))
+        counts = np.bincount(labels, weights=weights, minlength=len(images.classes))
         weights = weights / np.maximum(counts, 1e-300)[labels]
     elif class_weight is not None:
-        known = {str(name): number for number, name in enumerate(pictures.classes)}
+        known = {str(name): number for number, name in enumerate(images.classes)}
         each = np.ones(len(known))
         for name, weight in class_weight.items():
             place = known.get(str(name), known.get(_plain(name)))
@@ -61,7 +61,7 @@ def picture_weights(
             each[place] = weight
         weights = weights * each[labels]
         if not weights.any():
-            raise OptionError("class_weight leaves no picture of any weight: nothing would be learned")
+            raise OptionError("class_weight leaves no image of any weight: nothing would be learned")
     scaled: Floats = (weights / weights[weights > 0].mean()).astype(np.float32)
     return scaled
 
@@ -75,6 +75,6 @@ def _plain(label: object) -> str:
 
 
 def class_weights(labels: NDArray[np.int32], weights: Floats, classes: int) -> Floats:
-    """The mean weight of each class's training pictures."""
+    """The mean weight of each class's training images."""
     totals = np.bincount(labels, weights=weights, minlength=classes)
     return (totals / np.maximum(np.bincount(labels, minlength=classes), 1)).astype(np.float32)

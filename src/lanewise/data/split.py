@@ -1,9 +1,9 @@
-"""Holding out a stratified part of the training pictures.
+"""Holding out a stratified part of the training images.
 
     stratified_split(labels, fraction, seed) -> (train, held_out)
-    fingerprint(pixels, labels) -> str        by which the same pictures are known again
+    fingerprint(pixels, labels) -> str        by which the same images are known again
 
-The random numbers are counter-based: picture n draws the number that belongs to (seed, n), whatever else is drawn.
+The random numbers are counter-based: image n draws the number that belongs to (seed, n), whatever else is drawn.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from lanewise.errors import DataError, OptionError
 Indices = npt.NDArray[np.int64]
 
 SAMPLED = 64
-"""Pictures whose pixels a fingerprint depends on; it depends on all labels."""
+"""Images whose pixels a fingerprint depends on; it depends on all labels."""
 
 
 def stratified_split(labels: npt.NDArray[np.int32], fraction: float, seed: int) -> tuple[Indices, Indices]:
-    """Choose which pictures to hold out so that each class is held out in the same proportion.
+    """Choose which images to hold out so that each class is held out in the same proportion.
 
-    A class of two pictures or more keeps at least one on each side; the picture of a class of one stays in training.
+    A class of two images or more keeps at least one on each side; the image of a class of one stays in training.
 
     Parameters
     ----------
     labels : (N,) integers
-        The class of each picture.
+        The class of each image.
     fraction : float
         The share to hold out, between 0 and 1.
     seed : int
@@ -46,7 +46,7 @@ def stratified_split(labels: npt.NDArray[np.int32], fraction: float, seed: int) 
     OptionError
         When `fraction` does not lie between 0 and 1.
     DataError
-        When no class has two pictures, so that nothing can be held out.
+        When no class has two images, so that nothing can be held out.
     """
     if not 0.0 < fraction < 1.0:
         raise OptionError(f"a validation fraction of {fraction} makes no sense: give one between 0 and 1, like 0.1")
@@ -57,7 +57,7 @@ def stratified_split(labels: npt.NDArray[np.int32], fraction: float, seed: int) 
         count = min(max(round(len(members) * fraction), 1), len(members) - 1)
         held_out[members[np.argsort(numbers[members], kind="stable")[:count]]] = True
     if not held_out.any():
-        raise DataError("no class has two pictures, so none can be held out for validation: give a validation set")
+        raise DataError("no class has two images, so none can be held out for validation: give a validation set")
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
 
@@ -75,7 +75,7 @@ def _mixed(z: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 
 def fingerprint(pixels: npt.NDArray[Any], labels: npt.NDArray[np.int32]) -> str:
-    """A short text that is the same for the same pictures in the same order, and hardly ever for others."""
+    """A short text that is the same for the same images in the same order, and hardly ever for others."""
     found = hashlib.blake2b(f"{pixels.shape} {pixels.dtype}".encode(), digest_size=16)
     found.update(np.ascontiguousarray(labels, "<i4").tobytes())
     for number in np.unique(np.linspace(0, len(pixels) - 1, SAMPLED).astype(np.int64)):

@@ -1,4 +1,4 @@
-"""`lanewise.check`: what is wrong with pictures, before anything is learned from them."""
+"""`lanewise.check`: what is wrong with images, before anything is learned from them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lanewise.data.images import Pictures, PictureSets
+from lanewise.data.images import Images, ImageSets
 from lanewise.data_check import duplicates, outliers
 from lanewise.data_check.collect import from_parts, gather
 from lanewise.data_check.findings import Collection, Finding, Findings, by_severity
@@ -39,7 +39,7 @@ class Pace:
 
 
 def check(
-    source: str | os.PathLike[str] | Pictures | PictureSets | ArrayLike,
+    source: str | os.PathLike[str] | Images | ImageSets | ArrayLike,
     y: ArrayLike | None = None,
     *,
     labels: bool = True,
@@ -48,19 +48,19 @@ def check(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Findings:
-    """Look for what is wrong with pictures and their labels.
+    """Look for what is wrong with images and their labels.
 
-    Files that cannot be read, copies within and across sets, pictures that look mislabelled, classes of few pictures,
-    and pictures unlike the others. Nothing is changed.
+    Files that cannot be read, copies within and across sets, images that look mislabelled, classes of few images,
+    and images unlike the others. Nothing is changed.
 
     Parameters
     ----------
-    source : path, "digits", array, Pictures or PictureSets
+    source : path, "digits", array, Images or ImageSets
         As for `lanewise.train`, but a folder may be in any disorder: that is told, too.
     y : (N,) array, optional
         Labels, where `source` is an array (N, rows, columns) or (N, rows, columns, channels).
     labels : bool
-        Whether to train networks that tell which pictures look mislabelled; it takes most of the time.
+        Whether to train networks that tell which images look mislabelled; it takes most of the time.
     model : Model, optional
         Say which images this model was trained on, and test the labels of the others by it instead of by networks
         trained here. Files are read as it takes them.
@@ -77,7 +77,7 @@ def check(
     Raises
     ------
     DataError
-        When there is no picture that could be looked at, or the model takes other images.
+        When there is no image that could be looked at, or the model takes other images.
     """
     began = time.perf_counter()
     say = progress or (lambda stage, done, total: None)
@@ -100,7 +100,7 @@ def check(
             if known is not None and (count := int(np.count_nonzero(~(new := known.new(together))))):
                 not_done.append(left_out(count, int(np.count_nonzero(new))))
             place = max((n + 1 for n, one in enumerate(items) if one.kind in duplicates.KINDS), default=0)
-            items[place:place] = suspected  # before what is odd about the looks of pictures
+            items[place:place] = suspected  # before what is odd about the looks of images
         except DataError as error:
             not_done.append(str(error)[:1].upper() + str(error)[1:] + ".")
     else:
@@ -110,21 +110,21 @@ def check(
 
 
 def look(
-    parts: Mapping[str, Pictures],
+    parts: Mapping[str, Images],
     *,
-    source: str = "pictures",
+    source: str = "images",
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Findings:
-    """Find what can be found quickly in pictures that are in memory: all that `check` finds but for wrong labels.
+    """Find what can be found quickly in images that are in memory: all that `check` finds but for wrong labels.
 
     Parameters
     ----------
-    parts : mapping of str to Pictures
+    parts : mapping of str to Images
         Sets by their names, like "train", "validation" and "test"; all of the same classes and shape. Empty ones are
         left out.
     source : str
-        What the findings call the pictures.
+        What the findings call the images.
     threads : int, optional
         All processors by default.
     progress : callable, optional
@@ -136,7 +136,7 @@ def look(
     Raises
     ------
     DataError
-        When some pictures have no labels, or there are none.
+        When some images have no labels, or there are none.
     """
     began = time.perf_counter()
     collection = from_parts(parts)
@@ -147,7 +147,7 @@ def look(
 def _without_labels(
     collection: Collection, threads: int | None, say: Progress
 ) -> tuple[list[Finding], tuple[duplicates.Link, ...]]:
-    """All findings that need no network, and which pictures are copies of which."""
+    """All findings that need no network, and which images are copies of which."""
     say("comparing", 0, len(collection))
     constant = outliers.almost_constant(collection)
     found = duplicates.links(collection, constant, threads, lambda done, total: say("comparing", done, total))

@@ -1,4 +1,4 @@
-"""All pictures of all sets, read with more patience than learning has: what is wrong is for the doctor to tell."""
+"""All images of all sets, read with more patience than learning has: what is wrong is for the doctor to tell."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lanewise.data.decode import MAX_PIXELS, Header, read_header
-from lanewise.data.folders import PictureFile, entered, list_sets, list_tree, part_named, printable
-from lanewise.data.images import Pictures, PictureSets, empty_pixels
+from lanewise.data.folders import ImageFile, entered, list_sets, list_tree, part_named, printable
+from lanewise.data.images import Images, ImageSets, empty_pixels
 from lanewise.data.load import load
 from lanewise.data.reading import choose_size, decode_into
 from lanewise.data_check.findings import Collection
@@ -27,12 +27,12 @@ _BLOCK = 2**20  # bytes of a file that are looked at together
 
 
 def gather(
-    source: str | os.PathLike[str] | Pictures | PictureSets | ArrayLike,
+    source: str | os.PathLike[str] | Images | ImageSets | ArrayLike,
     y: ArrayLike | None = None,
     progress: Progress | None = None,
     like: Preprocessing | None = None,
 ) -> Collection:
-    """Read a folder, an `.npz` file, "digits", arrays or pictures already read.
+    """Read a folder, an `.npz` file, "digits", arrays or images already read.
 
     Files are read as a model takes them, if `like` says how it does.
 
@@ -41,9 +41,9 @@ def gather(
     DataError
         When there is nothing that could be looked at.
     """
-    if isinstance(source, PictureSets):
+    if isinstance(source, ImageSets):
         return _from_sets(source)
-    if isinstance(source, Pictures):
+    if isinstance(source, Images):
         return from_parts({"train": source})
     if isinstance(source, str | os.PathLike):
         if y is not None:
@@ -52,12 +52,12 @@ def gather(
             return _from_folder(entered(Path(source))[0], progress, like)
         return _from_sets(load(source, progress=progress))
     if y is None:
-        raise DataError("pictures given as an array need labels: check(x, y)")
+        raise DataError("images given as an array need labels: check(x, y)")
     return _from_sets(load((source, y)))
 
 
-def from_parts(parts: Mapping[str, Pictures], unreadable: tuple[tuple[str, str], ...] = ()) -> Collection:
-    """Put pictures in memory together; `parts` go by the names "train", "validation" and "test", or others.
+def from_parts(parts: Mapping[str, Images], unreadable: tuple[tuple[str, str], ...] = ()) -> Collection:
+    """Put images in memory together; `parts` go by the names "train", "validation" and "test", or others.
 
     Raises
     ------
@@ -66,9 +66,9 @@ def from_parts(parts: Mapping[str, Pictures], unreadable: tuple[tuple[str, str],
     """
     parts = {name: part for name, part in parts.items() if len(part)}
     if any(part.labels is None for part in parts.values()):
-        raise DataError("pictures without labels cannot be checked: give each its class")
+        raise DataError("images without labels cannot be checked: give each its class")
     if not parts:
-        raise DataError("there are no pictures to look at")
+        raise DataError("there are no images to look at")
     first, count = next(iter(parts.values())), sum(map(len, parts.values()))
     pixels = first.pixels
     if len(parts) > 1:
@@ -89,7 +89,7 @@ def from_parts(parts: Mapping[str, Pictures], unreadable: tuple[tuple[str, str],
     )
 
 
-def _from_sets(sets: PictureSets) -> Collection:
+def _from_sets(sets: ImageSets) -> Collection:
     given = {"train": sets.train, "validation": sets.validation, "test": sets.test}
     return from_parts({name: part for name, part in given.items() if part is not None}, sets.skipped)
 
@@ -99,12 +99,12 @@ def _from_folder(root: Path, progress: Progress | None, like: Preprocessing | No
     start = len(printable(str(root)).rstrip("/")) + 1
     ignored = tuple((name[start:], reason) for name, reason in listing.skipped)
     if not listing.files:
-        raise DataError(f"there are no pictures in {root}")
+        raise DataError(f"there are no images in {root}")
     headers, bad = _headers(listing.files)
     good = [file for file, header in zip(listing.files, headers, strict=True) if header is not None]
     known = [header for header in headers if header is not None]
     if not good:
-        raise DataError(f"none of {len(listing.files):,} pictures in {root} can be read; {bad[0][0]!r}: {bad[0][1]}")
+        raise DataError(f"none of {len(listing.files):,} images in {root} can be read; {bad[0][0]!r}: {bad[0][1]}")
     size: Sequence[int] = choose_size([(header.rows, header.columns) for header in known])
     channels = 1 if all(header.grey for header in known) else 3
     bits = None
@@ -116,7 +116,7 @@ def _from_folder(root: Path, progress: Progress | None, like: Preprocessing | No
     pixels = empty_pixels((len(good), *size, channels))
     broken = {int(n): str(reason) for n, reason in decode_into(pixels, good, MAX_PIXELS, progress, bits)["bad"]}
     if len(broken) == len(good):
-        raise DataError(f"none of {len(listing.files):,} pictures in {root} can be read; {good[0].name!r}: {broken[0]}")
+        raise DataError(f"none of {len(listing.files):,} images in {root} can be read; {good[0].name!r}: {broken[0]}")
     bad += [(good[n].name, reason) for n, reason in broken.items()]
     kept = [n for n in range(len(good)) if n not in broken]
     return _collected(
@@ -129,7 +129,7 @@ def _from_folder(root: Path, progress: Progress | None, like: Preprocessing | No
     )
 
 
-def _headers(files: Sequence[PictureFile]) -> tuple[list[Header | None], list[tuple[str, str]]]:
+def _headers(files: Sequence[ImageFile]) -> tuple[list[Header | None], list[tuple[str, str]]]:
     """What each file says of itself; None, and the reason, where it says nothing."""
     headers: list[Header | None] = []
     bad = []
@@ -147,7 +147,7 @@ def _headers(files: Sequence[PictureFile]) -> tuple[list[Header | None], list[tu
 def _collected(
     root: Path,
     pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8 | np.float32]],
-    files: Sequence[PictureFile],
+    files: Sequence[ImageFile],
     headers: Sequence[Header],
     unreadable: Sequence[tuple[str, str]],
     ignored: tuple[tuple[str, str], ...],

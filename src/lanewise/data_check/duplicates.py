@@ -1,7 +1,7 @@
-"""Pictures that are there more than once: the same file, the same pixels, or nearly so.
+"""Images that are there more than once: the same file, the same pixels, or nearly so.
 
 Near copies are those whose correlation stays above `ALIKE` when cropped and mirrored versions are tried (see
-`likeness.py`), and which are far more alike than the picture's sixth neighbour is: where all pictures look alike, as
+`likeness.py`), and which are far more alike than the image's sixth neighbour is: where all images look alike, as
 digits do, likeness alone says nothing. How far more depends on how much there is to compare. A correlation over n
 values, as Fisher's z = artanh(correlation), has a standard error of 1 / sqrt(n - 3). So the z of a near copy must
 exceed that of the sixth neighbour by a fixed number of standard errors, whatever the size of the images; n is how many
@@ -40,7 +40,7 @@ EXACT = ("the same file", "the same pixels")
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Two pictures that are one, in what way, and how alike they are at best."""
+    """Two images that are one, in what way, and how alike they are at best."""
 
     one: int
     other: int
@@ -68,7 +68,7 @@ def links(
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Link, ...]:
-    """Find pairs of copies among pictures that are not `constant`; of many exact copies each is linked to the first."""
+    """Find pairs of copies among images that are not `constant`; of many exact copies each is linked to the first."""
     exact = [*_exact(collection, constant)]
     copies = {link.other for link in exact}
     left = np.array([n for n in range(len(collection)) if n not in copies and not constant[n]], np.int64)
@@ -76,7 +76,7 @@ def links(
 
 
 def groups(found: Iterable[Link]) -> list[tuple[tuple[int, ...], tuple[Link, ...]]]:
-    """Pictures that are linked, over others if need be, each group with its links; in the order of the pictures."""
+    """Images that are linked, over others if need be, each group with its links; in the order of the images."""
     parent: dict[int, int] = {}
 
     def root(n: int) -> int:
@@ -126,8 +126,8 @@ def leaked(cases: Iterable[Case], collection: Collection) -> dict[tuple[str, str
     """
     found: dict[tuple[int, int], set[int]] = defaultdict(set)
     for case in cases:
-        first = min(int(collection.parts[n]) for n in case.pictures)
-        for n in case.pictures:
+        first = min(int(collection.parts[n]) for n in case.images)
+        for n in case.images:
             if collection.parts[n] > first:
                 found[int(collection.parts[n]), first].add(n)
     names = collection.part_names
@@ -143,7 +143,7 @@ _TOLD = {
     "across-splits": (
         SERIOUS,
         "in two sets",
-        "Keep each in one set only: a network that has seen a picture is no judge of itself on it.",
+        "Keep each in one set only: a network that has seen an image is no evaluate of itself on it.",
     ),
     "two-labels": (SERIOUS, "there with different labels", "Decide which label is right, and keep one of each."),
     "copies": (WARNING, "there more than once", "Keep one of each, unless they shall count more."),
@@ -162,7 +162,7 @@ KINDS = tuple(_TOLD)
 def _finding(kind: str, cases: tuple[Case, ...], collection: Collection) -> Finding:
     severity, what, advice = _TOLD[kind]
     if kind != "across-splits":
-        return Finding(kind, severity, f"{counted(len(cases), 'picture', 'is/are')} {what}.", advice, cases)
+        return Finding(kind, severity, f"{counted(len(cases), 'image', 'is/are')} {what}.", advice, cases)
     found = leaked(cases, collection)
     images = sum(map(len, found.values()))
     groups = "" if len(cases) == images else f", in {counted(len(cases), 'group')} of copies"

@@ -1,4 +1,4 @@
-"""What was found in pictures: values, to be printed, written as JSON or shown on a page."""
+"""What was found in images: values, to be printed, written as JSON or shown on a page."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SETS = {"train": "training set", "validation": "validation set", "test": "test s
 @short
 @dataclass(frozen=True, slots=True, eq=False)
 class Collection:
-    """All pictures of all sets, decoded alike.
+    """All images of all sets, decoded alike.
 
     Attributes
     ----------
@@ -47,9 +47,9 @@ class Collection:
         The suffix that the first bytes of each file ask for, or "" where they say nothing certain; empty for arrays.
     unreadable : tuple of (name, reason)
     ignored : tuple of (name, reason)
-        Files that are no pictures by their name.
+        Files that are no images by their name.
     layout : str or None
-        Why `lanewise.train` would not take the pictures as they lie.
+        Why `lanewise.train` would not take the images as they lie.
     """
 
     pixels: Pixels
@@ -68,19 +68,19 @@ class Collection:
     layout: str | None = None
 
     def __len__(self) -> int:
-        """Count the pictures."""
+        """Count the images."""
         return len(self.pixels)
 
     def label(self, n: int) -> str | None:
-        """The class that picture `n` is given."""
+        """The class that image `n` is given."""
         return self.classes[int(self.labels[n])] if self.labels[n] >= 0 else None
 
     def part(self, n: int) -> str:
-        """The set that picture `n` belongs to."""
+        """The set that image `n` belongs to."""
         return self.part_names[int(self.parts[n])]
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """How many pictures of each class are in each set."""
+        """How many images of each class are in each set."""
         return {
             part: {
                 name: int(((self.parts == p) & (self.labels == label)).sum()) for label, name in enumerate(self.classes)
@@ -96,7 +96,7 @@ class Case:
 
     Attributes
     ----------
-    pictures : tuple of int
+    images : tuple of int
         Positions in the collection; none for a file that cannot be read.
     names : tuple of str
     detail : str
@@ -105,7 +105,7 @@ class Case:
         What the network thinks, where it was asked.
     """
 
-    pictures: tuple[int, ...]
+    images: tuple[int, ...]
     names: tuple[str, ...]
     detail: str
     predicted: str | None = None
@@ -126,7 +126,7 @@ class Finding:
     advice : str
         What to do about it.
     cases : tuple of Case
-        Empty where the trouble lies in no single picture.
+        Empty where the trouble lies in no single image.
     images : int or None
         How many images the finding counts, where that is not one for each case.
     """
@@ -152,8 +152,7 @@ class Finding:
             "advice": self.advice,
             "count": self.count,
             "cases": [
-                {"pictures": list(case.names), "detail": case.detail, "predicted": case.predicted}
-                for case in self.cases
+                {"images": list(case.names), "detail": case.detail, "predicted": case.predicted} for case in self.cases
             ],
         }
 
@@ -169,7 +168,7 @@ class Findings:
         What was looked at.
     items : tuple of Finding
     collection : Collection
-        The pictures, to which `Case.pictures` points.
+        The images, to which `Case.images` points.
     accuracy : float or None
         Share of the tested images whose label was given by networks that were not trained on them; None where labels
         were not tested.
@@ -212,7 +211,7 @@ def by_severity(findings: Sequence[Finding]) -> tuple[Finding, ...]:
 
 
 def counted(count: int, noun: str, verb: str = "") -> str:
-    """A count with its noun and the form of a verb that fits: "1 picture is", "3 pictures are"."""
+    """A count with its noun and the form of a verb that fits: "1 image is", "3 images are"."""
     ending = "" if count == 1 else "es" if noun.endswith("s") else "s"
     one, _, many = verb.partition("/")
     said = one if count == 1 else many

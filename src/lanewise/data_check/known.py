@@ -1,8 +1,8 @@
 """What a model has seen of the images, and what it says of the labels of the others.
 
-    known = Known.of(model, collection)       known.finding(collection)       known.judged(places, classes)
+    known = Known.of(model, collection)       known.finding(collection)       known.evaluated(places, classes)
 
-An image that the model was trained on is never judged by it: the model has learned its label, be it right or wrong.
+An image that the model was trained on is never evaluated by it: the model has learned its label, be it right or wrong.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lanewise.data.images import Pictures
+from lanewise.data.images import Images
 from lanewise.data.seen import TRAINED
 from lanewise.data_check.findings import NOTE, SERIOUS, SETS, Case, Collection, Finding, counted
 from lanewise.errors import DataError
@@ -32,7 +32,7 @@ class Known:
     """The images as a model takes them, and which of them it was trained on: (N,), or None if it does not say."""
 
     model: Model
-    pictures: Pictures
+    images: Images
     trained: NDArray[np.bool_] | None
 
     @classmethod
@@ -51,9 +51,9 @@ class Known:
                 "{}x{}x{}: resize them before".format(*fits, *came)
             )
         labels = collection.labels if (collection.labels >= 0).all() else None
-        pictures = Pictures(collection.pixels, labels, collection.classes)
-        kinds = kinds_of(model, pictures)
-        return cls(model, scaled(pictures, model.preprocessing), None if kinds is None else kinds == TRAINED)
+        images = Images(collection.pixels, labels, collection.classes)
+        kinds = kinds_of(model, images)
+        return cls(model, scaled(images, model.preprocessing), None if kinds is None else kinds == TRAINED)
 
     def finding(self, collection: Collection) -> Finding | None:
         """Tell of training images that lie where new ones are expected."""
@@ -89,7 +89,7 @@ class Known:
             known[list(group)] |= known[list(group)].any()
         return ~known
 
-    def judged(self, places: NDArray[np.int64], classes: Sequence[str]) -> NDArray[np.float64]:
+    def evaluated(self, places: NDArray[np.int64], classes: Sequence[str]) -> NDArray[np.float64]:
         """The model's probabilities of some classes for the images at `places`: (N, classes).
 
         Raises
@@ -100,14 +100,14 @@ class Known:
         names = list(self.model.class_names)
         if missing := [name for name in classes if name not in names]:
             raise DataError(f"labels were not tested: the model knows no class {missing[0]!r}")
-        found = self.model.predict_proba(self.pictures.pixels[places])[:, [names.index(name) for name in classes]]
+        found = self.model.predict_proba(self.images.pixels[places])[:, [names.index(name) for name in classes]]
         return np.asarray(found / np.maximum(found.sum(axis=1, keepdims=True), 1e-12), np.float64)
 
 
 def left_out(count: int, new: int) -> str:
-    """Say which images the model did not judge."""
+    """Say which images the model did not evaluate."""
     them = "them" if count > 1 else "it"
     return (
         f"{counted(count, 'image', 'was/were')} left out of testing labels, as the model was trained on {them} or on "
-        f"copies; it judges the {new:,} others."
+        f"copies; it evaluates the {new:,} others."
     )

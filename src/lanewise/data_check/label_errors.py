@@ -1,16 +1,16 @@
-"""Pictures that look mislabelled: what a network says of them that has not learned from them.
+"""Images that look mislabelled: what a network says of them that has not learned from them.
 
-The pictures are cut into folds; each fold is judged by a network that learned the others. Small data is cut several
-times, and the probabilities are averaged. Copies of a picture stay in one fold, or the network would know the label.
+The images are cut into folds; each fold is evaluated by a network that learned the others. Small data is cut several
+times, and the probabilities are averaged. Copies of an image stay in one fold, or the network would know the label.
 
 Which to suspect follows confident learning (Northcutt, Jiang and Chuang, "Confident learning: estimating uncertainty
 in dataset labels", Journal of Artificial Intelligence Research 70, 2021): the threshold of class j is the mean
-probability of j over pictures labelled j; a picture labelled i is suspect if another class reaches its threshold and is
+probability of j over images labelled j; an image labelled i is suspect if another class reaches its threshold and is
 more probable than i, and is then taken for the most probable of those. They are ranked by the probability of their
 label, the least first.
 
 How much that is worth is told by two figures: how often the networks agree with labels, and how many wrong labels they
-would find, were they put there at random. For the latter, each picture is judged under every label that it does not
+would find, were they put there at random. For the latter, each image is evaluated under every label that it does not
 have, by the probabilities that are there.
 """
 
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lanewise.data.images import Pictures
+from lanewise.data.images import Images
 from lanewise.data_check.findings import NOTE, WARNING, Case, Collection, Finding, counted
 from lanewise.data_check.known import Known
 from lanewise.data_check.similarity import reduced
@@ -33,19 +33,20 @@ from lanewise.training.loop import Progress
 
 FOLDS = 4
 LEAST = 5
-"""Pictures of a class, below which its labels are not tested."""
+"""Images of a class, below which its labels are not tested."""
 
 WEAK = 0.85
-"""Share of the labels that networks agree with, below which they are no judges of single labels."""
+"""Share of the labels that networks agree with, below which they are no evaluates of single labels."""
 
 _LARGEST = 48
-"""Rows or columns of the images that networks judge labels by: their time grows with the pixels, their insight less."""
+"""Rows or columns of the images that networks evaluate labels by: their time grows with the pixels, their insight
+less."""
 
-_ROUNDS = ((1000, 3), (5000, 2))  # up to so many pictures, the data is cut so often
-_LISTED = 0.05  # share of the pictures, of suspects that are listed where the networks are weak
+_ROUNDS = ((1000, 3), (5000, 2))  # up to so many images, the data is cut so often
+_LISTED = 0.05  # share of the images, of suspects that are listed where the networks are weak
 _ROUNDING = 1e-9  # of a mean of equal probabilities, which all must reach
-_SEEN = 40_000  # pictures that each network learns from, counting repetitions
-_FEW = 3_000  # pictures that it sees at least, in up to 60 epochs: a few epochs of few pictures teach little
+_SEEN = 40_000  # images that each network learns from, counting repetitions
+_FEW = 3_000  # images that it sees at least, in up to 60 epochs: a few epochs of few images teach little
 _TEMPERATURES = np.geomspace(0.5, 8.0, 41)
 
 Probabilities = NDArray[np.float64]
@@ -54,7 +55,7 @@ Labels = NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Suspects:
-    """Pictures whose labels look wrong, the worst first.
+    """Images whose labels look wrong, the worst first.
 
     Attributes
     ----------
@@ -89,12 +90,12 @@ def mislabelled(
     findings : list of Finding
         One or none.
     accuracy : float
-        How often the network that had not seen a picture gave its label.
+        How often the network that had not seen an image gave its label.
 
     Raises
     ------
     DataError
-        When the pictures are too few.
+        When the images are too few.
     """
     given = collection.labels if known is None else np.where(known.new(copies), collection.labels, -1)
     counts = np.bincount(given[given >= 0], minlength=len(collection.classes))
@@ -106,54 +107,55 @@ def mislabelled(
     labels = np.searchsorted(tested, collection.labels[chosen]).astype(np.int32)
     classes = tuple(collection.classes[k] for k in tested)
     if known is not None:
-        probabilities = known.judged(chosen, classes)
+        probabilities = known.evaluated(chosen, classes)
     else:
         place = {int(n): k for k, n in enumerate(chosen)}
         together = [tuple(place[n] for n in group if n in place) for group in copies]
-        pictures = Pictures(reduced(collection.pixels[chosen], _LARGEST), labels, classes)
-        probabilities = cross_validated(pictures, together, seed, threads, progress)
+        images = Images(reduced(collection.pixels[chosen], _LARGEST), labels, classes)
+        probabilities = cross_validated(images, together, seed, threads, progress)
     accuracy = float((probabilities.argmax(axis=1) == labels).mean())
     found = suspects(probabilities, labels)
     if not len(found.which):
         return [], accuracy
     cases = []
     for n, instead, own, other in zip(found.which, found.instead, found.own, found.other, strict=True):
-        picture, like = int(chosen[n]), classes[instead]
-        detail = (
-            f"labelled {collection.label(picture)!r} ({100 * own:.0f} %), looks like {like!r} ({100 * other:.0f} %)"
-        )
-        cases.append(Case((picture,), (collection.names[picture],), detail, like))
+        image, like = int(chosen[n]), classes[instead]
+        detail = f"labelled {collection.label(image)!r} ({100 * own:.0f} %), looks like {like!r} ({100 * other:.0f} %)"
+        cases.append(Case((image,), (collection.names[image],), detail, like))
     return [_finding(cases, accuracy, found.sensitivity, len(labels), None if known is None else "the model")], accuracy
 
 
-def _finding(cases: list[Case], accuracy: float, sensitivity: float, count: int, judge: str | None = None) -> Finding:
+def _finding(
+    cases: list[Case], accuracy: float, sensitivity: float, count: int, evaluate: str | None = None
+) -> Finding:
     """Say what the list is worth; of a list that is worth little only the head is given."""
-    if judge is None:
+    if evaluate is None:
         found = (
             f"Networks that had not seen them agree with {100 * accuracy:.1f} % of all labels; of labels made wrong at "
             f"random they would suspect {100 * sensitivity:.0f} %."
         )
     else:
         found = (
-            f"Of the {count:,} images that {judge} was not trained on, it agrees with {100 * accuracy:.1f} % of the "
+            f"Of the {count:,} images that {evaluate} was not trained on, it agrees with {100 * accuracy:.1f} % of the "
             f"labels; of labels made wrong at random it would suspect {100 * sensitivity:.0f} %."
         )
     if accuracy >= WEAK:
-        message = f"{counted(len(cases), 'picture', 'looks/look')} mislabelled. {found}"
+        message = f"{counted(len(cases), 'image', 'looks/look')} mislabelled. {found}"
         advice = "Look at them from the top, and correct what is wrong; stop when most are right."
         return Finding("mislabelled", WARNING, message, advice, tuple(cases))
     listed = cases[: max(10, round(_LISTED * count))]
     message = (
-        f"{counted(len(listed), 'label', 'is/are')} doubted most, but by {'networks' if judge is None else 'a model'} "
-        "too weak to judge single labels: "
+        f"{counted(len(listed), 'label', 'is/are')} doubted most, but by "
+        f"{'networks' if evaluate is None else 'a model'} "
+        "too weak to evaluate single labels: "
         f"most of these may well be right. {found}"
     )
-    advice = "Look at the first ones; more or larger pictures of each class would make better judges."
+    advice = "Look at the first ones; more or larger images of each class would make better evaluates."
     return Finding("mislabelled", NOTE, message, advice, tuple(listed))
 
 
 def suspects(probabilities: Probabilities, labels: Labels) -> Suspects:
-    """Choose and rank by confident learning; `probabilities` are (N, classes), of pictures not learned from."""
+    """Choose and rank by confident learning; `probabilities` are (N, classes), of images not learned from."""
     probabilities = calibrated(probabilities, labels)
     count, classes = probabilities.shape
     every = np.arange(count)
@@ -203,23 +205,23 @@ def epochs_for(learned: int) -> int:
 
 
 def cross_validated(
-    pictures: Pictures,
+    images: Images,
     together: Sequence[tuple[int, ...]],
     seed: int,
     threads: int | None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Probabilities:
-    """Probabilities (N, classes) of each picture by networks that have not learned from it, nor from its copies.
+    """Probabilities (N, classes) of each image by networks that have not learned from it, nor from its copies.
 
     `progress` is called with epochs that are done, and how many there are, after every epoch.
     """
-    assert pictures.labels is not None
-    rounds = next((rounds for most, rounds in _ROUNDS if len(pictures) <= most), 1)
-    total = np.zeros((len(pictures), len(pictures.classes)))
+    assert images.labels is not None
+    rounds = next((rounds for most, rounds in _ROUNDS if len(images) <= most), 1)
+    total = np.zeros((len(images), len(images.classes)))
     for repeat in range(rounds):
-        fold = folds(pictures.labels, together, seed + repeat)
+        fold = folds(images.labels, together, seed + repeat)
         for k in range(FOLDS):
-            learned, judged = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
+            learned, evaluated = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
             epochs = epochs_for(len(learned))
             before, total_epochs = epochs * (repeat * FOLDS + k), epochs * rounds * FOLDS
 
@@ -231,7 +233,7 @@ def cross_validated(
                     progress(min(before + now.epoch, most), most)
 
             model = train(
-                pictures.take(learned),
+                images.take(learned),
                 epochs=epochs,
                 validation_fraction=0,
                 folds=0,
@@ -241,13 +243,13 @@ def cross_validated(
                 verbose=0,
                 progress=tell,
             )
-            if len(judged):
-                total[judged] += model.predict_proba(pictures.pixels[judged])
+            if len(evaluated):
+                total[evaluated] += model.predict_proba(images.pixels[evaluated])
     return total / rounds
 
 
 def folds(labels: Labels, together: Sequence[tuple[int, ...]], seed: int) -> NDArray[np.int64]:
-    """A fold for each picture, in equal share of each class, but copies into one."""
+    """A fold for each image, in equal share of each class, but copies into one."""
     draws = np.random.Philox(key=seed).random_raw(len(labels))
     fold = np.empty(len(labels), np.int64)
     for label in np.unique(labels):

@@ -1,8 +1,8 @@
-"""Which pictures are most alike: all compared with all, coarsely, by one native kernel.
+"""Which images are most alike: all compared with all, coarsely, by one native kernel.
 
-A picture is averaged down to 8x8 cells of grey, less its mean and divided by its norm, so that brightness and contrast
+An image is averaged down to 8x8 cells of grey, less its mean and divided by its norm, so that brightness and contrast
 do not count. The product of two such vectors is their correlation. Each is split into the part that mirroring leaves
-alone and the part that mirroring turns round: with the products s of the former and t of the latter, one picture
+alone and the part that mirroring turns round: with the products s of the former and t of the latter, one image
 correlates with another by s + t and with its mirror image by s - t, hence with the better of both by s + |t|.
 """
 
@@ -22,24 +22,24 @@ from lanewise.lanes.program import LANES
 from lanewise.target import chosen, usable_threads
 
 NEAREST = 6
-"""Neighbours of a picture whose likeness is known. The last tells how alike pictures are that are no copies."""
+"""Neighbours of an image whose likeness is known. The last tells how alike images are that are no copies."""
 
 CANDIDATES = 3
-"""Neighbours of a picture of which it is known, too, which they are."""
+"""Neighbours of an image of which it is known, too, which they are."""
 
 _SIDE = 8
 _HALF = _SIDE * _SIDE // 2
-_KNOWN = 512  # pictures that are compared with those that ask while they are in the cache
-_LARGEST = 64  # pictures in a group
-_GROUPS = 1024  # at least, of pictures enough
-_BLOCK = 2048  # pictures that ask between two calls of `progress`
+_KNOWN = 512  # images that are compared with those that ask while they are in the cache
+_LARGEST = 64  # images in a group
+_GROUPS = 1024  # at least, of images enough
+_BLOCK = 2048  # images that ask between two calls of `progress`
 
 Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Neighbours:
-    """The pictures most like each picture, mirrored or not, the most alike first.
+    """The images most like each image, mirrored or not, the most alike first.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Neighbours:
     mirrored : (N, CANDIDATES) bool
         Whether the mirror image is more alike.
     correlation : (N, NEAREST) float32
-        -1 or less where there are no more pictures.
+        -1 or less where there are no more images.
     """
 
     which: Indices
@@ -57,7 +57,7 @@ class Neighbours:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Packed:
-    """Pictures in groups: picture n is member n // groups of group n % groups. Beyond `count` there are zeros.
+    """Images in groups: image n is member n // groups of group n % groups. Beyond `count` there are zeros.
 
     Attributes
     ----------
@@ -67,23 +67,23 @@ class _Packed:
     vectors: Floats
     count: int
 
-    def of(self, pictures: Indices) -> Floats:
-        member, group = np.divmod(pictures, len(self.vectors))
+    def of(self, images: Indices) -> Floats:
+        member, group = np.divmod(images, len(self.vectors))
         return self.vectors[group, member]
 
 
 def neighbours(
     pixels: Pixels, threads: int | None = None, progress: Callable[[int, int], None] | None = None
 ) -> Neighbours:
-    """Find the most alike of all others for each of the pictures (N, rows, columns, channels).
+    """Find the most alike of all others for each of the images (N, rows, columns, channels).
 
-    Many pictures are taken in groups of up to 64. Of two neighbours in the same group the less alike is not seen; but
-    six neighbours seldom meet among a thousand groups, and a copy that a picture does not see sees the picture.
+    Many images are taken in groups of up to 64. Of two neighbours in the same group the less alike is not seen; but
+    six neighbours seldom meet among a thousand groups, and a copy that an image does not see sees the image.
 
     Parameters
     ----------
     progress : callable, optional
-        Called with how many pictures are done, and how many there are.
+        Called with how many images are done, and how many there are.
     """
     packed = _pack(pixels)
     count, groups = packed.count, len(packed.vectors)
@@ -122,13 +122,13 @@ def _pack(pixels: Pixels) -> _Packed:
 
 
 def _comparer(packed: _Packed, threads: int) -> Callable[[Indices], Floats]:
-    """What tells how alike pictures are to the most like of each group: (pictures, groups)."""
+    """What tells how alike images are to the most like of each group: (images, groups)."""
     groups, size = packed.vectors.shape[:2]
     target = chosen()
     blocks, each = groups * size // _KNOWN, _KNOWN // size
     one = 4 * ASKED * each  # bytes of what one call writes
     call = Call(
-        compare(_HALF, _KNOWN, size, values=target.values),
+        compare(_HALF, _KNOWN, size, registers=target.values),
         (
             Place("asking", by_task=4 * ASKED * 2 * _HALF),
             Place("known", by_repeat=4 * _KNOWN * 2 * _HALF),
@@ -153,7 +153,7 @@ def _comparer(packed: _Packed, threads: int) -> Callable[[Indices], Floats]:
 
 
 def _most_alike(packed: _Packed, asking: Indices, groups: Indices) -> tuple[Indices, NDArray[np.bool_], Floats]:
-    """Which other picture of its group is most like each that asks, whether it is so mirrored, and how alike; or -2."""
+    """Which other image of its group is most like each that asks, whether it is so mirrored, and how alike; or -2."""
     every, size = len(packed.vectors), packed.vectors.shape[1]
     members = groups[:, None] + every * np.arange(size)
     own = packed.of(asking)

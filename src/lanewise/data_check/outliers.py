@@ -1,4 +1,4 @@
-"""What is odd about single pictures, and about how many there are of each class."""
+"""What is odd about single images, and about how many there are of each class."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from lanewise.data.folders import SUFFIXES
 from lanewise.data_check.findings import NOTE, SERIOUS, WARNING, Case, Collection, Finding, counted
 
 FEW = 20
-"""Pictures of a class to learn from, below which little can be expected."""
+"""Images of a class to learn from, below which little can be expected."""
 
 MOST_FEW = 12
 """Such classes that are named."""
 
 IMBALANCE = 3.0
-"""The largest class has so many times the pictures of the smallest."""
+"""The largest class has so many times the images of the smallest."""
 
 FLAT = 3.0
-"""Standard deviation of the grey of a picture, of 255, below which it is called almost constant."""
+"""Standard deviation of the grey of an image, of 255, below which it is called almost constant."""
 
 _ASPECT = 2.0  # times the usual ratio of rows to columns
 _FAR = 6.0  # standard deviations, estimated by the median absolute deviation
@@ -41,11 +41,11 @@ def files(collection: Collection) -> Iterator[Finding]:
         yield Finding("unreadable", WARNING, message, "Fetch them anew or delete them: training skips them.", cases)
     if collection.ignored:
         cases = tuple(Case((), (name,), reason) for name, reason in collection.ignored)
-        message = f"{counted(len(cases), 'file', 'is/are')} no picture by name."
-        yield Finding("ignored", NOTE, message, f"Pictures end in {' '.join(SUFFIXES[:6])} and the like.", cases)
+        message = f"{counted(len(cases), 'file', 'is/are')} no image by name."
+        yield Finding("ignored", NOTE, message, f"Images end in {' '.join(SUFFIXES[:6])} and the like.", cases)
     outside = np.flatnonzero(collection.labels < 0)
     if len(outside):
-        message = f"{counted(len(outside), 'picture', 'lies/lie')} in no class's folder."
+        message = f"{counted(len(outside), 'image', 'lies/lie')} in no class's folder."
         yield _about(collection, "outside", WARNING, message, "Move each into the folder of its class.", outside)
     if collection.kinds:
         yield from _misnamed(collection)
@@ -63,13 +63,13 @@ def _misnamed(collection: Collection) -> Iterator[Finding]:
 
 
 def counts(collection: Collection) -> Iterator[Finding]:
-    """Classes with few pictures or none, and classes of very different size."""
+    """Classes with few images or none, and classes of very different size."""
     by_part = collection.counts()
     learning = by_part.get("train", next(iter(by_part.values())))
     for part, of_class in by_part.items():
         if missing := [name for name, count in of_class.items() if not count]:
             which = "data set" if part == "all" else f"{part} set"
-            message = f"The {which} holds no picture of {_named(missing)}."
+            message = f"The {which} holds no image of {_named(missing)}."
             severity, advice = (
                 (SERIOUS, "A network cannot learn a class that it never sees: add some, or remove the class.")
                 if part == "train"
@@ -79,36 +79,36 @@ def counts(collection: Collection) -> Iterator[Finding]:
     if few := sorted((count, name) for name, count in learning.items() if 0 < count < FEW):
         told = ", ".join(f"{name!r} ({count:,})" for count, name in few[:MOST_FEW])
         more = f" and {len(few) - MOST_FEW} classes more" if len(few) > MOST_FEW else ""
-        message = f"There are fewer than {FEW} pictures to learn from of {told}{more}."
-        yield Finding("few", WARNING, message, "Take more pictures: little can be learned from these.")
+        message = f"There are fewer than {FEW} images to learn from of {told}{more}."
+        yield Finding("few", WARNING, message, "Take more images: little can be learned from these.")
     present = {name: count for name, count in learning.items() if count}
     if len(present) > 1 and max(present.values()) > IMBALANCE * min(present.values()):
         large, small = max(present, key=present.__getitem__), min(present, key=present.__getitem__)
         share = max(present.values()) / sum(present.values())
         message = (
-            f"There are {present[large]:,} pictures of {large!r} but {present[small]:,} of {small!r}: always saying "
+            f"There are {present[large]:,} images of {large!r} but {present[small]:,} of {small!r}: always saying "
             f"{large!r} is right for {100 * share:.0f} % of them."
         )
         yield Finding(
-            "imbalance", WARNING, message, "Judge by each class's recall, or train with --class-weight balanced."
+            "imbalance", WARNING, message, "Evaluate by each class's recall, or train with --class-weight balanced."
         )
 
 
 def almost_constant(collection: Collection) -> NDArray[np.bool_]:
-    """Which pictures hardly vary: (N,)."""
+    """Which images hardly vary: (N,)."""
     deviation = np.empty(len(collection))
     for start in range(0, len(collection), _BLOCK):
-        picture = collection.pixels[start : start + _BLOCK].mean(axis=3, dtype=np.float64)
-        deviation[start : start + _BLOCK] = picture.std(axis=(1, 2))
+        image = collection.pixels[start : start + _BLOCK].mean(axis=3, dtype=np.float64)
+        deviation[start : start + _BLOCK] = image.std(axis=(1, 2))
     whole = 255.0 if collection.pixels.dtype == np.uint8 else float(np.ptp(collection.pixels))
     found: NDArray[np.bool_] = deviation < FLAT / 255 * whole
     return found
 
 
 def looks(collection: Collection, constant: NDArray[np.bool_]) -> Iterator[Finding]:
-    """Almost constant pictures, and those whose shape, colours or brightness are unlike the others'."""
+    """Almost constant images, and those whose shape, colours or brightness are unlike the others'."""
     if constant.any():
-        message = f"{counted(int(constant.sum()), 'picture', 'is/are')} almost of one colour."
+        message = f"{counted(int(constant.sum()), 'image', 'is/are')} almost of one colour."
         advice = "Delete them, unless being empty is what a class means."
         yield _about(collection, "constant", WARNING, message, advice, np.flatnonzero(constant))
     yield from _shapes(collection)
@@ -122,13 +122,13 @@ def _shapes(collection: Collection) -> Iterator[Finding]:
     odd = np.flatnonzero(np.abs(tall - np.median(tall)) > np.log(_ASPECT))
     if len(odd):
         details = [f"{collection.sizes[n][0]}x{collection.sizes[n][1]} (rows x columns)" for n in odd]
-        message = f"{counted(len(odd), 'picture', 'is/are')} of another shape than most, and will be much distorted."
+        message = f"{counted(len(odd), 'image', 'is/are')} of another shape than most, and will be much distorted."
         yield _about(collection, "shape", NOTE, message, "Crop them to the shape of the others.", odd, details)
     to = collection.pixels.shape[1:3]
     small = np.flatnonzero((rows < to[0] / 2) & (columns < to[1] / 2))
     if len(small):
         details = [f"{collection.sizes[n][0]}x{collection.sizes[n][1]} (rows x columns)" for n in small]
-        message = f"{counted(len(small), 'picture', 'is/are')} less than half the size that pictures are brought to."
+        message = f"{counted(len(small), 'image', 'is/are')} less than half the size that images are brought to."
         yield _about(
             collection, "small", NOTE, message, "Fetch larger ones, or train with a smaller --size.", small, details
         )
@@ -137,7 +137,7 @@ def _shapes(collection: Collection) -> Iterator[Finding]:
 def _colours(collection: Collection) -> Iterator[Finding]:
     if collection.alpha.any() and not collection.alpha.all():
         odd = np.flatnonzero(collection.alpha)
-        message = f"{counted(len(odd), 'picture', 'has/have')} a transparent layer, others have not."
+        message = f"{counted(len(odd), 'image', 'has/have')} a transparent layer, others have not."
         advice = "What shows through is painted white: see that this is no way to tell classes apart."
         yield _about(collection, "alpha", NOTE, message, advice, odd)
     if collection.pixels.shape[3] != 3 or collection.pixels.dtype != np.uint8:
@@ -148,13 +148,13 @@ def _colours(collection: Collection) -> Iterator[Finding]:
         colour[start : start + _BLOCK] = (pixels.max(axis=3) - pixels.min(axis=3)).mean(axis=(1, 2))
     odd = np.flatnonzero(colour < _COLOURLESS)
     if 0 < len(odd) < len(collection) / 2:
-        message = f"{counted(len(odd), 'picture', 'is/are')} grey among pictures in colour."
+        message = f"{counted(len(odd), 'image', 'is/are')} grey among images in colour."
         advice = "If they gather in one class, a network will learn that; --grey makes all alike."
         yield _about(collection, "grey", NOTE, message, advice, odd)
 
 
 def _brightness(collection: Collection, constant: NDArray[np.bool_]) -> Iterator[Finding]:
-    mean = np.array([picture.mean(dtype=np.float64) for picture in collection.pixels])
+    mean = np.array([image.mean(dtype=np.float64) for image in collection.pixels])
     middle = np.median(mean)
     spread = 1.4826 * np.median(np.abs(mean - middle))
     if spread == 0 or len(mean) < 30:
@@ -164,7 +164,7 @@ def _brightness(collection: Collection, constant: NDArray[np.bool_]) -> Iterator
     if len(odd):
         odd = odd[np.argsort(-far[odd], kind="stable")]
         details = [f"mean {mean[n]:.4g}, where {middle:.4g} is usual" for n in odd]
-        message = f"{counted(len(odd), 'picture', 'is/are')} far brighter or darker than most."
+        message = f"{counted(len(odd), 'image', 'is/are')} far brighter or darker than most."
         yield _about(collection, "brightness", NOTE, message, "See that they show what they should.", odd, details)
 
 
@@ -202,7 +202,7 @@ def _about(
 
 
 def _by_class(collection: Collection, which: NDArray[np.int64]) -> str:
-    """How many of some pictures each class has, the most first."""
+    """How many of some images each class has, the most first."""
     counts = np.bincount(collection.labels[which], minlength=len(collection.classes))
     order = [n for n in np.argsort(-counts, kind="stable").tolist() if counts[n]]
     told = ", ".join(f"{collection.classes[n]!r} {counts[n]:,}" for n in order[:6])

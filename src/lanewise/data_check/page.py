@@ -1,4 +1,4 @@
-"""The findings as one HTML file, with the pictures that they are about. It needs nothing from outside."""
+"""The findings as one HTML file, with the images that they are about. It needs nothing from outside."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ MOST_CASES = 30
 """Cases of a finding that are shown; the others are counted."""
 
 MOST_BYTES = 3_500_000
-"""Of pictures; from there on names alone are shown."""
+"""Of images; from there on names alone are shown."""
 
-_MOST_TOGETHER = 6  # pictures of a case
-_SIDE = 96  # pixels of a picture's longer side at most
+_MOST_TOGETHER = 6  # images of a case
+_SIDE = 96  # pixels of an image's longer side at most
 _TITLES = {
     "layout": "Folders",
     "unreadable": "Files that cannot be read",
     "ignored": "Files that are left out",
-    "outside": "Pictures outside the classes",
+    "outside": "Images outside the classes",
     "misnamed": "Formats and names",
     "trained-on": "Images that the model was trained on",
-    "two-labels": "One picture, two labels",
-    "across-splits": "The same picture in two sets",
+    "two-labels": "One image, two labels",
+    "across-splits": "The same image in two sets",
     "copies": "Copies",
     "near-copies": "Near copies",
-    "missing-class": "Classes without pictures",
-    "few": "Classes with few pictures",
+    "missing-class": "Classes without images",
+    "few": "Classes with few images",
     "imbalance": "Imbalance",
     "mislabelled": "Labels that look wrong",
     "name": "Names that say another class",
-    "constant": "Almost constant pictures",
+    "constant": "Almost constant images",
     "shape": "Unusual shapes",
-    "small": "Small pictures",
+    "small": "Small images",
     "alpha": "Transparency",
     "grey": "Grey among colour",
     "brightness": "Unusual brightness",
@@ -93,7 +93,7 @@ def render(findings: Findings) -> str:
 
 @dataclass(slots=True)
 class _Thumbnails:
-    """Pictures as data addresses, until there is no more room."""
+    """Images as data addresses, until there is no more room."""
 
     collection: Collection
     room: int = MOST_BYTES
@@ -112,27 +112,27 @@ def _section(finding: Finding, thumbnails: _Thumbnails) -> dict[str, Any]:
         "title": _TITLES[finding.kind],
         "cases": [_case(case, thumbnails) for case in finding.cases[:MOST_CASES]],
         "more": max(0, len(finding.cases) - MOST_CASES),
-        "alone": all(len(case.pictures) == 1 for case in finding.cases),
-        "pictured": any(case.pictures for case in finding.cases),
+        "alone": all(len(case.images) == 1 for case in finding.cases),
+        "illustrated": any(case.images for case in finding.cases),
     }
 
 
 def _case(case: Case, thumbnails: _Thumbnails) -> dict[str, Any]:
     collection = thumbnails.collection
-    pictures = [
+    images = [
         {"name": name, "label": collection.label(n), "part": collection.part(n), "image": thumbnails.of(n)}
-        for n, name in zip(case.pictures[:_MOST_TOGETHER], case.names, strict=False)
+        for n, name in zip(case.images[:_MOST_TOGETHER], case.names, strict=False)
     ]
-    more = max(0, len(case.pictures) - _MOST_TOGETHER)
-    told = case.pictures and case.detail == f"labelled {collection.label(case.pictures[0])!r}"  # stands there anyway
+    more = max(0, len(case.images) - _MOST_TOGETHER)
+    told = case.images and case.detail == f"labelled {collection.label(case.images[0])!r}"  # stands there anyway
     detail = "" if told else case.detail
-    return {"pictures": pictures, "names": case.names, "detail": detail, "looks": case.predicted, "more": more}
+    return {"images": images, "names": case.names, "detail": detail, "looks": case.predicted, "more": more}
 
 
-def _eight_bits(picture: NDArray[Any]) -> NDArray[np.uint8]:
+def _eight_bits(image: NDArray[Any]) -> NDArray[np.uint8]:
     """Grey or colour of 8 bits, at most 96 pixels long; other channels are averaged, other ranges stretched."""
-    step = -(-max(picture.shape[:2]) // _SIDE)
-    small = picture[::step, ::step]
+    step = -(-max(image.shape[:2]) // _SIDE)
+    small = image[::step, ::step]
     if small.shape[2] not in (1, 3):
         small = small.mean(axis=2, keepdims=True)
     if small.dtype != np.uint8:
@@ -141,10 +141,10 @@ def _eight_bits(picture: NDArray[Any]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(small)
 
 
-def png(picture: NDArray[np.uint8]) -> bytes:
+def png(image: NDArray[np.uint8]) -> bytes:
     """Encode (rows, columns, 1 or 3) as PNG: each row less the one above it, deflated."""
-    rows, columns, channels = picture.shape
-    flat = picture.reshape(rows, -1)
+    rows, columns, channels = image.shape
+    flat = image.reshape(rows, -1)
     above = np.vstack([np.zeros((1, flat.shape[1]), np.uint8), flat[:-1]])
     lines = np.hstack([np.full((rows, 1), 2, np.uint8), flat - above])
     header = struct.pack(">IIBBBBB", columns, rows, 8, 0 if channels == 1 else 2, 0, 0, 0)

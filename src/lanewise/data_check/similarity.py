@@ -1,7 +1,7 @@
-"""How alike pairs of pictures are: correlations of 16x16 cells of grey, windows of either being moved over the other.
+"""How alike pairs of images are: correlations of 16x16 cells of grey, windows of either being moved over the other.
 
-So a cropped copy fits somewhere. Brightness and contrast do not count, nor does an even slope of brightness across the
-picture: skies that grow brighter towards the horizon are alike in little else.
+So a cropped copy fits somewhere. Brightness and contrast do not count, nor does an even gradient of brightness across
+the image: skies that grow brighter towards the horizon are alike in little else.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from lanewise.data.images import Pixels
 Floats = NDArray[np.float32]
 
 SIDE = 32
-"""Rows and columns of the grey pictures that pairs are compared by."""
+"""Rows and columns of the grey images that pairs are compared by."""
 
 _FINE = 16
 _SCALES = (1.0, 0.95, 0.9, 0.82)  # of the windows: a copy may have lost almost a fifth of its rows and columns
 _PAIRS = 256  # compared together
 _ENOUGH, _NEARLY_ALL = 2000, 0.98  # images that are transformed at most; a share of their variation
 _COLOURS, _TINGE = 0.5, 0.03  # how much colours of copies differ: as a share, and of the brightness
-_FLAT = 1e-6  # share of a picture's variation: a window of less has nothing to be compared by
+_FLAT = 1e-6  # share of an image's variation: a window of less has nothing to be compared by
 
 
 def aligned(one: Floats, other: Floats) -> Floats:
@@ -75,12 +75,12 @@ def values_compared(pixels: Pixels) -> int:
 
 
 def same_colours(one: Pixels, other: Pixels) -> NDArray[np.bool_]:
-    """Whether pictures (N, rows, columns, channels) differ no more in brightness, contrast and colour than copies do.
+    """Whether images (N, rows, columns, channels) differ no more in brightness, contrast and colour than copies do.
 
     Brightness and contrast by a factor of two at most; colours, in 4x4 cells and over the brightness, by less than half
     of the more colourful one. A copy may have become grey altogether.
     """
-    bright, contrast, colours, colourless = zip(*(_colours(pictures) for pictures in (one, other)), strict=True)
+    bright, contrast, colours, colourless = zip(*(_colours(images) for images in (one, other)), strict=True)
     same = _within(*contrast)
     if one.dtype == np.uint8:
         same &= _within(*bright)
@@ -90,15 +90,15 @@ def same_colours(one: Pixels, other: Pixels) -> NDArray[np.bool_]:
     return same
 
 
-def _colours(pictures: Pixels) -> tuple[Floats, Floats, Floats, NDArray[np.bool_]]:
+def _colours(images: Pixels) -> tuple[Floats, Floats, Floats, NDArray[np.bool_]]:
     """Brightness, contrast, what red and blue are more than the mean in 4x4 cells, and whether all is grey."""
-    few = np.stack([cells(pictures[..., n : n + 1], 4) for n in range(pictures.shape[3])], axis=3)
+    few = np.stack([cells(images[..., n : n + 1], 4) for n in range(images.shape[3])], axis=3)
     mean = few.mean(axis=3, keepdims=True)
     bright = np.maximum(mean.mean(axis=(1, 2, 3)), 1e-6)
     apart = (few - mean)[..., ::2]
     colour = apart.reshape(len(few), math.prod(apart.shape[1:])) / bright[:, None]
-    grey = (pictures == pictures[..., :1]).all(axis=(1, 2, 3))
-    return bright, cells(pictures, SIDE).std(axis=(1, 2)), colour, grey
+    grey = (images == images[..., :1]).all(axis=(1, 2, 3))
+    return bright, cells(images, SIDE).std(axis=(1, 2)), colour, grey
 
 
 def _within(one: Floats, other: Floats) -> NDArray[np.bool_]:
@@ -108,15 +108,15 @@ def _within(one: Floats, other: Floats) -> NDArray[np.bool_]:
 
 
 def cells(pixels: Pixels, side: int) -> Floats:
-    """Averages of the grey of pictures (N, rows, columns, channels) over side x side cells: (N, side, side)."""
+    """Averages of the grey of images (N, rows, columns, channels) over side x side cells: (N, side, side)."""
     rows, columns, channels = pixels.shape[1:]
     down = _averaging(rows, side, 0.0, 1.0).T
     across = np.repeat(_averaging(columns, side, 0.0, 1.0).T / channels, channels, axis=0)
     out = np.empty((len(pixels), side, side), np.float32)
     step = max(1, 2**22 // (rows * columns * channels))
     for start in range(0, len(pixels), step):
-        picture = pixels[start : start + step].astype(np.float32)
-        narrow = picture.reshape(-1, columns * channels) @ across
+        image = pixels[start : start + step].astype(np.float32)
+        narrow = image.reshape(-1, columns * channels) @ across
         turned = np.ascontiguousarray(narrow.reshape(-1, rows, side).transpose(0, 2, 1)).reshape(-1, rows)
         out[start : start + step] = (turned @ down).reshape(-1, side, side).transpose(0, 2, 1)
     return out
@@ -136,11 +136,11 @@ def reduced(pixels: Pixels, most: int) -> Pixels:
     return out
 
 
-def normalised(pictures: Floats) -> Floats:
-    """Pictures less their mean and slope, of length 1; where nothing is left they are 0, which is like nothing."""
-    less = pictures - pictures.mean(axis=(1, 2), keepdims=True)
+def normalised(images: Floats) -> Floats:
+    """Images less their mean and gradient, of length 1; where nothing is left they are 0, which is like nothing."""
+    less = images - images.mean(axis=(1, 2), keepdims=True)
     whole = np.sqrt((less * less).sum(axis=(1, 2), keepdims=True))
-    for plane in _level(pictures.shape[1]):
+    for plane in _level(images.shape[1]):
         less -= np.einsum("nad,ad->n", less, plane)[:, None, None] * plane
     length = np.sqrt((less * less).sum(axis=(1, 2), keepdims=True))
     out: Floats = np.divide(less, length, out=np.zeros_like(less), where=length > 1e-4 + _FLAT**0.5 * whole)
@@ -148,17 +148,17 @@ def normalised(pictures: Floats) -> Floats:
 
 
 def _level(side: int) -> Floats:
-    """The mean and the two slopes of side x side cells, of length 1 and at right angles: (3, side, side)."""
-    slope = np.arange(side, dtype=np.float32) - (side - 1) / 2
-    planes = np.stack([np.ones((side, side)), np.tile(slope, (side, 1)), np.tile(slope, (side, 1)).T])
+    """The mean and the two gradients of side x side cells, of length 1 and at right angles: (3, side, side)."""
+    gradient = np.arange(side, dtype=np.float32) - (side - 1) / 2
+    planes = np.stack([np.ones((side, side)), np.tile(gradient, (side, 1)), np.tile(gradient, (side, 1)).T])
     level: Floats = (planes / np.sqrt((planes * planes).sum(axis=(1, 2), keepdims=True))).astype(np.float32)
     return level
 
 
-def _cut(pictures: Floats, cut: Floats) -> Floats:
+def _cut(images: Floats, cut: Floats) -> Floats:
     """All windows of one size, each as 16x16 cells: (N, places across, 16, places down, 16)."""
-    count, many = len(pictures), len(cut) // _FINE
-    narrow = (pictures.reshape(-1, SIDE) @ cut.T).reshape(count, SIDE, -1)
+    count, many = len(images), len(cut) // _FINE
+    narrow = (images.reshape(-1, SIDE) @ cut.T).reshape(count, SIDE, -1)
     turned = np.ascontiguousarray(narrow.transpose(0, 2, 1)).reshape(-1, SIDE)
     return (turned @ cut.T).reshape(count, many, _FINE, many, _FINE)
 

@@ -16,13 +16,13 @@
 ; All fields are 64 bits wide. `engine/schedule.py` lays them out. Behind this text comes that of the processor's family,
 ; driver_x86.ll or driver_aarch64.ll, with flush_denormals, restore_control and wait_a_moment.
 
-%Job     = type { ptr, i64, i64, i64, ptr, ptr, ptr }  ; bases, steps, threads, phases, phase list, meeting, waiting
+%Job     = type { ptr, i64, i64, i64, ptr, ptr, ptr }  ; bases, steps, threads, phases, phase list, barrier, waiting
 %Phase   = type { i64, i64, ptr }                      ; tasks, sections, section list
 %Section = type { i64, i64, i64, i64, ptr, ptr, i64 }  ; first, tasks, repeats, calls, call list, counts (or null), absent
 %Call    = type { ptr, i64, ptr }                      ; kernel, arguments, argument list
 %Arg     = type { i64, i64, i64, i64, i64, i64 }       ; base, offset, s0, s1, s2, s3
-%Waiting = type { i64, i64, ptr, ptr, i64 }            ; spins, offers, function that offers, function that naps, how long
-%Meeting = type { i64, [7 x i64], i64, [7 x i64], [0 x [8 x i64]] }
+%Waiting = type { i64, i64, ptr, ptr, i64 }            ; spins, yields, function that yields, function that sleeps, how long
+%Barrier = type { i64, [7 x i64], i64, [7 x i64], [0 x [8 x i64]] }
                                                        ; arrived, -, generation, -, taken of each thread's share, -:
                                                        ; a cache line each
 
@@ -39,8 +39,8 @@ entry:
   %phases = load i64, ptr %phases.p
   %phase.list.p = getelementptr %Job, ptr %job, i64 0, i32 4
   %phase.list = load ptr, ptr %phase.list.p
-  %meeting.p = getelementptr %Job, ptr %job, i64 0, i32 5
-  %meeting = load ptr, ptr %meeting.p
+  %barrier.p = getelementptr %Job, ptr %job, i64 0, i32 5
+  %barrier = load ptr, ptr %barrier.p
   %threads.p = getelementptr %Job, ptr %job, i64 0, i32 2
   %threads = load i64, ptr %threads.p
   br label %step.test
@@ -75,7 +75,7 @@ share:
   %share.first = sdiv i64 %share.first.times, %threads
   %share.limit.times = mul i64 %owner.next, %tasks
   %share.limit = sdiv i64 %share.limit.times, %threads
-  %taken.p = getelementptr %Meeting, ptr %meeting, i64 0, i32 4, i64 %owner
+  %taken.p = getelementptr %Barrier, ptr %barrier, i64 0, i32 4, i64 %owner
   br label %take
 
 take:
@@ -204,7 +204,7 @@ section.end:
   br label %section.test
 
 phase.end:
-  call void @meet(ptr %job, ptr %meeting)
+  call void @meet(ptr %job, ptr %barrier)
   %phase.next = add i64 %phase, 1
   br label %phase.test
 
@@ -218,28 +218,28 @@ done:
 }
 
 ; Wait until all threads are here. The last one puts the counters of tasks back and lets the others go. Whoever waits spins
-; for a moment (the usual case: the others are about to arrive), then may offer its core to whoever else wants it (where
-; naps are long), and then naps between one look and the next.
-define internal void @meet(ptr %job, ptr %meeting) nounwind {
+; for a moment (the usual case: the others are about to arrive), then may yield its core to whoever else wants it (where
+; sleeps are long), and then sleeps between one look and the next.
+define internal void @meet(ptr %job, ptr %barrier) nounwind {
 entry:
   %threads.p = getelementptr %Job, ptr %job, i64 0, i32 2
   %threads = load i64, ptr %threads.p
   %waiting.p = getelementptr %Job, ptr %job, i64 0, i32 6
   %waiting = load ptr, ptr %waiting.p
-  %generation.p = getelementptr %Meeting, ptr %meeting, i64 0, i32 2
+  %generation.p = getelementptr %Barrier, ptr %barrier, i64 0, i32 2
   %generation = load atomic i64, ptr %generation.p acquire, align 8
-  %before = atomicrmw add ptr %meeting, i64 1 acq_rel
+  %before = atomicrmw add ptr %barrier, i64 1 acq_rel
   %arrived = add i64 %before, 1
   %last = icmp eq i64 %arrived, %threads
   br i1 %last, label %release, label %wait.begin
 
 release:
-  store atomic i64 0, ptr %meeting monotonic, align 8
+  store atomic i64 0, ptr %barrier monotonic, align 8
   br label %reset
 
 reset:
   %owner = phi i64 [ 0, %release ], [ %owner.next, %reset ]
-  %taken.p = getelementptr %Meeting, ptr %meeting, i64 0, i32 4, i64 %owner
+  %taken.p = getelementptr %Barrier, ptr %barrier, i64 0, i32 4, i64 %owner
   store atomic i64 0, ptr %taken.p monotonic, align 8
   %owner.next = add i64 %owner, 1
   %reset.more = icmp slt i64 %owner.next, %threads
@@ -252,16 +252,16 @@ let.go:
 
 wait.begin:
   %spins = load i64, ptr %waiting
-  %offers.p = getelementptr %Waiting, ptr %waiting, i64 0, i32 1
-  %offers = load i64, ptr %offers.p
-  %offer.p = getelementptr %Waiting, ptr %waiting, i64 0, i32 2
-  %offer.function = load ptr, ptr %offer.p
-  %nap.p = getelementptr %Waiting, ptr %waiting, i64 0, i32 3
-  %nap.function = load ptr, ptr %nap.p
-  %nap.time.p = getelementptr %Waiting, ptr %waiting, i64 0, i32 4
-  %nap.time.long = load i64, ptr %nap.time.p
-  %nap.time = trunc i64 %nap.time.long to i32
-  %patience = add i64 %spins, %offers
+  %yields.p = getelementptr %Waiting, ptr %waiting, i64 0, i32 1
+  %yields = load i64, ptr %yields.p
+  %yield.p = getelementptr %Waiting, ptr %waiting, i64 0, i32 2
+  %yield.function = load ptr, ptr %yield.p
+  %sleep.p = getelementptr %Waiting, ptr %waiting, i64 0, i32 3
+  %sleep.function = load ptr, ptr %sleep.p
+  %sleep.time.p = getelementptr %Waiting, ptr %waiting, i64 0, i32 4
+  %sleep.time.long = load i64, ptr %sleep.time.p
+  %sleep.time = trunc i64 %sleep.time.long to i32
+  %patience = add i64 %spins, %yields
   br label %wait
 
 wait:
@@ -281,14 +281,14 @@ spin:
 
 later:
   %short = icmp slt i64 %looks, %patience
-  br i1 %short, label %offer, label %nap
+  br i1 %short, label %yield, label %sleep
 
-offer:
-  call void %offer.function()
+yield:
+  call void %yield.function()
   br label %again
 
-nap:
-  call void %nap.function(i32 %nap.time)
+sleep:
+  call void %sleep.function(i32 %sleep.time)
   br label %again
 
 again:

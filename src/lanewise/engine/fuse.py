@@ -4,7 +4,7 @@ A ReLU right behind a convolution, dense layer or sum is computed by that layer'
 so is a max pool that alone reads a convolution (the value is `pooled`, and never in memory) or the sum of two values
 of which a convolution computes the later one (it is `summed`, and never in memory either). A Flatten of a value
 without border is the same memory read differently, and Dropout does nothing at inference. What a sum adds up has the
-slope of the sum, so where it can it has it in the same memory.
+gradient of the sum, so where it can it has it in the same memory.
 """
 
 from __future__ import annotations
@@ -28,29 +28,31 @@ class Values:
     Attributes
     ----------
     of_node : the value of each node, named by the first node that has it
-    layouts, slopes : by value, how it and its slope lie in memory
+    layouts, gradients : by value, how it and its gradient lie in memory
     rectified : values that have been through a ReLU inside the kernel that made them
     pooled : values of which only a max pool is kept, by the kernel that makes them, and the node of that pool
-    only_pooled : those of them whose slope before the pool nobody needs spelled out in memory, and how that behind the
-        pool lies for the kernels that read it, and the winners
+    only_pooled : those of them whose gradient before the pool nobody needs spelled out in memory, and how that behind
+    the
+        pool lies for the kernels that read it, and the argmax
     summed : values to which their kernel adds another at once, so that only the sum is kept, and the sum's node
-    gaps : strided convolutions whose input's slope is written only where they read it, and the one that adds to it next
-    slope_of : by value, the one whose memory holds its slope: its own, or that of a sum which it is added to
-    readers : by value, the nodes whose kernels read it
-    trained : values whose slope is needed, because parameters that learn lie before them
-    winograd : ("forward" | "input" | "weight", node): convolutions, and their slopes, computed by Winograd's method
+    gaps : strided convolutions whose input's gradient is written only where they read it, and the one that adds to it
+    next
+    gradient_of : by value, the one whose memory holds its gradient: its own, or that of a sum which it is added to
+    users : by value, the nodes whose kernels read it
+    trained : values whose gradient is needed, because parameters that learn lie before them
+    winograd : ("forward" | "input" | "weight", node): convolutions, and their gradients, computed by Winograd's method
     """
 
     of_node: tuple[int, ...]
     layouts: dict[int, Layout]
-    slopes: dict[int, Layout]
+    gradients: dict[int, Layout]
     rectified: frozenset[int]
     pooled: dict[int, int]
     only_pooled: dict[int, Layout]
     summed: dict[int, int]
     gaps: dict[int, int]
-    slope_of: dict[int, int]
-    readers: dict[int, tuple[int, ...]]
+    gradient_of: dict[int, int]
+    users: dict[int, tuple[int, ...]]
     trained: frozenset[int]
     winograd: frozenset[tuple[str, int]]
 
@@ -72,11 +74,12 @@ def pool_of(node: Node) -> Pool:
     return Pool(layer.window, layer.stride or layer.window, node.padding)
 
 
-def gates(graph: Graph, values: Values, value: int) -> bool:
-    """Whether the last reader to add to the slope of this rectified value applies the ReLU's slope to all of it."""
-    readers = values.readers[value]
-    kinds = Conv2D | Dense | MaxPool2D | AvgPool2D | GlobalAvgPool2D if len(readers) == 1 else Conv2D | Dense
-    return len(readers) > 0 and isinstance(graph.nodes[min(readers)].layer, kinds)
+def masks(graph: Graph, values: Values, value: int) -> bool:
+    """Whether the last reader to add to the gradient of this rectified value applies the ReLU's gradient to all of
+    it."""
+    users = values.users[value]
+    kinds = Conv2D | Dense | MaxPool2D | AvgPool2D | GlobalAvgPool2D if len(users) == 1 else Conv2D | Dense
+    return len(users) > 0 and isinstance(graph.nodes[min(users)].layer, kinds)
 
 
 def first_place(graph: Graph, number: int) -> int:
@@ -85,7 +88,7 @@ def first_place(graph: Graph, number: int) -> int:
 
 
 def values_of(graph: Graph, *, training: bool, fast_convolution: bool = True) -> Values:
-    """Decide who shares and who is computed how, then give each value the border that its readers need."""
+    """Decide who shares and who is computed how, then give each value the border that its users need."""
     count = [0] * len(graph.nodes)
     for node in graph.nodes:
         for source in node.inputs:
@@ -102,44 +105,44 @@ def values_of(graph: Graph, *, training: bool, fast_convolution: bool = True) ->
             of_node[number] = of_node[node.inputs[0]]
 
     fast = frozenset(_winograd(graph)) if fast_convolution else frozenset()
-    layouts, slopes = _layouts(graph, of_node, training, fast)
+    layouts, gradients = _layouts(graph, of_node, training, fast)
     pooled = dict(_pooled(graph, of_node, fast))
     only_pooled = dict(_only_pooled(graph, of_node, pooled, fast))
-    shared = _shared_slopes(graph, of_node, rectified) if training else {}
+    shared = _shared_gradients(graph, of_node, rectified) if training else {}
     for root in set(shared.values()):
         together = [root, *(value for value, other in shared.items() if other == root)]
         for value in together:
-            slopes[root] = slopes[root].with_border(slopes[value].border)
-        slopes |= dict.fromkeys(together, slopes[root])
+            gradients[root] = gradients[root].with_border(gradients[value].border)
+        gradients |= dict.fromkeys(together, gradients[root])
     flat = {of_node[node.inputs[0]] for node in graph.nodes if isinstance(node.layer, Flatten)}
     for value, layout in only_pooled.items():
         if pooled[value] not in flat:
-            slopes[pooled[value]] = slopes[pooled[value]].with_border(layout.border)
+            gradients[pooled[value]] = gradients[pooled[value]].with_border(layout.border)
     for number, node in enumerate(graph.nodes):
         if isinstance(node.layer, Flatten):
             value = of_node[node.inputs[0]]
-            if layouts[value].plain and slopes[value].plain:
+            if layouts[value].plain and gradients[value].plain:
                 of_node = [value if of_node[n] == number else of_node[n] for n in range(len(of_node))]
     kept = {value: layouts[value] for value in sorted(set(of_node))}
 
     return Values(
         tuple(of_node),
         kept,
-        {value: slopes[value] for value in kept},
+        {value: gradients[value] for value in kept},
         frozenset(rectified),
         pooled,
         only_pooled,
         dict(_summed(graph, of_node, rectified)),
         dict(_gaps(graph, of_node, fast)),
         {value: shared.get(value, value) for value in kept},
-        {value: tuple(nodes) for value, nodes in _readers(graph, of_node).items()},
+        {value: tuple(nodes) for value, nodes in _users(graph, of_node).items()},
         _trained(graph, of_node),
         fast,
     )
 
 
 def _winograd(graph: Graph) -> Iterator[tuple[str, int]]:
-    """Convolutions and slopes for which Winograd's method pays: by shape alone, for it changes bits."""
+    """Convolutions and gradients for which Winograd's method pays: by shape alone, for it changes bits."""
     for number, node in enumerate(graph.nodes):
         if isinstance(node.layer, Conv2D):
             x, y = Layout.of(graph.nodes[node.inputs[0]].shape), Layout.of(node.shape)
@@ -152,33 +155,34 @@ def _winograd(graph: Graph) -> Iterator[tuple[str, int]]:
                 yield "weight", number
 
 
-def _readers(graph: Graph, of_node: list[int]) -> dict[int, list[int]]:
-    readers: dict[int, list[int]] = {value: [] for value in sorted(set(of_node))}
+def _users(graph: Graph, of_node: list[int]) -> dict[int, list[int]]:
+    users: dict[int, list[int]] = {value: [] for value in sorted(set(of_node))}
     for number, node in enumerate(graph.nodes):
         for source in node.inputs:
             if of_node[number] != of_node[source]:
-                readers[of_node[source]].append(number)
-    return readers
+                users[of_node[source]].append(number)
+    return users
 
 
 def _pooled(graph: Graph, of_node: list[int], fast: frozenset[tuple[str, int]]) -> Iterator[tuple[int, int]]:
     """Convolutions that only a max pool reads, one that their own kernel can do; and that pool."""
-    for value, readers in _readers(graph, of_node).items():
+    for value, users in _users(graph, of_node).items():
         node = graph.nodes[value]
-        if isinstance(node.layer, Conv2D) and len(readers) == 1 and value != of_node[-1]:
-            reader = graph.nodes[readers[0]]
+        if isinstance(node.layer, Conv2D) and len(users) == 1 and value != of_node[-1]:
+            reader = graph.nodes[users[0]]
             if isinstance(reader.layer, MaxPool2D) and joins_convolution(pool_of(reader)):
                 conv, y = conv_of(graph, node), Layout.of(node.shape)
                 if ("forward", value) not in fast or winograd.pools(conv, y, pool_of(reader)):
-                    yield value, readers[0]
+                    yield value, users[0]
 
 
 def _only_pooled(
     graph: Graph, of_node: list[int], pooled: dict[int, int], fast: frozenset[tuple[str, int]]
 ) -> Iterator[tuple[int, Layout]]:
-    """Convolutions that pool, if their weights' slope is a direct sum and all there is, or what is there is Winograd's.
+    """Convolutions that pool, if their weights' gradient is a direct sum and all there is, or what is there is
+    Winograd's.
 
-    With how pooled slopes and winners lie for them.
+    With how pooled gradients and argmax lie for them.
     """
     trained = _trained(graph, of_node)
     for value, reader in pooled.items():
@@ -188,46 +192,47 @@ def _only_pooled(
         needed |= set() if is_frozen(node.layer) else {"weight"}
         if needed == {"weight"} and ("weight", value) not in fast:
             yield value, layout
-        elif all((slope, value) in fast for slope in needed) and winograd.slopes_pool(conv, x, pooling):
+        elif all((gradient, value) in fast for gradient in needed) and winograd.gradients_pool(conv, x, pooling):
             yield value, layout.with_border(winograd.pooled_border(conv, x, layout, pooling))
 
 
 def _summed(graph: Graph, of_node: list[int], rectified: set[int]) -> Iterator[tuple[int, int]]:
     """Convolutions that nothing reads but a sum of two, whose other part is there before them; and that sum."""
-    readers = _readers(graph, of_node)
+    users = _users(graph, of_node)
     for number, node in enumerate(graph.nodes):
         parts = sorted({of_node[source] for source in node.inputs})
         if isinstance(node.layer, Add) and len(parts) == len(node.inputs) == 2:
             later = parts[1]
-            if isinstance(graph.nodes[later].layer, Conv2D) and len(readers[later]) == 1 and later not in rectified:
+            if isinstance(graph.nodes[later].layer, Conv2D) and len(users[later]) == 1 and later not in rectified:
                 yield later, number
 
 
 def _gaps(graph: Graph, of_node: list[int], fast: frozenset[tuple[str, int]]) -> Iterator[tuple[int, int]]:
-    """Where the first two to write a value's slope, its last readers, are strided convolutions, both of them direct."""
-    for readers in _readers(graph, of_node).values():
-        last = readers[-2:]
+    """Where the first two to write a value's gradient, its last users, are strided convolutions, both of them
+    direct."""
+    for users in _users(graph, of_node).values():
+        last = users[-2:]
         strides = {layer.stride if isinstance(layer := graph.nodes[n].layer, Conv2D) else None for n in last}
         strided = len(last) == 2 and len(strides) == 1 and strides.isdisjoint({None, (1, 1)})
         if strided and not any(("input", n) in fast for n in last):
             yield last[1], last[0]
 
 
-def _shared_slopes(graph: Graph, of_node: list[int], rectified: set[int]) -> dict[int, int]:
-    """Values that are added to something and whose slope can be that of the sum, in the same memory.
+def _shared_gradients(graph: Graph, of_node: list[int], rectified: set[int]) -> dict[int, int]:
+    """Values that are added to something and whose gradient can be that of the sum, in the same memory.
 
-    Going backward, slopes of other readers are added to it, and a ReLU makes it zero in places, after it was read by
+    Going backward, gradients of other users are added to it, and a ReLU makes it zero in places, after it was read by
     all who are to see the sum's alone: so whoever does that must lie before whatever else is added. A sum of sums
     shares nothing, which keeps this short.
     """
-    readers, trained = _readers(graph, of_node), _trained(graph, of_node)
+    users, trained = _users(graph, of_node), _trained(graph, of_node)
     shared: dict[int, int] = {}
     for number, node in enumerate(graph.nodes):
         parts = [of_node[source] for source in node.inputs]
         if not isinstance(node.layer, Add) or any(part in shared or part in shared.values() for part in parts):
             continue
         for part in parts:
-            changed = [reader for reader in readers[part] if reader != number] + [part] * (part in rectified)
+            changed = [reader for reader in users[part] if reader != number] + [part] * (part in rectified)
             earliest = min((other for other in parts if other != part), default=0)
             plain = isinstance(graph.nodes[part].layer, Conv2D | Add) and parts.count(part) == 1
             if plain and part in trained and all(node < earliest for node in changed):
@@ -239,7 +244,7 @@ def _layouts(
     graph: Graph, of_node: list[int], training: bool, fast: frozenset[tuple[str, int]]
 ) -> tuple[dict[int, Layout], dict[int, Layout]]:
     layouts = {value: Layout.of(graph.nodes[value].shape) for value in set(of_node)}
-    slopes = dict(layouts)
+    gradients = dict(layouts)
     trained = _trained(graph, of_node)
     for number, node in enumerate(graph.nodes):
         if isinstance(node.layer, Conv2D):
@@ -251,8 +256,8 @@ def _layouts(
                 layouts[source] = layouts[source].with_border(winograd.x_border(conv, x, y))
             if training and source in trained:
                 border = winograd.dy_border(conv, x, y) if ("input", number) in fast else conv.dy_border(x, y)
-                slopes[own] = slopes[own].with_border(border)
-    return layouts, slopes
+                gradients[own] = gradients[own].with_border(border)
+    return layouts, gradients
 
 
 def _trained(graph: Graph, of_node: list[int]) -> frozenset[int]:

@@ -1,11 +1,11 @@
-"""Where the slopes of the parameters lie, and which of them are computed for a whole batch at once.
+"""Where the gradients of the parameters lie, and which of them are computed for a whole batch at once.
 
-Each shard sums slopes in a row of its own, and the update adds the rows in order. For the weights of a large dense
+Each shard sums gradients in a row of its own, and the update adds the rows in order. For the weights of a large dense
 layer, of which each image makes one use only, writing these rows and reading them again is most of the work. So their
-slope is *deferred*: the layer's inputs and the slopes of its outputs are kept for all groups of the batch, from which a
-later phase computes it slice by slice, in each slice shard after shard: the same sums in the same order, written once.
-Frozen parameters have no slopes, so the update never comes by them.
-Why, and what it gains: docs/decisions/deferred-slopes.md.
+gradient is *deferred*: the layer's inputs and the gradients of its outputs are kept for all groups of the batch, from
+which a later phase computes it slice by slice, in each slice shard after shard: the same sums in the same order,
+written once. Frozen parameters have no gradients, so the update never comes by them.
+Why, and what it gains: docs/decisions/deferred-gradients.md.
 """
 
 from __future__ import annotations
@@ -23,17 +23,18 @@ from lanewise.lanes.program import LANES
 from lanewise.network.graph import Graph
 
 LARGE = 16384
-"""Weights of a dense layer from which on their slope is deferred. Rows of fewer stay in the cache anyway."""
+"""Weights of a dense layer from which on their gradient is deferred. Rows of fewer stay in the cache anyway."""
 
 MOST_PAIRS, FEWEST_SLICES = 4, 4
-"""A slice of a deferred slope is at most so many pairs of vectors of 16 inputs, but leaves work for other threads."""
+"""A slice of a deferred gradient is at most so many pairs of vectors of 16 inputs, but leaves work for other
+threads."""
 
 Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of the vector of parameters, in scalars, whose slopes lie alike: `rows` of them, from `place` on."""
+    """A stretch of the vector of parameters, in scalars, whose gradients lie alike: `rows` of them, from `place` on."""
 
     start: int
     scalars: int
@@ -44,7 +45,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """A dense layer whose weights' slope is deferred: where its operands are kept, by group, where it goes, and the
+    """A dense layer whose weights' gradient is deferred: where its operands are kept, by group, where it goes, and the
     weights themselves."""
 
     inputs: int
@@ -57,15 +58,16 @@ class Deferred:
 
 @dataclass(frozen=True, slots=True)
 class Gradients:
-    """The array of all slopes: for each shard a row of `shared` scalars, and behind these the deferred ones.
+    """The array of all gradients: for each shard a row of `shared` scalars, and behind these the deferred ones.
 
     Attributes
     ----------
     flat : the vector of parameters
     shards, groups : how many shards a batch has, and groups each of them
-    deferred : nodes whose weights' slope is deferred
+    deferred : nodes whose weights' gradient is deferred
     shared : the length of a shard's row
-    segments : the whole vector but for frozen parameters, in order; updated with their slopes if those are `deferred`
+    segments : the whole vector but for frozen parameters, in order; updated with their gradients if those are
+    `deferred`
     """
 
     flat: FlatParameters
@@ -77,7 +79,7 @@ class Gradients:
 
     @staticmethod
     def of(graph: Graph, shards: int, groups: int) -> Gradients:
-        """Decide which layers are deferred, by shape alone, and lay the slopes out."""
+        """Decide which layers are deferred, by shape alone, and lay the gradients out."""
         flat = FlatParameters.of(graph)
         late, apart = set(), []
         for n, (parameter, learns) in enumerate(zip(flat.parameters, graph.learned, strict=True)):
@@ -119,7 +121,7 @@ class Gradients:
         return self.shards * self.groups * LANES
 
     def places(self, parameters: Iterable[int]) -> list[Place]:
-        """Where the slopes of some parameters go: into the shard's row, or behind the rows if they are deferred."""
+        """Where the gradients of some parameters go: into the shard's row, or behind the rows if they are deferred."""
         places = []
         for start in (self.flat.starts[number] for number in parameters):
             segment = next(s for s in self.segments if s.start <= start < s.start + s.scalars)
@@ -133,7 +135,7 @@ class Gradients:
         return Place("kept", offset, by_task=size * self.groups, by_repeat=size)
 
     def total(self, array: Array) -> Array:
-        """The vector of slopes: the rows, added in order."""
+        """The vector of gradients: the rows, added in order."""
         vector = np.zeros(self.flat.total, np.float32)
         for segment in self.segments:
             for row in range(segment.rows):
@@ -143,7 +145,7 @@ class Gradients:
 
 
 def _pays(units: int, inputs: int, shards: int, groups: int) -> bool:
-    """Whether a layer's slopes are deferred: it is large, and less is kept than rows are saved.
+    """Whether a layer's gradients are deferred: it is large, and less is kept than rows are saved.
 
     With one shard no row is saved, but several threads have something to do.
     """
@@ -160,7 +162,8 @@ def clear_kept(layers: Sequence[Deferred]) -> tuple[Call, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """So many scalars of each of a layer's `rows` of weights, `total` apart, and where they and their slope start."""
+    """So many scalars of each of a layer's `rows` of weights, `total` apart, and where they and their gradient
+    start."""
 
     rows: int
     scalars: int
@@ -169,10 +172,10 @@ class Slice:
     dweight: Place
 
 
-def deferred_slopes(
+def deferred_gradients(
     gradients: Gradients, layers: Sequence[Deferred], registers: int, update: Callable[[Slice], Call]
 ) -> Phase:
-    """The phase behind all groups' passes: slopes, and the weights' update while a slice of them is in the cache.
+    """The phase behind all groups' passes: gradients, and the weights' update while a slice of them is in the cache.
 
     `registers` as for `Planner`.
     """
@@ -187,7 +190,7 @@ def _slices(
     width = 2 * even(pairs, max(1, min(MOST_PAIRS, pairs // FEWEST_SLICES))) or 1
     for first, size, count in pieces(vectors, width):
         program = dense.backward_weight_slice(
-            layer.inputs, layer.units, size, gradients.shards, gradients.groups, values=registers
+            layer.inputs, layer.units, size, gradients.shards, gradients.groups, registers=registers
         )
         step = 4 * LANES * size
         weight, dweight = (

@@ -1,4 +1,4 @@
-"""A network compiled for prediction: many pictures in one native call, 16 side by side."""
+"""A network compiled for prediction: many images in one native call, 16 side by side."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lanewise.caching import Cache
 from lanewise.engine.parameters import FlatParameters
 from lanewise.engine.plan import Planner
 from lanewise.engine.schedule import Executable, Phase, Place, Section, aligned
-from lanewise.engine.trainer import Floats, Integers, PictureFormat
+from lanewise.engine.trainer import Floats, ImageFormat, Integers
 from lanewise.forking import ForkSafeLock
 from lanewise.kernels import gather
 from lanewise.lanes.program import LANES
@@ -20,40 +20,40 @@ from lanewise.network.graph import Graph
 from lanewise.target import Target, chosen, usable_threads
 
 BLOCK = 4096
-"""Groups of 16 pictures per native call at most."""
+"""Groups of 16 images per native call at most."""
 
 
 class Inference:
-    """What comes out of a network for pictures.
+    """What comes out of a network for images.
 
     Parameters
     ----------
     graph : Graph
     parameters : list of float32 arrays in the order of `graph.parameters`, or a Trainer's live vector
-    picture_format : PictureFormat
+    image_format : ImageFormat
     """
 
     def __init__(
         self,
         graph: Graph,
         parameters: Sequence[Floats] | Floats,
-        picture_format: PictureFormat,
+        image_format: ImageFormat,
         *,
         threads: int | None = None,
         winograd: bool = True,
         target: Target | None = None,
         cache: Cache | None = None,
     ) -> None:
-        self.graph, self.format = graph, picture_format
+        self.graph, self.format = graph, image_format
         self.threads = usable_threads(threads)
         target = target or chosen()
         flat = FlatParameters.of(graph)
         images = Place("images", by_task=4 * LANES)
         planner = Planner(
-            graph, training=False, registers=target.values, images=images, key=Place("keys"), winograd=winograd
+            graph, training=False, registers=target.registers, images=images, key=Place("keys"), winograd=winograd
         )
         x, x_layout = planner.value(0)
-        program = gather.gather(picture_format.shape, picture_format.kernel_type, x_layout, None)
+        program = gather.gather(image_format.shape, image_format.kernel_type, x_layout, None)
         planner.call(program, Place("pixels"), images, Place("scale"), Place("offset"), x)
         planner.forward()
         last = len(graph.nodes) - 1
@@ -79,20 +79,20 @@ class Inference:
             "arena": aligned(plan.arena * self.threads // 4),
             "transformed": aligned(plan.transformed),
             "parameters": vector,
-            "scale": picture_format.scale.astype(np.float32),
-            "offset": picture_format.offset.astype(np.float32),
+            "scale": image_format.scale.astype(np.float32),
+            "offset": image_format.offset.astype(np.float32),
         }
         if self._prepare is not None and not self._live:
             self._prepare.run(self._arrays)
 
     def run(self, pixels: NDArray[np.generic], images: Integers | None = None, *, threads: int | None = None) -> Floats:
-        """The outputs, (pictures, ...) float32.
+        """The outputs, (images, ...) float32.
 
         Parameters
         ----------
-        pixels : (pictures, rows, columns, channels), C-contiguous, of the format's type
+        pixels : (images, rows, columns, channels), C-contiguous, of the format's type
         images : int32 array, optional
-            Which pictures; all by default.
+            Which images; all by default.
         threads : int, optional
             Fewer than it was made for.
         """

@@ -1,14 +1,14 @@
 """A graph as a list of kernel calls: for one group of 16 images, forward, and backward.
 
-Calls name the memory that they use by slots: ("value" | "slope" | "gated" | "winners", number of the value). When the
-list is complete, the first and last use of each slot are known, and `memory.py` turns them into addresses.
+Calls name the memory that they use by slots: ("value" | "gradient" | "masked" | "argmax", number of the value). When
+the list is complete, the first and last use of each slot are known, and `memory.py` turns them into addresses.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lanewise.engine.fuse import Values, conv_of, first_place, gates, pool_of, values_of
+from lanewise.engine.fuse import Values, conv_of, first_place, masks, pool_of, values_of
 from lanewise.engine.gradients import Deferred, Gradients
 from lanewise.engine.memory import Slot, SlotCall, placed
 from lanewise.engine.parameters import FlatParameters
@@ -43,7 +43,7 @@ class GroupPlan:
     """Calls for one group of images, and the bytes of arena that one thread needs for them.
 
     `preparations` are calls to make before, whenever the parameters have changed: they fill the array "transformed", of
-    that many scalars, which all groups read. For the `deferred` slopes, the group has written to the array "kept".
+    that many scalars, which all groups read. For the `deferred` gradients, the group has written to the array "kept".
     """
 
     calls: tuple[Call, ...]
@@ -61,13 +61,13 @@ class Planner:
     ----------
     graph : Graph
     training : bool
-        Whether slopes will be asked for, and Dropout drops.
+        Whether gradients will be asked for, and Dropout drops.
     registers : int
         How many values of 16 lanes the target's registers hold.
     images, key : Place
         The numbers of the group's images, and (seed, epoch): what Dropout's random numbers are made from.
     gradients : Gradients, optional
-        Where slopes of parameters go.
+        Where gradients of parameters go.
     winograd : bool
         Whether convolutions may be computed by Winograd's method where that pays.
     """
@@ -95,7 +95,7 @@ class Planner:
         self._transformed = 0  # scalars
         self._deferred: list[Deferred] = []
         self._kept = 0  # bytes
-        self._sloped: set[int] = set()  # values whose slope has been written by some reader already
+        self._with_gradient: set[int] = set()  # values whose gradient has been written by some reader already
 
     # what is where
 
@@ -110,15 +110,15 @@ class Planner:
         self.layouts[slot] = self.values.layouts[value]
         return slot, self._seen_by(node, self.layouts[slot])
 
-    def slope(self, node: int) -> tuple[Slot, Layout]:
-        """Slot and layout of the slope of what `node` computes."""
+    def gradient(self, node: int) -> tuple[Slot, Layout]:
+        """Slot and layout of the gradient of what `node` computes."""
         value = self.values.of_node[node]
-        slot = ("slope", self.values.slope_of[value])
-        self.layouts[slot] = self.values.slopes[value]
+        slot = ("gradient", self.values.gradient_of[value])
+        self.layouts[slot] = self.values.gradients[value]
         return slot, self._seen_by(node, self.layouts[slot])
 
     def _seen_by(self, node: int, layout: Layout) -> Layout:
-        """The layout in the shape of `node`: what was a picture is features behind a Flatten, in the same memory."""
+        """The layout in the shape of `node`: what was an image is features behind a Flatten, in the same memory."""
         shape = self.graph.nodes[node].shape
         return Layout.of(shape) if len(shape) == 1 else layout
 
@@ -133,9 +133,9 @@ class Planner:
         )
         return GroupPlan(calls, arena, tuple(self.preparations), self._transformed, tuple(self._deferred), self._kept)
 
-    def _prepared(self, number: int, layouts: tuple[Layout, Layout], *, slope: bool = False) -> Place:
+    def _prepared(self, number: int, layouts: tuple[Layout, Layout], *, gradient: bool = False) -> Place:
         """Where the transformed weights of a convolution are; the call that transforms them is noted."""
-        program = winograd.transform_weights(conv_of(self.graph, self.graph.nodes[number]), *layouts, slope=slope)
+        program = winograd.transform_weights(conv_of(self.graph, self.graph.nodes[number]), *layouts, gradient=gradient)
         place = Place("transformed", 4 * self._transformed)
         self._transformed += program.buffers[1].scalars
         self.preparations.append(Call(program, (self.parameter(number)[0], place)))
@@ -168,8 +168,8 @@ class Planner:
         match node.layer:
             case Conv2D():
                 fast = ("forward", number) in self.values.winograd
-                sloped = self.training and number in self.values.trained
-                winners = [self._winners(number)] if pooled is not None and sloped else []
+                needs_gradient = self.training and number in self.values.trained
+                argmax = [self._argmax(number)] if pooled is not None and needs_gradient else []
                 plus = [
                     self.value(n) for n in self.graph.nodes[total].inputs if total != number != self.values.of_node[n]
                 ]
@@ -180,15 +180,15 @@ class Planner:
                     relu=relu,
                     plus=plus[0][1] if plus else None,
                     pool=None if pooled is None else pool_of(self.graph.nodes[pooled]),
-                    winners=self.layouts[winners[0]] if winners else None,
-                    values=self.registers,
+                    argmax=self.layouts[argmax[0]] if argmax else None,
+                    registers=self.registers,
                 )
                 weight, *bias = self.parameter(number)
                 if fast:
                     weight = self._prepared(number, (x_layout, Layout.of(node.shape)))
-                self.call(program, x, weight, *bias, *self._scratch(program), *(slot for slot, _ in plus), y, *winners)
+                self.call(program, x, weight, *bias, *self._scratch(program), *(slot for slot, _ in plus), y, *argmax)
             case Dense(units, bias):
-                program = dense.forward(x_layout.elements, units, bias=bias, relu=relu, values=self.registers)
+                program = dense.forward(x_layout.elements, units, bias=bias, relu=relu, registers=self.registers)
                 self.call(program, x, *self.parameter(number), y)
             case MaxPool2D():
                 self.call(pool.max_forward(pool_of(node), x_layout, y_layout), x, y)
@@ -220,9 +220,9 @@ class Planner:
             case _:
                 raise AssertionError(node)
 
-    def _winners(self, number: int) -> Slot:
+    def _argmax(self, number: int) -> Slot:
         """Where it is noted which tap won each window of the max pool that convolution `number` does."""
-        slot: Slot = ("winners", number)
+        slot: Slot = ("argmax", number)
         plain = Layout.of(self.graph.nodes[self.values.pooled[number]].shape)
         self.layouts[slot] = self.values.only_pooled.get(number, plain)
         return slot
@@ -230,35 +230,35 @@ class Planner:
     # backward
 
     def written(self, node: int) -> None:
-        """Note that the slope of what `node` computes is there already (the loss wrote it)."""
-        self._sloped.add(self.values.of_node[node])
+        """Note that the gradient of what `node` computes is there already (the loss wrote it)."""
+        self._with_gradient.add(self.values.of_node[node])
 
     def backward(self, *, start: int | None = None) -> None:
-        """Append the backward pass from node `start` (the last by default), whose slope is there."""
+        """Append the backward pass from node `start` (the last by default), whose gradient is there."""
         last = len(self.graph.nodes) - 1 if start is None else start
         for number in range(last, 0, -1):
             node = self.graph.nodes[number]
             if self.values.of_node[number] == number and number in self.values.trained:
-                dy, dy_layout = self._pre_activation_slope(number)
-                self._parameter_slopes(number, node, dy, dy_layout)
+                dy, dy_layout = self._pre_activation_gradient(number)
+                self._parameter_gradients(number, node, dy, dy_layout)
                 for position, source in enumerate(node.inputs):
                     value = self.values.of_node[source]
                     if value in self.values.trained and value not in self.values.only_pooled:
-                        self._input_slope(number, node, position, dy, dy_layout)
+                        self._input_gradient(number, node, position, dy, dy_layout)
 
-    def _pre_activation_slope(self, number: int) -> tuple[Slot, Layout]:
-        """The slope before the ReLU that the kernel of `number` includes; or that behind its pool if it will do."""
+    def _pre_activation_gradient(self, number: int) -> tuple[Slot, Layout]:
+        """The gradient before the ReLU that the kernel of `number` includes; or that behind its pool if it will do."""
         if number in self.values.only_pooled:
-            return self._pooled_slope(number)
-        dy, layout = self.slope(number)
-        if number in self.values.rectified and not gates(self.graph, self.values, number):
+            return self._pooled_gradient(number)
+        dy, layout = self.gradient(number)
+        if number in self.values.rectified and not masks(self.graph, self.values, number):
             y, y_layout = self.value(number)
             self.call(pointwise.relu_backward(y_layout, layout, layout, accumulate=False), y, dy, dy)
         return dy, layout
 
-    def _pooled_slope(self, number: int) -> tuple[Slot, Layout]:
-        """The slope behind the pool of convolution `number`, copied into a border if it has none."""
-        dy, layout = self.slope(self.values.pooled[number])
+    def _pooled_gradient(self, number: int) -> tuple[Slot, Layout]:
+        """The gradient behind the pool of convolution `number`, copied into a border if it has none."""
+        dy, layout = self.gradient(self.values.pooled[number])
         wanted, framed = self.values.only_pooled[number], ("framed", number)
         if layout == wanted:
             return dy, layout
@@ -266,30 +266,33 @@ class Planner:
         self.call(pointwise.copy(layout, wanted), dy, framed)
         return framed, wanted
 
-    def _spelled(self, number: int) -> tuple[list[Slot], Pool | None]:
-        """What the slopes of convolution `number` also read if that before its pool is not in memory; and the pool."""
+    def _unpooled(self, number: int) -> tuple[list[Slot], Pool | None]:
+        """What the gradients of convolution `number` also read if that before its pool is not in memory; and the
+        pool."""
         if number not in self.values.only_pooled:
             return [], None
-        return [self._winners(number)], pool_of(self.graph.nodes[self.values.pooled[number]])
+        return [self._argmax(number)], pool_of(self.graph.nodes[self.values.pooled[number]])
 
-    def _parameter_slopes(self, number: int, node: Node, dy: Slot, dy_layout: Layout) -> None:
+    def _parameter_gradients(self, number: int, node: Node, dy: Slot, dy_layout: Layout) -> None:
         if not self.graph.parameters_of(number) or is_frozen(node.layer):
             return
         assert self.gradients is not None
         x, x_layout = self.value(node.inputs[0])
         places, accumulate = self.gradients.places(self.graph.parameters_of(number)), self.gradients.accumulate
-        winners, joined = self._spelled(number)
+        argmax, joined = self._unpooled(number)
         match node.layer:
             case Conv2D():
                 operands, registers = (conv_of(self.graph, node), x_layout, dy_layout), self.registers
                 if ("weight", number) in self.values.winograd:
-                    program = backward_weight(*operands, pool=joined, accumulate=accumulate, values=registers)
+                    program = backward_weight(*operands, pool=joined, accumulate=accumulate, registers=registers)
                 elif joined:
                     program = conv_pooled_gradient.backward_weight(
-                        *operands, joined, accumulate=accumulate, values=registers
+                        *operands, joined, accumulate=accumulate, registers=registers
                     )
                 else:
-                    program = conv_weight_gradient.backward_weight(*operands, accumulate=accumulate, values=registers)
+                    program = conv_weight_gradient.backward_weight(
+                        *operands, accumulate=accumulate, registers=registers
+                    )
             case Dense(units) if number in self.gradients.deferred:
                 x_kept, dy_kept = self._keep(x, dense.padded(x_layout.elements)), self._keep(dy, units)
                 weight = self.parameter(number)[0]
@@ -299,11 +302,11 @@ class Planner:
                 return
             case Dense(units, bias):
                 program = dense.backward_weight(
-                    x_layout.elements, units, bias=bias, accumulate=accumulate, values=self.registers
+                    x_layout.elements, units, bias=bias, accumulate=accumulate, registers=self.registers
                 )
             case _:
                 raise AssertionError(node)
-        self.call(program, x, dy, *winners, *self._scratch(program), *places)
+        self.call(program, x, dy, *argmax, *self._scratch(program), *places)
 
     def _keep(self, slot: Slot, elements: int) -> Place:
         """Give a slot a place of its own for each group of the batch, in the array of what is kept."""
@@ -313,32 +316,32 @@ class Planner:
             self._kept += self.gradients.images * 4 * elements
         return self.fixed[slot]
 
-    def _input_slope(self, number: int, node: Node, position: int, dy: Slot, dy_layout: Layout) -> None:
+    def _input_gradient(self, number: int, node: Node, position: int, dy: Slot, dy_layout: Layout) -> None:
         source = node.inputs[position]
         value = self.values.of_node[source]
-        dx, dx_layout = self.slope(source)
+        dx, dx_layout = self.gradient(source)
         x, x_layout = self.value(source)
         y, y_layout = self.value(number)
-        accumulate = value in self._sloped
-        self._sloped.add(value)
-        gated = value in self.values.rectified and gates(self.graph, self.values, value)
-        gate = gated and number == min(self.values.readers[value])
-        with_x = [x] if gate else []
+        accumulate = value in self._with_gradient
+        self._with_gradient.add(value)
+        masked = value in self.values.rectified and masks(self.graph, self.values, value)
+        mask = masked and number == min(self.values.users[value])
+        with_x = [x] if mask else []
         match node.layer:
             case Conv2D():
                 layouts = x_layout, dy_layout, dx_layout
-                program, weight = self._convolution_slope(number, node, layouts, gate=gate, accumulate=accumulate)
-                self.call(program, weight, dy, *self._spelled(number)[0], *with_x, *self._scratch(program), dx)
+                program, weight = self._convolution_gradient(number, node, layouts, mask=mask, accumulate=accumulate)
+                self.call(program, weight, dy, *self._unpooled(number)[0], *with_x, *self._scratch(program), dx)
             case Dense(units):
                 program = dense.backward_input(
-                    x_layout.elements, units, gate=gate, accumulate=accumulate, values=self.registers
+                    x_layout.elements, units, mask=mask, accumulate=accumulate, registers=self.registers
                 )
                 self.call(program, self.parameter(number)[0], dy, *with_x, dx)
             case MaxPool2D() if value in self.values.pooled:
-                self.call(pool.winner_backward(pool_of(node), dy_layout, dx_layout), dy, self._winners(value), dx)
+                self.call(pool.argmax_backward(pool_of(node), dy_layout, dx_layout), dy, self._argmax(value), dx)
             case MaxPool2D():
                 program = pool.max_backward(
-                    pool_of(node), x_layout, y_layout, dy_layout, dx_layout, gate=gate, accumulate=accumulate
+                    pool_of(node), x_layout, y_layout, dy_layout, dx_layout, mask=mask, accumulate=accumulate
                 )
                 self.call(program, x, y, dy, dx)
             case AvgPool2D(count_padding=count_padding):
@@ -348,12 +351,12 @@ class Planner:
                     dy_layout,
                     dx_layout,
                     count_padding=count_padding,
-                    gate=gate,
+                    mask=mask,
                     accumulate=accumulate,
                 )
                 self.call(program, x, dy, dx)
             case GlobalAvgPool2D():
-                program = pool.global_average_backward(x_layout, dy_layout, dx_layout, gate=gate, accumulate=accumulate)
+                program = pool.global_average_backward(x_layout, dy_layout, dx_layout, mask=mask, accumulate=accumulate)
                 self.call(program, x, dy, dx)
             case ReLU():
                 self.call(pointwise.relu_backward(y_layout, dy_layout, dx_layout, accumulate=accumulate), y, dy, dx)
@@ -384,19 +387,19 @@ class Planner:
             case _:
                 raise AssertionError(node)
 
-    def _convolution_slope(
-        self, number: int, node: Node, layouts: tuple[Layout, Layout, Layout], *, gate: bool, accumulate: bool
+    def _convolution_gradient(
+        self, number: int, node: Node, layouts: tuple[Layout, Layout, Layout], *, mask: bool, accumulate: bool
     ) -> tuple[Program, Place]:
-        """The kernel of a convolution's input slope, for x, dy and dx, and where its weights are."""
+        """The kernel of a convolution's input gradient, for x, dy and dx, and where its weights are."""
         layer, gaps, registers = conv_of(self.graph, node), self.values.gaps, self.registers
         if ("input", number) in self.values.winograd:
-            _, joined = self._spelled(number)
+            _, joined = self._unpooled(number)
             program = winograd.backward_input(
-                layer, *layouts, pool=joined, gate=gate, accumulate=accumulate, values=registers
+                layer, *layouts, pool=joined, mask=mask, accumulate=accumulate, registers=registers
             )
-            return program, self._prepared(number, layouts[:2], slope=True)
+            return program, self._prepared(number, layouts[:2], gradient=True)
         onto = next((conv_of(self.graph, self.graph.nodes[n]) for n, other in gaps.items() if other == number), None)
         program = conv.backward_input(
-            layer, *layouts, gate=gate, accumulate=accumulate, gaps=number in gaps, onto=onto, values=registers
+            layer, *layouts, mask=mask, accumulate=accumulate, gaps=number in gaps, onto=onto, registers=registers
         )
         return program, self.parameter(number)[0]

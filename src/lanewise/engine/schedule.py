@@ -21,13 +21,13 @@ from lanewise.target import Target, default_threads
 
 MOST_ARGUMENTS = 64
 
-SPINS, OFFERS = 20_000, 2000 if os.name == "nt" else 0
-"""How often a thread that waits for the others looks before it offers its core to others, and before it naps.
+SPINS, YIELDS = 20_000, 2000 if os.name == "nt" else 0
+"""How often a thread that waits for the others looks before it yields its core to others, and before it sleeps.
 
-20,000 looks take about 1 ms: a nap is long beside most waits, and a virtual processor that sleeps wakes slowly. With
-more threads than processors it does not spin: the one that it waits for may need this very core. It offers only where
-the shortest nap is long, as on Windows: on a busy machine a thread of Linux that offers its core is put behind all
-others, and loses the share of the processor that a nap would leave it.
+20,000 looks take about 1 ms: a sleep is long beside most waits, and a virtual processor that sleeps wakes slowly. With
+more threads than processors it does not spin: the one that it waits for may need this very core. It yields only where
+the shortest sleep is long, as on Windows: on a busy machine a thread of Linux that yields its core is put behind all
+others, and loses the share of the processor that a sleep would leave it.
 """
 WAIT_SECONDS = 0.1
 """How long the calling thread sleeps at most before it looks whether all are out."""
@@ -109,8 +109,8 @@ class Executable:
         self._kept: list[NDArray[np.int64]] = []
         self._counted: list[NDArray[np.int64]] = []
         self._phases = self._table([self._phase(phase) for phase in phases])
-        self._meeting = _meeting(1)
-        self._waiting = self._table([[0, OFFERS, *_waiting_functions()]])
+        self._barrier = _barrier(1)
+        self._waiting = self._table([[0, YIELDS, *_waiting_functions()]])
         self._running = ForkSafeLock()
 
     @property
@@ -154,7 +154,7 @@ class Executable:
         for record, phase in zip(self._phases.reshape(-1, 3), self.phases, strict=True):
             record[0] = tasks if phase.tasks is None else phase.tasks
         bases = np.array([arrays[name].ctypes.data for name in self.bases], np.int64)
-        meeting = _meeting(threads)
+        barrier = _barrier(threads)
         job = np.array(
             [
                 bases.ctypes.data,
@@ -162,7 +162,7 @@ class Executable:
                 threads,
                 len(self.phases),
                 self._phases.ctypes.data,
-                meeting.ctypes.data,
+                barrier.ctypes.data,
                 self._waiting.ctypes.data,
             ],
             np.int64,
@@ -212,7 +212,7 @@ def run_threads(function: Callable[[int, int], None], job: int, threads: int) ->
 
     def enter(n: int) -> None:
         try:
-            workers[n].gate.acquire()
+            workers[n].mask.acquire()
             if open_to_all:
                 function(job, n)
         finally:
@@ -235,11 +235,11 @@ class _Worker:
     the wrong instruction leaves that locked for ever.
     """
 
-    __slots__ = ("gate", "left", "out")
+    __slots__ = ("left", "mask", "out")
 
     def __init__(self) -> None:
-        self.gate, self.out, self.left = threading.Lock(), threading.Lock(), False
-        self.gate.acquire()
+        self.mask, self.out, self.left = threading.Lock(), threading.Lock(), False
+        self.mask.acquire()
         self.out.acquire()
 
     def leave(self) -> None:
@@ -249,7 +249,7 @@ class _Worker:
 
 
 def _wait_for(workers: Sequence[_Worker], started: int) -> None:
-    """Open all gates and return when all who started have left, whatever is raised meanwhile: they use the arrays."""
+    """Open all masks and return when all who started have left, whatever is raised meanwhile: they use the arrays."""
     # An interrupt may come between two instructions of the loop that catches interrupts, just after another one.
     try:
         _see_out(workers, started)
@@ -270,8 +270,8 @@ def _see_out(workers: Sequence[_Worker], started: int) -> None:
     while waiting:
         try:
             for worker in workers:
-                if worker.gate.locked():
-                    worker.gate.release()
+                if worker.mask.locked():
+                    worker.mask.release()
             for worker in workers[:started]:
                 while not worker.left:
                     worker.out.acquire(timeout=WAIT_SECONDS)  # in vain if it was interrupted when it had got it
@@ -282,17 +282,17 @@ def _see_out(workers: Sequence[_Worker], started: int) -> None:
         raise raised
 
 
-def _meeting(threads: int) -> NDArray[np.int64]:
+def _barrier(threads: int) -> NDArray[np.int64]:
     """Where threads meet, before anybody is there: a cache line each for two counts, and for each thread's tasks."""
     return aligned((2 + threads, 8), np.int64)
 
 
 def _waiting_functions() -> tuple[int, int, int]:
-    """The system's functions that offer the core to another thread and that sleep, and what to tell the latter."""
+    """The system's functions that yield the core to another thread and that sleep, and what to tell the latter."""
     library: Any = ctypes.WinDLL("kernel32") if os.name == "nt" else ctypes.CDLL(None)  # type: ignore[attr-defined,unused-ignore]
-    offer, nap = (library.SwitchToThread, library.Sleep) if os.name == "nt" else (library.sched_yield, library.usleep)
-    milliseconds, microseconds = 1, 50
-    return _address(offer), _address(nap), milliseconds if os.name == "nt" else microseconds
+    if os.name == "nt":
+        return _address(library.SwitchToThread), _address(library.Sleep), 1  # millisecond
+    return _address(library.sched_yield), _address(library.usleep), 50  # microseconds
 
 
 def _address(function: Any) -> int:

@@ -1,7 +1,7 @@
-"""A network compiled for predicting one picture at a time, with channels in the lanes: the shortest latency.
+"""A network compiled for predicting one image at a time, with channels in the lanes: the shortest latency.
 
-A network of 16 pictures side by side (`inference.py`) spends on one picture what it spends on 16. Here the lanes
-hold 16 channels of the one picture; see `single_plan.py` for how a graph becomes calls.
+A network of 16 images side by side (`inference.py`) spends on one image what it spends on 16. Here the lanes
+hold 16 channels of the one image; see `single_plan.py` for how a graph becomes calls.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lanewise.caching import Cache
 from lanewise.engine.schedule import Call, Executable, Phase, Section, aligned
 from lanewise.engine.single_plan import SinglePlanner
-from lanewise.engine.trainer import Floats, PictureFormat
+from lanewise.engine.trainer import Floats, ImageFormat
 from lanewise.forking import ForkSafeLock
 from lanewise.kernels.single import features
 from lanewise.limits import check_memory
@@ -34,8 +34,8 @@ class _Bound(Executable):
         self._arrays = arrays
         self._phases[0] = 1  # tasks of the one phase
         bases = self._table([[arrays[name].ctypes.data for name in self.bases]])
-        phases, meeting = self._phases.ctypes.data, self._meeting.ctypes.data
-        self._job = self._table([[bases.ctypes.data, 1, 1, 1, phases, meeting, self._waiting.ctypes.data]]).ctypes.data
+        phases, barrier = self._phases.ctypes.data, self._barrier.ctypes.data
+        self._job = self._table([[bases.ctypes.data, 1, 1, 1, phases, barrier, self._waiting.ctypes.data]]).ctypes.data
 
     def __call__(self) -> None:
         """Run them once."""
@@ -43,7 +43,7 @@ class _Bound(Executable):
 
 
 class SingleInference:
-    """What comes out of a network for one picture.
+    """What comes out of a network for one image.
 
     Weights are copied when it is made: later changes of `parameters` are not seen.
 
@@ -51,7 +51,7 @@ class SingleInference:
     ----------
     graph : Graph
     parameters : list of float32 arrays, in the order of `graph.parameters`
-    picture_format : PictureFormat
+    image_format : ImageFormat
     winograd : bool
         Whether 3x3 convolutions may be computed by Winograd's algorithm: faster, with a slightly larger error.
     target : Target, optional
@@ -62,18 +62,18 @@ class SingleInference:
         self,
         graph: Graph,
         parameters: Sequence[Floats],
-        picture_format: PictureFormat,
+        image_format: ImageFormat,
         *,
         winograd: bool = True,
         target: Target | None = None,
         cache: Cache | None = None,
     ) -> None:
         target = target or chosen()
-        self.graph, self.format = graph, picture_format
-        plan = SinglePlanner(graph, parameters, picture_format, registers=target.values, winograd=winograd).finish()
+        self.graph, self.format = graph, image_format
+        plan = SinglePlanner(graph, parameters, image_format, registers=target.registers, winograd=winograd).finish()
         check_memory("running this network", plan.arena + plan.parameters.nbytes)
-        self._staging = aligned(features.staged(picture_format.shape))
-        self._picture = self._staging[: prod(picture_format.shape)].reshape(picture_format.shape)
+        self._staging = aligned(features.staged(image_format.shape))
+        self._image = self._staging[: prod(image_format.shape)].reshape(image_format.shape)
         self._outputs = aligned(plan.outputs)
         self._result = self._outputs[: prod(graph.output_shape)].reshape(graph.output_shape)
         self._schedule = _Bound(
@@ -81,7 +81,7 @@ class SingleInference:
             {
                 "arena": aligned(plan.arena // 4),
                 "parameters": plan.parameters,
-                "picture": self._staging,
+                "image": self._staging,
                 "outputs": self._outputs,
             },
             target,
@@ -89,12 +89,12 @@ class SingleInference:
         )
         self._lock = ForkSafeLock()  # callers on several threads share one arena
 
-    def run(self, picture: NDArray[Any]) -> Floats:
-        """The outputs for one picture.
+    def run(self, image: NDArray[Any]) -> Floats:
+        """The outputs for one image.
 
         Parameters
         ----------
-        picture : array (rows, columns, channels) of numbers
+        image : array (rows, columns, channels) of numbers
             Raw, as the format's scale and offset expect it.
 
         Returns
@@ -104,11 +104,11 @@ class SingleInference:
         Raises
         ------
         ValueError
-            The picture has another shape.
+            The image has another shape.
         """
-        if picture.shape != self.format.shape:
-            raise ValueError(f"a picture of shape {picture.shape} was given to a network of {self.format.shape}")
+        if image.shape != self.format.shape:
+            raise ValueError(f"an image of shape {image.shape} was given to a network of {self.format.shape}")
         with self._lock:
-            np.copyto(self._picture, picture)
+            np.copyto(self._image, image)
             self._schedule()
             return self._result.copy()

@@ -1,6 +1,6 @@
-"""A graph as a list of kernel calls for one picture, with channels in the lanes.
+"""A graph as a list of kernel calls for one image, with channels in the lanes.
 
-Weights are laid out anew for these kernels, once, into one vector. Memory is planned as for groups of pictures. Calls
+Weights are laid out anew for these kernels, once, into one vector. Memory is planned as for groups of images. Calls
 name slots, ("value", node) or ("patches" | "products", node), where a Winograd convolution works; `memory.py` places
 them. Pooling and activations are the kernels of `pool.py` and `pointwise.py`, given blocks of channels for channels:
 they treat all lanes alike.
@@ -16,7 +16,7 @@ import numpy as np
 from lanewise.engine.fuse import conv_of
 from lanewise.engine.memory import Slot, SlotCall, placed
 from lanewise.engine.schedule import Call, Place, aligned
-from lanewise.engine.trainer import Floats, PictureFormat
+from lanewise.engine.trainer import Floats, ImageFormat
 from lanewise.kernels import pointwise, pool
 from lanewise.kernels.single import conv, dense, features, winograd
 from lanewise.kernels.single.blocked import Blocked
@@ -42,7 +42,7 @@ from lanewise.network.layers import (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SinglePlan:
-    """Calls for one picture, the bytes of arena and the scalars of output they need, and the vector of weights."""
+    """Calls for one image, the bytes of arena and the scalars of output they need, and the vector of weights."""
 
     calls: tuple[Call, ...]
     arena: int
@@ -55,7 +55,7 @@ class SinglePlanner:
 
     Parameters
     ----------
-    graph, parameters, picture_format
+    graph, parameters, image_format
         As `SingleInference` takes them.
     registers : int
         How many values of 16 lanes the target's registers hold.
@@ -67,13 +67,13 @@ class SinglePlanner:
         self,
         graph: Graph,
         parameters: Sequence[Floats],
-        picture_format: PictureFormat,
+        image_format: ImageFormat,
         *,
         registers: int,
         winograd: bool,
     ) -> None:
         self.graph, self.given, self.registers = graph, parameters, registers
-        self.readers = graph.readers()
+        self.users = graph.users()
         self.of_node, self.rectified = self._shared()
         self.tiles = self._tiles() if winograd else {}
         self.layouts = self._layouts()
@@ -82,7 +82,7 @@ class SinglePlanner:
         self.weights: list[Floats] = []
         self.laid = 0  # scalars of `weights`
         self.fixed: dict[Slot, Place] = {}
-        self._prepare(picture_format)
+        self._prepare(image_format)
         for number, node in enumerate(graph.nodes):
             if node.inputs and self.of_node[number] == number:
                 self._forward(number, node)
@@ -97,7 +97,7 @@ class SinglePlanner:
             source = node.inputs[0] if node.inputs else 0
             match node.layer:
                 case ReLU() if isinstance(self.graph.nodes[source].layer, Conv2D | Dense):
-                    if self.readers[source] == (number,):
+                    if self.users[source] == (number,):
                         of_node[number] = source
                         rectified.add(source)
                 case Dropout():
@@ -113,7 +113,7 @@ class SinglePlanner:
         nodes = self.graph.nodes
         return all(
             isinstance(nodes[n].layer, Dense) or (isinstance(nodes[n].layer, Dropout) and self._only_summed(n))
-            for n in self.readers[number]
+            for n in self.users[number]
         )
 
     def _tiles(self) -> dict[int, winograd.Tiles]:
@@ -127,7 +127,7 @@ class SinglePlanner:
         return found
 
     def _layouts(self) -> dict[int, Blocked]:
-        """By value; each gets the border that its readers need."""
+        """By value; each gets the border that its users need."""
         layouts = {value: Blocked.of(self.graph.nodes[value].shape) for value in set(self.of_node)}
         compact = layouts[0].shape[0] < LANES
         for number, node in enumerate(self.graph.nodes):
@@ -166,11 +166,11 @@ class SinglePlanner:
         self.laid += -(-array.size // LANES) * LANES
         return where
 
-    def _prepare(self, picture_format: PictureFormat) -> None:
+    def _prepare(self, image_format: ImageFormat) -> None:
         slot, layout = self.value(0)
-        channels = (picture_format.scale, picture_format.offset)
+        channels = (image_format.scale, image_format.offset)
         scale, offset = (self._constant(features.lay_scale(layout, each.astype(np.float32))) for each in channels)
-        self.call(features.prepare(layout), Place("picture"), scale, offset, slot)
+        self.call(features.prepare(layout), Place("image"), scale, offset, slot)
 
     def _forward(self, number: int, node: Node) -> None:
         y, y_layout = self.value(number)
@@ -183,7 +183,7 @@ class SinglePlanner:
                 own = [self.given[n] for n in self.graph.parameters_of(number)]
                 weight = self._constant(dense.lay_weight(x_layout, own[0]))
                 bias = self._constant(conv.lay_bias(units, own[1] if len(own) > 1 else None))
-                program = dense.forward(x_layout, units, relu=number in self.rectified, values=self.registers)
+                program = dense.forward(x_layout, units, relu=number in self.rectified, registers=self.registers)
                 self.call(program, x, weight, bias, y)
             case Softmax():
                 self.call(features.softmax(x_layout), x, y)
@@ -204,14 +204,14 @@ class SinglePlanner:
         geometry, relu = conv_of(self.graph, node), number in self.rectified
         bias = conv.lay_bias(geometry.filters, own[1] if geometry.bias else None)
         if number not in self.tiles:
-            program = conv.forward(geometry, x_layout, y_layout, relu=relu, values=self.registers)
+            program = conv.forward(geometry, x_layout, y_layout, relu=relu, registers=self.registers)
             weight = self._constant(conv.lay_weight(geometry, own[0]))
             self.call(program, x, weight, self._constant(bias), y)
             return
         tiles = self.tiles[number]
         patches, products = ("patches", number), ("products", number)
         self.sizes[patches], self.sizes[products] = winograd.scratch(geometry, tiles)
-        program = winograd.forward(geometry, tiles, x_layout, y_layout, relu=relu, values=self.registers)
+        program = winograd.forward(geometry, tiles, x_layout, y_layout, relu=relu, registers=self.registers)
         weight = self._constant(winograd.lay_weight(tiles, own[0]))
         self.call(program, x, weight, self._constant(bias), y, patches, products)
 

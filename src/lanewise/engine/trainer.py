@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.caching import Cache
-from lanewise.engine.gradients import Gradients, Segment, Slice, clear_kept, deferred_slopes, even, pieces
+from lanewise.engine.gradients import Gradients, Segment, Slice, clear_kept, deferred_gradients, even, pieces
 from lanewise.engine.parameters import CHUNK, FlatParameters
 from lanewise.engine.plan import GroupPlan, Planner
 from lanewise.engine.schedule import Call, Executable, Phase, Place, Section, aligned
@@ -53,7 +53,7 @@ class Steps:
 
     Attributes
     ----------
-    images : (steps, batch) int32, numbers of pictures; -1 where a batch is not full (at its end)
+    images : (steps, batch) int32, numbers of images; -1 where a batch is not full (at its end)
     labels : (steps, batch) int32
     weights : (steps, batch) float32, each image's share of the loss; 0 where absent
     learning_rates : (steps,) float32
@@ -68,8 +68,8 @@ class Steps:
 
 
 @dataclass(frozen=True, slots=True)
-class PictureFormat:
-    """What pictures look like in memory: (rows, columns, channels) of uint8 or float32, and raw * scale + offset."""
+class ImageFormat:
+    """What images look like in memory: (rows, columns, channels) of uint8 or float32, and raw * scale + offset."""
 
     shape: tuple[int, int, int]
     dtype: Literal["uint8", "float32"]
@@ -90,10 +90,10 @@ class Trainer:
     graph : Graph
         Ends in Softmax, or in Sigmoid with one output.
     parameters : list of float32 arrays, in the order of `graph.parameters`
-    picture_format : PictureFormat
+    image_format : ImageFormat
     batch_size : int
     optimizer : Optimizer
-    smoothing : float
+    label_smoothing : float
         Label smoothing, 0 to below 1.
     augment : gather.Augment, optional
     threads : int, optional
@@ -107,11 +107,11 @@ class Trainer:
         self,
         graph: Graph,
         parameters: Sequence[Floats],
-        picture_format: PictureFormat,
+        image_format: ImageFormat,
         *,
         batch_size: int = 128,
         optimizer: Optimizer | None = None,
-        smoothing: float = 0.0,
+        label_smoothing: float = 0.0,
         augment: gather.Augment | None = None,
         threads: int | None = None,
         winograd: bool = True,
@@ -121,9 +121,9 @@ class Trainer:
         if not any(graph.learned):
             raise NetworkError("the network has nothing to learn: no layer has weights that are not frozen or fixed")
         self.graph = graph
-        self.format = picture_format
+        self.format = image_format
         self.optimizer = optimizer or Optimizer()
-        self.smoothing, self.augment = smoothing, augment
+        self.label_smoothing, self.augment = label_smoothing, augment
         self.target = target or chosen()
         self.flat = FlatParameters.of(graph)
         self.groups = -(-batch_size // LANES)
@@ -147,8 +147,8 @@ class Trainer:
             "kept": aligned(plan.kept // 4),
             "scratch": aligned(scratch),
             "decay": aligned(self.flat.total),
-            "scale": picture_format.scale.astype(np.float32),
-            "offset": picture_format.offset.astype(np.float32),
+            "scale": image_format.scale.astype(np.float32),
+            "offset": image_format.offset.astype(np.float32),
         } | {state: aligned(self.flat.total) for state in self._states}
         self._arrays["parameters"][:] = self.flat.pack(parameters)
         self._arrays["decay"][:] = self.flat.decay()
@@ -176,7 +176,7 @@ class Trainer:
     def run(self, pixels: NDArray[np.generic], steps: Steps) -> tuple[Floats, Floats]:
         """Learn from `steps`; returns the loss of each image, and 1 where its class was guessed right; 0 where absent.
 
-        `pixels` is (pictures, rows, columns, channels) of the format's type, C-contiguous.
+        `pixels` is (images, rows, columns, channels) of the format's type, C-contiguous.
         """
         count, batch = steps.images.shape
         lanes = self.groups * LANES
@@ -187,8 +187,8 @@ class Trainer:
         groups = -(-np.count_nonzero(images >= 0, axis=1) // LANES).astype(np.int64)
         arrays = self._arrays | {
             "pixels": pixels,
-            # Lanes without a picture compute too, with a weight of 0, and 0 times a number of the batch's own pictures
-            # is 0, whereas those of a picture outside it might be infinite.
+            # Lanes without an image compute too, with a weight of 0, and 0 times a number of the batch's own images
+            # is 0, whereas those of an image outside it might be infinite.
             "images": np.where(images >= 0, images, images[:, :1]),
             "labels": labels,
             "weights": weights,
@@ -232,7 +232,7 @@ class Trainer:
         planner = Planner(
             self.graph,
             training=True,
-            registers=self.target.values,
+            registers=self.target.registers,
             images=images,
             key=key,
             gradients=self.layout,
@@ -245,7 +245,7 @@ class Trainer:
         last = _logits_node(self.graph)
         planner.forward(until=last)
         logits, logits_layout = planner.value(last)
-        dlogits, _ = planner.slope(last)
+        dlogits, _ = planner.gradient(last)
         planner.call(
             self._loss(logits_layout.elements),
             logits,
@@ -265,11 +265,11 @@ class Trainer:
             yield Phase.of_kinds((1, (call,)) for call in plan.preparations)
         yield self._shard_phase(plan)
         if plan.deferred:
-            yield deferred_slopes(self.layout, plan.deferred, self.target.values, self._update_slice)
+            yield deferred_gradients(self.layout, plan.deferred, self.target.registers, self._update_slice)
         yield self._update_phase()
 
     def _shard_phase(self, plan: GroupPlan) -> Phase:
-        """A shard's slopes start as zeros, unless it is one group, which then writes them if it is there."""
+        """A shard's gradients start as zeros, unless it is one group, which then writes them if it is there."""
         clear = Call(optimizers.zero(self.layout.shared), (self.layout.row,))
         start = Section((clear,), groups="all" if self.layout.accumulate else "absent")
         sections = [start, Section(plan.calls, self.groups_per_shard, "present")]
@@ -281,8 +281,8 @@ class Trainer:
         if isinstance(self.graph.nodes[-1].layer, Sigmoid):
             if outputs != 1:
                 raise NetworkError(f"a network that ends in sigmoid has one output to learn from, not {outputs}")
-            return loss.sigmoid_cross_entropy(self.smoothing)
-        return loss.softmax_cross_entropy(outputs, self.smoothing)
+            return loss.sigmoid_cross_entropy(self.label_smoothing)
+        return loss.softmax_cross_entropy(outputs, self.label_smoothing)
 
     def _update_phase(self) -> Phase:
         segments = [segment for segment in self.layout.segments if not segment.deferred]

@@ -1,10 +1,10 @@
 """A graph as one kernel a node, with every node's value kept in memory of its own: for looking at, not for speed.
 
-    plain_plan(graph, picture shape, type of pixels) -> PlainPlan
+    plain_plan(graph, image shape, type of pixels) -> PlainPlan
 
 Nothing is fused, shared or transformed: a ReLU is a call, a max pool is a call, and a convolution is the direct one. So
 whoever runs the calls in order finds what each node computed in that node's buffer, inside the border of zeros that
-its readers need. A page runs such a plan for one picture.
+its users need. A page runs such a plan for one image.
 """
 
 from __future__ import annotations
@@ -62,13 +62,13 @@ class PlainPlan:
 
 
 def plain_plan(graph: Graph, pixels: Literal["u8", "f32"], *, registers: int = REGISTERS) -> PlainPlan:
-    """One call for each node of `graph`, that of the input, which reads a raw picture, among them.
+    """One call for each node of `graph`, that of the input, which reads a raw image, among them.
 
     Parameters
     ----------
     graph : Graph
     pixels : "u8" or "f32"
-        What a raw picture's values are.
+        What a raw image's values are.
     registers : int
         How many values the registers hold, which decides the size of tiles, but no result.
     """
@@ -104,9 +104,9 @@ def _program(
             channels, rows, columns = node.shape
             return gather.gather((rows, columns, channels), pixels, y, None)
         case Conv2D():
-            return conv.forward(conv_of(graph, node), xs[0], y, values=registers)
+            return conv.forward(conv_of(graph, node), xs[0], y, registers=registers)
         case Dense(units, bias):
-            return dense.forward(xs[0].elements, units, bias=bias, values=registers)
+            return dense.forward(xs[0].elements, units, bias=bias, registers=registers)
         case MaxPool2D():
             return pool.max_forward(pool_of(node), xs[0], y)
         case AvgPool2D(count_padding=count_padding):

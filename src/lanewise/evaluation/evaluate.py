@@ -18,12 +18,12 @@ from numpy.typing import ArrayLike, NDArray
 from lanewise import notes
 from lanewise.data.arrays import from_arrays
 from lanewise.data.folders import entered, part_named
-from lanewise.data.images import STRETCH, Pictures, PictureSets
-from lanewise.data.load import DIGITS, Source, load, load_to_judge
+from lanewise.data.images import STRETCH, Images, ImageSets
+from lanewise.data.load import DIGITS, Source, load, load_to_evaluate
 from lanewise.data.reading import Progress
 from lanewise.errors import DataError, OptionError
 from lanewise.evaluation.result import ClassFigures, Evaluation, Group, Mistake, TopFigures
-from lanewise.evaluation.unseen import GROUPS, called, candidates_of, fit_to_judge, kinds_of
+from lanewise.evaluation.unseen import GROUPS, called, candidates_of, fit_to_evaluate, kinds_of
 from lanewise.evaluation.unseen import split_again as split_again
 from lanewise.foreign import scaled_by_labels
 from lanewise.model import Model
@@ -40,7 +40,7 @@ LEAST_PROBABILITY = 2.0**-24
 
 def evaluate(
     model: Model,
-    source: Source | Pictures | PictureSets | ArrayLike,
+    source: Source | Images | ImageSets | ArrayLike,
     y: ArrayLike | None = None,
     *,
     split: str | None = None,
@@ -54,7 +54,7 @@ def evaluate(
     Parameters
     ----------
     model : Model
-    source : path, "digits", .npz file, (x, y), array, Pictures or PictureSets
+    source : path, "digits", .npz file, (x, y), array, Images or ImageSets
         As for `lanewise.train`. Files are resized as in training. Of several parts, the test set is taken, else the
         validation set.
     y : array, optional
@@ -76,24 +76,24 @@ def evaluate(
     """
     check_top(model, top)
     if y is not None:
-        if isinstance(source, str | os.PathLike | Pictures | PictureSets):
+        if isinstance(source, str | os.PathLike | Images | ImageSets):
             raise DataError("these images bring their own labels: leave `y` out")
         source = (source, y)  # type: ignore[assignment]
     if split is not None and split not in SPLITS:
         raise OptionError(f"the split {split!r} makes no sense: give one of {', '.join(map(repr, SPLITS))}")
-    if isinstance(source, PictureSets):
-        pictures, part = _of_sets(model, source, split)
-    elif isinstance(source, Pictures):
-        pictures, part = called(model, source, split) if split else fit_to_judge(model, source, None, "all")
+    if isinstance(source, ImageSets):
+        images, part = _of_sets(model, source, split)
+    elif isinstance(source, Images):
+        images, part = called(model, source, split) if split else fit_to_evaluate(model, source, None, "all")
     elif isinstance(source, str | os.PathLike | tuple):
-        pictures, part = pictures_for(model, source, split=split)
+        images, part = images_for(model, source, split=split)
     else:
         raise DataError("images given as an array need labels: evaluate(model, x, y)")
-    said = source.notes if isinstance(source, Pictures | PictureSets) else ()
-    for note in pictures.notes:
+    said = source.notes if isinstance(source, Images | ImageSets) else ()
+    for note in images.notes:
         if note not in said:  # when it was loaded
             notes.say(note)
-    return judge(model, pictures, split=part, top=top, most_mistakes=most_mistakes)
+    return evaluate_images(model, images, split=part, top=top, most_mistakes=most_mistakes)
 
 
 def check_top(model: Model, top: int | None) -> None:
@@ -106,19 +106,19 @@ def check_top(model: Model, top: int | None) -> None:
         raise OptionError(f"the model has {count:,} classes: a top-{top} accuracy makes no sense; give {count} at most")
 
 
-def judge(
-    model: Model, pictures: Pictures, *, split: str, top: int | None = None, most_mistakes: int = 10
+def evaluate_images(
+    model: Model, images: Images, *, split: str, top: int | None = None, most_mistakes: int = 10
 ) -> Evaluation:
     """Evaluate by exactly these images; `split` is what they are."""
     check_top(model, top)
     names = names_of(model.classes)
-    if pictures.labels is None or not len(pictures):
-        raise DataError("there are no labelled pictures to judge the model by")
-    if tuple(map(str, pictures.classes)) != names:
-        raise DataError(f"the pictures are of the classes {_some(pictures.classes)}, the model's are {_some(names)}")
-    model, _ = scaled_by_labels(model, pictures)  # said by whoever chose the images
-    probabilities = model.predict_proba(pictures.pixels)
-    labels, predicted = pictures.labels, probabilities.argmax(axis=1)
+    if images.labels is None or not len(images):
+        raise DataError("there are no labelled images to evaluate the model by")
+    if tuple(map(str, images.classes)) != names:
+        raise DataError(f"the images are of the classes {_some(images.classes)}, the model's are {_some(names)}")
+    model, _ = scaled_by_labels(model, images)  # said by whoever chose the images
+    probabilities = model.predict_proba(images.pixels)
+    labels, predicted = images.labels, probabilities.argmax(axis=1)
     right = labels == predicted
     count, correct = len(labels), int(np.count_nonzero(right))
     given = probabilities[np.arange(count), labels].astype(np.float64)
@@ -126,7 +126,7 @@ def judge(
     confusion = np.bincount(labels.astype(np.int64) * size + predicted, minlength=size * size).reshape(size, size)
     wrong = np.flatnonzero(~right)
     confidence = probabilities[wrong, predicted[wrong]]
-    kinds = kinds_of(model, pictures)
+    kinds = kinds_of(model, images)
     worst = wrong[np.argsort(-confidence, kind="stable")[:most_mistakes]]
     candidates = candidates_of(model, kinds)
     among = None if top is None else _among(probabilities, labels, int(top))
@@ -142,7 +142,7 @@ def judge(
         confusion=confusion,
         mistakes=tuple(
             Mistake(
-                picture=pictures.names[n] if pictures.names else int(n),
+                image=images.names[n] if images.names else int(n),
                 true=model.classes[labels[n]],
                 predicted=model.classes[predicted[n]],
                 probability=float(probabilities[n, predicted[n]]),
@@ -196,10 +196,10 @@ def cross_validated(model: Model) -> Evaluation | None:
     confusion = np.array(figures["confusion"], np.int64)
     return Evaluation(
         split="folds",
-        count=figures["pictures"],
+        count=figures["images"],
         correct=figures["correct"],
         accuracy=figures["accuracy"],
-        interval=over_folds(figures["correct"], figures["pictures"], figures["folds"]),
+        interval=over_folds(figures["correct"], figures["images"], figures["folds"]),
         loss=figures["loss"],
         classes=model.classes,
         per_class=_per_class(model.classes, confusion),
@@ -208,15 +208,15 @@ def cross_validated(model: Model) -> Evaluation | None:
     )
 
 
-def pictures_for(
+def images_for(
     model: Model,
     source: Source,
     *,
     split: str | None = None,
     strict: bool = False,
     progress: Progress | None = None,
-) -> tuple[Pictures, str]:
-    """Read labelled pictures as `model` takes them.
+) -> tuple[Images, str]:
+    """Read labelled images as `model` takes them.
 
     Parameters
     ----------
@@ -224,26 +224,26 @@ def pictures_for(
     source : str, path or (x, y)
         As for `lanewise.train`.
     split : {"test", "validation", "train", "all"}, optional
-        Which part; by default the first of these that there is. Pictures without parts have two if the model learned
+        Which part; by default the first of these that there is. Images without parts have two if the model learned
         from them: those that were held out then, "validation", and the others. Arrays (x, y) are only called so.
     strict : bool
         Refuse a folder if one of its files cannot be used.
     progress : callable, optional
-        Called with (pictures read, pictures in all).
+        Called with (images read, images in all).
 
     Returns
     -------
-    pictures : Pictures
+    images : Images
     split : str
         "test", "validation", "train", or "all" where there are no parts.
 
     Raises
     ------
     DataError
-        The pictures cannot be used, or have no such part.
+        The images cannot be used, or have no such part.
     """
     rows, columns, channels = model.preprocessing.shape
-    # Networks from arrays, or from elsewhere, never saw a resized picture: files get the ordinary treatment.
+    # Networks from arrays, or from elsewhere, never saw a resized image: files get the ordinary treatment.
     like_learning: dict[str, Any] = {
         "classes": model.class_names,
         "size": (rows, columns),
@@ -257,27 +257,27 @@ def pictures_for(
             sets = load(source, size=(rows, columns), channels=channels)
             return called(model, _relabelled(_part_of(sets, source, split), like_learning["classes"]), split)
         folder = _folder_of(entered(Path(source), model.class_names)[0], split)
-    pictures, found = load_to_judge(folder or source, **like_learning, strict=strict, progress=progress)
+    images, found = load_to_evaluate(folder or source, **like_learning, strict=strict, progress=progress)
     if split == "all" and found in ("test", "validation"):
         raise DataError(f"{source} has parts: choose one of them, test, validation or train, instead of all")
     if split is not None and (folder or isinstance(source, tuple)):
-        return called(model, pictures, split)
+        return called(model, images, split)
     if split is None or split == "all":
-        return fit_to_judge(model, pictures, split, found)
-    if split is not None and kinds_of(model, pictures) is None:
+        return fit_to_evaluate(model, images, split, found)
+    if split is not None and kinds_of(model, images) is None:
         raise DataError(f"{source} holds no folder {split!r}, nor is it what the model learned from")
     if split == "test":
         raise DataError(f"{source} holds no folder {split!r}")
-    return fit_to_judge(model, pictures, split, found)
+    return fit_to_evaluate(model, images, split, found)
 
 
-def _of_sets(model: Model, sets: PictureSets, split: str | None) -> tuple[Pictures, str]:
+def _of_sets(model: Model, sets: ImageSets, split: str | None) -> tuple[Images, str]:
     """The part that is asked for, or the first one that there is."""
     parts = [name for name in PARTS if getattr(sets, name) is not None]
     if split == "all" and len(parts) > 1:
         raise DataError(f"these images have parts: choose one of them, {', '.join(parts)}, instead of all")
     if split is None or split == "all":
-        return fit_to_judge(model, getattr(sets, parts[0]), split, parts[0])
+        return fit_to_evaluate(model, getattr(sets, parts[0]), split, parts[0])
     return called(model, _part_of(sets, "this set of images", split), split)
 
 
@@ -293,18 +293,18 @@ def _folder_of(source: str | os.PathLike[str], split: str) -> str | None:
     raise DataError(f"{os.fspath(source)} holds no folder {' or '.join(map(repr, words))}")
 
 
-def _part_of(sets: PictureSets, source: str | os.PathLike[str], split: str) -> Pictures:
-    part: Pictures | None = getattr(sets, split)
+def _part_of(sets: ImageSets, source: str | os.PathLike[str], split: str) -> Images:
+    part: Images | None = getattr(sets, split)
     if part is None:
         found = [name for name in PARTS if getattr(sets, name) is not None]
-        raise DataError(f"{os.fspath(source)} has no {split} pictures; it has {' and '.join(found)}")
+        raise DataError(f"{os.fspath(source)} has no {split} images; it has {' and '.join(found)}")
     return part
 
 
-def _relabelled(pictures: Pictures, classes: tuple[str, ...]) -> Pictures:
-    """The same pictures, with labels that are positions in `classes`."""
-    assert pictures.labels is not None
-    return from_arrays(pictures.pixels, np.array(pictures.classes)[pictures.labels], classes=classes)
+def _relabelled(images: Images, classes: tuple[str, ...]) -> Images:
+    """The same images, with labels that are positions in `classes`."""
+    assert images.labels is not None
+    return from_arrays(images.pixels, np.array(images.classes)[images.labels], classes=classes)
 
 
 def _per_class(classes: tuple[Label, ...], confusion: NDArray[np.int64]) -> tuple[ClassFigures, ...]:

@@ -29,11 +29,11 @@ class ClassFigures:
     ----------
     label : the class
     count : int
-        Pictures of it.
+        Images of it.
     precision : float or None
-        Share of the pictures taken for it that are of it.
+        Share of the images taken for it that are of it.
     recall : float or None
-        Share of its pictures that are recognised.
+        Share of its images that are recognised.
     f1 : float or None
         The harmonic mean of both.
     """
@@ -47,11 +47,11 @@ class ClassFigures:
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One image judged wrong.
+    """One image evaluated wrong.
 
     Attributes
     ----------
-    picture : str or int
+    image : str or int
         Its file name, or its position in an array.
     true, predicted : labels
     probability : float
@@ -60,7 +60,7 @@ class Mistake:
         Where the true class stands among all by probability: 2 is the second most probable one.
     """
 
-    picture: str | int
+    image: str | int
     true: Label
     predicted: Label
     probability: float
@@ -112,17 +112,17 @@ class Group:
 @short
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
-    """What a model makes of labelled pictures.
+    """What a model makes of labelled images.
 
     Attributes
     ----------
     split : str
-        Which pictures: "test", "validation", "train" or "all".
+        Which images: "test", "validation", "train" or "all".
     count, correct : int
     accuracy : float
         correct / count.
     interval : (low, high)
-        Holds the accuracy on endlessly many such pictures with 95 % confidence. Widened where some of these chose the
+        Holds the accuracy on endlessly many such images with 95 % confidence. Widened where some of these chose the
         weights.
     loss : float
         Mean cross-entropy, in nats.

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.data.arrays import channels_come_first, perhaps_first
-from lanewise.data.images import Pictures
+from lanewise.data.images import Images
 from lanewise.errors import DataError, OptionError
 from lanewise.labels import as_array, plain, typed
 from lanewise.notes import say
@@ -34,8 +34,8 @@ def unusual(y: Any) -> NDArray[Any] | None:
     return found
 
 
-def picture_shape(shape: tuple[int, ...], wanted: Sequence[int] | None) -> tuple[int, int, int]:
-    """(rows, columns, channels) of the pictures in an array of `shape`, checked against the shape that is wanted."""
+def shape_of(shape: tuple[int, ...], wanted: Sequence[int] | None) -> tuple[int, int, int]:
+    """(rows, columns, channels) of the images in an array of `shape`, checked against the shape that is wanted."""
     if wanted is None and channels_come_first(shape):
         raise DataError(f"channels come first in X of shape {shape}: give X.transpose(0, 2, 3, 1), or image_shape")
     if wanted is None:
@@ -44,11 +44,11 @@ def picture_shape(shape: tuple[int, ...], wanted: Sequence[int] | None) -> tuple
         wanted = shape[1:] if len(shape) > 2 else (1, shape[1])
     elif not isinstance(wanted, tuple | list) or len(wanted) not in (2, 3) or not all(map(_is_size, wanted)):
         raise OptionError(f"image_shape is {wanted!r}: give (rows, columns) or (rows, columns, channels)")
-    rows, columns, channels = picture = tuple(map(int, (*wanted, 1)[:3]))
-    if len(shape) == 2 and math.prod(picture) != shape[1]:
-        raise DataError(f"X has {shape[1]} features but image_shape {tuple(wanted)} needs {math.prod(picture)}")
-    if len(shape) > 2 and (*shape[1:], 1)[:3] != picture:
-        raise DataError(f"X holds pictures of shape {shape[1:]} but image_shape {tuple(wanted)} is needed")
+    rows, columns, channels = image = tuple(map(int, (*wanted, 1)[:3]))
+    if len(shape) == 2 and math.prod(image) != shape[1]:
+        raise DataError(f"X has {shape[1]} features but image_shape {tuple(wanted)} needs {math.prod(image)}")
+    if len(shape) > 2 and (*shape[1:], 1)[:3] != image:
+        raise DataError(f"X holds images of shape {shape[1:]} but image_shape {tuple(wanted)} is needed")
     return rows, columns, channels
 
 
@@ -68,13 +68,13 @@ def whole_bytes(pixels: Pixels) -> Pixels:
     return pixels.astype(np.uint8)
 
 
-def distinct(pictures: Pictures, weights: NDArray[np.float64]) -> tuple[Pictures, NDArray[np.float64]]:
-    """The pictures in an order that depends on them alone; equal ones of one class become one, their weights added."""
-    assert pictures.labels is not None
+def distinct(images: Images, weights: NDArray[np.float64]) -> tuple[Images, NDArray[np.float64]]:
+    """The images in an order that depends on them alone; equal ones of one class become one, their weights added."""
+    assert images.labels is not None
     kept = np.flatnonzero(weights)
     digests = b"".join(
-        hashlib.blake2b(pictures.pixels[n], digest_size=16, salt=int(pictures.labels[n]).to_bytes(4, "little")).digest()
+        hashlib.blake2b(images.pixels[n], digest_size=16, salt=int(images.labels[n]).to_bytes(4, "little")).digest()
         for n in kept
     )
     _, first, place = np.unique(np.frombuffer(digests, "V16"), return_index=True, return_inverse=True)
-    return pictures.take(kept[first]), np.bincount(place, weights[kept]).astype(np.float64)
+    return images.take(kept[first]), np.bincount(place, weights[kept]).astype(np.float64)

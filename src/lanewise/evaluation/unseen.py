@@ -1,7 +1,7 @@
 """Which of given images a model was trained on, so that they never pass for new ones.
 
-kinds_of(model, pictures)                      NEW, HELD or TRAINED for each image; None where nobody knows
-fit_to_judge(model, pictures, split, found)    the images to evaluate by, and what they are
+kinds_of(model, images)                      NEW, HELD or TRAINED for each image; None where nobody knows
+fit_to_evaluate(model, images, split, found)    the images to evaluate by, and what they are
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.data.held_out import hold_out
-from lanewise.data.images import Pictures, PictureSets
+from lanewise.data.images import Images, ImageSets
 from lanewise.data.seen import HELD, NEW, TRAINED
 from lanewise.data.split import fingerprint, stratified_split
 from lanewise.errors import DataError
@@ -29,30 +29,32 @@ GROUPS = {NEW: "new", HELD: "held out", TRAINED: "trained on"}
 """What images are called, by kind."""
 
 
-def called(model: Model, pictures: Pictures, split: str) -> tuple[Pictures, str]:
+def called(model: Model, images: Images, split: str) -> tuple[Images, str]:
     """Choose among images of which the user says what they are."""
     if split == "train":
-        return _on_scale_of(model, pictures), split
-    return fit_to_judge(model, pictures, "all", "all") if split == "all" else fit_to_judge(model, pictures, None, split)
+        return _on_scale_of(model, images), split
+    return (
+        fit_to_evaluate(model, images, "all", "all") if split == "all" else fit_to_evaluate(model, images, None, split)
+    )
 
 
-def kinds_of(model: Model, pictures: Pictures) -> Kinds | None:
+def kinds_of(model: Model, images: Images) -> Kinds | None:
     """NEW, HELD or TRAINED for each image; None if the model does not say which images it has seen."""
     seen = seen_by(model)
     if seen is not None:
-        return seen.kinds(pictures.pixels)
+        return seen.kinds(images.pixels)
     provenance = getattr(model, "provenance", {})
     # models of version 0.1 know their training images as a whole only
     known, seed = provenance.get("held_out"), provenance.get("seed")
-    if not isinstance(known, dict) or not isinstance(seed, int) or pictures.labels is None or not len(pictures):
+    if not isinstance(known, dict) or not isinstance(seed, int) or images.labels is None or not len(images):
         return None
     fraction = known.get("fraction")
     if not isinstance(fraction, float) or not 0 < fraction < 1:
         return None
-    if known.get("of") != fingerprint(pictures.pixels, pictures.labels):
+    if known.get("of") != fingerprint(images.pixels, images.labels):
         return None
-    kinds = np.full(len(pictures), TRAINED, np.int8)
-    kinds[stratified_split(pictures.labels, fraction, seed)[1]] = HELD
+    kinds = np.full(len(images), TRAINED, np.int8)
+    kinds[stratified_split(images.labels, fraction, seed)[1]] = HELD
     return kinds
 
 
@@ -64,29 +66,29 @@ def candidates_of(model: Model, kinds: Kinds | None) -> float:
     return float(found) if 1 <= found <= 1e6 else 1.0
 
 
-def split_again(model: Model, pictures: Pictures) -> PictureSets | None:
+def split_again(model: Model, images: Images) -> ImageSets | None:
     """Part images that a model was trained on from the others: `train`, `validation`; None if all are of one kind."""
-    kinds = kinds_of(model, pictures)
+    kinds = kinds_of(model, images)
     if kinds is None or not 0 < np.count_nonzero(kinds == TRAINED) < len(kinds):
         return None
-    return PictureSets(taken(pictures, kinds == TRAINED), taken(pictures, kinds != TRAINED))
+    return ImageSets(taken(images, kinds == TRAINED), taken(images, kinds != TRAINED))
 
 
-def taken(pictures: Pictures, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Pictures:
+def taken(images: Images, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Images:
     """Some of the images; where they have no names, with names that tell their old positions."""
     places = np.flatnonzero(chosen) if chosen.dtype == np.bool_ else np.asarray(chosen, np.int64)
-    part = pictures.take(places)
+    part = images.take(places)
     # Positions in a part would mislead: nobody else can see that array.
     return part if part.names else replace(part, names=tuple(f"image {n}" for n in places))
 
 
-def judging_part(
-    sets: PictureSets, validation_fraction: float, seed: int, start: Model | None = None
-) -> tuple[Pictures, str]:
-    """The pictures to judge a model by that `lanewise.train` has learned from `sets`, and what they are.
+def evaluating_part(
+    sets: ImageSets, validation_fraction: float, seed: int, start: Model | None = None
+) -> tuple[Images, str]:
+    """The images to evaluate a model by that `lanewise.train` has learned from `sets`, and what they are.
 
-    The test pictures; without them the validation pictures; without those the part of the training pictures that
-    `lanewise.train` holds out for the same fraction, seed and start; if it holds out nothing, the training pictures.
+    The test images; without them the validation images; without those the part of the training images that
+    `lanewise.train` holds out for the same fraction, seed and start; if it holds out nothing, the training images.
     """
     if sets.test is not None:
         return sets.test, "test"
@@ -98,13 +100,13 @@ def judging_part(
     return taken(sets.train, held), "validation"
 
 
-def fit_to_judge(model: Model, pictures: Pictures, split: str | None, found: str) -> tuple[Pictures, str]:
+def fit_to_evaluate(model: Model, images: Images, split: str | None, found: str) -> tuple[Images, str]:
     """Choose the images to evaluate by.
 
     Parameters
     ----------
     model : Model
-    pictures : Pictures
+    images : Images
     split : {"test", "validation", "train", "all"}, optional
         What the user asked for. "train" and "all" take images as they are; otherwise those that the model was trained
         on are left out, unless that leaves none.
@@ -113,26 +115,26 @@ def fit_to_judge(model: Model, pictures: Pictures, split: str | None, found: str
 
     Returns
     -------
-    pictures : Pictures
+    images : Images
         On the model's scale, with notes on that and on what was left out, and why.
     split : str
         What they are.
     """
-    kinds = kinds_of(model, pictures)
-    pictures = _on_scale_of(model, pictures)
+    kinds = kinds_of(model, images)
+    images = _on_scale_of(model, images)
     if kinds is None:
-        return pictures, split or found
+        return images, split or found
     count, trained = len(kinds), int(np.count_nonzero(kinds == TRAINED))
     whole = found in ("all", "train")  # no part of anything, as far as its name tells
     if split == "train":
         if not trained:
             raise DataError("the model was trained on none of these images: there is no training set among them")
-        return taken(pictures, kinds == TRAINED), "train"
+        return taken(images, kinds == TRAINED), "train"
     if split == "all":
-        return (pictures if not trained else _with(pictures, _all_told(trained, count))), "all"
+        return (images if not trained else _with(images, _all_told(trained, count))), "all"
     if trained == count and count:
         return _with(
-            pictures,
+            images,
             Caution(
                 f"The model was trained on all {count:,} images: this is the training accuracy, and says nothing about "
                 f"new images.{_folds_told(model)}"
@@ -141,24 +143,24 @@ def fit_to_judge(model: Model, pictures: Pictures, split: str | None, found: str
     if split == "validation":
         if not (kinds == HELD).any():
             raise DataError("none of these images was held out of training: there is no validation set among them")
-        return taken(pictures, kinds == HELD), "validation"
+        return taken(images, kinds == HELD), "validation"
     left = kinds[kinds != TRAINED]
     held = int(np.count_nonzero(left == HELD))
     kind = "validation" if held and (whole or held == len(left)) else "all" if whole else found
     if not trained:
-        return pictures, kind
-    return _with(taken(pictures, kinds != TRAINED), _left_out(trained, count, held)), kind
+        return images, kind
+    return _with(taken(images, kinds != TRAINED), _left_out(trained, count, held)), kind
 
 
-def _on_scale_of(model: Model, pictures: Pictures) -> Pictures:
+def _on_scale_of(model: Model, images: Images) -> Images:
     """The images on the model's scale, with notes on that; of a model that does not know its own, too."""
-    said = scaled_by_labels(model, pictures)[1]
-    pictures = scaled(pictures, model.preprocessing)
-    return pictures if said is None else _with(pictures, said)
+    said = scaled_by_labels(model, images)[1]
+    images = scaled(images, model.preprocessing)
+    return images if said is None else _with(images, said)
 
 
-def _with(pictures: Pictures, note: Note) -> Pictures:
-    return replace(pictures, notes=(*pictures.notes, note))
+def _with(images: Images, note: Note) -> Images:
+    return replace(images, notes=(*images.notes, note))
 
 
 def _folds_told(model: Model) -> str:

@@ -1,4 +1,4 @@
-"""`lanewise.compare`: what learning the filters is worth, on the user's own pictures.
+"""`lanewise.compare`: what learning the filters is worth, on the user's own images.
 
 found = lanewise.compare("photos", seeds=(0, 1, 2))
 print(found)                    # a table, learning curves, and what may be concluded
@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 
 from lanewise.brief import short
-from lanewise.data.images import PictureSets
+from lanewise.data.images import ImageSets
 from lanewise.data.load import Source
 from lanewise.experiments.conclusion import Difference, conclusion
 from lanewise.experiments.intervals import CONFIDENCE, difference_interval, share_interval
 from lanewise.experiments.methods import CONVOLUTIONAL, Method, methods_for
 from lanewise.experiments.tables import percent, plain_table, seconds_shown, sparkline
-from lanewise.experiments.trial import Judging, Trial, check_seeds, open_journal, prepared, trial_of
-from lanewise.network.summary import account, totals
+from lanewise.experiments.trial import Evaluating, Trial, check_seeds, open_journal, prepared, trial_of
+from lanewise.network.summary import summary, totals
 from lanewise.training.loop import Progress
 from lanewise.training.recipe import many_and_easy
 
@@ -41,19 +41,19 @@ class MethodRow:
     ----------
     name, network : str
     accuracy : float
-        On the test pictures, the mean over seeds.
+        On the test images, the mean over seeds.
     accuracies : tuple of float
         That of each seed.
     interval : (low, high)
         Holds the accuracy with 95 % confidence; see `lanewise.experiments.intervals`.
     train_accuracy, gap : float
-        On the training pictures, and how much that is more: what was learned by heart.
+        On the training images, and how much that is more: what was learned by heart.
     weights, learned_weights, connections : int
         Biases are not counted.
     seconds : float
         Of learning, the mean over seeds; compiling is left out.
     curves : tuple of ((training, validation), ...)
-        For each seed both accuracies after each epoch; None where the network was not judged.
+        For each seed both accuracies after each epoch; None where the network was not evaluated.
     """
 
     name: str
@@ -72,12 +72,13 @@ class MethodRow:
     def curve(self) -> list[float]:
         """Accuracy after each epoch that every seed reached, the mean over seeds.
 
-        On the validation pictures if they were judged after each epoch, else on the training pictures while learning.
+        On the validation images if they were evaluated after each epoch, else on the training images while learning.
         """
         length = min(map(len, self.curves))
-        judged = all(after is not None for one in self.curves for _, after in one[:length])
+        evaluated = all(after is not None for one in self.curves for _, after in one[:length])
         return [
-            float(np.mean([(one[n][1] or 0.0) if judged else one[n][0] for one in self.curves])) for n in range(length)
+            float(np.mean([(one[n][1] or 0.0) if evaluated else one[n][0] for one in self.curves]))
+            for n in range(length)
         ]
 
 
@@ -93,14 +94,14 @@ class Comparison:
     differences : tuple of Difference
         The accuracy of the convolutional network less that of each other one; all hold together with 95 % confidence.
     count : int
-        Images that judged.
+        Images that evaluated.
     kept_back : bool
         Whether these were training images that nothing was learned from.
     seeds : tuple of int
     recalled : int
         Trainings that the journal knew.
-    judging : Judging or None
-        Which images judged, and which chose the best weights.
+    evaluating : Evaluating or None
+        Which images evaluated, and which chose the best weights.
     """
 
     rows: tuple[MethodRow, ...]
@@ -109,7 +110,7 @@ class Comparison:
     kept_back: bool
     seeds: tuple[int, ...]
     recalled: int
-    judging: Judging | None = None
+    evaluating: Evaluating | None = None
 
     @property
     def sentence(self) -> str:
@@ -135,14 +136,14 @@ class Comparison:
         ]
 
     def __str__(self) -> str:
-        """The table, what it was judged by, and the conclusion."""
+        """The table, what it was evaluated by, and the conclusion."""
         return "\n".join(
-            [*plain_table(*self.table()), "", *([self.judging.sentence] if self.judging else []), self.sentence]
+            [*plain_table(*self.table()), "", *([self.evaluating.sentence] if self.evaluating else []), self.sentence]
         )
 
     def to_json(self) -> dict[str, Any]:
         """The comparison as values that JSON can hold."""
-        return {**asdict(self), **(self.judging.to_json() if self.judging else {}), "sentence": self.sentence}
+        return {**asdict(self), **(self.evaluating.to_json() if self.evaluating else {}), "sentence": self.sentence}
 
     def save_plot(self, path: str | os.PathLike[str]) -> None:
         """Draw learning curves and accuracies with their intervals, as SVG, PDF or PNG by the name of the file."""
@@ -165,7 +166,7 @@ class Step:
 
 
 def compare(
-    source: Source | PictureSets,
+    source: Source | ImageSets,
     network: str = "auto",
     *,
     seeds: Sequence[int] = (0, 1, 2),
@@ -178,23 +179,23 @@ def compare(
 ) -> Comparison:
     """Set a convolutional network against a fully connected one, hand-made features, and itself with fixed filters.
 
-    All learn from the same pictures, for as many epochs (or as long), with the same seeds, and are judged by the test
+    All learn from the same images, for as many epochs (or as long), with the same seeds, and are evaluated by the test
     set, while the validation set chooses the best weights of each. Where there is no test set, the validation set
-    judges; where there is neither, a fifth of the training pictures is kept for that.
+    evaluates; where there is neither, a fifth of the training images is kept for that.
 
     Parameters
     ----------
-    source : path, (pictures, labels), or PictureSets
+    source : path, (images, labels), or ImageSets
         As for `lanewise.train`.
     network : str
-        The one that learns all its filters; by default chosen from the pictures.
+        The one that learns all its filters; by default chosen from the images.
     seeds : sequence of int
     bank : str, optional
         The fixed filters, like "sobel+laplacian+blur+sharpen", which is the default for colour.
     folder : path, optional
         Where a journal is kept. Given the same one again, trainings that are finished are not repeated.
     size, channels
-        How pictures are read.
+        How images are read.
     progress : callable, optional
         Given a `Step` while training, and after each training.
     **options
@@ -209,10 +210,10 @@ def compare(
     NetworkError
         The network does not begin with a convolution, or there is no such bank.
     OptionError
-        The folder's journal is of other pictures or settings.
+        The folder's journal is of other images or settings.
     """
     seeds = check_seeds(seeds)
-    sets, judging = prepared(source, size, channels, options.get("validation_fraction"))
+    sets, evaluating = prepared(source, size, channels, options.get("validation_fraction"))
     train = sets.train
     easy = network.strip() == "auto" and many_and_easy(train)
     methods = methods_for(network, (train.channels, *train.size), len(train.classes), bank=bank, easy=easy)
@@ -231,13 +232,13 @@ def compare(
             done, recalled = done + 1, recalled + known
             say(Step(done, total, method.name, seed, None, trial.accuracy))
     rows = tuple(_row(method, trials[method.name]) for method in methods)
-    return Comparison(rows, _differences(trials), judging.count, judging.kept_back, seeds, recalled, judging)
+    return Comparison(rows, _differences(trials), evaluating.count, evaluating.kept_back, seeds, recalled, evaluating)
 
 
 def _row(method: Method, trials: Sequence[Trial]) -> MethodRow:
     accuracies = tuple(trial.accuracy for trial in trials)
     accuracy, train_accuracy = float(np.mean(accuracies)), float(np.mean([trial.train_accuracy for trial in trials]))
-    found = totals(account(method.graph))
+    found = totals(summary(method.graph))
     return MethodRow(
         name=method.name,
         network=method.network,

@@ -1,7 +1,7 @@
 """What may be concluded from a comparison: a sentence made from the intervals, by rule.
 
 A difference is claimed if its interval leaves out 0, and the sentence says how large it may be; otherwise it says that
-these pictures cannot tell, and what the difference may be.
+these images cannot tell, and what the difference may be.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """Whether the convolutional network is "better" or "worse", or the pictures "cannot tell"."""
+        """Whether the convolutional network is "better" or "worse", or the images "cannot tell"."""
         low, high = self.interval
         return "better" if low > 0 else "worse" if high < 0 else "cannot tell"
 
@@ -60,8 +60,8 @@ def conclusion(differences: Sequence[Difference], seeds: int) -> str:
         about = _listed(f"{_long(one)} ({_signed(one)} points)" for one in unsure)
         subject = "it" if claims else "the network that learns all its filters"
         sentences.append(
-            f"These pictures cannot tell whether {subject} is better or worse than {about}; "
-            "more test pictures or seeds could."
+            f"These images cannot tell whether {subject} is better or worse than {about}; "
+            "more test images or seeds could."
         )
     if seeds < FEW_SEEDS:
         trained = "trained once" if seeds == 1 else "trained twice"

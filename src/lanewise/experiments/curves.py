@@ -15,7 +15,7 @@ MARKERS = ("o", "s", "^", "D")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A method: its name, its accuracy after each epoch, and that on test pictures with its interval."""
+    """A method: its name, its accuracy after each epoch, and that on test images with its interval."""
 
     name: str
     curve: Sequence[float]
@@ -24,7 +24,7 @@ class Line:
 
 
 def draw_curves(lines: Sequence[Line], count: int, path: str | os.PathLike[str]) -> None:
-    """Draw the curves, and beside them the accuracy on `count` test pictures.
+    """Draw the curves, and beside them the accuracy on `count` test images.
 
     Raises
     ------
@@ -51,6 +51,6 @@ def draw_curves(lines: Sequence[Line], count: int, path: str | os.PathLike[str])
     left.legend(fontsize=11, frameon=False, loc="lower right")
     right.set_yticks([-n for n in range(len(lines))], [line.name for line in lines])
     right.set_ylim(-len(lines) + 0.4, 0.6)
-    right.set_title(f"accuracy on {count:,} test pictures, %", loc="left", fontsize=12, color=INK)
+    right.set_title(f"accuracy on {count:,} test images, %", loc="left", fontsize=12, color=INK)
     right.set_xlabel("bars: 95 % intervals", fontsize=12)
     save_figure(figure, path)

@@ -90,7 +90,7 @@ def _braces(text: str) -> list[re.Match[str]]:
 
 
 def candidates(texts: list[str], shape: tuple[int, int, int], classes: int) -> tuple[list[Candidate], list[Impossible]]:
-    """The networks that can be built for pictures of `shape` (channels, rows, columns), and those that cannot.
+    """The networks that can be built for images of `shape` (channels, rows, columns), and those that cannot.
 
     Networks that come out the same are kept once.
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from lanewise.data.images import PictureSets
+from lanewise.data.images import ImageSets
 from lanewise.errors import OptionError
 
 HEAD = '{"settings": '
@@ -24,7 +24,7 @@ HEAD = '{"settings": '
 
 
 class Journal:
-    """The finished trainings on one set of pictures.
+    """The finished trainings on one set of images.
 
     Parameters
     ----------
@@ -113,8 +113,8 @@ def _entry(line: bytes) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def fingerprint(sets: PictureSets) -> str:
-    """A short digest of all pictures and labels of `sets`."""
+def fingerprint(sets: ImageSets) -> str:
+    """A short digest of all images and labels of `sets`."""
     digest = hashlib.sha256()
     for part in (sets.train, sets.validation, sets.test):
         if part is not None:

@@ -1,4 +1,4 @@
-"""Four ways to tell pictures apart, as networks: what is laid down beforehand, and what is learned.
+"""Four ways to tell images apart, as networks: what is laid down beforehand, and what is learned.
 
 fully connected        every pixel with every neuron; nothing is known of neighbourhoods
 hand-made features     fixed filters, ReLU, pooling; only the classifier behind them is learned
@@ -19,7 +19,7 @@ from lanewise.training.recipe import network_for, output_layers
 
 BANK = "sobel+laplacian+blur+sharpen"
 GREY_BANK = "sobel+laplacian+blur+sharpen+gabor+gaussian+emboss"
-"""Of one channel a bank makes a third as many maps as of three, so grey pictures get more filters."""
+"""Of one channel a bank makes a third as many maps as of three, so grey images get more filters."""
 
 FULLY_CONNECTED = "fully connected"
 HAND_MADE = "hand-made features"
@@ -43,7 +43,7 @@ class Method:
 def methods_for(
     network: str, shape: tuple[int, int, int], classes: int, *, bank: str | None = None, easy: bool = False
 ) -> tuple[Method, ...]:
-    """The four methods for pictures of `shape` (channels, rows, columns), `network` the one that learns all.
+    """The four methods for images of `shape` (channels, rows, columns), `network` the one that learns all.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def methods_for(
     Raises
     ------
     NetworkError
-        The network does not begin with a convolution, or with these pictures one of the four makes no network.
+        The network does not begin with a convolution, or with these images one of the four makes no network.
     """
     bank = bank or (GREY_BANK if shape[0] == 1 else BANK)
     unknown = [name for name in bank.split("+") if name not in BANKS]

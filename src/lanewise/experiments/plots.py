@@ -1,4 +1,4 @@
-"""Pictures of experiments: what accuracy costs, and how it was learned."""
+"""Images of experiments: what accuracy costs, and how it was learned."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from lanewise.saving import write_whole
 FORMATS = ("svg", "png", "pdf")
 INK, PALE, GREY, ORANGE = "#222222", "#d9d9d9", "#9aa4ae", "#c8501e"
 MOST_LABELS = 6
-"""Trade-offs that are named in a picture; of more, those that gain most."""
+"""Trade-offs that are named in an image; of more, those that gain most."""
 
 
 def checked_format(path: str | os.PathLike[str]) -> str:
     """The format that the name of a file asks for."""
     ending = os.fspath(path).rpartition(".")[2].lower()
     if ending not in FORMATS:
-        raise OptionError(f"{os.fspath(path)}: a picture ends in .svg, .png or .pdf")
+        raise OptionError(f"{os.fspath(path)}: an image ends in .svg, .png or .pdf")
     return ending
 
 
@@ -30,11 +30,11 @@ def require_matplotlib() -> None:
     try:
         import matplotlib  # noqa: F401
     except ModuleNotFoundError:
-        raise OptionError('pictures are drawn by Matplotlib: pip install "lanewise[report]"') from None
+        raise OptionError('images are drawn by Matplotlib: pip install "lanewise[report]"') from None
 
 
 def draw_grid(rows: Sequence[Row], count: int, path: str | os.PathLike[str]) -> None:
-    """Draw accuracy on `count` test pictures over weights and over time, the best trade-offs joined and named.
+    """Draw accuracy on `count` test images over weights and over time, the best trade-offs joined and named.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def draw_grid(rows: Sequence[Row], count: int, path: str | os.PathLike[str]) -> 
     for axes, cost, label in zip((left, right), COSTS, ("weights", "seconds to train"), strict=True):
         _costs(axes, rows, cost)
         axes.set_xlabel(label, fontsize=12)
-    left.set_ylabel(f"accuracy on {count:,} test pictures, %", fontsize=12)
+    left.set_ylabel(f"accuracy on {count:,} test images, %", fontsize=12)
     title = f"{len(rows)} networks: what accuracy costs"
     figure.suptitle(title, fontsize=14, x=0.01, ha="left", color=INK)
     handles, labels = left.get_legend_handles_labels()

@@ -21,7 +21,7 @@ class Row:
     text, network : str
         As the grid gives it, and in full.
     accuracy : float
-        On the test pictures, the mean over seeds.
+        On the test images, the mean over seeds.
     interval : (low, high)
         Holds the accuracy with 95 % confidence; see `lanewise.experiments.intervals`.
     gap : float

@@ -9,7 +9,7 @@ BARS = "▁▂▃▄▅▆▇█"
 
 
 def percent(share: float, count: int) -> str:
-    """A share of `count` pictures in percent, without the sign: as many decimals as they justify."""
+    """A share of `count` images in percent, without the sign: as many decimals as they justify."""
     return f"{100 * share:.{2 if count >= 1000 else 1}f}"
 
 

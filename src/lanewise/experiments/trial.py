@@ -1,4 +1,4 @@
-"""One network trained once and judged: what experiments are made of."""
+"""One network trained once and evaluated: what experiments are made of."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.brief import short
-from lanewise.data.images import Pictures, PictureSets
+from lanewise.data.images import Images, ImageSets
 from lanewise.data.load import Source, load
 from lanewise.data.split import stratified_split
 from lanewise.errors import DataError, OptionError
@@ -24,10 +24,10 @@ from lanewise.training.loop import Progress
 from lanewise.version import __version__
 
 TEST_FRACTION = 0.2
-"""Share of the pictures that is kept for judging where there are no test pictures."""
+"""Share of the images that is kept for evaluating where there are no test images."""
 
 SPLIT_SEED = 0
-"""Seeds of trainings are varied; who judges is not."""
+"""Seeds of trainings are varied; who evaluates is not."""
 
 
 @short
@@ -38,13 +38,13 @@ class Trial:
     Attributes
     ----------
     right : (N,) bool
-        For each test picture, whether its class was recognised.
+        For each test image, whether its class was recognised.
     train_accuracy : float
-        On the training pictures as they are, without augmentation.
+        On the training images as they are, without augmentation.
     seconds : float
         Of learning. Compiling is left out: it is done once for all networks of the same layers, and then never again.
     curve : tuple of (training, validation)
-        Both accuracies after each epoch; None where the network was not judged.
+        Both accuracies after each epoch; None where the network was not evaluated.
     """
 
     right: NDArray[np.bool_]
@@ -54,7 +54,7 @@ class Trial:
 
     @property
     def accuracy(self) -> float:
-        """Share of the test pictures that were recognised."""
+        """Share of the test images that were recognised."""
         return float(self.right.mean())
 
     def to_entry(self) -> dict[str, Any]:
@@ -69,7 +69,7 @@ class Trial:
 
 
 def from_entry(entry: Mapping[str, Any], count: int) -> Trial | None:
-    """The trial that `to_entry` wrote, on `count` test pictures; None if it is not whole."""
+    """The trial that `to_entry` wrote, on `count` test images; None if it is not whole."""
     try:
         bits = np.unpackbits(np.frombuffer(bytes.fromhex(entry["right"]), np.uint8), count=count)
         curve = tuple((float(one), None if two is None else float(two)) for one, two in entry["curve"])
@@ -78,100 +78,98 @@ def from_entry(entry: Mapping[str, Any], count: int) -> Trial | None:
         return None
 
 
-def pictures_to_judge(sets: PictureSets) -> Pictures:
-    """The test pictures: `sets` came from `prepared`."""
+def images_to_evaluate(sets: ImageSets) -> Images:
+    """The test images: `sets` came from `prepared`."""
     assert sets.test is not None
     return sets.test
 
 
 @dataclass(frozen=True, slots=True)
-class Judging:
-    """By which images networks are judged, and by which the best weights of each training are chosen.
+class Evaluating:
+    """By which images networks are evaluated, and by which the best weights of each training are chosen.
 
     Attributes
     ----------
-    judged_by : "test", "validation" or "kept back"
+    evaluated_by : "test", "validation" or "kept back"
         The test set; without one the validation set; without either, training images that nothing was learned from.
     chosen_by : "validation", "held out" or "none"
-        The validation set, unless it judges; without one, training images that `lanewise.train` holds out, if any.
+        The validation set, unless it evaluates; without one, training images that `lanewise.train` holds out, if any.
     count : int
-        Images that judge.
+        Images that evaluate.
     """
 
-    judged_by: str
+    evaluated_by: str
     chosen_by: str
     count: int
 
     @property
     def kept_back(self) -> bool:
-        """Whether training images judge."""
-        return self.judged_by == "kept back"
+        """Whether training images evaluate."""
+        return self.evaluated_by == "kept back"
 
     @property
     def sentence(self) -> str:
         """The same in words."""
         images = f"{self.count:,} image{'' if self.count == 1 else 's'}"
-        judged = {
+        evaluated = {
             "test": f"All are evaluated on the {images} of the test set",
             "validation": f"There is no test set, so all are evaluated on the {images} of the validation set",
             "kept back": f"There is no test set, so all are evaluated on {images} kept back from the training set",
-        }[self.judged_by]
+        }[self.evaluated_by]
         chosen = {
             "validation": "; the validation set chooses the best weights of each",
             "held out": "; images held out of the training set choose the best weights of each",
             "none": "",
         }[self.chosen_by]
         few = " So few tell large differences only." if self.count < FEW_HELD_OUT else ""
-        return f"{judged}{chosen}.{few}"
+        return f"{evaluated}{chosen}.{few}"
 
     def to_json(self) -> dict[str, Any]:
         """As values that JSON can hold."""
         return {
             "count": self.count,
             "kept_back": self.kept_back,
-            "judged_by": self.judged_by,
+            "evaluated_by": self.evaluated_by,
             "chosen_by": self.chosen_by,
-            "judging": self.sentence,
+            "evaluating": self.sentence,
         }
 
 
 def prepared(
-    source: Source | PictureSets,
+    source: Source | ImageSets,
     size: str | int | tuple[int, int] | None,
     channels: int | None,
     validation_fraction: float | None = None,
-) -> tuple[PictureSets, Judging]:
-    """Read the images, and decide which of them judge: the test set, the validation set, or a fifth of the others.
+) -> tuple[ImageSets, Evaluating]:
+    """Read the images, and decide which of them evaluate: the test set, the validation set, or a fifth of the others.
 
     The validation set chooses the best weights of each training where there is a test set. Where there is none it
-    judges, and then chooses nothing: what is chosen by some images is no longer judged fairly by them.
+    evaluates, and then chooses nothing: what is chosen by some images is no longer evaluated fairly by them.
 
     Returns
     -------
-    sets : PictureSets
-        With those that judge as the test set.
-    judging : Judging
+    sets : ImageSets
+        With those that evaluate as the test set.
+    evaluating : Evaluating
     """
-    sets = source if isinstance(source, PictureSets) else load(source, size=size, channels=channels)
-    for note in () if isinstance(source, PictureSets) else sets.notes:
+    sets = source if isinstance(source, ImageSets) else load(source, size=size, channels=channels)
+    for note in () if isinstance(source, ImageSets) else sets.notes:
         say(note)
     if sets.test is not None:
         if sets.test.labels is None or not len(sets.test):
-            raise DataError("the test pictures have no labels: there is nothing to judge networks by")
-        judged_by = "test"
+            raise DataError("the test images have no labels: there is nothing to evaluate networks by")
+        evaluated_by = "test"
     elif sets.validation is not None and sets.validation.labels is not None and len(sets.validation):
-        sets, judged_by = replace(sets, validation=None, test=sets.validation), "validation"
+        sets, evaluated_by = replace(sets, validation=None, test=sets.validation), "validation"
     else:
         labels = sets.train.labels
         if labels is None or np.bincount(labels).max() < 2:
-            raise DataError(
-                "there are no test pictures, and no class has two pictures so that one could be kept for them"
-            )
+            raise DataError("there are no test images, and no class has two images so that one could be kept for them")
         kept, held_out = stratified_split(labels, TEST_FRACTION, SPLIT_SEED)
-        sets, judged_by = replace(sets, train=sets.train.take(kept), test=sets.train.take(held_out)), "kept back"
+        sets, evaluated_by = replace(sets, train=sets.train.take(kept), test=sets.train.take(held_out)), "kept back"
     held = "none" if validation_fraction == 0 else "held out"
     chosen_by = held if sets.validation is None else "validation"
-    return sets, Judging(judged_by, chosen_by, len(pictures_to_judge(sets)))
+    return sets, Evaluating(evaluated_by, chosen_by, len(images_to_evaluate(sets)))
 
 
 def check_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
@@ -184,30 +182,30 @@ def check_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
     return tuple(int(seed) for seed in seeds)
 
 
-def open_journal(path: Path, sets: PictureSets, options: Mapping[str, Any]) -> Journal:
-    """The journal of trainings on these pictures with these options of `lanewise.train`."""
+def open_journal(path: Path, sets: ImageSets, options: Mapping[str, Any]) -> Journal:
+    """The journal of trainings on these images with these options of `lanewise.train`."""
     return Journal(path, settings_of(sets, options))
 
 
-def settings_of(sets: PictureSets, options: Mapping[str, Any]) -> dict[str, Any]:
+def settings_of(sets: ImageSets, options: Mapping[str, Any]) -> dict[str, Any]:
     """All that two trainings of one network with one seed must share to come out the same."""
     # threads change no result
     plain = {key: value for key, value in sorted(options.items()) if key != "threads" and value is not None}
-    return {"pictures": fingerprint(sets), "version": __version__, "options": plain}
+    return {"images": fingerprint(sets), "version": __version__, "options": plain}
 
 
 def trial_of(
-    sets: PictureSets,
+    sets: ImageSets,
     network: str,
     seed: int,
     options: Mapping[str, Any],
     journal: Journal | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> tuple[Trial, bool]:
-    """Train a network on `sets` and judge it, unless the journal knows what comes out; tell whether it did."""
+    """Train a network on `sets` and evaluate it, unless the journal knows what comes out; tell whether it did."""
     key = f"{network}; seed {seed}"
     if journal is not None and key in journal.entries:
-        known = from_entry(journal.entries[key], len(pictures_to_judge(sets)))
+        known = from_entry(journal.entries[key], len(images_to_evaluate(sets)))
         if known is not None:
             return known, True
     trial = _run(sets, network, seed, options, progress)
@@ -217,7 +215,7 @@ def trial_of(
 
 
 def _run(
-    sets: PictureSets,
+    sets: ImageSets,
     network: str,
     seed: int,
     options: Mapping[str, Any],
@@ -228,13 +226,13 @@ def _run(
     if model.provenance["interrupted"]:
         raise KeyboardInterrupt
     return Trial(
-        right=_right(model, pictures_to_judge(sets)),
+        right=_right(model, images_to_evaluate(sets)),
         train_accuracy=float(_right(model, sets.train).mean()),
         seconds=float(model.history[-1]["seconds"] or 0.0),
         curve=tuple((float(epoch["accuracy"] or 0.0), epoch["validation_accuracy"]) for epoch in model.history),
     )
 
 
-def _right(model: Model, pictures: Pictures) -> NDArray[np.bool_]:
-    right: NDArray[np.bool_] = model.predict_proba(pictures.pixels).argmax(axis=1) == pictures.labels
+def _right(model: Model, images: Images) -> NDArray[np.bool_]:
+    right: NDArray[np.bool_] = model.predict_proba(images.pixels).argmax(axis=1) == images.labels
     return right

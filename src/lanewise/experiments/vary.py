@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from lanewise.brief import short
-from lanewise.data.images import PictureSets
+from lanewise.data.images import ImageSets
 from lanewise.data.load import Source
 from lanewise.errors import LanewiseError, OptionError, ProgramError
 from lanewise.experiments.grid import Candidate, Impossible, candidates, expand
@@ -24,8 +24,8 @@ from lanewise.experiments.intervals import share_interval
 from lanewise.experiments.journal import Journal
 from lanewise.experiments.rows import COSTS, Row, best_of, figures, marks
 from lanewise.experiments.tables import plain_table
-from lanewise.experiments.trial import Judging, Trial, check_seeds, open_journal, prepared, trial_of
-from lanewise.network.summary import account, totals
+from lanewise.experiments.trial import Evaluating, Trial, check_seeds, open_journal, prepared, trial_of
+from lanewise.network.summary import summary, totals
 
 JOURNAL = "vary.jsonl"
 
@@ -42,14 +42,14 @@ class Grid:
     impossible : tuple of Impossible
         Combinations that make no network or could not be trained, and why.
     count : int
-        Images that judged.
+        Images that evaluated.
     kept_back : bool
         Whether these were training images that nothing was learned from.
     seeds : tuple of int
     recalled : int
         Trainings that the journal knew.
-    judging : Judging or None
-        Which images judged, and which chose the best weights.
+    evaluating : Evaluating or None
+        Which images evaluated, and which chose the best weights.
     """
 
     rows: tuple[Row, ...]
@@ -58,7 +58,7 @@ class Grid:
     kept_back: bool
     seeds: tuple[int, ...]
     recalled: int
-    judging: Judging | None = None
+    evaluating: Evaluating | None = None
 
     def best(self, cost: str) -> tuple[Row, ...]:
         """The trade-offs that nothing beats: no other network is as accurate for less `cost`, "weights" or "seconds".
@@ -84,7 +84,7 @@ class Grid:
     def __str__(self) -> str:
         """A table, the most accurate network first."""
         lines = plain_table(*self.table())
-        lines += ["", self.judging.sentence] if self.judging else []
+        lines += ["", self.evaluating.sentence] if self.evaluating else []
         lines += [f"impossible: {one.text}: {one.reason}" for one in self.impossible]
         return "\n".join(lines)
 
@@ -92,7 +92,7 @@ class Grid:
         """The grid as values that JSON can hold, with the networks that are the best trade-offs."""
         return {
             **asdict(self),
-            **(self.judging.to_json() if self.judging else {}),
+            **(self.evaluating.to_json() if self.evaluating else {}),
             "best": {cost: [row.network for row in self.best(cost)] for cost in COSTS},
         }
 
@@ -116,7 +116,7 @@ class Report:
 
 
 def vary(
-    source: Source | PictureSets,
+    source: Source | ImageSets,
     network: str,
     *,
     seeds: Sequence[int] = (0,),
@@ -126,14 +126,14 @@ def vary(
     progress: Callable[[Report], None] | None = None,
     **options: Any,
 ) -> Grid:
-    """Train every network that a text with braces stands for, each with every seed, on the same pictures.
+    """Train every network that a text with braces stands for, each with every seed, on the same images.
 
-    All are judged by the test set, while the validation set chooses the best weights of each. Where there is no test
-    set, the validation set judges; where there is neither, a fifth of the training pictures is kept for that.
+    All are evaluated by the test set, while the validation set chooses the best weights of each. Where there is no test
+    set, the validation set evaluates; where there is neither, a fifth of the training images is kept for that.
 
     Parameters
     ----------
-    source : path, (pictures, labels), or PictureSets
+    source : path, (images, labels), or ImageSets
         As for `lanewise.train`.
     network : str
         For example "conv {8,16,32}@{3x3,5x5} stride {1,2}, relu, {max,average} 2, dense 10".
@@ -141,7 +141,7 @@ def vary(
     folder : path, optional
         Where a journal is kept. Given the same one again, trainings that are finished are not repeated.
     size, channels
-        How pictures are read.
+        How images are read.
     progress : callable, optional
         Given a `Report` before each training and after each network.
     **options
@@ -156,11 +156,11 @@ def vary(
     NetworkError
         No combination makes a network; the first reason is told.
     OptionError
-        The folder's journal is of other pictures or settings.
+        The folder's journal is of other images or settings.
     """
     seeds = check_seeds(seeds)
     texts = expand(network)
-    sets, judging = prepared(source, size, channels, options.get("validation_fraction"))
+    sets, evaluating = prepared(source, size, channels, options.get("validation_fraction"))
     train = sets.train
     possible, impossible = candidates(texts, (train.channels, *train.size), len(train.classes))
     journal = None if folder is None else open_journal(Path(folder) / JOURNAL, sets, options)
@@ -175,7 +175,7 @@ def vary(
             if not rows and len(possible) == 1:
                 raise
             impossible.append(Impossible(candidate.text, str(error).splitlines()[0]))
-    return Grid(tuple(rows), tuple(impossible), judging.count, judging.kept_back, seeds, run.recalled, judging)
+    return Grid(tuple(rows), tuple(impossible), evaluating.count, evaluating.kept_back, seeds, run.recalled, evaluating)
 
 
 class _Run:
@@ -183,7 +183,7 @@ class _Run:
 
     def __init__(
         self,
-        sets: PictureSets,
+        sets: ImageSets,
         seeds: Sequence[int],
         options: dict[str, Any],
         journal: Journal | None,
@@ -211,7 +211,7 @@ class _Run:
 
 def _row(candidate: Candidate, trials: Sequence[Trial]) -> Row:
     accuracy = float(np.mean([trial.accuracy for trial in trials]))
-    found = totals(account(candidate.graph))
+    found = totals(summary(candidate.graph))
     return Row(
         text=candidate.text,
         network=candidate.network,

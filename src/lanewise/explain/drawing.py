@@ -1,4 +1,4 @@
-"""A picture of an expansion: which inputs feed an output, coloured by the weight that they share."""
+"""An image of an expansion: which inputs feed an output, coloured by the weight that they share."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def draw_connections(
     output : (channel, row, column), or (feature,)
         Which output.
     path : path, optional
-        Where to save the picture: its name ends in .svg, .png or .pdf. A file of that name is replaced.
+        Where to save the image: its name ends in .svg, .png or .pdf. A file of that name is replaced.
 
     Returns
     -------
@@ -78,8 +78,8 @@ def draw_connections(
     MissingPackageError
         Matplotlib is not installed.
     """
-    matplotlib = need("matplotlib", "a picture of connections")
-    figures, layouts = need("matplotlib.figure", "a picture"), need("matplotlib.layout_engine", "a picture")
+    matplotlib = need("matplotlib", "an image of connections")
+    figures, layouts = need("matplotlib.figure", "an image"), need("matplotlib.layout_engine", "an image")
     where = place(expansion.name, expansion.output_shape, output)
     row = int(np.ravel_multi_index(where, expansion.output_shape))
     check_drawable(expansion.name, expansion.connections)
@@ -101,7 +101,7 @@ def draw_connections(
 
 def check_drawable(name: str, connections: int) -> None:
     """Raise TooLargeError if a matrix of so many connections could not be drawn in the memory that is free."""
-    check_entries(f"the picture of {name}'s matrix", connections, BYTES)
+    check_entries(f"the image of {name}'s matrix", connections, BYTES)
 
 
 def _colours(matplotlib: Any, expansion: Expansion, row: int) -> Colours:
@@ -229,10 +229,10 @@ def _rgb(colour: str) -> tuple[float, ...]:
 
 
 def _save(matplotlib: Any, figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Save with the same bytes for the same picture: no date, and names counted from a fixed start."""
+    """Save with the same bytes for the same image: no date, and names counted from a fixed start."""
     kind = os.path.splitext(os.fspath(path))[1].lower()
     if kind not in (".svg", ".png", ".pdf"):
-        raise OptionError(f"a picture is saved as .svg, .png or .pdf, not as {os.fspath(path)!r}")
+        raise OptionError(f"an image is saved as .svg, .png or .pdf, not as {os.fspath(path)!r}")
     undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(kind, {})
     try:
         with matplotlib.rc_context({"svg.hashsalt": "lanewise"}):
@@ -240,4 +240,4 @@ def _save(matplotlib: Any, figure: Figure, path: str | os.PathLike[str]) -> None
             figure.savefig(drawn, format=kind[1:], dpi=150, metadata=undated)
         write_whole(path, drawn.getvalue())
     except OSError as error:
-        raise OptionError(f"the picture cannot be saved as {os.fspath(path)!r}: {error.strerror}") from error
+        raise OptionError(f"the image cannot be saved as {os.fspath(path)!r}: {error.strerror}") from error

@@ -22,8 +22,9 @@ from numpy.typing import ArrayLike, NDArray
 from lanewise.brief import short
 from lanewise.errors import DataError, OptionError
 from lanewise.explain.matrices import check_entries, entries_of
-from lanewise.explain.subject import Picture, graph_of, node_position, score_position, up_to, values_of
+from lanewise.explain.subject import Image, graph_of, node_position, score_position, up_to, values_of
 from lanewise.extras import need
+from lanewise.keywords import renamed
 from lanewise.model import Model
 from lanewise.model_file.contents import Contents
 from lanewise.network.graph import Graph, Shape
@@ -100,30 +101,34 @@ class Expansion:
             raise DataError(f"{self.name} takes inputs of shape {self.input_shape}, not {np.shape(x)}")
         return np.asarray(self.matrix @ flat + self.bias).reshape(self.output_shape)
 
-    def weight_slope(self, matrix_slope: ArrayLike) -> Array:
-        """Slope of the layer's weights, from that of the fully connected layer's.
+    def weight_gradient(self, matrix_gradient: ArrayLike) -> Array:
+        """Gradient of the layer's weights, from that of the fully connected layer's.
 
         Parameters
         ----------
-        matrix_slope : (outputs, inputs)
-            d loss / d matrix of a fully connected layer: dy x^T, summed over pictures. Where there is no connection,
+        matrix_gradient : (outputs, inputs)
+            d loss / d matrix of a fully connected layer: dy x^T, summed over images. Where there is no connection,
             it does not matter.
 
         Returns
         -------
         float64 array of `weight_shape`
         """
-        slopes = np.asarray(matrix_slope, np.float64)
-        if slopes.shape != self.matrix.shape:
-            raise DataError(f"{self.name} has a matrix of shape {self.matrix.shape}, but its slope has {slopes.shape}")
-        return _gathered(self.weight_index, slopes[self.matrix.tocoo().coords], self.weight_shape)
+        gradients = np.asarray(matrix_gradient, np.float64)
+        if gradients.shape != self.matrix.shape:
+            raise DataError(
+                f"{self.name} has a matrix of shape {self.matrix.shape}, but its gradient has {gradients.shape}"
+            )
+        return _gathered(self.weight_index, gradients[self.matrix.tocoo().coords], self.weight_shape)
 
-    def bias_slope(self, output_slope: ArrayLike) -> Array:
-        """Slope of the layer's biases, (filters,) or (units,), from that of the outputs, summed over pictures."""
-        slopes = np.asarray(output_slope, np.float64).ravel()
-        if slopes.shape != self.bias.shape:
-            raise DataError(f"{self.name} gives {len(self.bias):,} outputs, but there are slopes of {len(slopes):,}")
-        return _gathered(self.bias_index, slopes, (int(self.bias_index.max()) + 1,))
+    def bias_gradient(self, output_gradient: ArrayLike) -> Array:
+        """Gradient of the layer's biases, (filters,) or (units,), from that of the outputs, summed over images."""
+        gradients = np.asarray(output_gradient, np.float64).ravel()
+        if gradients.shape != self.bias.shape:
+            raise DataError(
+                f"{self.name} gives {len(self.bias):,} outputs, but there are gradients of {len(gradients):,}"
+            )
+        return _gathered(self.bias_index, gradients, (int(self.bias_index.max()) + 1,))
 
     def with_weights(self, weight: ArrayLike, bias: ArrayLike | None = None) -> Expansion:
         """The same layer with other weights, and other biases if they are given."""
@@ -140,26 +145,27 @@ class Expansion:
         return replace(self, matrix=matrix, bias=biases[self.bias_index])
 
 
+@renamed(picture="image")
 def expand(
     network: Graph | Model,
     layer: str | int | None = None,
-    picture: Picture | None = None,
+    image: Image | None = None,
     *,
     parameters: Sequence[ArrayLike] | None = None,
 ) -> Expansion:
     """Expand a layer, or a whole network, to the sparse matrix of the fully connected layer that does the same.
 
     Convolutions, average pools, dense layers and all that only rearranges or adds values are one matrix for all
-    pictures. ReLU and max pooling choose, and are one for each picture: the network is linear as long as the choice
+    images. ReLU and max pooling choose, and are one for each image: the network is linear as long as the choice
     stays the same.
 
     Parameters
     ----------
     network : Graph or Model
     layer : str or int, optional
-        Name of a layer, like "conv1", or its position in the graph. By default the whole network, from the picture to
+        Name of a layer, like "conv1", or its position in the graph. By default the whole network, from the image to
         the scores of the classes, which is all but the last softmax or sigmoid.
-    picture : optional
+    image : optional
         For layers whose matrix depends on it, and for networks with such layers. With a model the raw pixels, or a
         file, as for `model.predict`; with a graph what enters it, (channels, rows, columns).
     parameters : sequence of arrays, optional
@@ -172,7 +178,7 @@ def expand(
     Raises
     ------
     OptionError
-        There is no such layer, or its matrix depends on the picture and there is none.
+        There is no such layer, or its matrix depends on the image and there is none.
     NetworkError
         The layer is no weighted sum: sigmoid, tanh and softmax bend.
     TooLargeError
@@ -182,7 +188,7 @@ def expand(
     """
     sparse = need("scipy.sparse", "the expansion to a sparse matrix")
     graph = graph_of(network)
-    values = _values(network, graph, picture, parameters)
+    values = _values(network, graph, image, parameters)
     if isinstance(network, Contents):
         parameters = network.parameters
     known = [np.asarray(one, np.float64) for one in parameters or initial_parameters(graph, 0)]
@@ -192,25 +198,25 @@ def expand(
 
 
 def _values(
-    network: Graph | Model, graph: Graph, picture: Picture | None, parameters: Sequence[ArrayLike] | None
+    network: Graph | Model, graph: Graph, image: Image | None, parameters: Sequence[ArrayLike] | None
 ) -> list[Array] | None:
-    """What every node gives for the picture, if there is one."""
+    """What every node gives for the image, if there is one."""
     if isinstance(network, Contents):
         if parameters is not None:
             raise OptionError("a model has its own parameters: leave `parameters` out, or give its graph")
-        return None if picture is None else [value[0] for value in values_of(network, picture)]
-    if picture is None:
+        return None if image is None else [value[0] for value in values_of(network, image)]
+    if image is None:
         return None
-    x = np.asarray(picture, np.float64)
+    x = np.asarray(image, np.float64)
     if x.shape != graph.input_shape:
-        raise DataError(f"the graph takes a picture (channels, rows, columns) of {graph.input_shape}, not {x.shape}")
+        raise DataError(f"the graph takes an image (channels, rows, columns) of {graph.input_shape}, not {x.shape}")
     return [value[0] for value in forward(graph, parameters or initial_parameters(graph, 0), x[None])]
 
 
 def _layer(sparse: Any, graph: Graph, position: int, parameters: list[Array], values: list[Array] | None) -> Expansion:
     node = graph.nodes[position]
     if isinstance(node.layer, Input):
-        raise OptionError(f"{node.name} is the picture itself, which is no layer: choose one after it")
+        raise OptionError(f"{node.name} is the image itself, which is no layer: choose one after it")
     shapes = [graph.nodes[source].shape for source in node.inputs]
     own = [parameters[k] for k in graph.parameters_of(position)]
     entries = entries_of(node, shapes, own[0] if own else None, None if values is None else values[node.inputs[0]])
@@ -271,7 +277,7 @@ def _product(way: csr_array, layer: Expansion) -> csr_array:
     return way @ layer.matrix
 
 
-def _gathered(index: Numbers, slopes: Array, shape: Shape) -> Array:
-    """Slopes added up by what they are the slope of; those of constants are left out."""
+def _gathered(index: Numbers, gradients: Array, shape: Shape) -> Array:
+    """Gradients added up by what they are the gradient of; those of constants are left out."""
     own = index >= 0
-    return np.bincount(index[own], slopes[own], math.prod(shape)).reshape(shape).astype(np.float64)
+    return np.bincount(index[own], gradients[own], math.prod(shape)).reshape(shape).astype(np.float64)

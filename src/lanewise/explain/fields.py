@@ -1,7 +1,7 @@
-"""Receptive fields: the part of the picture that one value of a network can depend on.
+"""Receptive fields: the part of the image that one value of a network can depend on.
 
 Output row r of a convolution or pool reads rows r * stride + u * dilation - top of its input, where u counts the rows
-of the kernel. Walked back from a value to the picture, this gives the rows that it depends on, and the columns alike;
+of the kernel. Walked back from a value to the image, this gives the rows that it depends on, and the columns alike;
 padding depends on nothing.
 """
 
@@ -28,15 +28,15 @@ Lines = NDArray[np.int64]
 @short
 @dataclass(frozen=True, slots=True)
 class ReceptiveField:
-    """A rectangle of the picture: rows `top` to below `bottom`, columns `left` to below `right`.
+    """A rectangle of the image: rows `top` to below `bottom`, columns `left` to below `right`.
 
     Attributes
     ----------
     top, left, bottom, right : int
-        The smallest rectangle that holds every pixel the value depends on; `picture[field.slices]` is what it sees.
+        The smallest rectangle that holds every pixel the value depends on; `image[field.slices]` is what it sees.
         Empty, with top == bottom, for a value that reads padding only.
     clipped : (top, left, bottom, right)
-        Rows and columns by which the kernels on the way reach over the edges of the picture, into padding.
+        Rows and columns by which the kernels on the way reach over the edges of the image, into padding.
     """
 
     top: int
@@ -52,7 +52,7 @@ class ReceptiveField:
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """Rows and columns, to index a picture (rows, columns, ...) by."""
+        """Rows and columns, to index an image (rows, columns, ...) by."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
 
@@ -74,7 +74,7 @@ class _Reach:
 def receptive_field(
     network: Graph | Contents, node: str | int, row: int | None = None, column: int | None = None
 ) -> ReceptiveField:
-    """Find the part of the picture that the values of `node` at (row, column) can depend on.
+    """Find the part of the image that the values of `node` at (row, column) can depend on.
 
     It is the same for all channels. Where branches meet, it holds what any of them sees.
 
@@ -129,7 +129,7 @@ def _start(node: Node, row: int | None, column: int | None) -> tuple[_Reach, _Re
 
 
 def _whole(node: Node) -> tuple[_Reach, _Reach]:
-    """All of a node; features count as one row and column, until a picture is flattened into them."""
+    """All of a node; features count as one row and column, until an image is flattened into them."""
     rows, columns = node.shape[1:] if len(node.shape) == 3 else (1, 1)
     return _Reach(np.arange(rows), 0, rows - 1), _Reach(np.arange(columns), 0, columns - 1)
 

@@ -1,4 +1,4 @@
-"""Feature maps: what every layer makes of a picture. Gradient and occlusion maps: where in it the answer came from."""
+"""Feature maps: what every layer makes of an image. Gradient and occlusion maps: where in it the answer came from."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 from lanewise.brief import short
 from lanewise.errors import OptionError
 from lanewise.explain.subject import (
-    Picture,
+    Image,
     class_position,
     log_odds,
-    raw_picture,
+    raw_image,
     score_position,
     up_to,
     values_of,
     whole_number,
 )
+from lanewise.keywords import renamed
 from lanewise.model import Model, Pixels
 from lanewise.model_file.contents import Label
 from lanewise.network.layers import Layer, Pair
@@ -28,13 +29,13 @@ from lanewise.network.shapes import Shape
 from lanewise.network.text import layer_text
 
 MOST_COPIES = 2**24
-"""Bytes, about, of covered copies of a picture that are judged at a time."""
+"""Bytes, about, of covered copies of an image that are evaluated at a time."""
 
 
 @short
 @dataclass(frozen=True, slots=True, eq=False)
 class FeatureMap:
-    """The values of one node for one picture.
+    """The values of one node for one image.
 
     Attributes
     ----------
@@ -60,39 +61,41 @@ class FeatureMap:
         return layer_text(self.layer)
 
 
-def feature_maps(model: Model, picture: Picture) -> tuple[FeatureMap, ...]:
-    """Compute what every layer makes of a picture: after each convolution, ReLU and pool, and everything else.
+@renamed(picture="image")
+def feature_maps(model: Model, image: Image) -> tuple[FeatureMap, ...]:
+    """Compute what every layer makes of an image: after each convolution, ReLU and pool, and everything else.
 
     Parameters
     ----------
     model : Model
-    picture : array (rows, columns, channels) or (rows, columns), or path
+    image : array (rows, columns, channels) or (rows, columns), or path
         Raw pixels, as `model.predict` takes them.
 
     Returns
     -------
     tuple of FeatureMap
-        One for each node of `model.graph`, in order. The first is the picture as the network takes it, scaled; the
+        One for each node of `model.graph`, in order. The first is the image as the network takes it, scaled; the
         last one holds the probabilities.
 
     Raises
     ------
     DataError
-        The picture does not fit the model, or there are several.
+        The image does not fit the model, or there are several.
     """
-    values = values_of(model, picture)
+    values = values_of(model, image)
     return tuple(
         FeatureMap(node.name, node.layer, value[0]) for node, value in zip(model.graph.nodes, values, strict=True)
     )
 
 
-def gradient_map(model: Model, picture: Picture, label: Label | None = None) -> NDArray[np.float64]:
-    """Find the pixels that the score of a class hangs on most: the absolute slope of the score by each pixel.
+@renamed(picture="image")
+def gradient_map(model: Model, image: Image, label: Label | None = None) -> NDArray[np.float64]:
+    """Find the pixels that the score of a class hangs on most: the absolute gradient of the score by each pixel.
 
     Parameters
     ----------
     model : Model
-    picture : array (rows, columns, channels) or (rows, columns), or path
+    image : array (rows, columns, channels) or (rows, columns), or path
         Raw pixels, as `model.predict` takes them.
     label : label of a class, optional
         The most probable one by default.
@@ -105,50 +108,51 @@ def gradient_map(model: Model, picture: Picture, label: Label | None = None) -> 
     Raises
     ------
     DataError
-        The picture does not fit the model, or there are several.
+        The image does not fit the model, or there are several.
     OptionError
         The model knows no such class.
 
     Notes
     -----
-    The score is what comes before the last softmax or sigmoid, for the slope of a probability near 0 or 1 vanishes.
+    The score is what comes before the last softmax or sigmoid, for the gradient of a probability near 0 or 1 vanishes.
     With one sigmoid for two classes, both have the same map. The method is that of Simonyan, Vedaldi and Zisserman,
     "Deep inside convolutional networks: visualising image classification models and saliency maps" (2013), section 3.
     """
-    pixels = raw_picture(model, picture)
+    pixels = raw_image(model, image)
     wanted = _chosen_class(model, pixels, label)
     graph = up_to(model.graph, score_position(model.graph))
     parameters = model.parameters[: len(graph.parameters)]
     values = forward(graph, parameters, model.preprocessing.apply(pixels))
-    slope = np.zeros((1, *graph.output_shape))
-    slope[0, wanted % graph.output_shape[0]] = 1  # one score for two classes: the second's, and less it the first's
-    _, slopes = backward(graph, parameters, values, slope)
-    by_raw_pixel = np.abs(slopes[0][0]) * np.abs(np.array(model.preprocessing.scale))[:, None, None]
+    gradient = np.zeros((1, *graph.output_shape))
+    gradient[0, wanted % graph.output_shape[0]] = 1  # one score for two classes: the second's, and less it the first's
+    _, gradients = backward(graph, parameters, values, gradient)
+    by_raw_pixel = np.abs(gradients[0][0]) * np.abs(np.array(model.preprocessing.scale))[:, None, None]
     return np.asarray(by_raw_pixel.max(axis=0))
 
 
+@renamed(picture="image")
 def occlusion_map(
     model: Model,
-    picture: Picture,
+    image: Image,
     label: Label | None = None,
     size: int | Pair | None = None,
     step: int | Pair | None = None,
 ) -> NDArray[np.float64]:
-    """Find the parts of a picture that a class is recognised by: what is lost when they are covered.
+    """Find the parts of an image that a class is recognised by: what is lost when they are covered.
 
-    A patch of the mean colour is moved over the picture. Each pixel gets what the log-odds of the class, which are
+    A patch of the mean colour is moved over the image. Each pixel gets what the log-odds of the class, which are
     ln(p / (1 - p)) of its probability p, lose on average while the pixel is covered. It is below 0 where covering makes
     the class more probable.
 
     Parameters
     ----------
     model : Model
-    picture : array (rows, columns, channels) or (rows, columns), or path
+    image : array (rows, columns, channels) or (rows, columns), or path
         Raw pixels, as `model.predict` takes them.
     label : label of a class, optional
         The most probable one by default.
     size : int or (rows, columns), optional
-        Of the patch; a fifth of the picture by default.
+        Of the patch; a fifth of the image by default.
     step : int or (rows, columns), optional
         How far it is moved, at most its size; a quarter of that by default. Patches that would reach over the edge are
         moved to it, so that every pixel is covered.
@@ -161,18 +165,18 @@ def occlusion_map(
     Raises
     ------
     DataError
-        The picture does not fit the model, or there are several.
+        The image does not fit the model, or there are several.
     OptionError
-        The model knows no such class, or the patch is larger than the picture or moved too far.
+        The model knows no such class, or the patch is larger than the image or moved too far.
 
     Notes
     -----
     Log-odds come from the scores before the last softmax or sigmoid: a probability of 1 hides what it hangs on. With
-    two classes they are the score of the class less that of the other. The mean colour is that of the pictures the
+    two classes they are the score of the class less that of the other. The mean colour is that of the images the
     model learned from, which its preprocessing turns into 0. The method is that of Zeiler and Fergus, "Visualizing and
     understanding convolutional networks" (2013), section 4.2.
     """
-    pixels = raw_picture(model, picture)
+    pixels = raw_image(model, image)
     _, rows, columns, _ = pixels.shape
     patch = _pair("size", size) if size is not None else (max(1, round(rows / 5)), max(1, round(columns / 5)))
     moved = _pair("step", step) if step is not None else (max(1, patch[0] // 4), max(1, patch[1] // 4))
@@ -206,10 +210,10 @@ def _pair(what: str, given: int | Pair) -> Pair:
     return rows, columns
 
 
-def _check_patch(patch: Pair, moved: Pair, picture: Pair) -> None:
+def _check_patch(patch: Pair, moved: Pair, image: Pair) -> None:
     told = f"a patch of {_said(patch)}"
-    if patch[0] > picture[0] or patch[1] > picture[1]:
-        raise OptionError(f"{told} does not fit into a picture of {_said(picture)}: choose a smaller one")
+    if patch[0] > image[0] or patch[1] > image[1]:
+        raise OptionError(f"{told} does not fit into an image of {_said(image)}: choose a smaller one")
     if moved[0] > patch[0] or moved[1] > patch[1]:
         raise OptionError(f"{told} moved by {_said(moved)} leaves pixels out: choose a step of {_said(patch)} at most")
 
@@ -225,11 +229,10 @@ def _mean_colour(model: Model, pixels: Pixels) -> Pixels:
     return np.asarray(np.clip(np.rint(mean), 0, 255) if pixels.dtype == np.uint8 else mean, pixels.dtype)
 
 
-def _corners(patch: Pair, moved: Pair, picture: Pair) -> list[Pair]:
+def _corners(patch: Pair, moved: Pair, image: Pair) -> list[Pair]:
     """The top left corners of all patches."""
     rows, columns = (
-        sorted({*range(0, whole - part, by), whole - part})
-        for part, by, whole in zip(patch, moved, picture, strict=True)
+        sorted({*range(0, whole - part, by), whole - part}) for part, by, whole in zip(patch, moved, image, strict=True)
     )
     return [(r, c) for r in rows for c in columns]
 

@@ -6,7 +6,7 @@ column). For output (o, r, c) of a convolution, with w its weights and i, u, v g
     matrix[(o, r, c), (i, r * stride + u * dilation - top, c * stride + v * dilation - left)] = w[o, i, u, v]
 
 and all else is 0: sparse connectivity. w[o, i, u, v] does not depend on r and c: weight sharing. ReLU and max pooling
-are matrices too, of ones, but others for each picture.
+are matrices too, of ones, but others for each image.
 """
 
 from __future__ import annotations
@@ -128,12 +128,12 @@ class _Windows:
         return np.asarray(self.inside.sum(axis=(3, 4, 5)).ravel(), np.int64)
 
 
-def _windows(node: Node, picture: Shape, first: Numbers, channels: int) -> _Windows:
+def _windows(node: Node, image: Shape, first: Numbers, channels: int) -> _Windows:
     """Windows that see `channels` channels from the `first` on, which is one for each filter."""
     found = neighbourhood(node)
     assert found is not None
     _check_size(node, math.prod(node.shape) * channels * math.prod(found[0]))
-    _, height, width = picture
+    _, height, width = image
     _, rows, columns = node.shape
     channel = (first[:, None] + np.arange(channels))[:, None, None, :, None, None]
     row = read_lines(node, 0, np.arange(rows))[None, :, None, None, :, None]
@@ -159,8 +159,8 @@ def _maximum(windows: _Windows, x: Array) -> Entries:
     """The first of the largest values, row by row of the window, has the weight 1."""
     padded = np.where(windows.inside, x.ravel()[np.where(windows.inside, windows.columns, 0)], -np.inf)
     outputs = len(windows.met)
-    winner = padded.reshape(outputs, -1).argmax(axis=1)
-    return _constant(np.arange(outputs + 1), windows.columns.reshape(outputs, -1)[np.arange(outputs), winner], 1.0)
+    first = padded.reshape(outputs, -1).argmax(axis=1)
+    return _constant(np.arange(outputs + 1), windows.columns.reshape(outputs, -1)[np.arange(outputs), first], 1.0)
 
 
 def _switched(x: Array, slope: float) -> Entries:
@@ -183,8 +183,8 @@ def _known(node: Node, x: Array | None) -> Array:
     if x is None:
         text = layer_text(node.layer)
         raise OptionError(
-            f"the matrix of {node.name} ({text}) depends on the picture, and none was given; choose a layer with "
-            f"weights, or give a picture in Python: lanewise.explain.expand(model, {node.name!r}, picture)"
+            f"the matrix of {node.name} ({text}) depends on the image, and none was given; choose a layer with "
+            f"weights, or give an image in Python: lanewise.explain.expand(model, {node.name!r}, image)"
         )
     return x
 
@@ -199,5 +199,5 @@ def check_entries(what: str, entries: int, size: int = BYTES) -> None:
     if available is not None and entries * size > available:
         raise TooLargeError(
             f"{what} has {entries:,} entries, which take {entries * size / 2**30:,.1f} GB of memory to make, but only "
-            f"{available / 2**30:,.1f} GB are free; expand a smaller layer, or the network for smaller pictures"
+            f"{available / 2**30:,.1f} GB are free; expand a smaller layer, or the network for smaller images"
         )

@@ -3,7 +3,7 @@
     value = activation(bias + sum over the patch of patch * weights)
 
 All neurons are of this kind. For a convolution the weights are its kernel; for an average they are 1 / n; a maximum
-gives the winner the weight 1 and the others 0; ReLU gives its one value 1 or 0.
+gives the argmax the weight 1 and the others 0; ReLU gives its one value 1 or 0.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from lanewise.brief import short
 from lanewise.errors import OptionError
 from lanewise.explain.fields import Lines, ReceptiveField, read_lines, receptive_field
-from lanewise.explain.subject import Picture, graph_of, node_position, place, values_of
+from lanewise.explain.subject import Image, graph_of, node_position, place, values_of
+from lanewise.keywords import renamed
 from lanewise.model import Model
 from lanewise.network.graph import Graph, Node
 from lanewise.network.layers import (
@@ -52,7 +53,7 @@ class Neuron:
         Name of its node, like "conv1"; `text` is the layer as it is written.
     position : (channel, row, column) or (feature,)
     field : ReceptiveField
-        The part of the picture that it can depend on.
+        The part of the image that it can depend on.
     reads : tuple of str
         The nodes that `patch` comes from: one, but for a sum of branches.
     channels, rows, columns : tuple of int
@@ -60,7 +61,7 @@ class Neuron:
         Rows and columns are empty where features are read.
     patch : float64 array
         The values read: (channels, kernel rows, kernel columns) for convolutions and pools, where padding is 0; all
-        there are for `dense`, as a picture if they were one before `flatten`; one value, or one of each branch of a
+        there are for `dense`, as an image if they were one before `flatten`; one value, or one of each branch of a
         sum, for layers that treat each value alone.
     inside : bool array
         Of the patch's shape; False in padding.
@@ -122,13 +123,14 @@ class _Read:
     branch: int | None = None  # the one input that is read, where there are several and one alone is
 
 
-def neuron(model: Model, picture: Picture, node: str | int, position: int | tuple[int, ...]) -> Neuron:
-    """Work out one value of a network: what it reads in the picture, and the weighted sum in real numbers.
+@renamed(picture="image")
+def neuron(model: Model, image: Image, node: str | int, position: int | tuple[int, ...]) -> Neuron:
+    """Work out one value of a network: what it reads in the image, and the weighted sum in real numbers.
 
     Parameters
     ----------
     model : Model
-    picture : array (rows, columns, channels) or (rows, columns), or path
+    image : array (rows, columns, channels) or (rows, columns), or path
         Raw pixels, as `model.predict` takes them.
     node : str or int
         Name of a node, like "conv1", or its position in `model.graph`.
@@ -138,17 +140,17 @@ def neuron(model: Model, picture: Picture, node: str | int, position: int | tupl
     Raises
     ------
     DataError
-        The picture does not fit the model, or there are several.
+        The image does not fit the model, or there are several.
     OptionError
-        There is no such node or value, or it is a pixel of the picture.
+        There is no such node or value, or it is a pixel of the image.
     """
     graph = graph_of(model)
     number = node_position(graph, node)
     target = graph.nodes[number]
     here = place(target.name, target.shape, position)
     if isinstance(target.layer, Input):
-        raise OptionError(f"{target.name} is the picture itself, which nothing is summed for: choose a layer after it")
-    values = [value[0] for value in values_of(model, picture)]
+        raise OptionError(f"{target.name} is the image itself, which nothing is summed for: choose a layer after it")
+    values = [value[0] for value in values_of(model, image)]
     read = _read(model, number, here, values)
     activation = _activation(graph, number)
     sources = target.inputs if read.branch is None else target.inputs[read.branch : read.branch + 1]
@@ -175,7 +177,7 @@ def neuron(model: Model, picture: Picture, node: str | int, position: int | tupl
 def _activation(graph: Graph, number: int) -> int | None:
     """The non-linearity that reads a node, if one does."""
     kinds = ReLU | LeakyReLU | Sigmoid | Tanh | Softmax
-    return next((n for n in graph.readers()[number] if isinstance(graph.nodes[n].layer, kinds)), None)
+    return next((n for n in graph.users()[number] if isinstance(graph.nodes[n].layer, kinds)), None)
 
 
 def _read(model: Model, number: int, here: tuple[int, ...], values: list[Array]) -> _Read:
@@ -197,9 +199,9 @@ def _read(model: Model, number: int, here: tuple[int, ...], values: list[Array])
             return _mean(_all(x[here[0] : here[0] + 1], here), x[0].size)
         case Dense():
             before = model.graph.nodes[node.inputs[0]]
-            picture = model.graph.nodes[before.inputs[0]].shape if isinstance(before.layer, Flatten) else x.shape
-            read = _all(x.reshape(picture), range(picture[0]))
-            return _weighted(read, [weights[0].reshape(-1, *picture), *weights[1:]], here[0])
+            image = model.graph.nodes[before.inputs[0]].shape if isinstance(before.layer, Flatten) else x.shape
+            read = _all(x.reshape(image), range(image[0]))
+            return _weighted(read, [weights[0].reshape(-1, *image), *weights[1:]], here[0])
         case Softmax():
             return _all(x, range(len(x)))
         case Flatten():

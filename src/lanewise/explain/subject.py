@@ -1,4 +1,4 @@
-"""What is explained: one picture, a layer called by its name, a class called by its label."""
+"""What is explained: one image, a layer called by its name, a class called by its label."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lanewise.network.reference import Array, forward
 from lanewise.network.shapes import describe
 from lanewise.network.text import parse
 
-Picture = ArrayLike | str | os.PathLike[str]
+Image = ArrayLike | str | os.PathLike[str]
 """Raw pixels (rows, columns, channels), (rows, columns) with one channel, or a file."""
 
 
@@ -36,15 +36,15 @@ def graph_for(text: str, shape: tuple[int, ...]) -> Graph:
     text : str
         Like "conv 6@5x5, relu, max 2".
     shape : (rows, columns) or (rows, columns, channels)
-        Of the pictures: `picture.shape`.
+        Of the images: `image.shape`.
 
     Raises
     ------
     NetworkError
-        The text is no network, or it does not fit such pictures.
+        The text is no network, or it does not fit such images.
     """
     if not isinstance(shape, tuple | list) or len(shape) not in (2, 3):
-        raise ShapeError(f"the shape of a picture is (rows, columns) or (rows, columns, channels), not {shape!r}")
+        raise ShapeError(f"the shape of an image is (rows, columns) or (rows, columns, channels), not {shape!r}")
     rows, columns, channels = shape if len(shape) == 3 else (*shape, 1)
     return build(parse(text), (channels, rows, columns))
 
@@ -64,18 +64,18 @@ def check_model(model: Any) -> None:
         raise OptionError(f"a trained model is needed, not {what}: lanewise.Model.load(FILE) gives one")
 
 
-def raw_picture(model: Model, picture: Picture) -> Pixels:
-    """One picture as raw pixels (1, rows, columns, channels)."""
+def raw_image(model: Model, image: Image) -> Pixels:
+    """One image as raw pixels (1, rows, columns, channels)."""
     check_model(model)
-    pixels = model.pixels(picture)
+    pixels = model.pixels(image)
     if len(pixels) != 1:
-        raise DataError(f"one picture is explained at a time, but {len(pixels)} were given: choose one of them")
+        raise DataError(f"one image is explained at a time, but {len(pixels)} were given: choose one of them")
     return pixels
 
 
-def values_of(model: Model, picture: Picture) -> list[Array]:
-    """The values of all nodes for one picture, each (1, *shape); the first is the picture as the network takes it."""
-    pixels = raw_picture(model, picture)
+def values_of(model: Model, image: Image) -> list[Array]:
+    """The values of all nodes for one image, each (1, *shape); the first is the image as the network takes it."""
+    pixels = raw_image(model, image)
     return forward(model.graph, model.parameters, model.preprocessing.apply(pixels))
 
 

@@ -24,12 +24,12 @@ from lanewise.kernels.tiles import blocks, outer_product
 from lanewise.lanes.program import Buffer, Index, Program, Recorder, Register, Value, kernel
 
 UNROLLED_MULTIPLY_ADDS = 160
-UNROLLED_SLOPES = 400
-"""Kernel rows `u` become a loop when unrolling them would record more than this, forward and in the input slope: code
-that fits, compiled sooner."""
+UNROLLED_GRADIENTS = 400
+"""Kernel rows `u` become a loop when unrolling them would record more than this, forward and in the input gradient:
+code that fits, compiled sooner."""
 
 TOGETHER = 24
-"""Accumulators of a strided convolution's input slope: all phases of some positions at once."""
+"""Accumulators of a strided convolution's input gradient: all phases of some positions at once."""
 
 MOST_BANDS = 16
 MOST_COLUMN_BLOCKS = 2
@@ -57,7 +57,7 @@ class Conv:
         return (self.filters, self.channels // self.groups, *self.kernel)
 
     def x_border(self, x: Layout, y: Layout) -> Sides:
-        """How far past its edges the input is read: by the forward kernel and by the weight slope."""
+        """How far past its edges the input is read: by the forward kernel and by the weight gradient."""
         (_, x_rows, x_columns), (_, rows, columns) = x.shape, y.shape
         reach_rows = (rows - 1) * self.stride[0] + (self.kernel[0] - 1) * self.dilation[0] + 1
         reach_columns = (columns - 1) * self.stride[1] + (self.kernel[1] - 1) * self.dilation[1] + 1
@@ -70,7 +70,7 @@ class Conv:
         return all(any((at + before - u * apart) % s == 0 for u in range(taps)) for at, taps, s, before, apart in axes)
 
     def dy_border(self, x: Layout, y: Layout) -> Sides:
-        """How far past its edges the output's slope is read by the input slope."""
+        """How far past its edges the output's gradient is read by the input gradient."""
         before, after = [0, 0], [0, 0]
         for axis in (0, 1):
             size, out = x.shape[1 + axis], y.shape[1 + axis]
@@ -85,7 +85,8 @@ class Conv:
 class _Phase:
     """Input positions first, first + stride, ...: `count` of them are fed by the same taps.
 
-    `taps` are (kernel index, shift): position number n reads the output's slope at n + shift. Both are evenly spaced.
+    `taps` are (kernel index, shift): position number n reads the output's gradient at n + shift. Both are evenly
+    spaced.
     """
 
     first: int
@@ -96,11 +97,11 @@ class _Phase:
         """The taps: unrolled while that stays small, else a loop."""
         (u, shift), *others = self.taps
         next_u, next_shift = others[0] if others else (u, shift)
-        for n in _rolled(k, len(self.taps), multiply_adds, UNROLLED_SLOPES):
+        for n in _rolled(k, len(self.taps), multiply_adds, UNROLLED_GRADIENTS):
             yield u + n * (next_u - u), shift + n * (next_shift - shift)
 
     def blocks(self, k: Recorder, tile: int, out: int) -> Iterator[tuple[Index, int]]:
-        """Positions `tile` at a time: (first, how many). `out`: the slope's columns.
+        """Positions `tile` at a time: (first, how many). `out`: the gradient's columns.
 
         Few blocks are code of their own, with `first` a number, where many of their taps meet the border of zeros.
         """
@@ -112,7 +113,7 @@ class _Phase:
             yield first, min(tile, self.count - first)
 
     def bands(self, stride: int, out: int) -> list[_Phase]:
-        """Positions by the taps that meet rows of the slope, and not its border of zeros. `out`: its rows.
+        """Positions by the taps that meet rows of the gradient, and not its border of zeros. `out`: its rows.
 
         Each band is code of its own, so they are told apart only where that leaves out a good part of the work.
         """
@@ -143,26 +144,26 @@ def forward(
     relu: bool = False,
     plus: Layout | None = None,
     pool: Pool | None = None,
-    winners: Layout | None = None,
-    values: int = 32,
+    argmax: Layout | None = None,
+    registers: int = 32,
 ) -> Program:
-    """Buffers: x, weight, bias (if any), plus (if any), y, winners (if asked for). With `relu`, y = max(y, 0).
+    """Buffers: x, weight, bias (if any), plus (if any), y, argmax (if asked for). With `relu`, y = max(y, 0).
 
     With `plus`, something as large as y is added to it, before the ReLU: the sum of a residual block.
 
     With `pool`, y is what that max pool makes of it, and the map before it is never in memory: the outputs of a window
-    are in registers together. `winners` are for the pool's backward pass, `pool.winner_backward`, and lie as given.
+    are in registers together. `argmax` are for the pool's backward pass, `pool.argmax_backward`, and lie as given.
     """
     k = Recorder("conv forward")
     x_in, w = x.buffer(k, "x"), k.scalars("weight", conv.weight_shape)
     b = k.scalars("bias", (conv.filters,)) if conv.bias else None
     other = plus.buffer(k, "plus") if plus else None
-    y_out, winner_out = y.buffer(k, "y"), winners.buffer(k, "winners") if winners else None
+    y_out, argmax_out = y.buffer(k, "y"), argmax.buffer(k, "argmax") if argmax else None
     (rows_u, columns_v), (s_r, s_c), (top, left) = conv.kernel, conv.stride, conv.padding[:2]
     _, rows, columns = y.shape
     group_filters, group_channels = conv.filters // conv.groups, conv.channels // conv.groups
     window_rows, window_columns = window = pool.window if pool else (1, 1)
-    tile_o, tile_c = outer_product(group_filters, columns, columns_v, s_c, values, window)
+    tile_o, tile_c = outer_product(group_filters, columns, columns_v, s_c, registers, window)
 
     for g in k.loop(conv.groups):
         for r in k.loop(rows):
@@ -187,23 +188,23 @@ def forward(
                         for n in range(width):
                             taps = [total[m][at].get() for at in windows[n]]
                             taps = [tap + other[f, r, c + n] for tap in taps] if other else taps
-                            y_out[f, r, c + n], winner = first_largest(k, taps, relu, winners is not None)
-                            if winner_out and winner:
-                                winner_out[f, r, c + n] = winner
+                            y_out[f, r, c + n], won = first_largest(k, taps, relu, argmax is not None)
+                            if argmax_out and won:
+                                argmax_out[f, r, c + n] = won
     return k.program()
 
 
 def _add_kernel_row(
     conv: Conv,
     kernel_row: tuple[Buffer, list[Index], Index, Index],
-    picture: tuple[Buffer, tuple[Index, Index, Index]],
+    image: tuple[Buffer, tuple[Index, Index, Index]],
     total: list[dict[tuple[int, int], Register]],
 ) -> None:
     """Add to each filter's sums, at (row, column) of a tile of outputs, what kernel row u of channel i says.
 
-    `picture` is x, and where in it the kernel row lies for the tile's first output.
+    `image` is x, and where in it the kernel row lies for the tile's first output.
     """
-    (w, filters, i, u), (x, (channel, row, column)) = kernel_row, picture
+    (w, filters, i, u), (x, (channel, row, column)) = kernel_row, image
     seen: dict[tuple[int, int], Value] = {}
     for v in range(conv.kernel[1]):
         weights = [w[f, i, u, v] for f in filters]
@@ -227,24 +228,24 @@ def backward_input(
     dy: Layout,
     dx: Layout,
     *,
-    gate: bool = False,
+    mask: bool = False,
     accumulate: bool = False,
     gaps: bool = False,
     onto: Conv | None = None,
-    values: int = 32,
+    registers: int = 32,
 ) -> Program:
-    """Buffers: weight, dy, x (with `gate`), dx.
+    """Buffers: weight, dy, x (with `mask`), dx.
 
-    With `gate`, x came out of a ReLU and dx, all that was added up, is made zero where x is: the ReLU's own backward
-    pass for free. With `gaps`, positions that it never `reads` are left as they are; what adds to such a slope next
+    With `mask`, x came out of a ReLU and dx, all that was added up, is made zero where x is: the ReLU's own backward
+    pass for free. With `gaps`, positions that it never `reads` are left as they are; what adds to such a gradient next
     says `onto` which convolution's it is, has the same stride, and writes there.
     """
     k = Recorder("conv backward input")
     w, dy_in = k.scalars("weight", conv.weight_shape), dy.buffer(k, "dy")
-    x_in = x.buffer(k, "x") if gate else None
+    x_in = x.buffer(k, "x") if mask else None
     dx_out = dx.buffer(k, "dx")
     row_phases, column_phases = (tuple(_phases(conv, axis, x.shape[1 + axis])) for axis in (0, 1))
-    if _alike(conv, (row_phases, column_phases), values):
+    if _alike(conv, (row_phases, column_phases), registers):
         _all_phases(k, conv, (w, dy_in, x_in, dx_out), (row_phases, column_phases), (accumulate, onto))
         return k.program()
     for row_phase in (band for phase in row_phases for band in phase.bands(conv.stride[0], dy.shape[1])):
@@ -252,14 +253,14 @@ def backward_input(
             first = row_phase.first, column_phase.first
             added = accumulate and (onto is None or onto.reads(*first))
             if row_phase.taps and column_phase.taps:
-                _one_phase(k, conv, (w, dy_in, x_in, dx_out), (row_phase, column_phase), dy.shape[2], added, values)
-            elif gate if added else not gaps or conv.reads(*first):
-                _no_slope(k, x_in if added else None, dx_out, (row_phase, column_phase), conv)
+                _one_phase(k, conv, (w, dy_in, x_in, dx_out), (row_phase, column_phase), dy.shape[2], added, registers)
+            elif mask if added else not gaps or conv.reads(*first):
+                _no_gradient(k, x_in if added else None, dx_out, (row_phase, column_phase), conv)
     return k.program()
 
 
 _Operands = tuple[Buffer, Buffer, Buffer | None, Buffer]
-"""Weight, dy, x if it gates, dx."""
+"""Weight, dy, x if it masks, dx."""
 
 
 def _one_phase(
@@ -269,12 +270,12 @@ def _one_phase(
     phases: tuple[_Phase, _Phase],
     columns: int,
     accumulate: bool,
-    values: int,
+    registers: int,
 ) -> None:
-    """Slopes of the inputs that the same taps read."""
+    """Gradients of the inputs that the same taps read."""
     (w, dy, x, dx), (row_phase, column_phase), (s_r, s_c) = operands, phases, conv.stride
     group_filters, group_channels = conv.filters // conv.groups, conv.channels // conv.groups
-    tile_i, tile_c = outer_product(group_channels, column_phase.count, len(column_phase.taps), 1, values)
+    tile_i, tile_c = outer_product(group_channels, column_phase.count, len(column_phase.taps), 1, registers)
     for g in k.loop(conv.groups):
         for r in k.loop(row_phase.count):
             for c, width in column_phase.blocks(k, tile_c, columns):
@@ -290,18 +291,18 @@ def _one_phase(
                                 r * s_r + row_phase.first,
                                 (c + q) * s_c + column_phase.first,
                             )
-                            _finish_slope(k, total[m][q].get(), x, dx, place, accumulate)
+                            _finish_gradient(k, total[m][q].get(), x, dx, place, accumulate)
 
 
-def _alike(conv: Conv, phases: tuple[tuple[_Phase, ...], tuple[_Phase, ...]], values: int) -> bool:
+def _alike(conv: Conv, phases: tuple[tuple[_Phase, ...], tuple[_Phase, ...]], registers: int) -> bool:
     """Whether the phases of a strided convolution can be done together: as many positions in each, and registers.
 
     An axis shorter than the stride has fewer phases than the stride, so they cannot.
     """
     every = all(phase.taps and phase.count == axis[0].count for axis in phases for phase in axis)
     every = every and tuple(map(len, phases)) == conv.stride
-    small = prod(conv.kernel) * TOGETHER <= UNROLLED_SLOPES * prod(conv.stride)
-    return every and small and 1 < prod(conv.stride) <= TOGETHER // 4 and values == 32
+    small = prod(conv.kernel) * TOGETHER <= UNROLLED_GRADIENTS * prod(conv.stride)
+    return every and small and 1 < prod(conv.stride) <= TOGETHER // 4 and registers == 32
 
 
 def _all_phases(
@@ -311,7 +312,7 @@ def _all_phases(
     phases: tuple[tuple[_Phase, ...], tuple[_Phase, ...]],
     before: tuple[bool, Conv | None],
 ) -> None:
-    """All phases at once: a loaded slope feeds up to all taps, and dx is written from end to end."""
+    """All phases at once: a loaded gradient feeds up to all taps, and dx is written from end to end."""
     (w, dy, x, dx), (s_r, s_c), (accumulate, onto) = operands, conv.stride, before
     group_filters, group_channels = conv.filters // conv.groups, conv.channels // conv.groups
     rows, columns = phases[0][0].count, phases[1][0].count
@@ -335,13 +336,13 @@ def _all_phases(
                     for m, a, q, b in places:
                         place = g * group_channels + i + m, r * s_r + a, (c + q) * s_c + b
                         added = accumulate and (onto is None or onto.reads(a, b))
-                        _finish_slope(k, total[m, a, q, b].get(), x, dx, place, added)
+                        _finish_gradient(k, total[m, a, q, b].get(), x, dx, place, added)
 
 
-def _no_slope(k: Recorder, x: Buffer | None, dx: Buffer, phases: tuple[_Phase, _Phase], conv: Conv) -> None:
+def _no_gradient(k: Recorder, x: Buffer | None, dx: Buffer, phases: tuple[_Phase, _Phase], conv: Conv) -> None:
     """Positions that no output reads, as there are where the stride is larger than the kernel.
 
-    With `x`, what was added up there is gated; without, they are made zero.
+    With `x`, what was added up there is masked; without, they are made zero.
     """
     row_phase, column_phase = phases
     for i in k.loop(conv.channels):
@@ -363,9 +364,9 @@ def _gather_taps(
     column_phase: _Phase,
     total: list[list[Register]],
 ) -> None:
-    """Add what filter f's slope says of a tile of input channels (from i on) and columns (from c on).
+    """Add what filter f's gradient says of a tile of input channels (from i on) and columns (from c on).
 
-    Where c is known, nothing is multiplied with the border of zeros around the slope's `out` columns.
+    Where c is known, nothing is multiplied with the border of zeros around the gradient's `out` columns.
     """
     f, i, r, c = at
     for u, row_shift in row_phase.rolled(k, len(total) * len(total[0]) * len(column_phase.taps)):
@@ -381,14 +382,14 @@ def _gather_taps(
                     total[m][q].accumulate(weight, seen[column])
 
 
-def _finish_slope(
+def _finish_gradient(
     k: Recorder,
-    slope: Value,
+    gradient: Value,
     x: Buffer | None,
     dx: Buffer,
     place: tuple[Index, Index, Index],
     accumulate: bool,
 ) -> None:
     if accumulate:
-        slope = dx[place] + slope
-    dx[place] = k.apply("where_gt", x[place], 0.0, slope, 0.0) if x is not None else slope
+        gradient = dx[place] + gradient
+    dx[place] = k.apply("where_gt", x[place], 0.0, gradient, 0.0) if x is not None else gradient

@@ -1,4 +1,4 @@
-"""The slopes of a convolution's weights and bias.
+"""The gradients of a convolution's weights and bias.
 
     dw[o, i, u, v] = sum over r, c, images of   dy[o, r, c] x[i, r s + u d, c s + v d]
     db[o]          = sum over r, c, images of   dy[o, r, c]
@@ -20,14 +20,14 @@ from lanewise.lanes.program import Buffer, Index, Program, Recorder, Register, V
 
 
 @kernel
-def backward_weight(conv: Conv, x: Layout, dy: Layout, *, accumulate: bool = False, values: int = 32) -> Program:
+def backward_weight(conv: Conv, x: Layout, dy: Layout, *, accumulate: bool = False, registers: int = 32) -> Program:
     """Buffers: x, dy, dweight, dbias (if any). With `accumulate`, adds to what is there."""
     k = Recorder("conv backward weight")
     x_in, dy_in = x.buffer(k, "x"), dy.buffer(k, "dy")
     dw = k.scalars("dweight", conv.weight_shape)
     _, rows, columns = dy.shape
     group_filters, group_channels = conv.filters // conv.groups, conv.channels // conv.groups
-    tile = weight_tile(conv, columns, values)
+    tile = weight_tile(conv, columns, registers)
 
     for g in k.loop(conv.groups):
         for o, height in blocks(k, group_filters, tile.filters):
@@ -41,27 +41,27 @@ def backward_weight(conv: Conv, x: Layout, dy: Layout, *, accumulate: bool = Fal
                         add_row(k, conv, (dy_in, filters, r), (x_in, corner), (columns, tile.columns), total)
                     for m, f in enumerate(filters):
                         for j, n, v in taps:
-                            place, slope = (f, i + j, u + n, v), lane_sum(k, total[m][j, n, v].get())
-                            dw[place] = dw[place] + slope if accumulate else slope
+                            place, gradient = (f, i + j, u + n, v), lane_sum(k, total[m][j, n, v].get())
+                            dw[place] = dw[place] + gradient if accumulate else gradient
     if conv.bias:
-        bias_slope(k, dy_in, dy, k.scalars("dbias", (conv.filters,)), accumulate)
+        bias_gradient(k, dy_in, dy, k.scalars("dbias", (conv.filters,)), accumulate)
     return k.program()
 
 
 def add_row(
     k: Recorder,
     conv: Conv,
-    slopes: tuple[Buffer, Sequence[Index], Index],
-    picture: tuple[Buffer, tuple[Index, Index]],
+    gradients: tuple[Buffer, Sequence[Index], Index],
+    image: tuple[Buffer, tuple[Index, Index]],
     width: tuple[int, int],
     total: list[dict[tuple[int, int, int], Register]],
 ) -> None:
     """Add to the filters' sums, by channel, kernel row and column, what a row of the output says.
 
-    `slopes` are dy, the filters and the row; `picture` is x, and the channel and row that the first kernel row meets;
+    `gradients` are dy, the filters and the row; `image` is x, and the channel and row that the first kernel row meets;
     `width` is how many columns there are, and how many are unrolled.
     """
-    (dy, filters, r), (x, (channel, row)), (columns, unrolled) = slopes, picture, width
+    (dy, filters, r), (x, (channel, row)), (columns, unrolled) = gradients, image, width
     for c, count in blocks(k, columns, unrolled):
         met = [[dy[f, r, c + q] for q in range(count)] for f in filters]
         seen: dict[tuple[int, int, int], Value] = {}
@@ -84,12 +84,12 @@ class WeightTile:
     columns: int
 
 
-def weight_tile(conv: Conv, columns: int, values: int) -> WeightTile:
+def weight_tile(conv: Conv, columns: int, registers: int) -> WeightTile:
     """All taps of two filters where they fit (3x3), else one kernel row of a few filters; a column feeds them all.
 
     Where rows are short (1x1), of several channels too: a sum that shares none of its two factors is bound by loads.
     """
-    most = {32: 18, 8: 6}.get(values, 3)
+    most = {32: 18, 8: 6}.get(registers, 3)
     taps, row = conv.kernel[0] * conv.kernel[1], conv.kernel[1]
     group_filters = conv.filters // conv.groups
     rows = conv.kernel[0] if taps <= max(1, most // 2) or (taps <= most and group_filters == 1) else 1
@@ -100,7 +100,7 @@ def weight_tile(conv: Conv, columns: int, values: int) -> WeightTile:
     return WeightTile(filters, channels, rows, best)
 
 
-def bias_slope(k: Recorder, dy_in: Buffer, dy: Layout, db: Buffer, accumulate: bool) -> None:
+def bias_gradient(k: Recorder, dy_in: Buffer, dy: Layout, db: Buffer, accumulate: bool) -> None:
     """The sum of dy over rows, columns and images, filter by filter: written to `db`, or added to what is there."""
     filters, rows, columns = dy.shape
     for o, height in blocks(k, filters, 8):
@@ -110,5 +110,5 @@ def bias_slope(k: Recorder, dy_in: Buffer, dy: Layout, db: Buffer, accumulate: b
                 for m in range(height):
                     total[m].add(dy_in[o + m, r, c])
         for m in range(height):
-            slope = lane_sum(k, total[m].get())
-            db[o + m] = db[o + m] + slope if accumulate else slope
+            gradient = lane_sum(k, total[m].get())
+            db[o + m] = db[o + m] + gradient if accumulate else gradient

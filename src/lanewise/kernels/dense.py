@@ -5,7 +5,7 @@
     dw[o, i] = sum over images n of      dy[o, n] x[i, n]
     db[o]    = sum over images n of      dy[o, n]
 
-Rows of w are padded to whole vectors of 16 (`padded`), the padding being zero and staying so. The weight slope swaps
+Rows of w are padded to whole vectors of 16 (`padded`), the padding being zero and staying so. The weight gradient swaps
 the roles: 16 inputs of 16 images are transposed, lanes then hold inputs, and the sum over images runs in order, one
 multiply-add each, instead of a reduction per weight.
 """
@@ -17,7 +17,7 @@ from lanewise.kernels.tiles import blocks
 from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, kernel
 
 BY_ROWS, ROWS = 100_000, 12
-"""From so many weights on, the input slope takes so many rows of them at a time."""
+"""From so many weights on, the input gradient takes so many rows of them at a time."""
 
 
 def padded(inputs: int) -> int:
@@ -25,15 +25,15 @@ def padded(inputs: int) -> int:
     return -(-inputs // LANES) * LANES
 
 
-def _height(count: int, values: int, most: int = 14) -> int:
+def _height(count: int, registers: int, most: int = 14) -> int:
     """How many outputs at once: as even a split as the registers allow, `most` with those of AVX-512."""
-    most = {32: most, 8: 6}.get(values, 2)
+    most = {32: most, 8: 6}.get(registers, 2)
     parts = -(-count // most)
     return -(-count // parts)
 
 
 @kernel
-def forward(inputs: int, units: int, *, bias: bool = True, relu: bool = False, values: int = 32) -> Program:
+def forward(inputs: int, units: int, *, bias: bool = True, relu: bool = False, registers: int = 32) -> Program:
     """Buffers: x, weight, bias (if any), y. With `relu`, y = max(y, 0)."""
     k = Recorder("dense forward")
     x = k.lanes("x", (inputs,))
@@ -41,7 +41,7 @@ def forward(inputs: int, units: int, *, bias: bool = True, relu: bool = False, v
     b = k.scalars("bias", (units,)) if bias else None
     y = k.lanes("y", (units,))
     # Rows of weights often lie a multiple of 4 KB apart, where the first cache has room for a dozen lines.
-    for o, height in blocks(k, units, _height(units, values, 10)):
+    for o, height in blocks(k, units, _height(units, registers, 10)):
         total = [k.register(b[o + m] if b else 0.0) for m in range(height)]
         for i, width in blocks(k, inputs, 8):
             for n in range(width):
@@ -56,23 +56,23 @@ def forward(inputs: int, units: int, *, bias: bool = True, relu: bool = False, v
 
 @kernel
 def backward_input(
-    inputs: int, units: int, *, gate: bool = False, accumulate: bool = False, values: int = 32
+    inputs: int, units: int, *, mask: bool = False, accumulate: bool = False, registers: int = 32
 ) -> Program:
-    """Buffers: weight, dy, x (with `gate`), dx. With `gate`, x came out of a ReLU and all of dx is zero where x is."""
+    """Buffers: weight, dy, x (with `mask`), dx. With `mask`, x came out of a ReLU and all of dx is zero where x is."""
     k = Recorder("dense backward input")
     w, dy = k.scalars("weight", (units, padded(inputs))), k.lanes("dy", (units,))
-    x = k.lanes("x", (inputs,)) if gate else None
+    x = k.lanes("x", (inputs,)) if mask else None
     dx = k.lanes("dx", (inputs,))
     if inputs * units >= BY_ROWS and not accumulate:
-        _input_slope_by_rows(k, w, dy, x, dx, inputs, units, 8 if values >= 32 else 4)
+        _input_gradient_by_rows(k, w, dy, x, dx, inputs, units, 8 if registers >= 32 else 4)
         return k.program()
-    for i, height in blocks(k, inputs, _height(inputs, values)):
+    for i, height in blocks(k, inputs, _height(inputs, registers)):
         total = [k.register() for _ in range(height)]
         for o, width in blocks(k, units, 4):
             for n in range(width):
-                slope = dy[o + n]
+                gradient = dy[o + n]
                 for m in range(height):
-                    total[m].accumulate(w[o + n, i + m], slope)
+                    total[m].accumulate(w[o + n, i + m], gradient)
         for m in range(height):
             result = total[m].get()
             if accumulate:
@@ -81,7 +81,7 @@ def backward_input(
     return k.program()
 
 
-def _input_slope_by_rows(
+def _input_gradient_by_rows(
     k: Recorder, w: Buffer, dy: Buffer, x: Buffer | None, dx: Buffer, inputs: int, units: int, width: int
 ) -> None:
     """As above, but some rows of weights at a time, from end to end, while sums wait in dx from one pass to the next.
@@ -92,12 +92,12 @@ def _input_slope_by_rows(
     rows = -(-units // passes)
 
     def add(o: Index, count: int, *, first: bool = False, last: bool = False) -> None:
-        slopes = [dy[o + n] for n in range(count)]
+        gradients = [dy[o + n] for n in range(count)]
         for i, height in blocks(k, inputs, width):
             total = [k.register(0.0 if first else dx[i + m]) for m in range(height)]
             for n in range(count):
                 for m in range(height):
-                    total[m].accumulate(w[o + n, i + m], slopes[n])
+                    total[m].accumulate(w[o + n, i + m], gradients[n])
             for m in range(height):
                 result = total[m].get()
                 dx[i + m] = k.apply("where_gt", x[i + m], 0.0, result, 0.0) if last and x is not None else result
@@ -111,13 +111,13 @@ def _input_slope_by_rows(
 
 @kernel
 def backward_weight(
-    inputs: int, units: int, *, bias: bool = True, accumulate: bool = False, values: int = 32
+    inputs: int, units: int, *, bias: bool = True, accumulate: bool = False, registers: int = 32
 ) -> Program:
     """Buffers: x, dy, dweight, dbias (if any). With `accumulate`, adds to what is there."""
     k = Recorder("dense backward weight")
     x, dy = k.lanes("x", (inputs,)), k.lanes("dy", (units,))
     dw = k.scalars("dweight", (units, padded(inputs)))
-    tile = {32: 8, 8: 4}.get(values, 2)
+    tile = {32: 8, 8: 4}.get(registers, 2)
     for first, width in blocks(k, inputs, LANES):
         block = transpose(k, [x[first + n] if n < width else k.constant(0.0) for n in range(LANES)])
         for o, height in blocks(k, units, tile):
@@ -128,7 +128,7 @@ def backward_weight(
             for m in range(height):
                 dw.set_vector(total[m].get(), o + m, first)
     if bias:
-        _bias_slope(k, dy, units, accumulate)
+        _bias_gradient(k, dy, units, accumulate)
     return k.program()
 
 
@@ -136,22 +136,22 @@ def backward_weight(
 def backward_bias(units: int, *, accumulate: bool = False) -> Program:
     """Buffers: dy, dbias. What `backward_weight` does for the bias, alone."""
     k = Recorder("dense backward bias")
-    _bias_slope(k, k.lanes("dy", (units,)), units, accumulate)
+    _bias_gradient(k, k.lanes("dy", (units,)), units, accumulate)
     return k.program()
 
 
-def _bias_slope(k: Recorder, dy: Buffer, units: int, accumulate: bool) -> None:
+def _bias_gradient(k: Recorder, dy: Buffer, units: int, accumulate: bool) -> None:
     db = k.scalars("dbias", (units,))
     for o in k.loop(units):
-        slope = lane_sum(k, dy[o])
-        db[o] = db[o] + slope if accumulate else slope
+        gradient = lane_sum(k, dy[o])
+        db[o] = db[o] + gradient if accumulate else gradient
 
 
 @kernel
 def backward_weight_slice(
-    inputs: int, units: int, vectors: int, shards: int, groups: int, *, values: int = 32
+    inputs: int, units: int, vectors: int, shards: int, groups: int, *, registers: int = 32
 ) -> Program:
-    """The weight slope of a whole batch for `vectors` * 16 inputs and all units: written once, however many images.
+    """The weight gradient of a whole batch for `vectors` * 16 inputs and all units: written once, however many images.
 
         dw[o, i] = sum over shards s of (sum over images n of shard s of  dy[o, n] x[i, n])
 
@@ -163,13 +163,13 @@ def backward_weight_slice(
     inputs, units, vectors : int
     shards, groups : int
         How many shards there are, and groups of images in each.
-    values : int
+    registers : int
 
     Buffers: x (groups of all shards, `padded(inputs)`) from the slice's first input on, dy (groups, units), scratch,
     dweight from the slice's first input on. What x holds beyond `inputs` must be zero.
     """
     k = Recorder("dense backward weight slice")
-    most, tile_i = {32: (12, 2), 8: (3, 1)}.get(values, (1, 1))
+    most, tile_i = {32: (12, 2), 8: (3, 1)}.get(registers, (1, 1))
     x, dy = k.lanes("x", (shards * groups, padded(inputs))), k.scalars("dy", (shards * groups, units, LANES))
     turned = k.lanes("scratch", (shards * groups * LANES, tile_i))
     dw = k.scalars("dweight", (units, padded(inputs)))
@@ -188,9 +188,9 @@ def backward_weight_slice(
                         for n in range(count):
                             seen = [turned[(s * groups + g) * LANES + first + n, q] for q in range(width)]
                             for m in range(height):
-                                slope = dy[s * groups + g, o + m, first + n]
+                                gradient = dy[s * groups + g, o + m, first + n]
                                 for q in range(width):
-                                    part[m, q].accumulate(slope, seen[q])
+                                    part[m, q].accumulate(gradient, seen[q])
                 for place in tile:
                     total[place].add(part[place].get())
             for m, q in tile:

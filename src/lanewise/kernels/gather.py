@@ -1,15 +1,15 @@
-"""Gathering: pictures of a data set into the lanes, scaled, and shifted or mirrored on the way.
+"""Gathering: images of a data set into the lanes, scaled, and shifted or mirrored on the way.
 
-    y[i, r, c] = scale[i] * picture[r', c', i] + offset[i]
+    y[i, r, c] = scale[i] * image[r', c', i] + offset[i]
 
 where (r', c') is (r, c) without augmentation. With it, each image is shifted by whole rows and columns and mirrored or
 not, by random numbers of its own:
 
     c' = clamp(c + shift, 0, columns - 1), with c replaced by columns - 1 - c in mirrored images
 
-and rows likewise: pixels from outside the picture take the nearest one of its edge.
+and rows likewise: pixels from outside the image take the nearest one of its edge.
 
-Pictures are (rows, columns, channels) and follow one another in memory.
+Images are (rows, columns, channels) and follow one another in memory.
 """
 
 from __future__ import annotations
@@ -48,26 +48,26 @@ class Augment:
 
 @kernel
 def gather(
-    picture_shape: tuple[int, int, int], dtype: Literal["u8", "f32"], y: Layout, augment: Augment | None = None
+    shape_of: tuple[int, int, int], dtype: Literal["u8", "f32"], y: Layout, augment: Augment | None = None
 ) -> Program:
-    """Fill the lanes of y with pictures.
+    """Fill the lanes of y with images.
 
     Parameters
     ----------
-    picture_shape : (rows, columns, channels)
+    shape_of : (rows, columns, channels)
     dtype : "u8" or "f32"
-        What a picture's values are.
+        What an image's values are.
     y : Layout
         Of shape (channels, rows, columns).
     augment : Augment, optional
 
-    Buffers: pixels (declared as one picture; memory is read wherever `images` points), images (i32, 16: the number of
-    each lane's picture, -1 for none, which reads picture 0), scale and offset (f32, one for each channel),
+    Buffers: pixels (declared as one image; memory is read wherever `images` points), images (i32, 16: the number of
+    each lane's image, -1 for none, which reads image 0), scale and offset (f32, one for each channel),
     key (i32, 2: seed, epoch; only with `augment`), y.
     """
-    rows, columns, channels = picture_shape
+    rows, columns, channels = shape_of
     if y.shape != (channels, rows, columns):
-        raise ProgramError(f"gather: pictures of {picture_shape} do not fit the layout {y.shape}")
+        raise ProgramError(f"gather: images of {shape_of} do not fit the layout {y.shape}")
     k = Recorder("gather")
     pixels = k.scalars("pixels", (rows * columns * channels,), dtype)
     images = k.scalars("images", (LANES,), I32).vector(0)
@@ -82,7 +82,7 @@ def gather(
         ys[i, r, c] = k.apply("fma", value, scale[i], offset[i])
 
     def values(place: Register, count: int) -> Iterator[tuple[Index, Value]]:
-        """`count` values of the picture from `place` on, which moves behind them: (number, value)."""
+        """`count` values of the image from `place` on, which moves behind them: (number, value)."""
         size = rows * columns * channels
         if dtype == "u8" and count <= BYTES and size >= BYTES:
             yield from enumerate(_bytes(k, pixels, present, size, place.get(), count))
@@ -114,9 +114,9 @@ def gather(
 
 
 def _bytes(k: Recorder, pixels: Buffer, present: Value, size: int, place: Value, count: int) -> Iterator[Value]:
-    """`count` neighbouring bytes of a picture, read in one go: a third of the time of one by one.
+    """`count` neighbouring bytes of an image, read in one go: a third of the time of one by one.
 
-    At the end of the picture the four that are read begin earlier, so as not to leave the data.
+    At the end of the image the four that are read begin earlier, so as not to leave the data.
     """
     first = k.apply("where_ult", place, size - BYTES, place, size - BYTES)
     word = k.gather(pixels, present, size, first, bytes=BYTES)
@@ -131,7 +131,7 @@ def _each(k: Recorder, channels: int) -> Iterator[Index]:
 
 
 class _Axis:
-    """A walk along the rows or columns of the picture, each lane in its own direction and from its own start."""
+    """A walk along the rows or columns of the image, each lane in its own direction and from its own start."""
 
     def __init__(self, k: Recorder, numbers: random.Stream, axis: int, size: int, shift: int, flip: bool) -> None:
         self.k, self.size = k, size
@@ -150,7 +150,7 @@ class _Axis:
         self.here.set(self.first)
 
     def next(self) -> Value:
-        """Where the walk is, kept inside the picture; then go on by one."""
+        """Where the walk is, kept inside the image; then go on by one."""
         k, here = self.k, self.here.get()
         self.here.add(self.step)
         if not self.clamped:

@@ -1,4 +1,4 @@
-"""Losses: how wrong the outputs of 16 images are, and the slope of that; smoothing s moves targets off 0 and 1.
+"""Losses: how wrong the outputs of 16 images are, and the gradient of that; smoothing s moves targets off 0 and 1.
 
     softmax   p[k] = exp(z[k]) / sum of exp(z)              q[k] = (1 - s) [k = label] + s / K
               loss = - sum over k of q[k] log p[k]          dz[k] = weight (p[k] - q[k])
@@ -29,7 +29,7 @@ def _declare(k: Recorder, outputs: int) -> tuple[Buffer, Buffer, Buffer, Buffer,
 
 
 @kernel
-def softmax_cross_entropy(classes: int, smoothing: float = 0.0) -> Program:
+def softmax_cross_entropy(classes: int, label_smoothing: float = 0.0) -> Program:
     """Cross-entropy of softmax(logits) against one label from 0 to classes - 1 for each image.
 
     With m = max z and S = sum of exp(z[k] - m), in the order of the classes, nothing overflows:
@@ -57,25 +57,25 @@ def softmax_cross_entropy(classes: int, smoothing: float = 0.0) -> Program:
         shifted = logits[j] - most
         dlogits[j] = e = functions.exp(k, shifted)
         total.add(e)
-        if smoothing:
+        if label_smoothing:
             total_shifted.add(shifted)
     share = k.apply("div", 1.0, total)
 
-    off, on = smoothing / classes, 1.0 - smoothing + smoothing / classes
+    off, on = label_smoothing / classes, 1.0 - label_smoothing + label_smoothing / classes
     number.set(k.constant(0.0))
     for j in k.loop(classes):
         target = k.apply("where_eq", number.get(), label, on, off)
         dlogits[j] = weight * (dlogits[j] * share - target)
         number.add(1.0)
 
-    loss = k.apply("fma", own.get() - most, -(1.0 - smoothing), functions.log(k, total.get()))
-    losses.set_vector(k.apply("fma", total_shifted, -off, loss) if smoothing else loss, 0)
+    loss = k.apply("fma", own.get() - most, -(1.0 - label_smoothing), functions.log(k, total.get()))
+    losses.set_vector(k.apply("fma", total_shifted, -off, loss) if label_smoothing else loss, 0)
     correct.set_vector(k.apply("where_eq", best, label, 1.0, 0.0), 0)
     return k.program()
 
 
 @kernel
-def sigmoid_cross_entropy(smoothing: float = 0.0) -> Program:
+def sigmoid_cross_entropy(label_smoothing: float = 0.0) -> Program:
     """Cross-entropy of sigmoid(logit), one output, against labels 0 and 1.
 
     With u = z for label 0 and u = -z for label 1, so that a small error is not the difference of numbers near 1:
@@ -90,9 +90,9 @@ def sigmoid_cross_entropy(smoothing: float = 0.0) -> Program:
     z, label = logits[0], k.apply("to_float", labels.vector(0))
     sign = k.apply("where_eq", label, 0.0, 1.0, -1.0)
     u = z * sign
-    dlogits[0] = weights.vector(0) * sign * (functions.sigmoid(k, u) - smoothing / 2)
+    dlogits[0] = weights.vector(0) * sign * (functions.sigmoid(k, u) - label_smoothing / 2)
     loss = k.apply("max", u, 0.0) + _log_1_plus(k, functions.exp(k, functions.negative(k, functions.magnitude(k, u))))
-    losses.set_vector(k.apply("fma", u, -smoothing / 2, loss), 0)
+    losses.set_vector(k.apply("fma", u, -label_smoothing / 2, loss), 0)
     answer = k.apply("where_gt", z, 0.0, 1.0, 0.0)
     correct.set_vector(k.apply("where_eq", answer, label, 1.0, 0.0), 0)
     return k.program()

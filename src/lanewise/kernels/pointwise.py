@@ -10,8 +10,8 @@
     add        y = x0 + x1 + ...                 dx = dy
     join       y = x0, then x1, ... by channel   dx = those channels of dy
 
-Slopes are worked out from y, so x need not be kept. With `accumulate` backward kernels add to dx, else they replace it.
-Layouts may differ in their borders, which are never written.
+Gradients are worked out from y, so x need not be kept. With `accumulate` backward kernels add to dx, else they replace
+it. Layouts may differ in their borders, which are never written.
 """
 
 from __future__ import annotations
@@ -71,14 +71,14 @@ def _map(name: str, x: Layout, y: Layout, function: Callable[[Recorder, Value], 
     return k.program()
 
 
-def _map_slope(
-    name: str, y: Layout, dy: Layout, dx: Layout, accumulate: bool, slope: Callable[[Recorder, Value, Value], Value]
+def _map_gradient(
+    name: str, y: Layout, dy: Layout, dx: Layout, accumulate: bool, gradient: Callable[[Recorder, Value, Value], Value]
 ) -> Program:
-    """dx = slope(y, dy). Buffers: y, dy, dx."""
+    """dx = gradient(y, dy). Buffers: y, dy, dx."""
     k = Recorder(name)
     ys, dys, dxs = declare(k, y=y, dy=dy, dx=dx)
     for at in elements(k, y, dy, dx):
-        put(dxs, at, slope(k, ys[at], dys[at]), accumulate)
+        put(dxs, at, gradient(k, ys[at], dys[at]), accumulate)
     return k.program()
 
 
@@ -91,19 +91,19 @@ def relu(x: Layout, y: Layout) -> Program:
 @kernel
 def relu_backward(y: Layout, dy: Layout, dx: Layout, accumulate: bool) -> Program:
     """dx = dy where y > 0, else 0. Buffers: y, dy, dx."""
-    return _map_slope("relu_backward", y, dy, dx, accumulate, lambda k, y, dy: k.apply("where_gt", y, 0.0, dy, 0.0))
+    return _map_gradient("relu_backward", y, dy, dx, accumulate, lambda k, y, dy: k.apply("where_gt", y, 0.0, dy, 0.0))
 
 
 @kernel
 def leaky_relu(x: Layout, y: Layout, slope: float) -> Program:
-    """y = x where x > 0, else slope * x, for slopes from 0 to 1. Buffers: x, y."""
+    """y = x where x > 0, else slope * x, for gradients from 0 to 1. Buffers: x, y."""
     return _map("leaky_relu", x, y, lambda k, v: k.apply("where_gt", v, 0.0, v, v * slope), UNROLL)
 
 
 @kernel
 def leaky_relu_backward(y: Layout, dy: Layout, dx: Layout, slope: float, accumulate: bool) -> Program:
     """dx = dy where y > 0, else slope * dy. Buffers: y, dy, dx."""
-    return _map_slope(
+    return _map_gradient(
         "leaky_relu_backward", y, dy, dx, accumulate, lambda k, y, dy: k.apply("where_gt", y, 0.0, dy, dy * slope)
     )
 
@@ -117,7 +117,7 @@ def sigmoid(x: Layout, y: Layout) -> Program:
 @kernel
 def sigmoid_backward(y: Layout, dy: Layout, dx: Layout, accumulate: bool) -> Program:
     """dx = dy y (1 - y). Buffers: y, dy, dx."""
-    return _map_slope("sigmoid_backward", y, dy, dx, accumulate, lambda k, y, dy: dy * (y * k.apply("sub", 1.0, y)))
+    return _map_gradient("sigmoid_backward", y, dy, dx, accumulate, lambda k, y, dy: dy * (y * k.apply("sub", 1.0, y)))
 
 
 @kernel
@@ -129,7 +129,7 @@ def tanh(x: Layout, y: Layout) -> Program:
 @kernel
 def tanh_backward(y: Layout, dy: Layout, dx: Layout, accumulate: bool) -> Program:
     """dx = dy (1 - y**2), as dy (1 - y) (1 + y). Buffers: y, dy, dx."""
-    return _map_slope(
+    return _map_gradient(
         "tanh_backward", y, dy, dx, accumulate, lambda k, y, dy: dy * (k.apply("sub", 1.0, y) * (y + 1.0))
     )
 

@@ -6,9 +6,9 @@
                dx = dy / count at each u, v, likewise
     global     y[i] = mean of all x[i, r, c]
 
-with stride s. Only taps inside the picture take part: they, or with `count_padding` all of them, are the count. A
+with stride s. Only taps inside the image take part: they, or with `count_padding` all of them, are the count. A
 window that padding clips is recorded apart from the others, so no border is read and nothing is tested while running.
-With `gate` x came out of a ReLU, and dx is the slope before that ReLU: it is zero where x is zero.
+With `mask` x came out of a ReLU, and dx is the gradient before that ReLU: it is zero where x is zero.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def _fold(k: Recorder, windows: _Windows, xs: Buffer, step: Callable[[Value, Val
 
 
 Give = Callable[[tuple[Index, Index, Index]], Value]
-"""Records what the pixel at a place of x is given of its window's slope."""
+"""Records what the pixel at a place of x is given of its window's gradient."""
 
 
 def _spread(
@@ -225,7 +225,7 @@ MOST_JOINED = 6
 """Taps of a window that a convolution holds in registers until it knows the largest: as many as AVX2 has room for."""
 
 NOBODY = -1.0
-"""The winner of a window from which no slope passes."""
+"""The argmax of a window from which no gradient passes."""
 
 
 def joins_convolution(pool: Pool) -> bool:
@@ -233,36 +233,36 @@ def joins_convolution(pool: Pool) -> bool:
     return pool.stride == pool.window and not any(pool.padding) and pool.window[0] * pool.window[1] <= MOST_JOINED
 
 
-def first_largest(k: Recorder, taps: list[Value], relu: bool, winners: bool) -> tuple[Value, Value | None]:
-    """The largest of a window's taps, each max(0, tap) with `relu`; with `winners` the number of the first that is it.
+def first_largest(k: Recorder, taps: list[Value], relu: bool, numbered: bool) -> tuple[Value, Value | None]:
+    """The largest of a window's taps, each max(0, tap) with `relu`; with `numbered` the number of the first that is it.
 
-    NOBODY wins where a ReLU would stop the slope, or where the first tap, and hence the largest, is not a number.
+    NOBODY wins where a ReLU would stop the gradient, or where the first tap, and hence the largest, is not a number.
     Only the first tap goes through the ReLU: a later one is chosen only if it is larger than that, so above zero.
     """
     largest = k.apply("max", 0.0, taps[0]) if relu else taps[0]
-    winner = None
-    if winners:
+    argmax = None
+    if numbered:
         passes = ("where_gt", largest, 0.0) if relu else ("where_eq", largest, largest)
-        winner = k.apply(*passes, 0.0, NOBODY)
+        argmax = k.apply(*passes, 0.0, NOBODY)
     for number, tap in enumerate(taps[1:], 1):
-        if winner is not None:
-            winner = k.apply("where_gt", tap, largest, float(number), winner)
+        if argmax is not None:
+            argmax = k.apply("where_gt", tap, largest, float(number), argmax)
         largest = k.apply("max", tap, largest)
-    return largest, winner
+    return largest, argmax
 
 
 @kernel
-def winner_backward(pool: Pool, dy: Layout, dx: Layout, tile: int = TILE) -> Program:
-    """Give each window's slope to the tap that won it in the forward pass. Buffers: dy, winners, dx.
+def argmax_backward(pool: Pool, dy: Layout, dx: Layout, tile: int = TILE) -> Program:
+    """Give each window's gradient to the tap that won it in the forward pass. Buffers: dy, argmax, dx.
 
     Nothing is read but what is as small as y.
     """
     k = Recorder("max_pool_backward")
-    dys, winners, dxs = dy.buffer(k, "dy"), Layout(dy.shape).buffer(k, "winners"), dx.buffer(k, "dx")
+    dys, argmax, dxs = dy.buffer(k, "dy"), Layout(dy.shape).buffer(k, "argmax"), dx.buffer(k, "dx")
 
     def window(windows: _Windows, q: int) -> Give:
-        slope, winner, numbers = dys[windows.at(q)], winners[windows.at(q)], count()
-        return lambda _: k.apply("where_eq", winner, float(next(numbers)), slope, 0.0)
+        gradient, won, numbers = dys[windows.at(q)], argmax[windows.at(q)], count()
+        return lambda _: k.apply("where_eq", won, float(next(numbers)), gradient, 0.0)
 
     _spread(k, pool, dy, (dx, dxs), window, False, tile)
     return k.program()
@@ -270,20 +270,20 @@ def winner_backward(pool: Pool, dy: Layout, dx: Layout, tile: int = TILE) -> Pro
 
 @kernel
 def max_backward(
-    pool: Pool, x: Layout, y: Layout, dy: Layout, dx: Layout, accumulate: bool, gate: bool = False, tile: int = TILE
+    pool: Pool, x: Layout, y: Layout, dy: Layout, dx: Layout, accumulate: bool, mask: bool = False, tile: int = TILE
 ) -> Program:
-    """Give each window's slope to the first of its pixels that is the largest. Buffers: x, y, dy, dx."""
+    """Give each window's gradient to the first of its pixels that is the largest. Buffers: x, y, dy, dx."""
     k = Recorder("max_pool_backward")
     xs, ys, dys, dxs = x.buffer(k, "x"), y.buffer(k, "y"), dy.buffer(k, "dy"), dx.buffer(k, "dx")
 
     def window(windows: _Windows, q: int) -> Give:
-        largest, slope = ys[windows.at(q)], dys[windows.at(q)]
-        rest = k.register(k.apply("where_gt", largest, 0.0, slope, 0.0) if gate else slope)
+        largest, gradient = ys[windows.at(q)], dys[windows.at(q)]
+        rest = k.register(k.apply("where_gt", largest, 0.0, gradient, 0.0) if mask else gradient)
 
         def give(tap: tuple[Index, Index, Index]) -> Value:
-            value, slope = xs[tap], rest.get()
-            rest.set(k.apply("where_eq", value, largest, 0.0, slope))
-            return k.apply("where_eq", value, largest, slope, 0.0)
+            value, gradient = xs[tap], rest.get()
+            rest.set(k.apply("where_eq", value, largest, 0.0, gradient))
+            return k.apply("where_eq", value, largest, gradient, 0.0)
 
         return give
 
@@ -309,17 +309,17 @@ def average_backward(
     dy: Layout,
     dx: Layout,
     accumulate: bool,
-    gate: bool = False,
+    mask: bool = False,
     count_padding: bool = False,
     tile: int = TILE,
 ) -> Program:
-    """Give each pixel of a window an equal part of its slope. Buffers: x, dy, dx; x is read only with `gate`."""
+    """Give each pixel of a window an equal part of its gradient. Buffers: x, dy, dx; x is read only with `mask`."""
     k = Recorder("average_pool_backward")
     xs, dys, dxs = x.buffer(k, "x"), dy.buffer(k, "dy"), dx.buffer(k, "dx")
 
     def window(windows: _Windows, q: int) -> Give:
         part = dys[windows.at(q)] * _share(windows, count_padding)
-        return lambda tap: k.apply("where_gt", xs[tap], 0.0, part, 0.0) if gate else part
+        return lambda tap: k.apply("where_gt", xs[tap], 0.0, part, 0.0) if mask else part
 
     _spread(k, pool, dy, (dx, dxs), window, accumulate, tile)
     return k.program()
@@ -351,8 +351,8 @@ def global_average_forward(x: Layout, y: Layout) -> Program:
 
 
 @kernel
-def global_average_backward(x: Layout, dy: Layout, dx: Layout, accumulate: bool, gate: bool = False) -> Program:
-    """Give each pixel an equal part of its channel's slope. Buffers: x, dy, dx; x is read only with `gate`."""
+def global_average_backward(x: Layout, dy: Layout, dx: Layout, accumulate: bool, mask: bool = False) -> Program:
+    """Give each pixel an equal part of its channel's gradient. Buffers: x, dy, dx; x is read only with `mask`."""
     k = Recorder("global_average_backward")
     xs, dys, dxs = x.buffer(k, "x"), dy.buffer(k, "dy"), dx.buffer(k, "dx")
     channels, rows, columns = dx.shape
@@ -362,5 +362,5 @@ def global_average_backward(x: Layout, dy: Layout, dx: Layout, accumulate: bool,
             for first, width in blocks(k, columns, TILE):
                 for q in range(width):
                     at = (i, r, first + q)
-                    put(dxs, at, k.apply("where_gt", xs[at], 0.0, part, 0.0) if gate else part, accumulate)
+                    put(dxs, at, k.apply("where_gt", xs[at], 0.0, part, 0.0) if mask else part, accumulate)
     return k.program()

@@ -1,10 +1,10 @@
-"""How alike pictures are, all with all: the most like of each group of others, mirrored or not.
+"""How alike images are, all with all: the most like of each group of others, mirrored or not.
 
     s[n, j]    = sum over i of x[n, 0, i] known[j, 0, i]        of what mirroring leaves alone
     t[n, j]    = sum over i of x[n, 1, i] known[j, 1, i]        of what mirroring turns round
     best[n, g] = max over j in group g of s[n, j] + |t[n, j]|
 
-Picture n asks in a lane; the known ones are broadcast, like the weights of a fully connected layer. The products are
+Image n asks in a lane; the known ones are broadcast, like the weights of a fully connected layer. The products are
 never written down, only the largest of each group.
 """
 
@@ -14,17 +14,17 @@ from lanewise.kernels.tiles import blocks
 from lanewise.lanes.program import LANES, Program, Recorder, kernel
 
 QUESTIONS = 8
-"""Groups of 16 pictures that ask one after the other, while the known ones are in the cache."""
+"""Groups of 16 images that ask one after the other, while the known ones are in the cache."""
 
 ASKED = QUESTIONS * LANES
-"""Pictures that ask in one call."""
+"""Images that ask in one call."""
 
 
 @kernel
-def compare(numbers: int, known: int, size: int, *, values: int = 32) -> Program:
-    """Buffers: x, known, best, for `known` pictures in groups of `size` that follow one another.
+def compare(numbers: int, known: int, size: int, *, registers: int = 32) -> Program:
+    """Buffers: x, known, best, for `known` images in groups of `size` that follow one another.
 
-    A picture is `numbers` numbers that mirroring leaves alone, and as many that it turns round.
+    An image is `numbers` numbers that mirroring leaves alone, and as many that it turns round.
     """
     k = Recorder("likeness compare")
     x = k.lanes("x", (QUESTIONS, 2, numbers))
@@ -33,7 +33,7 @@ def compare(numbers: int, known: int, size: int, *, values: int = 32) -> Program
     for q in k.loop(QUESTIONS):
         for g in k.loop(known // size):
             most = k.register(-2.0)
-            for j, height in blocks(k, size, max(1, values // 4)):
+            for j, height in blocks(k, size, max(1, registers // 4)):
                 kept, turned = ([k.register() for _ in range(height)] for _ in range(2))
                 for i, width in blocks(k, numbers, 4):
                     for n in range(width):

@@ -27,26 +27,26 @@ def _widths(count: int, size: int) -> list[tuple[int, int]]:
 
 @cache
 def outer_product(
-    rows: int, columns: int, taps: int, step: int, values: int, window: tuple[int, int] = (1, 1)
+    rows: int, columns: int, taps: int, step: int, registers: int, window: tuple[int, int] = (1, 1)
 ) -> tuple[int, int]:
     """Tile (rows, columns) for accumulators that are fed by broadcasts per row and by sliding loads per column.
 
     Parameters
     ----------
     rows, columns : int
-        How many there are in all (filters and pixels of a row of the picture).
+        How many there are in all (filters and pixels of a row of the image).
     taps : int
         How many taps along a row share the loaded pixels.
     step : int
         How far apart neighbouring columns read (the stride).
-    values : int
-        How many 16-lane values the registers hold: 32 for AVX-512, 8 for AVX2, 4 for SSE.
+    registers : int
+        How many 16-lane registers the registers hold: 32 for AVX-512, 8 for AVX2, 4 for SSE.
     window : tuple of two int
         Rows and columns of accumulators that each column stands for.
 
     The cost of a tile is counted in half cycles (one multiply-add or one load each), for all taps of one row.
     """
-    most = -(-{32: 14, 8: 4}.get(values, max(1, values // 2)) // (window[0] * window[1]))
+    most = -(-{32: 14, 8: 4}.get(registers, max(1, registers // 2)) // (window[0] * window[1]))
     best, best_cost = (1, 1), float("inf")
     for a in range(1, min(rows, most) + 1):
         for b in range(1, min(columns, most // a) + 1):
@@ -54,7 +54,7 @@ def outer_product(
             for m, often_m in _widths(rows, a):
                 for n, often_n in _widths(columns, b):
                     loads = window[0] * ((n * window[1] - 1) * step + taps) + m * taps
-                    latency = 8 * taps * min(1.0, values / 32)
+                    latency = 8 * taps * min(1.0, registers / 32)
                     cost += often_m * often_n * (max(m * n * window[0] * window[1] * taps, latency) + 0.35 * loads)
             if cost < best_cost - 1e-9:
                 best, best_cost = (a, b), cost
@@ -69,20 +69,20 @@ UNROLLED_SUM = 4
 
 
 @cache
-def matrix_tile(rows: int, columns: int, depth: int, values: int) -> tuple[int, int]:
+def matrix_tile(rows: int, columns: int, depth: int, registers: int) -> tuple[int, int]:
     """Tile (rows, columns) for the accumulators of a matrix product: sums of `depth` products.
 
     As `outer_product`, but no operand is shared by taps: each step of the sum loads all that its tile needs, so larger
     tiles pay; and a short sum pays for its start and end, which is about 20 cycles for the jump that is guessed wrong.
     """
-    most = {32: 24, 8: 4}.get(values, max(1, values // 2))
+    most = {32: 24, 8: 4}.get(registers, max(1, registers // 2))
     best, best_cost = (1, 1), float("inf")
     for a in range(1, min(rows, most) + 1):
         for b in range(1, min(columns, most // a) + 1):
             cost = 0.0
             for m, often_m in _widths(rows, a):
                 for n, often_n in _widths(columns, b):
-                    latency = 16 * min(1.0, values / 32)
+                    latency = 16 * min(1.0, registers / 32)
                     step = max(m * n, latency) + 0.5 * m + (0.35 if depth <= FIRST_CACHE // columns else 1.5) * n
                     cost += often_m * often_n * (depth * step + 40 + 2 * m * n)
             if cost < best_cost - 1e-9:

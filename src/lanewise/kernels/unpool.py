@@ -1,7 +1,8 @@
-"""Slopes as a convolution's slope kernels read them: a map, or spelled out from those of a max pool behind it.
+"""Gradients as a convolution's gradient kernels read them: a map, or spelled out from those of a max pool behind it.
 
-The pool leaves its own slopes and, for each window, the number of the tap that won it. The slope before the pool is
-that of the window at this tap and zero at the others. It goes into a transform at once, and never is a map in memory.
+The pool leaves its own gradients and, for each window, the number of the tap that won it. The gradient before the pool
+is that of the window at this tap and zero at the others. It goes into a transform at once, and never is a map in
+memory.
 """
 
 from __future__ import annotations
@@ -16,22 +17,22 @@ from lanewise.lanes.program import Buffer, Index, Recorder, Value
 
 
 @dataclass(frozen=True, slots=True)
-class Spelled:
-    """The map before a pool. Past the edge there are no slopes, so it does not matter who would have won them."""
+class Unpooled:
+    """The map before a pool. Past the edge there are no gradients, so it does not matter who would have won them."""
 
     pool: Pool
     dy: Buffer
-    winners: Buffer
+    argmax: Buffer
 
 
-Source: TypeAlias = Buffer | Spelled
+Source: TypeAlias = Buffer | Unpooled
 """A map to read from."""
 
 
-def slopes_in(k: Recorder, dy: Layout, pool: Pool | None) -> Source:
-    """Declare dy, or with `pool` dy and winners."""
-    slopes = dy.buffer(k, "dy")
-    return Spelled(pool, slopes, dy.buffer(k, "winners")) if pool else slopes
+def gradients_in(k: Recorder, dy: Layout, pool: Pool | None) -> Source:
+    """Declare dy, or with `pool` dy and argmax."""
+    gradients = dy.buffer(k, "dy")
+    return Unpooled(pool, gradients, dy.buffer(k, "argmax")) if pool else gradients
 
 
 def read(source: Source, first: tuple[Index, Index, Index], size: tuple[int, int]) -> list[list[Value]]:
@@ -50,10 +51,10 @@ def read(source: Source, first: tuple[Index, Index, Index], size: tuple[int, int
         for a in range(rows):
             (p, tap_row), (q, tap_column) = divmod(u + a, down), divmod(v + b, across)
             if (p, q) not in windows:
-                windows[p, q] = source.dy[i, r + p, c + q], source.winners[i, r + p, c + q]
-            slope, winner = windows[p, q]
+                windows[p, q] = source.dy[i, r + p, c + q], source.argmax[i, r + p, c + q]
+            gradient, argmax = windows[p, q]
             tap = float(tap_row * across + tap_column)
-            grid[a].append(slope.k.apply("where_eq", winner, tap, slope, 0.0))
+            grid[a].append(gradient.k.apply("where_eq", argmax, tap, gradient, 0.0))
     return grid
 
 

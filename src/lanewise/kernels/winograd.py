@@ -24,7 +24,7 @@ from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout, Sides
 from lanewise.kernels.pool import Pool, first_largest
 from lanewise.kernels.tiles import UNROLLED_SUM, blocks, matrix_tile
-from lanewise.kernels.unpool import Source, slopes_in
+from lanewise.kernels.unpool import Source, gradients_in
 from lanewise.kernels.winograd_few import Finish, Place, few
 from lanewise.kernels.winograd_tiles import (
     WORTHWHILE,
@@ -47,10 +47,10 @@ __all__ = [
     "dy_border",
     "forward",
     "forward_pays",
+    "gradients_pool",
     "pooled_border",
     "pools",
     "scratch",
-    "slopes_pool",
     "transform_weights",
     "x_border",
 ]
@@ -74,12 +74,12 @@ def x_border(conv: Conv, x: Layout, y: Layout) -> Sides:
 
 
 def dy_border(conv: Conv, x: Layout, y: Layout) -> Sides:
-    """How far past its edges `backward_input` reads the output's slope."""
+    """How far past its edges `backward_input` reads the output's gradient."""
     return border(_backward_tiling(conv, x), y)
 
 
 def pooled_border(conv: Conv, x: Layout, dy: Layout, pool: Pool) -> Sides:
-    """How far past its edges the slopes of input and weights read that of a max pool's output, and the winners."""
+    """How far past its edges the gradients of input and weights read that of a max pool's output, and the argmax."""
     windows, (_, rows, columns) = Layout(dy.shape), whole(conv, x).shape
     cut = int(rows % pool.window[0] > 0), int(columns % pool.window[1] > 0)
     return windows.with_border(border(_backward_tiling(conv, x), dy, pool.window)).with_border((0, 0, *cut)).border
@@ -108,17 +108,17 @@ def backward_input_pays(conv: Conv, x: Layout) -> bool:
 
 
 @kernel
-def transform_weights(conv: Conv, x: Layout, y: Layout, *, slope: bool = False) -> Program:
-    """Weights for `forward`, or with `slope` those for `backward_input`. Buffers: weight, transformed.
+def transform_weights(conv: Conv, x: Layout, y: Layout, *, gradient: bool = False) -> Program:
+    """Weights for `forward`, or with `gradient` those for `backward_input`. Buffers: weight, transformed.
 
     Lanes hold the channels that are summed over.
     """
     k = Recorder("winograd weights")
-    tiling = _backward_tiling(conv, x) if slope else tiling_forward(conv, y)
+    tiling = _backward_tiling(conv, x) if gradient else tiling_forward(conv, y)
     w, u = k.scalars("weight", conv.weight_shape), k.scalars("transformed", tiling.weight_shape)
     (taps_u, taps_v), channel_stride = conv.kernel, prod(conv.kernel)
     filter_stride = conv.channels * channel_stride
-    output_stride, input_stride = (channel_stride, filter_stride) if slope else (filter_stride, channel_stride)
+    output_stride, input_stride = (channel_stride, filter_stride) if gradient else (filter_stride, channel_stride)
 
     start = k.register(k.integer(0))
     for o in k.loop(tiling.outputs):
@@ -126,7 +126,7 @@ def transform_weights(conv: Conv, x: Layout, y: Layout, *, slope: bool = False) 
         for i in k.loop(-(-tiling.inputs // LANES)):
             channel = k.apply("where_ult", channels, tiling.inputs, channels, tiling.inputs - 1)
             taps = [k.gather(w, channel, input_stride, start.get() + tap) for tap in range(channel_stride)]
-            if slope:
+            if gradient:
                 taps.reverse()
             grid = [taps[taps_v * u : taps_v * (u + 1)] for u in range(taps_u)]
             for a, row in enumerate(both_axes(k, tiling.rows.scheme.weigh, tiling.columns.scheme.weigh, grid)):
@@ -142,8 +142,8 @@ def pools(conv: Conv, y: Layout, pool: Pool) -> bool:
     return suits(conv) and _aligned(tiling_forward(conv, y), pool)
 
 
-def slopes_pool(conv: Conv, x: Layout, pool: Pool) -> bool:
-    """Whether the slopes of input and weights can be had from that of a max pool's output and the winners."""
+def gradients_pool(conv: Conv, x: Layout, pool: Pool) -> bool:
+    """Whether the gradients of input and weights can be had from that of a max pool's output and the argmax."""
     return suits(conv) and all(
         _aligned(tiling, pool) for tiling in (tiling_forward(conv, whole(conv, x)), _backward_tiling(conv, x))
     )
@@ -163,21 +163,21 @@ def forward(
     relu: bool = False,
     plus: Layout | None = None,
     pool: Pool | None = None,
-    winners: Layout | None = None,
-    values: int = 32,
+    argmax: Layout | None = None,
+    registers: int = 32,
 ) -> Program:
-    """Buffers: x, transformed weights, bias (if any), two for scratch, plus (if any), y, winners (if asked for).
+    """Buffers: x, transformed weights, bias (if any), two for scratch, plus (if any), y, argmax (if asked for).
 
     With `relu`, y = max(y, 0); `plus` is added before that; with `pool`, y is what that max pool makes of it, and
-    `winners` are for its backward pass, as in `conv.forward`.
+    `argmax` are for its backward pass, as in `conv.forward`.
     """
     k = Recorder("winograd forward")
     tiling = _pooled_tiling(conv, x, y, pool) if pool else tiling_forward(conv, y)
     x_in, u = x.buffer(k, "x"), k.scalars("transformed", tiling.weight_shape)
     b_in = k.scalars("bias", (conv.filters,)) if conv.bias else None
-    v, m = _scratch_buffers(k, tiling, values)
+    v, m = _scratch_buffers(k, tiling, registers)
     other = plus.buffer(k, "plus") if plus else None
-    y_out, winner_out = y.buffer(k, "y"), winners.buffer(k, "winners") if winners else None
+    y_out, argmax_out = y.buffer(k, "y"), argmax.buffer(k, "argmax") if argmax else None
     window = pool.window if pool else (1, 1)
     tile_rows, tile_columns = tiling.rows.scheme.outputs // window[0], tiling.columns.scheme.outputs // window[1]
 
@@ -187,11 +187,11 @@ def forward(
             place = o, r * tile_rows + a, c * tile_columns + b
             taps = [tap + b_in[o] if b_in else tap for tap in taps]
             taps = [tap + other[place] for tap in taps] if other else taps
-            y_out[place], winner = first_largest(k, taps, relu, winners is not None)
-            if winner_out and winner:
-                winner_out[place] = winner
+            y_out[place], won = first_largest(k, taps, relu, argmax is not None)
+            if argmax_out and won:
+                argmax_out[place] = won
 
-    _convolve(k, tiling, (x_in, u, v, m), finish, values)
+    _convolve(k, tiling, (x_in, u, v, m), finish, registers)
     return k.program()
 
 
@@ -203,22 +203,22 @@ def backward_input(
     dx: Layout,
     *,
     pool: Pool | None = None,
-    gate: bool = False,
+    mask: bool = False,
     accumulate: bool = False,
-    values: int = 32,
+    registers: int = 32,
 ) -> Program:
-    """Buffers: transformed weights (with `slope`), dy, winners (with `pool`), x (with `gate`), two for scratch, dx.
+    """Buffers: transformed weights (with `gradient`), dy, argmax (with `pool`), x (with `mask`), two for scratch, dx.
 
-    With `pool`, dy is the slope of what that max pool makes of y, and lies as the winners do (`pooled_border`).
+    With `pool`, dy is the gradient of what that max pool makes of y, and lies as the argmax do (`pooled_border`).
 
-    With `gate`, x came out of a ReLU and dx, all that was added up, is made zero where x is: the ReLU's own backward
+    With `mask`, x came out of a ReLU and dx, all that was added up, is made zero where x is: the ReLU's own backward
     pass for free.
     """
     k = Recorder("winograd backward input")
     tiling = _backward_tiling(conv, x)
-    u, dy_in = k.scalars("transformed", tiling.weight_shape), slopes_in(k, dy, pool)
-    x_in = x.buffer(k, "x") if gate else None
-    v, m = _scratch_buffers(k, tiling, values)
+    u, dy_in = k.scalars("transformed", tiling.weight_shape), gradients_in(k, dy, pool)
+    x_in = x.buffer(k, "x") if mask else None
+    v, m = _scratch_buffers(k, tiling, registers)
     dx_out = dx.buffer(k, "dx")
 
     def finish(tile: Place, outputs: Iterator[Row]) -> None:
@@ -226,10 +226,10 @@ def backward_input(
         for a, row in enumerate(outputs):
             for b, value in enumerate(row):
                 place = i, r * tiling.rows.scheme.outputs + a, c * tiling.columns.scheme.outputs + b
-                slope = dx_out[place] + value if accumulate else value
-                dx_out[place] = k.apply("where_gt", x_in[place], 0.0, slope, 0.0) if x_in else slope
+                gradient = dx_out[place] + value if accumulate else value
+                dx_out[place] = k.apply("where_gt", x_in[place], 0.0, gradient, 0.0) if x_in else gradient
 
-    _convolve(k, tiling, (dy_in, u, v, m), finish, values)
+    _convolve(k, tiling, (dy_in, u, v, m), finish, registers)
     return k.program()
 
 
@@ -241,9 +241,9 @@ def _windows(outputs: Iterator[Row], window: tuple[int, int]) -> Iterator[tuple[
             yield a, b, [tap for row in together for tap in row[b * columns : (b + 1) * columns]]
 
 
-def _scratch_buffers(k: Recorder, tiling: Tiling, values: int) -> tuple[Buffer, Buffer]:
+def _scratch_buffers(k: Recorder, tiling: Tiling, registers: int) -> tuple[Buffer, Buffer]:
     if few(tiling):
-        return winograd_few.scratch_buffers(k, tiling, values)
+        return winograd_few.scratch_buffers(k, tiling, registers)
     return (
         k.lanes("scratch_inputs", (tiling.points, odd(tiling.inputs * tiling.block))),
         k.lanes("scratch_products", (tiling.points, odd(tiling.together * tiling.block))),
@@ -251,10 +251,10 @@ def _scratch_buffers(k: Recorder, tiling: Tiling, values: int) -> tuple[Buffer, 
 
 
 def _convolve(
-    k: Recorder, tiling: Tiling, buffers: tuple[Source, Buffer, Buffer, Buffer], finish: Finish, values: int
+    k: Recorder, tiling: Tiling, buffers: tuple[Source, Buffer, Buffer, Buffer], finish: Finish, registers: int
 ) -> None:
     if few(tiling):
-        winograd_few.convolve(k, tiling, buffers, finish, values)
+        winograd_few.convolve(k, tiling, buffers, finish, registers)
         return
     source, u, v, m = buffers
     rows, columns = tiling.rows, tiling.columns
@@ -268,7 +268,7 @@ def _convolve(
                         for point, value in enumerate(analyse(k, tiling, source, (i, row, column))):
                             v[point, i * tiling.block + p * width + q] = value
             for o, together in blocks(k, tiling.outputs, tiling.together):
-                _multiply(k, tiling, (u, v, m), (o, together, height * width), values)
+                _multiply(k, tiling, (u, v, m), (o, together, height * width), registers)
                 for n in k.loop(together):
                     for p, whole_rows in rows.inside(k, height, below):
                         for q, whole_columns in columns.inside(k, width, beside):
@@ -282,11 +282,11 @@ def _multiply(
     tiling: Tiling,
     buffers: tuple[Buffer, Buffer, Buffer],
     part: tuple[Index, int, int],
-    values: int,
+    registers: int,
 ) -> None:
     """m[point, n, tile] = sum over i of u[point, o + n, i] v[point, i, tile]: a small matrix product at each point."""
     (u, v, m), (o, together, tiles) = buffers, part
-    tile_o, tile_t = matrix_tile(together, tiles, tiling.inputs, values)
+    tile_o, tile_t = matrix_tile(together, tiles, tiling.inputs, registers)
     for point in k.loop(tiling.points):
         for n, height in blocks(k, together, tile_o):
             for t, width in blocks(k, tiles, tile_t):

@@ -30,17 +30,17 @@ def few(tiling: Tiling) -> bool:
     return tiling.points * tiling.inputs <= FIRST_CACHE
 
 
-def scratch_buffers(k: Recorder, tiling: Tiling, values: int) -> tuple[Buffer, Buffer]:
+def scratch_buffers(k: Recorder, tiling: Tiling, registers: int) -> tuple[Buffer, Buffer]:
     """Declare what `convolve` needs: the inputs of a tile at the points, and the sums of products."""
     rows, columns = tiling.rows.scheme, tiling.columns.scheme
     return (
         k.lanes("scratch_inputs", (columns.points, rows.points, odd(tiling.inputs))),
-        k.lanes("scratch_products", (_outputs_at_once(tiling, values), rows.outputs, columns.points)),
+        k.lanes("scratch_products", (_outputs_at_once(tiling, registers), rows.outputs, columns.points)),
     )
 
 
 def convolve(
-    k: Recorder, tiling: Tiling, buffers: tuple[Source, Buffer, Buffer, Buffer], finish: Finish, values: int
+    k: Recorder, tiling: Tiling, buffers: tuple[Source, Buffer, Buffer, Buffer], finish: Finish, registers: int
 ) -> None:
     """Compute all tiles. `buffers` are the source, the transformed weights, and those for scratch."""
     (source, u, v, m), rows, columns = buffers, tiling.rows, tiling.columns
@@ -51,28 +51,28 @@ def convolve(
                 for point, value in enumerate(analyse(k, tiling, source, (i, row, column))):
                     a, b = divmod(point, columns.scheme.points)
                     v[b, a, i] = value
-            for o, together in blocks(k, tiling.outputs, _outputs_at_once(tiling, values)):
-                _multiply(k, tiling, (u, v, m), (o, together), values)
+            for o, together in blocks(k, tiling.outputs, _outputs_at_once(tiling, registers)):
+                _multiply(k, tiling, (u, v, m), (o, together), registers)
                 for n in k.loop(together):
                     finish((o + n, r, c), _rows(k, tiling, m, n, (height, width)))
 
 
-def _accumulators(values: int) -> int:
+def _accumulators(registers: int) -> int:
     """As many as hide the latency and leave registers for what they are fed with."""
-    return {32: 24, 8: 4}.get(values, 2)
+    return {32: 24, 8: 4}.get(registers, 2)
 
 
-def _outputs_at_once(tiling: Tiling, values: int) -> int:
-    return min(tiling.outputs, max(1, _accumulators(values) // tiling.rows.scheme.points))
+def _outputs_at_once(tiling: Tiling, registers: int) -> int:
+    return min(tiling.outputs, max(1, _accumulators(registers) // tiling.rows.scheme.points))
 
 
 def _multiply(
-    k: Recorder, tiling: Tiling, buffers: tuple[Buffer, Buffer, Buffer], part: tuple[Index, int], values: int
+    k: Recorder, tiling: Tiling, buffers: tuple[Buffer, Buffer, Buffer], part: tuple[Index, int], registers: int
 ) -> None:
     """m[n, row, b] = A^T [ sum over i of u[a, b, o + n, i] v[a, b, i] ], all points a at once if registers suffice."""
     (u, v, m), (o, together) = buffers, part
     scheme, columns = tiling.rows.scheme, tiling.columns.scheme.points
-    group = max(1, _accumulators(values) // together)
+    group = max(1, _accumulators(registers) // together)
     for b in k.loop(columns):
         sums: list[Row] = [[] for _ in range(together)]
         for start in range(0, scheme.points, group):

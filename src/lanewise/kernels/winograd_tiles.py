@@ -133,7 +133,7 @@ def tiling_of(
 
 
 def tiling_forward(conv: Conv, y: Layout) -> Tiling:
-    """The tiling of a convolution's outputs: that of its forward pass and of its weight slope."""
+    """The tiling of a convolution's outputs: that of its forward pass and of its weight gradient."""
     return tiling_of(conv.channels, conv.filters, y.shape[1:], conv.kernel, conv.padding[:2])
 
 

@@ -3,7 +3,7 @@
 For a tile of m outputs and t taps, with n = m + t - 1 points, F(m, t):
 
     y  = A^T [(G g) * (B^T d)]      d: n inputs, g: t taps, y: m outputs, * value by value
-    dg = G^T [(A dy) * (B^T d)]     the same read backwards: the slope of the taps
+    dg = G^T [(A dy) * (B^T d)]     the same read backwards: the gradient of the taps
 
 Points are the numbers at which the polynomials with coefficients g and y are evaluated: 0, pairs p and -p, and
 infinity, which takes the last coefficient. F(2, 3) has the pair 1, and transforms written out for it. F(4, 3) and
@@ -160,8 +160,8 @@ class Scheme:
     analyse: Transform  # B^T: inputs to points
     weigh: Transform  # G: taps to points
     synthesise: Transform  # A^T: points to outputs
-    spread: Transform  # A: slopes of the outputs to points
-    collect: Transform  # G^T: points to slopes of the taps
+    spread: Transform  # A: gradients of the outputs to points
+    collect: Transform  # G^T: points to gradients of the taps
 
     @property
     def points(self) -> int:

@@ -1,4 +1,4 @@
-"""The weights' slope of Winograd's convolution, with fewer multiplications than taps and outputs.
+"""The weights' gradient of Winograd's convolution, with fewer multiplications than taps and outputs.
 
     dw[o, i] = G^T [ sum over tiles and images of (A dy[o] A^T) * (B^T x[i] B) ] G      * point by point
     db[o]    = sum over r, c, images of dy[o, r, c]
@@ -8,7 +8,7 @@ over lanes. So x is transposed first, 16 channels of 16 images at a time: lanes 
 what is summed over, and dy at a point is one scalar, broadcast. That is 4 shuffles for a value which is then multiplied
 `filters` times.
 
-The slope of the bias is summed on the way, tile by tile, where dy goes through the registers anyway.
+The gradient of the bias is summed on the way, tile by tile, where dy goes through the registers anyway.
 
 The sum is one of blocks of tiles; that of a block runs tile by tile, in it image by image. Blocks follow from the shape
 alone. Summing them apart costs nothing, and on a map of 32x32 one long sum had three times the error.
@@ -21,7 +21,7 @@ from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout
 from lanewise.kernels.pool import Pool
 from lanewise.kernels.tiles import UNROLLED_SUM, blocks, matrix_tile
-from lanewise.kernels.unpool import Source, read, slopes_in
+from lanewise.kernels.unpool import Source, gradients_in, read
 from lanewise.kernels.winograd_tiles import CACHED, WORTHWHILE, Tiling, analyse, odd, suits, tiling_forward, whole
 from lanewise.kernels.winograd_transforms import both_axes
 from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value, kernel
@@ -37,22 +37,22 @@ def backward_weight_pays(conv: Conv, y: Layout) -> bool:
 
 @kernel
 def backward_weight(
-    conv: Conv, x: Layout, dy: Layout, *, pool: Pool | None = None, accumulate: bool = False, values: int = 32
+    conv: Conv, x: Layout, dy: Layout, *, pool: Pool | None = None, accumulate: bool = False, registers: int = 32
 ) -> Program:
-    """Buffers: x, dy, winners (with `pool`), four for scratch or with bias five, dweight, dbias (if any).
+    """Buffers: x, dy, argmax (with `pool`), four for scratch or with bias five, dweight, dbias (if any).
 
-    With `accumulate`, adds to what is there. `conv.channels` must be a multiple of 16. With `pool`, dy is the slope of
-    what that max pool makes of y, and lies as the winners do (`winograd.pooled_border`).
+    With `accumulate`, adds to what is there. `conv.channels` must be a multiple of 16. With `pool`, dy is the gradient
+    of what that max pool makes of y, and lies as the argmax do (`winograd.pooled_border`).
     """
     k = Recorder("winograd backward weight")
     tiling, vectors = tiling_forward(conv, whole(conv, x)), conv.channels // LANES
     rows, columns = tiling.rows, tiling.columns
     one_block = tiling.block == tiling.tiles
     together = _together(tiling) if one_block else conv.filters
-    x_in, dy_in = x.buffer(k, "x"), slopes_in(k, dy, pool)
-    turned = k.lanes("scratch_pictures", (LANES, *(axis.reads(axis.block) for axis in (rows, columns))))
+    x_in, dy_in = x.buffer(k, "x"), gradients_in(k, dy, pool)
+    turned = k.lanes("scratch_images", (LANES, *(axis.reads(axis.block) for axis in (rows, columns))))
     v = k.lanes("scratch_inputs", (tiling.points, odd(tiling.block * LANES * vectors)))
-    z = k.scalars("scratch_slopes", (tiling.points, odd(conv.filters * tiling.block) * LANES))
+    z = k.scalars("scratch_gradients", (tiling.points, odd(conv.filters * tiling.block) * LANES))
     s = k.lanes("scratch_sums", (tiling.points, odd(together * vectors)))
     bias_sums = k.lanes("scratch_bias", (conv.filters,)) if conv.bias else None
     dw = k.scalars("dweight", (conv.filters, conv.channels * tiling.taps))
@@ -83,7 +83,7 @@ def backward_weight(
                         if bias_sums:
                             bias_sums[o] = bias_sums[o] + total
             for o, count in blocks(k, conv.filters, together):
-                _multiply(k, tiling, (v, z, s), (o, count, height * width), vectors, values, add=not one_block)
+                _multiply(k, tiling, (v, z, s), (o, count, height * width), vectors, registers, add=not one_block)
                 if one_block:
                     _collect(k, tiling, s, dw, (o, count), vectors, accumulate)
     if not one_block:
@@ -91,8 +91,8 @@ def backward_weight(
     if bias_sums:
         db = k.scalars("dbias", (conv.filters,))
         for o in k.loop(conv.filters):
-            slope = lane_sum(k, bias_sums[o])
-            db[o] = db[o] + slope if accumulate else slope
+            gradient = lane_sum(k, bias_sums[o])
+            db[o] = db[o] + gradient if accumulate else gradient
     return k.program()
 
 
@@ -129,7 +129,7 @@ def _spread(
     inside: tuple[int, int],
     at: Index,
 ) -> Value:
-    """Store the slopes of one tile, zero outside the map, at all points; return their sum."""
+    """Store the gradients of one tile, zero outside the map, at all points; return their sum."""
     (o, r, c), rows, columns = tile, tiling.rows.scheme, tiling.columns.scheme
     there = read(dy, (o, r * rows.outputs, c * columns.outputs), inside)
     zero = k.constant(0.0)
@@ -151,13 +151,13 @@ def _multiply(
     buffers: tuple[Buffer, Buffer, Buffer],
     part: tuple[Index, int, int],
     vectors: int,
-    values: int,
+    registers: int,
     *,
     add: bool,
 ) -> None:
     """s[point, o, i] = sum over tiles and images of z[point, o, tile, image] v[point, tile, i, image]."""
     (v, z, s), (o, together, tiles) = buffers, part
-    tile_o, tile_i = matrix_tile(together, vectors, tiles * LANES, values)
+    tile_o, tile_i = matrix_tile(together, vectors, tiles * LANES, registers)
     for point in k.loop(tiling.points):
         for n, height in blocks(k, together, tile_o):
             for i, width in blocks(k, vectors, tile_i):
@@ -168,9 +168,9 @@ def _multiply(
                         for image in (first * UNROLLED_SUM + step for step in range(UNROLLED_SUM)):
                             seen = [v[point, (t * vectors + i + q) * LANES + image] for q in range(width)]
                             for p in range(height):
-                                slope = z[point, ((o + n + p) * tiling.block + t) * LANES + image]
+                                gradient = z[point, ((o + n + p) * tiling.block + t) * LANES + image]
                                 for q in range(width):
-                                    total[p][q].accumulate(slope, seen[q])
+                                    total[p][q].accumulate(gradient, seen[q])
                 for p in range(height):
                     for q in range(width):
                         place = places[p][q]
@@ -180,7 +180,7 @@ def _multiply(
 def _collect(
     k: Recorder, tiling: Tiling, s: Buffer, dw: Buffer, part: tuple[Index, int], vectors: int, accumulate: bool
 ) -> None:
-    """The taps' slopes, 16 channels at a time: written, or added to what is there."""
+    """The taps' gradients, 16 channels at a time: written, or added to what is there."""
     rows, columns = tiling.rows.scheme, tiling.columns.scheme
     for n in k.loop(part[1]):
         for i in k.loop(vectors):

@@ -1,6 +1,6 @@
 """A lane program as a JavaScript function for one image: lane 0 alone, so that every value is one number.
 
-A page that runs a network looks at one picture at a time. What a program does in lane 0 it does with plain numbers: an
+A page that runs a network looks at one image at a time. What a program does in lane 0 it does with plain numbers: an
 element of 16 lanes becomes one number of a `Float32Array`, and positions are divided by 16. A program that looks
 across lanes has no such meaning and is refused.
 

@@ -74,7 +74,7 @@ declare <16 x i8> @llvm.masked.gather.v16i8.v16p0(<16 x ptr>, i32, <16 x i1>, <1
 declare void @llvm.prefetch.p0(ptr, i32, i32, i32)
 """
 _FMA = "llvm.fma.v16f32"
-# For processors that cannot fuse, LLVM calls C's fmaf for each lane. Spelled out behind every multiply-add, that made
+# For processors that cannot fuse, LLVM calls C's fmaf for each lane. Unpooled out behind every multiply-add, that made
 # kernels of 160,000 lines, which took 13 s to compile; so it stands here once.
 _SLOW_FMA = f"""\
 define internal {_V} @fused({_V} %a, {_V} %b, {_V} %c) noinline #0 {{

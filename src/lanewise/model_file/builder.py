@@ -57,12 +57,12 @@ class Drafts:
     """The nodes read so far, in order; node 0 is the input."""
 
     def __init__(self, input_shape: Shape) -> None:
-        """Begin with pictures of `input_shape`."""
+        """Begin with images of `input_shape`."""
         self.nodes = [Draft(Input(), (), input_shape)]
         self.weights = 0
 
     def shape(self, value: Value) -> Shape:
-        """Shape of one picture at `value`."""
+        """Shape of one image at `value`."""
         return self.nodes[value.node].shape
 
     def add(self, layer: Layer, inputs: tuple[Value, ...], *, own: bool, rank: int | None = None) -> Value:

@@ -38,10 +38,10 @@ RECORD: Mapping[str, Any] = {
 }
 """What is known of the record of an epoch; it may hold more."""
 
-JUDGED: Mapping[str, Any] = {"split": str, "pictures": int, "accuracy": float, "interval": tuple[float, float]}
+EVALUATED: Mapping[str, Any] = {"split": str, "images": int, "accuracy": float, "interval": tuple[float, float]}
 FOLDS: Mapping[str, Any] = {
     "folds": int,
-    "pictures": int,
+    "images": int,
     "correct": int,
     "accuracy": float,
     "interval": tuple[float, float],
@@ -55,7 +55,7 @@ PROVENANCE: Mapping[str, Any] = {
     "version": str,
     "date": str,
     "seed": int | None,
-    "pictures": int,
+    "images": int,
     "epochs": int,
     "steps": int,
     "batch_size": int,
@@ -68,16 +68,16 @@ PROVENANCE: Mapping[str, Any] = {
     "stopped_early": bool,
     "best_epoch": int | None,
     "held_out": dict | None,
-    "judged": dict | None,
+    "evaluated": dict | None,
     "cross_validation": dict | None,
     "candidates": FIGURE,
     "augment": str | None,
     "start": dict | None,
-    "images": dict | None,
+    "seen": dict | None,
 }
 """What is known of where a model came from; it may say more."""
 
-COUNTS = ("epoch", "images", "seed", "pictures", "epochs", "steps", "batch_size", "best_epoch")
+COUNTS = ("epoch", "images", "seed", "epochs", "steps", "batch_size", "best_epoch")
 LARGEST_COUNT = 1 << 63
 
 
@@ -134,7 +134,7 @@ def check_provenance(provenance: Mapping[str, Any]) -> None:
     ):
         raise ModelFileError(f"the property 'provenance' has a wrong value for 'held_out'{EDITED}")
 
-    for key, known in (("judged", JUDGED), ("cross_validation", FOLDS), ("start", START)):
+    for key, known in (("evaluated", EVALUATED), ("cross_validation", FOLDS), ("start", START)):
         record = provenance.get(key)
         if record is not None and not _holds(record, known):
             raise ModelFileError(f"the property 'provenance' has a wrong value for {key!r}{EDITED}")
@@ -146,7 +146,7 @@ def _holds(record: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
         return False
     if not all(conforms(record[name], hint) for name, hint in known.items() if name in record):
         return False
-    counts = [record[name] for name in ("pictures", "correct", "folds") if name in known and name in record]
+    counts = [record[name] for name in ("images", "correct", "folds") if name in known and name in record]
     shares = [record[name] for name in ("accuracy", "validation_accuracy") if record.get(name) is not None]
     shares += record.get("interval", []) if "interval" in known else []
     if min(counts, default=0) < 0 or not all(0 <= share <= 1 for share in shares):
@@ -155,7 +155,7 @@ def _holds(record: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
         return True
     rows, size = record["confusion"], len(record["confusion"])
     square = all(len(row) == size and min(row) >= 0 for row in rows)
-    return square and record["folds"] >= 2 and 1 <= record["pictures"] >= record["correct"]
+    return square and record["folds"] >= 2 and 1 <= record["images"] >= record["correct"]
 
 
 def check_against_classes(provenance: Mapping[str, Any], classes: int) -> None:

@@ -33,18 +33,18 @@ def names_of(labels: Iterable[Any]) -> tuple[str, ...]:
 @short
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """What happens to a picture before the network sees it: x = raw * scale + offset, channel by channel.
+    """What happens to an image before the network sees it: x = raw * scale + offset, channel by channel.
 
     Parameters
     ----------
     rows, columns, channels : int
-        Size of the pictures that enter, in pixels.
+        Size of the images that enter, in pixels.
     dtype : {"uint8", "float32"}
         Type of the raw pixels.
     scale, offset : tuple of float, one for each channel
         Rounded to float32 here, so that what is saved is what was used.
     resize : str, optional
-        How pictures of another size are brought to this one: a word of the picture loader's.
+        How images of another size are brought to this one: a word of the image loader's.
     value_range : (low, high), optional
         The smallest and the largest raw value of the training set, so that data on another scale are noticed; None in
         files that say nothing of it.
@@ -69,7 +69,7 @@ class Preprocessing:
         """Check the values and round them."""
         if min(self.rows, self.columns, self.channels) < 1:
             raise OptionError(
-                f"pictures of {self.rows}x{self.columns}x{self.channels} have no pixels; every size is 1 or more"
+                f"images of {self.rows}x{self.columns}x{self.channels} have no pixels; every size is 1 or more"
             )
         if self.dtype not in get_args(PixelType):
             raise OptionError(f"pixels of type {self.dtype!r}: a network takes uint8 or float32")
@@ -90,7 +90,7 @@ class Preprocessing:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(rows, columns, channels) of one picture."""
+        """(rows, columns, channels) of one image."""
         return self.rows, self.columns, self.channels
 
     def apply(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
@@ -151,7 +151,7 @@ class Contents:
         rows, columns, channels = self.preprocessing.shape
         if self.graph.input_shape != (channels, rows, columns):
             raise NetworkError(
-                f"the network takes pictures of (channels, rows, columns) = {self.graph.input_shape}, "
+                f"the network takes images of (channels, rows, columns) = {self.graph.input_shape}, "
                 f"but the preprocessing makes {(channels, rows, columns)}"
             )
         _check_output(self.graph, self.classes)

@@ -37,6 +37,9 @@ from lanewise.model_file.contents import Contents, Label, label_problem
 FORMAT = 1
 LARGEST_HISTORY = 8 << 20
 LONGEST_NETWORK = 100_000
+FORMER_NAMES = {"pictures": "images", "judged": "evaluated"}
+"""Entries of the provenance in files of version 0.1.0, and what they are called now."""
+
 KEYS = ("lanewise_format", "classes", "network", "preprocessing", "history", "provenance", "digest")
 
 
@@ -89,7 +92,7 @@ def from_properties(texts: Mapping[str, str]) -> Properties:
         )
     classes = json_of(texts["classes"], "classes", list)
     history = json_of(texts["history"], "history", list)
-    provenance = json_of(texts["provenance"], "provenance", dict)
+    provenance = _in_todays_words(json_of(texts["provenance"], "provenance", dict))
     if any(label_problem(label) for label in classes):
         raise ModelFileError("the property 'classes' must be a JSON list of texts or numbers")
     check_history(history)
@@ -104,6 +107,16 @@ def from_properties(texts: Mapping[str, str]) -> Properties:
         digest=texts["digest"],
         label_type=texts.get("label_type"),
     )
+
+
+def _in_todays_words(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Provenance as version 0.1.0 wrote it, with the names that its entries have now."""
+    return {
+        FORMER_NAMES.get(key, key): _in_todays_words(value)
+        if key in ("judged", "cross_validation") and isinstance(value, Mapping)
+        else value
+        for key, value in provenance.items()
+    }
 
 
 def digest(parameters: Iterable[NDArray[np.float32]]) -> str:

@@ -17,7 +17,7 @@ class Step:
     """One node of a file, on its way to becoming a layer.
 
     `inputs` are values of the network, constants of the file, or None where an optional input is left out; `batch` is
-    the number of pictures the file was fixed to, None if it takes any; `readers` are the operators that read
+    the number of images the file was fixed to, None if it takes any; `readers` are the operators that read
     the output.
     """
 

@@ -56,7 +56,7 @@ def _gemm(step: Step) -> Value:
     if x.rank != 2 or matrix is None or matrix.ndim != 2:
         step.fail("it needs features (N, F) and a constant matrix")
     if step.whole("transA", 0):
-        step.fail("it transposes its input, which would mix pictures; export the model without transA")
+        step.fail("it transposes its input, which would mix images; export the model without transA")
     weight = matrix if step.whole("transB", 0) else matrix.T
     bias = None
     if constant is not None:
@@ -74,7 +74,7 @@ def _gemm(step: Step) -> Value:
 def _matmul(step: Step) -> Value:
     x, matrix = step.value(), step.weights(1, "matrix")
     if x.rank != 2 or matrix is None or matrix.ndim != 2:
-        step.fail("it needs features (N, F) and a constant matrix (F, outputs); flatten pictures before it")
+        step.fail("it needs features (N, F) and a constant matrix (F, outputs); flatten images before it")
     return _dense(step, x, matrix.T, None)
 
 
@@ -169,7 +169,7 @@ def _batch_normalization(step: Step) -> Value:
 def _softmax(step: Step) -> Value:
     x, dims = step.value(), step.dims(step.value())
     if step.axis(-1 if step.opset >= 13 else 1, x.rank) != 1 or math.prod(dims) != dims[0]:
-        step.fail(f"softmax is read over the features of one picture, not over one axis of {dims}; flatten before it")
+        step.fail(f"softmax is read over the features of one image, not over one axis of {dims}; flatten before it")
     if len(step.drafts.shape(x)) == 3:  # one row and one column: written with 4 axes, but features
         x = step.drafts.add(Flatten(), (x,), own=True)
     return step.drafts.add(Softmax(), (x,), own=step.own)

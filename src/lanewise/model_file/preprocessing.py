@@ -1,4 +1,4 @@
-"""Where pictures enter a file's graph, and the preprocessing that is done to them there.
+"""Where images enter a file's graph, and the preprocessing that is done to them there.
 
 Preprocessing is what stands before the network proper: a cast of the raw pixels to float32, a scale and an offset for
 each channel, and one move from (N, H, W, C) to (N, C, H, W), in any order. Without a cast or a move, an arithmetic node
@@ -36,10 +36,10 @@ CHANNELS_FIRST = (0, 3, 1, 2)
 
 @dataclass(frozen=True, eq=False)
 class Entrance:
-    """How pictures enter: after `passed` nodes of the file, tensor `tensor` holds raw * scale + offset.
+    """How images enter: after `passed` nodes of the file, tensor `tensor` holds raw * scale + offset.
 
     `shape` is (channels, rows, columns), `rank` the axes that the file gives `tensor` with the batch, `batch` the
-    number of pictures the file is fixed to, or None.
+    number of images the file is fixed to, or None.
     """
 
     tensor: str
@@ -60,7 +60,7 @@ def enter(file: OnnxFile) -> Entrance:
     Raises
     ------
     ModelFileError
-        The input is no picture of a fixed size in uint8 or float32, or is prepared in a way that is not read.
+        The input is no image of a fixed size in uint8 or float32, or is prepared in a way that is not read.
     """
     element, batch, sizes = _input_type(file)
     rank = len(sizes) + 1
@@ -104,14 +104,14 @@ def _input_type(file: OnnxFile) -> tuple[int, int | None, tuple[int, ...]]:
         count = len(tensor.shape.dim) if tensor.HasField("shape") else "unknown"
         _refuse(
             file,
-            f"has the wrong number of axes ({count}); pictures (N, C, H, W), sequences (N, C, L), features (N, F) fit",
+            f"has the wrong number of axes ({count}); images (N, C, H, W), sequences (N, C, L), features (N, F) fit",
         )
     first, *rest = tensor.shape.dim
     sizes = tuple(int(dim.dim_value) for dim in rest)
     if min(sizes) < 1:
         _refuse(
             file,
-            "has sizes that are not fixed; only the first, the batch, may be: export the model for one picture size",
+            "has sizes that are not fixed; only the first, the batch, may be: export the model for one image size",
         )
     return tensor.elem_type, first.dim_value if first.dim_value > 0 else None, sizes
 

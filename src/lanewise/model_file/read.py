@@ -48,7 +48,7 @@ class Reading:
     offset: tuple[float, ...]
 
     def preprocessing(self, told: Preprocessing | None = None) -> Preprocessing:
-        """What is done to pictures before the graph; `told` says what a graph does not."""
+        """What is done to images before the graph; `told` says what a graph does not."""
         channels, rows, columns = self.graph.input_shape
         done = Preprocessing(rows, columns, channels, self.dtype, self.scale, self.offset)
         if told is None:
@@ -186,7 +186,7 @@ def _finish(drafts: Drafts, entrance: Entrance) -> Reading:
 def _foreign(model: Any, classes: tuple[Label, ...] | None) -> Contents:
     """The contents of a file that somebody else wrote, made to end in probabilities."""
     drafts, output, entrance = _walk(model)
-    notes: list[str] = ["It was not written by Lanewise: pictures must be prepared as its author did."]
+    notes: list[str] = ["It was not written by Lanewise: images must be prepared as its author did."]
     if entrance.rank == 4 and entrance.channels_first and entrance.shape[0] > 1:
         channels, rows, columns = entrance.shape
         unclear = channels == rows == columns  # no shape tells which axis is which
@@ -207,7 +207,7 @@ def _foreign(model: Any, classes: tuple[Label, ...] | None) -> Contents:
         shape = drafts.shape(output)
     if len(shape) != 1:
         raise ModelFileError(
-            f"its output has the shape {shape} for each picture; a classifier has one number for each class"
+            f"its output has the shape {shape} for each image; a classifier has one number for each class"
         )
     if not isinstance(drafts.nodes[-1].layer, Softmax | Sigmoid):
         last: Layer = Sigmoid() if shape == (1,) else Softmax()

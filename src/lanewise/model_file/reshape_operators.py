@@ -26,26 +26,26 @@ def flatten(step: Step) -> Value:
     """Flatten."""
     x = step.value()
     if step.axis(1, x.rank) != 1:
-        step.fail(f"it flattens from axis {step.axis(1, x.rank)}; only axis 1 keeps pictures apart")
+        step.fail(f"it flattens from axis {step.axis(1, x.rank)}; only axis 1 keeps images apart")
     if len(step.drafts.shape(x)) == 1 and x.rank == 4:
         return step.passed(x, rank=2)
     return step.drafts.add(Flatten(), (x,), own=step.own, rank=2)
 
 
 def reshape(step: Step) -> Value:
-    """Reshape, to a shape in which each picture's values stay together."""
+    """Reshape, to a shape in which each image's values stay together."""
     x, target = step.value(), step.constant(1, "shape")
     if target is None or target.ndim != 1 or target.dtype.kind != "i" or not 2 <= len(target) <= 4:
         step.fail("its shape must be a constant list of 2 to 4 whole numbers")
-    old, (pictures, *rest) = step.dims(x), (int(size) for size in target)
-    if step.whole("allowzero", 0) and 0 in (pictures, *rest):
+    old, (images, *rest) = step.dims(x), (int(size) for size in target)
+    if step.whole("allowzero", 0) and 0 in (images, *rest):
         step.fail("it asks for a shape without any values")
     rest = [old[place] if size == 0 and place < len(old) else size for place, size in enumerate(rest)]
-    if rest.count(-1) == 1 and pictures in (0, step.batch):
+    if rest.count(-1) == 1 and images in (0, step.batch):
         rest[rest.index(-1)] = math.prod(old) // max(1, -math.prod(rest))
-    if min(rest) < 1 or math.prod(rest) != math.prod(old) or pictures not in {0, -1, step.batch}:
+    if min(rest) < 1 or math.prod(rest) != math.prod(old) or images not in {0, -1, step.batch}:
         step.fail(
-            f"the shape {target.tolist()} does not keep each picture's {math.prod(old)} values together; (0, -1) does"
+            f"the shape {target.tolist()} does not keep each image's {math.prod(old)} values together; (0, -1) does"
         )
     return _shaped(step, x, tuple(rest))
 
@@ -81,7 +81,7 @@ def _axes(step: Step) -> tuple[int, ...]:
 
 
 def _shaped(step: Step, x: Value, sizes: tuple[int, ...]) -> Value:
-    """`x` with these sizes: flattened, or the same picture written with another number of axes."""
+    """`x` with these sizes: flattened, or the same image written with another number of axes."""
     shape = step.drafts.shape(x)
     if len(sizes) == 1 and len(shape) == 1:
         return step.passed(x, rank=2)

@@ -1,4 +1,4 @@
-"""ONNX operators that move a window over a picture: convolution and the pools, and padding as ONNX writes it."""
+"""ONNX operators that move a window over an image: convolution and the pools, and padding as ONNX writes it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lanewise.network.layers import AvgPool2D, Conv2D, GlobalAvgPool2D, MaxPool2
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A kernel on its way over a picture; `overhangs` where ceil_mode lets it pass the padded end."""
+    """A kernel on its way over an image; `overhangs` where ceil_mode lets it pass the padded end."""
 
     kernel: Pair
     stride: Pair
@@ -57,16 +57,16 @@ def average_pool(step: Step) -> Value:
 def global_average_pool(step: Step) -> Value:
     """GlobalAveragePool. ONNX keeps rows and columns of size 1; the layer drops them, so it depends on what follows."""
     x = step.value()
-    _, rows, columns = _picture(step)
+    _, rows, columns = _image(step)
     if x.rank == 4 and step.readers and set(step.readers) <= {"Flatten", "Reshape", "Squeeze"}:
         return step.drafts.add(GlobalAvgPool2D(), (x,), own=step.own)
     return step.drafts.add(AvgPool2D((rows, columns), (1, 1)), (x,), own=step.own)
 
 
-def _picture(step: Step) -> tuple[int, int, int]:
+def _image(step: Step) -> tuple[int, int, int]:
     shape = step.drafts.shape(step.value())
     if step.value().rank == 2 or len(shape) != 3:
-        step.fail("it needs pictures (N, C, H, W) or sequences (N, C, L)")
+        step.fail("it needs images (N, C, H, W) or sequences (N, C, L)")
     channels, rows, columns = shape
     return channels, rows, columns
 
@@ -80,7 +80,7 @@ def _undilated(step: Step) -> Window:
 
 def _window(step: Step, default_kernel: tuple[int, ...] | None) -> Window:
     """The window of a convolution or pool; a convolution's weight says how large it must be."""
-    _, *size = _picture(step)
+    _, *size = _image(step)
     axes = step.value().rank - 2
     if default_kernel and step.numbers("kernel_shape", default_kernel) != default_kernel:
         step.fail(f"its kernel_shape {step.numbers('kernel_shape')} is not that of its weight, {default_kernel}")
@@ -123,7 +123,7 @@ def _same(size: list[int], spans: list[int], stride: Pair, *, upper: bool) -> Si
 def _overhang(size: int, before: int, after: int, span: int, stride: int) -> int:
     """How far the last window passes the padded end when the number of positions is rounded up.
 
-    It may if it begins inside the picture or the padding before it. That is the same as more padding at the end, where
+    It may if it begins inside the image or the padding before it. That is the same as more padding at the end, where
     padding is neither counted nor ever the largest.
     """
     padded = before + size + after

@@ -1,6 +1,6 @@
 """Writing a model file: the network and its preprocessing as one ONNX graph, everything else as metadata.
 
-    pictures (N, H, W, C) -> Cast -> Mul scale -> Add offset -> Transpose -> network -> probabilities (N, K)
+    images (N, H, W, C) -> Cast -> Mul scale -> Add offset -> Transpose -> network -> probabilities (N, K)
 
 Opset 13 and IR version 7 say all that is needed, and every ONNX tool of the last years reads them. Dropout does nothing
 when predicting and is left out; the text of the network, in the metadata, keeps it for further training.
@@ -43,7 +43,7 @@ from lanewise.saving import write_new, write_whole
 
 OPSET = 13
 IR_VERSION = 7
-INPUT, OUTPUT = "pictures", "probabilities"
+INPUT, OUTPUT = "images", "probabilities"
 
 
 def to_onnx(contents: Contents) -> Any:

@@ -1,1 +1,1 @@
-"""WHAT a network is: frozen descriptions, with no arithmetic but the plain NumPy judge."""
+"""WHAT a network is: frozen descriptions, with no arithmetic but the plain NumPy evaluate."""

@@ -1,4 +1,4 @@
-"""Filters that nobody learned: the small kernels by which pictures were described before networks found their own.
+"""Filters that nobody learned: the small kernels by which images were described before networks found their own.
 
 `fixed sobel+blur` in the text of a network is a bank of them, applied to every channel. Weights meet pixels as they lie
 here, unflipped: [[-1, 0, 1]] answers where it gets brighter to the right. Those that tell of edges add up to 0, so even
@@ -26,7 +26,7 @@ def _kernel(rows: Sequence[Sequence[float]], divisor: float = 1.0) -> Kernel:
 
 
 def identity() -> dict[str, Kernel]:
-    """The picture itself, so that a bank may hand it on beside what it found."""
+    """The image itself, so that a bank may hand it on beside what it found."""
     return {"identity": _kernel([[1]])}
 
 
@@ -41,31 +41,31 @@ def gaussian() -> dict[str, Kernel]:
 
 
 def sharpen() -> dict[str, Kernel]:
-    """The picture less its Laplacian (Gonzalez and Woods, "Digital Image Processing", on sharpening)."""
+    """The image less its Laplacian (Gonzalez and Woods, "Digital Image Processing", on sharpening)."""
     return {"sharpen": _kernel([[0, -1, 0], [-1, 5, -1], [0, -1, 0]])}
 
 
 def emboss() -> dict[str, Kernel]:
-    """The picture as a relief lit from the upper left: the filter of that name in image editors."""
+    """The image as a relief lit from the upper left: the filter of that name in image editors."""
     return {"emboss": _kernel([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]])}
 
 
 def sobel() -> dict[str, Kernel]:
-    """Slope to the right and downward (Sobel and Feldman 1968, "A 3x3 Isotropic Gradient Operator")."""
-    return _slopes("sobel", [1, 2, 1], 1)
+    """Gradient to the right and downward (Sobel and Feldman 1968, "A 3x3 Isotropic Gradient Operator")."""
+    return _gradients("sobel", [1, 2, 1], 1)
 
 
 def prewitt() -> dict[str, Kernel]:
-    """Slope without weight on the middle (Prewitt 1970, "Object Enhancement and Extraction")."""
-    return _slopes("prewitt", [1, 1, 1], 1)
+    """Gradient without weight on the middle (Prewitt 1970, "Object Enhancement and Extraction")."""
+    return _gradients("prewitt", [1, 1, 1], 1)
 
 
 def scharr() -> dict[str, Kernel]:
-    """Slope whose direction is truest (Scharr 2000, "Optimale Operatoren in der Digitalen Bildverarbeitung").
+    """Gradient whose direction is truest (Scharr 2000, "Optimale Operatoren in der Digitalen Bildverarbeitung").
 
     Divided by 4, so that it answers to a step as Sobel's does.
     """
-    return _slopes("scharr", [3, 10, 3], 4)
+    return _gradients("scharr", [3, 10, 3], 4)
 
 
 def laplacian() -> dict[str, Kernel]:
@@ -86,7 +86,7 @@ def gabor() -> dict[str, Kernel]:
     return {f"gabor {angle}°": _stripes(angle) for angle in (0, 45, 90, 135)}
 
 
-def _slopes(name: str, across: Sequence[float], divisor: float) -> dict[str, Kernel]:
+def _gradients(name: str, across: Sequence[float], divisor: float) -> dict[str, Kernel]:
     x = _kernel([[-weight, 0, weight] for weight in across], divisor)
     return {f"{name} x": x, f"{name} y": np.ascontiguousarray(x.T)}
 

@@ -4,7 +4,7 @@
 
 `Residual` and `Concat` become ordinary nodes here, so whoever walks a graph sees one flat list and branching costs
 nothing. A `Fixed` becomes the convolution of each channel by itself that it is, a `FilterBank`. A `Flatten` node is put
-before a `Dense` that is given a picture, so that the list hides nothing.
+before a `Dense` that is given an image, so that the list hides nothing.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from lanewise.network.text import layer_text
 __all__ = ["Graph", "Node", "Parameter", "Shape", "assemble", "build", "is_frozen"]
 
 MOST_VALUES = 2**28
-"""Values a layer may hold for one picture, its padding counted: 16 pictures of them are 16 GiB."""
+"""Values a layer may hold for one image, its padding counted: 16 images of them are 16 GiB."""
 
 MOST_PARAMETERS = 2**31 - 1
 """Weights and biases of a whole network: 8 GiB of float32."""
@@ -82,12 +82,12 @@ class Graph:
 
     @property
     def input_shape(self) -> Shape:
-        """Shape of one picture, (channels, rows, columns)."""
+        """Shape of one image, (channels, rows, columns)."""
         return self.nodes[0].shape
 
     @property
     def output_shape(self) -> Shape:
-        """Shape of what comes out for one picture."""
+        """Shape of what comes out for one image."""
         return self.nodes[-1].shape
 
     @property
@@ -105,13 +105,13 @@ class Graph:
         first = bisect_left(self.parameters, node, key=lambda parameter: parameter.node)
         return tuple(range(first, bisect_right(self.parameters, node, key=lambda parameter: parameter.node)))
 
-    def readers(self) -> tuple[tuple[int, ...], ...]:
+    def users(self) -> tuple[tuple[int, ...], ...]:
         """For each node the positions of the nodes that read it, in order; each once, even if it reads twice."""
-        readers: list[list[int]] = [[] for _ in self.nodes]
+        users: list[list[int]] = [[] for _ in self.nodes]
         for position, node in enumerate(self.nodes):
             for source in dict.fromkeys(node.inputs):
-                readers[source].append(position)
-        return tuple(map(tuple, readers))
+                users[source].append(position)
+        return tuple(map(tuple, users))
 
 
 def is_frozen(layer: Layer) -> bool:
@@ -120,14 +120,14 @@ def is_frozen(layer: Layer) -> bool:
 
 
 def build(layers: tuple[Layer, ...], input_shape: Shape) -> Graph:
-    """Lay `layers` out as a graph for pictures of `input_shape`.
+    """Lay `layers` out as a graph for images of `input_shape`.
 
     Parameters
     ----------
     layers : tuple of Layer
         The network, as `text.parse` gives it.
     input_shape : tuple of three int
-        (channels, rows, columns) of one picture.
+        (channels, rows, columns) of one image.
 
     Raises
     ------
@@ -154,7 +154,7 @@ def assemble(steps: Iterable[tuple[Layer, tuple[int, ...]]], input_shape: Shape)
         The nodes after the input in order, `Add`, `Join` and `Flatten` among them. `inputs` are positions in
         `Graph.nodes`, where 0 is the input.
     input_shape : tuple of three int
-        (channels, rows, columns) of one picture.
+        (channels, rows, columns) of one image.
 
     Raises
     ------
@@ -176,7 +176,7 @@ def _can_read(layer: Layer, inputs: tuple[int, ...], position: int) -> bool:
     return possible and all(0 <= n < position for n in inputs)
 
 
-def _is_picture(shape: object) -> bool:
+def _is_image(shape: object) -> bool:
     return isinstance(shape, tuple | list) and len(shape) == 3 and all(is_whole(n) and n >= 1 for n in shape)
 
 
@@ -184,8 +184,8 @@ class _Builder:
     """The nodes so far, and how many there are of each kind."""
 
     def __init__(self, input_shape: Shape) -> None:
-        if not _is_picture(input_shape):
-            raise ShapeError(f"pictures have a shape (channels, rows, columns) of numbers from 1, not {input_shape!r}")
+        if not _is_image(input_shape):
+            raise ShapeError(f"images have a shape (channels, rows, columns) of numbers from 1, not {input_shape!r}")
         if math.prod(input_shape) > MOST_VALUES:
             raise TooLargeError(f"{describe(input_shape)}: more than {MOST_VALUES:,} values each; shrink them")
         self.nodes = [Node("input", Input(), (), tuple(input_shape))]
@@ -249,7 +249,7 @@ class _Builder:
         _, rows, columns = (0, 0, 0) if not any(padding) else self.nodes[inputs[0]].shape
         padded = self.nodes[inputs[0]].shape[0] * (top + rows + bottom) * (left + columns + right)
         if max(math.prod(shape), padded) > MOST_VALUES:
-            raise TooLargeError(f"{called}: {max(math.prod(shape), padded):,} values for each picture are too many")
+            raise TooLargeError(f"{called}: {max(math.prod(shape), padded):,} values for each image are too many")
         self.counts[_kind(layer)] = self.counts.get(_kind(layer), 0) + 1
         self.nodes.append(Node(name, layer, inputs, shape, padding))
         return len(self.nodes) - 1

@@ -41,11 +41,11 @@ def initial_parameters(graph: Graph, seed: int) -> list[npt.NDArray[np.float32]]
     """
     if not 0 <= seed < 2**64:
         raise OptionError(f"a seed is a whole number from 0 to 2**64 - 1, not {seed!r}")
-    readers = graph.readers()
-    return [_start(graph, readers, seed, position) for position in range(len(graph.parameters))]
+    users = graph.users()
+    return [_start(graph, users, seed, position) for position in range(len(graph.parameters))]
 
 
-def _start(graph: Graph, readers: tuple[tuple[int, ...], ...], seed: int, position: int) -> npt.NDArray[np.float32]:
+def _start(graph: Graph, users: tuple[tuple[int, ...], ...], seed: int, position: int) -> npt.NDArray[np.float32]:
     parameter = graph.parameters[position]
     match graph.nodes[parameter.node].layer:
         case FilterBank() as fixed:
@@ -53,7 +53,7 @@ def _start(graph: Graph, readers: tuple[tuple[int, ...], ...], seed: int, positi
         case _ if parameter.role == "bias":
             return np.zeros(parameter.shape, np.float32)
         case _:
-            return _weight(parameter, _gain(graph, readers, parameter.node), seed, position)
+            return _weight(parameter, _gain(graph, users, parameter.node), seed, position)
 
 
 def _weight(parameter: Parameter, gain: float, seed: int, position: int) -> npt.NDArray[np.float32]:
@@ -76,12 +76,12 @@ def _normal(bits: np.random.Philox, count: int) -> npt.NDArray[np.float64]:
     return np.asarray((twelve.sum(axis=1, dtype=np.int64) - 6 * (2**16 - 1)) / 2.0**16)
 
 
-def _gain(graph: Graph, readers: tuple[tuple[int, ...], ...], node: int) -> float:
+def _gain(graph: Graph, users: tuple[tuple[int, ...], ...], node: int) -> float:
     """How much a layer's variance must be raised for the non-linearity that its output meets first.
 
     Pools, sums and joins are passed through; where ways part, a ReLU on any of them decides.
     """
-    gains, seen, ahead = [1.0], {node}, [*readers[node]]
+    gains, seen, ahead = [1.0], {node}, [*users[node]]
     while ahead:
         position = ahead.pop()
         if position in seen:
@@ -95,5 +95,5 @@ def _gain(graph: Graph, readers: tuple[tuple[int, ...], ...], node: int) -> floa
             case Conv2D() | Dense() | Sigmoid() | Tanh() | Softmax():
                 pass
             case _:
-                ahead += readers[position]
+                ahead += users[position]
     return max(gains)

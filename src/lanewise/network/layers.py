@@ -85,7 +85,7 @@ class GlobalAvgPool2D(Layer):
 
 @dataclass(frozen=True, slots=True)
 class Dense(Layer):
-    """The weighted sum of all inputs; pictures are flattened first.
+    """The weighted sum of all inputs; images are flattened first.
 
     y[o] = bias[o] + sum over i of weight[o, i] * x[i]
 
@@ -99,7 +99,7 @@ class Dense(Layer):
 
 @dataclass(frozen=True, slots=True)
 class ReLU(Layer):
-    """max(x, 0); its slope at 0 is 0."""
+    """max(x, 0); its gradient at 0 is 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ class Concat(Layer):
 
 @dataclass(frozen=True, slots=True)
 class Input(Layer):
-    """Where pictures enter. Only `graph.py` makes it; it is node 0 of every graph."""
+    """Where images enter. Only `graph.py` makes it; it is node 0 of every graph."""
 
 
 @dataclass(frozen=True, slots=True)

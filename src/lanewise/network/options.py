@@ -1,4 +1,4 @@
-"""Which options make sense for a layer on its own, before it meets a picture.
+"""Which options make sense for a layer on its own, before it meets an image.
 
 `parse` and `build` both ask here, so text and Python are held to the same rules.
 """

@@ -271,16 +271,16 @@ class _Parser:
 
     # Options
 
-    def options(self, readers: Mapping[str, tuple[str, Callable[[], object]]]) -> dict[str, object]:
+    def options(self, users: Mapping[str, tuple[str, Callable[[], object]]]) -> dict[str, object]:
         """Read options up to the end of the layer: word -> (name of the value, how to read it)."""
         values: dict[str, object] = {}
         while self.token.kind == "word":
             word = self.token
-            if word.text not in readers:
+            if word.text not in users:
                 if word.text in self.layers:
                     self.fail(f'a comma is missing before "{word.text}"')
-                self.fail(f'unknown option "{word.text}"; {self.suggestion(word.text, [*readers])}')
-            name, read = readers[word.text]
+                self.fail(f'unknown option "{word.text}"; {self.suggestion(word.text, [*users])}')
+            name, read = users[word.text]
             if name in values:
                 self.fail(f"{name} is given twice")
             self.position += 1

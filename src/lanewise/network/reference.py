@@ -1,7 +1,7 @@
-"""The plain NumPy meaning of every node, forward and backward, in float64: the judge of all fast code.
+"""The plain NumPy meaning of every node, forward and backward, in float64: the evaluate of all fast code.
 
-Everything is written the slow and obvious way, one kernel row `u` and column `v` at a time. Values carry the pictures
-in front: (n, channels, rows, columns) or (n, features). A leading `d` marks a slope: d loss / d value. Whole numbers
+Everything is written the slow and obvious way, one kernel row `u` and column `v` at a time. Values carry the images
+in front: (n, channels, rows, columns) or (n, features). A leading `d` marks a gradient: d loss / d value. Whole numbers
 come out exact as long as they stay below 2**53. Losses and updates have a file of their own, and are met here too.
 """
 
@@ -72,11 +72,11 @@ def backward(
     graph: Graph,
     parameters: Sequence[npt.ArrayLike],
     values: Sequence[Array],
-    slope: npt.ArrayLike,
+    gradient: npt.ArrayLike,
     *,
     dropout_masks: Masks | None = None,
 ) -> tuple[list[Array], list[Array]]:
-    """Carry the slope of the loss from the output back to everything.
+    """Carry the gradient of the loss from the output back to everything.
 
     Parameters
     ----------
@@ -84,32 +84,32 @@ def backward(
         As given to `forward`.
     values : list of arrays
         What `forward` returned.
-    slope : array of shape (n, *graph.output_shape)
+    gradient : array of shape (n, *graph.output_shape)
         d loss / d output.
 
     Returns
     -------
-    parameter_slopes : list of float64 arrays
-        d loss / d parameter, summed over the pictures, of the shapes of `graph.parameters`; zeros for those of frozen
+    parameter_gradients : list of float64 arrays
+        d loss / d parameter, summed over the images, of the shapes of `graph.parameters`; zeros for those of frozen
         layers.
-    value_slopes : list of float64 arrays
-        d loss / d value for each node; the first is that of the pictures.
+    value_gradients : list of float64 arrays
+        d loss / d value for each node; the first is that of the images.
     """
-    slopes = [np.zeros_like(value) for value in values]
-    slopes[-1] += np.asarray(slope, np.float64)
-    parameter_slopes = [np.zeros(parameter.shape) for parameter in graph.parameters]
+    gradients = [np.zeros_like(value) for value in values]
+    gradients[-1] += np.asarray(gradient, np.float64)
+    parameter_gradients = [np.zeros(parameter.shape) for parameter in graph.parameters]
     for position in range(len(graph.nodes) - 1, 0, -1):
         node, own = graph.nodes[position], graph.parameters_of(position)
         inputs = [values[source] for source in node.inputs]
         weights = [np.asarray(parameters[k], np.float64) for k in own]
         mask = (dropout_masks or {}).get(position)
-        dweights, dinputs = _backward(node, weights, inputs, values[position], slopes[position], mask)
+        dweights, dinputs = _backward(node, weights, inputs, values[position], gradients[position], mask)
         for source, dx in zip(node.inputs, dinputs, strict=True):
-            slopes[source] += dx
+            gradients[source] += dx
         if not is_frozen(node.layer):
             for k, dw in zip(own, dweights, strict=True):
-                parameter_slopes[k] = dw
-    return parameter_slopes, slopes
+                parameter_gradients[k] = dw
+    return parameter_gradients, gradients
 
 
 def _forward(node: Node, weights: list[Array], inputs: list[Array], mask: npt.ArrayLike | None) -> Array:
@@ -149,7 +149,7 @@ def _forward(node: Node, weights: list[Array], inputs: list[Array], mask: npt.Ar
 def _backward(
     node: Node, weights: list[Array], inputs: list[Array], y: Array, dy: Array, mask: npt.ArrayLike | None
 ) -> tuple[list[Array], list[Array]]:
-    """Slopes of the node's parameters and of its inputs, from those of its output."""
+    """Gradients of the node's parameters and of its inputs, from those of its output."""
     x = inputs[0]
     match node.layer:
         case Conv2D():
@@ -263,15 +263,15 @@ def _max_pool(node: Node, x: Array) -> Array:
 
 
 def _dmax_pool(node: Node, x: Array, y: Array, dy: Array) -> Array:
-    """Give the slope to the first value, in row-major order of the window, that is the maximum."""
+    """Give the gradient to the first value, in row-major order of the window, that is the maximum."""
     layer = node.layer
     assert isinstance(layer, MaxPool2D)
     padded = _padded(node, x, -np.inf)
     dpadded, given = np.zeros_like(padded), np.zeros(y.shape, bool)
     for _, _, met in _taps(node, layer.window, layer.stride or layer.window):
-        winner = (padded[met] == y) & ~given
-        dpadded[met] += dy * winner
-        given |= winner
+        argmax = (padded[met] == y) & ~given
+        dpadded[met] += dy * argmax
+        given |= argmax
     return _unpadded(node, dpadded)
 
 
@@ -303,7 +303,7 @@ def _divisor(node: Node, layer: AvgPool2D, x: Array) -> Array:
     return divisor
 
 
-# Functions of one picture's values
+# Functions of one image's values
 
 
 def _sigmoid(x: Array) -> Array:

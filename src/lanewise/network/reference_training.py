@@ -1,4 +1,4 @@
-"""The plain NumPy meaning of losses and updates, in float64: the judge of the kernels that train."""
+"""The plain NumPy meaning of losses and updates, in float64: the evaluate of the kernels that train."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ Array = npt.NDArray[np.float64]
 
 
 def softmax_cross_entropy(
-    logits: npt.ArrayLike, targets: npt.ArrayLike, weights: npt.ArrayLike, smoothing: float = 0.0
+    logits: npt.ArrayLike, targets: npt.ArrayLike, weights: npt.ArrayLike, label_smoothing: float = 0.0
 ) -> tuple[Array, Array]:
-    """Cross-entropy of softmax(logits) against one class for each picture.
+    """Cross-entropy of softmax(logits) against one class for each image.
 
     With p = softmax(z), K classes, target t, weight w and smoothing s:
 
@@ -25,27 +25,27 @@ def softmax_cross_entropy(
     targets : array of shape (n,)
         Numbers of the classes, whole, from 0.
     weights : array of shape (n,)
-        How much each picture counts; 0 leaves it out.
-    smoothing : float
+        How much each image counts; 0 leaves it out.
+    label_smoothing : float
         Label smoothing, Szegedy et al. 2016, "Rethinking the Inception Architecture for Computer Vision".
 
     Returns
     -------
     losses : array of shape (n,)
         Weighted; add them up and divide by the batch's sum of weights for a mean.
-    slope : array of shape (n, classes)
+    gradient : array of shape (n, classes)
         d (sum of losses) / d logits.
     """
     z, w = np.asarray(logits, np.float64), np.asarray(weights, np.float64)
     classes = z.shape[1]
     shifted = z - z.max(axis=1, keepdims=True)
     log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    q = (1 - smoothing) * np.eye(classes)[np.asarray(targets)] + smoothing / classes
+    q = (1 - label_smoothing) * np.eye(classes)[np.asarray(targets)] + label_smoothing / classes
     return -w * (q * log_p).sum(axis=1), w[:, None] * (np.exp(log_p) - q)
 
 
 def sigmoid_cross_entropy(
-    logits: npt.ArrayLike, targets: npt.ArrayLike, weights: npt.ArrayLike, smoothing: float = 0.0
+    logits: npt.ArrayLike, targets: npt.ArrayLike, weights: npt.ArrayLike, label_smoothing: float = 0.0
 ) -> tuple[Array, Array]:
     """Cross-entropy of sigmoid(logits), each output a question of its own, against targets from 0 to 1.
 
@@ -61,16 +61,16 @@ def sigmoid_cross_entropy(
     logits : array of shape (n, outputs)
     targets : array of shape (n, outputs), or (n,) for one output
     weights : array of shape (n,)
-    smoothing : float
+    label_smoothing : float
 
     Returns
     -------
     losses : array of shape (n,)
-    slope : array of shape (n, outputs)
+    gradient : array of shape (n, outputs)
         d (sum of losses) / d logits.
     """
     z, w = np.asarray(logits, np.float64), np.asarray(weights, np.float64)
-    q = (1 - smoothing) * np.asarray(targets, np.float64).reshape(z.shape) + smoothing / 2
+    q = (1 - label_smoothing) * np.asarray(targets, np.float64).reshape(z.shape) + label_smoothing / 2
     small = np.exp(-np.abs(z))
     p = np.where(z >= 0, 1.0, small) / (1 + small)
     losses = w * (np.maximum(z, 0) - q * z + np.log1p(small)).sum(axis=1)
@@ -79,7 +79,7 @@ def sigmoid_cross_entropy(
 
 def sgd(
     parameter: npt.ArrayLike,
-    slope: npt.ArrayLike,
+    gradient: npt.ArrayLike,
     velocity: npt.ArrayLike,
     *,
     learning_rate: float,
@@ -89,24 +89,24 @@ def sgd(
 ) -> tuple[Array, Array]:
     """One step of gradient descent with momentum; returns the new parameter and velocity.
 
-        g = slope + weight_decay * parameter
+        g = gradient + weight_decay * parameter
         velocity = momentum * velocity + g
         step = g + momentum * velocity      with nesterov, else velocity
         parameter = parameter - learning_rate * step
 
     Nesterov's momentum as in Sutskever et al. 2013, "On the importance of initialization and momentum in deep
-    learning", rewritten for the point where the slope is taken. Velocity starts at zero. Biases are given no decay by
-    whoever calls.
+    learning", rewritten for the point where the gradient is taken. Velocity starts at zero. Biases are given no decay
+    by whoever calls.
     """
     w, v = np.asarray(parameter, np.float64), np.asarray(velocity, np.float64)
-    g = np.asarray(slope, np.float64) + weight_decay * w
+    g = np.asarray(gradient, np.float64) + weight_decay * w
     v = momentum * v + g
     return w - learning_rate * (g + momentum * v if nesterov else v), v
 
 
 def adamw(
     parameter: npt.ArrayLike,
-    slope: npt.ArrayLike,
+    gradient: npt.ArrayLike,
     mean: npt.ArrayLike,
     square: npt.ArrayLike,
     step: int,
@@ -119,15 +119,15 @@ def adamw(
 ) -> tuple[Array, Array, Array]:
     """Step number `step` (from 1) of AdamW; returns the new parameter, mean and square.
 
-        mean = beta1 * mean + (1 - beta1) * slope
-        square = beta2 * square + (1 - beta2) * slope**2
+        mean = beta1 * mean + (1 - beta1) * gradient
+        square = beta2 * square + (1 - beta2) * gradient**2
         m = mean / (1 - beta1**step),   s = square / (1 - beta2**step)
         parameter = parameter - learning_rate * (m / (sqrt(s) + epsilon) + weight_decay * parameter)
 
     Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization", with the decay multiplied by the learning
     rate, as in common use. Mean and square start at zero.
     """
-    w, g = np.asarray(parameter, np.float64), np.asarray(slope, np.float64)
+    w, g = np.asarray(parameter, np.float64), np.asarray(gradient, np.float64)
     mean = beta1 * np.asarray(mean, np.float64) + (1 - beta1) * g
     square = beta2 * np.asarray(square, np.float64) + (1 - beta2) * g * g
     m, s = mean / (1 - beta1**step), square / (1 - beta2**step)

@@ -37,18 +37,18 @@ def output_shape(layer: Layer, inputs: tuple[Shape, ...]) -> tuple[Shape, Sides]
     _few_enough(inputs)
     match layer:
         case Conv2D():
-            channels, rows, columns = _picture(shape)
+            channels, rows, columns = _image(shape)
             _groups_divide(layer, channels)
             sides = _sides(layer.padding, (rows, columns), layer.kernel, layer.stride, layer.dilation)
             return (layer.filters, *_positions(layer, (rows, columns), sides)), sides
         case MaxPool2D() | AvgPool2D():
-            channels, rows, columns = _picture(shape)
+            channels, rows, columns = _image(shape)
             sides = _sides(layer.padding, (rows, columns), layer.window, layer.stride or layer.window, (1, 1))
             out = _positions(layer, (rows, columns), sides)
             _no_window_of_padding(layer, (rows, columns), out, sides)
             return (channels, *out), sides
         case GlobalAvgPool2D():
-            return _picture(shape)[:1], none
+            return _image(shape)[:1], none
         case Dense():
             if len(shape) != 1:
                 raise ShapeError(f"needs features, not {describe(shape)}; put `flatten` before it")
@@ -70,16 +70,16 @@ def output_shape(layer: Layer, inputs: tuple[Shape, ...]) -> tuple[Shape, Sides]
 
 
 def describe(shape: Shape) -> str:
-    """Say a shape in words: "pictures of 30x30 with 3 channels" or "100 features"."""
+    """Say a shape in words: "images of 30x30 with 3 channels" or "100 features"."""
     if len(shape) == 1:
         return f"{shape[0]} feature{'s' * (shape[0] != 1)}"
     channels, rows, columns = shape
-    return f"pictures of {rows}x{columns} with {channels} channel{'s' * (channels != 1)}"
+    return f"images of {rows}x{columns} with {channels} channel{'s' * (channels != 1)}"
 
 
-def _picture(shape: Shape) -> tuple[int, int, int]:
+def _image(shape: Shape) -> tuple[int, int, int]:
     if len(shape) != 3:
-        raise ShapeError(f"needs pictures, but gets {describe(shape)}; put it before flatten, dense and global average")
+        raise ShapeError(f"needs images, but gets {describe(shape)}; put it before flatten, dense and global average")
     channels, rows, columns = shape
     return channels, rows, columns
 
@@ -108,7 +108,7 @@ def _sides(padding: Padding, size: Pair, kernel: Pair, stride: Pair, dilation: P
 
 
 def _positions(layer: Conv2D | MaxPool2D | AvgPool2D, size: Pair, sides: Sides) -> Pair:
-    """Rows and columns of positions at which the kernel or window fits into the padded picture."""
+    """Rows and columns of positions at which the kernel or window fits into the padded image."""
     convolution = isinstance(layer, Conv2D)
     kernel = layer.kernel if isinstance(layer, Conv2D) else layer.window
     dilation = layer.dilation if isinstance(layer, Conv2D) else (1, 1)
@@ -121,7 +121,7 @@ def _positions(layer: Conv2D | MaxPool2D | AvgPool2D, size: Pair, sides: Sides) 
         with_padding = f", {padded[0]}x{padded[1]} with padding" if any(sides) else ""
         raise ShapeError(
             f"its {'kernel' if convolution else 'window'} of {kernel[0]}x{kernel[1]}{dilated} is larger than the "
-            f"{size[0]}x{size[1]} picture it gets{with_padding}; at most {fits[0]}x{fits[1]} fits, or use `same`, or "
+            f"{size[0]}x{size[1]} image it gets{with_padding}; at most {fits[0]}x{fits[1]} fits, or use `same`, or "
             "pool less before it"
         )
     rows, columns = ((n - k) // s + 1 for n, k, s in zip(padded, spans, stride, strict=True))
@@ -136,7 +136,7 @@ def _no_window_of_padding(layer: MaxPool2D | AvgPool2D, size: Pair, out: Pair, s
             raise ShapeError(
                 f"a window of {layer.window[0]}x{layer.window[1]} would lie wholly in the padding "
                 f"{sides[0]}:{sides[1]}:{sides[2]}:{sides[3]} (top:left:bottom:right) and hold no {what} of the "
-                f"{size[0]}x{size[1]} picture; {what} padding can be at most {window - 1} here, or use `same`"
+                f"{size[0]}x{size[1]} image; {what} padding can be at most {window - 1} here, or use `same`"
             )
 
 

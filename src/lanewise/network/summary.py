@@ -17,8 +17,8 @@ from lanewise.network.layers import AvgPool2D, Conv2D, Dense, GlobalAvgPool2D, M
 
 @short
 @dataclass(frozen=True, slots=True)
-class LayerAccount:
-    """One node in numbers, all for one picture.
+class LayerSummary:
+    """One node in numbers, all for one image.
 
     Attributes
     ----------
@@ -42,9 +42,9 @@ class LayerAccount:
     multiply_adds : int
         One for each connection with a weight; zero without weights.
     receptive_field : (rows, columns)
-        Part of the picture that one output can depend on, at most all of it.
+        Part of the image that one output can depend on, at most all of it.
     jump : (rows, columns)
-        Pixels of the picture between neighbouring outputs.
+        Pixels of the image between neighbouring outputs.
     """
 
     name: str
@@ -76,11 +76,11 @@ class Totals:
     multiply_adds: int
 
 
-def account(graph: Graph) -> tuple[LayerAccount, ...]:
+def summary(graph: Graph) -> tuple[LayerSummary, ...]:
     """Count every node of `graph`, in the order of its nodes, that of the input first."""
-    accounts: list[LayerAccount] = []
+    summaries: list[LayerSummary] = []
     for position, node in enumerate(graph.nodes):
-        sources = [accounts[source] for source in node.inputs]
+        sources = [summaries[source] for source in node.inputs]
         shapes = [graph.parameters[k].shape for k in graph.parameters_of(position)]
         weights = math.prod(shapes[0]) if shapes else 0
         biases = sum(math.prod(shape) for shape in shapes[1:])
@@ -88,8 +88,8 @@ def account(graph: Graph) -> tuple[LayerAccount, ...]:
         connections, max_sharing = _connections(node, sources[0].output_shape) if sources else (0, 0)
         pairs = math.prod(node.shape) * math.prod(sources[0].output_shape) if connections else 0
         receptive_field, jump = _view(node, sources, graph.input_shape[1:])
-        accounts.append(
-            LayerAccount(
+        summaries.append(
+            LayerSummary(
                 name=node.name,
                 output_shape=node.shape,
                 weights=weights,
@@ -106,19 +106,19 @@ def account(graph: Graph) -> tuple[LayerAccount, ...]:
                 jump=jump,
             )
         )
-    return tuple(accounts)
+    return tuple(summaries)
 
 
-def totals(accounts: tuple[LayerAccount, ...]) -> Totals:
-    """Add up the accounts of all nodes."""
+def totals(summaries: tuple[LayerSummary, ...]) -> Totals:
+    """Add up the summaries of all nodes."""
     return Totals(
-        weights=sum(one.weights for one in accounts),
-        biases=sum(one.biases for one in accounts),
-        learned_weights=sum(one.learned_weights for one in accounts),
-        learned_biases=sum(one.learned_biases for one in accounts),
-        connections=sum(one.connections for one in accounts),
-        dense_weights=sum(one.dense_weights for one in accounts if one.weights),
-        multiply_adds=sum(one.multiply_adds for one in accounts),
+        weights=sum(one.weights for one in summaries),
+        biases=sum(one.biases for one in summaries),
+        learned_weights=sum(one.learned_weights for one in summaries),
+        learned_biases=sum(one.learned_biases for one in summaries),
+        connections=sum(one.connections for one in summaries),
+        dense_weights=sum(one.dense_weights for one in summaries if one.weights),
+        multiply_adds=sum(one.multiply_adds for one in summaries),
     )
 
 
@@ -151,7 +151,7 @@ def _connections(node: Node, input_shape: Shape) -> tuple[int, int]:
 
 
 def _uses(node: Node, input_shape: Shape, axis: int) -> list[int]:
-    """For each kernel row (axis 0) or column (axis 1): at how many positions it meets the picture, not the padding.
+    """For each kernel row (axis 0) or column (axis 1): at how many positions it meets the image, not the padding.
 
     Position r meets input row r * stride + u * dilation - top. Rows and columns do not depend on each other, so
     counts for a whole kernel are products of these.
@@ -169,16 +169,16 @@ def _uses(node: Node, input_shape: Shape, axis: int) -> list[int]:
     return uses
 
 
-def _view(node: Node, sources: list[LayerAccount], picture: Shape) -> tuple[Pair, Pair]:
+def _view(node: Node, sources: list[LayerSummary], image: Shape) -> tuple[Pair, Pair]:
     """Receptive field and jump of a node; where branches meet, the largest counts."""
-    rows, columns = picture
+    rows, columns = image
     if not sources:
         return (1, 1), (1, 1)
     if isinstance(node.layer, Dense | GlobalAvgPool2D):
         return (rows, columns), (rows, columns)
     fields, jumps = [], []
     kernel, stride, dilation = neighbourhood(node) or ((1, 1), (1, 1), (1, 1))
-    for axis, whole in enumerate(picture):
+    for axis, whole in enumerate(image):
         jump = max(source.jump[axis] for source in sources)
         field = max(source.receptive_field[axis] for source in sources)
         fields.append(min(whole, field + (kernel[axis] - 1) * dilation[axis] * jump))

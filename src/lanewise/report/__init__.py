@@ -1,1 +1,1 @@
-"""Pages that show a network and its pictures."""
+"""Pages that show a network and its images."""

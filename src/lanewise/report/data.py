@@ -1,4 +1,4 @@
-"""What a report says of the data: how many pictures of each class, what they look like, and what is wrong with them.
+"""What a report says of the data: how many images of each class, what they look like, and what is wrong with them.
 
 What is wrong is found by `lanewise.data_check`, but for wrong labels: those need other networks than the report is
 about.
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lanewise.data.images import Pictures
+from lanewise.data.images import Images
 from lanewise.data.reading import Progress
 from lanewise.data_check.check import look
 from lanewise.data_check.duplicates import leaked
@@ -22,24 +22,24 @@ from lanewise.errors import TooLargeError
 from lanewise.report.encode import Drawn, contact_sheet, photograph
 
 SHOWN, MOST_SHEETS = 10, 20
-"""Pictures of a class that are shown, and classes of which some are."""
+"""Images of a class that are shown, and classes of which some are."""
 
 MOST_SHOWN, MOST_ALIKE = {"serious": 12, "warning": 6, "note": 6}, 3
-"""Pictures of a finding that are shown, about so many, and pictures of a case."""
+"""Images of a finding that are shown, about so many, and images of a case."""
 
 ROOM = 400_000
-"""Bytes of pictures that findings show; from there on, names alone stand."""
+"""Bytes of images that findings show; from there on, names alone stand."""
 
 CASE_SIZE = 96
-"""Rows or columns of such a picture at most."""
+"""Rows or columns of such an image at most."""
 
 NAMES = {"train": "training ", "validation": "validation ", "test": "test ", "all": ""}
-"""What the pictures of a part are called before the word "pictures"."""
+"""What the images of a part are called before the word "images"."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClassRow:
-    """One class: how many pictures of it each part has, and some of them."""
+    """One class: how many images of it each part has, and some of them."""
 
     label: str
     counts: tuple[int, ...]
@@ -47,8 +47,8 @@ class ClassRow:
 
 
 @dataclass(frozen=True, slots=True)
-class ShownPicture:
-    """A picture that a finding is about; `drawn` is None where there is no more room."""
+class ShownImage:
+    """An image that a finding is about; `drawn` is None where there is no more room."""
 
     drawn: Drawn | None
     name: str
@@ -58,9 +58,9 @@ class ShownPicture:
 
 @dataclass(frozen=True, slots=True)
 class ShownCase:
-    """One case of a finding: some of its pictures, and how many there are besides."""
+    """One case of a finding: some of its images, and how many there are besides."""
 
-    pictures: tuple[ShownPicture, ...]
+    images: tuple[ShownImage, ...]
     more: int
     detail: str
 
@@ -81,8 +81,8 @@ class ShownFinding:
 class DataFigures:
     """The data section: `parts` names the columns of counts, like ("train", "test").
 
-    `findings` is None where memory does not suffice to compare the pictures. `known` are positions among those that
-    judge: of pictures that are among those to learn from, too, or nearly so.
+    `findings` is None where memory does not suffice to compare the images. `known` are positions among those that
+    evaluate: of images that are among those to learn from, too, or nearly so.
     """
 
     parts: tuple[str, ...]
@@ -94,8 +94,8 @@ class DataFigures:
     skipped: tuple[tuple[str, str], ...]
 
 
-def data_figures(parts: Mapping[str, Pictures], judged_by: str, progress: Progress | None = None) -> DataFigures:
-    """Count and look at labelled pictures, part by part; all parts have the same classes."""
+def data_figures(parts: Mapping[str, Images], evaluated_by: str, progress: Progress | None = None) -> DataFigures:
+    """Count and look at labelled images, part by part; all parts have the same classes."""
     first = next(iter(parts.values()))
     counts = [part.counts() for part in parts.values()]
     rows = tuple(
@@ -114,7 +114,7 @@ def data_figures(parts: Mapping[str, Pictures], judged_by: str, progress: Progre
         totals=tuple(map(len, parts.values())),
         rows=rows,
         findings=None if found is None else _shown(found),
-        known=() if found is None else _known(found, judged_by),
+        known=() if found is None else _known(found, evaluated_by),
         notes=notes,
         skipped=tuple(dict.fromkeys(pair for part in parts.values() for pair in part.skipped)),
     )
@@ -133,14 +133,14 @@ def as_bytes(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     return np.asarray(np.rint((pixels - low) * (255 / (high - low) if high > low else 0)), np.uint8)
 
 
-def _examples(pictures: Pictures, label: int) -> Drawn | None:
-    """Some pictures of a class, spread over all of them."""
-    assert pictures.labels is not None
-    found = np.flatnonzero(pictures.labels == label)
+def _examples(images: Images, label: int) -> Drawn | None:
+    """Some images of a class, spread over all of them."""
+    assert images.labels is not None
+    found = np.flatnonzero(images.labels == label)
     if not len(found):
         return None
     chosen = found[np.unique(np.linspace(0, len(found) - 1, SHOWN).astype(int))]
-    return contact_sheet(as_bytes(pictures.pixels[chosen]), SHOWN)
+    return contact_sheet(as_bytes(images.pixels[chosen]), SHOWN)
 
 
 def _shown(found: Findings) -> tuple[ShownFinding, ...]:
@@ -149,11 +149,11 @@ def _shown(found: Findings) -> tuple[ShownFinding, ...]:
     for finding in found.items:
         cases: list[ShownCase] = []
         for case in finding.cases:
-            if sum(len(one.pictures) for one in cases) >= MOST_SHOWN[finding.severity]:
+            if sum(len(one.images) for one in cases) >= MOST_SHOWN[finding.severity]:
                 break
-            pictures = tuple(_picture(found.collection, n, room > 0) for n in _one_of_each_part(case, found.collection))
-            room -= sum(len(one.drawn.uri) for one in pictures if one.drawn is not None)
-            cases.append(ShownCase(pictures, len(case.pictures) - len(pictures), case.detail))
+            images = tuple(_image(found.collection, n, room > 0) for n in _one_of_each_part(case, found.collection))
+            room -= sum(len(one.drawn.uri) for one in images if one.drawn is not None)
+            cases.append(ShownCase(images, len(case.images) - len(images), case.detail))
         more = len(finding.cases) - len(cases)
         grouped = finding.images is not None
         shown.append(ShownFinding(finding.severity, finding.message, finding.advice, tuple(cases), more, grouped))
@@ -161,14 +161,14 @@ def _shown(found: Findings) -> tuple[ShownFinding, ...]:
 
 
 def _one_of_each_part(case: Case, collection: Collection) -> list[int]:
-    """Some pictures of a case, those of parts that would else be missing first, in their own order."""
-    first = {collection.part(n): n for n in reversed(case.pictures)}.values()
-    others = [n for n in case.pictures if n not in first]
+    """Some images of a case, those of parts that would else be missing first, in their own order."""
+    first = {collection.part(n): n for n in reversed(case.images)}.values()
+    others = [n for n in case.images if n not in first]
     return sorted([*first, *others][:MOST_ALIKE])
 
 
-def _picture(collection: Collection, number: int, drawn: bool) -> ShownPicture:
-    return ShownPicture(
+def _image(collection: Collection, number: int, drawn: bool) -> ShownImage:
+    return ShownImage(
         drawn=photograph(as_bytes(collection.pixels[number][None])[0], CASE_SIZE) if drawn else None,
         name=collection.names[number].rpartition("/")[2],
         label=collection.label(number) or "",
@@ -176,9 +176,9 @@ def _picture(collection: Collection, number: int, drawn: bool) -> ShownPicture:
     )
 
 
-def _known(found: Findings, judged_by: str) -> tuple[int, ...]:
+def _known(found: Findings, evaluated_by: str) -> tuple[int, ...]:
     collection, across = found.collection, found.of("across-splits")
     if across is None or "train" not in collection.part_names:
         return ()
-    known = leaked(across.cases, collection).get((judged_by, "train"), ())
+    known = leaked(across.cases, collection).get((evaluated_by, "train"), ())
     return tuple(n - int(np.argmax(collection.parts == collection.parts[n])) for n in known)

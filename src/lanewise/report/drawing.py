@@ -1,4 +1,4 @@
-"""The network as rows from the picture down to the answer: a box to scale, its lines to other layers, its numbers.
+"""The network as rows from the image down to the answer: a box to scale, its lines to other layers, its numbers.
 
 Beside the boxes run the lines from each layer to those that read it, as in a drawing of branches of a history: the next
 row's straight down, others' along lanes of their own.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from lanewise.network.graph import Graph, Node
 from lanewise.network.layers import Add, Flatten, GlobalAvgPool2D, Input, Join
 from lanewise.network.shapes import Shape
-from lanewise.network.summary import LayerAccount, account
+from lanewise.network.summary import LayerSummary, summary
 from lanewise.network.text import layer_text
 
 TALL, LOW = 92, 36
@@ -40,7 +40,7 @@ class NetworkRow:
     name: str
     text: str
     shape: str
-    account: LayerAccount
+    summary: LayerSummary
     own: float
     dense: float
 
@@ -56,10 +56,10 @@ class _Line:
 
 def network_rows(graph: Graph) -> tuple[NetworkRow, ...]:
     """Draw every node of `graph`. The bars of weights are logarithmic, 1 being the longest of all."""
-    accounts = account(graph)
+    summaries = summary(graph)
     lines = _lines(graph)
     lanes = max((line.lane for line in lines), default=0)
-    longest = math.log10(max(10, *(one.dense_weights for one in accounts if one.weights), 10))
+    longest = math.log10(max(10, *(one.dense_weights for one in summaries if one.weights), 10))
     largest = max(max(node.shape[1:]) for node in graph.nodes if len(node.shape) == 3)
     deepest = max(node.shape[0] for node in graph.nodes)
 
@@ -71,13 +71,13 @@ def network_rows(graph: Graph) -> tuple[NetworkRow, ...]:
             svg=_row(graph, n, lines, lanes, largest, deepest),
             boxed=_has_box(graph, n),
             name=node.name,
-            text="the picture" if isinstance(node.layer, Input) else layer_text(node.layer),
+            text="the image" if isinstance(node.layer, Input) else layer_text(node.layer),
             shape=shape_text(node.shape),
-            account=one,
+            summary=one,
             own=min(1.0, bar(one.weights)),
             dense=min(1.0, bar(one.dense_weights if one.weights else 0)),
         )
-        for n, (node, one) in enumerate(zip(graph.nodes, accounts, strict=True))
+        for n, (node, one) in enumerate(zip(graph.nodes, summaries, strict=True))
     )
 
 
@@ -100,7 +100,7 @@ def _lines(graph: Graph) -> list[_Line]:
 
 
 def _has_box(graph: Graph, number: int) -> bool:
-    """Boxes are for the picture, for layers with weights, where branches meet, and where the shape changes."""
+    """Boxes are for the image, for layers with weights, where branches meet, and where the shape changes."""
     node = graph.nodes[number]
     if isinstance(node.layer, Input | Add | Join) or graph.parameters_of(number):
         return True

@@ -45,11 +45,11 @@ def photograph(pixels: npt.NDArray[np.uint8], largest: int = 192) -> Drawn:
     return _saved(image, lossy=max(pixels.shape[:2]) > SMALL)
 
 
-def contact_sheet(pictures: npt.NDArray[np.uint8], columns: int) -> Drawn:
-    """Pictures (N, rows, columns, 1 or 3) side by side, `columns` in a row, a transparent pixel between them."""
-    _, rows, width, channels = pictures.shape
+def contact_sheet(images: npt.NDArray[np.uint8], columns: int) -> Drawn:
+    """Images (N, rows, columns, 1 or 3) side by side, `columns` in a row, a transparent pixel between them."""
+    _, rows, width, channels = images.shape
     step = max(1, -(-max(rows, width) // 96))
-    small = pictures[:, ::step, ::step]
+    small = images[:, ::step, ::step]
     sheet = np.zeros((*_sheet_size(small.shape[0], small.shape[1:3], columns), 4), np.uint8)
     for at, one in zip(_places(len(small), small.shape[1:3], columns), small, strict=True):
         sheet[*at, :3] = one if channels == 3 else one[..., :1]

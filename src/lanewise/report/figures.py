@@ -20,7 +20,7 @@ class Calibration:
     Attributes
     ----------
     counts : (bins,) int64
-        Pictures whose answer has a probability within the bin.
+        Images whose answer has a probability within the bin.
     confidence, accuracy : (bins,) float64
         Mean probability of those answers, and the share of them that are right; NaN in empty bins.
     error : float
@@ -43,7 +43,7 @@ class Roc:
     false_positives, true_positives : (n,) float64
         Both from 0 to 1.
     area : float
-        Under the curve: how often a picture of the one class is ranked above one of the other.
+        Under the curve: how often an image of the one class is ranked above one of the other.
     """
 
     false_positives: Floats
@@ -66,12 +66,12 @@ def calibration(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.i
 
 
 def roc(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.int32]) -> Roc | None:
-    """The curve of two classes, the second being looked for; None if there are not two, or pictures of one only."""
+    """The curve of two classes, the second being looked for; None if there are not two, or images of one only."""
     if probabilities.shape[1] != 2 or len(np.unique(labels)) != 2:
         return None
     order = np.argsort(-probabilities[:, 1], kind="stable")
     score, found = probabilities[order, 1], labels[order] == 1
-    # one point for each threshold: pictures of the same probability are taken together
+    # one point for each threshold: images of the same probability are taken together
     last = np.append(np.flatnonzero(np.diff(score)), len(score) - 1)
     true, false = (np.append(0, np.cumsum(kind)[last] / np.count_nonzero(kind)) for kind in (found, ~found))
     return Roc(false, true, float(np.trapezoid(true, false)))

@@ -3,7 +3,7 @@
     live_section(model, examples) -> HTML
 
 The JavaScript in `scripts/` is handed the kernels of the plan that keeps every node's value (`engine/unfused.py`,
-rendered by `lanes/javascript.py`), the weights, and a few pictures with the answers that Lanewise gives in Python.
+rendered by `lanes/javascript.py`), the weights, and a few images with the answers that Lanewise gives in Python.
 All of it stands in the section: nothing is fetched, no text is run as code, and style, scripts and data are inline.
 """
 
@@ -37,7 +37,7 @@ SCRIPTS = (
     "network.js",
     "fields.js",
     "working.js",
-    "pictures.js",
+    "images.js",
     "colours.js",
     "elements.js",
     "maps.js",
@@ -63,7 +63,7 @@ EVEN, MOSTLY = 0.25, 0.8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Example:
-    """A picture that the page offers.
+    """An image that the page offers.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def live_section(model: Model, examples: Sequence[Example] = ()) -> str:
     ----------
     model : Model
     examples : sequence of Example
-        A few pictures to begin with; the first is shown.
+        A few images to begin with; the first is shown.
 
     Returns
     -------
@@ -197,7 +197,7 @@ def _data(
     answers = model.predict_proba(pixels)
     return {
         "classes": list(model.class_names),
-        "picture": {
+        "image": {
             "rows": rows,
             "columns": columns,
             "channels": channels,
@@ -266,10 +266,10 @@ def _range(model: Model, pixels: NDArray[Any]) -> tuple[float, float]:
 
 
 def _drawing(shape: tuple[int, int, int], shares: NDArray[np.float64]) -> dict[str, Any]:
-    """How to draw a picture that looks like the data's: on what, with what, and where it should lie.
+    """How to draw an image that looks like the data's: on what, with what, and where it should lie.
 
     `shares` are the examples, from 0 for black to 1 for white. The ground is what most of their edges are. Drawings for
-    networks of 28 x 28 grey pixels are settled as MNIST's digits are; for other grey pictures on even ground, to a box
+    networks of 28 x 28 grey pixels are settled as MNIST's digits are; for other grey images on even ground, to a box
     of the size that what stands on it usually has.
     """
     rows, columns, channels = shape

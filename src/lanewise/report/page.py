@@ -17,21 +17,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lanewise.data.images import Pictures, PictureSets
+from lanewise.data.images import Images, ImageSets
 from lanewise.data.load import Source, load
 from lanewise.data.reading import Progress
 from lanewise.errors import DataError, MissingPackageError, OptionError
-from lanewise.evaluation.evaluate import pictures_for
+from lanewise.evaluation.evaluate import images_for
 from lanewise.evaluation.result import TITLES
-from lanewise.evaluation.unseen import called, fit_to_judge, split_again
+from lanewise.evaluation.unseen import called, fit_to_evaluate, split_again
 from lanewise.foreign import scaled_by_labels
 from lanewise.model import Model
-from lanewise.network.summary import account, totals
+from lanewise.network.summary import summary, totals
 from lanewise.pixel_scale import scaled
 from lanewise.report import plots
+from lanewise.report.accuracy import accuracy_of, weights_kept
 from lanewise.report.data import data_figures
 from lanewise.report.drawing import network_rows
-from lanewise.report.judged import judge, weights_kept
 from lanewise.report.live import Example, live_section, shipped_text
 from lanewise.report.seen import choose, learned_filters, look
 from lanewise.saving import write_new, write_whole
@@ -40,53 +40,53 @@ NEEDED = ("jinja2", "matplotlib")
 """Packages that only a report needs."""
 
 MOST_BYTES = 4_900_000
-"""Of a report; fewer pictures are looked into where more would make it larger."""
+"""Of a report; fewer images are looked into where more would make it larger."""
 
 LOOKED_INTO = (4, 3, 2, 1, 0)
-"""How many pictures to look into: the first number that fits."""
+"""How many images to look into: the first number that fits."""
 
 OFFERED = 10
-"""Pictures that the live part offers."""
+"""Images that the live part offers."""
 
 
 def write_report(
     model: Model,
-    source: Source | Pictures | PictureSets,
+    source: Source | Images | ImageSets,
     path: str | os.PathLike[str],
     *,
     split: str | None = None,
     strict: bool = False,
     progress: Progress | None = None,
 ) -> None:
-    """Write a report about a model and labelled pictures as one HTML file.
+    """Write a report about a model and labelled images as one HTML file.
 
     Parameters
     ----------
     model : Model
-    source : path, "digits", (x, y), Pictures or PictureSets
-        As `lanewise.evaluate` and `lanewise.train` take them. Of several parts, the test pictures judge; without them
-        the validation pictures.
+    source : path, "digits", (x, y), Images or ImageSets
+        As `lanewise.evaluate` and `lanewise.train` take them. Of several parts, the test images are used; without
+        them the validation images.
     path : path
         The HTML file; an older one is replaced.
     split : {"test", "validation", "train", "all"}, optional
-        Which part judges instead.
+        Which part is used instead.
     strict : bool
         Refuse a folder if one of its files cannot be used.
     progress : callable, optional
-        Called with (pictures read, pictures in all).
+        Called with (images read, images in all).
 
     Raises
     ------
     DataError
-        The pictures cannot be used with this model.
+        The images cannot be used with this model.
     MissingPackageError
         A package that reports need is not installed.
     OptionError
         The file cannot be written.
     """
     check_installed()
-    judged_by, part, parts = report_pictures(model, source, split=split, strict=strict, progress=progress)
-    save_report(report_html(model, judged_by, part, parts), path)
+    evaluated_by, part, parts = report_images(model, source, split=split, strict=strict, progress=progress)
+    save_report(report_html(model, evaluated_by, part, parts), path)
 
 
 def check_installed() -> None:
@@ -102,53 +102,53 @@ def check_installed() -> None:
         raise MissingPackageError(f'a report needs {" and ".join(missing)}: pip install "lanewise[report]"')
 
 
-def report_pictures(
+def report_images(
     model: Model,
-    source: Source | Pictures | PictureSets,
+    source: Source | Images | ImageSets,
     *,
     split: str | None = None,
     strict: bool = False,
     progress: Progress | None = None,
-) -> tuple[Pictures, str, dict[str, Pictures]]:
-    """Find the pictures that judge, what they are ("test" ...), and all parts of the data by name."""
-    if isinstance(source, Pictures):
-        pictures, part = called(model, source, split) if split else fit_to_judge(model, source, None, "all")
-        return pictures, part, {part: pictures}
-    if isinstance(source, PictureSets):
+) -> tuple[Images, str, dict[str, Images]]:
+    """Find the images that accuracy_of, what they are ("test" ...), and all parts of the data by name."""
+    if isinstance(source, Images):
+        images, part = called(model, source, split) if split else fit_to_evaluate(model, source, None, "all")
+        return images, part, {part: images}
+    if isinstance(source, ImageSets):
         parts = parts_of(source, model)
         part = split or next(name for name in ("test", "validation", "train") if name in parts)
         if part not in parts:
-            raise DataError(f"there are no {part} pictures; there are {' and '.join(parts)} pictures")
-        pictures, kind = called(model, parts[part], part)
+            raise DataError(f"there are no {part} images; there are {' and '.join(parts)} images")
+        images, kind = called(model, parts[part], part)
         if kind != part:  # all of them were trained on, or all were held out
-            return pictures, kind, {kind: pictures}
-        return pictures, part, {**parts, part: pictures}
-    pictures, part = pictures_for(model, source, split=split, strict=strict, progress=progress)
-    parts = {part: pictures}
+            return images, kind, {kind: images}
+        return images, part, {**parts, part: images}
+    images, part = images_for(model, source, split=split, strict=strict, progress=progress)
+    parts = {part: images}
     rows, columns, channels = model.preprocessing.shape
     bits = model.preprocessing.bits
-    # Pictures that can judge need not do for learning: then the report is about those that judge alone.
+    # Images that can accuracy_of need not do for learning: then the report is about those that accuracy_of alone.
     with contextlib.suppress(DataError):
         found = parts_of(load(source, size=(rows, columns), channels=channels, bits=bits), model)
-        if part in found and all(one.classes == pictures.classes for one in found.values()):
+        if part in found and all(one.classes == images.classes for one in found.values()):
             parts = found
-    return pictures, part, parts
+    return images, part, parts
 
 
-def parts_of(sets: PictureSets, model: Model) -> dict[str, Pictures]:
-    """The parts that there are, by name. Of pictures that `model` learned from, those held out are a part, too."""
+def parts_of(sets: ImageSets, model: Model) -> dict[str, Images]:
+    """The parts that there are, by name. Of images that `model` learned from, those held out are a part, too."""
     if sets.validation is None and sets.test is None:
         sets = split_again(model, sets.train) or sets
     found = {"train": sets.train, "validation": sets.validation, "test": sets.test}
-    # Compared with those that judge, so on the same scale.
+    # Compared with those that accuracy_of, so on the same scale.
     return {name: scaled(part, model.preprocessing) for name, part in found.items() if part is not None}
 
 
 def report_html(
     model: Model,
-    pictures: Pictures,
+    images: Images,
     split: str,
-    parts: Mapping[str, Pictures],
+    parts: Mapping[str, Images],
     title: str = "Report",
     progress: Progress | None = None,
 ) -> str:
@@ -157,19 +157,19 @@ def report_html(
     Parameters
     ----------
     model : Model
-    pictures : Pictures
-        Those that judge; `split` says what they are: "test", "validation", "train" or "all".
-    parts : mapping of name to Pictures
+    images : Images
+        Those that accuracy_of; `split` says what they are: "test", "validation", "train" or "all".
+    parts : mapping of name to Images
         All of the data, for its section.
     title : str
         What the report is about, like the name of the model's file.
     progress : callable, optional
-        Called with (pictures compared with all others, pictures in all).
+        Called with (images compared with all others, images in all).
     """
-    model, _ = scaled_by_labels(model, pictures)  # said by whoever chose the images
-    judged = judge(model, pictures, split)
-    assert pictures.labels is not None
-    counts = account(model.graph)
+    model, _ = scaled_by_labels(model, images)  # said by whoever chose the images
+    evaluated = accuracy_of(model, images, split)
+    assert images.labels is not None
+    counts = summary(model.graph)
     data = data_figures(parts, split, progress)
     known: dict[str, Any] = {
         "title": title,
@@ -180,39 +180,39 @@ def report_html(
         "held_out_curve": any(one.get("validation_loss") is not None for one in model.history),
         "kept": weights_kept(model),
         "data": data,
-        "without_known": without(data.known, judged.probabilities, pictures),
+        "without_known": without(data.known, evaluated.probabilities, images),
         "size": " × ".join(map(str, model.preprocessing.shape)),
         "layers": network_rows(model.graph),
         "straight": all(node.inputs == (n,) for n, node in enumerate(model.graph.nodes[1:])),
         "totals": totals(counts),
-        "judged": judged,
+        "evaluated": evaluated,
         "filters": learned_filters(model),
-        "plots": _plots(model, judged),
+        "plots": _plots(model, evaluated),
     }
-    live = live_section(model, [_example(pictures, n) for n in choose(pictures.labels, judged.probabilities, OFFERED)])
+    live = live_section(model, [_example(images, n) for n in choose(images.labels, evaluated.probabilities, OFFERED)])
     template = _template()
     text = ""
     for most in LOOKED_INTO:
-        chosen = choose(pictures.labels, judged.probabilities, most) if most else []
-        text = template.render(known, looked=[look(model, pictures, number) for number in chosen], live=live)
+        chosen = choose(images.labels, evaluated.probabilities, most) if most else []
+        text = template.render(known, looked=[look(model, images, number) for number in chosen], live=live)
         if len(text.encode("utf-8", "replace")) <= MOST_BYTES:
             break
     return text
 
 
-def without(known: Sequence[int], probabilities: npt.NDArray[np.float32], pictures: Pictures) -> tuple[int, int] | None:
-    """How many pictures judge if those that are `known` do not, and how many of them are judged right."""
-    if not known or len(known) == len(pictures):
+def without(known: Sequence[int], probabilities: npt.NDArray[np.float32], images: Images) -> tuple[int, int] | None:
+    """How many images accuracy_of if those that are `known` do not, and how many of them are evaluated right."""
+    if not known or len(known) == len(images):
         return None
-    new = np.delete(np.arange(len(pictures)), known)
-    right = probabilities.argmax(axis=1) == pictures.labels
+    new = np.delete(np.arange(len(images)), known)
+    right = probabilities.argmax(axis=1) == images.labels
     return len(new), int(np.count_nonzero(right[new]))
 
 
-def _example(pictures: Pictures, number: int) -> Example:
-    assert pictures.labels is not None
-    name = pictures.names[number] if pictures.names else f"picture {number}"
-    return Example(pictures.pixels[number], pictures.classes[pictures.labels[number]], name)
+def _example(images: Images, number: int) -> Example:
+    assert images.labels is not None
+    name = images.names[number] if images.names else f"image {number}"
+    return Example(images.pixels[number], images.classes[images.labels[number]], name)
 
 
 def save_report(text: str, path: str | os.PathLike[str], *, new: bool = False) -> Path:
@@ -246,14 +246,14 @@ def number(value: float) -> str:
     return f"{value:,}" if value else "–"
 
 
-def _plots(model: Model, judged: Any) -> dict[str, str]:
+def _plots(model: Model, evaluated: Any) -> dict[str, str]:
     from markupsafe import Markup
 
-    drawn = {"reliability": plots.reliability(judged.calibration)}
+    drawn = {"reliability": plots.reliability(evaluated.calibration)}
     if len(model.history) > 1 and any(one.get("loss") is not None for one in model.history):
         drawn["loss"] = plots.curves(model.history, "loss", "Loss")
         if any(one.get("accuracy") is not None for one in model.history):
             drawn["accuracy"] = plots.curves(model.history, "accuracy", "Accuracy")
-    if judged.roc is not None:
-        drawn["roc"] = plots.roc_curve(judged.roc)
+    if evaluated.roc is not None:
+        drawn["roc"] = plots.roc_curve(evaluated.roc)
     return {name: Markup(svg) for name, svg in drawn.items()}

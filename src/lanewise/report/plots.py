@@ -51,7 +51,7 @@ WIDE, SQUARE = (4.6, 3.0), (3.6, 3.4)
 
 
 def curves(history: Sequence[Mapping[str, Any]], figure: str, title: str) -> str:
-    """One figure of all epochs, like "loss" or "accuracy", with that of the held out pictures where there is one."""
+    """One figure of all epochs, like "loss" or "accuracy", with that of the held out images where there is one."""
     with _axes(figure, WIDE) as (axes, svg):
         for key, colour, line, name in (
             (figure, MUTED, "--", "learned from"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lanewise.data.images import Pictures
+from lanewise.data.images import Images
 from lanewise.explain.maps import feature_maps, gradient_map, occlusion_map
 from lanewise.model import Model
 from lanewise.network.filters import resembles
@@ -27,7 +27,7 @@ CHANCE = {3: 0.83, 5: 0.64}
 """Score that one in twenty random kernels of so many rows reaches (see `resembles`): less tells nothing."""
 
 SHARES = (0.5, 0.25, 0.75, 0.05)
-"""Where in the order of their confidence pictures of a class are taken: first what is usual, then clearer and less."""
+"""Where in the order of their confidence images of a class are taken: first what is usual, then clearer and less."""
 
 LEAST_LOST = 0.4
 """Log-odds lost that an occlusion map shows in full colour at the least, or it would blow up what hardly matters."""
@@ -76,13 +76,13 @@ class Maps:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One picture, what came out, what every layer made of it and which parts of it mattered."""
+    """One image, what came out, what every layer made of it and which parts of it mattered."""
 
     name: str
     true: str
     answer: str
     probability: float
-    picture: Drawn
+    image: Drawn
     gradient: Drawn
     occlusion: Drawn
     most_lost: float
@@ -120,7 +120,7 @@ def _filter_rows(weights: npt.NDArray[np.float64]) -> list[FilterRow]:
 
 
 def _one_channel(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """One kernel a filter: what it does with grey pictures; of many channels, with the one it weighs most."""
+    """One kernel a filter: what it does with grey images; of many channels, with the one it weighs most."""
     if weights.shape[1] <= 3:
         return np.asarray(weights.sum(axis=1))
     strongest = np.square(weights).sum(axis=(2, 3)).argmax(axis=1)
@@ -132,7 +132,7 @@ def _signed(values: npt.NDArray[np.float64]) -> Drawn:
 
 
 def choose(labels: npt.NDArray[np.int32], probabilities: npt.NDArray[np.float32], most: int) -> list[int]:
-    """Pictures worth a look: some of each class that were recognised, and the most confident mistake as the last."""
+    """Images worth a look: some of each class that were recognised, and the most confident mistake as the last."""
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong = np.flatnonzero(predicted != labels)
     worst: list[int] = wrong[np.argsort(-confidence[wrong], kind="stable")[:1]].tolist()
@@ -145,19 +145,19 @@ def choose(labels: npt.NDArray[np.int32], probabilities: npt.NDArray[np.float32]
     return list(dict.fromkeys(right))[: most - len(worst)] + worst
 
 
-def look(model: Model, pictures: Pictures, number: int) -> Seen:
-    """Look at everything the model makes of one picture."""
-    assert pictures.labels is not None
-    raw = pictures.pixels[number]
+def look(model: Model, images: Images, number: int) -> Seen:
+    """Look at everything the model makes of one image."""
+    assert images.labels is not None
+    raw = images.pixels[number]
     probabilities = model.predict_proba(raw[None])[0]
     answer = int(probabilities.argmax())
     lost = occlusion_map(model, raw)
     return Seen(
-        name=pictures.names[number] if pictures.names else f"picture {number}",
-        true=pictures.classes[pictures.labels[number]],
-        answer=pictures.classes[answer],
+        name=images.names[number] if images.names else f"image {number}",
+        true=images.classes[images.labels[number]],
+        answer=images.classes[answer],
         probability=float(probabilities[answer]),
-        picture=photograph(as_bytes(raw[None])[0]),
+        image=photograph(as_bytes(raw[None])[0]),
         gradient=_overlay(gradient_map(model, raw), 0.0),
         occlusion=_overlay(lost, LEAST_LOST),
         most_lost=float(lost.max()),
@@ -170,7 +170,7 @@ def look(model: Model, pictures: Pictures, number: int) -> Seen:
 
 
 def _overlay(values: npt.NDArray[np.float64], least: float) -> Drawn:
-    """Values in the colours that lie over the picture; the strongest colour stands for `least` or more."""
+    """Values in the colours that lie over the image; the strongest colour stands for `least` or more."""
     return coloured(values[None] / (max(least, float(np.abs(values).max())) or 1.0), 1, faint=False)
 
 

@@ -1,7 +1,7 @@
-"""Which changes of a picture leave its class alone, decided by looking at the data.
+"""Which changes of an image leave its class alone, decided by looking at the data.
 
-Shifting by a few pixels suits almost any picture. Mirroring ruins digits, letters and arrows; it is used only if
-mirrored pictures still look like their own class, judged by their nearest neighbour among the others.
+Shifting by a few pixels suits almost any image. Mirroring ruins digits, letters and arrows; it is used only if
+mirrored images still look like their own class, evaluated by their nearest neighbour among the others.
 """
 
 from __future__ import annotations
@@ -29,35 +29,35 @@ class Choice:
 
 
 def choose(name: str, pixels: Pixels, labels: NDArray[np.int32], indices: NDArray[np.int64]) -> Choice:
-    """Settle the option `augment` for the training pictures at `indices`."""
+    """Settle the option `augment` for the training images at `indices`."""
     if name not in CHOICES:
         raise OptionError(f'unknown augmentation "{name}"; there are {", ".join(CHOICES)}')
     rows, columns = pixels.shape[1:3]
     shifts = (_shift(rows), _shift(columns))
-    pictures = min(rows, columns) > 1  # a single row may be features in any order
-    shift = (name in ("shift", "shift+flip") or (name == "auto" and pictures)) and any(shifts)
+    images = min(rows, columns) > 1  # a single row may be features in any order
+    shift = (name in ("shift", "shift+flip") or (name == "auto" and images)) and any(shifts)
     flip = name in ("flip", "shift+flip")
     why = ""
-    if name == "auto" and pictures and len(indices) >= 50:
+    if name == "auto" and images and len(indices) >= 50:
         own, mirrored = mirror_agreement(pixels, labels, indices)
         flip = mirrored >= own - _by_chance(own, len(indices))
         why = (
-            f"mirrored pictures look {'as much' if flip else 'less'} like their own class "
+            f"mirrored images look {'as much' if flip else 'less'} like their own class "
             f"(nearest neighbour {mirrored:.0%}, unmirrored {own:.0%})"
         )
     augment = Augment(shift_rows=shifts[0] if shift else 0, shift_columns=shifts[1] if shift else 0, flip_columns=flip)
     if not (shift or flip):
-        return Choice(None, "Pictures are learned as they are, without shifts or mirroring.")
+        return Choice(None, "Images are learned as they are, without shifts or mirroring.")
     done = " and ".join([f"shifted by up to {shifts[0]}x{shifts[1]} pixels"] * shift + ["mirrored at random"] * flip)
-    return Choice(augment, f"While learning, pictures are {done}" + (f"; {why}." if why else "."))
+    return Choice(augment, f"While learning, images are {done}" + (f"; {why}." if why else "."))
 
 
 def _by_chance(agreement: float, count: int) -> float:
-    """How much less mirrored pictures may agree for no reason: three standard errors of a difference, or 0.02."""
+    """How much less mirrored images may agree for no reason: three standard errors of a difference, or 0.02."""
     compared = min(count, COMPARED)
     return max(0.02, 3.0 * sqrt(2.0 * agreement * (1.0 - agreement) / compared))
 
 
 def _shift(size: int) -> int:
-    """A fourteenth of the size: 2 pixels of 28; none of a single row or a very small picture."""
+    """A fourteenth of the size: 2 pixels of 28; none of a single row or a very small image."""
     return 0 if size < 8 else max(1, round(size / 14))

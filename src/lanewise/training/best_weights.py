@@ -30,7 +30,7 @@ Verdict = tuple[float, float]
 
 
 class Choice:
-    """Keeps account of evaluations, and of which one was best.
+    """Keeps summary of evaluations, and of which one was best.
 
     Parameters
     ----------

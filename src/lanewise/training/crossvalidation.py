@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lanewise.data.images import Pictures, PictureSets
+from lanewise.data.images import Images, ImageSets
 from lanewise.data.seen import TRAINED, Hashes
 from lanewise.data.split import draws
 from lanewise.errors import OptionError
 from lanewise.model import Model
 from lanewise.network.graph import Graph
 from lanewise.network.layers import Layer
-from lanewise.network.summary import account, totals
+from lanewise.network.summary import summary, totals
 from lanewise.notes import Note
 from lanewise.proportions import over_folds
 from lanewise.training import recipe
@@ -71,7 +71,7 @@ class CrossValidation:
         confusion = np.bincount(self.labels.astype(np.int64) * size + self.predicted, minlength=size * size)
         return {
             "folds": self.folds,
-            "pictures": count,
+            "images": count,
             "correct": correct,
             "accuracy": correct / count,
             "interval": list(over_folds(correct, count, self.folds)),
@@ -105,7 +105,7 @@ def fold_of_each(labels: NDArray[np.int32], hashes: Hashes, folds: int, seed: in
 
 
 def cross_validate(
-    pictures: Pictures,
+    images: Images,
     chosen: Indices,
     hashes: Hashes,
     folds: int,
@@ -117,7 +117,7 @@ def cross_validate(
 
     Parameters
     ----------
-    pictures, chosen : the images, and which of them are to be used
+    images, chosen : the images, and which of them are to be used
     hashes : one for each image at hand
     folds, seed : int
     fit : callable
@@ -125,10 +125,10 @@ def cross_validate(
     say : callable
         Told of each fold.
     """
-    assert pictures.labels is not None
-    labels = pictures.labels[chosen]
+    assert images.labels is not None
+    labels = images.labels[chosen]
     fold = fold_of_each(labels, hashes[chosen], folds, seed)
-    probabilities = np.zeros((len(chosen), len(pictures.classes)), np.float32)
+    probabilities = np.zeros((len(chosen), len(images.classes)), np.float32)
     accuracies = []
     last: Model | None = None
     for number in range(folds):
@@ -144,7 +144,7 @@ def cross_validate(
             raise InterruptedFoldError(last) from None
         if last.provenance["interrupted"]:
             raise InterruptedFoldError(last)
-        probabilities[out] = last.predict_proba(pictures.take(chosen[out]).pixels)
+        probabilities[out] = last.predict_proba(images.take(chosen[out]).pixels)
         right = float((probabilities[out].argmax(axis=1) == labels[out]).mean())
         accuracies.append(right)
         say(Note(f"Fold {number + 1} of {folds}: {100 * right:.1f} % of {len(out):,} images right."))
@@ -155,17 +155,17 @@ def cross_validate(
         probabilities.argmax(axis=1),
         float(-np.log(np.maximum(given, 2.0**-24)).mean()),
         tuple(accuracies),
-        len(pictures.classes),
+        len(images.classes),
     )
 
 
-def by_default(pictures: Pictures, graph: Graph, epochs: int, say: Callable[[str], None]) -> int:
+def by_default(images: Images, graph: Graph, epochs: int, say: Callable[[str], None]) -> int:
     """How many folds such images get if nobody says: 0, or as many as each class has images for, up to `FOLDS`."""
-    fewest = min((count for count in pictures.counts() if count), default=0)
+    fewest = min((count for count in images.counts() if count), default=0)
     folds = min(FOLDS, fewest)
     if fewest >= FEW_A_CLASS or folds < 2:
         return 0
-    seconds = seconds_of(graph, len(pictures), epochs, folds)
+    seconds = seconds_of(graph, len(images), epochs, folds)
     if seconds > SECONDS:
         return 0
     say(
@@ -179,7 +179,7 @@ def by_default(pictures: Pictures, graph: Graph, epochs: int, say: Callable[[str
 
 def seconds_of(graph: Graph, images: int, epochs: int, folds: int) -> float:
     """About how long all folds take, by the multiply-adds of a training step: forward, and twice that backward."""
-    return 3.0 * totals(account(graph)).multiply_adds * images * epochs * (folds - 1) / SPEED
+    return 3.0 * totals(summary(graph)).multiply_adds * images * epochs * (folds - 1) / SPEED
 
 
 def offered(held: int, count: int) -> Iterator[Note]:
@@ -192,16 +192,16 @@ def offered(held: int, count: int) -> Iterator[Note]:
 
 
 def default_folds(
-    network: str | tuple[Layer, ...], pictures: Pictures, batch_size: int | None, say: Callable[[str], None]
+    network: str | tuple[Layer, ...], images: Images, batch_size: int | None, say: Callable[[str], None]
 ) -> int:
     """How many folds there are if nobody says: see `by_default`."""
-    graph, _ = recipe.network_for(network, (pictures.channels, *pictures.size), len(pictures.classes))
-    count = len(pictures)
+    graph, _ = recipe.network_for(network, (images.channels, *images.size), len(images.classes))
+    count = len(images)
     epochs = recipe.default_epochs(count, min(batch_size or recipe.default_batch_size(count), count))
-    return by_default(pictures, graph, epochs, say)
+    return by_default(images, graph, epochs, say)
 
 
-def check_folds(sets: PictureSets, start: Model | None) -> None:
+def check_folds(sets: ImageSets, start: Model | None) -> None:
     """Refuse folds where they would say nothing."""
     if sets.validation is not None:
         raise OptionError("there is a validation set already: leave folds out, or give all images as a training set")
@@ -220,6 +220,6 @@ def figures_told(figures: Mapping[str, Any]) -> Note:
     low, high = figures["interval"]
     return Note(
         f"{figures['folds']}-fold cross-validation accuracy {100 * figures['accuracy']:.1f} % of "
-        f"{figures['pictures']:,} images (95 % interval {100 * low:.1f} to {100 * high:.1f} %), no image evaluated by "
+        f"{figures['images']:,} images (95 % interval {100 * low:.1f} to {100 * high:.1f} %), no image evaluated by "
         "a network trained on it. The final model is trained on all of them."
     )

@@ -1,4 +1,4 @@
-"""`lanewise.train`: pictures in, a trained model out."""
+"""`lanewise.train`: images in, a trained model out."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lanewise.data.images import Pictures, PictureSets
+from lanewise.data.images import Images, ImageSets
 from lanewise.data.load import load
-from lanewise.data.sample_weights import picture_weights
-from lanewise.engine.trainer import Optimizer, PictureFormat
+from lanewise.data.sample_weights import image_weights
+from lanewise.engine.trainer import ImageFormat, Optimizer
 from lanewise.errors import DataError
 from lanewise.foreign import fitted
 from lanewise.interrupts import one_press_ends
@@ -42,13 +42,13 @@ from lanewise.training.crossvalidation import (
 )
 from lanewise.training.held_out import held_out
 from lanewise.training.learning_rate import schedule_named
-from lanewise.training.loop import Lesson, Progress, judged
+from lanewise.training.loop import Lesson, Progress, evaluated
 from lanewise.training.options import check_options
 from lanewise.training.progress import ending, fold_of, watched
-from lanewise.training.run import Engine, as_it_starts, judged_at, run
+from lanewise.training.run import Engine, as_it_starts, evaluated_at, run
 from lanewise.training.start import GOING_ON, moments, network_and_weights, outcome
 
-Source = str | os.PathLike[str] | PictureSets | Pictures | ArrayLike
+Source = str | os.PathLike[str] | ImageSets | Images | ArrayLike
 Say = Callable[[str], None]
 
 MOST_TIMES = 3
@@ -71,7 +71,7 @@ def train(
     momentum: float = 0.9,
     weight_decay: float | None = None,
     schedule: str = "one-cycle",
-    smoothing: float = 0.0,
+    label_smoothing: float = 0.0,
     augment: str = "auto",
     class_weight: str | Mapping[Any, float] | None = None,
     sample_weight: ArrayLike | None = None,
@@ -89,36 +89,36 @@ def train(
     notes: Say | None = None,
     verbose: int | None = None,
 ) -> Model:
-    """Train a convolutional network to tell pictures apart.
+    """Train a convolutional network to tell images apart.
 
     Parameters
     ----------
-    source : path, "digits", array, Pictures or PictureSets
+    source : path, "digits", array, Images or ImageSets
         A folder with a subfolder per class, or with train, val and test; an `.npz` file; the built-in digits; or
-        pictures (N, rows, columns), (N, rows, columns, channels) with labels `y`.
+        images (N, rows, columns), (N, rows, columns, channels) with labels `y`.
     network : "auto", text or tuple of layers
-        For example "conv 16@3x3 same, relu, max 2, dense 100, relu, dense 10". By default chosen from the pictures, or
+        For example "conv 16@3x3 same, relu, max 2, dense 100, relu, dense 10". By default chosen from the images, or
         that of `start`. Layers marked `frozen`, and `fixed` filters, stay as they are.
     epochs : int, optional
-        Passes over the pictures; chosen from their number by default.
+        Passes over the images; chosen from their number by default.
     budget : float, optional
         Seconds to train for, instead of epochs: the schedule is stretched over what the measured speed allows, up to
         three times the default number of epochs.
     batch_size : int, optional
-        Pictures of a step; chosen from their number by default.
+        Images of a step; chosen from their number by default.
     optimizer : "sgd" (Nesterov momentum) or "adamw"
     learning_rate : float, optional
         The peak. By default it suits the optimizer, and is a tenth of that where training goes on with all weights of
         `start`. If it is left to Lanewise and training diverges, it starts again at a third of it.
-    momentum, weight_decay, smoothing : float
-        Weight decay spares biases; `smoothing` is label smoothing, 0 to below 1.
+    momentum, weight_decay, label_smoothing : float
+        Weight decay spares biases; `label_smoothing` is label smoothing, 0 to below 1.
     schedule : "one-cycle", "cosine" or "constant"
     augment : "auto", "none", "shift", "flip" or "shift+flip"
     class_weight : "balanced" or dict of class to weight, optional
     sample_weight : (N,) array, optional
-        Each picture's weight; those of weight 0 are left out.
+        Each image's weight; those of weight 0 are left out.
     validation_fraction : float
-        Share of the training pictures held out to find the best weights by, where no validation set is given; 0: none.
+        Share of the training images held out to find the best weights by, where no validation set is given; 0: none.
     early_stopping : bool
         When the validation figures have long stopped improving, let the learning rate fall to 0 and stop.
     folds : int, optional
@@ -127,7 +127,7 @@ def train(
         rarest class has fewer than 30 images and this takes seconds, unless the length of training, a validation or
         test set, weights or a start is given; 0 holds images out.
     size, channels, strict
-        How pictures are read; see `lanewise.data.load.load`.
+        How images are read; see `lanewise.data.load.load`.
     winograd : bool
         Whether 3x3 and 5x5 convolutions may be computed by Winograd's method where that pays: faster, with
         somewhat larger rounding errors.
@@ -170,7 +170,7 @@ def train(
         learning_rate,
         momentum,
         weight_decay,
-        smoothing,
+        label_smoothing,
         validation_fraction,
         threads,
         folds,
@@ -179,31 +179,31 @@ def train(
     if start is not None:
         start, sets = fitted(start, sets, say)
     # Sets that were loaded before have had their notes said then.
-    for note in () if notes is None and isinstance(source, PictureSets | Pictures) else sets.notes:
+    for note in () if notes is None and isinstance(source, ImageSets | Images) else sets.notes:
         say(note)
-    pictures = sets.train
-    assert pictures.labels is not None
-    weights = picture_weights(pictures, class_weight, sample_weight)
+    images = sets.train
+    assert images.labels is not None
+    weights = image_weights(images, class_weight, sample_weight)
     defaults = epochs is None and budget is None and start is None and early_stopping and sample_weight is None
     if folds is None and defaults and validation_fraction and sets.validation is None and sets.test is None:
-        folds = default_folds(network, pictures, batch_size, say)
+        folds = default_folds(network, images, batch_size, say)
     if folds:
         check_folds(sets, start)
         validation_fraction = 0.0
     holding, held, seen = held_out(sets, weights, validation_fraction, seed, start, say)
     chosen = holding.trained
     if held is not None and start is None and not folds:
-        for note in offered(len(held.indices), len(pictures)):
+        for note in offered(len(held.indices), len(images)):
             say(note)
-    mean, std = moments(start, pictures, chosen, new_classes=network != "auto")
-    easy = (network == "auto" or (epochs is None and budget is None)) and recipe.many_and_easy(pictures)
+    mean, std = moments(start, images, chosen, new_classes=network != "auto")
+    easy = (network == "auto" or (epochs is None and budget is None)) and recipe.many_and_easy(images)
     if easy:
         say(
-            "These pictures are many and easy to tell apart, so few filters and few epochs are the default; more of "
+            "These images are many and easy to tell apart, so few filters and few epochs are the default; more of "
             "both may still be a little better."
         )
-    begin = network_and_weights(network, start, pictures, easy, seed, say)
-    picked = augmenting.choose(augment, pictures.pixels, pictures.labels, chosen)
+    begin = network_and_weights(network, start, images, easy, seed, say)
+    picked = augmenting.choose(augment, images.pixels, images.labels, chosen)
     say(picked.said)
 
     batch_size = min(batch_size or recipe.default_batch_size(len(chosen)), len(chosen))
@@ -216,7 +216,7 @@ def train(
 
         def fit(places: Indices) -> Model:
             return train(
-                pictures.take(places),
+                images.take(places),
                 network=network if network != "auto" or begin.text is None else begin.text,
                 # as many steps as the final model takes
                 epochs=None if epochs is None else round(epochs * len(chosen) / len(places)),
@@ -227,7 +227,7 @@ def train(
                 momentum=momentum,
                 weight_decay=weight_decay,
                 schedule=schedule,
-                smoothing=smoothing,
+                label_smoothing=label_smoothing,
                 augment=augment,
                 class_weight=class_weight,
                 sample_weight=None if sample_weight is None else np.asarray(sample_weight)[places],
@@ -243,18 +243,18 @@ def train(
             )
 
         try:
-            figures = cross_validate(pictures, chosen, holding.hashes, folds, seed, fit, say).to_json()
+            figures = cross_validate(images, chosen, holding.hashes, folds, seed, fit, say).to_json()
         except InterruptedFoldError as stopped:
             provenance = {**stopped.model.provenance, "interrupted": True}
-            return replace(stopped.model, provenance=provenance, **_labels_of(pictures, y))
+            return replace(stopped.model, provenance=provenance, **_labels_of(images, y))
         say(figures_told(figures))
     rate = learning_rate
     if rate is None:
         rate = recipe.LEARNING_RATES[optimizer] / (GOING_ON if begin.whole else 1)
     decay = recipe.WEIGHT_DECAYS[optimizer] if weight_decay is None else weight_decay
     lesson = Lesson(
-        pixels=pictures.pixels,
-        labels=pictures.labels,
+        pixels=images.pixels,
+        labels=images.labels,
         indices=chosen,
         weights=weights,
         validation=held,
@@ -270,21 +270,21 @@ def train(
     )
     engine = Engine(
         begin.graph,
-        PictureFormat(
-            (*pictures.size, pictures.channels),
-            "uint8" if pictures.pixels.dtype == np.uint8 else "float32",
+        ImageFormat(
+            (*images.size, images.channels),
+            "uint8" if images.pixels.dtype == np.uint8 else "float32",
             (1 / std).astype(np.float32),
             (-mean / std).astype(np.float32),
         ),
         Optimizer(optimizer, momentum=momentum, weight_decay=decay),
-        smoothing,
+        label_smoothing,
         picked.augment,
         winograd,
         threads,
     )
     before = as_it_starts(engine, begin, held, say)
     if before is not None and held is not None:
-        loss, accuracy = judged(before, held.labels[held.indices], held.weights[held.indices])
+        loss, accuracy = evaluated(before, held.labels[held.indices], held.weights[held.indices])
         lesson = replace(lesson, start=(accuracy, -loss))
     with fold_of(folds + 1, folds) if folds else nullcontext(), watched(verbose, progress) as watch:
         learned, trainer, rate = run(engine, begin.parameters, lesson, learning_rate is None, watch, say)
@@ -303,20 +303,20 @@ def train(
     began_at = None
     if before is not None and held is not None:
         labels = held.labels[held.indices]
-        began_at = judged(before, labels)
-        say(outcome(began_at, judged_at(learned, began_at), len(labels), learned.best_epoch))
+        began_at = evaluated(before, labels)
+        say(outcome(began_at, evaluated_at(learned, began_at), len(labels), learned.best_epoch))
     return Model(
         graph=begin.graph,
         parameters=tuple(trainer.flat.unpack(learned.vector)),
-        **_labels_of(pictures, y),
-        preprocessing=_preprocessing(engine.picture_format, pictures, chosen, start),
+        **_labels_of(images, y),
+        preprocessing=_preprocessing(engine.image_format, images, chosen, start),
         network=begin.text,
         history=tuple(learned.history),
         provenance={
             "version": version("lanewise"),
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "seed": seed,
-            "pictures": len(chosen),
+            "images": len(chosen),
             "epochs": len(learned.history),
             "steps": learned.steps,
             "batch_size": lesson.batch_size,
@@ -332,7 +332,7 @@ def train(
             "candidates": round(learned.candidates, 2),
             "cross_validation": figures,
             "start": None if began_at is None else dict(zip(FIGURES, began_at, strict=True)),
-            "images": seen.to_json(),
+            "seen": seen.to_json(),
         },
     )
 
@@ -343,50 +343,48 @@ def _sets(
     size: str | int | tuple[int, int] | None,
     channels: int | None,
     strict: bool,
-) -> PictureSets:
-    if isinstance(source, PictureSets):
+) -> ImageSets:
+    if isinstance(source, ImageSets):
         return source
-    if isinstance(source, Pictures):
-        return PictureSets(source)
+    if isinstance(source, Images):
+        return ImageSets(source)
     if isinstance(source, str | os.PathLike):
         if y is not None:
             raise DataError(f"{os.fspath(source)} brings its own labels: leave `y` out")
         return load(source, size=size, channels=channels, strict=strict)
     if y is None:
-        raise DataError("pictures given as an array need labels: train(x, y)")
+        raise DataError("images given as an array need labels: train(x, y)")
     return load((source, y), size=size, channels=channels)
 
 
-def _labels_of(pictures: Pictures, y: ArrayLike | None) -> dict[str, Any]:
+def _labels_of(images: Images, y: ArrayLike | None) -> dict[str, Any]:
     """The names of the classes; for arrays, the labels as they were given, with their type: numbers stay numbers."""
     if y is None:
-        return {"classes": pictures.classes}
+        return {"classes": images.classes}
     given, kind = plain(y)
     # Adding 0 makes -0.0, which numpy.unique may find, 0.0.
     values = [n + 0.0 if isinstance(n, float) else n for n in np.unique(given).tolist()]
     by_name = dict(zip(names_of(values), values, strict=True))
-    if not by_name.keys() >= set(pictures.classes):
-        return {"classes": pictures.classes}
-    return {"classes": tuple(by_name[name] for name in pictures.classes), "label_type": kind}
+    if not by_name.keys() >= set(images.classes):
+        return {"classes": images.classes}
+    return {"classes": tuple(by_name[name] for name in images.classes), "label_type": kind}
 
 
-def _preprocessing(
-    picture_format: PictureFormat, pictures: Pictures, chosen: Indices, start: Model | None
-) -> Preprocessing:
-    span = range_of(pictures.pixels, chosen, files=pictures.resize is not None)
+def _preprocessing(image_format: ImageFormat, images: Images, chosen: Indices, start: Model | None) -> Preprocessing:
+    span = range_of(images.pixels, chosen, files=images.resize is not None)
     if start is not None and start.preprocessing.value_range is not None:
         low, high = start.preprocessing.value_range
         span = min(low, span[0]), max(high, span[1])
-    rows, columns, channels = picture_format.shape
+    rows, columns, channels = image_format.shape
     return Preprocessing(
         rows=rows,
         columns=columns,
         channels=channels,
-        dtype=picture_format.dtype,
-        scale=tuple(map(float, picture_format.scale)),
-        offset=tuple(map(float, picture_format.offset)),
-        resize=pictures.resize,
+        dtype=image_format.dtype,
+        scale=tuple(map(float, image_format.scale)),
+        offset=tuple(map(float, image_format.offset)),
+        resize=images.resize,
         value_range=span,
-        bits=pictures.bits,
+        bits=images.bits,
         standardised=start is None or start.preprocessing.standardised,
     )

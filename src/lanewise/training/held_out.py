@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from lanewise.data.held_out import Holding, hold_out
-from lanewise.data.images import PictureSets
+from lanewise.data.images import ImageSets
 from lanewise.data.sample_weights import class_weights
 from lanewise.data.seen import TRAINED, Seen, hashes_of
 from lanewise.engine.trainer import Floats
@@ -20,21 +20,21 @@ Say = Callable[[str], None]
 
 
 def held_out(
-    sets: PictureSets, weights: Floats, fraction: float, seed: int, start: Model | None, say: Say
+    sets: ImageSets, weights: Floats, fraction: float, seed: int, start: Model | None, say: Say
 ) -> tuple[Holding, Held | None, Seen]:
     """Which images to train on, which choose the weights, and what the model will have seen."""
-    pictures, labels = sets.train, sets.train.labels
+    images, labels = sets.train, sets.train.labels
     assert labels is not None
     chosen = np.flatnonzero(weights > 0)
     before = seen_by(start)
     if sets.validation is None:
-        holding = hold_out(pictures, chosen, fraction, seed, before)
+        holding = hold_out(images, chosen, fraction, seed, before)
         for note in _told(holding, len(chosen), start):
             say(note)
-        held = Held(pictures.pixels, labels, holding.held, weights) if len(holding.held) else None
+        held = Held(images.pixels, labels, holding.held, weights) if len(holding.held) else None
         return holding, held, holding.seen()
     assert sets.validation.labels is not None
-    holding = hold_out(pictures, chosen, 0, seed, before)
+    holding = hold_out(images, chosen, 0, seed, before)
     hashes = hashes_of(sets.validation.pixels, holding.before.form)
     known = int(np.count_nonzero(holding.before.kinds_by(hashes) == TRAINED))
     if known:
@@ -43,7 +43,7 @@ def held_out(
         sets.validation.pixels,
         sets.validation.labels,
         np.arange(len(sets.validation)),
-        class_weights(labels, weights, len(pictures.classes))[sets.validation.labels],
+        class_weights(labels, weights, len(images.classes))[sets.validation.labels],
     )
     return holding, held, holding.seen().and_more(hashes[:0], hashes)
 
@@ -62,7 +62,7 @@ def _told(holding: Holding, count: int, start: Model | None) -> Iterator[Note]:
     if again:
         yield Note(f"{again:,} images that were held out of the training of that model stay held out.")
     yield Note(
-        f"{len(holding.held)} of {count} training pictures are held out, in equal share of each class, "
+        f"{len(holding.held)} of {count} training images are held out, in equal share of each class, "
         "to find the best weights by."
     )
     if start is not None and seen_by(start) is None:

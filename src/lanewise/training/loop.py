@@ -1,14 +1,14 @@
 """The training loop.
 
     for each epoch:
-        shuffle the pictures
+        shuffle the images
         for each chunk of steps (one native call, about a tenth of a second):
             learn from it
             tell how it goes
-        judge on the validation pictures, keep the weights if they are the best so far (choosing.py)
+        evaluate on the validation images, keep the weights if they are the best so far (choosing.py)
 
-Random numbers are counter-based: the order of an epoch depends on (seed, epoch), the augmentation of a picture on
-(seed, epoch, picture), and neither on threads or on how steps are cut into chunks.
+Random numbers are counter-based: the order of an epoch depends on (seed, epoch), the augmentation of an image on
+(seed, epoch, image), and neither on threads or on how steps are cut into chunks.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Progress:
     epoch : epochs begun so far, from 1
     epochs : planned, an estimate where a budget of time was given
     fraction : of the work done, 0 to 1
-    loss, accuracy : over the pictures learned from so far in this epoch
-    validation_loss, validation_accuracy : of this epoch; None before it is done, and where it was not judged
+    loss, accuracy : over the images learned from so far in this epoch
+    validation_loss, validation_accuracy : of this epoch; None before it is done, and where it was not evaluated
     learning_rate : of the last step
     images_per_second : learned from, since the start
     seconds, seconds_left : since the start, and still to go (an estimate)
@@ -71,7 +71,7 @@ class Progress:
 @short
 @dataclass(frozen=True, slots=True, eq=False)
 class Held:
-    """Pictures to judge by: those at `indices` of `pixels`, each with its weight."""
+    """Images to evaluate by: those at `indices` of `pixels`, each with its weight."""
 
     pixels: Pixels
     labels: NDArray[np.int32]
@@ -86,10 +86,10 @@ class Lesson:
 
     Attributes
     ----------
-    pixels, labels : all pictures at hand
+    pixels, labels : all images at hand
     indices : those to learn from
-    weights : (len(pixels),) float32, each picture's weight, 1 on average
-    validation : pictures to stop by, or None
+    weights : (len(pixels),) float32, each image's weight, 1 on average
+    validation : images to stop by, or None
     batch_size, seed : int
     learning_rate : the peak
     schedule : share of the peak over the course of training
@@ -99,7 +99,7 @@ class Lesson:
         The budget ends after these many epochs at the latest.
     patience : epochs without improvement after which to stop, or None; under a budget, half of all if that is more
     started : time.perf_counter() when the budget began to run
-    start : what the weights to start from get on the validation pictures, if they are a candidate for the best
+    start : what the weights to start from get on the validation images, if they are a candidate for the best
     """
 
     pixels: Pixels
@@ -132,9 +132,10 @@ class Learned:
     interrupted: bool = False
     stopped_early: bool = False
     best_epoch: int | None = None
-    """After which the weights are the best, 0 for those that training started from; None where nothing was judged."""
+    """After which the weights are the best, 0 for those that training started from; None where nothing was
+    evaluated."""
     candidates: float = 1.0
-    """Among how many independent candidates the validation pictures chose."""
+    """Among how many independent candidates the validation images chose."""
 
 
 class DivergedError(LanewiseError):
@@ -143,7 +144,7 @@ class DivergedError(LanewiseError):
 
 @dataclass(slots=True)
 class _Epoch:
-    """Sums over the pictures learned from in one epoch."""
+    """Sums over the images learned from in one epoch."""
 
     number: int
     order: Indices
@@ -152,14 +153,16 @@ class _Epoch:
     images: int = 0
 
 
-def learn(trainer: Trainer, judge: Inference | None, lesson: Lesson, progress: Callable[[Progress], None]) -> Learned:
+def learn(
+    trainer: Trainer, evaluate: Inference | None, lesson: Lesson, progress: Callable[[Progress], None]
+) -> Learned:
     """Train until the epochs or the budget are used up, or early stopping or the user ends it.
 
     Parameters
     ----------
     trainer : Trainer
         Its parameters are where training starts.
-    judge : Inference
+    evaluate : Inference
         Shares the trainer's parameters; None without validation.
     progress : callable
         Told how it goes; a KeyboardInterrupt raised anywhere ends training with the best weights so far.
@@ -169,20 +172,20 @@ def learn(trainer: Trainer, judge: Inference | None, lesson: Lesson, progress: C
     DivergedError
         When the loss is no longer finite.
     """
-    return _Loop(trainer, judge, lesson, progress).run()
+    return _Loop(trainer, evaluate, lesson, progress).run()
 
 
 class _Loop:
     def __init__(
-        self, trainer: Trainer, judge: Inference | None, lesson: Lesson, progress: Callable[[Progress], None]
+        self, trainer: Trainer, evaluate: Inference | None, lesson: Lesson, progress: Callable[[Progress], None]
     ) -> None:
-        self.trainer, self.judge, self.lesson, self.progress = trainer, judge, lesson, progress
+        self.trainer, self.evaluate, self.lesson, self.progress = trainer, evaluate, lesson, progress
         self.steps_per_epoch = -(-len(lesson.indices) // lesson.batch_size)
         self.done = Learned(trainer.vector.copy())
         self.begun = time.perf_counter()
         self.choice = Choice(lesson.start)
         self.validation: tuple[float, float] | None = None
-        self.unjudged = 0  # pictures learned from since the last judgement
+        self.since_evaluation = 0  # images learned from since the last evaluation
         self.rate = 0.0
         self.epoch: _Epoch | None = None  # the one that is going on
         self.cooling: Cooling | None = None
@@ -221,14 +224,14 @@ class _Loop:
         except KeyboardInterrupt:
             self.done.interrupted = True
             if self.epoch is not None and self.choice.best_epoch > len(self.done.history):
-                # It came between the judgement that chose these weights and the record of it.
+                # It came between the evaluation that chose these weights and the record of it.
                 self.done.vector = self.trainer.vector.copy()
                 self.record(self.epoch)
         held = self.lesson.validation
         if (
             not self.done.interrupted
             and held is not None
-            and self.unjudged == 0
+            and self.since_evaluation == 0
             and self.choice.last_will_do(len(held.indices))
         ):
             self.choice.best_epoch = self.done.history[-1]["epoch"]  # type: ignore[assignment]
@@ -258,8 +261,9 @@ class _Loop:
                 self.tell(epoch, epoch_done=False)
         if epoch.images == 0:  # the budget ran out between two epochs
             return
-        if self.judge is not None and (not self.more() or self.unjudged >= 3 * len(self.lesson.validation.indices)):  # type: ignore[union-attr]
-            self.judge_now(epoch)
+        held_out = len(self.lesson.validation.indices) if self.lesson.validation else 0
+        if self.evaluate is not None and (not self.more() or self.since_evaluation >= 3 * held_out):
+            self.evaluate_now(epoch)
         self.record(epoch)
         self.tell(epoch, epoch_done=True)
 
@@ -298,25 +302,25 @@ class _Loop:
         self.rate = float(rates[-1])
         self.done.steps += count
         self.done.images += len(part)
-        self.unjudged += len(part)
+        self.since_evaluation += len(part)
         if not np.isfinite(epoch.loss):
             raise DivergedError(
                 f"training diverged in epoch {epoch.number + 1}: the loss is no longer finite at a learning rate of "
                 f"{self.rate:.3g}; choose a smaller one"
             )
 
-    def judge_now(self, epoch: _Epoch) -> None:
-        """Judge on the validation pictures; keep the weights if the smoothed curve says that they are the best.
+    def evaluate_now(self, epoch: _Epoch) -> None:
+        """Evaluate on the validation images; keep the weights if the smoothed curve says that they are the best.
 
-        What is told is the plain figure; what decides counts each picture by its weight, as the loss does.
+        What is told is the plain figure; what decides counts each image by its weight, as the loss does.
         """
         held = self.lesson.validation
         assert held is not None
-        assert self.judge is not None
-        outputs = self.judge.run(held.pixels, held.indices.astype(np.int32))
+        assert self.evaluate is not None
+        outputs = self.evaluate.run(held.pixels, held.indices.astype(np.int32))
         labels = held.labels[held.indices]
-        self.validation, self.unjudged = judged(outputs, labels), 0
-        loss, accuracy = judged(outputs, labels, held.weights[held.indices])
+        self.validation, self.since_evaluation = evaluated(outputs, labels), 0
+        loss, accuracy = evaluated(outputs, labels, held.weights[held.indices])
         if self.choice.add(epoch.number + 1, accuracy, loss, right(outputs, labels)):
             self.done.vector = self.trainer.vector.copy()
         patience = self.lesson.patience
@@ -329,7 +333,7 @@ class _Loop:
             self.done.stopped_early = self.more()
 
     def record(self, epoch: _Epoch) -> None:
-        validation = self.validation if self.unjudged == 0 else None
+        validation = self.validation if self.since_evaluation == 0 else None
         self.done.history.append(
             {
                 "epoch": epoch.number + 1,
@@ -345,7 +349,7 @@ class _Loop:
 
     def tell(self, epoch: _Epoch, *, epoch_done: bool) -> None:
         seconds, total = self.seconds, self.total_steps()
-        validation = self.validation if epoch_done and self.unjudged == 0 else None
+        validation = self.validation if epoch_done and self.since_evaluation == 0 else None
         fraction = min(1.0, self.done.steps / max(total, 1))
         self.progress(
             Progress(
@@ -365,7 +369,7 @@ class _Loop:
         )
 
 
-def judged(outputs: Floats, labels: NDArray[np.int32], weights: Floats | None = None) -> tuple[float, float]:
+def evaluated(outputs: Floats, labels: NDArray[np.int32], weights: Floats | None = None) -> tuple[float, float]:
     """Mean cross-entropy and accuracy of probabilities (N, classes), or (N, 1) for two classes; weighted if told."""
     if weights is not None and not weights.any():
         weights = None  # of no class that was learned: count all alike
@@ -375,7 +379,7 @@ def judged(outputs: Floats, labels: NDArray[np.int32], weights: Floats | None = 
 
 
 def right(outputs: Floats, labels: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Whether the most probable class is the label, for each picture."""
+    """Whether the most probable class is the label, for each image."""
     recognised: NDArray[np.bool_] = _of_all_classes(outputs).argmax(axis=1) == labels
     return recognised
 

@@ -14,7 +14,7 @@ def check_options(
     learning_rate: float | None,
     momentum: float,
     weight_decay: float | None,
-    smoothing: float,
+    label_smoothing: float,
     validation_fraction: float,
     threads: int | None,
     folds: int | None,
@@ -35,8 +35,8 @@ def check_options(
         raise OptionError(f"weight_decay lies between 0 and 1, not {weight_decay!r}")
     if not 0 <= momentum < 1:
         raise OptionError(f"momentum lies between 0 and 1, not {momentum!r}")
-    if not 0 <= smoothing < 1:
-        raise OptionError(f"label smoothing lies between 0 and 1, not {smoothing!r}")
+    if not 0 <= label_smoothing < 1:
+        raise OptionError(f"label smoothing lies between 0 and 1, not {label_smoothing!r}")
     if folds not in (None, 0) and (isinstance(folds, bool) or int(folds) != folds or folds < 2):
         raise OptionError(f"folds is a whole number from 2 on, or 0 for none, not {folds!r}")
     if not 0 <= validation_fraction < 1:

@@ -192,7 +192,7 @@ class _Bar:
         self.live.start()
 
     def __call__(self, now: Progress) -> None:
-        self.live.update(picture(now, self.console.width), refresh=True)
+        self.live.update(image(now, self.console.width), refresh=True)
 
     def close(self, said: str | None) -> None:
         self.live.stop()
@@ -247,7 +247,7 @@ def figures(now: Progress) -> str:
     return "  ".join([*parts, f"{now.images_per_second:,.0f} images/s"])
 
 
-def picture(now: Progress, width: int) -> Group:
+def image(now: Progress, width: int) -> Group:
     """The bar, and below it figures and a hint, none wider than the terminal."""
     from rich.console import Group
     from rich.progress_bar import ProgressBar

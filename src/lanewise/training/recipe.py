@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lanewise.data.images import Pictures
+from lanewise.data.images import Images
 from lanewise.data.neighbours import agreement
 from lanewise.errors import NetworkError
 from lanewise.network.graph import Graph, build
@@ -17,26 +17,26 @@ DROPOUT = 0.25
 LEARNING_RATES = {"sgd": 0.05, "adamw": 0.002}
 WEIGHT_DECAYS = {"sgd": 5e-4, "adamw": 0.01}
 MANY = 30_000
-"""Pictures from which on steps are large, and a network may learn enough from few filters and few epochs."""
+"""Images from which on steps are large, and a network may learn enough from few filters and few epochs."""
 
 
-def many_and_easy(pictures: Pictures) -> bool:
-    """Whether a small network and few epochs will do for these pictures.
+def many_and_easy(images: Images) -> bool:
+    """Whether a small network and few epochs will do for these images.
 
-    They do for 30,000 pictures or more, if taking each for what its nearest neighbour is makes at most a fifth of the
+    They do for 30,000 images or more, if taking each for what its nearest neighbour is makes at most a fifth of the
     mistakes of taking all for the most frequent class.
     """
-    if len(pictures) < MANY or pictures.labels is None:
+    if len(images) < MANY or images.labels is None:
         return False
-    guessed = 1 - max(pictures.counts()) / len(pictures)
-    return 1 - agreement(pictures.pixels, pictures.labels, np.arange(len(pictures))) <= guessed / 5
+    guessed = 1 - max(images.counts()) / len(images)
+    return 1 - agreement(images.pixels, images.labels, np.arange(len(images))) <= guessed / 5
 
 
 def default_network(shape: tuple[int, int, int], classes: int, *, easy: bool = False) -> str:
-    """The text of a network for pictures of shape (channels, rows, columns).
+    """The text of a network for images of shape (channels, rows, columns).
 
     Convolutions of 3x3 with twice the filters after each pooling, until 5 rows or columns or fewer are left, then one
-    hidden dense layer that sees three quarters of what came out of them at a time. Pictures of fewer than 3 rows have
+    hidden dense layer that sees three quarters of what came out of them at a time. Images of fewer than 3 rows have
     no neighbourhood worth assuming: they get a hidden layer alone. With `easy` (see `many_and_easy`), half the filters,
     and the hidden layer sees all.
     """
@@ -70,7 +70,7 @@ def network_for(
     shape : (channels, rows, columns)
     classes : int
     easy : bool
-        Whether there are many and easy pictures, if it is ours to choose.
+        Whether there are many and easy images, if it is ours to choose.
 
     Raises
     ------
@@ -98,14 +98,14 @@ def network_for(
 
 
 def default_batch_size(count: int) -> int:
-    """64 pictures a step, as few pictures make few steps; 128 where there are many."""
+    """64 images a step, as few images make few steps; 128 where there are many."""
     return 64 if count < MANY else 128
 
 
 def default_epochs(count: int, batch_size: int, *, easy: bool = False) -> int:
-    """Enough passes over small data, fewer over large: about 150,000 pictures in all, 8 to 60 epochs.
+    """Enough passes over small data, fewer over large: about 150,000 images in all, 8 to 60 epochs.
 
-    Many and easy pictures (see `many_and_easy`) take 4 at least. Very small data takes more than 60, so that there are
+    Many and easy images (see `many_and_easy`) take 4 at least. Very small data takes more than 60, so that there are
     200 steps at least.
     """
     steps = -(-count // batch_size)

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lanewise.engine.inference import Inference
-from lanewise.engine.trainer import Floats, Optimizer, PictureFormat, Trainer
+from lanewise.engine.trainer import Floats, ImageFormat, Optimizer, Trainer
 from lanewise.kernels.gather import Augment
 from lanewise.network.graph import Graph
 from lanewise.notes import Caution, Note
-from lanewise.training.loop import DivergedError, Held, Learned, Lesson, Progress, judged, learn
+from lanewise.training.loop import DivergedError, Held, Learned, Lesson, Progress, evaluated, learn
 from lanewise.training.start import Start
 
 Say = Callable[[str], None]
@@ -32,9 +32,9 @@ class Engine:
     """All that the engine needs besides the parameters."""
 
     graph: Graph
-    picture_format: PictureFormat
+    image_format: ImageFormat
     optimizer: Optimizer
-    smoothing: float
+    label_smoothing: float
     augment: Augment | None
     winograd: bool
     threads: int | None
@@ -44,18 +44,18 @@ class Engine:
         return Trainer(
             self.graph,
             parameters,
-            self.picture_format,
+            self.image_format,
             batch_size=batch_size,
             optimizer=self.optimizer,
-            smoothing=self.smoothing,
+            label_smoothing=self.label_smoothing,
             augment=self.augment,
             winograd=self.winograd,
             threads=self.threads,
         )
 
-    def judge(self, parameters: Floats | Sequence[Floats]) -> Inference:
+    def evaluate(self, parameters: Floats | Sequence[Floats]) -> Inference:
         """What evaluates parameters: a list of them, or the live vector of a trainer."""
-        return Inference(self.graph, parameters, self.picture_format, winograd=self.winograd, threads=self.threads)
+        return Inference(self.graph, parameters, self.image_format, winograd=self.winograd, threads=self.threads)
 
 
 def as_it_starts(engine: Engine, begin: Start, held: Held | None, say: Say) -> Floats | None:
@@ -65,8 +65,8 @@ def as_it_starts(engine: Engine, begin: Start, held: Held | None, say: Say) -> F
     if held is None:
         say(Note("No images are held out, so whether going on makes the model better or worse is not evaluated."))
         return None
-    outputs = engine.judge(begin.parameters).run(held.pixels, held.indices.astype(np.int32))
-    accuracy = judged(outputs, held.labels[held.indices])[1]
+    outputs = engine.evaluate(begin.parameters).run(held.pixels, held.indices.astype(np.int32))
+    accuracy = evaluated(outputs, held.labels[held.indices])[1]
     say(
         Note(
             f"The model to go on from gets {100 * accuracy:.1f} % of the {len(held.indices):,} held-out images right. "
@@ -76,7 +76,7 @@ def as_it_starts(engine: Engine, begin: Start, held: Held | None, say: Say) -> F
     return outputs
 
 
-def judged_at(learned: Learned, start: tuple[float, float]) -> tuple[float, float]:
+def evaluated_at(learned: Learned, start: tuple[float, float]) -> tuple[float, float]:
     """(loss, accuracy) of the best weights on the held-out images, as the history has them."""
     if not learned.best_epoch:
         return start
@@ -105,9 +105,9 @@ def run(
     """Train; where the learning rate is ours to choose, start again more slowly if that diverges."""
     for attempt in range(RESTARTS + 1):
         trainer = engine.trainer(parameters, lesson.batch_size)
-        judge = None if lesson.validation is None else engine.judge(trainer.vector)
+        evaluate = None if lesson.validation is None else engine.evaluate(trainer.vector)
         try:
-            learned = learn(trainer, judge, lesson, progress or (lambda report: None))
+            learned = learn(trainer, evaluate, lesson, progress or (lambda report: None))
             if not (restart and attempt < RESTARTS and _spoiled(learned, lesson)):
                 return learned, trainer, lesson.learning_rate
             lesson = replace(lesson, learning_rate=lesson.learning_rate / 3)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lanewise.data.images import Pictures, statistics
+from lanewise.data.images import Images, statistics
 from lanewise.data.seen import Seen
 from lanewise.engine.trainer import MOST_SHARDS, Floats
 from lanewise.errors import DataError
@@ -46,7 +46,7 @@ class Start:
 
 def seen_by(model: Model | None) -> Seen | None:
     """Which images the model has seen; None if it does not say."""
-    return Seen.from_json(getattr(model, "provenance", {}).get("images"))
+    return Seen.from_json(getattr(model, "provenance", {}).get("seen"))
 
 
 def outcome(start: Verdict, result: Verdict, count: int, best_epoch: int | None) -> Note:
@@ -70,57 +70,57 @@ SMALLEST = 2.0**-120
 
 
 def moments(
-    start: Model | None, pictures: Pictures, chosen: NDArray[np.int64], *, new_classes: bool
+    start: Model | None, images: Images, chosen: NDArray[np.int64], *, new_classes: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and standard deviation to bring pixels to the same range by; those of the model that goes on learning."""
     if start is None:
-        mean, std = statistics(pictures.pixels, chosen)
+        mean, std = statistics(images.pixels, chosen)
         if (std < SMALLEST).any():
             raise DataError(
                 f"the values of these images differ by {std.min():.2g} only, which float32 cannot compute with: "
                 "multiply them all by one number, so that they reach about 1"
             )
         return mean, std
-    if start.preprocessing.shape != (*pictures.size, pictures.channels):
+    if start.preprocessing.shape != (*images.size, images.channels):
         raise DataError(
-            f"the model to go on from takes pictures of {start.preprocessing.shape}, "
-            f"but these are {(*pictures.size, pictures.channels)} (rows, columns, channels)"
+            f"the model to go on from takes images of {start.preprocessing.shape}, "
+            f"but these are {(*images.size, images.channels)} (rows, columns, channels)"
         )
-    if not (new_classes or _knows(start, pictures)):
+    if not (new_classes or _knows(start, images)):
         raise DataError(
             f"the model to go on from knows the classes {', '.join(start.class_names)}, "
-            f"but these pictures have {', '.join(map(str, pictures.classes))}; to learn others from what it learned, "
+            f"but these images have {', '.join(map(str, images.classes))}; to learn others from what it learned, "
             "give a network too, which begins as the model's does"
         )
     scale = np.array(start.preprocessing.scale, np.float64)
     return -np.array(start.preprocessing.offset, np.float64) / scale, 1 / scale
 
 
-def _knows(start: Model, pictures: Pictures) -> bool:
-    """Whether the pictures are of the classes that the model has."""
-    return start.class_names == tuple(map(str, pictures.classes))
+def _knows(start: Model, images: Images) -> bool:
+    """Whether the images are of the classes that the model has."""
+    return start.class_names == tuple(map(str, images.classes))
 
 
 def network_and_weights(
     network: str | tuple[Layer, ...],
     start: Model | None,
-    pictures: Pictures,
+    images: Images,
     easy: bool,
     seed: int,
     say: Callable[[str], None],
 ) -> Start:
     """The graph, its text, and the parameters to start from."""
-    shape = (pictures.channels, *pictures.size)
+    shape = (images.channels, *images.size)
     if start is not None and network == "auto":
         return Start(start.graph, start.network, [np.array(p) for p in start.parameters], whole=True)
-    graph, text = recipe.network_for(network, shape, len(pictures.classes), easy=easy)
-    # before the first weight is drawn: parameters, their slopes by shard, state, and copies of the best
+    graph, text = recipe.network_for(network, shape, len(images.classes), easy=easy)
+    # before the first weight is drawn: parameters, their gradients by shard, state, and copies of the best
     check_memory("training this network", 4 * graph.parameter_count * (MOST_SHARDS + 6))
     say(f"{'Network chosen' if network == 'auto' else 'Network'}: {text}")
     parameters = initial_parameters(graph, seed)
     if start is None:
         return Start(graph, text, parameters, whole=False)
-    same = _knows(start, pictures)
+    same = _knows(start, images)
     parameters, taken, origin = take_over(graph, parameters, start.graph, start.parameters, same_classes=same)
     say(origin)
     return Start(graph, text, parameters, whole=taken == len(parameters) == len(start.parameters))

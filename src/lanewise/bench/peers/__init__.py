@@ -1,7 +1,8 @@
 """Everybody who takes part: each file here builds the same network for one framework and learns or predicts with it.
 
-The module `with_NAME` of a framework has a function `learner(lesson)`, which gives a `Learner`, or `predictor(lesson)`,
-which gives a `Predictor`, or both. It is imported in the process of a worker alone, where the framework is installed.
+The module `with_NAME` of a framework has a function `learner(workload)`, which gives a `Learner`, or
+`predictor(workload)`, which gives a `Predictor`, or both. It is imported in the process of a worker alone, where the
+framework is installed.
 """
 
 from __future__ import annotations

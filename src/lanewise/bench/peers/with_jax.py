@@ -17,7 +17,7 @@ import jax.numpy as jnp  # type: ignore[import-not-found, unused-ignore]
 
 from lanewise.bench import data
 from lanewise.bench.ops import Step, steps, stride_of, walk
-from lanewise.bench.workload import Learner, Lesson
+from lanewise.bench.workload import Learner, Workload
 from lanewise.network.graph import is_frozen
 from lanewise.network.layers import (
     Add,
@@ -38,13 +38,13 @@ from lanewise.network.layers import (
 Array = Any
 
 
-def learner(lesson: Lesson) -> Learner:
+def learner(workload: Workload) -> Learner:
     """Modes: "reduce_window" and "reshape", two ways to write a pool; threads are as many as the process may use."""
-    x, labels = jnp.asarray(data.prepared(lesson.pixels)), jnp.asarray(lesson.labels)
-    layers = steps(lesson.graph, lesson.weights, channels_last=True)
+    x, labels = jnp.asarray(data.prepared(workload.pixels)), jnp.asarray(workload.labels)
+    layers = steps(workload.graph, workload.weights, channels_last=True)
     weights = [tuple(jnp.asarray(weight) for weight in step.weights) for step in layers]
     velocity, key = jax.tree.map(jnp.zeros_like, weights), jax.random.key(0)
-    reshape = lesson.task.mode == "reshape"
+    reshape = workload.task.mode == "reshape"
 
     def loss_of(weights: list[tuple[Array, ...]], images: Array, labels: Array, key: Array) -> Array:
         def apply(number: int, step: Step, inputs: list[Array]) -> Array:
@@ -55,15 +55,15 @@ def learner(lesson: Lesson) -> Learner:
             return _apply(step, own, inputs, reshape=reshape)
 
         logits = walk(layers, images, apply)
-        if lesson.binary:
+        if workload.binary:
             return (jax.nn.softplus(logits[:, 0]) - labels * logits[:, 0]).mean()
         return -jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], axis=1).mean()
 
     @partial(jax.jit, donate_argnums=(0, 1))  # type: ignore[misc, untyped-decorator, unused-ignore]
     def learn_batch(weights: Any, velocity: Any, x: Array, labels: Array, images: Array, key: Array) -> Any:
         key, own = jax.random.split(key)
-        loss, slopes = jax.value_and_grad(loss_of)(weights, x[images], labels[images], own)
-        velocity = jax.tree.map(lambda v, slope: data.MOMENTUM * v + slope, velocity, slopes)
+        loss, gradients = jax.value_and_grad(loss_of)(weights, x[images], labels[images], own)
+        velocity = jax.tree.map(lambda v, gradient: data.MOMENTUM * v + gradient, velocity, gradients)
         return jax.tree.map(lambda w, v: w - data.LEARNING_RATE * v, weights, velocity), velocity, loss, key
 
     def learn(batches: Sequence[NDArray[np.int32]]) -> float:

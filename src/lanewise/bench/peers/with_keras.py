@@ -16,7 +16,7 @@ import tensorflow as tf  # type: ignore[import-not-found, import-untyped, unused
 
 from lanewise.bench import data
 from lanewise.bench.ops import Step, steps, stride_of, walk
-from lanewise.bench.workload import Learner, Lesson
+from lanewise.bench.workload import Learner, Workload
 from lanewise.network.graph import is_frozen
 from lanewise.network.layers import (
     Add,
@@ -35,19 +35,21 @@ from lanewise.network.layers import (
 )
 
 
-def learner(lesson: Lesson) -> Learner:
+def learner(workload: Workload) -> Learner:
     """Modes: "graph", and "xla" for the same compiled by XLA."""
-    task = lesson.task
+    task = workload.task
     if tf.config.threading.get_intra_op_parallelism_threads() != task.threads:  # only before the first use
         tf.config.threading.set_intra_op_parallelism_threads(task.threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
-    x = tf.constant(data.prepared(lesson.pixels))
-    labels = tf.constant(lesson.labels[:, np.newaxis] if lesson.binary else lesson.labels)
-    model = _model(lesson)
+    x = tf.constant(data.prepared(workload.pixels))
+    labels = tf.constant(workload.labels[:, np.newaxis] if workload.binary else workload.labels)
+    model = _model(workload)
     optimizer = keras.optimizers.SGD(data.LEARNING_RATE, momentum=data.MOMENTUM)
     optimizer.build(model.trainable_variables)
     losses = keras.losses
-    criterion = (losses.BinaryCrossentropy if lesson.binary else losses.SparseCategoricalCrossentropy)(from_logits=True)
+    criterion = (losses.BinaryCrossentropy if workload.binary else losses.SparseCategoricalCrossentropy)(
+        from_logits=True
+    )
 
     def learn_batch(images: Any) -> Any:
         with tf.GradientTape() as tape:
@@ -71,8 +73,8 @@ def learner(lesson: Lesson) -> Learner:
     return learn
 
 
-def _model(lesson: Lesson) -> Any:
-    channels, rows, columns = lesson.task.net.shape
+def _model(workload: Workload) -> Any:
+    channels, rows, columns = workload.task.net.shape
 
     def apply(_: int, step: Step, inputs: list[Any]) -> Any:
         layer = _layer(step)
@@ -83,7 +85,7 @@ def _model(lesson: Lesson) -> Any:
         return y
 
     entry = keras.Input((rows, columns, channels))
-    return keras.Model(entry, walk(steps(lesson.graph, lesson.weights, channels_last=True), entry, apply))
+    return keras.Model(entry, walk(steps(workload.graph, workload.weights, channels_last=True), entry, apply))
 
 
 def _layer(step: Step) -> Any:

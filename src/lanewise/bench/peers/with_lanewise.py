@@ -9,24 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.bench import data
-from lanewise.bench.workload import Learner, Lesson, Predictor
+from lanewise.bench.workload import Learner, Predictor, Workload
 from lanewise.engine.inference import Inference
 from lanewise.engine.single import SingleInference
-from lanewise.engine.trainer import Optimizer, PictureFormat, Steps, Trainer
+from lanewise.engine.trainer import ImageFormat, Optimizer, Steps, Trainer
 
 if TYPE_CHECKING:
     from lanewise.model_file import Preprocessing
 
 
-def learner(lesson: Lesson) -> Learner:
+def learner(workload: Workload) -> Learner:
     """Only one mode, "float32"."""
-    pixels, labels, task = lesson.pixels, lesson.labels, lesson.task
+    pixels, labels, task = workload.pixels, workload.labels, workload.task
     channels, rows, columns = task.net.shape
     scale, offset = np.full(channels, data.SCALE, np.float32), np.full(channels, data.OFFSET, np.float32)
     trainer = Trainer(
-        lesson.graph,
-        lesson.weights,
-        PictureFormat((rows, columns, channels), "uint8", scale, offset),
+        workload.graph,
+        workload.weights,
+        ImageFormat((rows, columns, channels), "uint8", scale, offset),
         batch_size=task.batch,
         optimizer=Optimizer("sgd", momentum=data.MOMENTUM, nesterov=False),
         threads=task.threads,
@@ -48,15 +48,15 @@ def learner(lesson: Lesson) -> Learner:
     return learn
 
 
-def predictor(lesson: Lesson) -> Predictor:
+def predictor(workload: Workload) -> Predictor:
     """Only one mode, "float32"; the network comes from the saved model file."""
     from lanewise.model_file import read
 
-    contents = read(lesson.task.model)
-    picture_format = _format_of(contents.preprocessing)
-    if lesson.task.batch == 1:
-        return _one_by_one(SingleInference(contents.graph, contents.parameters, picture_format))
-    compiled = Inference(contents.graph, contents.parameters, picture_format, threads=lesson.task.threads)
+    contents = read(workload.task.model)
+    image_format = _format_of(contents.preprocessing)
+    if workload.task.batch == 1:
+        return _one_by_one(SingleInference(contents.graph, contents.parameters, image_format))
+    compiled = Inference(contents.graph, contents.parameters, image_format, threads=workload.task.threads)
 
     def predict(parts: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         for pixels in parts:
@@ -75,6 +75,6 @@ def _one_by_one(compiled: SingleInference) -> Predictor:
     return predict
 
 
-def _format_of(preprocessing: Preprocessing) -> PictureFormat:
+def _format_of(preprocessing: Preprocessing) -> ImageFormat:
     scale, offset = np.array(preprocessing.scale, np.float32), np.array(preprocessing.offset, np.float32)
-    return PictureFormat(preprocessing.shape, preprocessing.dtype, scale, offset)
+    return ImageFormat(preprocessing.shape, preprocessing.dtype, scale, offset)

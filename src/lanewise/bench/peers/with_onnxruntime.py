@@ -8,14 +8,14 @@ import numpy as np
 import onnxruntime  # type: ignore[import-not-found, import-untyped, unused-ignore]
 from numpy.typing import NDArray
 
-from lanewise.bench.workload import Lesson, Predictor
+from lanewise.bench.workload import Predictor, Workload
 
 
-def predictor(lesson: Lesson) -> Predictor:
+def predictor(workload: Workload) -> Predictor:
     """Only one mode, "float32", with all the optimisations of graphs that are on by default."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = lesson.task.threads, 1
-    session = onnxruntime.InferenceSession(lesson.task.model, options, providers=["CPUExecutionProvider"])
+    options.intra_op_num_threads, options.inter_op_num_threads = workload.task.threads, 1
+    session = onnxruntime.InferenceSession(workload.task.model, options, providers=["CPUExecutionProvider"])
     (entry,), (exit,) = session.get_inputs(), session.get_outputs()
     name, wanted = entry.name, [exit.name]
 

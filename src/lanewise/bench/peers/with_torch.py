@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lanewise.bench import data
 from lanewise.bench.ops import Step, pads_evenly, steps, stride_of, walk
-from lanewise.bench.workload import Learner, Lesson
+from lanewise.bench.workload import Learner, Workload
 from lanewise.network.graph import is_frozen
 from lanewise.network.layers import (
     Add,
@@ -41,17 +41,17 @@ class _Network(nn.Module):  # type: ignore[misc, unused-ignore]
         self.layers = nn.ModuleList([_module(step) for step in steps])
 
     def forward(self, x: Any) -> Any:
-        """Logits of pictures (n, channels, rows, columns)."""
+        """Logits of images (n, channels, rows, columns)."""
         return walk(self.steps, x, lambda number, _, inputs: self.layers[number](*inputs))
 
 
-def learner(lesson: Lesson) -> Learner:
+def learner(workload: Workload) -> Learner:
     """Modes: "contiguous", "channels_last", "compile" (channels_last as well), "bfloat16" (channels_last as well)."""
-    torch.set_num_threads(lesson.task.threads)
-    mode, binary = lesson.task.mode, lesson.binary
-    x = torch.from_numpy(data.prepared(lesson.pixels, channels_first=mode == "contiguous"))
-    labels = torch.from_numpy(lesson.labels.astype(np.float32 if binary else np.int64))
-    model = _network(steps(lesson.graph, lesson.weights, channels_last=False))
+    torch.set_num_threads(workload.task.threads)
+    mode, binary = workload.task.mode, workload.binary
+    x = torch.from_numpy(data.prepared(workload.pixels, channels_first=mode == "contiguous"))
+    labels = torch.from_numpy(workload.labels.astype(np.float32 if binary else np.int64))
+    model = _network(steps(workload.graph, workload.weights, channels_last=False))
     if mode != "contiguous":
         # a view in the order (n, channels, rows, columns) of what lies in memory with the channels last
         x, model = x.permute(0, 3, 1, 2), model.to(memory_format=torch.channels_last)

@@ -4,8 +4,8 @@ To the kernels that treat all lanes alike (pooling, activations, sums) a block l
 images, so they are used as they are: `lanes` is the layout that they are given. Lanes past the last channel hold
 anything, and nobody reads them. Features are channels of one pixel, (features, 1, 1).
 
-A picture of few channels that only weighted sums read, one number at a time, is kept without those idle lanes: its
-`width` is its number of channels, and it is a sixteenth as large where a picture is grey.
+An image of few channels that only weighted sums read, one number at a time, is kept without those idle lanes: its
+`width` is its number of channels, and it is a sixteenth as large where an image is grey.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Blocked:
     @property
     def lanes(self) -> Layout:
         """The same memory as lanes of blocks."""
-        assert self.width == LANES, "a compact picture has no lanes"
+        assert self.width == LANES, "a compact image has no lanes"
         return Layout((self.blocks, *self.shape[1:]), self.border)
 
     @property

@@ -68,7 +68,7 @@ def _in_blocks(array: Floats) -> Floats:
 
 
 @kernel
-def forward(conv: Conv, x: Blocked, y: Blocked, *, relu: bool = False, values: int = 32) -> Program:
+def forward(conv: Conv, x: Blocked, y: Blocked, *, relu: bool = False, registers: int = 32) -> Program:
     """Buffers: x, weight (as `lay_weight` gives it), bias (as `lay_bias`), y. With `relu`, y = max(y, 0)."""
     if is_depthwise(conv):
         return _depthwise(conv, x, y, relu)
@@ -78,7 +78,7 @@ def forward(conv: Conv, x: Blocked, y: Blocked, *, relu: bool = False, values: i
     x_in = x.buffer(k, "x")
     w = k.lanes("weight", (y.blocks, channels, *conv.kernel))
     bias, y_out = k.lanes("bias", (y.blocks,)), y.lanes.buffer(k, "y")
-    tile_o, tile_c = outer_product(o_blocks, columns, conv.kernel[1], conv.stride[1], values)
+    tile_o, tile_c = outer_product(o_blocks, columns, conv.kernel[1], conv.stride[1], registers)
 
     for g in k.loop(groups):
         for o, height in blocks(k, o_blocks, tile_o):

@@ -2,7 +2,7 @@
 
     y[o] = bias[o] + sum over i of  w[o, i] x[i]
 
-Inputs are taken in the order in which they lie in memory, so a picture needs no flattening: its weights are laid out to
+Inputs are taken in the order in which they lie in memory, so an image needs no flattening: its weights are laid out to
 suit. Where there are few outputs, one chain of multiply-adds for each would wait for itself; several run side by side,
 input number n of its pixel going to chain n % chains, and are added in a fixed tree. How many there are is part of the
 layer's definition (it follows from the number of outputs), so no tile and no machine changes a sum's order.
@@ -41,14 +41,14 @@ def lay_weight(x: Blocked, weight: Floats) -> Floats:
 
 
 @kernel
-def forward(x: Blocked, units: int, *, relu: bool = False, values: int = 32) -> Program:
+def forward(x: Blocked, units: int, *, relu: bool = False, registers: int = 32) -> Program:
     """Buffers: x, weight (as `lay_weight` gives it), bias (blocks of outputs, 16), y. With `relu`, y = max(y, 0)."""
     k = Recorder("single dense")
     channels, rows, columns = x.shape
     o_blocks, count = blocks_of(units), chains(units)
     x_in, w = x.buffer(k, "x"), k.lanes("weight", (channels * rows * columns, o_blocks))
     bias, y = k.lanes("bias", (o_blocks,)), k.lanes("y", (o_blocks,))
-    for o, height in blocks(k, o_blocks, _height(o_blocks, count, values)):
+    for o, height in blocks(k, o_blocks, _height(o_blocks, count, registers)):
         total = [[k.register(0.0 if n else bias[o + m]) for n in range(count)] for m in range(height)]
         for block, lanes in x.parts(k):
             unrolled = max(count, 1 << (UNROLLED // height).bit_length() - 1)
@@ -70,9 +70,9 @@ UNROLLED = 128
 """Multiply-adds in one turn of the innermost loop, about."""
 
 
-def _height(o_blocks: int, count: int, values: int) -> int:
+def _height(o_blocks: int, count: int, registers: int) -> int:
     """How many blocks of outputs at once: as even a split as the registers allow."""
-    most = max(1, {32: 24, 8: 6}.get(values, 2) // count)
+    most = max(1, {32: 24, 8: 6}.get(registers, 2) // count)
     return -(-o_blocks // -(-o_blocks // most))
 
 

@@ -1,6 +1,6 @@
-"""Kernels for one image that are not the same for all lanes: the picture's way in, the values' way out, softmax, join.
+"""Kernels for one image that are not the same for all lanes: the image's way in, the values' way out, softmax, join.
 
-prepare   y[i, r, c] = scale[i] * picture[r, c, i] + offset[i]
+prepare   y[i, r, c] = scale[i] * image[r, c, i] + offset[i]
 flatten   y[n] = x[i, r, c] with n counting (i, r, c)
 join      y = the channels of x0, then those of x1, ...
 softmax   y[j] = e[j] / sum of e, with e[j] = exp(x[j] - max x)
@@ -22,9 +22,9 @@ from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Valu
 UNROLL = 4
 
 
-def staged(picture_shape: tuple[int, int, int]) -> int:
-    """Scalars of the array in which `prepare` takes a picture: room for reading a whole vector at its last pixel."""
-    rows, columns, channels = picture_shape
+def staged(shape_of: tuple[int, int, int]) -> int:
+    """Scalars of the array in which `prepare` takes an image: room for reading a whole vector at its last pixel."""
+    rows, columns, channels = shape_of
     return rows * columns * channels + LANES
 
 
@@ -40,17 +40,17 @@ def lay_scale(y: Blocked, per_channel: Floats) -> Floats:
 
 @kernel
 def prepare(y: Blocked) -> Program:
-    """Buffers: picture ((rows, columns, channels) of float32, `staged` of them), scale and offset (`lay_scale`), y."""
+    """Buffers: image ((rows, columns, channels) of float32, `staged` of them), scale and offset (`lay_scale`), y."""
     channels, rows, columns = y.shape
     k = Recorder("single prepare")
-    picture = k.scalars("picture", (staged((rows, columns, channels)),))
+    image = k.scalars("image", (staged((rows, columns, channels)),))
     if y.width == LANES:
         scale, offset = k.lanes("scale", (y.blocks,)), k.lanes("offset", (y.blocks,))
         ys = y.lanes.buffer(k, "y")
         for b in k.loop(y.blocks):
             for r in k.loop(rows):
                 for c in k.loop(columns):
-                    raw = picture.vector((r * columns + c) * channels + b * LANES)
+                    raw = image.vector((r * columns + c) * channels + b * LANES)
                     ys[b, r, c] = k.apply("fma", raw, scale[b], offset[b])
         return k.program()
     row = columns * channels
@@ -61,10 +61,10 @@ def prepare(y: Blocked) -> Program:
     for r in k.loop(rows):
         for n, step in _row(k, row):
             if step == LANES:
-                value = k.apply("fma", picture.vector(r * row + n), scales.vector(n), offsets.vector(n))
+                value = k.apply("fma", image.vector(r * row + n), scales.vector(n), offsets.vector(n))
                 out.set_vector(value, r, n)
             else:
-                out[r, n] = k.apply("fma", picture[r * row + n], scales[n], offsets[n])
+                out[r, n] = k.apply("fma", image[r * row + n], scales[n], offsets[n])
     return k.program()
 
 

@@ -147,7 +147,7 @@ def lay_weight(tiles: Tiles, weight: Floats) -> Floats:
 
 
 @kernel
-def forward(conv: Conv, tiles: Tiles, x: Blocked, y: Blocked, *, relu: bool = False, values: int = 32) -> Program:
+def forward(conv: Conv, tiles: Tiles, x: Blocked, y: Blocked, *, relu: bool = False, registers: int = 32) -> Program:
     """Buffers: x, weight (as `lay_weight` gives it), bias (blocks, 16), y, patches and products (`scratch` of each)."""
     k = Recorder("single winograd conv")
     x_in, w = x.buffer(k, "x"), k.lanes("weight", (tiles.points, y.blocks, conv.channels))
@@ -160,7 +160,7 @@ def forward(conv: Conv, tiles: Tiles, x: Blocked, y: Blocked, *, relu: bool = Fa
                 for b in k.loop(x.blocks):
                     at = (b, (first + tr) * tiles.m - conv.padding[0], tc * tiles.m - conv.padding[1])
                     _transform_patch(k, tiles, x_in, at, patches, tr * tiles.across + tc)
-        _multiply(k, conv, tiles, (patches, w, products), count * tiles.across, values)
+        _multiply(k, conv, tiles, (patches, w, products), count * tiles.across, registers)
         for tr in k.loop(count):
             for tc, width in _along(k, tiles.columns, tiles.m):
                 for o in k.loop(y.blocks):
@@ -199,12 +199,12 @@ def _transform_patch(
 
 
 def _multiply(
-    k: Recorder, conv: Conv, tiles: Tiles, buffers: tuple[Buffer, Buffer, Buffer], count: int, values: int
+    k: Recorder, conv: Conv, tiles: Tiles, buffers: tuple[Buffer, Buffer, Buffer], count: int, registers: int
 ) -> None:
     """products[n, tile, o] = sum over i of weight[n, o, i] patches[n, tile, i] for `count` tiles."""
     patches, w, products = buffers
     o_blocks = blocks_of(conv.filters)
-    tile_o, tile_t = _register_tile(o_blocks, count, values)
+    tile_o, tile_t = _register_tile(o_blocks, count, registers)
     for n in k.loop(tiles.points):
         for o, height in blocks(k, o_blocks, tile_o):
             for t, width in blocks(k, count, tile_t):
@@ -224,14 +224,14 @@ def _multiply(
 UNROLLED_CHANNELS = 4
 
 
-def _register_tile(o_blocks: int, count: int, values: int) -> tuple[int, int]:
+def _register_tile(o_blocks: int, count: int, registers: int) -> tuple[int, int]:
     """Blocks of filters and tiles whose products are summed at once.
 
     Weights stream in from afar, each used once for every tile: more accumulators than elsewhere, most of them tiles,
     give them the time (up to 20 % on large layers).
     """
-    if values < 32:
-        return outer_product(o_blocks, count, 1, 1, values)
+    if registers < 32:
+        return outer_product(o_blocks, count, 1, 1, registers)
     tiles = min(count, 12)
     return -(-o_blocks // -(-o_blocks * tiles // 24)), tiles
 

@@ -2,12 +2,12 @@
 
 const PAD = 280; // pixels of the longer side, or less: whole pixels for each of the network's
 
-// {element, clear(), copy(source canvas), picture(settle)}; `changed()` is called whenever something was drawn.
-function drawingPad(picture, drawing, colourOf, changed) {
-  const scale = Math.max(1, Math.floor(PAD / Math.max(picture.rows, picture.columns)));
+// {element, clear(), copy(source canvas), image(settle)}; `changed()` is called whenever something was drawn.
+function drawingPad(image, drawing, colourOf, changed) {
+  const scale = Math.max(1, Math.floor(PAD / Math.max(image.rows, image.columns)));
   const canvas = make("canvas", {
-    width: picture.columns * scale,
-    height: picture.rows * scale,
+    width: image.columns * scale,
+    height: image.rows * scale,
     class: "live-pad",
     tabindex: 0,
     role: "application",
@@ -109,10 +109,10 @@ function drawingPad(picture, drawing, colourOf, changed) {
       context.drawImage(source, 0, 0, canvas.width, canvas.height);
       frame.classList.remove("live-pad-empty");
     },
-    // The raw picture that the network takes; `settle` moves a drawn digit to where the data's digits are.
-    picture(settle) {
-      const drawn = planesOf(context, picture.channels);
-      return settle ? settled(drawn, drawing, picture) : averaged(drawn, scale);
+    // The raw image that the network takes; `settle` moves a drawn digit to where the data's digits are.
+    image(settle) {
+      const drawn = planesOf(context, image.channels);
+      return settle ? settled(drawn, drawing, image) : averaged(drawn, scale);
     },
   };
   pad.clear();

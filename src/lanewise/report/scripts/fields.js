@@ -1,6 +1,6 @@
-// Receptive fields: which pixels of the picture a neuron depends on.
+// Receptive fields: which pixels of the image a neuron depends on.
 //
-// From the neuron back to the picture, each node asks of those it reads for the rows, columns and channels that it
+// From the neuron back to the image, each node asks of those it reads for the rows, columns and channels that it
 // needs. What lies in the padding is not asked for: there are only zeros. Where branches meet, all that any of
 // them asks for counts.
 
@@ -78,7 +78,7 @@ function askInputs(network, number, { channels, rows, columns }, ask) {
   }
 }
 
-// Which value of a picture became feature number n.
+// Which value of an image became feature number n.
 function unflatten([, rows, columns], n) {
   return { channel: Math.floor(n / (rows * columns)), row: Math.floor(n / columns) % rows, column: n % columns };
 }

@@ -1,10 +1,10 @@
-// The live part of the page: one picture goes in, the answer and all maps follow, and every value can be asked after.
+// The live part of the page: one image goes in, the answer and all maps follow, and every value can be asked after.
 
 function startLive(root, data, kernels) {
   const network = makeNetwork(data, kernels);
   network.preprocessing = { scale: data.scale, offset: data.offset };
   const find = (name) => root.querySelector(`[data-live="${name}"]`);
-  const [answer, status, picture, working] = ["answer", "status", "picture", "working"].map(find);
+  const [answer, status, image, working] = ["answer", "status", "image", "working"].map(find);
   const shade = find("shade"),
     frame = find("frame");
   const state = { place: null, pinned: false, caption: "" };
@@ -21,7 +21,7 @@ function startLive(root, data, kernels) {
   const viewOf = (number) => views.find((view) => view.number === number);
   find("layers").append(...views.map((view) => view.element));
 
-  // A picture comes in
+  // An image comes in
 
   // `expected` are Python's probabilities for it, where they are known.
   function show(pixels, caption, expected = null) {
@@ -29,8 +29,8 @@ function startLive(root, data, kernels) {
     network.run(pixels);
     const seconds = (performance.now() - started) / 1000;
     state.caption = caption;
-    paintPicture(picture, network.pixels, data.picture);
-    picture.setAttribute("aria-label", `${caption}, as the network sees it`);
+    paintImage(image, network.pixels, data.image);
+    image.setAttribute("aria-label", `${caption}, as the network sees it`);
     find("caption").textContent = caption;
     tellAnswer(seconds, expected);
     for (const view of views) view.update();
@@ -147,21 +147,21 @@ function startLive(root, data, kernels) {
     frame.hidden = false;
   }
 
-  // Where pictures come from
+  // Where images come from
 
   const chosen = (button) =>
     root.querySelectorAll(".live-example").forEach((one) => one.setAttribute("aria-pressed", one === button));
   const examples = data.examples.map((example) => {
-    const pixels = pixelsOf(example.pixels, data.picture.type);
+    const pixels = pixelsOf(example.pixels, data.image.type);
     const label = [example.name, example.label === null ? null : `labelled ${example.label}`]
       .filter(Boolean)
       .join(", ");
     const thumbnail = make("canvas", {
-      width: data.picture.columns,
-      height: data.picture.rows,
+      width: data.image.columns,
+      height: data.image.rows,
       "aria-hidden": "true",
     });
-    paintPicture(thumbnail, pixels, data.picture);
+    paintImage(thumbnail, pixels, data.image);
     const button = make(
       "button",
       {
@@ -181,16 +181,16 @@ function startLive(root, data, kernels) {
     return button;
   });
   find("examples").append(...examples);
-  takeFiles(root, find("file"), data.picture, async (blob, name) => {
+  takeFiles(root, find("file"), data.image, async (blob, name) => {
     try {
-      const pixels = rawPixels(await pictureFromFile(blob, data.picture), data.picture);
+      const pixels = rawPixels(await imageFromFile(blob, data.image), data.image);
       chosen(null);
       show(pixels, name);
       mirror();
       find("problem").textContent = "";
     } catch {
       find("problem").textContent =
-        `${name} is no picture that this browser can read; PNG, JPEG, GIF, WebP and BMP it can.`;
+        `${name} is no image that this browser can read; PNG, JPEG, GIF, WebP and BMP it can.`;
     }
   });
   const mirror = startDrawing(
@@ -198,9 +198,9 @@ function startLive(root, data, kernels) {
     data,
     (pixels) => {
       chosen(null);
-      show(rawPixels(pixels, data.picture), "your drawing");
+      show(rawPixels(pixels, data.image), "your drawing");
     },
-    picture,
+    image,
   );
 
   root.addEventListener("keydown", (event) => {
@@ -214,8 +214,8 @@ function startLive(root, data, kernels) {
   if (examples.length) examples[0].click();
   else
     show(
-      rawPixels(new Uint8Array(network.pixels.length).fill(data.drawing.paper), data.picture),
-      "an empty picture",
+      rawPixels(new Uint8Array(network.pixels.length).fill(data.drawing.paper), data.image),
+      "an empty image",
     );
   return {
     network,

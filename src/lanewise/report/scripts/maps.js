@@ -7,7 +7,7 @@ const MAP_SIZE = 84; // pixels of the page, at least, for the longer side of a m
 const featureColumns = (count) => (count <= 16 ? count : Math.min(25, Math.ceil(Math.sqrt(2 * count))));
 
 const NOTES = {
-  input: "the picture as it enters: raw × scale + offset",
+  input: "the image as it enters: raw × scale + offset",
   conv: "each map is one filter’s weighted sum of a neighbourhood, with the same weights everywhere",
   dense: "each value is a weighted sum of all values before it",
   relu: "negative values become 0",

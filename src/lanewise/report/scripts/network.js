@@ -14,7 +14,7 @@ function pixelsOf(base64, type) {
 
 function makeNetwork(data, kernels) {
   const weights = new Float32Array(bytesOf(data.weights).buffer);
-  const { rows, columns, channels, type } = data.picture;
+  const { rows, columns, channels, type } = data.image;
   const size = rows * columns * channels;
   const buffers = {
     pixels: [type === "u8" ? new Uint8Array(size) : new Float32Array(size)],
@@ -34,7 +34,7 @@ function makeNetwork(data, kernels) {
     pixels: buffers.pixels[0],
     parameters: buffers.parameter,
 
-    // Compute all values for a raw picture (rows, columns, channels).
+    // Compute all values for a raw image (rows, columns, channels).
     run(pixels) {
       buffers.pixels[0].set(pixels);
       for (const [kernel, given] of calls) kernel(...given);

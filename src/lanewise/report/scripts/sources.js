@@ -1,6 +1,6 @@
-// Where pictures come from besides the examples: files and the pad. And how one is shown.
+// Where images come from besides the examples: files and the pad. And how one is shown.
 
-function paintPicture(canvas, pixels, { rows, columns, channels, range: [low, high] }) {
+function paintImage(canvas, pixels, { rows, columns, channels, range: [low, high] }) {
   const context = canvas.getContext("2d"),
     image = context.createImageData(columns, rows);
   const level = (n, i) => (255 * (pixels[n * channels + (channels < 3 ? 0 : i)] - low)) / (high - low);
@@ -9,11 +9,11 @@ function paintPicture(canvas, pixels, { rows, columns, channels, range: [low, hi
 }
 
 // Files that are chosen, dropped or pasted.
-function takeFiles(root, input, picture, take) {
+function takeFiles(root, input, image, take) {
   const first = (files) => [...files].find((file) => file.type.startsWith("image/")) ?? files[0];
   const taken = (files) => {
     const file = first(files);
-    if (file) take(file, file.name || "pasted picture");
+    if (file) take(file, file.name || "pasted image");
   };
   input.addEventListener("change", () => {
     taken(input.files);
@@ -37,8 +37,8 @@ function takeFiles(root, input, picture, take) {
   });
 }
 
-// Returns a function that puts a new picture on the pad, to be drawn on, unless the pad is for digits and the like.
-function startDrawing(find, data, drawn, picture) {
+// Returns a function that puts a new image on the pad, to be drawn on, unless the pad is for digits and the like.
+function startDrawing(find, data, drawn, image) {
   const { drawing } = data,
     colour = find("colour"),
     settle = find("settle");
@@ -48,24 +48,24 @@ function startDrawing(find, data, drawn, picture) {
     waiting = true; // at most once a frame
     requestAnimationFrame(() => {
       waiting = false;
-      drawn(pad.picture(settle.checked));
+      drawn(pad.image(settle.checked));
     });
   };
-  const pad = drawingPad(data.picture, drawing, () => (data.picture.channels === 1 ? null : colour.value), changed);
+  const pad = drawingPad(data.image, drawing, () => (data.image.channels === 1 ? null : colour.value), changed);
   find("pad").append(pad.element);
   find("clear").addEventListener("click", () => {
     pad.clear();
     changed();
   });
   find("copy").addEventListener("click", () => {
-    pad.copy(picture);
+    pad.copy(image);
     settle.checked = false;
   });
   settle.addEventListener("change", changed);
   find("settle-label").hidden = !drawing.box;
   settle.checked = Boolean(drawing.box);
-  find("colour-label").hidden = data.picture.channels === 1;
+  find("colour-label").hidden = data.image.channels === 1;
   return () => {
-    if (!drawing.box) pad.copy(picture);
+    if (!drawing.box) pad.copy(image);
   };
 }

@@ -1,7 +1,7 @@
 // Telling how a neuron came by its value: sentences, and tables of the numbers.
 
 const MOST_TERMS = 6; // channels or inputs that are told one by one before the rest is folded away
-const MOST_NUMBERS = 49; // taps of a window that are printed as numbers; larger windows are pictures
+const MOST_NUMBERS = 49; // taps of a window that are printed as numbers; larger windows are images
 
 // {summary: one sentence, elements: what to show, reads: parts of earlier maps that were used}
 function tellNeuron(network, classes, mostOf, place) {
@@ -51,13 +51,13 @@ function placeName(network, classes, { number, channel, row, column }) {
 
 function fieldSentence(network, { number }, { rows, columns, cut }) {
   const [, height, width] = network.nodes[0].shape;
-  if (number === 0) return `One pixel of the picture.`;
-  if (!rows.length || !columns.length) return "It sees padding alone: nothing of the picture.";
+  if (number === 0) return `One pixel of the image.`;
+  if (!rows.length || !columns.length) return "It sees padding alone: nothing of the image.";
   const [top, bottom, left, right] = [rows[0], rows.at(-1), columns[0], columns.at(-1)];
   const whole = rows.length === height && columns.length === width;
   const size = whole
-    ? "the whole picture"
-    : `${bottom - top + 1} × ${right - left + 1} pixels of the picture, ` +
+    ? "the whole image"
+    : `${bottom - top + 1} × ${right - left + 1} pixels of the image, ` +
       `${span("row", top, bottom)} and ${span("column", left, right)}`;
   const holes =
     rows.length < bottom - top + 1 || columns.length < right - left + 1 ? ", though not all between" : "";
@@ -182,13 +182,13 @@ const TELLINGS = {
       taps,
       window,
       count,
-      winner,
+      argmax,
       value,
       reads: [{ number: source }],
       channel,
     } = working;
     const grid = numberGrid(
-      taps.map((tap) => ({ ...tap, shown: tap.x, won: tap === winner })),
+      taps.map((tap) => ({ ...tap, shown: tap.x, won: tap === argmax })),
       window,
       mostOf(source),
       `map ${channel + 1} of ${network.nodes[source].name}`,
@@ -204,8 +204,8 @@ const TELLINGS = {
       make(
         "p",
         {},
-        winner
-          ? `${wordNumber(value)} won, in row ${winner.row + 1}, column ${winner.column + 1}.`
+        argmax
+          ? `${wordNumber(value)} won, in row ${argmax.row + 1}, column ${argmax.column + 1}.`
           : "Only padding is here.",
       ),
     ];
@@ -259,7 +259,7 @@ const TELLINGS = {
 };
 
 function tellPointwise(network, { number, kind, x, value }) {
-  const { slope } = network.nodes[number],
+  const { gradient } = network.nodes[number],
     given = wordNumber(x),
     came = wordNumber(value);
   switch (kind) {
@@ -324,9 +324,9 @@ function tellCut(network, node, number, value) {
 const aligned = (x, most) =>
   x.toFixed(Math.min(4, Math.max(1, 1 - Math.floor(Math.log10(most))))).replace("-", "−");
 
-// A window of numbers as a table, each cell coloured by its value; a large one as a picture.
+// A window of numbers as a table, each cell coloured by its value; a large one as an image.
 function numberGrid(cells, [rows, columns], most, label) {
-  if (cells.length > MOST_NUMBERS) return pictureGrid(cells, [rows, columns], most, label);
+  if (cells.length > MOST_NUMBERS) return imageGrid(cells, [rows, columns], most, label);
   return make(
     "table",
     { class: "live-numbers", "aria-label": label },
@@ -356,7 +356,7 @@ function numberGrid(cells, [rows, columns], most, label) {
   );
 }
 
-function pictureGrid(cells, [rows, columns], most, label) {
+function imageGrid(cells, [rows, columns], most, label) {
   const canvas = make("canvas", {
     width: columns,
     height: rows,

@@ -3,7 +3,7 @@
 // workingOf(...) gives {number, channel, row, column, kind, value, ...} with, by kind,
 //   conv            terms: [{channel, taps: [{row, column, inside, x, weight}], sum}], window, bias, total
 //   dense           terms: [{channel, x, weight, product}], bias, total
-//   max, average    taps: [{row, column, inside, x}], count; winner is the first largest tap of a max pool
+//   max, average    taps: [{row, column, inside, x}], count; argmax is the first largest tap of a max pool
 //   global          total, count
 //   add             parts: [{number, x}]
 //   join            from: {number, channel}
@@ -84,8 +84,8 @@ const WORKINGS = {
   max(network, node, { channel, row, column }) {
     const taps = windowTaps(network, node, channel, row, column);
     const inside = taps.filter((tap) => tap.inside);
-    const winner = inside.reduce((best, tap) => (tap.x > best.x ? tap : best), inside[0]);
-    return { taps, window: node.window, count: inside.length, winner, reads: [windowRead(node, taps, [channel])] };
+    const argmax = inside.reduce((best, tap) => (tap.x > best.x ? tap : best), inside[0]);
+    return { taps, window: node.window, count: inside.length, argmax, reads: [windowRead(node, taps, [channel])] };
   },
 
   average(network, node, { channel, row, column }) {

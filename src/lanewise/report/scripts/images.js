@@ -1,12 +1,12 @@
-// Pictures: from files, from drawings, and brought to the network's size the way Lanewise does it in Python.
+// Images: from files, from drawings, and brought to the network's size the way Lanewise does it in Python.
 
 // Bytes as the raw values that the network takes: they are the same, unless it learned from other numbers.
 function rawPixels(bytes, { type, range: [low, high] }) {
   return type === "u8" ? bytes : Float32Array.from(bytes, (byte) => low + ((high - low) * byte) / 255);
 }
 
-// The picture (rows, columns, channels) in bytes, of the network's size, out of a file.
-async function pictureFromFile(blob, wanted) {
+// The image (rows, columns, channels) in bytes, of the network's size, out of a file.
+async function imageFromFile(blob, wanted) {
   // As they are in the file: upright, but without translating colours.
   const bitmap = await createImageBitmap(blob, { imageOrientation: "from-image", colorSpaceConversion: "none" });
   const canvas = document.createElement("canvas");
@@ -16,9 +16,9 @@ async function pictureFromFile(blob, wanted) {
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.drawImage(bitmap, 0, 0);
   bitmap.close();
-  const picture = planesOf(context, wanted.channels),
+  const image = planesOf(context, wanted.channels),
     orientation = await jpegOrientation(blob);
-  return stretched(orientation ? drafted(picture, wanted, orientation) : picture, wanted);
+  return stretched(orientation ? drafted(image, wanted, orientation) : image, wanted);
 }
 
 // As Pillow's `draft` decodes a JPEG: at a half, a quarter or an eighth where twice the size wanted is left, each pixel
@@ -81,21 +81,21 @@ function stretched({ rows, columns, planes }, wanted) {
   planes.forEach((plane, i) => {
     const small =
       down > 1 || across > 1 ? blockMeans(plane, rows, columns, down, across) : { plane, rows, columns };
-    let picture = small;
-    if (picture.columns !== wanted.columns || columns / across !== wanted.columns)
-      picture = resampled(picture, columns / across, wanted.columns);
-    picture = transposed(picture);
-    if (picture.columns !== wanted.rows || rows / down !== wanted.rows)
-      picture = resampled(picture, rows / down, wanted.rows);
-    picture = transposed(picture);
-    picture.plane.forEach((value, n) => {
+    let image = small;
+    if (image.columns !== wanted.columns || columns / across !== wanted.columns)
+      image = resampled(image, columns / across, wanted.columns);
+    image = transposed(image);
+    if (image.columns !== wanted.rows || rows / down !== wanted.rows)
+      image = resampled(image, rows / down, wanted.rows);
+    image = transposed(image);
+    image.plane.forEach((value, n) => {
       result[n * planes.length + i] = value;
     });
   });
   return result;
 }
 
-// Bytes of a picture each of whose pixels is the mean of a square of `side` pixels.
+// Bytes of an image each of whose pixels is the mean of a square of `side` pixels.
 function averaged({ rows, columns, planes }, side) {
   const result = new Uint8Array((rows / side) * (columns / side) * planes.length);
   planes.forEach((plane, i) => {
@@ -153,7 +153,7 @@ function transposed({ plane, rows, columns }) {
   return { plane: result, rows: columns, columns: rows };
 }
 
-// A drawing as the data's pictures are: what was drawn is scaled to a box of their usual size and its centre of mass
+// A drawing as the data's images are: what was drawn is scaled to a box of their usual size and its centre of mass
 // (or the box itself) is put into the middle. MNIST's digits were made so, with a box of 20 by 20 in 28 by 28 pixels.
 function settled(drawn, { paper, box, centre }, wanted) {
   const plane = drawn.planes[0],

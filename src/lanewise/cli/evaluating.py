@@ -14,7 +14,7 @@ from lanewise.evaluation.result import TITLES as ACCURACIES
 from lanewise.evaluation.result import ClassFigures, Evaluation, Group, TopFigures
 
 TITLES = ACCURACIES | {"folds": "Cross-validated"}  # as long as the column of labels has room for
-"""What a figure is called, after the pictures that gave it."""
+"""What a figure is called, after the images that gave it."""
 
 MOST_ROWS = 30
 MOST_MATRIX = 12
@@ -46,7 +46,7 @@ def groups(out: Output, evaluation: Evaluation) -> None:
 
 
 def without_lists(notes: Sequence[str]) -> list[str]:
-    """Notes about pictures, but for those on skipped files: they are listed apart, and all of them."""
+    """Notes about images, but for those on skipped files: they are listed apart, and all of them."""
     return [note for note in notes if " skipped: " not in note]
 
 
@@ -61,7 +61,7 @@ def details(out: Output, evaluation: Evaluation) -> None:
         return
     matrix = _matrix(evaluation) if len(evaluation.classes) <= MOST_MATRIX else None
     if matrix is not None and out.fits(matrix):
-        _show(out, "Confusion matrix: rows are what pictures show, columns what they were taken for", matrix)
+        _show(out, "Confusion matrix: rows are what images show, columns what they were taken for", matrix)
     else:
         _show(out, *_confusions(evaluation))
     if evaluation.mistakes:
@@ -85,7 +85,7 @@ def _classes(evaluation: Evaluation) -> tuple[str, Table]:
         rows = sorted((row for row in rows if row.count), key=lambda row: row.f1 or 0.0)[:MOST_ROWS]
     table = _table()
     table.add_column("class", overflow="fold")
-    for name in ("pictures", "precision", "recall", "F1"):
+    for name in ("images", "precision", "recall", "F1"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(shown(row.label), f"{row.count:,}", *_shares(row))
@@ -129,13 +129,13 @@ def _mistakes(evaluation: Evaluation) -> tuple[str, Table]:
     worst = evaluation.mistakes[:MOST_SHOWN]
     title = f"The worst of {plural(evaluation.count - evaluation.correct, 'mistake')}, made with the most confidence"
     table = _table()
-    for name in ("picture", "is", "was taken for"):
+    for name in ("image", "is", "was taken for"):
         table.add_column(name, overflow="fold")
     table.add_column("with probability", justify="right", no_wrap=True)
     if evaluation.top is not None:
         table.add_column("true class was no.", justify="right", no_wrap=True)
     for one in worst:
-        name = f"number {one.picture}" if isinstance(one.picture, int) else shown(one.picture)
+        name = f"number {one.image}" if isinstance(one.image, int) else shown(one.image)
         rank = [] if evaluation.top is None else [f"{one.rank:,}"]
         table.add_row(name, shown(one.true), shown(one.predicted), f"{100 * one.probability:.1f} %", *rank)
     return title, table

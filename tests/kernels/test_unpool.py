@@ -1,4 +1,4 @@
-"""Winograd's slopes from those behind a max pool: the very bits that come from a map of slopes in memory."""
+"""Winograd's gradients from those behind a max pool: the very bits that come from a map of gradients in memory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ CASES = [
 
 
 class Setting:
-    """A convolution and a pool, the slope behind it and winners as they lie for the kernels, and the map before it."""
+    """A convolution and a pool, the gradient behind it and argmax as they lie for the kernels, and the map before
+    it."""
 
     def __init__(
         self, channels: int, filters: int, shape: tuple[int, int], taps: int, pad: int, window: tuple[int, int]
@@ -37,32 +38,32 @@ class Setting:
         border = winograd.pooled_border(self.o.conv, self.o.dx, plain, self.pool)
         self.layout = plain.with_border(border)
         rng = np.random.default_rng(rows)
-        slope, winners = (
+        gradient, argmax = (
             rng.standard_normal((16, *plain.shape)),
             rng.integers(-1, window[0] * window[1], (16, *plain.shape)),
         )
-        self.slope = into_lanes(slope, self.layout)
-        self.winners = into_lanes(winners + 7.0, self.layout) - 7.0  # 7 past the edge: no tap, or some
-        self.winners[self.winners == -7] = 0
-        apart = [into_lanes(slope, plain), into_lanes(winners, plain), aligned(self.o.dy.scalars)]
-        self.map = run_native(pool.winner_backward(self.pool, plain, self.o.dy), apart)[-1]
+        self.gradient = into_lanes(gradient, self.layout)
+        self.argmax = into_lanes(argmax + 7.0, self.layout) - 7.0  # 7 past the edge: no tap, or some
+        self.argmax[self.argmax == -7] = 0
+        apart = [into_lanes(gradient, plain), into_lanes(argmax, plain), aligned(self.o.dy.scalars)]
+        self.map = run_native(pool.argmax_backward(self.pool, plain, self.o.dy), apart)[-1]
 
-    def input_slope(self, *, joined: bool, values: int, everywhere: bool = False) -> Arrays:
+    def input_gradient(self, *, joined: bool, registers: int, everywhere: bool = False) -> Arrays:
         o, layout = self.o, self.layout if joined else self.o.dy
         program = winograd.backward_input(
-            o.conv, o.x, layout, o.dx, pool=self.pool if joined else None, gate=True, values=values
+            o.conv, o.x, layout, o.dx, pool=self.pool if joined else None, mask=True, registers=registers
         )
-        slopes = [self.slope, self.winners] if joined else [self.map]
-        inputs = [o.transformed(slope=True), *slopes, into_lanes(o.pictures, o.x), *scratch(program)]
+        dys = [self.gradient, self.argmax] if joined else [self.map]
+        inputs = [o.transformed(gradient=True), *dys, into_lanes(o.images, o.x), *scratch(program)]
         return (run_everywhere if everywhere else run_native)(program, [*inputs, unset(o.dx.scalars)])[-1:]
 
-    def weight_slope(self, *, joined: bool, values: int, everywhere: bool = False) -> Arrays:
+    def weight_gradient(self, *, joined: bool, registers: int, everywhere: bool = False) -> Arrays:
         o, layout = self.o, self.layout if joined else self.o.dy
         program = winograd_weight_gradient.backward_weight(
-            o.conv, o.x, layout, pool=self.pool if joined else None, values=values
+            o.conv, o.x, layout, pool=self.pool if joined else None, registers=registers
         )
-        slopes = [self.slope, self.winners] if joined else [self.map]
-        inputs = [into_lanes(o.pictures, o.x), *slopes, *scratch(program)]
+        dys = [self.gradient, self.argmax] if joined else [self.map]
+        inputs = [into_lanes(o.images, o.x), *dys, *scratch(program)]
         unwritten = [unset(buffer(g).size) for g in o.gradients()]
         return (run_everywhere if everywhere else run_native)(program, [*inputs, *unwritten])[-2:]
 
@@ -70,19 +71,19 @@ class Setting:
 @pytest.mark.parametrize("case", CASES)
 def test_the_bits_of_a_map_in_memory(case: tuple[int, int, tuple[int, int], int, int, tuple[int, int]]) -> None:
     s = Setting(*case)
-    assert winograd.slopes_pool(s.o.conv, s.o.dx, s.pool)
-    for slopes in (s.input_slope, s.weight_slope) if s.o.conv.channels == 16 else (s.input_slope,):
-        expected = slopes(joined=False, values=32)
-        for values in (32, 8):
-            for a, b in zip(slopes(joined=True, values=values), expected, strict=True):
+    assert winograd.gradients_pool(s.o.conv, s.o.dx, s.pool)
+    for gradient in (s.input_gradient, s.weight_gradient) if s.o.conv.channels == 16 else (s.input_gradient,):
+        expected = gradient(joined=False, registers=32)
+        for registers in (32, 8):
+            for a, b in zip(gradient(joined=True, registers=registers), expected, strict=True):
                 assert not np.isnan(a).any()
                 np.testing.assert_array_equal(a.view(np.uint32), b.view(np.uint32))
 
 
 def test_every_target() -> None:
     s = Setting(16, 3, (6, 5), 3, 1, (2, 2))
-    s.input_slope(joined=True, values=8, everywhere=True)
-    s.weight_slope(joined=True, values=8, everywhere=True)
+    s.input_gradient(joined=True, registers=8, everywhere=True)
+    s.weight_gradient(joined=True, registers=8, everywhere=True)
 
 
 @pytest.mark.parametrize("case", CASES[:2])
@@ -97,7 +98,7 @@ def test_the_border_is_just_wide_enough(
 
 
 def test_the_border_that_the_weights_need() -> None:
-    """The weights' slope reads columns that no window reaches, though no tile of the input's slope reads them."""
+    """The weights' gradient reads columns that no window reaches, though no tile of the input's gradient reads them."""
     layer, x, window = Conv(1, 16, (3, 3), padding=(0, 0, 4, 5)), Layout((16, 4, 4)), Pool((2, 2), (2, 2))
     dy = Layout((1, 3, 3))
     assert winograd.pooled_border(layer, x, dy, window) == (1, 1, 0, 1)
@@ -105,10 +106,12 @@ def test_the_border_that_the_weights_need() -> None:
     winograd_weight_gradient.backward_weight(layer, x.with_border((0, 0, 6, 6)), read, pool=window)
 
 
-def test_windows_lie_in_one_tile_of_both_slopes() -> None:
+def test_windows_lie_in_one_tile_of_both_gradients() -> None:
     layer, x = Conv(16, 16, (3, 3), padding=(1, 1, 1, 1)), Layout((16, 16, 6))
-    assert winograd.slopes_pool(layer, x, Pool((4, 2), (4, 2)))
-    assert not winograd.slopes_pool(layer, x, Pool((3, 2), (3, 2)))
-    assert not winograd.slopes_pool(layer, x, Pool((2, 4), (2, 4))), "columns in tiles of 2"
+    assert winograd.gradients_pool(layer, x, Pool((4, 2), (4, 2)))
+    assert not winograd.gradients_pool(layer, x, Pool((3, 2), (3, 2)))
+    assert not winograd.gradients_pool(layer, x, Pool((2, 4), (2, 4))), "columns in tiles of 2"
     wider = replace(layer, padding=(1, 2, 1, 2))
-    assert not winograd.slopes_pool(wider, x, Pool((2, 4), (2, 4))), "8 outputs in tiles of 4, 6 inputs in tiles of 2"
+    assert not winograd.gradients_pool(wider, x, Pool((2, 4), (2, 4))), (
+        "8 outputs in tiles of 4, 6 inputs in tiles of 2"
+    )

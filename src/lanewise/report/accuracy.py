@@ -1,4 +1,4 @@
-"""What a report says of the accuracy: figures, matrix, calibration, and the worst mistakes as pictures."""
+"""What a report says of the accuracy: figures, matrix, calibration, and the worst mistakes as images."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lanewise.data.images import Pictures
-from lanewise.evaluation.evaluate import cross_validated, wilson
-from lanewise.evaluation.evaluate import judge as evaluate
+from lanewise.data.images import Images
+from lanewise.evaluation.evaluate import cross_validated, evaluate_images, wilson
 from lanewise.evaluation.result import ClassFigures, Evaluation
 from lanewise.evaluation.unseen import candidates_of, kinds_of
 from lanewise.model import Model
@@ -27,23 +26,23 @@ MOST_CELLS = 30
 MOST_CONFUSIONS = 10
 
 MANY_HELD_OUT = 1000
-"""Held-out pictures from which on choosing the weights by them makes little difference."""
+"""Held-out images from which on choosing the weights by them makes little difference."""
 
 WORTH = {
-    "test": "These test pictures had no part in learning.",
-    "validation": "These pictures were not learned from, but the best weights were chosen by them: new ones may do "
+    "test": "These test images had no part in learning.",
+    "validation": "These images were not learned from, but the best weights were chosen by them: new ones may do "
     "worse, and the interval allows for it.",
-    "train": "The model learned from these very pictures: the figure says nothing about new ones.",
-    "folds": "Cross-validation: no picture was evaluated by a network trained on it. The model itself is trained on "
+    "train": "The model learned from these very images: the figure says nothing about new ones.",
+    "folds": "Cross-validation: no image was evaluated by a network trained on it. The model itself is trained on "
     "all of them, and tends to be a little better.",
-    "all": "If the model learned from some of these pictures, the figure is too good.",
+    "all": "If the model learned from some of these images, the figure is too good.",
 }
-"""What an accuracy is worth, by the pictures that gave it."""
+"""What an accuracy is worth, by the images that gave it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One count of the confusion matrix; `share` of the true class's pictures, to shade it by."""
+    """One count of the confusion matrix; `share` of the true class's images, to shade it by."""
 
     count: int
     share: float
@@ -52,7 +51,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class ClassLine:
-    """The figures of a class, with the interval of its recall where it has pictures."""
+    """The figures of a class, with the interval of its recall where it has images."""
 
     figures: ClassFigures
     interval: tuple[float, float] | None
@@ -60,21 +59,21 @@ class ClassLine:
 
 @dataclass(frozen=True, slots=True)
 class Wrong:
-    """A picture that was judged wrong."""
+    """An image that was evaluated wrong."""
 
     name: str
     true: str
     answer: str
     probability: float
-    picture: Drawn
+    image: Drawn
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judged:
+class Evaluated:
     """All figures of the accuracy section. `cells` is empty and `image` drawn where there are too many classes.
 
-    `evaluation` is that of the folds where all pictures were trained on and folds evaluated them; `here` is the model's
-    own on the pictures at hand, from which calibration, curve and mistakes come.
+    `evaluation` is that of the folds where all images were trained on and folds evaluated them; `here` is the model's
+    own on the images at hand, from which calibration, curve and mistakes come.
     """
 
     evaluation: Evaluation
@@ -91,16 +90,16 @@ class Judged:
     wrong: tuple[Wrong, ...]
 
 
-def judge(model: Model, pictures: Pictures, split: str) -> Judged:
-    """Judge a model by labelled pictures, by all of them, and all that a report shows beside."""
-    here = evaluate(model, pictures, split=split)
+def accuracy_of(model: Model, images: Images, split: str) -> Evaluated:
+    """Evaluate a model by labelled images, by all of them, and all that a report shows beside."""
+    here = evaluate_images(model, images, split=split)
     evaluation = (cross_validated(model) if split == "train" else None) or here
-    interval = _interval_of(model, pictures, evaluation)
-    probabilities = model.predict_proba(pictures.pixels)
-    assert pictures.labels is not None
+    interval = _interval_of(model, images, evaluation)
+    probabilities = model.predict_proba(images.pixels)
+    assert images.labels is not None
     shares = evaluation.confusion / np.maximum(1, evaluation.confusion.sum(axis=1, keepdims=True))
     small = len(model.classes) <= MOST_CELLS
-    return Judged(
+    return Evaluated(
         evaluation=evaluation,
         here=here,
         probabilities=probabilities,
@@ -115,14 +114,14 @@ def judge(model: Model, pictures: Pictures, split: str) -> Judged:
         confusions=tuple(
             (str(true), str(taken), count) for true, taken, count in evaluation.confusions()[:MOST_CONFUSIONS]
         ),
-        calibration=calibration(probabilities, pictures.labels),
-        roc=roc(probabilities, pictures.labels),
-        wrong=_wrong(pictures, probabilities),
+        calibration=calibration(probabilities, images.labels),
+        roc=roc(probabilities, images.labels),
+        wrong=_wrong(images, probabilities),
     )
 
 
 def weights_kept(model: Model) -> str:
-    """Which epoch the weights are of, where held-out pictures chose them."""
+    """Which epoch the weights are of, where held-out images chose them."""
     best = model.provenance.get("best_epoch")
     told = {
         one["epoch"]: one["validation_accuracy"]
@@ -131,38 +130,38 @@ def weights_kept(model: Model) -> str:
     }
     if best == 0 and told:
         return (
-            "No epoch did better on the held out pictures than the model that training went on from: its weights are "
+            "No epoch did better on the held out images than the model that training went on from: its weights are "
             "kept."
         )
     if best not in told:
         return ""
     last = "the last" if best == max(told) else "the best by a smoothed curve"
     share = f"{100 * told[best]:.1f}\u202f%"
-    return f"The weights are those of epoch {best}, {last}: {share} of the held out pictures are right."
+    return f"The weights are those of epoch {best}, {last}: {share} of the held out images are right."
 
 
-def _interval_of(model: Model, pictures: Pictures, evaluation: Evaluation) -> Callable[[int, int], tuple[float, float]]:
+def _interval_of(model: Model, images: Images, evaluation: Evaluation) -> Callable[[int, int], tuple[float, float]]:
     """How the interval of a class is computed: as that of the whole, which allows for folds and for a choice."""
     if evaluation.split == "folds":
         folds = int(model.provenance["cross_validation"]["folds"])
         return lambda correct, count: over_folds(correct, count, folds)
-    candidates = candidates_of(model, kinds_of(model, pictures))
+    candidates = candidates_of(model, kinds_of(model, images))
     return lambda correct, count: wilson(correct, count, candidates)
 
 
 def _wider(evaluation: Evaluation) -> str:
-    """Why the interval is wider than that of so many new pictures; empty where it is not."""
+    """Why the interval is wider than that of so many new images; empty where it is not."""
     if evaluation.interval == wilson(evaluation.correct, evaluation.count):
         return ""
     if evaluation.split == "folds":
         return "The interval allows for what the networks of the folds have in common."
-    return "The interval is widened, as the best weights were chosen by these pictures."
+    return "The interval is widened, as the best weights were chosen by these images."
 
 
 def _worth(evaluation: Evaluation) -> str:
     if evaluation.split == "validation" and evaluation.count >= MANY_HELD_OUT:
         return (
-            "These pictures were not learned from, but the best weights were chosen by them: expect slightly less on "
+            "These images were not learned from, but the best weights were chosen by them: expect slightly less on "
             "new ones."
         )
     return WORTH[evaluation.split]
@@ -181,19 +180,19 @@ def _image(shares: npt.NDArray[np.float64]) -> Drawn:
     return coloured((signs * np.sqrt(shares))[None], 1)
 
 
-def _wrong(pictures: Pictures, probabilities: npt.NDArray[np.float32]) -> tuple[Wrong, ...]:
-    assert pictures.labels is not None
+def _wrong(images: Images, probabilities: npt.NDArray[np.float32]) -> tuple[Wrong, ...]:
+    assert images.labels is not None
     answers, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    found = np.flatnonzero(answers != pictures.labels)
+    found = np.flatnonzero(answers != images.labels)
     worst = found[np.argsort(-confidence[found], kind="stable")[:MOST_MISTAKES]]
-    shown = as_bytes(pictures.pixels[worst]) if len(worst) else ()
+    shown = as_bytes(images.pixels[worst]) if len(worst) else ()
     return tuple(
         Wrong(
-            name=pictures.names[n] if pictures.names else f"picture {n}",
-            true=pictures.classes[pictures.labels[n]],
-            answer=pictures.classes[answers[n]],
+            name=images.names[n] if images.names else f"image {n}",
+            true=images.classes[images.labels[n]],
+            answer=images.classes[answers[n]],
             probability=float(confidence[n]),
-            picture=photograph(one),
+            image=photograph(one),
         )
         for n, one in zip(worst, shown, strict=True)
     )

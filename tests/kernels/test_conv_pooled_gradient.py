@@ -1,4 +1,4 @@
-"""A max pool inside a convolution: the very bits of the two kernels one after the other, winners and slopes too."""
+"""A max pool inside a convolution: the very bits of the two kernels one after the other, argmax and gradients too."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ RELU = pytest.mark.parametrize("relu", [False, True], ids=["", "relu"])
 
 
 class Setting:
-    """A convolution and a pool with their layouts, operands of few bits (so that there are ties), and a slope."""
+    """A convolution and a pool with their layouts, operands of few bits (so that there are ties), and a gradient."""
 
     def __init__(self, case: Case) -> None:
         graph = build(parse(case.text), case.shape)
@@ -64,18 +64,18 @@ class Setting:
         )
         self.y = Layout((filters, rows // case.window[0], columns // case.window[1])).with_border((1, 2, 0, 1))
         rng = np.random.default_rng(len(case.name))
-        self.pictures = rng.integers(-2, 3, (16, *case.shape)).astype(np.float32)
+        self.images = rng.integers(-2, 3, (16, *case.shape)).astype(np.float32)
         self.parameters = [rng.integers(-2, 3, p.shape).astype(np.float32) / 4 for p in graph.parameters]
-        self.slope = rng.standard_normal((16, *self.y.shape)).astype(np.float32)
+        self.gradient = rng.standard_normal((16, *self.y.shape)).astype(np.float32)
 
-    def joined(self, relu: bool, values: int = 32, targets: tuple[str, ...] = ()) -> tuple[Array, Array]:
-        """y and winners."""
+    def joined(self, relu: bool, registers: int = 32, targets: tuple[str, ...] = ()) -> tuple[Array, Array]:
+        """y and argmax."""
         program = conv.forward(
-            self.conv, self.x, self.y, relu=relu, pool=self.pool, winners=plain(self.y), values=values
+            self.conv, self.x, self.y, relu=relu, pool=self.pool, argmax=plain(self.y), registers=registers
         )
         buffers = [*self._inputs(), noise(self.y), noise(plain(self.y))]
-        y, winners = (run_everywhere(program, buffers, targets) if targets else run_native(program, buffers))[-2:]
-        return y, winners
+        y, argmax = (run_everywhere(program, buffers, targets) if targets else run_native(program, buffers))[-2:]
+        return y, argmax
 
     def apart(self, relu: bool) -> tuple[Array, Array]:
         """The map between the two kernels, and y."""
@@ -83,16 +83,16 @@ class Setting:
         full = run_native(program, [*self._inputs(), noise(self.full)])[-1]
         return full, run_native(pool.max_forward(self.pool, self.full, self.y), [full, noise(self.y)])[1]
 
-    def weight_slope(self, winners: Array, accumulate: bool, values: int = 32) -> tuple[Program, Arrays]:
-        """The program of the weights' slope, and its buffers."""
+    def weight_gradient(self, argmax: Array, accumulate: bool, registers: int = 32) -> tuple[Program, Arrays]:
+        """The program of the weights' gradient, and its buffers."""
         program = conv_pooled_gradient.backward_weight(
-            self.conv, self.x, self.y, self.pool, accumulate=accumulate, values=values
+            self.conv, self.x, self.y, self.pool, accumulate=accumulate, registers=registers
         )
-        inputs = [into_lanes(self.pictures, self.x), into_lanes(self.slope, self.y), winners]
+        inputs = [into_lanes(self.images, self.x), into_lanes(self.gradient, self.y), argmax]
         return program, [*inputs, *scratch(program), *(noise_of(p.size) for p in self.parameters)]
 
     def _inputs(self) -> Arrays:
-        return [into_lanes(self.pictures, self.x), *(buffer(p) for p in self.parameters)]
+        return [into_lanes(self.images, self.x), *(buffer(p) for p in self.parameters)]
 
 
 def plain(layout: Layout) -> Layout:
@@ -115,12 +115,12 @@ def same_bits(a: Array, b: Array) -> None:
 @EACH
 def test_the_bits_of_both_kernels(case: Case, relu: bool) -> None:
     s = Setting(case)
-    y, winners = s.joined(relu, targets=("host",))
+    y, argmax = s.joined(relu, targets=("host",))
     full, expected = s.apart(relu)
     same_bits(y, expected)
-    dy, dx = into_lanes(s.slope, s.y), s.full.with_border((1, 1, 2, 0))
-    came = run_everywhere(pool.winner_backward(s.pool, s.y, dx), [dy, winners, noise(dx)], ("host",))[-1]
-    program = pool.max_backward(s.pool, s.full, s.y, s.y, dx, False, gate=relu)
+    dy, dx = into_lanes(s.gradient, s.y), s.full.with_border((1, 1, 2, 0))
+    came = run_everywhere(pool.argmax_backward(s.pool, s.y, dx), [dy, argmax, noise(dx)], ("host",))[-1]
+    program = pool.max_backward(s.pool, s.full, s.y, s.y, dx, False, mask=relu)
     same_bits(came, run_native(program, [full, y, dy, noise(dx)])[-1])
     same_bits(border_of(came, dx), border_of(noise(dx), dx))
 
@@ -131,43 +131,45 @@ def test_against_the_reference(case: Case, relu: bool) -> None:
     s = Setting(case)
     layers = parse(f"{case.text}{', relu' if relu else ''}, max {case.window[0]}x{case.window[1]}")
     graph = build(layers, case.shape)
-    values = reference.forward(graph, s.parameters, s.pictures)
-    _, slopes = reference.backward(graph, s.parameters, values, s.slope)
-    y, winners = s.joined(relu)
+    values = reference.forward(graph, s.parameters, s.images)
+    _, gradients = reference.backward(graph, s.parameters, values, s.gradient)
+    y, argmax = s.joined(relu)
     np.testing.assert_array_equal(from_lanes(y, s.y), values[-1], "few bits: the sums are exact")
-    assert len(np.unique(winners)) == case.window[0] * case.window[1] + relu, "each tap wins somewhere"
-    came = run_native(pool.winner_backward(s.pool, s.y, s.full), [into_lanes(s.slope, s.y), winners, noise(s.full)])[-1]
-    np.testing.assert_array_equal(from_lanes(came, s.full), slopes[1].astype(np.float32))
+    assert len(np.unique(argmax)) == case.window[0] * case.window[1] + relu, "each tap wins somewhere"
+    came = run_native(pool.argmax_backward(s.pool, s.y, s.full), [into_lanes(s.gradient, s.y), argmax, noise(s.full)])[
+        -1
+    ]
+    np.testing.assert_array_equal(from_lanes(came, s.full), gradients[1].astype(np.float32))
     assert isinstance(graph.nodes[2].layer, ReLU) == relu
 
 
 @pytest.mark.parametrize("accumulate", [False, True], ids=["write", "add"])
 @EACH
-def test_weight_slope_has_the_bits_of_that_of_the_whole_map(case: Case, accumulate: bool) -> None:
+def test_weight_gradient_has_the_bits_of_that_of_the_whole_map(case: Case, accumulate: bool) -> None:
     s = Setting(case)
-    s.pictures += np.random.default_rng(2).standard_normal(s.pictures.shape).astype(np.float32)
-    _, winners = s.joined(True)
-    program, buffers = s.weight_slope(winners, accumulate)
+    s.images += np.random.default_rng(2).standard_normal(s.images.shape).astype(np.float32)
+    _, argmax = s.joined(True)
+    program, buffers = s.weight_gradient(argmax, accumulate)
     count = len(s.parameters)
     came = run_everywhere(program, buffers, ("host",))[-count:]
-    dy = into_lanes(s.slope, s.y)
-    full = run_native(pool.winner_backward(s.pool, s.y, s.full), [dy, winners, noise(s.full)])[-1]
+    dy = into_lanes(s.gradient, s.y)
+    full = run_native(pool.argmax_backward(s.pool, s.y, s.full), [dy, argmax, noise(s.full)])[-1]
     whole = conv_weight_gradient.backward_weight(s.conv, s.x, s.full, accumulate=accumulate)
     for a, b in zip(came, run_native(whole, [buffers[0], full, *buffers[-count:]])[-count:], strict=True):
         same_bits(a, b)
-    for values in VALUES[1:]:
-        for a, b in zip(came, run_native(*s.weight_slope(winners, accumulate, values))[-count:], strict=True):
+    for registers in VALUES[1:]:
+        for a, b in zip(came, run_native(*s.weight_gradient(argmax, accumulate, registers))[-count:], strict=True):
             same_bits(a, b)
 
 
 @EACH
-def test_weight_slope_against_the_reference(case: Case) -> None:
+def test_weight_gradient_against_the_reference(case: Case) -> None:
     s = Setting(case)
-    s.slope = np.round(s.slope)
+    s.gradient = np.round(s.gradient)
     graph = build(parse(f"{case.text}, relu, max {case.window[0]}x{case.window[1]}"), case.shape)
-    values = reference.forward(graph, s.parameters, s.pictures)
-    expected, _ = reference.backward(graph, s.parameters, values, s.slope)
-    came = run_native(*s.weight_slope(s.joined(True)[1], False))[-len(expected) :]
+    values = reference.forward(graph, s.parameters, s.images)
+    expected, _ = reference.backward(graph, s.parameters, values, s.gradient)
+    came = run_native(*s.weight_gradient(s.joined(True)[1], False))[-len(expected) :]
     for a, b in zip(came, expected, strict=True):
         np.testing.assert_array_equal(a, b.ravel().astype(np.float32))
 
@@ -189,30 +191,30 @@ def test_winograd_too(channels: int, shape: tuple[int, int], taps: int, window: 
     o = Operands(Conv(5, channels, (taps, taps), padding=(taps // 2,) * 4), shape)
     joined, layout = Pool(window, window), Layout((5, shape[0] // window[0], shape[1] // window[1]), (1, 0, 2, 1))
     assert winograd.pools(o.conv, o.y, joined)
-    inputs = [into_lanes(o.pictures, o.x), o.transformed(), *(buffer(b) for b in o.bias)]
+    inputs = [into_lanes(o.images, o.x), o.transformed(), *(buffer(b) for b in o.bias)]
     program = winograd.forward(o.conv, o.x, o.y, relu=relu)
     full = run_native(program, [*inputs, *scratch(program), unset(o.y.scalars)])[-1]
     expected = run_native(pool.max_forward(joined, o.y, layout), [full, noise(layout)])[1]
 
-    def came(values: int, winners: bool) -> Arrays:
-        asked = plain(layout) if winners else None
-        program = winograd.forward(o.conv, o.x, layout, relu=relu, pool=joined, winners=asked, values=values)
-        buffers = [*inputs, *scratch(program), noise(layout), *[noise(plain(layout))] * winners]
-        return (run_everywhere if values == 8 and relu else run_native)(program, buffers)[-1 - winners :]
+    def came(registers: int, argmax: bool) -> Arrays:
+        asked = plain(layout) if argmax else None
+        program = winograd.forward(o.conv, o.x, layout, relu=relu, pool=joined, argmax=asked, registers=registers)
+        buffers = [*inputs, *scratch(program), noise(layout), *[noise(plain(layout))] * argmax]
+        return (run_everywhere if registers == 8 and relu else run_native)(program, buffers)[-1 - argmax :]
 
-    y, winners = came(32, True)
+    y, argmax = came(32, True)
     same_bits(y, expected)
     for values in VALUES:
         same_bits(came(values, False)[0], y)
-        same_bits(came(values, True)[1], winners)
+        same_bits(came(values, True)[1], argmax)
     dy, dx = into_lanes(np.random.default_rng(3).standard_normal((16, *layout.shape)), layout), o.y
-    slope = run_native(pool.winner_backward(joined, layout, dx), [dy, winners, noise(dx)])[-1]
-    apart = pool.max_backward(joined, o.y, layout, layout, dx, False, gate=relu)
-    same_bits(slope, run_native(apart, [full, y, dy, noise(dx)])[-1])
+    gradient = run_native(pool.argmax_backward(joined, layout, dx), [dy, argmax, noise(dx)])[-1]
+    apart = pool.max_backward(joined, o.y, layout, layout, dx, False, mask=relu)
+    same_bits(gradient, run_native(apart, [full, y, dy, noise(dx)])[-1])
 
 
 def test_winograd_leaves_out_tiles_that_no_window_reaches() -> None:
-    """Of 9 rows 8 are pooled, in two tiles of 4, which read nothing below the picture."""
+    """Of 9 rows 8 are pooled, in two tiles of 4, which read nothing below the image."""
     conv3, x, y = Conv(5, 3, (3, 3), padding=(1, 1, 1, 1)), Layout((3, 9, 8)), Layout((5, 4, 4))
     winograd.forward(conv3, x.with_border((1, 1, 0, 1)), y, pool=Pool((2, 2), (2, 2)))
     with pytest.raises(ProgramError, match="leaves"):
@@ -236,23 +238,23 @@ def test_windows_lie_in_one_tile() -> None:
 @EACH
 def test_tiles_and_winners_change_no_bits(case: Case) -> None:
     s = Setting(case)
-    y, winners = s.joined(True)
-    for values in VALUES[1:]:
-        for came, expected in zip(s.joined(True, values), (y, winners), strict=True):
+    y, argmax = s.joined(True)
+    for registers in VALUES[1:]:
+        for came, expected in zip(s.joined(True, registers), (y, argmax), strict=True):
             same_bits(came, expected)
-    for values in VALUES:
-        program = conv.forward(s.conv, s.x, s.y, relu=True, pool=s.pool, values=values)
+    for registers in VALUES:
+        program = conv.forward(s.conv, s.x, s.y, relu=True, pool=s.pool, registers=registers)
         same_bits(run_native(program, [*s._inputs(), noise(s.y)])[-1], y)
 
 
 @pytest.mark.parametrize("case", [CASES[0], CASES[5]], ids=lambda case: case.name)
 def test_each_target(case: Case) -> None:
     s = Setting(case)
-    s.pictures += np.random.default_rng(2).standard_normal(s.pictures.shape).astype(np.float32)
-    _, winners = s.joined(True, values=8, targets=("host", "avx2", "x86-64"))
-    dy = into_lanes(s.slope, s.y)
-    run_everywhere(pool.winner_backward(s.pool, s.y, s.full), [dy, winners, noise(s.full)])
-    run_everywhere(*s.weight_slope(winners, True, 8))
+    s.images += np.random.default_rng(2).standard_normal(s.images.shape).astype(np.float32)
+    _, argmax = s.joined(True, registers=8, targets=("host", "avx2", "x86-64"))
+    dy = into_lanes(s.gradient, s.y)
+    run_everywhere(pool.argmax_backward(s.pool, s.y, s.full), [dy, argmax, noise(s.full)])
+    run_everywhere(*s.weight_gradient(argmax, True, 8))
 
 
 @RELU
@@ -261,15 +263,15 @@ def test_zeros_of_both_signs_infinities_and_what_is_no_number(relu: bool) -> Non
     s = Setting(Case("special", "conv 1@1", (1, len(SPECIAL), 2 * len(SPECIAL)), (1, 2)))
     s.parameters = [np.ones((1, 1, 1, 1), np.float32), np.full(1, -0.0, np.float32)]
     pairs = np.array([[a, b] for a in SPECIAL for b in SPECIAL], np.float32)
-    s.pictures[:] = pairs.reshape(s.pictures.shape[1:])
-    s.pictures[1:] = np.random.default_rng(5).choice(SPECIAL, s.pictures[1:].shape)
-    (y, winners), (full, expected) = s.joined(relu, targets=("host",)), s.apart(relu)
+    s.images[:] = pairs.reshape(s.images.shape[1:])
+    s.images[1:] = np.random.default_rng(5).choice(SPECIAL, s.images[1:].shape)
+    (y, argmax), (full, expected) = s.joined(relu, targets=("host",)), s.apart(relu)
     assert np.signbit(full[full == 0]).any()
     assert np.isnan(y).any()
     same_bits(y, expected)
-    dy = into_lanes(s.slope, s.y)
-    came = run_native(pool.winner_backward(s.pool, s.y, s.full), [dy, winners, noise(s.full)])[-1]
-    program = pool.max_backward(s.pool, s.full, s.y, s.y, s.full, False, gate=relu)
+    dy = into_lanes(s.gradient, s.y)
+    came = run_native(pool.argmax_backward(s.pool, s.y, s.full), [dy, argmax, noise(s.full)])[-1]
+    program = pool.max_backward(s.pool, s.full, s.y, s.y, s.full, False, mask=relu)
     same_bits(came, run_native(program, [full, y, dy, noise(s.full)])[-1])
 
 
@@ -288,7 +290,7 @@ def test_code_stays_small() -> None:
         x, y = Layout((16, 36, 36)), Layout((64, 36 // window[0], 36 // window[1]))
         x = x.with_border(big.x_border(x, Layout((64, 36, 36))))
         for program in (
-            conv.forward(big, x, y, relu=True, pool=Pool(window, window), winners=plain(y)),
+            conv.forward(big, x, y, relu=True, pool=Pool(window, window), argmax=plain(y)),
             conv_pooled_gradient.backward_weight(big, x, y, Pool(window, window)),
         ):
             assert len(str(program).splitlines()) < 6000, f"{program.name} {kernel}"

@@ -1,4 +1,4 @@
-"""Pictures that readers bring: files are resized as Python does it, and drawings are understood."""
+"""Images that readers bring: files are resized as Python does it, and drawings are understood."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MNIST = Path(__file__).parents[3] / "shared" / "data" / "mnist.npz"
 
 
 def smooth(rows: int, columns: int, channels: int) -> np.ndarray:
-    """A picture with waves of several lengths, so that neighbouring pixels differ but not wildly."""
+    """An image with waves of several lengths, so that neighbouring pixels differ but not wildly."""
     r, c = np.mgrid[:rows, :columns]
     planes = [128 + 60 * np.sin(r / (3 + n)) + 60 * np.cos((r + 2 * c) / (7 - n)) for n in range(channels)]
     return np.stack(planes, axis=2).clip(0, 255).astype(np.uint8).squeeze()
@@ -43,12 +43,12 @@ def answer(page: Any) -> str:
 
 
 def shown(page: Any, caption: str) -> None:
-    """Wait until the picture of that caption is shown."""
+    """Wait until the image of that caption is shown."""
     page.locator('[data-live="caption"]').get_by_text(caption, exact=True).wait_for()
 
 
 def bring(page: Any, path: Path) -> np.ndarray:
-    """Choose a file and return the raw picture that the network was given."""
+    """Choose a file and return the raw image that the network was given."""
     page.set_input_files('[data-live="file"]', path)
     shown(page, path.name)
     return np.array(page.evaluate("Array.from(lanewiseLive.network.pixels)"))
@@ -125,18 +125,18 @@ def test_exif_that_makes_no_sense_is_no_obstacle(open_page: Open, tmp_path: Path
         assert np.abs(bring(page, path).reshape(expected.shape) - expected.astype(int)).max() <= 6
 
 
-def test_what_is_no_picture_is_named(open_page: Open, tmp_path: Path) -> None:
+def test_what_is_no_image_is_named(open_page: Open, tmp_path: Path) -> None:
     page = open_page(live_page(models.signboard()))
     path = tmp_path / "notes <b>.png"
-    path.write_bytes(b"no picture at all")
+    path.write_bytes(b"no image at all")
     before = page.evaluate("Array.from(lanewiseLive.network.pixels)")
     page.set_input_files('[data-live="file"]', path)
-    page.get_by_text("notes <b>.png is no picture that this browser can read").wait_for()
+    page.get_by_text("notes <b>.png is no image that this browser can read").wait_for()
     assert page.evaluate("Array.from(lanewiseLive.network.pixels)") == before
 
 
 @pytest.mark.parametrize("event", ["drop", "paste"])
-def test_a_picture_can_be_dropped_and_pasted(event: str, open_page: Open, tmp_path: Path) -> None:
+def test_a_image_can_be_dropped_and_pasted(event: str, open_page: Open, tmp_path: Path) -> None:
     path = tmp_path / "one.png"
     FILES["large.png"].save(path)
     expected, _ = read_pixels(str(path), (30, 30), 3)
@@ -201,9 +201,9 @@ def test_drawn_digits_are_read(open_page: Open) -> None:
     if not MNIST.exists():
         pytest.skip("MNIST is not here (../shared/data/mnist.npz)")
     with np.load(MNIST) as data:
-        pictures, labels = data["x_train"][:12000], data["y_train"][:12000]
+        images, labels = data["x_train"][:12000], data["y_train"][:12000]
     text = "conv 8@3 same, relu, max 2, conv 16@3 same, relu, max 2, dense 40, relu, dense 10, softmax"
-    trained = lanewise.train(pictures, labels, network=text, epochs=4)
+    trained = lanewise.train(images, labels, network=text, epochs=4)
     page = open_page(live_page(trained))
     read = {}
     for digit, strokes in DIGITS.items():
@@ -227,7 +227,7 @@ def test_a_digit_may_be_small_and_anywhere(open_page: Open) -> None:
     assert abs(np.average(rows, weights=drawn[rows, columns]) - 13.5) <= 0.6
     assert abs(np.average(columns, weights=drawn[rows, columns]) - 13.5) <= 0.6
     page.locator('[data-live="settle"]').uncheck()
-    page.evaluate("new Promise(requestAnimationFrame)")  # it asked for one before, to show the picture
+    page.evaluate("new Promise(requestAnimationFrame)")  # it asked for one before, to show the image
     as_drawn = np.array(page.evaluate("Array.from(lanewiseLive.network.pixels)")).reshape(28, 28)
     assert np.nonzero(as_drawn > 20)[1].min() > 12  # it stays small, and at the right
 
@@ -236,10 +236,10 @@ def test_the_digits_built_in_can_be_drawn(open_page: Open) -> None:
     """8 x 8 pixels; the size that they fill is measured in the examples."""
     with np.load(Path(lanewise.__file__).parent / "data" / "digits.npz") as data:
         name = next(key for key in data.files if data[key].ndim >= 3)
-        pictures = data[name][:20].reshape(-1, 8, 8)
+        images = data[name][:20].reshape(-1, 8, 8)
     model = lanewise.train("digits", epochs=6, network="conv 12@3 same, relu, max 2, dense 40, relu, dense 10")
-    scaled = pictures if pictures.max() > 16 else pictures * (255 // 16)
-    page = open_page(live_page(model, [Example(picture.astype(np.uint8)) for picture in scaled]))
+    scaled = images if images.max() > 16 else images * (255 // 16)
+    page = open_page(live_page(model, [Example(image.astype(np.uint8)) for image in scaled]))
     drawing = page.evaluate("JSON.parse(document.getElementById('live-data').textContent).drawing")
     assert drawing["paper"] == 0
     assert 0.8 <= drawing["box"] <= 1
@@ -248,7 +248,7 @@ def test_the_digits_built_in_can_be_drawn(open_page: Open) -> None:
         assert answer(page) == digit
 
 
-def test_a_colour_picture_is_drawn_upon(open_page: Open) -> None:
+def test_a_colour_image_is_drawn_upon(open_page: Open) -> None:
     model = models.signboard()
     page = open_page(live_page(model, [Example(smooth(30, 30, 3))]))
     pad = page.locator(".live-pad")
