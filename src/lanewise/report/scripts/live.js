@@ -90,6 +90,7 @@ function startLive(root, data, kernels) {
   }
 
   function select(place) {
+    clearTimeout(state.saying); // what was asked for last is what is said
     state.place = place;
     tell();
   }
