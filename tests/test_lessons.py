@@ -12,14 +12,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lanewise import lessons
+from lanewise.errors import DataError
+from tests.cli.conftest import failed
+from tests.cli.conftest import run as lanewise
+
 ROOT = Path(__file__).parents[1]
-LESSONS = ROOT / "docs" / "lessons"
-PAGE = LESSONS / "README.md"
-SCRIPTS = sorted(LESSONS.glob("[0-9]_*.py"))
+PAGE = ROOT / "docs" / "lessons" / "README.md"
+SCRIPTS = list(lessons.SCRIPTS.values())
 PHOTOGRAPHS = ROOT.parent / "shared" / "data" / "signboard30.tar.gz"
 
 
-def lessons(quick: str) -> pytest.MarkDecorator:
+def each_lesson(quick: str) -> pytest.MarkDecorator:
     """All of them, those that are not called quick by their numbers only where slow tests are asked for."""
     marked = [pytest.param(s, marks=[] if s.name[0] in quick else pytest.mark.slow, id=s.stem) for s in SCRIPTS]
     return pytest.mark.parametrize("script", marked)
@@ -31,15 +35,13 @@ def run(monkeypatch, tmp_path, capsys):
 
     def lesson(script: Path, *images: str) -> tuple[list[str], set[str]]:
         monkeypatch.chdir(tmp_path)
-        monkeypatch.syspath_prepend(str(LESSONS))
         monkeypatch.setattr(sys, "argv", [str(script), *images])
         capsys.readouterr()
         runpy.run_path(str(script), run_name="__main__")
         printed = [line.rstrip() for line in capsys.readouterr().out.splitlines() if line.strip()]
         return printed, {path.name for path in Path("lessons").iterdir()}
 
-    yield lesson
-    sys.modules.pop("common", None)  # a name that others may use, too
+    return lesson
 
 
 def section(number: str) -> str:
@@ -71,7 +73,7 @@ def drawn(printed: list[str]) -> set[str]:
     return {Path(line.removeprefix("-> ")).name for line in printed if line.startswith("-> ")}
 
 
-@lessons(quick="125")
+@each_lesson(quick="125")
 def test_it_prints_and_draws_what_the_page_shows(run, script, request):
     printed, made = run(script)
     shown = section(script.name[0])
@@ -83,7 +85,7 @@ def test_it_prints_and_draws_what_the_page_shows(run, script, request):
     assert quoted[: len(lines)] == lines
     assert (len(quoted) == len(lines)) or script.name[0] == "3"  # which goes on with what it says of photographs
     assert made == drawn(printed) == set(re.findall(r"!\[.*?\]\(\.\./images/lessons/(.*?)\)", shown))
-    assert f"]({script.name})" in PAGE.read_text()
+    assert f"](../../src/lanewise/lessons/{script.name})" in PAGE.read_text()
 
 
 @pytest.mark.slow
@@ -123,7 +125,7 @@ def stripes(tmp_path_factory):
     return folder
 
 
-@lessons(quick="5")
+@each_lesson(quick="5")
 def test_it_runs_on_other_images(run, script, stripes):
     printed, made = run(script, str(stripes))
     assert printed[:2] == [
@@ -134,19 +136,18 @@ def test_it_runs_on_other_images(run, script, stripes):
 
 
 def test_images_that_cannot_be_used_are_one_line(run):
-    with pytest.raises(SystemExit, match=r"^Error: [^\n]*nowhere[^\n]*$"):
+    with pytest.raises(DataError, match="nowhere"):
         run(SCRIPTS[0], "nowhere")
 
 
 def test_images_that_are_too_small_are_one_line(run, tmp_path):
     np.savez(tmp_path / "small.npz", x_train=np.zeros((8, 4, 9), np.uint8), y_train=np.arange(8) % 2)
-    with pytest.raises(SystemExit, match="4x9 pixels; the lessons need 8x8"):
+    with pytest.raises(DataError, match="4x9 pixels; the lessons need 8x8"):
         run(SCRIPTS[0], "small.npz")
 
 
-def test_a_verdict_claims_no_more_than_the_numbers_hold(monkeypatch):
-    monkeypatch.syspath_prepend(str(LESSONS))
-    from common import verdict
+def test_a_verdict_claims_no_more_than_the_numbers_hold():
+    from lanewise.lessons.common import verdict
 
     random = np.random.default_rng(0)
     good, poor = random.random((3, 400)) < 0.95, random.random((3, 400)) < 0.9
@@ -154,4 +155,23 @@ def test_a_verdict_claims_no_more_than_the_numbers_hold(monkeypatch):
     assert verdict("b", poor, "a", good).startswith("b is worse than a by ")
     assert verdict("a", good, "b", good).startswith("a may be better or worse than b (-")
     assert verdict("a", good, "b", poor, claims=10**6).startswith("a may be better or worse")
-    sys.modules.pop("common")
+
+
+def test_the_command_lists_the_lessons_and_where_their_scripts_are():
+    said = lanewise("lesson").stdout
+    for number in lessons.SCRIPTS:
+        assert f"{number}  {lessons.title(number)}" in said
+    assert str(lessons.SCRIPTS[1].parent) in said
+
+
+def test_the_command_runs_a_lesson(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", sys.argv)  # a lesson reads it
+    said = lanewise("lesson", 2).stdout
+    assert [line.rstrip() for line in said.splitlines() if line.strip()][2] == quotes("2")[0][0]
+    assert (tmp_path / "lessons" / "2-kernel.png").exists()
+
+
+def test_the_command_says_in_one_line_what_is_wrong_with_images(monkeypatch):
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    assert "nowhere" in failed(lanewise("lesson", 1, "nowhere"))

@@ -24,6 +24,7 @@ from lanewise.cli.check import check
 from lanewise.cli.compare import compare
 from lanewise.cli.evaluate import evaluate
 from lanewise.cli.inspect import inspect
+from lanewise.cli.lesson import lesson
 from lanewise.cli.predict import predict
 from lanewise.cli.report import report
 from lanewise.cli.train import train
@@ -208,8 +209,9 @@ def lanewise() -> None:
     lanewise vary photos/ --network ...   train many variants of a network
     lanewise check photos/                look for what is wrong with images
     lanewise bench                        compare speed with other frameworks
+    lanewise lesson                       learn what a convolutional network is
     """
 
 
-for _command in (train, predict, evaluate, inspect, report, check, compare, vary, bench):
+for _command in (train, predict, evaluate, inspect, report, check, compare, vary, bench, lesson):
     lanewise.add_command(_command)

@@ -1,13 +1,13 @@
 """Lesson 2: one kernel for all positions.
 
-python docs/lessons/2_one_kernel.py [IMAGES]
+lanewise lesson 2 [IMAGES]
 """
 
 import matplotlib.pyplot as plt
 import numpy as np
-from common import example, frame, grey, read, save, show_image, show_map
 
 from lanewise import explain
+from lanewise.lessons.common import example, frame, grey, read, save, show_image, show_map
 
 sets = read()
 image = grey(example(sets.train))

@@ -1,6 +1,6 @@
 """Lesson 3: filters that are learned.
 
-python docs/lessons/3_learned_filters.py [IMAGES]
+lanewise lesson 3 [IMAGES]
 """
 
 import textwrap
@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
-from common import BLUE, epochs_for, grey, last_layers, options, read, recognised, save, show_map
 
 import lanewise
 from lanewise import explain
+from lanewise.lessons.common import BLUE, epochs_for, grey, last_layers, options, read, recognised, save, show_map
 from lanewise.network.initial import initial_parameters
 
 sets = read()

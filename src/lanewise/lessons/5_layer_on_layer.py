@@ -1,13 +1,23 @@
 """Lesson 5: layer on layer: feature maps, receptive fields, and what the answer came from.
 
-python docs/lessons/5_layer_on_layer.py [IMAGES]
+lanewise lesson 5 [IMAGES]
 """
 
 import matplotlib.pyplot as plt
 import numpy as np
-from common import frame, last_layers, one_of_each, read, recognised, save, show_image, show_map, trained
 
 from lanewise import explain
+from lanewise.lessons.common import (
+    frame,
+    last_layers,
+    one_of_each,
+    read,
+    recognised,
+    save,
+    show_image,
+    show_map,
+    trained,
+)
 
 sets = read()
 test = sets.test

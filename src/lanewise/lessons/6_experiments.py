@@ -1,16 +1,16 @@
 """Lesson 6: hyper-parameters: what is chosen, and not learned.
 
-python docs/lessons/6_experiments.py [IMAGES]
+lanewise lesson 6 [IMAGES]
 """
 
 import textwrap
 
 import matplotlib.pyplot as plt
-from common import BLUE, GREY, ORANGE, accuracy, epochs_for, last_layers, learned, read, save, verdict
 
 import lanewise
 from lanewise import explain
 from lanewise.experiments.intervals import share_interval
+from lanewise.lessons.common import BLUE, GREY, ORANGE, accuracy, epochs_for, last_layers, learned, read, save, verdict
 
 sets = read()
 epochs = epochs_for(sets.train)

@@ -14,6 +14,7 @@ import matplotlib.pyplot as plt
 import lanewise
 from lanewise.data.images import Images, ImageSets
 from lanewise.data.split import stratified_split
+from lanewise.errors import DataError
 from lanewise.experiments.intervals import difference_interval, share_interval
 
 MOST = 4000, 2000
@@ -25,13 +26,10 @@ plt.rcParams |= {"axes.spines.top": False, "axes.spines.right": False, "font.siz
 
 def read() -> ImageSets:
     """The images named on the command line, or the digits: `.train` to learn from, `.test` to evaluate by."""
-    try:
-        sets = lanewise.load(sys.argv[1] if len(sys.argv) > 1 else "digits")
-    except lanewise.LanewiseError as error:
-        sys.exit(f"Error: {error}")
+    sets = lanewise.load(sys.argv[1] if len(sys.argv) > 1 else "digits")
     learn, evaluate = sets.train, sets.test or sets.validation
     if min(learn.size) < 8:
-        sys.exit(f"Error: these images have {learn.size[0]}x{learn.size[1]} pixels; the lessons need 8x8 at least")
+        raise DataError(f"these images have {learn.size[0]}x{learn.size[1]} pixels; the lessons need 8x8 at least")
     if evaluate is None:  # keep a fifth: who evaluates must not have been learned from
         kept, held_out = stratified_split(learn.labels, 0.2, seed=0)
         learn, evaluate = learn.take(kept), learn.take(held_out)

@@ -1,16 +1,28 @@
 """Lesson 1: neighbourhoods instead of everything.
 
-python docs/lessons/1_neighbourhoods.py            with the handwritten digits that come with Lanewise
-python docs/lessons/1_neighbourhoods.py IMAGES   with your own: a folder with a folder for each class, or an .npz file
+lanewise lesson 1           with the handwritten digits that come with Lanewise
+lanewise lesson 1 IMAGES    with your own: a folder with a folder for each class, or an .npz file
 """
 
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
-from common import BLUE, ORANGE, accuracy, example, frame, last_layers, learned, read, save, show_image, verdict
 
 from lanewise import explain
+from lanewise.lessons.common import (
+    BLUE,
+    ORANGE,
+    accuracy,
+    example,
+    frame,
+    last_layers,
+    learned,
+    read,
+    save,
+    show_image,
+    verdict,
+)
 
 sets = read()
 image = example(sets.train)

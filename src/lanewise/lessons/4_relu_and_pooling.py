@@ -1,16 +1,27 @@
 """Lesson 4: ReLU and pooling.
 
-python docs/lessons/4_relu_and_pooling.py [IMAGES]
+lanewise lesson 4 [IMAGES]
 """
 
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
-from common import accuracy, example, last_layers, read, recognised, save, show_image, show_map, trained, verdict
 
 from lanewise import explain
 from lanewise.experiments.intervals import share_interval
+from lanewise.lessons.common import (
+    accuracy,
+    example,
+    last_layers,
+    read,
+    recognised,
+    save,
+    show_image,
+    show_map,
+    trained,
+    verdict,
+)
 
 sets = read()
 test = sets.test
