@@ -17,6 +17,7 @@ from lanewise.kernels.gather import Augment
 from lanewise.lanes.ir import LANES
 from lanewise.lanes.program import Recorder
 from lanewise.network import layers
+from lanewise.network.activations import ACTIVATIONS
 from lanewise.network.initial import initial_parameters
 from lanewise.target import host, missing_features, named
 from tests.engine.support import format_for, images_for, network, steps_of
@@ -164,7 +165,8 @@ def test_bits_depend_on_what_they_should() -> None:
 def test_every_layer_is_there() -> None:
     kinds = {type(node.layer) for lesson in LESSONS.values() for node in network(lesson.text, lesson.input_shape).nodes}
     all_kinds = {kind for kind in vars(layers).values() if isinstance(kind, type) and issubclass(kind, layers.Layer)}
-    assert all_kinds - kinds == {layers.Layer, layers.Residual, layers.Concat, layers.Fixed}
+    all_kinds |= set(ACTIVATIONS.values())
+    assert all_kinds - kinds == {layers.Layer, layers.Activation, layers.Residual, layers.Concat, layers.Fixed}
 
 
 def test_the_one_product_that_arm_flushes() -> None:

@@ -11,12 +11,14 @@ import pytest
 
 from lanewise.errors import ProgramError
 from lanewise.kernels import pointwise
+from lanewise.kernels.activations import EXPRESSIONS
 from lanewise.kernels.layout import Layout
 from lanewise.kernels.random import bits_array
 from lanewise.lanes.program import Program
 from lanewise.network import reference
+from lanewise.network.activations import ACTIVATIONS
 from lanewise.network.graph import build
-from lanewise.network.layers import Flatten, Layer, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
+from lanewise.network.layers import Activation, Flatten, Layer, LeakyReLU, ReLU, Softmax
 from tests.kernels.support import TARGETS, Arrays, aligned, border_of, buffer, from_lanes, into_lanes, run_everywhere
 
 Array = npt.NDArray[np.float32]
@@ -34,21 +36,37 @@ class Case:
     exact: bool = False
 
 
-def _leaky_backward(y: Layout, dy: Layout, dx: Layout, accumulate: bool) -> Program:
-    return pointwise.leaky_relu_backward(y, dy, dx, 0.25, accumulate)
+def _case(activation: Activation, *, exact: bool = False) -> Case:
+    word, options = activation.word, tuple(activation.options.values())
+
+    def forward(x: Layout, y: Layout) -> Program:
+        return pointwise.activation(word, options, x, y)
+
+    def backward(known: Layout, dy: Layout, dx: Layout, accumulate: bool) -> Program:
+        return pointwise.activation_backward(word, options, known, dy, dx, activation.derivative_from, accumulate)
+
+    return Case(activation, forward, backward, exact)
 
 
 CASES = [
-    Case(ReLU(), pointwise.relu, pointwise.relu_backward, exact=True),
-    Case(LeakyReLU(0.25), lambda x, y: pointwise.leaky_relu(x, y, 0.25), _leaky_backward, exact=True),
-    Case(Sigmoid(), pointwise.sigmoid, pointwise.sigmoid_backward),
-    Case(Tanh(), pointwise.tanh, pointwise.tanh_backward),
+    _case(ReLU(), exact=True),
+    _case(LeakyReLU(0.25), exact=True),
+    *(_case(kind()) for kind in ACTIVATIONS.values() if kind not in (ReLU, LeakyReLU)),
     Case(Softmax(), pointwise.softmax, pointwise.softmax_backward),
 ]
 
 
+def test_every_activation_has_a_kernel() -> None:
+    assert EXPRESSIONS.keys() == ACTIVATIONS.keys()
+
+
 def name_of(case: Case) -> str:
     return type(case.layer).__name__
+
+
+def from_x(case: Case) -> bool:
+    """Whether the gradient is worked out from x, and not from y."""
+    return isinstance(case.layer, Activation) and case.layer.derivative_from == "x"
 
 
 def evaluated(case: Case) -> tuple[tuple[int, int, int], Array, Array, Array, Array]:
@@ -91,12 +109,13 @@ def test_forward(case: Case, borders: tuple[tuple[int, int, int, int], tuple[int
 @pytest.mark.parametrize("borders", [(PLAIN, PLAIN, PLAIN), (PLAIN, BORDERED, PLAIN), (BORDERED, PLAIN, BORDERED)])
 @pytest.mark.parametrize("case", CASES, ids=name_of)
 def test_backward(case: Case, borders: tuple[tuple[int, int, int, int], ...], accumulate: bool) -> None:
-    shape, _, y_values, dy_values, dx_values = evaluated(case)
+    shape, x_values, y_values, dy_values, dx_values = evaluated(case)
+    known = x_values if from_x(case) else y_values
     y, dy, dx = (Layout(shape, border) for border in borders)
     before = noise(dx)
     program = case.backward(y, dy, dx, accumulate)
     targets = TARGETS if borders == (PLAIN, PLAIN, PLAIN) else ("host",)
-    after = run_everywhere(program, [into_lanes(y_values, y), into_lanes(dy_values, dy), before], targets)[2]
+    after = run_everywhere(program, [into_lanes(known, y), into_lanes(dy_values, dy), before], targets)[2]
     compare(case, from_lanes(after, dx), dx_values + (from_lanes(before, dx) if accumulate else 0))
     np.testing.assert_array_equal(border_of(after, dx), border_of(before, dx))
 
@@ -110,10 +129,9 @@ def test_gradient_is_that_of_finite_differences(case: Case) -> None:
     def value(x: npt.ArrayLike) -> Array:
         return run_everywhere(case.forward(layout, layout), [into_lanes(x, layout), noise(layout)], ("host",))[1]
 
+    known = into_lanes(x, layout) if from_x(case) else value(x)
     program = case.backward(layout, layout, layout, False)
-    gradient = from_lanes(
-        run_everywhere(program, [value(x), into_lanes(dy, layout), noise(layout)], ("host",))[2], layout
-    )
+    gradient = from_lanes(run_everywhere(program, [known, into_lanes(dy, layout), noise(layout)], ("host",))[2], layout)
     for j in range(5):
         step = np.zeros((16, 5, 1, 1))
         step[:, j] = 2.0**-7
@@ -124,7 +142,7 @@ def test_gradient_is_that_of_finite_differences(case: Case) -> None:
 def test_not_a_number_is_not_hidden_by_relu() -> None:
     layout = Layout((1, 1, 1))
     x = into_lanes(np.array([np.nan, np.inf, -np.inf, -1.0]), layout)
-    y = from_lanes(run_everywhere(pointwise.relu(layout, layout), [x, noise(layout)])[1], layout, 4)
+    y = from_lanes(run_everywhere(pointwise.activation("relu", (), layout, layout), [x, noise(layout)])[1], layout, 4)
     np.testing.assert_array_equal(y.ravel(), [np.nan, np.inf, 0, 0])
 
 
@@ -230,4 +248,4 @@ def test_copy_refuses_what_does_not_fit(x: Layout, y: Layout) -> None:
 
 def test_layouts_of_different_shapes_are_refused() -> None:
     with pytest.raises(ProgramError, match=r"x \(2, 3, 11\), y \(1, 3, 11\)"):
-        pointwise.relu(Layout(SHAPE), Layout((1, 3, 11)))
+        pointwise.activation("relu", (), Layout(SHAPE), Layout((1, 3, 11)))

@@ -34,7 +34,7 @@ def _conv_programs(target: Target) -> list[Program]:
         dense.forward(40, 30, registers=target.registers),
         dense.backward_input(40, 30, registers=target.registers),
         dense.backward_weight(40, 30, registers=target.registers),
-        pointwise.sigmoid(y, y),
+        pointwise.activation("sigmoid", (), y, y),
     ]
 
 

@@ -26,7 +26,7 @@ RECOMPUTE = """(number, count) => {
       add: () => w.parts.reduce((sum, part) => sum + part.x, 0),
       join: () => network.value(w.from.number, ...(node.features ? [w.from.channel, 0, 0] : [w.from.channel, r, c])),
       relu: () => Math.max(0, w.x),
-      leaky: () => (w.x > 0 ? w.x : node.slope * w.x),
+      leaky: () => (w.x > 0 ? w.x : node.options.slope * w.x),
       sigmoid: () => 1 / (1 + Math.exp(-w.x)),
       tanh: () => Math.tanh(w.x),
       softmax: () => Math.exp(w.x - w.largest) / w.total,

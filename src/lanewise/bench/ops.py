@@ -11,16 +11,13 @@ from numpy.typing import NDArray
 
 from lanewise.network.graph import Graph
 from lanewise.network.layers import (
+    Activation,
     AvgPool2D,
     Conv2D,
     Dropout,
     Flatten,
     Layer,
-    LeakyReLU,
     MaxPool2D,
-    ReLU,
-    Sigmoid,
-    Tanh,
 )
 
 Floats = NDArray[np.float32]
@@ -78,7 +75,7 @@ def walk(steps: Sequence[Step], x: Any, apply: Callable[[int, Step, list[Any]], 
 def _flattened(graph: Graph, position: int) -> tuple[int, ...]:
     """The shape of the images whose values node `position` has in a row; empty if it has none."""
     node = graph.nodes[position]
-    while isinstance(node.layer, ReLU | LeakyReLU | Sigmoid | Tanh | Dropout):
+    while isinstance(node.layer, Activation | Dropout):
         node = graph.nodes[node.inputs[0]]
     return graph.nodes[node.inputs[0]].shape if isinstance(node.layer, Flatten) else ()
 

@@ -18,7 +18,18 @@ from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout
 from lanewise.kernels.pool import Pool, joins_convolution
 from lanewise.network.graph import Graph, Node, is_frozen
-from lanewise.network.layers import Add, AvgPool2D, Conv2D, Dense, Dropout, Flatten, GlobalAvgPool2D, MaxPool2D, ReLU
+from lanewise.network.layers import (
+    Activation,
+    Add,
+    AvgPool2D,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2D,
+    MaxPool2D,
+    ReLU,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +83,11 @@ def pool_of(node: Node) -> Pool:
     layer = node.layer
     assert isinstance(layer, MaxPool2D | AvgPool2D)
     return Pool(layer.window, layer.stride or layer.window, node.padding)
+
+
+def numbers(activation: Activation) -> tuple[float, ...]:
+    """The options of an activation, as its kernel takes them."""
+    return tuple(map(float, activation.options.values()))
 
 
 def masks(graph: Graph, values: Values, value: int) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lanewise.engine.fuse import Values, conv_of, first_place, masks, pool_of, values_of
+from lanewise.engine.fuse import Values, conv_of, first_place, masks, numbers, pool_of, values_of
 from lanewise.engine.gradients import Deferred, Gradients
 from lanewise.engine.memory import Slot, SlotCall, placed
 from lanewise.engine.parameters import FlatParameters
@@ -21,6 +21,7 @@ from lanewise.kernels.winograd_weight_gradient import backward_weight
 from lanewise.lanes.program import Program
 from lanewise.network.graph import Graph, Node, is_frozen
 from lanewise.network.layers import (
+    Activation,
     Add,
     AvgPool2D,
     Conv2D,
@@ -29,12 +30,8 @@ from lanewise.network.layers import (
     Flatten,
     GlobalAvgPool2D,
     Join,
-    LeakyReLU,
     MaxPool2D,
-    ReLU,
-    Sigmoid,
     Softmax,
-    Tanh,
 )
 
 
@@ -196,14 +193,8 @@ class Planner:
                 self.call(pool.average_forward(pool_of(node), x_layout, y_layout, count_padding=count_padding), x, y)
             case GlobalAvgPool2D():
                 self.call(pool.global_average_forward(x_layout, y_layout), x, y)
-            case ReLU():
-                self.call(pointwise.relu(x_layout, y_layout), x, y)
-            case LeakyReLU(slope):
-                self.call(pointwise.leaky_relu(x_layout, y_layout, slope), x, y)
-            case Sigmoid():
-                self.call(pointwise.sigmoid(x_layout, y_layout), x, y)
-            case Tanh():
-                self.call(pointwise.tanh(x_layout, y_layout), x, y)
+            case Activation() as f:
+                self.call(pointwise.activation(f.word, numbers(f), x_layout, y_layout), x, y)
             case Softmax():
                 self.call(pointwise.softmax(x_layout, y_layout), x, y)
             case Dropout(rate):
@@ -253,7 +244,8 @@ class Planner:
         dy, layout = self.gradient(number)
         if number in self.values.rectified and not masks(self.graph, self.values, number):
             y, y_layout = self.value(number)
-            self.call(pointwise.relu_backward(y_layout, layout, layout, accumulate=False), y, dy, dy)
+            program = pointwise.activation_backward("relu", (), y_layout, layout, layout, "y", accumulate=False)
+            self.call(program, y, dy, dy)
         return dy, layout
 
     def _pooled_gradient(self, number: int) -> tuple[Slot, Layout]:
@@ -358,15 +350,12 @@ class Planner:
             case GlobalAvgPool2D():
                 program = pool.global_average_backward(x_layout, dy_layout, dx_layout, mask=mask, accumulate=accumulate)
                 self.call(program, x, dy, dx)
-            case ReLU():
-                self.call(pointwise.relu_backward(y_layout, dy_layout, dx_layout, accumulate=accumulate), y, dy, dx)
-            case LeakyReLU(slope):
-                program = pointwise.leaky_relu_backward(y_layout, dy_layout, dx_layout, slope, accumulate=accumulate)
-                self.call(program, y, dy, dx)
-            case Sigmoid():
-                self.call(pointwise.sigmoid_backward(y_layout, dy_layout, dx_layout, accumulate=accumulate), y, dy, dx)
-            case Tanh():
-                self.call(pointwise.tanh_backward(y_layout, dy_layout, dx_layout, accumulate=accumulate), y, dy, dx)
+            case Activation() as f:
+                known, layout = (x, x_layout) if f.derivative_from == "x" else (y, y_layout)
+                program = pointwise.activation_backward(
+                    f.word, numbers(f), layout, dy_layout, dx_layout, f.derivative_from, accumulate=accumulate
+                )
+                self.call(program, known, dy, dx)
             case Softmax():
                 self.call(pointwise.softmax_backward(y_layout, dy_layout, dx_layout, accumulate=accumulate), y, dy, dx)
             case Dropout(rate):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lanewise.engine.fuse import conv_of
+from lanewise.engine.fuse import conv_of, numbers
 from lanewise.engine.memory import Slot, SlotCall, placed
 from lanewise.engine.schedule import Call, Place, aligned
 from lanewise.engine.trainer import Floats, ImageFormat
@@ -23,6 +23,7 @@ from lanewise.kernels.single.blocked import Blocked
 from lanewise.lanes.program import LANES, Program
 from lanewise.network.graph import Graph, Node
 from lanewise.network.layers import (
+    Activation,
     Add,
     AvgPool2D,
     Conv2D,
@@ -31,12 +32,9 @@ from lanewise.network.layers import (
     Flatten,
     GlobalAvgPool2D,
     Join,
-    LeakyReLU,
     MaxPool2D,
     ReLU,
-    Sigmoid,
     Softmax,
-    Tanh,
 )
 
 
@@ -250,12 +248,6 @@ def _lane_by_lane(node: Node, x: Blocked, y: Blocked) -> Program:
             return pool.average_forward(geometry, x.lanes, y.lanes, count_padding=count_padding)
         case GlobalAvgPool2D():
             return pool.global_average_forward(x.lanes, y.lanes)
-        case ReLU():
-            return pointwise.relu(x.lanes, y.lanes)
-        case LeakyReLU(slope):
-            return pointwise.leaky_relu(x.lanes, y.lanes, slope)
-        case Sigmoid():
-            return pointwise.sigmoid(x.lanes, y.lanes)
-        case Tanh():
-            return pointwise.tanh(x.lanes, y.lanes)
+        case Activation() as activation:
+            return pointwise.activation(activation.word, numbers(activation), x.lanes, y.lanes)
     raise AssertionError(node)

@@ -12,13 +12,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from lanewise.engine.fuse import conv_of, pool_of
+from lanewise.engine.fuse import conv_of, numbers, pool_of
 from lanewise.engine.memory import Slot
 from lanewise.kernels import conv, dense, gather, pointwise, pool
 from lanewise.kernels.layout import Layout
 from lanewise.lanes.program import Program
 from lanewise.network.graph import Graph, Node
 from lanewise.network.layers import (
+    Activation,
     Add,
     AvgPool2D,
     Conv2D,
@@ -28,12 +29,8 @@ from lanewise.network.layers import (
     GlobalAvgPool2D,
     Input,
     Join,
-    LeakyReLU,
     MaxPool2D,
-    ReLU,
-    Sigmoid,
     Softmax,
-    Tanh,
 )
 
 REGISTERS = 8
@@ -113,14 +110,8 @@ def _program(
             return pool.average_forward(pool_of(node), xs[0], y, count_padding=count_padding)
         case GlobalAvgPool2D():
             return pool.global_average_forward(xs[0], y)
-        case ReLU():
-            return pointwise.relu(xs[0], y)
-        case LeakyReLU(slope):
-            return pointwise.leaky_relu(xs[0], y, slope)
-        case Sigmoid():
-            return pointwise.sigmoid(xs[0], y)
-        case Tanh():
-            return pointwise.tanh(xs[0], y)
+        case Activation() as activation:
+            return pointwise.activation(activation.word, numbers(activation), xs[0], y)
         case Softmax():
             return pointwise.softmax(xs[0], y)
         case Dropout() | Flatten():  # nothing is dropped when predicting

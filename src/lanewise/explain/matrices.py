@@ -23,6 +23,7 @@ from lanewise.explain.fields import read_lines
 from lanewise.limits import available_memory
 from lanewise.network.graph import Node, Shape
 from lanewise.network.layers import (
+    Activation,
     Add,
     AvgPool2D,
     Conv2D,
@@ -31,9 +32,7 @@ from lanewise.network.layers import (
     Flatten,
     GlobalAvgPool2D,
     Join,
-    LeakyReLU,
     MaxPool2D,
-    ReLU,
 )
 from lanewise.network.reference import Array
 from lanewise.network.summary import neighbourhood
@@ -95,10 +94,8 @@ def entries_of(node: Node, inputs: list[Shape], weights: Array | None, x: Array 
         case MaxPool2D():
             windows = _windows(node, inputs[0], np.arange(node.shape[0]), 1)
             return _maximum(windows, _known(node, x))
-        case ReLU():
-            return _switched(_known(node, x), 0.0)
-        case LeakyReLU(slope):
-            return _switched(_known(node, x), slope)
+        case Activation(below=float(below)):
+            return _switched(_known(node, x), below)
         case Flatten() | Dropout() | Join():
             size = math.prod(node.shape)
             return _constant(np.arange(size + 1), np.arange(size), 1.0)

@@ -22,6 +22,7 @@ from lanewise.keywords import renamed
 from lanewise.model import Model
 from lanewise.network.graph import Graph, Node
 from lanewise.network.layers import (
+    Activation,
     AvgPool2D,
     Conv2D,
     Dense,
@@ -29,12 +30,8 @@ from lanewise.network.layers import (
     GlobalAvgPool2D,
     Input,
     Join,
-    LeakyReLU,
     MaxPool2D,
-    ReLU,
-    Sigmoid,
     Softmax,
-    Tanh,
 )
 from lanewise.network.reference import Array
 from lanewise.network.text import layer_text
@@ -176,8 +173,7 @@ def neuron(model: Model, image: Image, node: str | int, position: int | tuple[in
 
 def _activation(graph: Graph, number: int) -> int | None:
     """The non-linearity that reads a node, if one does."""
-    kinds = ReLU | LeakyReLU | Sigmoid | Tanh | Softmax
-    return next((n for n in graph.users()[number] if isinstance(graph.nodes[n].layer, kinds)), None)
+    return next((n for n in graph.users()[number] if isinstance(graph.nodes[n].layer, Activation | Softmax)), None)
 
 
 def _read(model: Model, number: int, here: tuple[int, ...], values: list[Array]) -> _Read:
@@ -212,12 +208,8 @@ def _read(model: Model, number: int, here: tuple[int, ...], values: list[Array])
             branch = int(np.searchsorted(starts, here[0], side="right")) - 1
             one = _one(inputs[branch], (here[0] - int(starts[branch]), *here[1:]), 1.0)
             return replace(one, branch=branch)
-        case ReLU():
-            return _one(x, here, float(x[here] > 0))
-        case LeakyReLU(slope):
-            return _one(x, here, 1.0 if x[here] > 0 else slope)
-        case Sigmoid() | Tanh():
-            return _one(x, here, None)
+        case Activation() as activation:
+            return _one(x, here, 1.0 if activation.below is not None and x[here] > 0 else activation.below)
         case _:
             patch = np.array([branch[here] for branch in inputs])
             return _Read(patch, np.ones(patch.shape, bool), np.ones(patch.shape), here[:1], here[1:2], here[2:])

@@ -1,26 +1,24 @@
 """Kernels that look at one element at a time, or at one image's features: activations, dropout, add, join, copy.
 
-    relu       y = max(x, 0)                     dx = dy where y > 0, else 0
-    leaky relu y = x where x > 0, else s x       dx = dy where y > 0, else s dy
-    sigmoid    y = 1 / (1 + exp(-x))             dx = dy y (1 - y)
-    tanh       y = tanh x                        dx = dy (1 - y**2)
+    activation y = f(x)                          dx = dy f'(x), as `activations.py` has them
     softmax    y[j] = e[j] / sum of e            dx[j] = y[j] (dy[j] - sum over i of dy[i] y[i])
                with e[j] = exp(x[j] - max x)
     dropout    y = x / (1 - rate), or 0 for those dropped; dx from dy likewise
     add        y = x0 + x1 + ...                 dx = dy
     join       y = x0, then x1, ... by channel   dx = those channels of dy
 
-Gradients are worked out from y, so x need not be kept. With `accumulate` backward kernels add to dx, else they replace
+With `accumulate` backward kernels add to dx, else they replace
 it. Layouts may differ in their borders, which are never written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 from lanewise.errors import ProgramError
 from lanewise.kernels import functions
+from lanewise.kernels.activations import EXPRESSIONS
 from lanewise.kernels.layout import Layout
 from lanewise.kernels.random import bits, stream
 from lanewise.kernels.tiles import blocks
@@ -62,76 +60,29 @@ def put(buffer: Buffer, at: Place, value: Value, accumulate: bool) -> None:
     buffer[at] = buffer[at] + value if accumulate else value
 
 
-def _map(name: str, x: Layout, y: Layout, function: Callable[[Recorder, Value], Value], unroll: int) -> Program:
-    """y = function(x). Buffers: x, y."""
-    k = Recorder(name)
+@kernel
+def activation(word: str, options: tuple[float, ...], x: Layout, y: Layout) -> Program:
+    """y = f(x), with f the activation of that word and those options. Buffers: x, y."""
+    k, expression = Recorder(word), EXPRESSIONS[word]
     xs, ys = declare(k, x=x, y=y)
-    for at in elements(k, x, y, unroll=unroll):
-        ys[at] = function(k, xs[at])
+    for at in elements(k, x, y, unroll=expression.unroll):
+        ys[at] = expression.forward(k, xs[at], *options)
     return k.program()
 
 
-def _map_gradient(
-    name: str, y: Layout, dy: Layout, dx: Layout, accumulate: bool, gradient: Callable[[Recorder, Value, Value], Value]
+@kernel
+def activation_backward(
+    word: str, options: tuple[float, ...], known: Layout, dy: Layout, dx: Layout, name: str, accumulate: bool
 ) -> Program:
-    """dx = gradient(y, dy). Buffers: y, dy, dx."""
-    k = Recorder(name)
-    ys, dys, dxs = declare(k, y=y, dy=dy, dx=dx)
-    for at in elements(k, y, dy, dx):
-        put(dxs, at, gradient(k, ys[at], dys[at]), accumulate)
+    """dx = dy f'(x), with f as for `activation`, worked out from x or y.
+
+    Buffers: x or y, whichever `name` says and lies as `known`, dy, dx.
+    """
+    k, expression = Recorder(f"{word}_backward"), EXPRESSIONS[word]
+    values, dys, dxs = declare(k, **{name: known, "dy": dy, "dx": dx})
+    for at in elements(k, known, dy, dx, unroll=expression.unroll_backward):
+        put(dxs, at, expression.backward(k, values[at], dys[at], *options), accumulate)
     return k.program()
-
-
-@kernel
-def relu(x: Layout, y: Layout) -> Program:
-    """y = max(x, 0); NaN stays NaN. Buffers: x, y."""
-    return _map("relu", x, y, lambda k, value: k.apply("max", 0.0, value), UNROLL)
-
-
-@kernel
-def relu_backward(y: Layout, dy: Layout, dx: Layout, accumulate: bool) -> Program:
-    """dx = dy where y > 0, else 0. Buffers: y, dy, dx."""
-    return _map_gradient("relu_backward", y, dy, dx, accumulate, lambda k, y, dy: k.apply("where_gt", y, 0.0, dy, 0.0))
-
-
-@kernel
-def leaky_relu(x: Layout, y: Layout, slope: float) -> Program:
-    """y = x where x > 0, else slope * x, for gradients from 0 to 1. Buffers: x, y."""
-    return _map("leaky_relu", x, y, lambda k, v: k.apply("where_gt", v, 0.0, v, v * slope), UNROLL)
-
-
-@kernel
-def leaky_relu_backward(y: Layout, dy: Layout, dx: Layout, slope: float, accumulate: bool) -> Program:
-    """dx = dy where y > 0, else slope * dy. Buffers: y, dy, dx."""
-    return _map_gradient(
-        "leaky_relu_backward", y, dy, dx, accumulate, lambda k, y, dy: k.apply("where_gt", y, 0.0, dy, dy * slope)
-    )
-
-
-@kernel
-def sigmoid(x: Layout, y: Layout) -> Program:
-    """y = 1 / (1 + exp(-x)). Buffers: x, y."""
-    return _map("sigmoid", x, y, functions.sigmoid, UNROLL_FUNCTIONS)
-
-
-@kernel
-def sigmoid_backward(y: Layout, dy: Layout, dx: Layout, accumulate: bool) -> Program:
-    """dx = dy y (1 - y). Buffers: y, dy, dx."""
-    return _map_gradient("sigmoid_backward", y, dy, dx, accumulate, lambda k, y, dy: dy * (y * k.apply("sub", 1.0, y)))
-
-
-@kernel
-def tanh(x: Layout, y: Layout) -> Program:
-    """y = tanh x. Buffers: x, y."""
-    return _map("tanh", x, y, functions.tanh, UNROLL_FUNCTIONS)
-
-
-@kernel
-def tanh_backward(y: Layout, dy: Layout, dx: Layout, accumulate: bool) -> Program:
-    """dx = dy (1 - y**2), as dy (1 - y) (1 + y). Buffers: y, dy, dx."""
-    return _map_gradient(
-        "tanh_backward", y, dy, dx, accumulate, lambda k, y, dy: dy * (k.apply("sub", 1.0, y) * (y + 1.0))
-    )
 
 
 @kernel

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import reduce
+from functools import partial, reduce
 
 import numpy as np
 
@@ -16,15 +16,25 @@ from lanewise.model_file import reshape_operators, window_operators
 from lanewise.model_file.builder import Channels, Value, Weights
 from lanewise.model_file.node import Step
 from lanewise.model_file.tensors import FLOAT, Constant, type_name
-from lanewise.network.layers import Add, Dense, Flatten, Join, Layer, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
+from lanewise.network.activations import ACTIVATIONS, Activation
+from lanewise.network.layers import Add, Dense, Flatten, Join, Softmax
 
 
-def _elementwise(layer: Layer) -> Callable[[Step], Value]:
-    return lambda step: step.drafts.add(layer, (step.value(),), own=step.own)
-
-
-def _leaky_relu(step: Step) -> Value:
-    return _elementwise(LeakyReLU(float(step.number("alpha", 0.01))))(step)
+def _activation(kind: type[Activation], step: Step) -> Value:
+    """Read the operator that an activation is written as; what is no option of ours must be as we write it."""
+    (node,) = kind.onnx
+    for name, (wanted, default) in node.attributes.items():
+        given = step.attributes.get(name, default)
+        same = np.float32(given) == np.float32(wanted) if isinstance(given, float) else given == wanted
+        if not same:
+            step.fail(f"its attribute {name} is {given}; only {wanted} is read")
+    for position, number in enumerate(node.inputs[1:], 1):
+        constant = step.constant(position, "constant")
+        if constant is None or constant.size != 1 or constant.item() != number:
+            step.fail(f"its input {position + 1} must be the constant {number}")
+    usual = kind().options
+    options = {option: float(step.number(name, usual[option])) for name, option in node.options.items()}
+    return step.drafts.add(kind(**options), (step.value(),), own=step.own)
 
 
 def _identity(step: Step) -> Value:
@@ -188,7 +198,19 @@ def _concat(step: Step) -> Value:
 MANY = 10_000
 _WINDOW = "auto_pad dilations kernel_shape pads strides"
 
-OPERATORS: dict[str, tuple[Callable[[Step], Value], int, str]] = {
+Reader = tuple[Callable[[Step], Value], int, str]
+
+_ACTIVATIONS: dict[str, Reader] = {
+    kind.onnx[0].operator: (
+        partial(_activation, kind),
+        len(kind.onnx[0].inputs),
+        " ".join([*kind.onnx[0].options, *kind.onnx[0].attributes]),
+    )
+    for kind in ACTIVATIONS.values()
+    if len(kind.onnx) == 1
+}
+
+_OTHERS: dict[str, Reader] = {
     "Add": (_arithmetic, 2, ""),
     "AveragePool": (window_operators.average_pool, 1, f"{_WINDOW} ceil_mode count_include_pad"),
     "BatchNormalization": (_batch_normalization, 5, "epsilon momentum spatial training_mode is_test"),
@@ -201,19 +223,17 @@ OPERATORS: dict[str, tuple[Callable[[Step], Value], int, str]] = {
     "Gemm": (_gemm, 3, "alpha beta transA transB broadcast"),
     "GlobalAveragePool": (window_operators.global_average_pool, 1, ""),
     "Identity": (_identity, 1, ""),
-    "LeakyRelu": (_leaky_relu, 1, "alpha"),
     "MatMul": (_matmul, 2, ""),
     "MaxPool": (window_operators.max_pool, 1, f"{_WINDOW} ceil_mode storage_order"),
     "Mul": (_arithmetic, 2, ""),
-    "Relu": (_elementwise(ReLU()), 1, ""),
     "Reshape": (reshape_operators.reshape, 2, "allowzero"),
-    "Sigmoid": (_elementwise(Sigmoid()), 1, ""),
     "Softmax": (_softmax, 1, "axis"),
     "Squeeze": (reshape_operators.squeeze, 2, "axes"),
     "Sub": (_arithmetic, 2, ""),
     "Sum": (_sum, MANY, ""),
-    "Tanh": (_elementwise(Tanh()), 1, ""),
     "Transpose": (reshape_operators.transpose, 1, "perm"),
     "Unsqueeze": (reshape_operators.unsqueeze, 2, "axes"),
 }
+
+OPERATORS = dict(sorted((_OTHERS | _ACTIVATIONS).items()))
 """What an operator becomes, how many inputs it may have, and which attributes."""

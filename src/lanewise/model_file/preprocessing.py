@@ -22,13 +22,16 @@ from lanewise.model_file.contents import PixelType
 from lanewise.model_file.onnx_graph import STANDARD_DOMAINS, OnnxFile, called
 from lanewise.model_file.operators import OPERATORS, per_channel, scale_and_shift
 from lanewise.model_file.tensors import FLOAT, Constant, attributes_of, quoted, type_name
+from lanewise.network.activations import ACTIVATIONS
 from lanewise.network.shapes import Shape
 
 UINT8 = 2
 MOST_CHANNELS = 1 << 20
 COLOURS = (1, 3, 4)
 SHAPING = ("Flatten", "Reshape", "Squeeze", "Unsqueeze")
-NEUTRAL = ("Add", "Cast", "Div", "Dropout", "Identity", "LeakyRelu", "Mul", "Relu", "Sigmoid", "Sub", "Tanh")
+NEUTRAL = {"Add", "Cast", "Div", "Dropout", "Identity", "Mul", "Sub"} | {
+    node.operator for kind in ACTIVATIONS.values() for node in kind.onnx
+}
 """Operators to which all axes are alike."""
 
 CHANNELS_FIRST = (0, 3, 1, 2)

@@ -2,8 +2,9 @@
 
     images (N, H, W, C) -> Cast -> Mul scale -> Add offset -> Transpose -> network -> probabilities (N, K)
 
-Opset 13 and IR version 7 say all that is needed, and every ONNX tool of the last years reads them. Dropout does nothing
-when predicting and is left out; the text of the network, in the metadata, keeps it for further training.
+Opset 13 and IR version 7 say all that is needed but for a few activations, and every ONNX tool of the last years reads
+them. Dropout does nothing when predicting and is left out; the text of the network, in the metadata, keeps it for
+further training.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from lanewise.model_file.metadata import to_properties
 from lanewise.model_file.read import read_own
 from lanewise.network.graph import Graph, Node
 from lanewise.network.layers import (
+    Activation,
     Add,
     AvgPool2D,
     Conv2D,
@@ -32,12 +34,8 @@ from lanewise.network.layers import (
     Flatten,
     GlobalAvgPool2D,
     Join,
-    LeakyReLU,
     MaxPool2D,
-    ReLU,
-    Sigmoid,
     Softmax,
-    Tanh,
 )
 from lanewise.saving import write_new, write_whole
 
@@ -57,6 +55,7 @@ def to_onnx(contents: Contents) -> Any:
         f"{graph.nodes[parameter.node].name}.{parameter.role}": array
         for parameter, array in zip(graph.parameters, contents.parameters, strict=True)
     }
+    opset = max(node.layer.opset if isinstance(node.layer, Activation) else OPSET for node in graph.nodes)
     element = TensorProto.UINT8 if preprocessing.dtype == "uint8" else TensorProto.FLOAT
     model = helper.make_model(
         helper.make_graph(
@@ -66,7 +65,7 @@ def to_onnx(contents: Contents) -> Any:
             [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N", *graph.output_shape])],
             [numpy_helper.from_array(array, name) for name, array in arrays.items()],
         ),
-        opset_imports=[helper.make_opsetid("", OPSET)],
+        opset_imports=[helper.make_opsetid("", opset)],
         ir_version=IR_VERSION,
         producer_name="lanewise",
         producer_version=version("lanewise"),
@@ -186,14 +185,36 @@ def _layer(node: Node, sources: list[str], output: str) -> list[Any]:
             mean = f"{node.name}.mean"
             flatten = helper.make_node("Flatten", [mean], [output], f"{node.name}.flatten", axis=1)
             return [helper.make_node("GlobalAveragePool", sources, [mean], node.name), flatten]
-        case LeakyReLU() as layer:
-            return one("LeakyRelu", alpha=float(layer.slope))
+        case Activation() as layer:
+            return _activation(node.name, layer, sources[0], output)
         case Softmax() | Flatten() | Join():
             return one({Softmax: "Softmax", Flatten: "Flatten", Join: "Concat"}[type(node.layer)], axis=1)
-        case ReLU() | Sigmoid() | Tanh() | Add():
-            return one({ReLU: "Relu", Sigmoid: "Sigmoid", Tanh: "Tanh", Add: "Add"}[type(node.layer)])
+        case Add():
+            return one("Add")
         case layer:
             raise ModelFileError(f"{node.name}: a layer of type {type(layer).__name__} cannot be written as ONNX")
+
+
+def _activation(name: str, layer: Activation, source: str, output: str) -> list[Any]:
+    """The nodes of an activation, from the value `source` to `output`, and before them those of its constants."""
+    from onnx import TensorProto, helper
+
+    written, made, nodes = {"x": source}, [], layer.onnx
+    for node in nodes:
+        result = output if node is nodes[-1] else f"{name}.{node.operator.lower()}"
+        inputs: list[str] = []
+        for position, given in enumerate(node.inputs):
+            inputs.append(written[given] if isinstance(given, str) else f"{name}.constant{position}")
+            if not isinstance(given, str):
+                number = helper.make_tensor(inputs[-1], TensorProto.FLOAT, (), [given])
+                made.append(helper.make_node("Constant", [], [inputs[-1]], inputs[-1], value=number))
+        attributes: dict[str, Any] = {
+            attribute: float(layer.options[option]) for attribute, option in node.options.items()
+        }
+        attributes |= {attribute: value for attribute, (value, _) in node.attributes.items()}
+        made.append(helper.make_node(node.operator, inputs, [result], result if len(nodes) > 1 else name, **attributes))
+        written[node.operator] = result
+    return made
 
 
 def _with_weights(node: Node, sources: list[str], bias: bool) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lanewise.network.graph import Graph, Node
-from lanewise.network.layers import AvgPool2D, Conv2D, Dense, Dropout, FilterBank, Layer, LeakyReLU, MaxPool2D
+from lanewise.network.layers import Activation, AvgPool2D, Conv2D, Dense, Dropout, FilterBank, Layer, MaxPool2D
 
 
 def comparable(graph: Graph) -> list[tuple[Any, ...]]:
@@ -58,7 +58,7 @@ def _plain_layer(node: Node) -> Layer:
             return replace(layer, frozen=False)
         case MaxPool2D() | AvgPool2D() as layer:
             return replace(layer, padding="valid", stride=layer.stride or layer.window)
-        case LeakyReLU(slope):
-            return LeakyReLU(float(np.float32(slope)))
+        case Activation() as layer:
+            return replace(layer, **{option: float(np.float32(value)) for option, value in layer.options.items()})
         case layer:
             return layer

@@ -18,6 +18,7 @@ from lanewise.brief import short
 from lanewise.errors import NetworkError, ShapeError, TooLargeError
 from lanewise.network.filters import bank
 from lanewise.network.layers import (
+    Activation,
     Add,
     AvgPool2D,
     Concat,
@@ -30,7 +31,6 @@ from lanewise.network.layers import (
     Input,
     Join,
     Layer,
-    LeakyReLU,
     MaxPool2D,
     Residual,
 )
@@ -297,8 +297,8 @@ def _kind(layer: Layer) -> str:
             return "average"
         case GlobalAvgPool2D():
             return "global"
-        case LeakyReLU():
-            return "leaky"
+        case Activation():
+            return layer.word
         case _:
             return type(layer).__name__.lower()
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from lanewise.errors import OptionError
 from lanewise.network.filters import bank
 from lanewise.network.graph import Graph, Parameter
-from lanewise.network.layers import Conv2D, Dense, FilterBank, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
+from lanewise.network.layers import Activation, Conv2D, Dense, FilterBank, Softmax
 
 BLOCK = 2**18
 """Weights drawn at once, so that a large layer needs little memory beside its own."""
@@ -21,9 +21,8 @@ def initial_parameters(graph: Graph, seed: int) -> list[npt.NDArray[np.float32]]
 
     Weights are normal with mean 0 and a standard deviation that keeps the size of values from layer to layer:
 
-        sqrt(2 / fan_in)                   where ReLU comes next     (He et al. 2015)
-        sqrt(2 / ((1 + slope**2) fan_in))  where leaky ReLU does
-        sqrt(1 / fan_in)                   elsewhere                 (LeCun et al. 1998)
+        sqrt(gain / fan_in)   where an activation of that gain comes next, 2 for ReLU     (He et al. 2015)
+        sqrt(1 / fan_in)      elsewhere                                                   (LeCun et al. 1998)
 
     Biases are zero, and fixed filters are what their names say. The numbers depend on the seed and on the position of
     the parameter in `graph.parameters` and on nothing else, so changing one layer leaves the start of the others alone.
@@ -79,7 +78,7 @@ def _normal(bits: np.random.Philox, count: int) -> npt.NDArray[np.float64]:
 def _gain(graph: Graph, users: tuple[tuple[int, ...], ...], node: int) -> float:
     """How much a layer's variance must be raised for the non-linearity that its output meets first.
 
-    Pools, sums and joins are passed through; where ways part, a ReLU on any of them decides.
+    Pools, sums and joins are passed through; where ways part, the activation of the largest gain decides.
     """
     gains, seen, ahead = [1.0], {node}, [*users[node]]
     while ahead:
@@ -88,11 +87,9 @@ def _gain(graph: Graph, users: tuple[tuple[int, ...], ...], node: int) -> float:
             continue
         seen.add(position)
         match graph.nodes[position].layer:
-            case ReLU():
-                gains.append(2.0)
-            case LeakyReLU(slope):
-                gains.append(2 / (1 + slope * slope))
-            case Conv2D() | Dense() | Sigmoid() | Tanh() | Softmax():
+            case Activation() as activation:
+                gains.append(activation.gain)
+            case Conv2D() | Dense() | Softmax():
                 pass
             case _:
                 ahead += users[position]

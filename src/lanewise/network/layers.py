@@ -7,21 +7,36 @@ columns. A shape of one image is `(channels, rows, columns)`, or `(features,)` a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-Pair = tuple[int, int]
-"""(rows, columns)."""
+from lanewise.network.activations import Activation, LeakyReLU, ReLU, Sigmoid, Tanh
+from lanewise.network.base import Layer, Padding, Pair, Sides
 
-Sides = tuple[int, int, int, int]
-"""(top, left, bottom, right)."""
-
-Padding = Literal["valid", "same"] | Sides
-"""`valid` adds nothing, `same` keeps ceil(size / stride) rows and columns, four numbers are taken as they are."""
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """Base of all layers. Abstract: it is never part of a network itself."""
+__all__ = [
+    "Activation",
+    "Add",
+    "AvgPool2D",
+    "Concat",
+    "Conv2D",
+    "Dense",
+    "Dropout",
+    "FilterBank",
+    "Fixed",
+    "Flatten",
+    "GlobalAvgPool2D",
+    "Input",
+    "Join",
+    "Layer",
+    "LeakyReLU",
+    "MaxPool2D",
+    "Padding",
+    "Pair",
+    "ReLU",
+    "Residual",
+    "Sides",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,28 +110,6 @@ class Dense(Layer):
     units: int
     bias: bool = True
     frozen: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ReLU(Layer):
-    """max(x, 0); its gradient at 0 is 0."""
-
-
-@dataclass(frozen=True, slots=True)
-class LeakyReLU(Layer):
-    """x where x > 0, `slope` * x elsewhere."""
-
-    slope: float = 0.01
-
-
-@dataclass(frozen=True, slots=True)
-class Sigmoid(Layer):
-    """1 / (1 + exp(-x))."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tanh(Layer):
-    """The hyperbolic tangent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import TypeGuard
 
 from lanewise.network.filters import BANKS
 from lanewise.network.layers import (
+    Activation,
     AvgPool2D,
     Concat,
     Conv2D,
@@ -17,7 +18,6 @@ from lanewise.network.layers import (
     Dropout,
     Fixed,
     Layer,
-    LeakyReLU,
     MaxPool2D,
     Residual,
 )
@@ -69,9 +69,8 @@ def option_problem(layer: Layer) -> str | None:
                 _flag("bias", layer.bias),
                 _flag("frozen", layer.frozen),
             ]
-        case LeakyReLU():
-            if not (_finite(layer.slope) and 0 <= layer.slope <= 1):
-                problems = [f"its slope must be a number from 0 to 1, not {layer.slope!r}"]
+        case Activation():
+            problems = [_within(option, value, *layer.bounds[option]) for option, value in layer.options.items()]
         case Dropout():
             if not (_finite(layer.rate) and 0 <= layer.rate < 1):
                 problems = [f"its rate must be at least 0 and less than 1, not {layer.rate!r}"]
@@ -93,6 +92,12 @@ def is_whole(value: object) -> TypeGuard[int]:
 
 def _finite(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _within(option: str, value: object, low: float, high: float) -> str | None:
+    if isinstance(value, int | float) and _finite(value) and low <= value <= high:
+        return None
+    return f"its {option} must be a number from {low} to {high}, not {value!r}"
 
 
 def _count(option: str, value: int, most: int) -> str | None:

@@ -6,7 +6,7 @@
     fixed     fixed sobel+blur  [same | valid | pad P] [stride S]
     pools     max 2 | average 2  [same | valid | pad P] [stride S] [count-padding, of average];  global average
     dense     dense 100 [nobias] [frozen]
-    others    relu, leaky 0.1, sigmoid, tanh, softmax, flatten, dropout 0.5
+    others    relu, leaky 0.1 and the other activations, softmax, flatten, dropout 0.5
     branches  residual(items | items of the shortcut),  concat(items | items | ...)
 
 Sizes are rows x columns, `5` means 5x5. P is `1`, `1x2` (rows x columns) or `1:2:1:2` (top:left:bottom:right). White
@@ -19,9 +19,11 @@ import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import NoReturn
 
 from lanewise.errors import NetworkTextError
+from lanewise.network.activations import ACTIVATIONS, Activation
 from lanewise.network.filters import BANKS
 from lanewise.network.layers import (
     AvgPool2D,
@@ -33,25 +35,15 @@ from lanewise.network.layers import (
     Flatten,
     GlobalAvgPool2D,
     Layer,
-    LeakyReLU,
     MaxPool2D,
     Padding,
     Pair,
-    ReLU,
     Residual,
-    Sigmoid,
     Softmax,
-    Tanh,
 )
 from lanewise.network.options import MOST_DEPTH, MOST_LAYERS, option_problem
 
-PLAIN: dict[str, type[Layer]] = {
-    "relu": ReLU,
-    "sigmoid": Sigmoid,
-    "tanh": Tanh,
-    "softmax": Softmax,
-    "flatten": Flatten,
-}
+PLAIN: dict[str, type[Layer]] = {"softmax": Softmax, "flatten": Flatten}
 """Layers without options."""
 
 HABITS = {
@@ -127,11 +119,11 @@ class _Parser:
             "avg": self.average_pool,
             "global": self.global_average,
             "dense": self.dense,
-            "leaky": self.leaky,
             "dropout": self.dropout,
             "residual": self.residual,
             "concat": self.concat,
             **PLAIN,
+            **{word: partial(self.activation, kind) for word, kind in ACTIVATIONS.items()},
         }
         self.depth = 0
 
@@ -353,9 +345,9 @@ class _Parser:
         }
         return Dense(units, **self.options(words))  # type: ignore[arg-type]
 
-    def leaky(self) -> Layer:
-        self.accept("relu")
-        return LeakyReLU(self.fraction(LeakyReLU().slope))
+    def activation(self, kind: type[Activation]) -> Layer:
+        self.accept(kind.filler)
+        return kind(*(self.fraction(default) for default in kind().options.values()))
 
     def dropout(self) -> Layer:
         return Dropout(self.fraction(Dropout().rate))

@@ -1,4 +1,4 @@
-"""The plain NumPy meaning of every node, forward and backward, in float64: the evaluate of all fast code.
+"""The plain NumPy meaning of every node, forward and backward, in float64: what all fast code is compared with.
 
 Everything is written the slow and obvious way, one kernel row `u` and column `v` at a time. Values carry the images
 in front: (n, channels, rows, columns) or (n, features). A leading `d` marks a gradient: d loss / d value. Whole numbers
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from lanewise.network.graph import Graph, Node, is_frozen
 from lanewise.network.layers import (
+    Activation,
     Add,
     AvgPool2D,
     Conv2D,
@@ -23,13 +24,9 @@ from lanewise.network.layers import (
     GlobalAvgPool2D,
     Input,
     Join,
-    LeakyReLU,
     MaxPool2D,
     Pair,
-    ReLU,
-    Sigmoid,
     Softmax,
-    Tanh,
 )
 from lanewise.network.reference_training import Array, adamw, sgd, sigmoid_cross_entropy, softmax_cross_entropy
 
@@ -125,14 +122,8 @@ def _forward(node: Node, weights: list[Array], inputs: list[Array], mask: npt.Ar
             return np.asarray(x.mean(axis=(2, 3)))
         case Dense():
             return x @ weights[0].T + (weights[1] if len(weights) > 1 else 0.0)
-        case ReLU():
-            return np.where(x > 0, x, 0.0)
-        case LeakyReLU(slope):
-            return np.where(x > 0, x, slope * x)
-        case Sigmoid():
-            return _sigmoid(x)
-        case Tanh():
-            return np.tanh(x)
+        case Activation() as activation:
+            return activation.value(x)
         case Softmax():
             return _softmax(x)
         case Flatten():
@@ -163,14 +154,8 @@ def _backward(
             return [], [np.broadcast_to(dy[:, :, None, None] / (rows * columns), x.shape)]
         case Dense():
             return [dy.T @ x, dy.sum(axis=0)][: len(weights)], [dy @ weights[0]]
-        case ReLU():
-            return [], [np.where(x > 0, dy, 0.0)]
-        case LeakyReLU(slope):
-            return [], [np.where(x > 0, dy, slope * dy)]
-        case Sigmoid():
-            return [], [dy * y * (1 - y)]
-        case Tanh():
-            return [], [dy * (1 - y * y)]
+        case Activation() as activation:
+            return [], [dy * activation.derivative(x, y)]
         case Softmax():
             return [], [y * (dy - (dy * y).sum(axis=1, keepdims=True))]
         case Flatten():
@@ -304,11 +289,6 @@ def _divisor(node: Node, layer: AvgPool2D, x: Array) -> Array:
 
 
 # Functions of one image's values
-
-
-def _sigmoid(x: Array) -> Array:
-    small = np.exp(-np.abs(x))  # never overflows
-    return np.asarray(np.where(x >= 0, 1.0, small) / (1 + small))
 
 
 def _softmax(x: Array) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lanewise.network.layers import (
+    Activation,
     AvgPool2D,
     Concat,
     Conv2D,
@@ -14,7 +15,6 @@ from lanewise.network.layers import (
     Fixed,
     GlobalAvgPool2D,
     Layer,
-    LeakyReLU,
     MaxPool2D,
     Padding,
     Pair,
@@ -60,8 +60,8 @@ def layer_text(layer: Layer) -> str:
             words = ["global average"]
         case Dense():
             words = [f"dense {layer.units}", "" if layer.bias else "nobias", "frozen" if layer.frozen else ""]
-        case LeakyReLU():
-            words = [f"leaky {float(layer.slope)!r}"]
+        case Activation():
+            words = [layer.word, *(repr(float(value)) for value in layer.options.values())]
         case Dropout():
             words = [f"dropout {float(layer.rate)!r}"]
         case Residual():

@@ -27,7 +27,7 @@ from lanewise.kernels.layout import Layout
 from lanewise.lanes import javascript
 from lanewise.model import Model
 from lanewise.network.graph import Graph, Node, is_frozen
-from lanewise.network.layers import AvgPool2D, Conv2D, LeakyReLU, MaxPool2D
+from lanewise.network.layers import Activation, AvgPool2D, Conv2D, MaxPool2D
 from lanewise.network.text import layer_text
 
 MOST_WEIGHTS = 700_000
@@ -252,8 +252,9 @@ def _node(graph: Graph, number: int, node: Node, layout: Layout) -> dict[str, An
         case MaxPool2D() | AvgPool2D() as pool:
             described |= {"window": pool.window, "stride": pool.stride or pool.window, "dilation": (1, 1)}
             described["countPadding"] = isinstance(pool, AvgPool2D) and pool.count_padding
-        case LeakyReLU(slope):
-            described["slope"] = slope
+        case Activation() as activation:
+            described |= {"note": activation.note, "formula": activation.formula, "options": activation.options}
+            described["below"] = activation.below
     return described
 
 

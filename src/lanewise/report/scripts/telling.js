@@ -16,7 +16,7 @@ function tellNeuron(network, classes, mostOf, place) {
   elements.push(...tell(working));
   const reads = [...working.reads];
   // An activation alone says little: what it was given is worked out, too.
-  if (POINTWISE.has(working.kind) && working.reads.length) {
+  if (network.nodes[place.number].formula && working.reads.length) {
     const {
       number,
       channels: [channel],
@@ -39,8 +39,6 @@ function tellNeuron(network, classes, mostOf, place) {
     field,
   };
 }
-
-const POINTWISE = new Set(["relu", "leaky", "sigmoid", "tanh"]);
 
 function placeName(network, classes, { number, channel, row, column }) {
   const node = network.nodes[number];
@@ -258,23 +256,14 @@ const TELLINGS = {
   },
 };
 
-function tellPointwise(network, { number, kind, x, value }) {
-  const { gradient } = network.nodes[number],
-    given = wordNumber(x),
-    came = wordNumber(value);
-  switch (kind) {
-    case "relu":
-      return [
-        formula(`max(0, ${given}) = ${came}`),
-        make("p", {}, x > 0 ? "It is positive, and passes." : "It is not positive: cut to 0."),
-      ];
-    case "leaky":
-      return [formula(x > 0 ? `${given} is positive, and passes` : `${wordNumber(slope)} × ${given} = ${came}`)];
-    case "sigmoid":
-      return [formula(`1 / (1 + exp(${wordNumber(-x)})) = ${came}`)];
-    default:
-      return [formula(`${kind}(${given}) = ${came}`)];
-  }
+// The activation's own formula, with the numbers in it.
+function tellPointwise(network, { number, x, value }) {
+  const { formula: text = "{x}", options = {}, below } = network.nodes[number];
+  const numbers = { x, "-x": -x, y: value, ...options };
+  return [
+    formula(text.replace(/\{([^}]+)\}/g, (_, name) => wordNumber(numbers[name]))),
+    below === 0 && make("p", {}, x > 0 ? "It is positive, and passes." : "It is not positive: cut to 0."),
+  ].filter(Boolean);
 }
 
 const formula = (text) => make("p", { class: "live-formula" }, text);

@@ -1,0 +1,70 @@
+"""Each activation on 16 lanes: y = f(x), and dx from dy and from x or y, whichever `network/activations.py` says.
+
+    relu       y = max(x, 0)                     dx = dy where y > 0, else 0
+    leaky      y = x where x > 0, else s x       dx = dy where y > 0, else s dy, for s from 0 to 1
+    sigmoid    y = 1 / (1 + exp(-x))             dx = dy y (1 - y)
+    tanh       y = tanh x                        dx = dy (1 - y**2), as dy (1 - y) (1 + y)
+
+NaN stays NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lanewise.kernels import functions
+from lanewise.lanes.program import Recorder, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """An activation and its gradient, recorded on values of 16 lanes.
+
+    Attributes
+    ----------
+    forward : callable
+        (recorder, x, *options) to y.
+    backward : callable
+        (recorder, what the derivative is worked out from, dy, *options) to dx.
+    unroll, unroll_backward : int
+        How many elements are recorded side by side; few of those that are long already.
+    """
+
+    forward: Callable[..., Value]
+    backward: Callable[..., Value]
+    unroll: int = 8
+    unroll_backward: int = 8
+
+
+def _relu(k: Recorder, x: Value) -> Value:
+    return k.apply("max", 0.0, x)
+
+
+def _relu_backward(k: Recorder, y: Value, dy: Value) -> Value:
+    return k.apply("where_gt", y, 0.0, dy, 0.0)
+
+
+def _leaky(k: Recorder, x: Value, slope: float) -> Value:
+    return k.apply("where_gt", x, 0.0, x, x * slope)
+
+
+def _leaky_backward(k: Recorder, y: Value, dy: Value, slope: float) -> Value:
+    return k.apply("where_gt", y, 0.0, dy, dy * slope)
+
+
+def _sigmoid_backward(k: Recorder, y: Value, dy: Value) -> Value:
+    return dy * (y * k.apply("sub", 1.0, y))
+
+
+def _tanh_backward(k: Recorder, y: Value, dy: Value) -> Value:
+    return dy * (k.apply("sub", 1.0, y) * (y + 1.0))
+
+
+EXPRESSIONS: dict[str, Expression] = {
+    "relu": Expression(_relu, _relu_backward),
+    "leaky": Expression(_leaky, _leaky_backward),
+    "sigmoid": Expression(functions.sigmoid, _sigmoid_backward, unroll=2),
+    "tanh": Expression(functions.tanh, _tanh_backward, unroll=2),
+}
+"""By the words of `network/activations.py`."""

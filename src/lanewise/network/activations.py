@@ -1,0 +1,198 @@
+"""The activations: functions of each value by itself, one class each, which everything else asks.
+
+A new one is a class here, its expression on lanes in `kernels/activations.py`, and a row in `tests/cases.py`. Text,
+initial weights, the reference, ONNX files, explanations and the page of a model read what they need from the class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import ClassVar
+
+import numpy as np
+
+from lanewise.network.base import Layer
+from lanewise.network.reference_training import Array
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxNode:
+    """One node of an activation in an ONNX file.
+
+    Attributes
+    ----------
+    operator : str
+    inputs : tuple of str or float
+        "x" is what the activation reads, another word the node of that operator before; numbers become constants.
+    options : mapping
+        From ONNX attributes to the options that they are; ONNX's defaults are ours, too.
+    attributes : mapping
+        From other ONNX attributes to their values, and what ONNX takes for them where a file leaves them out.
+    """
+
+    operator: str
+    inputs: tuple[str | float, ...] = ("x",)
+    options: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, tuple[float | str, float | str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Activation(Layer):
+    """Base of the activations, y = f(x). Abstract; the fields of a member are numbers, its options.
+
+    Attributes
+    ----------
+    word : str
+        Its name in the text of networks, and in the names of nodes.
+    filler : str
+        A word that may follow that one, and says nothing.
+    bounds : mapping
+        The least and the largest value of each option.
+    derivative_from : "x" or "y"
+        The value that the kernel works the derivative out from.
+    onnx : tuple of OnnxNode
+        Its nodes in an ONNX file, in order.
+    opset : int
+        The first ONNX opset that has its operators.
+    note : str
+        A clause that says what a map looks like behind it.
+    formula : str
+        How a value comes about, with {x}, {-x} and {y} for the numbers, and the names of options in braces.
+    """
+
+    word: ClassVar[str]
+    filler: ClassVar[str] = ""
+    bounds: ClassVar[Mapping[str, tuple[float, float]]] = {}
+    derivative_from: ClassVar[str] = "y"
+    onnx: ClassVar[tuple[OnnxNode, ...]]
+    opset: ClassVar[int] = 13
+    note: ClassVar[str]
+    formula: ClassVar[str]
+
+    def value(self, x: Array) -> Array:
+        """f(x), in float64."""
+        raise NotImplementedError
+
+    def derivative(self, x: Array, y: Array) -> Array:
+        """df / dx at x, where y = f(x)."""
+        raise NotImplementedError
+
+    @property
+    def gain(self) -> float:
+        """1 / E[f(z)**2] for a standard normal z, by which the variance of the weights before it is raised.
+
+        He et al. 2015, "Delving Deep into Rectifiers". Functions that are about x near 0 have 1 (LeCun et al. 1998).
+        """
+        return 1.0
+
+    @property
+    def below(self) -> float | None:
+        """What x is multiplied with below 0, where f(x) = x above 0; None where it is no such function."""
+        return None
+
+    @property
+    def options(self) -> dict[str, float]:
+        """The options by their names, in order."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class ReLU(Activation):
+    """max(x, 0); its gradient at 0 is 0."""
+
+    word: ClassVar[str] = "relu"
+    onnx: ClassVar[tuple[OnnxNode, ...]] = (OnnxNode("Relu"),)
+    note: ClassVar[str] = "negative values become 0"
+    formula: ClassVar[str] = "max(0, {x}) = {y}"
+
+    def value(self, x: Array) -> Array:
+        """See `Activation`."""
+        return np.where(x > 0, x, 0.0)
+
+    def derivative(self, x: Array, y: Array) -> Array:
+        """See `Activation`."""
+        return np.where(x > 0, 1.0, 0.0)
+
+    @property
+    def gain(self) -> float:
+        """See `Activation`."""
+        return 2.0
+
+    @property
+    def below(self) -> float | None:
+        """See `Activation`."""
+        return 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class LeakyReLU(Activation):
+    """x where x > 0, `slope` * x elsewhere."""
+
+    slope: float = 0.01
+
+    word: ClassVar[str] = "leaky"
+    filler: ClassVar[str] = "relu"
+    bounds: ClassVar[Mapping[str, tuple[float, float]]] = {"slope": (0, 1)}
+    onnx: ClassVar[tuple[OnnxNode, ...]] = (OnnxNode("LeakyRelu", options={"alpha": "slope"}),)
+    note: ClassVar[str] = "negative values become small"
+    formula: ClassVar[str] = "{x} if it is positive, else {slope} × {x}: {y}"
+
+    def value(self, x: Array) -> Array:
+        """See `Activation`."""
+        return np.where(x > 0, x, self.slope * x)
+
+    def derivative(self, x: Array, y: Array) -> Array:
+        """See `Activation`."""
+        return np.where(x > 0, 1.0, self.slope)
+
+    @property
+    def gain(self) -> float:
+        """See `Activation`."""
+        return 2 / (1 + self.slope * self.slope)
+
+    @property
+    def below(self) -> float | None:
+        """See `Activation`."""
+        return float(self.slope)
+
+
+@dataclass(frozen=True, slots=True)
+class Sigmoid(Activation):
+    """1 / (1 + exp(-x))."""
+
+    word: ClassVar[str] = "sigmoid"
+    onnx: ClassVar[tuple[OnnxNode, ...]] = (OnnxNode("Sigmoid"),)
+    note: ClassVar[str] = "squeezed between 0 and 1"
+    formula: ClassVar[str] = "1 / (1 + exp({-x})) = {y}"
+
+    def value(self, x: Array) -> Array:
+        """See `Activation`."""
+        small = np.exp(-np.abs(x))  # never overflows
+        return np.asarray(np.where(x >= 0, 1.0, small) / (1 + small))
+
+    def derivative(self, x: Array, y: Array) -> Array:
+        """See `Activation`."""
+        return y * (1 - y)
+
+
+@dataclass(frozen=True, slots=True)
+class Tanh(Activation):
+    """The hyperbolic tangent."""
+
+    word: ClassVar[str] = "tanh"
+    onnx: ClassVar[tuple[OnnxNode, ...]] = (OnnxNode("Tanh"),)
+    note: ClassVar[str] = "squeezed between −1 and 1"
+    formula: ClassVar[str] = "tanh({x}) = {y}"
+
+    def value(self, x: Array) -> Array:
+        """See `Activation`."""
+        return np.tanh(x)
+
+    def derivative(self, x: Array, y: Array) -> Array:
+        """See `Activation`."""
+        return 1 - y * y
+
+
+ACTIVATIONS: dict[str, type[Activation]] = {kind.word: kind for kind in (ReLU, LeakyReLU, Sigmoid, Tanh)}
+"""The activations by their words."""
