@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -371,3 +373,47 @@ def test_a_layer_of_many_branches() -> None:
     assert np.isfinite(losses).all()
     with pytest.raises(ShapeError, match="61 inputs; up to 60 fit"):
         network(branches(61), (2, 3, 3))
+
+
+# State
+
+
+def taught(trainer: Trainer, images: Floats, first: int, last: int) -> None:
+    """Train with steps `first` to `last` - 1 of a long training."""
+    for step in range(first, last):
+        numbers = np.random.default_rng(step).permutation(40)[:37]
+        trainer.run(images, steps_of(numbers, 4, learning_rate=0.01, key=(8, step)))
+
+
+@pytest.mark.parametrize("optimizer", [Optimizer("sgd", weight_decay=1e-3), Optimizer("adamw")], ids=lambda o: o.name)
+def test_training_goes_on_from_its_state_with_the_same_bits(optimizer: Optimizer, tmp_path: Path) -> None:
+    graph = network(LITTLE.replace("dense 6", "dense 150"), (2, 22, 22))  # large enough for deferred gradients
+    parameters, images = parameters_for(graph), images_for(graph, 40)
+    whole, first = (trainer_for(graph, parameters, 37, optimizer=optimizer) for _ in range(2))
+    taught(whole, images, 0, 6)
+    taught(first, images, 0, 3)
+    np.savez(tmp_path / "state.npz", **first.state())
+    second = trainer_for(graph, parameters_for(graph, seed=5), 37, optimizer=optimizer)
+    taught(second, images, 7, 8)
+    with np.load(tmp_path / "state.npz", allow_pickle=False) as saved:
+        second.restore(saved)
+    taught(second, images, 3, 6)
+    for name, array in whole.state().items():
+        assert array.tobytes() == second.state()[name].tobytes(), name
+    taught(first, images, 3, 4)
+    assert first.vector.tobytes() != second.vector.tobytes(), "a state is a copy"
+
+
+def test_a_state_of_another_network_or_optimizer_is_refused() -> None:
+    graph, other = network(LITTLE, (2, 8, 8)), network(LITTLE, (1, 8, 8))
+    trainer = trainer_for(graph, parameters_for(graph), 16, optimizer=Optimizer("adamw"))
+    before = trainer.vector.tobytes()
+    for wrong in (
+        trainer_for(other, parameters_for(other), 16, optimizer=Optimizer("adamw")).state(),
+        trainer_for(graph, parameters_for(graph, 1), 16).state(),
+        trainer.state() | {"more": np.zeros(2)},
+        trainer.state() | {"parameters": trainer.vector.astype(np.float64)},
+    ):
+        with pytest.raises(NetworkError, match="does not fit this network and optimizer"):
+            trainer.restore(wrong)
+    assert trainer.vector.tobytes() == before

@@ -6,7 +6,7 @@ order while the parameters are updated. Threads take whole shards, so results do
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -172,6 +172,46 @@ class Trainer:
     def parameters(self) -> list[Floats]:
         """Copies of all parameters, in the order of `graph.parameters`."""
         return self.flat.unpack(self.vector)
+
+    def state(self) -> dict[str, NDArray[np.generic]]:
+        """Copies of all that training carries from one step to the next, to be saved and given to `restore`.
+
+        Returns
+        -------
+        dict of arrays
+            The flat vectors "parameters" and "state0", with AdamW "state1", float32 of one length; "powers", two
+            float64: AdamW's momentum and beta2 to the power of the steps made; and "shapes", the lengths and sizes of
+            the shapes of all parameters, one after the other.
+        """
+        vectors = {name: self._arrays[name].copy() for name in ("parameters", *self._states)}
+        sizes = [size for parameter in self.graph.parameters for size in (len(parameter.shape), *parameter.shape)]
+        return vectors | {"powers": self._powers.copy(), "shapes": np.array(sizes, np.int64)}
+
+    def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
+        """Go on where another trainer of the same network and optimizer was when it gave its `state`.
+
+        Parameters
+        ----------
+        state : mapping of arrays
+            As `state` gives it; it is copied.
+
+        Raises
+        ------
+        NetworkError
+            It is of another network or optimizer; nothing was changed.
+        """
+        own = self.state()
+        for name in own.keys() | state.keys():
+            mine, given = (side.get(name) for side in (own, state))
+            fits = mine is not None and given is not None and (mine.shape, mine.dtype) == (given.shape, given.dtype)
+            if not fits or (name == "shapes" and not np.array_equal(own[name], state[name])):
+                raise NetworkError(
+                    f'the state to go on from does not fit this network and optimizer ("{name}"): build the trainer '
+                    "as it was built when the state was saved"
+                )
+        for name in ("parameters", *self._states):
+            self._arrays[name][:] = state[name]
+        self._powers = np.array(state["powers"], np.float64)
 
     def run(self, pixels: NDArray[np.generic], steps: Steps) -> tuple[Floats, Floats]:
         """Learn from `steps`; returns the loss of each image, and 1 where its class was guessed right; 0 where absent.
