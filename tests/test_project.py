@@ -2,6 +2,8 @@
 
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,3 +63,16 @@ def test_the_workflow_takes_every_python_that_the_package_does() -> None:
     assert versions
     assert oldest
     assert versions[1].split(", ")[0] == f'"{oldest[1]}"'
+
+
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs", reason='pip install -e ".[docs]"')
+    pytest.importorskip("mkdocstrings_handlers.python", reason='pip install -e ".[docs]"')
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    pages = list((tmp_path / "site").rglob("*.html"))
+    assert len(pages) > 50
+    fetched = re.compile(r'<(?:script|link|img|iframe)[^>]*(?:src|href)="?https?:')
+    assert not [page.name for page in pages if fetched.search(page.read_text(encoding="utf-8"))]
