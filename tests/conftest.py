@@ -54,7 +54,7 @@ def golden(request: pytest.FixtureRequest) -> Golden:
     def compare(name: str, text: str, hint: str = "") -> None:
         path = GOLDEN / name
         if request.config.getoption("--update-golden"):
-            GOLDEN.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         assert path.exists(), f"{path.name} is missing: run `pytest --update-golden` and review what it wrote"
         assert text == path.read_text(), f"{name} differs; if that is meant, {hint}run `pytest --update-golden`"

@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 
 from lanewise.errors import ProgramError
-from lanewise.kernels import conv, dense, pool
-from lanewise.kernels.layout import Layout
-from lanewise.lanes.ir import F32, I32, LANES, U8, Affine, Constant, Loop, Program
+from lanewise.lanes.ir import F32, I32, LANES, U8, Affine, Constant, Loop
 from lanewise.lanes.program import Recorder
 from tests.conftest import Golden
 from tests.kernels.support import aligned, buffer, run, run_everywhere
@@ -334,20 +332,8 @@ def test_addresses_depend_on_the_loops_they_use() -> None:
     np.testing.assert_array_equal(came.reshape(3, 6, LANES)[..., 7], expected)
 
 
-# Golden texts: what a program looks like
+# Golden text: what a program looks like; those of kernels are in tests/kernels/test_golden.py
 
 
-PROGRAMS: dict[str, Callable[[], Program]] = {
-    "conv_forward": lambda: conv.forward(
-        conv.Conv(3, 2, (2, 2), padding=(0, 0, 0, 1)), Layout((2, 3, 3), (0, 0, 0, 1)), Layout((3, 2, 3)), relu=True
-    ),
-    "dense_forward": lambda: dense.forward(6, 3),
-    "dense_backward_weight": lambda: dense.backward_weight(3, 2),
-    "max_forward": lambda: pool.max_forward(pool.Pool((2, 2), (2, 2)), Layout((2, 4, 4)), Layout((2, 2, 2))),
-    "every_statement": every_statement,
-}
-
-
-@pytest.mark.parametrize("name", PROGRAMS)
-def test_program_text(name: str, golden: Golden) -> None:
-    golden(f"{name}.txt", str(PROGRAMS[name]()))
+def test_program_text(golden: Golden) -> None:
+    golden("every_statement.txt", str(every_statement()))
