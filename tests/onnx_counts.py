@@ -24,11 +24,11 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.backend.test.loader import load_model_tests
 
 from lanewise.engine.inference import Inference
-from lanewise.engine.trainer import ImageFormat
 from lanewise.errors import ModelFileError
 from lanewise.model_file import Reading, read_graph
 from lanewise.model_file.operators import OPERATORS
 from lanewise.network.reference import forward
+from lanewise.preprocessing import Preprocessing
 
 NODE_MODULES = re.findall(
     r"\w+",
@@ -150,10 +150,9 @@ def by_reference(reading: Reading, x: np.ndarray) -> np.ndarray:
 
 def by_engine(reading: Reading, x: np.ndarray) -> np.ndarray:
     channels, rows, columns = reading.graph.input_shape
-    ones, zeros = np.ones(channels, np.float32), np.zeros(channels, np.float32)
-    image_format = ImageFormat((rows, columns, channels), "float32", ones, zeros)
+    as_they_are = Preprocessing(rows, columns, channels, "float32", (1.0,) * channels, (0.0,) * channels)
     images = np.ascontiguousarray(x.transpose(0, 2, 3, 1), np.float32)
-    return Inference(reading.graph, reading.parameters, image_format).run(images)
+    return Inference(reading.graph, reading.parameters, as_they_are).run(images)
 
 
 def outcome(test: OnnxTest, compute: Compute = by_reference) -> tuple[str, str]:

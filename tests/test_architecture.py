@@ -35,6 +35,7 @@ FLOORS: dict[str, int] = {
     "target.py": 0,
     "limits.py": 0,
     "proportions.py": 0,
+    "preprocessing.py": 0,
     "network/": 1,
     "lanes/": 2,
     "kernels/": 3,
@@ -197,6 +198,26 @@ def test_import_is_light() -> None:
     """It takes no other package and no module of its own but the version."""
     done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) == {"lanewise", "lanewise.version"}
+
+
+PREDICTING = """
+import sys
+import numpy as np
+from lanewise import Model
+model = Model.load(sys.argv[1])
+model.predict(np.zeros((1, *model.preprocessing.shape), np.uint8))
+model.predict_one(np.zeros(model.preprocessing.shape, np.uint8))
+print(*(name for name in sys.modules if name.startswith("lanewise.")))
+"""
+
+
+def test_prediction_imports_nothing_of_training() -> None:
+    """Neither does loading a model: what only predicts starts the faster."""
+    saved = ROOT / "tests" / "model_file" / "data" / "bytes.onnx"
+    done = subprocess.run([sys.executable, "-c", PREDICTING, saved], capture_output=True, text=True, check=True)
+    training = [m for m in done.stdout.split() if m.startswith(("lanewise.training", "lanewise.engine.trainer"))]
+    assert "lanewise.engine.inference" in done.stdout.split()
+    assert not training
 
 
 def test_architecture_names_every_file() -> None:

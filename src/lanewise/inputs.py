@@ -17,8 +17,8 @@ from lanewise.data.decode import image_pixels, read_pixels, stretch
 from lanewise.data.images import STRETCH
 from lanewise.data.load import load_for_prediction
 from lanewise.errors import DataError
-from lanewise.model_file import Preprocessing
 from lanewise.notes import Note, say
+from lanewise.preprocessing import Preprocessing
 
 COLOURS = (1, 3, 4)
 """Channels that the last axis of an image may have: grey, colour, and colour with alpha, which is left out."""

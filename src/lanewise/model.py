@@ -21,17 +21,17 @@ from lanewise import notes
 from lanewise.errors import DataError, OptionError
 from lanewise.inputs import raw_pixels
 from lanewise.labels import typed
-from lanewise.model_file import Contents, Label, Preprocessing, read, write
+from lanewise.model_file import Contents, Label, read, write
 from lanewise.model_file.read import MOST_BYTES
 from lanewise.notes import say
 from lanewise.pixel_scale import on_scale
+from lanewise.preprocessing import PixelType, Preprocessing, type_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
     from lanewise.engine.inference import Inference
     from lanewise.engine.single import SingleInference
-    from lanewise.engine.trainer import ImageFormat
 
 __all__ = ["Model", "Preprocessing"]
 
@@ -40,13 +40,13 @@ Pixels = NDArray[np.uint8 | np.float32]
 Runner = TypeVar("Runner")
 
 
-class _Compiled(dict[str, Runner]):
+class _Compiled(dict[PixelType, Runner]):
     """A network in machine code, by the type of raw pixels; made when it is first needed."""
 
-    def __init__(self, make: Callable[[str], Runner]) -> None:
+    def __init__(self, make: Callable[[PixelType], Runner]) -> None:
         self._make = make
 
-    def __missing__(self, dtype: str) -> Runner:
+    def __missing__(self, dtype: PixelType) -> Runner:
         self[dtype] = self._make(dtype)
         return self[dtype]
 
@@ -116,7 +116,7 @@ class Model(Contents):
             if array.shape not in (shape, shape[:2]):
                 raise DataError(f"predict_one takes one image of shape {shape}, not an array of shape {array.shape}")
             array = self.pixels(array)[0]
-        outputs = self._single[array.dtype.name].run(array)
+        outputs = self._single[type_of(array)].run(array)
         if len(outputs) == 1 and len(self.classes) == 2:
             return np.array([1 - outputs[0], outputs[0]], np.float32)
         return outputs
@@ -193,22 +193,16 @@ class Model(Contents):
 
     def _outputs(self, pixels: Pixels, threads: int | None) -> NDArray[np.float32]:
         """What the last node gives for raw pixels (N, rows, columns, channels) of uint8 or float32: (N, outputs)."""
-        return self._batch[pixels.dtype.name].run(np.ascontiguousarray(pixels), threads=threads)
+        return self._batch[type_of(pixels)].run(np.ascontiguousarray(pixels), threads=threads)
 
     @cached_property
     def _batch(self) -> _Compiled[Inference]:
         from lanewise.engine.inference import Inference
 
-        return _Compiled(lambda dtype: Inference(self.graph, self.parameters, self._format(dtype)))
+        return _Compiled(lambda dtype: Inference(self.graph, self.parameters, self.preprocessing.taking(dtype)))
 
     @cached_property
     def _single(self) -> _Compiled[SingleInference]:
         from lanewise.engine.single import SingleInference
 
-        return _Compiled(lambda dtype: SingleInference(self.graph, self.parameters, self._format(dtype)))
-
-    def _format(self, dtype: str) -> ImageFormat:
-        from lanewise.engine.trainer import ImageFormat
-
-        scale, offset = (np.array(n, np.float32) for n in (self.preprocessing.scale, self.preprocessing.offset))
-        return ImageFormat(self.preprocessing.shape, "uint8" if dtype == "uint8" else "float32", scale, offset)
+        return _Compiled(lambda dtype: SingleInference(self.graph, self.parameters, self.preprocessing.taking(dtype)))

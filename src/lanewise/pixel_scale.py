@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from lanewise.data.images import Images
 from lanewise.errors import DataError
-from lanewise.model_file import Preprocessing
 from lanewise.notes import Caution, Note
+from lanewise.preprocessing import Preprocessing
 
 Pixels = NDArray[np.uint8 | np.float32]
 

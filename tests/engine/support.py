@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from lanewise.engine.trainer import Floats, ImageFormat, Steps
+from lanewise.engine.parameters import Floats
+from lanewise.engine.trainer import Steps
 from lanewise.network.graph import Graph, build
 from lanewise.network.initial import initial_parameters
 from lanewise.network.text import parse
+from lanewise.preprocessing import Preprocessing
 
 Array = npt.NDArray[np.float64]
 
@@ -23,14 +25,9 @@ def parameters_for(graph: Graph, seed: int = 0) -> list[Floats]:
     return [p + rng.integers(-64, 65, p.shape).astype(np.float32) / 512 for p in initial_parameters(graph, seed)]
 
 
-def format_for(graph: Graph, dtype: str = "float32", scale: float = 1.0, offset: float = 0.0) -> ImageFormat:
+def raw_for(graph: Graph, dtype: str = "float32", scale: float = 1.0, offset: float = 0.0) -> Preprocessing:
     channels, rows, columns = graph.input_shape
-    return ImageFormat(
-        (rows, columns, channels),
-        dtype,
-        np.full(channels, scale, np.float32),
-        np.full(channels, offset, np.float32),
-    )
+    return Preprocessing(rows, columns, channels, dtype, (scale,) * channels, (offset,) * channels)
 
 
 def images_for(graph: Graph, count: int, seed: int = 1) -> Floats:

@@ -20,7 +20,7 @@ from lanewise.network import layers
 from lanewise.network.activations import ACTIVATIONS
 from lanewise.network.initial import initial_parameters
 from lanewise.target import host, missing_features, named
-from tests.engine.support import format_for, images_for, network, steps_of
+from tests.engine.support import images_for, network, raw_for, steps_of
 
 
 @pytest.fixture(autouse=True)
@@ -114,12 +114,12 @@ def trained(name: str, target: str, threads: int) -> tuple[str, str]:
     """Hashes of all that training leaves, and of what the network then says."""
     lesson = LESSONS[name]
     graph = network(lesson.text, lesson.input_shape)
-    image_format = format_for(graph)
+    preprocessing = raw_for(graph)
     images = images_for(graph, 60)
     trainer = Trainer(
         graph,
         initial_parameters(graph, 5),
-        image_format,
+        preprocessing,
         batch_size=lesson.batch,
         optimizer=lesson.optimizer,
         label_smoothing=lesson.label_smoothing,
@@ -132,7 +132,7 @@ def trained(name: str, target: str, threads: int) -> tuple[str, str]:
     classes = max(2, graph.output_shape[0])
     losses, _ = trainer.run(images, steps_of(numbers, classes, learning_rate=0.02, key=(3, 1)))
     assert np.isfinite(losses).all()
-    evaluate = Inference(graph, trainer.vector, image_format, threads=threads, target=named(target))
+    evaluate = Inference(graph, trainer.vector, preprocessing, threads=threads, target=named(target))
     outputs = evaluate.run(images)
     return _digest(np.concatenate([trainer.vector, losses.ravel()])), _digest(outputs)
 

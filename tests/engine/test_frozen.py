@@ -14,7 +14,7 @@ from lanewise.errors import NetworkError
 from lanewise.network import reference
 from lanewise.network.graph import Graph
 from lanewise.network.initial import initial_parameters
-from tests.engine.support import Floats, as_values, format_for, images_for, network, parameters_for, steps_of
+from tests.engine.support import Floats, as_values, images_for, network, parameters_for, raw_for, steps_of
 
 SHAPE = (3, 12, 11)
 NETWORKS = {
@@ -31,7 +31,7 @@ OPTIMIZERS = {"sgd": Optimizer(weight_decay=0.1), "adamw": Optimizer("adamw", we
 
 
 def trained(graph: Graph, parameters: list[Floats], optimizer: Optimizer, batch: int = 40, threads: int = 2) -> Trainer:
-    trainer = Trainer(graph, parameters, format_for(graph), batch_size=batch, optimizer=optimizer, threads=threads)
+    trainer = Trainer(graph, parameters, raw_for(graph), batch_size=batch, optimizer=optimizer, threads=threads)
     images = np.arange(3 * batch).reshape(3, batch) % 50
     images[1, 5:] = -1
     trainer.run(images_for(graph, 50), steps_of(images, max(2, graph.output_shape[0]), learning_rate=0.05))
@@ -63,7 +63,7 @@ def test_the_others_learn_bit_by_bit_as_if_nothing_were_frozen(
     start, steps = parameters_for(graph), steps_of(np.arange(40), max(2, graph.output_shape[0]), learning_rate=0.05)
     came = []
     for one in (graph, free):
-        trainer = Trainer(one, start, format_for(one), batch_size=40, threads=1)
+        trainer = Trainer(one, start, raw_for(one), batch_size=40, threads=1)
         trainer.run(images_for(one, 50), steps)
         came.append(trainer.parameters)
     for learns, frozen, other in zip(graph.learned, *came, strict=True):
@@ -87,7 +87,7 @@ def test_threads_change_no_bits(name: str) -> None:
 def test_nothing_is_computed_backward_below_the_lowest_layer_that_learns() -> None:
     def backward(text: str) -> list[str]:
         graph = network(text, SHAPE)
-        plan = Trainer(graph, parameters_for(graph), format_for(graph))._plan(winograd=False)
+        plan = Trainer(graph, parameters_for(graph), raw_for(graph))._plan(winograd=False)
         return [call.program.name for call in plan.calls if "backward" in call.program.name]
 
     assert backward("conv 8@3 frozen, relu, max 2, fixed blur, dense 3, softmax") == ["dense backward weight"]
@@ -109,13 +109,13 @@ def test_frozen_parameters_take_no_room_among_the_gradients() -> None:
 def test_nothing_to_learn_is_refused(text: str) -> None:
     graph = network(text, SHAPE)
     with pytest.raises(NetworkError, match="nothing to learn: no layer has weights that are not frozen or fixed"):
-        Trainer(graph, parameters_for(graph), format_for(graph))
+        Trainer(graph, parameters_for(graph), raw_for(graph))
 
 
 def test_all_ways_to_predict_agree_on_fixed_filters() -> None:
     graph = network("fixed gabor+sharpen+sobel, relu, max 2, fixed blur valid stride 2, dense 3, softmax", SHAPE)
     parameters, images = initial_parameters(graph, 0), images_for(graph, 20)
     expected = reference.forward(graph, parameters, as_values(images))[-1]
-    np.testing.assert_allclose(Inference(graph, parameters, format_for(graph)).run(images), expected, atol=2e-5)
-    single = SingleInference(graph, parameters, format_for(graph))
+    np.testing.assert_allclose(Inference(graph, parameters, raw_for(graph)).run(images), expected, atol=2e-5)
+    single = SingleInference(graph, parameters, raw_for(graph))
     np.testing.assert_allclose([single.run(image) for image in images[:3]], expected[:3], atol=2e-5)

@@ -10,7 +10,7 @@ from lanewise.engine.gradients import Gradients, even, pieces
 from lanewise.engine.trainer import Optimizer, Trainer
 from lanewise.kernels.gather import Augment
 from lanewise.lanes.program import LANES
-from tests.engine.support import Array, format_for, images_for, network, parameters_for, steps_of
+from tests.engine.support import Array, images_for, network, parameters_for, raw_for, steps_of
 
 NETWORKS = {
     "two layers": ("conv 5@3 same, relu, max 2, dense 20, relu, dropout 0.25, dense 4, softmax", (2, 8, 7)),
@@ -32,7 +32,7 @@ def train(name: str, batch: int, optimizer: Optimizer, **options: object) -> Tra
     trainer = Trainer(
         graph,
         parameters_for(graph),
-        format_for(graph),
+        raw_for(graph),
         batch_size=batch,
         optimizer=optimizer,
         augment=Augment(1, 1, False, True),
@@ -65,8 +65,7 @@ def test_what_a_group_left_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None
     images, parameters = images_for(graph, 80), parameters_for(graph)
     short = steps_of(np.where(np.arange(40) < 3, np.arange(40), -1), 2)
     after, alone = (
-        Trainer(graph, parameters, format_for(graph), batch_size=40, optimizer=Optimizer(momentum=0.0))
-        for _ in range(2)
+        Trainer(graph, parameters, raw_for(graph), batch_size=40, optimizer=Optimizer(momentum=0.0)) for _ in range(2)
     )
     spoiled = images.copy()
     spoiled[20:] = np.inf

@@ -18,7 +18,7 @@ from lanewise.network import reference
 from lanewise.network.graph import assemble
 from lanewise.network.layers import Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU
 from tests.cases import LAYER_CASES, NETWORK_CASES, Case
-from tests.engine.support import as_values, format_for, images_for, network, parameters_for
+from tests.engine.support import as_values, images_for, network, parameters_for, raw_for
 
 
 @pytest.mark.parametrize("case", LAYER_CASES + NETWORK_CASES, ids=str)
@@ -26,7 +26,7 @@ def test_outputs(case: Case) -> None:
     """Each layer as the whole network: its output is the network's, its input the images."""
     graph = case.graph()
     parameters, images = parameters_for(graph), images_for(graph, 21)
-    came = Inference(graph, parameters, format_for(graph), threads=2).run(images)
+    came = Inference(graph, parameters, raw_for(graph), threads=2).run(images)
     expected = reference.forward(graph, parameters, as_values(images))[-1]
     assert came.shape == (21, *graph.output_shape)
     np.testing.assert_allclose(came, expected, rtol=1e-5, atol=1e-5)
@@ -41,7 +41,7 @@ def test_any_number_of_images(count: int, threads: int, monkeypatch: pytest.Monk
     """Also more than one native call takes: an image's result has the same bits in any company."""
     graph = network(TEXT, (2, 5, 6))
     parameters, images = parameters_for(graph), images_for(graph, 101)
-    evaluate = Inference(graph, parameters, format_for(graph), threads=threads)
+    evaluate = Inference(graph, parameters, raw_for(graph), threads=threads)
     whole = evaluate.run(images)
     monkeypatch.setattr(inference, "BLOCK", 2)
     np.testing.assert_array_equal(evaluate.run(images[:count]), whole[:count])
@@ -50,7 +50,7 @@ def test_any_number_of_images(count: int, threads: int, monkeypatch: pytest.Monk
 def test_chosen_images() -> None:
     graph = network(TEXT, (2, 5, 6))
     parameters, images = parameters_for(graph), images_for(graph, 50)
-    evaluate = Inference(graph, parameters, format_for(graph))
+    evaluate = Inference(graph, parameters, raw_for(graph))
     order = np.array([49, 0, 7, 7, 3])
     np.testing.assert_array_equal(evaluate.run(images, order), evaluate.run(images)[order])
 
@@ -58,13 +58,13 @@ def test_chosen_images() -> None:
 def test_live_vector_of_a_trainer() -> None:
     graph = network(TEXT, (2, 5, 6))
     images = images_for(graph, 20)
-    trainer = Trainer(graph, parameters_for(graph), format_for(graph), batch_size=16, threads=1)
-    evaluate = Inference(graph, trainer.vector, format_for(graph))
+    trainer = Trainer(graph, parameters_for(graph), raw_for(graph), batch_size=16, threads=1)
+    evaluate = Inference(graph, trainer.vector, raw_for(graph))
     before = evaluate.run(images)
     trainer.vector[:] *= 2
     after = evaluate.run(images)
     assert (before != after).any()
-    np.testing.assert_array_equal(after, Inference(graph, trainer.parameters, format_for(graph)).run(images))
+    np.testing.assert_array_equal(after, Inference(graph, trainer.parameters, raw_for(graph)).run(images))
 
 
 # Plans

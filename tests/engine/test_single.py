@@ -16,7 +16,7 @@ from lanewise.network.graph import Graph, assemble
 from lanewise.network.layers import Conv2D, Dropout
 from lanewise.target import missing_features, named
 from tests.cases import LAYER_CASES, NETWORK_CASES, Case
-from tests.engine.support import as_values, format_for, images_for, network, parameters_for
+from tests.engine.support import as_values, images_for, network, parameters_for, raw_for
 
 ODD_CASES = [
     Case(
@@ -67,7 +67,7 @@ def evaluated(graph: Graph, count: int = 2) -> tuple[npt.NDArray[np.float32], li
 def test_agrees_with_the_reference(case: Case) -> None:
     graph = case.graph()
     images, parameters, expected = evaluated(graph)
-    single = SingleInference(graph, parameters, format_for(graph, scale=0.5, offset=-0.25))
+    single = SingleInference(graph, parameters, raw_for(graph, scale=0.5, offset=-0.25))
     for image, values in zip(images, expected, strict=True):
         came = single.run(image)
         assert came.shape == graph.output_shape
@@ -95,8 +95,7 @@ def test_same_bits_on_every_target(case: Case, target: str) -> None:
     graph = case.graph()
     image, parameters = images_for(graph, 1)[0], parameters_for(graph)
     host, other = (
-        SingleInference(graph, parameters, format_for(graph), target=named(name)).run(image)
-        for name in ("host", target)
+        SingleInference(graph, parameters, raw_for(graph), target=named(name)).run(image) for name in ("host", target)
     )
     assert np.isfinite(host).all()
     np.testing.assert_array_equal(other.view(np.int32), host.view(np.int32))
@@ -106,18 +105,18 @@ def test_nothing_is_left_of_the_image_before() -> None:
     """Arena and borders are used again and again."""
     graph = next(case for case in NETWORK_CASES if case.name == "residuals").graph()
     parameters, images = parameters_for(graph), images_for(graph, 3)
-    single = SingleInference(graph, parameters, format_for(graph))
+    single = SingleInference(graph, parameters, raw_for(graph))
     first = [single.run(image) for image in images]
     single.run(np.full_like(images[0], np.nan))
     for image, expected in zip(reversed(images), reversed(first), strict=True):
         np.testing.assert_array_equal(single.run(image), expected)
-        fresh = SingleInference(graph, parameters, format_for(graph))
+        fresh = SingleInference(graph, parameters, raw_for(graph))
         np.testing.assert_array_equal(fresh.run(image), expected)
 
 
 def test_images_of_any_type_and_order() -> None:
     graph = network("conv 5@3, relu, dense 4", (3, 6, 7))
-    single = SingleInference(graph, parameters_for(graph), format_for(graph, "uint8", scale=1 / 255, offset=-0.5))
+    single = SingleInference(graph, parameters_for(graph), raw_for(graph, "uint8", scale=1 / 255, offset=-0.5))
     image = np.random.default_rng(0).integers(0, 256, (6, 7, 3), np.uint8)
     expected = single.run(image)
     for same in (image.astype(np.float32), image.astype(np.int64), np.asfortranarray(image)):
@@ -129,7 +128,7 @@ def test_images_of_any_type_and_order() -> None:
 def test_outputs_are_the_callers_own() -> None:
     graph = network("dense 3", (1, 2, 2))
     parameters = parameters_for(graph)
-    single = SingleInference(graph, parameters, format_for(graph))
+    single = SingleInference(graph, parameters, raw_for(graph))
     image = np.ones((2, 2, 1), np.float32)
     first = single.run(image)
     kept = first.copy()
@@ -143,7 +142,7 @@ def test_outputs_are_the_callers_own() -> None:
 
 def test_a_image_of_another_shape() -> None:
     graph = network("dense 3", (1, 2, 5))
-    single = SingleInference(graph, parameters_for(graph), format_for(graph))
+    single = SingleInference(graph, parameters_for(graph), raw_for(graph))
     for shape in ((2, 5), (5, 2, 1), (1, 2, 5, 1)):
         with pytest.raises(ValueError, match=r"shape \(.*\) was given to a network of \(2, 5, 1\)"):
             single.run(np.zeros(shape, np.float32))
@@ -154,14 +153,14 @@ def test_output_that_another_layer_reads_through_a_border() -> None:
     graph = assemble(steps, (3, 2, 2))
     image, parameters = images_for(graph, 1), parameters_for(graph)
     expected = reference.forward(graph, parameters, as_values(image))[-1][0]
-    came = SingleInference(graph, parameters, format_for(graph)).run(image[0])
+    came = SingleInference(graph, parameters, raw_for(graph)).run(image[0])
     np.testing.assert_allclose(came, expected, rtol=1e-5)
 
 
 def test_callers_on_several_threads() -> None:
     """Long enough in native code, where Python's lock is open, for callers to meet."""
     graph = network("conv 32@3 same, relu, conv 32@3 same, relu, max 2, dense 10", (3, 32, 32))
-    single = SingleInference(graph, parameters_for(graph), format_for(graph))
+    single = SingleInference(graph, parameters_for(graph), raw_for(graph))
     images = images_for(graph, 4)
     expected = [single.run(image) for image in images]
 
@@ -176,9 +175,9 @@ def test_winograd_can_be_turned_off() -> None:
     """The sums of direct convolution are those of 16 images side by side, bit for bit."""
     graph = network("conv 18@3 same, relu, conv 35@3 pad 1:0:2:1, relu, max 2", (16, 9, 10))
     parameters, images = parameters_for(graph), images_for(graph, 1)
-    many = Inference(graph, parameters, format_for(graph), threads=1, winograd=False).run(images)[0]
+    many = Inference(graph, parameters, raw_for(graph), threads=1, winograd=False).run(images)[0]
     direct, quick = (
-        SingleInference(graph, parameters, format_for(graph), winograd=winograd).run(images[0])
+        SingleInference(graph, parameters, raw_for(graph), winograd=winograd).run(images[0])
         for winograd in (False, True)
     )
     np.testing.assert_array_equal(direct, many)
@@ -192,6 +191,6 @@ def test_winograd_can_be_turned_off() -> None:
 def test_cases_named_winograd_are_computed_so(name: str) -> None:
     case = next(case for case in ODD_CASES if case.name == name)
     graph = case.graph()
-    planner = SinglePlanner(graph, parameters_for(graph), format_for(graph), registers=32, winograd=True)
+    planner = SinglePlanner(graph, parameters_for(graph), raw_for(graph), registers=32, winograd=True)
     assert planner.tiles
     assert {tiles.m for tiles in planner.tiles.values()} == {2 if "_2" in name else 4}

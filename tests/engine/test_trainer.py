@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lanewise.engine import trainer
-from lanewise.engine.trainer import MOST_SHARDS, Floats, Optimizer, Trainer
+from lanewise.engine.parameters import Floats
+from lanewise.engine.trainer import MOST_SHARDS, Optimizer, Trainer
 from lanewise.errors import NetworkError, TooLargeError
 from lanewise.kernels.random import bits_array
 from lanewise.network import reference
 from lanewise.network.graph import Graph
 from lanewise.network.layers import Dropout, Sigmoid, Softmax
 from tests.cases import LAYER_CASES, NETWORK_CASES, Case
-from tests.engine.support import Array, as_values, format_for, images_for, network, parameters_for, steps_of
+from tests.engine.support import Array, as_values, images_for, network, parameters_for, raw_for, steps_of
 
 PLAIN = Optimizer(momentum=0.0, nesterov=False)
 CLASSES = 3
@@ -23,7 +25,7 @@ CLASSES = 3
 
 def trainer_for(graph: Graph, parameters: list[Floats], batch: int, **options: object) -> Trainer:
     options = {"optimizer": PLAIN, "threads": 2} | options
-    return Trainer(graph, parameters, format_for(graph), batch_size=batch, **options)  # type: ignore[arg-type]
+    return Trainer(graph, parameters, raw_for(graph), batch_size=batch, **options)  # type: ignore[arg-type]
 
 
 def dropout_masks(graph: Graph, numbers: np.ndarray, key: tuple[int, int]) -> dict[int, Array]:
@@ -192,12 +194,11 @@ def test_bytes_are_scaled() -> None:
     """Images of uint8: raw * scale + offset, by channel."""
     graph = network("conv 3@3, dense 4, softmax", (2, 5, 6))
     raw = (images_for(graph, 20) * 16 + 32).astype(np.uint8)
-    image_format = format_for(graph, "uint8")
-    image_format.scale[:], image_format.offset[:] = [1 / 64, 1 / 32], [-0.5, 0.25]
-    trainer = Trainer(graph, parameters_for(graph), image_format, batch_size=20, optimizer=PLAIN, threads=1)
+    preprocessing = replace(raw_for(graph, "uint8"), scale=(1 / 64, 1 / 32), offset=(-0.5, 0.25))
+    trainer = Trainer(graph, parameters_for(graph), preprocessing, batch_size=20, optimizer=PLAIN, threads=1)
     steps = steps_of(np.arange(20), 4)
     losses, _ = trainer.run(raw, steps)
-    scaled = raw * image_format.scale + image_format.offset
+    scaled = raw * preprocessing.constants["scale"] + preprocessing.constants["offset"]
     expected, _ = evaluated(graph, parameters_for(graph), scaled, np.arange(20), steps.labels[0], steps.weights[0])
     np.testing.assert_allclose(losses[0], expected, rtol=2e-5)
 

@@ -15,7 +15,7 @@ from lanewise.network.reference import backward, forward, softmax_cross_entropy
 from lanewise.network.summary import summary
 from lanewise.network.text import parse
 from tests.cases import LAYER_CASES, NETWORK_CASES
-from tests.engine.support import as_values, format_for, images_for, parameters_for, steps_of
+from tests.engine.support import as_values, images_for, parameters_for, raw_for, steps_of
 from tests.explain.support import image, model
 
 ARTICLE = build(parse("conv 1@2x2"), (1, 4, 4))
@@ -190,7 +190,7 @@ def test_a_whole_network_learns_the_same_as_the_engine():
     images, parameters = images_for(graph, count), parameters_for(graph)
     steps = steps_of(np.tile(np.arange(count), (4, 1)), 3, learning_rate=rate)
     plain = Optimizer("sgd", momentum=0.0, nesterov=False)
-    trainer = Trainer(graph, parameters, format_for(graph), batch_size=count, optimizer=plain, threads=1)
+    trainer = Trainer(graph, parameters, raw_for(graph), batch_size=count, optimizer=plain, threads=1)
     trainer.run(images, steps)
 
     learned = [np.float64(one) for one in parameters]

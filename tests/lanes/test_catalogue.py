@@ -43,7 +43,7 @@ from lanewise.lanes.program import Recorder
 from lanewise.network.graph import Graph
 from lanewise.private import SECRET
 from tests.cases import LAYER_CASES, NETWORK_CASES, Case
-from tests.engine.support import format_for, network, parameters_for
+from tests.engine.support import network, parameters_for, raw_for
 
 FOLDERS = [conv, conv_pooled_gradient, conv_weight_gradient, dense, gather, loss, pointwise, pool, optimizers]
 FOLDERS += [winograd, winograd_weight_gradient, features]
@@ -153,7 +153,7 @@ def programs_of(build: Callable[[], object], monkeypatch: pytest.MonkeyPatch) ->
 
 
 def all_programs(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> list[Program]:
-    given, images = parameters_for(graph), format_for(graph, "uint8")
+    given, images = parameters_for(graph), raw_for(graph, "uint8")
     plan = SinglePlanner(graph, given, images, registers=32, winograd=True).finish()
     programs = [call.program for call in plan.calls]
     programs += programs_of(lambda: inference.Inference(graph, given, images), monkeypatch)
@@ -236,9 +236,9 @@ PROCESS = """
 from lanewise.network.graph import build
 from lanewise.network.text import parse
 from lanewise.engine.inference import Inference
-from tests.engine.support import format_for, parameters_for
+from tests.engine.support import raw_for, parameters_for, raw_for
 graph = build(parse("conv 6@5 same, relu, max 2, conv 16@3 same, relu, max 2, dense 10"), (1, 28, 28))
-Inference(graph, parameters_for(graph), format_for(graph))
+Inference(graph, parameters_for(graph), raw_for(graph))
 """
 
 

@@ -6,11 +6,12 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from lanewise.model_file import Contents, Preprocessing, to_onnx
+from lanewise.model_file import Contents, to_onnx
 from lanewise.network.graph import build
 from lanewise.network.layers import Sigmoid
 from lanewise.network.reference import forward
 from lanewise.network.text import parse
+from lanewise.preprocessing import Preprocessing
 
 Arrays = dict[str, np.ndarray]
 

@@ -10,9 +10,10 @@ import onnx
 import pytest
 
 from lanewise.errors import ModelFileError, NetworkError, OptionError
-from lanewise.model_file import Contents, Preprocessing, read, to_onnx, write
+from lanewise.model_file import Contents, read, to_onnx, write
 from lanewise.network.graph import build
 from lanewise.network.text import parse
+from lanewise.preprocessing import Preprocessing
 from tests.cases import LAYER_CASES, NETWORK_CASES
 from tests.model_file.models import contents, evaluated, pixels, run
 

@@ -15,7 +15,7 @@ import numpy as np
 from lanewise.engine.inference import Inference
 from lanewise.engine.trainer import Trainer
 from lanewise.network.initial import initial_parameters
-from tests.engine.support import format_for, images_for, network, steps_of
+from tests.engine.support import images_for, network, raw_for, steps_of
 
 PATIENCE = 600
 """Seconds after which a child counts as hung; a busy machine is given time."""
@@ -24,7 +24,7 @@ PATIENCE = 600
 def forked(seed: int) -> str:
     """What went wrong, or nothing."""
     graph = network("conv 6@3 same, relu, max 2, dense 3, softmax", (1, 12, 12))
-    images, form = images_for(graph, 64), format_for(graph)
+    images, form = images_for(graph, 64), raw_for(graph)
     numbers = np.arange(64).reshape(1, 64)
     trainer = Trainer(graph, initial_parameters(graph, 1), form, batch_size=64, threads=2)
     inference = Inference(graph, initial_parameters(graph, 1), form, threads=2)
@@ -48,7 +48,7 @@ def forked(seed: int) -> str:
             right = np.array_equal(inference.run(images), expected)
             trainer.run(images, steps)
             other = network(f"conv {5 + seed % 3}@3, relu, dense 3, softmax", (1, 12, 12))
-            Trainer(other, initial_parameters(other, 1), format_for(other), batch_size=64).run(images, steps)
+            Trainer(other, initial_parameters(other, 1), raw_for(other), batch_size=64).run(images, steps)
             os._exit(0 if right else 3)
         except BaseException:
             os._exit(4)

@@ -26,7 +26,7 @@ from lanewise.network.graph import Graph, build
 from lanewise.network.layers import Sigmoid, Softmax
 from lanewise.network.text import parse, to_text
 from lanewise.target import named
-from tests.engine.support import Array, Floats, as_values, format_for, images_for, parameters_for, steps_of
+from tests.engine.support import Array, Floats, as_values, images_for, parameters_for, raw_for, steps_of
 from tests.engine.test_trainer import evaluated
 from tests.kernels.support import buffer, from_lanes, run_native
 from tests.model_file.models import contents
@@ -138,7 +138,7 @@ def compare(text: str, shape: tuple[int, int, int], batch: int, target: str = "h
     trainer = Trainer(
         graph,
         parameters,
-        format_for(graph),
+        raw_for(graph),
         batch_size=batch,
         optimizer=Optimizer(momentum=0.0, nesterov=False),
         threads=1 + batch % 2,
@@ -159,10 +159,10 @@ def compare(text: str, shape: tuple[int, int, int], batch: int, target: str = "h
         off = np.abs(came - (before - RATE * gradient)).max()
         if off > 1e-6 * max(1.0, float(np.abs(before).max()), RATE * float(np.abs(gradient).max())):
             return where + f"weights of shape {came.shape} are off by {off:.2g} after a step"
-    outputs = Inference(graph, parameters, format_for(graph), target=named(target)).run(images, numbers)
+    outputs = Inference(graph, parameters, raw_for(graph), target=named(target)).run(images, numbers)
     if not np.allclose(outputs, values[-1], atol=TOLERANCE):
         return where + f"outputs in batches differ by {np.abs(outputs - values[-1]).max():.2g}"
-    single = SingleInference(graph, parameters, format_for(graph), target=named(target)).run(images[numbers[0]])
+    single = SingleInference(graph, parameters, raw_for(graph), target=named(target)).run(images[numbers[0]])
     if not np.allclose(single, values[-1][0], atol=TOLERANCE):
         return where + f"outputs of one image differ by {np.abs(single - values[-1][0]).max():.2g}"
     wrong = _plain(graph, parameters, images[numbers[:LANES]], values, target) or _saved(text, shape)

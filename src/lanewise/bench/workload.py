@@ -95,7 +95,8 @@ class Predictor(Protocol):
 
 def save_model(net: Net, path: Path) -> None:
     """Write the model file that everybody predicts with: untrained weights take as long as trained ones."""
-    from lanewise.model_file import Contents, Preprocessing, write
+    from lanewise.model_file import Contents, write
+    from lanewise.preprocessing import Preprocessing
 
     channels, rows, columns = net.shape
     scaling = Preprocessing(rows, columns, channels, "uint8", (data.SCALE,) * channels, (data.OFFSET,) * channels)

@@ -18,7 +18,7 @@ from lanewise.data.load import load
 from lanewise.data.reading import choose_size, decode_into
 from lanewise.data_check.findings import Collection
 from lanewise.errors import DataError
-from lanewise.model_file import Preprocessing
+from lanewise.preprocessing import Preprocessing
 
 Progress = Callable[[int, int], None]
 

@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.caching import Cache
-from lanewise.engine.parameters import FlatParameters
+from lanewise.engine.parameters import FlatParameters, Floats
 from lanewise.engine.plan import Planner
 from lanewise.engine.schedule import Executable, Phase, Place, Section, aligned
-from lanewise.engine.trainer import Floats, ImageFormat, Integers
 from lanewise.forking import ForkSafeLock
 from lanewise.kernels import gather
 from lanewise.lanes.program import LANES
 from lanewise.limits import check_memory
 from lanewise.network.graph import Graph
+from lanewise.preprocessing import Preprocessing
 from lanewise.target import Target, chosen, usable_threads
 
 BLOCK = 4096
@@ -30,21 +30,21 @@ class Inference:
     ----------
     graph : Graph
     parameters : list of float32 arrays in the order of `graph.parameters`, or a Trainer's live vector
-    image_format : ImageFormat
+    preprocessing : Preprocessing
     """
 
     def __init__(
         self,
         graph: Graph,
         parameters: Sequence[Floats] | Floats,
-        image_format: ImageFormat,
+        preprocessing: Preprocessing,
         *,
         threads: int | None = None,
         winograd: bool = True,
         target: Target | None = None,
         cache: Cache | None = None,
     ) -> None:
-        self.graph, self.format = graph, image_format
+        self.graph = graph
         self.threads = usable_threads(threads)
         target = target or chosen()
         flat = FlatParameters.of(graph)
@@ -53,7 +53,7 @@ class Inference:
             graph, training=False, registers=target.registers, images=images, key=Place("keys"), winograd=winograd
         )
         x, x_layout = planner.value(0)
-        program = gather.gather(image_format.shape, image_format.kernel_type, x_layout, None)
+        program = gather.gather(preprocessing.shape, preprocessing.kernel_type, x_layout, None)
         planner.call(program, Place("pixels"), images, Place("scale"), Place("offset"), x)
         planner.forward()
         last = len(graph.nodes) - 1
@@ -79,18 +79,18 @@ class Inference:
             "arena": aligned(plan.arena * self.threads // 4),
             "transformed": aligned(plan.transformed),
             "parameters": vector,
-            "scale": image_format.scale.astype(np.float32),
-            "offset": image_format.offset.astype(np.float32),
-        }
+        } | preprocessing.constants
         if self._prepare is not None and not self._live:
             self._prepare.run(self._arrays)
 
-    def run(self, pixels: NDArray[np.generic], images: Integers | None = None, *, threads: int | None = None) -> Floats:
+    def run(
+        self, pixels: NDArray[np.generic], images: NDArray[np.int32] | None = None, *, threads: int | None = None
+    ) -> Floats:
         """The outputs, (images, ...) float32.
 
         Parameters
         ----------
-        pixels : (images, rows, columns, channels), C-contiguous, of the format's type
+        pixels : (images, rows, columns, channels), C-contiguous, of the type that `preprocessing` names
         images : int32 array, optional
             Which images; all by default.
         threads : int, optional
@@ -101,7 +101,7 @@ class Inference:
                 self._prepare.run(self._arrays)
             return self._run(pixels, images, min(threads or self.threads, self.threads))
 
-    def _run(self, pixels: NDArray[np.generic], images: Integers | None, threads: int) -> Floats:
+    def _run(self, pixels: NDArray[np.generic], images: NDArray[np.int32] | None, threads: int) -> Floats:
         numbers = np.arange(len(pixels), dtype=np.int32) if images is None else np.asarray(images, np.int32)
         result = np.empty((len(numbers), self._outputs), np.float32)
         for first in range(0, len(numbers), BLOCK * LANES):

@@ -20,7 +20,7 @@ from lanewise.network.graph import Graph, Parameter
 CHUNK = 2048
 """Scalars that one task of the update works on at most; the vector's length is a multiple of it."""
 
-Array = NDArray[np.float32]
+Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +44,18 @@ class FlatParameters:
         """How many scalars parameter `number` takes, all padding included."""
         return _vectors(self.parameters[number]) * LANES
 
-    def pack(self, arrays: Sequence[Array]) -> Array:
+    def pack(self, arrays: Sequence[Floats]) -> Floats:
         """The vector that holds `arrays`, given in the order and shapes of `graph.parameters`."""
         flat = np.zeros(self.total, np.float32)
         for view, array in zip(self.views(flat), arrays, strict=True):
             view[...] = array
         return flat
 
-    def unpack(self, flat: Array) -> list[Array]:
+    def unpack(self, flat: Floats) -> list[Floats]:
         """The arrays that `flat` holds, copied."""
         return [view.copy() for view in self.views(flat)]
 
-    def views(self, flat: Array) -> list[Array]:
+    def views(self, flat: Floats) -> list[Floats]:
         """The same without copying: each array is a view into `flat`."""
         views = []
         for parameter, start in zip(self.parameters, self.starts, strict=True):
@@ -64,7 +64,7 @@ class FlatParameters:
             views.append(stored[:, : parameter.shape[1]] if len(shape) == 2 else stored)
         return views
 
-    def decay(self) -> Array:
+    def decay(self) -> Floats:
         """1 where weight decay applies (weights), 0 where it does not (biases, padding)."""
         return self.pack([np.full(p.shape, p.role == "weight", np.float32) for p in self.parameters])
 

@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.caching import Cache
+from lanewise.engine.parameters import Floats
 from lanewise.engine.schedule import Call, Executable, Phase, Section, aligned
 from lanewise.engine.single_plan import SinglePlanner
-from lanewise.engine.trainer import Floats, ImageFormat
 from lanewise.forking import ForkSafeLock
 from lanewise.kernels.single import features
 from lanewise.limits import check_memory
 from lanewise.network.graph import Graph
+from lanewise.preprocessing import Preprocessing
 from lanewise.target import Target, chosen
 
 
@@ -51,7 +52,7 @@ class SingleInference:
     ----------
     graph : Graph
     parameters : list of float32 arrays, in the order of `graph.parameters`
-    image_format : ImageFormat
+    preprocessing : Preprocessing
     winograd : bool
         Whether 3x3 convolutions may be computed by Winograd's algorithm: faster, with a slightly larger error.
     target : Target, optional
@@ -62,18 +63,18 @@ class SingleInference:
         self,
         graph: Graph,
         parameters: Sequence[Floats],
-        image_format: ImageFormat,
+        preprocessing: Preprocessing,
         *,
         winograd: bool = True,
         target: Target | None = None,
         cache: Cache | None = None,
     ) -> None:
         target = target or chosen()
-        self.graph, self.format = graph, image_format
-        plan = SinglePlanner(graph, parameters, image_format, registers=target.registers, winograd=winograd).finish()
+        self.graph, self.shape = graph, preprocessing.shape
+        plan = SinglePlanner(graph, parameters, preprocessing, registers=target.registers, winograd=winograd).finish()
         check_memory("running this network", plan.arena + plan.parameters.nbytes)
-        self._staging = aligned(features.staged(image_format.shape))
-        self._image = self._staging[: prod(image_format.shape)].reshape(image_format.shape)
+        self._staging = aligned(features.staged(self.shape))
+        self._image = self._staging[: prod(self.shape)].reshape(self.shape)
         self._outputs = aligned(plan.outputs)
         self._result = self._outputs[: prod(graph.output_shape)].reshape(graph.output_shape)
         self._schedule = _Bound(
@@ -95,7 +96,7 @@ class SingleInference:
         Parameters
         ----------
         image : array (rows, columns, channels) of numbers
-            Raw, as the format's scale and offset expect it.
+            Raw, as the scale and offset of `preprocessing` expect it.
 
         Returns
         -------
@@ -106,8 +107,8 @@ class SingleInference:
         ValueError
             The image has another shape.
         """
-        if image.shape != self.format.shape:
-            raise ValueError(f"an image of shape {image.shape} was given to a network of {self.format.shape}")
+        if image.shape != self.shape:
+            raise ValueError(f"an image of shape {image.shape} was given to a network of {self.shape}")
         with self._lock:
             np.copyto(self._image, image)
             self._schedule()

@@ -11,12 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from lanewise.engine.fuse import conv_of, numbers
 from lanewise.engine.memory import Slot, SlotCall, placed
+from lanewise.engine.parameters import Floats
 from lanewise.engine.schedule import Call, Place, aligned
-from lanewise.engine.trainer import Floats, ImageFormat
 from lanewise.kernels import pointwise, pool
 from lanewise.kernels.single import conv, dense, features, winograd
 from lanewise.kernels.single.blocked import Blocked
@@ -36,6 +34,7 @@ from lanewise.network.layers import (
     ReLU,
     Softmax,
 )
+from lanewise.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +52,7 @@ class SinglePlanner:
 
     Parameters
     ----------
-    graph, parameters, image_format
+    graph, parameters, preprocessing
         As `SingleInference` takes them.
     registers : int
         How many values of 16 lanes the target's registers hold.
@@ -65,7 +64,7 @@ class SinglePlanner:
         self,
         graph: Graph,
         parameters: Sequence[Floats],
-        image_format: ImageFormat,
+        preprocessing: Preprocessing,
         *,
         registers: int,
         winograd: bool,
@@ -80,7 +79,7 @@ class SinglePlanner:
         self.weights: list[Floats] = []
         self.laid = 0  # scalars of `weights`
         self.fixed: dict[Slot, Place] = {}
-        self._prepare(image_format)
+        self._prepare(preprocessing)
         for number, node in enumerate(graph.nodes):
             if node.inputs and self.of_node[number] == number:
                 self._forward(number, node)
@@ -164,10 +163,10 @@ class SinglePlanner:
         self.laid += -(-array.size // LANES) * LANES
         return where
 
-    def _prepare(self, image_format: ImageFormat) -> None:
+    def _prepare(self, preprocessing: Preprocessing) -> None:
         slot, layout = self.value(0)
-        channels = (image_format.scale, image_format.offset)
-        scale, offset = (self._constant(features.lay_scale(layout, each.astype(np.float32))) for each in channels)
+        channels = preprocessing.constants.values()
+        scale, offset = (self._constant(features.lay_scale(layout, each)) for each in channels)
         self.call(features.prepare(layout), Place("image"), scale, offset, slot)
 
     def _forward(self, number: int, node: Node) -> None:

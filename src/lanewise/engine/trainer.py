@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.caching import Cache
 from lanewise.engine.gradients import Gradients, Segment, Slice, clear_kept, deferred_gradients, even, pieces
-from lanewise.engine.parameters import CHUNK, FlatParameters
+from lanewise.engine.parameters import CHUNK, FlatParameters, Floats
 from lanewise.engine.plan import GroupPlan, Planner
 from lanewise.engine.schedule import Call, Executable, Phase, Place, Section, aligned
 from lanewise.errors import NetworkError
@@ -24,11 +23,11 @@ from lanewise.lanes.program import LANES, Program
 from lanewise.limits import check_memory
 from lanewise.network.graph import Graph
 from lanewise.network.layers import Sigmoid, Softmax
+from lanewise.preprocessing import Preprocessing
 from lanewise.target import Target, chosen, usable_threads
 
 MOST_SHARDS = 8
 
-Floats = NDArray[np.float32]
 Integers = NDArray[np.int32]
 
 
@@ -67,21 +66,6 @@ class Steps:
     keys: Integers
 
 
-@dataclass(frozen=True, slots=True)
-class ImageFormat:
-    """What images look like in memory: (rows, columns, channels) of uint8 or float32, and raw * scale + offset."""
-
-    shape: tuple[int, int, int]
-    dtype: Literal["uint8", "float32"]
-    scale: Floats
-    offset: Floats
-
-    @property
-    def kernel_type(self) -> Literal["u8", "f32"]:
-        """The pixel type in a lane program's words."""
-        return "u8" if self.dtype == "uint8" else "f32"
-
-
 class Trainer:
     """A network compiled for training, its parameters and the optimiser's state.
 
@@ -90,7 +74,7 @@ class Trainer:
     graph : Graph
         Ends in Softmax, or in Sigmoid with one output.
     parameters : list of float32 arrays, in the order of `graph.parameters`
-    image_format : ImageFormat
+    preprocessing : Preprocessing
     batch_size : int
     optimizer : Optimizer
     label_smoothing : float
@@ -107,7 +91,7 @@ class Trainer:
         self,
         graph: Graph,
         parameters: Sequence[Floats],
-        image_format: ImageFormat,
+        preprocessing: Preprocessing,
         *,
         batch_size: int = 128,
         optimizer: Optimizer | None = None,
@@ -121,7 +105,7 @@ class Trainer:
         if not any(graph.learned):
             raise NetworkError("the network has nothing to learn: no layer has weights that are not frozen or fixed")
         self.graph = graph
-        self.format = image_format
+        self.preprocessing = preprocessing
         self.optimizer = optimizer or Optimizer()
         self.label_smoothing, self.augment = label_smoothing, augment
         self.target = target or chosen()
@@ -147,9 +131,8 @@ class Trainer:
             "kept": aligned(plan.kept // 4),
             "scratch": aligned(scratch),
             "decay": aligned(self.flat.total),
-            "scale": image_format.scale.astype(np.float32),
-            "offset": image_format.offset.astype(np.float32),
-        } | {state: aligned(self.flat.total) for state in self._states}
+        }
+        self._arrays |= preprocessing.constants | {state: aligned(self.flat.total) for state in self._states}
         self._arrays["parameters"][:] = self.flat.pack(parameters)
         self._arrays["decay"][:] = self.flat.decay()
 
@@ -279,7 +262,8 @@ class Trainer:
             winograd=winograd,
         )
         x, x_layout = planner.value(0)
-        program = gather.gather(self.format.shape, self.format.kernel_type, x_layout, self.augment)
+        raw = self.preprocessing
+        program = gather.gather(raw.shape, raw.kernel_type, x_layout, self.augment)
         keyed = [key] if self.augment else []
         planner.call(program, Place("pixels"), images, Place("scale"), Place("offset"), *keyed, x)
         last = _logits_node(self.graph)

@@ -20,12 +20,13 @@ from lanewise.network.layers import Sigmoid, Softmax
 from lanewise.network.reference import Array, forward
 from lanewise.network.shapes import describe
 from lanewise.network.text import parse
+from lanewise.preprocessing import PixelType, type_of
 
 Image = ArrayLike | str | os.PathLike[str]
 """Raw pixels (rows, columns, channels), (rows, columns) with one channel, or a file."""
 
 
-_SCORERS: WeakKeyDictionary[Model, dict[str, Inference]] = WeakKeyDictionary()
+_SCORERS: WeakKeyDictionary[Model, dict[PixelType, Inference]] = WeakKeyDictionary()
 
 
 def graph_for(text: str, shape: tuple[int, ...]) -> Graph:
@@ -147,7 +148,7 @@ def log_odds(model: Model, pixels: Pixels) -> Array:
 
     Computed from the scores before the last softmax or sigmoid, so it stays exact where a probability rounds to 0 or 1.
     """
-    outputs = _scorer(model, pixels.dtype.name).run(np.ascontiguousarray(pixels))
+    outputs = _scorer(model, type_of(pixels)).run(np.ascontiguousarray(pixels))
     scores = np.asarray(outputs, np.float64).reshape(len(pixels), -1)
     if scores.shape[1] == 1:
         return np.hstack([-scores, scores])
@@ -158,12 +159,12 @@ def log_odds(model: Model, pixels: Pixels) -> Array:
     return np.asarray(scores - highest - np.log(np.exp(others - highest[..., None]).sum(axis=2)))
 
 
-def _scorer(model: Model, dtype: str) -> Inference:
+def _scorer(model: Model, dtype: PixelType) -> Inference:
     """A network in machine code up to the scores, made once for each model and type of pixels."""
     made = _SCORERS.setdefault(model, {})
     if dtype not in made:
         graph = up_to(model.graph, score_position(model.graph))
-        made[dtype] = Inference(graph, model.parameters[: len(graph.parameters)], model._format(dtype))
+        made[dtype] = Inference(graph, model.parameters[: len(graph.parameters)], model.preprocessing.taking(dtype))
     return made[dtype]
 
 

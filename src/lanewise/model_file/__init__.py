@@ -16,14 +16,13 @@ Reading runs no code, opens no second file and believes nothing: sizes, shapes, 
 each other, and whatever does not fit is refused by name.
 """
 
-from lanewise.model_file.contents import Contents, Label, Preprocessing, names_of
+from lanewise.model_file.contents import Contents, Label, names_of
 from lanewise.model_file.read import Reading, read, read_graph
 from lanewise.model_file.write import to_onnx, write, write_beside
 
 __all__ = [
     "Contents",
     "Label",
-    "Preprocessing",
     "Reading",
     "names_of",
     "read",

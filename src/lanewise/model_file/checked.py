@@ -10,7 +10,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
 from lanewise.errors import ModelFileError
-from lanewise.model_file.contents import Preprocessing
+from lanewise.preprocessing import Preprocessing
 
 LARGEST_PROPERTY = 16 << 20
 LONGEST_WORD = 100

@@ -18,12 +18,12 @@ import numpy as np
 
 from lanewise.errors import ModelFileError
 from lanewise.model_file.builder import MOST_VALUES, Channels
-from lanewise.model_file.contents import PixelType
 from lanewise.model_file.onnx_graph import STANDARD_DOMAINS, OnnxFile, called
 from lanewise.model_file.operators import OPERATORS, per_channel, scale_and_shift
 from lanewise.model_file.tensors import FLOAT, Constant, attributes_of, quoted, type_name
 from lanewise.network.activations import ACTIVATIONS
 from lanewise.network.shapes import Shape
+from lanewise.preprocessing import PixelType
 
 UINT8 = 2
 MOST_CHANNELS = 1 << 20

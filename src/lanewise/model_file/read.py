@@ -14,7 +14,7 @@ from lanewise.errors import LanewiseError, ModelFileError, NetworkError, TooLarg
 from lanewise.escaping import escaped
 from lanewise.model_file.builder import Drafts, Value, Weights
 from lanewise.model_file.checked import preprocessing_of
-from lanewise.model_file.contents import Contents, Label, PixelType, Preprocessing
+from lanewise.model_file.contents import Contents, Label
 from lanewise.model_file.metadata import Properties, digest, from_properties
 from lanewise.model_file.node import Step
 from lanewise.model_file.onnx_graph import STANDARD_DOMAINS, OnnxFile, called, outline, parse
@@ -32,6 +32,7 @@ from lanewise.network.layers import (
     Softmax,
 )
 from lanewise.notes import Caution
+from lanewise.preprocessing import PixelType, Preprocessing
 
 MOST_BYTES = 2 << 30
 """Protocol buffers can hold no more."""

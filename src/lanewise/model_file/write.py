@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.errors import LanewiseError, ModelFileError
-from lanewise.model_file.contents import Contents, Preprocessing
+from lanewise.model_file.contents import Contents
 from lanewise.model_file.metadata import to_properties
 from lanewise.model_file.read import read_own
 from lanewise.network.graph import Graph, Node
@@ -37,6 +37,7 @@ from lanewise.network.layers import (
     MaxPool2D,
     Softmax,
 )
+from lanewise.preprocessing import Preprocessing
 from lanewise.saving import write_new, write_whole
 
 OPSET = 13

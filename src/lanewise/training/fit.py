@@ -12,23 +12,24 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from lanewise.data.images import Images, ImageSets
 from lanewise.data.load import load
 from lanewise.data.sample_weights import image_weights
-from lanewise.engine.trainer import ImageFormat, Optimizer
+from lanewise.engine.trainer import Optimizer
 from lanewise.errors import DataError
 from lanewise.foreign import fitted
 from lanewise.interrupts import one_press_ends
 from lanewise.keywords import hinting
 from lanewise.labels import plain
 from lanewise.model import Model
-from lanewise.model_file import Preprocessing, names_of
+from lanewise.model_file import names_of
 from lanewise.network.layers import Layer
 from lanewise.notes import Note
 from lanewise.notes import say as tell_user
 from lanewise.pixel_scale import range_of
+from lanewise.preprocessing import Preprocessing, type_of
 from lanewise.training import augment as augmenting
 from lanewise.training import recipe
 from lanewise.training.crossvalidation import (
@@ -270,12 +271,7 @@ def train(
     )
     engine = Engine(
         begin.graph,
-        ImageFormat(
-            (*images.size, images.channels),
-            "uint8" if images.pixels.dtype == np.uint8 else "float32",
-            (1 / std).astype(np.float32),
-            (-mean / std).astype(np.float32),
-        ),
+        _preprocessing(images, chosen, mean, std, start),
         Optimizer(optimizer, momentum=momentum, weight_decay=decay),
         label_smoothing,
         picked.augment,
@@ -309,7 +305,7 @@ def train(
         graph=begin.graph,
         parameters=tuple(trainer.flat.unpack(learned.vector)),
         **_labels_of(images, y),
-        preprocessing=_preprocessing(engine.image_format, images, chosen, start),
+        preprocessing=engine.preprocessing,
         network=begin.text,
         history=tuple(learned.history),
         provenance={
@@ -370,19 +366,22 @@ def _labels_of(images: Images, y: ArrayLike | None) -> dict[str, Any]:
     return {"classes": tuple(by_name[name] for name in images.classes), "label_type": kind}
 
 
-def _preprocessing(image_format: ImageFormat, images: Images, chosen: Indices, start: Model | None) -> Preprocessing:
+def _preprocessing(
+    images: Images, chosen: Indices, mean: NDArray[np.float64], std: NDArray[np.float64], start: Model | None
+) -> Preprocessing:
+    """What brings the training set to mean 0 and standard deviation 1, channel by channel."""
     span = range_of(images.pixels, chosen, files=images.resize is not None)
     if start is not None and start.preprocessing.value_range is not None:
         low, high = start.preprocessing.value_range
         span = min(low, span[0]), max(high, span[1])
-    rows, columns, channels = image_format.shape
+    rows, columns = images.size
     return Preprocessing(
         rows=rows,
         columns=columns,
-        channels=channels,
-        dtype=image_format.dtype,
-        scale=tuple(map(float, image_format.scale)),
-        offset=tuple(map(float, image_format.offset)),
+        channels=images.channels,
+        dtype=type_of(images.pixels),
+        scale=tuple((1 / std).tolist()),
+        offset=tuple((-mean / std).tolist()),
         resize=images.resize,
         value_range=span,
         bits=images.bits,

@@ -10,7 +10,7 @@ from lanewise.data.held_out import Holding, hold_out
 from lanewise.data.images import ImageSets
 from lanewise.data.sample_weights import class_weights
 from lanewise.data.seen import TRAINED, Seen, hashes_of
-from lanewise.engine.trainer import Floats
+from lanewise.engine.parameters import Floats
 from lanewise.model import Model
 from lanewise.notes import Caution, Note
 from lanewise.training.loop import Held

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from lanewise.brief import short
 from lanewise.data.images import Pixels
 from lanewise.engine.inference import Inference
-from lanewise.engine.trainer import Floats, Steps, Trainer
+from lanewise.engine.parameters import Floats
+from lanewise.engine.trainer import Steps, Trainer
 from lanewise.errors import LanewiseError
 from lanewise.interrupts import attend, defer
 from lanewise.training.best_weights import Choice, Verdict

@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lanewise.engine.inference import Inference
-from lanewise.engine.trainer import Floats, ImageFormat, Optimizer, Trainer
+from lanewise.engine.parameters import Floats
+from lanewise.engine.trainer import Optimizer, Trainer
 from lanewise.kernels.gather import Augment
 from lanewise.network.graph import Graph
 from lanewise.notes import Caution, Note
+from lanewise.preprocessing import Preprocessing
 from lanewise.training.loop import DivergedError, Held, Learned, Lesson, Progress, evaluated, learn
 from lanewise.training.start import Start
 
@@ -32,7 +34,7 @@ class Engine:
     """All that the engine needs besides the parameters."""
 
     graph: Graph
-    image_format: ImageFormat
+    preprocessing: Preprocessing
     optimizer: Optimizer
     label_smoothing: float
     augment: Augment | None
@@ -44,7 +46,7 @@ class Engine:
         return Trainer(
             self.graph,
             parameters,
-            self.image_format,
+            self.preprocessing,
             batch_size=batch_size,
             optimizer=self.optimizer,
             label_smoothing=self.label_smoothing,
@@ -55,7 +57,7 @@ class Engine:
 
     def evaluate(self, parameters: Floats | Sequence[Floats]) -> Inference:
         """What evaluates parameters: a list of them, or the live vector of a trainer."""
-        return Inference(self.graph, parameters, self.image_format, winograd=self.winograd, threads=self.threads)
+        return Inference(self.graph, parameters, self.preprocessing, winograd=self.winograd, threads=self.threads)
 
 
 def as_it_starts(engine: Engine, begin: Start, held: Held | None, say: Say) -> Floats | None:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from lanewise.data.images import Images, statistics
 from lanewise.data.seen import Seen
-from lanewise.engine.trainer import MOST_SHARDS, Floats
+from lanewise.engine.parameters import Floats
+from lanewise.engine.trainer import MOST_SHARDS
 from lanewise.errors import DataError
 from lanewise.limits import check_memory
 from lanewise.model import Model

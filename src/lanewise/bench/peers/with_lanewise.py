@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,21 +11,18 @@ from lanewise.bench import data
 from lanewise.bench.workload import Learner, Predictor, Workload
 from lanewise.engine.inference import Inference
 from lanewise.engine.single import SingleInference
-from lanewise.engine.trainer import ImageFormat, Optimizer, Steps, Trainer
-
-if TYPE_CHECKING:
-    from lanewise.model_file import Preprocessing
+from lanewise.engine.trainer import Optimizer, Steps, Trainer
+from lanewise.preprocessing import Preprocessing
 
 
 def learner(workload: Workload) -> Learner:
     """Only one mode, "float32"."""
     pixels, labels, task = workload.pixels, workload.labels, workload.task
     channels, rows, columns = task.net.shape
-    scale, offset = np.full(channels, data.SCALE, np.float32), np.full(channels, data.OFFSET, np.float32)
     trainer = Trainer(
         workload.graph,
         workload.weights,
-        ImageFormat((rows, columns, channels), "uint8", scale, offset),
+        Preprocessing(rows, columns, channels, "uint8", (data.SCALE,) * channels, (data.OFFSET,) * channels),
         batch_size=task.batch,
         optimizer=Optimizer("sgd", momentum=data.MOMENTUM, nesterov=False),
         threads=task.threads,
@@ -53,10 +49,9 @@ def predictor(workload: Workload) -> Predictor:
     from lanewise.model_file import read
 
     contents = read(workload.task.model)
-    image_format = _format_of(contents.preprocessing)
     if workload.task.batch == 1:
-        return _one_by_one(SingleInference(contents.graph, contents.parameters, image_format))
-    compiled = Inference(contents.graph, contents.parameters, image_format, threads=workload.task.threads)
+        return _one_by_one(SingleInference(contents.graph, contents.parameters, contents.preprocessing))
+    compiled = Inference(contents.graph, contents.parameters, contents.preprocessing, threads=workload.task.threads)
 
     def predict(parts: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         for pixels in parts:
@@ -73,8 +68,3 @@ def _one_by_one(compiled: SingleInference) -> Predictor:
         return outputs[np.newaxis]
 
     return predict
-
-
-def _format_of(preprocessing: Preprocessing) -> ImageFormat:
-    scale, offset = np.array(preprocessing.scale, np.float32), np.array(preprocessing.offset, np.float32)
-    return ImageFormat(preprocessing.shape, preprocessing.dtype, scale, offset)

@@ -1,0 +1,104 @@
+"""What happens to images before a network sees them: one value, which training, prediction and model files share."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lanewise.brief import short
+from lanewise.errors import OptionError
+
+PixelType = Literal["uint8", "float32"]
+
+
+def type_of(pixels: NDArray[Any]) -> PixelType:
+    """The type of raw pixels: bytes, or else floats."""
+    return "uint8" if pixels.dtype == np.uint8 else "float32"
+
+
+@short
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """What happens to an image before the network sees it: x = raw * scale + offset, channel by channel.
+
+    Parameters
+    ----------
+    rows, columns, channels : int
+        Size of the images that enter, in pixels.
+    dtype : {"uint8", "float32"}
+        Type of the raw pixels.
+    scale, offset : tuple of float, one for each channel
+        Rounded to float32 here, so that what is saved is what was used.
+    resize : str, optional
+        How images of another size are brought to this one: a word of the image loader's.
+    value_range : (low, high), optional
+        The smallest and the largest raw value of the training set, so that data on another scale are noticed; None in
+        files that say nothing of it.
+    bits : int
+        Of pixels with more than 8 bits in their file, how many are in use: the upper 8 of them are kept.
+    standardised : bool
+        Whether each scale is 1 / the standard deviation of the training set; of a network from elsewhere it is not.
+    """
+
+    rows: int
+    columns: int
+    channels: int
+    dtype: PixelType
+    scale: tuple[float, ...]
+    offset: tuple[float, ...]
+    resize: str | None = None
+    value_range: tuple[float, float] | None = None
+    bits: int = 16
+    standardised: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the values and round them."""
+        if min(self.rows, self.columns, self.channels) < 1:
+            raise OptionError(
+                f"images of {self.rows}x{self.columns}x{self.channels} have no pixels; every size is 1 or more"
+            )
+        if self.dtype not in get_args(PixelType):
+            raise OptionError(f"pixels of type {self.dtype!r}: a network takes uint8 or float32")
+        for name, values in (("scale", self.scale), ("offset", self.offset)):
+            rounded = tuple(float(np.float32(value)) for value in values)
+            if len(rounded) != self.channels or not all(map(math.isfinite, rounded)):
+                raise OptionError(
+                    f"{name} of the preprocessing is {values}: one finite number for each of {self.channels} channels"
+                )
+            object.__setattr__(self, name, rounded)
+        if self.value_range is not None:
+            low, high = map(float, self.value_range)
+            if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+                raise OptionError(f"value_range is {self.value_range}: the smallest and the largest value of pixels")
+            object.__setattr__(self, "value_range", (low, high))
+        if isinstance(self.bits, bool) or not isinstance(self.bits, int) or not 8 <= self.bits <= 16:
+            raise OptionError(f"bits is {self.bits!r}: of pixels with more than 8 bits, 8 to 16 are in use")
+
+    @property
+    def kernel_type(self) -> Literal["u8", "f32"]:
+        """The pixel type in a lane program's words."""
+        return "u8" if self.dtype == "uint8" else "f32"
+
+    @property
+    def constants(self) -> dict[str, NDArray[np.float32]]:
+        """Scale and offset as arrays, by name, as kernels and files take them."""
+        return {"scale": np.array(self.scale, np.float32), "offset": np.array(self.offset, np.float32)}
+
+    def taking(self, dtype: PixelType) -> Preprocessing:
+        """The same for raw pixels of another type."""
+        return replace(self, dtype=dtype)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(rows, columns, channels) of one image."""
+        return self.rows, self.columns, self.channels
+
+    def apply(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
+        """Raw pixels (N, rows, columns, channels) as the network takes them: (N, channels, rows, columns) float32."""
+        constants = self.constants
+        scaled = pixels.astype(np.float32) * constants["scale"] + constants["offset"]
+        return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
