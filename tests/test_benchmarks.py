@@ -15,6 +15,7 @@ from benchmarks.__main__ import chosen_peers, main
 from click.testing import CliRunner
 
 from lanewise.bench.cold_start import First
+from lanewise.bench.environment import Environment
 from lanewise.bench.nets import NETS
 from lanewise.bench.peers import LANEWISE, ONNX_RUNTIME, PEERS
 from lanewise.bench.race import Entry, Settings
@@ -263,10 +264,10 @@ def test_every_kernel_of_a_net_is_measured() -> None:
 def test_markdown_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "figures.json"
     made = report.Report("x", (Table("Title", ("a|b", "c"), (("d", "1"),)),), ("Remark.",), {"answer": 42})
-    report.show(made, report.Environment.now().with_versions({"torch": "0"}), markdown=True, json_file=file)
+    report.show(made, Environment.now().with_versions({"torch": "0"}), markdown=True, json_file=file)
     printed = capsys.readouterr().out
     assert (
-        f"**Title**  \n{report.Environment.now().processor}\n\n| a\\|b | c |\n| --- | ---: |\n| d | 1 |\n\n- Remark."
+        f"**Title**  \n{Environment.now().processor}\n\n| a\\|b | c |\n| --- | ---: |\n| d | 1 |\n\n- Remark."
         in printed
     )
     figures = json.loads(file.read_text())

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
@@ -35,7 +36,7 @@ IMAGES = X.reshape(-1, 8, 8)
 
 def quick(**options):
     """A classifier of the digits that learns within a few hundredths of a second."""
-    defaults = {"image_shape": (8, 8), "epochs": 4, "random_state": 0, "augment": "none", "threads": 1}
+    defaults: dict[str, Any] = {"image_shape": (8, 8), "epochs": 4, "random_state": 0, "augment": "none", "threads": 1}
     return CNNClassifier(**defaults | options)
 
 
@@ -327,7 +328,7 @@ def test_options_reach_the_training(monkeypatch):
         return train(images, **options)
 
     monkeypatch.setattr(estimator, "train", spy)
-    options = {
+    options: dict[str, Any] = {
         "network": "dense 10, softmax",
         "epochs": 2,
         "batch_size": 32,

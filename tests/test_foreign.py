@@ -147,7 +147,7 @@ def test_a_report_finds_the_scale_for_all_of_its_figures(stranger: Path, digits:
     x, y = digits[2], digits[3]
     images = from_arrays(x, y)
     seen: list[Any] = []
-    real = page.accuracy_of
+    real = page.accuracy_of  # type: ignore[attr-defined]
     monkeypatch.setattr(page, "accuracy_of", lambda *given: seen.append(real(*given)) or seen[0])
     text = page.report_html(Model.load(stranger), images, "test", {"test": images})
     (evaluated,) = seen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def folder(tmp_path):
     return tmp_path / "images"
 
 
-FAST = {"network": "dense 2", "epochs": 2, "augment": "none"}
+FAST: dict[str, Any] = {"network": "dense 2", "epochs": 2, "augment": "none"}
 
 
 def heard(work):

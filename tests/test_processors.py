@@ -19,7 +19,7 @@ V2 = "41 31 0:38 {root} /sys/fs/cgroup rw,nosuid shared:7 - cgroup2 cgroup2 rw\n
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(processors, "ROOT", tmp_path)
-    monkeypatch.setattr(processors.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(processors.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)  # type: ignore[attr-defined]
     return tmp_path
 
 
@@ -117,8 +117,8 @@ def test_memory_of_version_1(tree: Path) -> None:
 
 
 def test_without_affinity_the_count_of_processors(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(processors.os, "sched_getaffinity")
-    monkeypatch.setattr(processors.os, "cpu_count", lambda: None)
+    monkeypatch.delattr(processors.os, "sched_getaffinity")  # type: ignore[attr-defined]
+    monkeypatch.setattr(processors.os, "cpu_count", lambda: None)  # type: ignore[attr-defined]
     assert default_threads() == 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from lanewise import CNNClassifier
 
 X, Y = load_digits(return_X_y=True)
 
-CASES = {
+CASES: dict[str, dict[str, Any]] = {
     "images": {"image_shape": (8, 8), "batch_size": 48},
     "rows": {},
     "adamw": {"image_shape": (8, 8), "optimizer": "adamw", "augment": "shift+flip"},

@@ -11,7 +11,7 @@ from lanewise.bench.environment import Environment
 from lanewise.bench.nets import Net
 from lanewise.bench.peers import LANEWISE, ONNX_RUNTIME, PEERS
 from lanewise.bench.process import WorkerError
-from lanewise.bench.race import Settings
+from lanewise.bench.race import Entry, Settings
 
 TINY = Net("tiny", "dense 3", (1, 4, 4), 3)
 
@@ -25,7 +25,7 @@ class Installed:
 
 def only(monkeypatch: pytest.MonkeyPatch, **versions: str) -> None:
     found = [Installed(name, version) for name, version in versions.items()]
-    monkeypatch.setattr(versus.metadata, "distributions", lambda: found)
+    monkeypatch.setattr(versus.metadata, "distributions", lambda: found)  # type: ignore[attr-defined]
 
 
 def test_whoever_is_installed_takes_part(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,8 +50,8 @@ def test_alone_lanewise_still_has_its_own_figures(monkeypatch: pytest.MonkeyPatc
 def test_a_network_that_lanewise_cannot_run_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     only(monkeypatch)
 
-    def nobody(*_: Any) -> list[versus.Entry]:
-        return [versus.Entry("tiny", LANEWISE, problem="too large")]
+    def nobody(*_: Any) -> list[Entry]:
+        return [Entry("tiny", LANEWISE, problem="too large")]
 
     monkeypatch.setattr(versus, "run", nobody)
     monkeypatch.setattr(versus, "measure_first", lambda *_, **__: None)
@@ -63,9 +63,9 @@ def test_the_time_is_shared_among_races_rounds_and_racers(monkeypatch: pytest.Mo
     only(monkeypatch, torch="2.13", onnxruntime="1")
     asked: list[tuple[str, int, int, float]] = []
 
-    def record(nets: Any, racers: list[Any], settings: Settings, say: Any) -> list[versus.Entry]:
+    def record(nets: Any, racers: list[Any], settings: Settings, say: Any) -> list[Entry]:
         asked.append((settings.kind, settings.batch, settings.threads, settings.burst * len(racers) * settings.rounds))
-        return [versus.Entry("tiny", LANEWISE, (1.0,))]
+        return [Entry("tiny", LANEWISE, (1.0,))]
 
     monkeypatch.setattr(versus, "run", record)
     monkeypatch.setattr(versus, "measure_first", lambda *_, **__: None)

@@ -76,7 +76,7 @@ def test_on_a_narrow_terminal_there_are_two_tables():
         assert len(tables) == count
         for table in tables:
             console.print(table)
-        shown = console.file.getvalue()
+        shown = console.file.getvalue()  # type: ignore[attr-defined]
         assert shown.count("hand-made features") == count
         assert all(head in shown for head in found.table()[0])
         assert "2,138,404" in shown

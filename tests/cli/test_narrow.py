@@ -39,7 +39,7 @@ class Told:
 def shown_on(width, show):
     out = Output(Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None), False, False)
     show(out)
-    text = out.console.file.getvalue()
+    text = out.console.file.getvalue()  # type: ignore[attr-defined]
     assert "…" not in text
     return text
 

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-import lanewise
+from lanewise.data.arrays import DIGITS_FILE
 from lanewise.model import Model
 from tests.cli.conftest import FAST, error_of, make_images, run, told
 
@@ -30,7 +30,7 @@ def test_json_is_one_object_with_what_was_promised(digits_model):
 
 def test_the_accuracy_is_that_of_the_saved_model(digits_model):
     path, record = digits_model
-    with np.load(lanewise.data.load.DIGITS_FILE) as file:
+    with np.load(DIGITS_FILE) as file:
         predicted = Model.load(path).predict(file["x_test"])
         assert (predicted == file["y_test"].astype(str)).mean() == pytest.approx(record["accuracy"])
 

@@ -30,7 +30,7 @@ def own_journals(tmp_path, monkeypatch):
 @pytest.fixture
 def trained(monkeypatch):
     """The options of each training."""
-    real, given = trials.train, []
+    real, given = trials.train, []  # type: ignore[attr-defined]
 
     def train(sets, **options):
         given.append(options)
@@ -100,7 +100,7 @@ def test_json_and_files(photos, here, trained):
 
 
 def test_stopped_by_the_user_it_says_how_to_go_on(photos, monkeypatch):
-    real, count = trials.train, []
+    real, count = trials.train, []  # type: ignore[attr-defined]
 
     def train(sets, **options):
         count.append(1)
@@ -156,6 +156,6 @@ def test_the_growing_table_fits_the_terminal(width, columns):
     table = shown.renderables[0]
     assert (len(table.columns), table.row_count) == (columns, 4)
     console.print(shown)
-    assert len(console.file.getvalue().splitlines()) <= 8
-    assert console.file.getvalue().count("85.0 to 95.0") == console.file.getvalue().count("3.0 s") == 4
-    assert "weights" in console.file.getvalue()
+    assert len(console.file.getvalue().splitlines()) <= 8  # type: ignore[attr-defined]
+    assert console.file.getvalue().count("85.0 to 95.0") == console.file.getvalue().count("3.0 s") == 4  # type: ignore[attr-defined]
+    assert "weights" in console.file.getvalue()  # type: ignore[attr-defined]

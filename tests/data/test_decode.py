@@ -6,6 +6,7 @@ import io
 import warnings
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -121,7 +122,8 @@ def test_exif_orientation(tmp_path: Path, suffix: str, orientation: int) -> None
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = tmp_path / f"a.{suffix}"
-    options = {"webp": {"lossless": True}, "jpg": {"quality": 95}}.get(suffix, {})
+    formats: dict[str, dict[str, Any]] = {"webp": {"lossless": True}, "jpg": {"quality": 95}}
+    options = formats.get(suffix, {})
     Image.fromarray(np.ascontiguousarray(stored)).save(path, exif=exif, **options)
     np.testing.assert_allclose(read(path, 1, (32, 48))[..., 0], quarters, atol=6)
     header = read_header(str(path))

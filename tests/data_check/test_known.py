@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from lanewise.data_check.page import render
 from lanewise.errors import DataError
 from lanewise.notes import unheard
 
-QUICK = {"network": "conv 2@3x3, relu, max 4, dense 2", "epochs": 3, "size": 16, "notes": unheard}
+QUICK: dict[str, Any] = {"network": "conv 2@3x3, relu, max 4, dense 2", "epochs": 3, "size": 16, "notes": unheard}
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def test_training_images_are_left_out_whatever_they_are_called_and_held_out_ones
 def test_only_images_new_to_the_model_are_evaluated_by_it(photos, model, never_trained, monkeypatch):
     evaluated = []
     monkeypatch.setattr(
-        check.Known,
+        check.Known,  # type: ignore[attr-defined]
         "evaluated",
         lambda self, places, classes: evaluated.extend(places) or np.full((len(places), 2), 0.5),
     )

@@ -60,7 +60,7 @@ def test_large_images_are_averaged_down(dtype):
 
 
 def test_networks_evaluate_labels_by_small_images_and_every_epoch_is_told(monkeypatch):
-    seen, told, real = [], [], label_errors.train
+    seen, told, real = [], [], label_errors.train  # type: ignore[attr-defined]
 
     def train(images, **options):
         seen.append(images.size)
@@ -93,7 +93,7 @@ def test_where_nobody_watches_a_line_says_beforehand_what_takes_long(monkeypatch
     monkeypatch.setattr("lanewise.data_check.check.time.perf_counter", lambda: float(next(now)))
     with _progress(open_output(False)) as progress:
         for done in range(5):
-            progress("testing labels", done, 30)
+            progress("testing labels", done, 30)  # type: ignore[misc]
     said = capsys.readouterr().out.splitlines()
     assert len(said) == 1
     assert "testing labels takes about 56" in said[0]

@@ -22,7 +22,7 @@ def network(text: str, input_shape: tuple[int, int, int]) -> Graph:
 def parameters_for(graph: Graph, seed: int = 0) -> list[Floats]:
     """Initial ones, with something added so that biases matter."""
     rng = np.random.default_rng(seed)
-    return [p + rng.integers(-64, 65, p.shape).astype(np.float32) / 512 for p in initial_parameters(graph, seed)]
+    return [p + rng.integers(-64, 65, p.shape).astype(np.float32) / 512 for p in initial_parameters(graph, seed)]  # type: ignore[misc]
 
 
 def raw_for(graph: Graph, dtype: str = "float32", scale: float = 1.0, offset: float = 0.0) -> Preprocessing:

@@ -8,13 +8,14 @@ import pytest
 from lanewise.engine import gradients
 from lanewise.engine.gradients import Gradients
 from lanewise.engine.inference import Inference
+from lanewise.engine.parameters import Floats
 from lanewise.engine.single import SingleInference
 from lanewise.engine.trainer import Optimizer, Trainer
 from lanewise.errors import NetworkError
 from lanewise.network import reference
 from lanewise.network.graph import Graph
 from lanewise.network.initial import initial_parameters
-from tests.engine.support import Floats, as_values, images_for, network, parameters_for, raw_for, steps_of
+from tests.engine.support import as_values, images_for, network, parameters_for, raw_for, steps_of
 
 SHAPE = (3, 12, 11)
 NETWORKS = {

@@ -171,7 +171,7 @@ def test_folder_that_cannot_be_written_is_no_failure(tmp_path: Path, monkeypatch
         patch.setattr(private, "_create", full)
         assert works(cache)
     with monkeypatch.context() as patch:
-        patch.setattr(private.os, "replace", full)
+        patch.setattr(private.os, "replace", full)  # type: ignore[attr-defined]
         assert works(cache)
     assert [path.name for path in tmp_path.iterdir()] == [private.SECRET], (
         "nothing may be left of an entry that could not be written"
@@ -210,7 +210,7 @@ EMIT = "LLVMPY_TargetMachineEmitToMemory"
 
 
 def texts(count: int) -> list[native.Text]:
-    return [lambda n=n: render(double(float(n)), f"k{n}", host()) for n in range(count)]
+    return [lambda n=n: render(double(float(n)), f"k{n}", host()) for n in range(count)]  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("threads", [1, 3, 100])
@@ -237,7 +237,7 @@ def test_compiled_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_the_lock(monkeypatch: pytest.MonkeyPatch) -> None:
     """With another llvmlite, `_emit` may have to leave its lock out in another way."""
     expected, locked = native.compiled(texts(3), host()), getattr(binding.ffi.lib, EMIT)
-    assert isinstance(locked._cfn, ctypes._CFuncPtr)
+    assert isinstance(locked._cfn, ctypes._CFuncPtr)  # type: ignore[attr-defined]
     monkeypatch.setitem(binding.ffi.lib._fntab, EMIT, SimpleNamespace(_cfn=locked._cfn))
     assert native.compiled(texts(3), host()) == expected
 

@@ -270,7 +270,7 @@ def test_updates(optimizer: Optimizer, batch: int) -> None:
                     weight_decay=decay,
                 )
             else:
-                expected[n], *states[n] = reference.adamw(
+                expected[n], *states[n] = reference.adamw(  # type: ignore[misc]
                     expected[n],
                     gradient,
                     *states[n],

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support, top_k_accuracy_score
 
+from lanewise.data.arrays import DIGITS_FILE
 from lanewise.data.images import Images
-from lanewise.data.load import DIGITS_FILE
 from lanewise.errors import DataError, LanewiseWarning, OptionError
 from lanewise.evaluation.evaluate import evaluate, images_for, wilson
 from lanewise.evaluation.result import Evaluation

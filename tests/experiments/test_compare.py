@@ -53,7 +53,7 @@ def test_what_cannot_be_compared_is_told():
 
 
 def test_all_get_the_same_images_epochs_and_seeds(sets, tmp_path, monkeypatch):
-    real, given = trials.train, []
+    real, given = trials.train, []  # type: ignore[attr-defined]
 
     def train(sets, **options):
         given.append((id(sets), options["epochs"], options["seed"]))

@@ -26,7 +26,7 @@ TEXT = "conv {2,4}@3x3, relu, {max,average} 2, dense 1"
 @pytest.fixture
 def counted(monkeypatch):
     """How often something was really trained; one epoch each."""
-    real, done = trials.train, []
+    real, done = trials.train, []  # type: ignore[attr-defined]
 
     def train(sets, **options):
         done.append((options["network"], options["seed"]))
@@ -102,7 +102,7 @@ def test_impossible_combinations_are_listed_and_the_others_done(sets):
 
 
 def test_training_that_fails_is_listed_too(sets, monkeypatch):
-    real = trials.train
+    real = trials.train  # type: ignore[attr-defined]
 
     def train(sets, **options):
         if "tanh" in options["network"]:
@@ -236,7 +236,7 @@ def test_the_sets_that_are_there_are_used_and_said(parts, told, evaluating, monk
     there = {"validation": stripes(20, 2), "test": stripes(30, 3)}
     given = ImageSets(stripes(60, 1), **{name: there[name] for name in parts})
     learned = []
-    real = trials.train
+    real = trials.train  # type: ignore[attr-defined]
 
     def train(sets, **options):
         learned.append(sets)
@@ -250,5 +250,5 @@ def test_the_sets_that_are_there_are_used_and_said(parts, told, evaluating, monk
     found = grid.to_json()
     assert (found["evaluated_by"], found["chosen_by"], found["kept_back"]) == (*told, False)
     assert found["evaluating"] == evaluating + " So few tell large differences only."
-    assert replace(grid.evaluating, count=100).sentence == evaluating.replace("20 ", "100 ").replace("30 ", "100 ")
+    assert replace(grid.evaluating, count=100).sentence == evaluating.replace("20 ", "100 ").replace("30 ", "100 ")  # type: ignore[type-var]
     assert evaluating in str(grid)

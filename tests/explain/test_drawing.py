@@ -47,7 +47,7 @@ def test_the_inputs_of_an_output_have_the_colours_of_their_weights():
 
 def test_the_row_of_the_output_is_marked():
     matrix = draw_connections(ARTICLE, (0, 1, 2)).axes[2]
-    assert sorted(line.get_ydata()[0] for line in matrix.lines) == [4.5, 5.5]
+    assert sorted(line.get_ydata()[0] for line in matrix.lines) == [4.5, 5.5]  # type: ignore[type-var]
     assert [label.get_text() for label in matrix.get_yticklabels()] == ["output\n(0, 1, 2)"]
 
 

@@ -198,7 +198,7 @@ def test_a_whole_network_learns_the_same_as_the_engine():
         gradients = [np.zeros_like(one) for one in learned]
         for x, label in zip(as_values(images), labels, strict=True):
             add_gradients(graph, learned, x, label, gradients)
-        learned = [one - rate * gradient / count for one, gradient in zip(learned, gradients, strict=True)]
+        learned = [one - rate * gradient / count for one, gradient in zip(learned, gradients, strict=True)]  # type: ignore[misc]
     for found, expected, before in zip(trainer.parameters, learned, parameters, strict=True):
         assert found == pytest.approx(expected, rel=1e-4, abs=1e-6)
         assert np.abs(expected - before).max() > 1e-4

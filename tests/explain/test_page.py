@@ -2,13 +2,14 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 PAGE = (Path(__file__).parents[2] / "docs" / "explain.md").read_text()
 
 
 def test_the_examples_run(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
+    names: dict[str, Any] = {}
     for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
         exec(compile(block, "docs/explain.md", "exec"), names)
     printed = capsys.readouterr().out.splitlines()

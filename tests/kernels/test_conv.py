@@ -266,7 +266,7 @@ def test_finite_differences(case: Case) -> None:
         flat, before = array.reshape(-1), loss()
         for place in rng.choice(flat.size, min(5, flat.size), replace=False):
             flat[place] += 1
-            assert loss() - before == gradient.reshape(-1)[place]
+            assert loss() - before == gradient.reshape(-1)[place]  # type: ignore[attr-defined]
             flat[place] -= 1
 
 

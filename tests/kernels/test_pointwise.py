@@ -161,7 +161,7 @@ IMAGES = np.array([*range(100, 115), -1], np.int32)
 
 def kept(shape: tuple[int, int, int], rate: float, first: int) -> npt.NDArray[np.bool_]:
     places = first + np.arange(np.prod(shape)).reshape(shape)
-    return bits_array(*KEY.tolist(), IMAGES[:, None, None, None], places) >= rate * 2**32
+    return bits_array(*KEY.tolist(), IMAGES[:, None, None, None], places) >= rate * 2**32  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.25, 0.9])

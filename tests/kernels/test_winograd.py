@@ -135,7 +135,7 @@ def test_transformed_weights(case: Case, gradient: bool) -> None:
 def _weigh(size: int, taps: int) -> Array:
     """The matrix G of the points that `size` outputs get."""
     few = -(-size // 2) * (taps + 1) <= -(-size // 4) * (taps + 3)
-    pairs = {4: [1], 6: [0.625, 1.5], 8: [0.5, 1, 2]}[taps + 1 if few else taps + 3]
+    pairs: list[float] = {4: [1.0], 6: [0.625, 1.5], 8: [0.5, 1, 2]}[taps + 1 if few else taps + 3]
     points = [0, *(sign * p for p in pairs for sign in (1, -1))]
     rows = [np.array([p**n for n in range(taps)]) / np.prod([p - q for q in points if q != p]) for p in points]
     first = -rows[0] if len(points) == 3 else rows[0]  # F(2, 3) is written out with this point's sign turned in B^T too
@@ -244,9 +244,9 @@ def test_schedules_never_change_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     o = Operands(Conv(21, 16, (3, 3), padding=SAME), (13, 18))
 
     def outputs(registers: int) -> Arrays:  # recorded anew each time, as constants are changed below
-        program = winograd.forward.__wrapped__(o.conv, o.x, o.y, relu=True, registers=registers)
+        program = winograd.forward.__wrapped__(o.conv, o.x, o.y, relu=True, registers=registers)  # type: ignore[attr-defined]
         came = [run_native(program, forward_buffers(o, program))[-1]]
-        program = winograd.backward_input.__wrapped__(o.conv, o.x, o.dy, o.dx, registers=registers)
+        program = winograd.backward_input.__wrapped__(o.conv, o.x, o.dy, o.dx, registers=registers)  # type: ignore[attr-defined]
         return [*came, run_native(program, input_buffers(o, program, unset(o.dx.scalars), mask=False))[-1]]
 
     def weight_gradients(registers: int) -> Arrays:
@@ -273,8 +273,8 @@ def test_one_tile_at_a_time_has_the_bits_of_blocks(case: Case, monkeypatch: pyte
 
     def outputs(cache: int, registers: int = 32) -> Arrays:
         monkeypatch.setattr(winograd_few, "FIRST_CACHE", cache)
-        forward = winograd.forward.__wrapped__(o.conv, o.x, o.y, registers=registers)
-        backward = winograd.backward_input.__wrapped__(o.conv, o.x, o.dy, o.dx, registers=registers)
+        forward = winograd.forward.__wrapped__(o.conv, o.x, o.y, registers=registers)  # type: ignore[attr-defined]
+        backward = winograd.backward_input.__wrapped__(o.conv, o.x, o.dy, o.dx, registers=registers)  # type: ignore[attr-defined]
         programs = forward, backward
         buffers = forward_buffers(o, forward), input_buffers(o, backward, unset(o.dx.scalars), mask=False)
         return [run_native(program, given)[-1] for program, given in zip(programs, buffers, strict=True)]

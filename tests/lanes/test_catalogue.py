@@ -158,7 +158,7 @@ def all_programs(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> list[Program]
     programs = [call.program for call in plan.calls]
     programs += programs_of(lambda: inference.Inference(graph, given, images), monkeypatch)
     if graph.parameters and len(graph.output_shape) == 1:
-        options = {"augment": gather.Augment(1, 1)}
+        options: dict[str, Any] = {"augment": gather.Augment(1, 1)}
         for name in ("sgd", "adamw"):
             options["optimizer"] = trainer.Optimizer(name)
             programs += programs_of(partial(trainer.Trainer, graph, given, images, **options), monkeypatch)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import onnx
 from onnx import numpy_helper
@@ -22,7 +24,7 @@ def contents(text: str, shape: tuple[int, int, int] = (3, 9, 7), dtype: str = "u
     graph = build(parse(text), shape)
     # Of the size that keeps values neither vanishing nor saturated.
     parameters = tuple(
-        rng.normal(0, 1 / np.sqrt(max(1, np.prod(p.shape[1:]))), p.shape).astype(np.float32) for p in graph.parameters
+        rng.normal(0, 1 / np.sqrt(max(1, math.prod(p.shape[1:]))), p.shape).astype(np.float32) for p in graph.parameters
     )
     channels, rows, columns = shape
     scale = tuple(rng.uniform(0.5, 1.5, channels) / (100 if dtype == "uint8" else 1))

@@ -83,7 +83,7 @@ def test_connections_of_pools_are_counted_exactly(case):
     for channel, row, column in np.ndindex(graph.input_shape):
         x = np.zeros((1, *graph.input_shape))
         x[0, channel, row, column] = 1
-        connections += np.count_nonzero(forward(graph, [], x)[-1])
+        connections += np.count_nonzero(forward(graph, [], x)[-1])  # type: ignore[assignment]
     assert summary(graph)[1].connections == connections
 
 

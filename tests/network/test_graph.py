@@ -232,7 +232,7 @@ def test_what_no_memory_holds_is_refused(layers, shape, message):
 def test_depth_and_length_have_limits():
     layer = ReLU()
     for _ in range(MOST_DEPTH + 1):
-        layer = Residual((layer,))
+        layer = Residual((layer,))  # type: ignore[assignment]
     with pytest.raises(NetworkError, match="more than 50 residuals and concats are inside each other"):
         build((layer,), (1, 2, 2))
     with pytest.raises(NetworkError, match="more than 10,000 layers"):

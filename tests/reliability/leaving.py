@@ -72,8 +72,8 @@ def _happen(kind: str, random: np.random.Generator, folder: str) -> str | None:
         if process.poll() is None:
             process.send_signal(sent)
     out, err = process.communicate(timeout=600)
-    expected = {0} if kind == "ignored hang up" else {130, 0} if process.returncode == 0 else {130}
-    if process.returncode not in expected or "Traceback" in out + err:
+    allowed = {0} if kind == "ignored hang up" else {130, 0} if process.returncode == 0 else {130}
+    if process.returncode not in allowed or "Traceback" in out + err:
         return f"exit status {process.returncode}, {err[-400:]}"
     return None
 

@@ -124,7 +124,7 @@ def trial(seed: int) -> str | None:
         network = network.replace("residual(conv 3@3", f"residual(conv {channels}@3")
     options: dict[str, Any] = {"epochs": int(draw.integers(1, 4)), "seed": int(draw.integers(1 << 31)), "threads": 1}
     extra = draw.choice(["", "weights", "balanced", "all", "budget", "adamw", "stop"])
-    options |= {
+    options |= {  # type: ignore[call-overload]
         "weights": {"sample_weight": draw.random(COUNT) + 0.1},
         "balanced": {"class_weight": "balanced"},
         "all": {"validation_fraction": 0.0},

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from lanewise.engine.inference import Inference
-from lanewise.engine.parameters import FlatParameters
+from lanewise.engine.parameters import FlatParameters, Floats
 from lanewise.engine.single import SingleInference
 from lanewise.engine.trainer import Optimizer, Trainer
 from lanewise.engine.unfused import plain_plan
@@ -26,7 +26,7 @@ from lanewise.network.graph import Graph, build
 from lanewise.network.layers import Sigmoid, Softmax
 from lanewise.network.text import parse, to_text
 from lanewise.target import named
-from tests.engine.support import Array, Floats, as_values, images_for, parameters_for, raw_for, steps_of
+from tests.engine.support import Array, as_values, images_for, parameters_for, raw_for, steps_of
 from tests.engine.test_trainer import evaluated
 from tests.kernels.support import buffer, from_lanes, run_native
 from tests.model_file.models import contents

@@ -13,6 +13,7 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -52,7 +53,11 @@ def with_files(root: Path, images: dict[str, list[np.ndarray]], random: np.rando
         (root / "data" / name).mkdir(parents=True)
         for n, pixels in enumerate(some):
             Image.fromarray(pixels).save(root / "data" / name / f"{n:02}.png")
-    options = {"network": "dense 1", "epochs": 1, "validation_fraction": float(random.choice([0.1, 0.3]))}
+    options: dict[str, Any] = {
+        "network": "dense 1",
+        "epochs": 1,
+        "validation_fraction": float(random.choice([0.1, 0.3])),
+    }
     model = lanewise.train(root / "data", seed=1, notes=lambda note: None, **options)
     trained = known(model, root / "data")
     for seed in range(random.integers(0, 3)):  # other seeds: what was held out stays held out
@@ -94,7 +99,8 @@ def with_arrays(images: dict[str, list[np.ndarray]], random: np.random.Generator
     asked = np.concatenate([x[order], more])
     labels = np.concatenate([y[order], ["a", "b"]])
     asked_for = Images(FORMS[other](asked)[..., None], (labels == "b").astype(np.int32), ("a", "b"))
-    from lanewise.evaluation.unseen import TRAINED, kinds_of
+    from lanewise.data.seen import TRAINED
+    from lanewise.evaluation.unseen import kinds_of
 
     said = kinds_of(model, asked_for)
     expected = np.concatenate([kinds[order] == TRAINED, [False, False]])
@@ -103,8 +109,8 @@ def with_arrays(images: dict[str, list[np.ndarray]], random: np.random.Generator
 
 def kinds_by_hand(model: lanewise.Model, pixels: np.ndarray) -> np.ndarray:
     """TRAINED or not, by the split that a first training makes."""
+    from lanewise.data.seen import HELD, TRAINED
     from lanewise.data.split import stratified_split
-    from lanewise.evaluation.unseen import HELD, TRAINED
 
     seen = model.provenance["seen"]
     assert seen["trained_on"]["count"] + seen["held_out"]["count"] == len(pixels)

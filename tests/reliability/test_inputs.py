@@ -8,6 +8,7 @@ import struct
 import unicodedata
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -131,7 +132,7 @@ def test_labels_of_arrays_are_known_in_either_encoding() -> None:
     composed, decomposed = (unicodedata.normalize(form, "Köln") for form in ("NFC", "NFD"))
     x = SEED.integers(0, 256, (20, 4, 4, 1)).astype(np.uint8)
     for trained, asked in ((composed, decomposed), (decomposed, composed)):
-        quiet = {"epochs": 1, "notes": lambda note: None}
+        quiet: dict[str, Any] = {"epochs": 1, "notes": lambda note: None}
         model = lanewise.train(x, [trained, "Bonn"] * 10, network="dense 1, sigmoid", **quiet)
         new = SEED.integers(0, 256, (20, 4, 4, 1)).astype(np.uint8)
         assert lanewise.evaluate(model, new, [asked, "Bonn"] * 10).count == 20
@@ -149,7 +150,7 @@ def test_axes_that_can_be_read_in_two_ways_are_said(shape: tuple[int, ...], says
 @pytest.mark.parametrize("shape", [(3, 16, 16), (2, 3, 40, 30), (2, 1, 40, 30), (2, 3, 16, 16)])
 def test_channels_that_come_first_are_moved(shape: tuple[int, ...]) -> None:
     x = SEED.integers(0, 256, (20, 16, 16, 3)).astype(np.uint8)
-    quiet = {"epochs": 1, "notes": lambda note: None}
+    quiet: dict[str, Any] = {"epochs": 1, "notes": lambda note: None}
     model = lanewise.train(x, np.arange(20) % 2, network="dense 1, sigmoid", **quiet)
     asked = SEED.integers(0, 256, shape).astype(np.uint8)
     last = asked.transpose(1, 2, 0)[None] if asked.ndim == 3 else asked.transpose(0, 2, 3, 1)

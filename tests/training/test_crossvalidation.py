@@ -1,6 +1,7 @@
 """Folds, the interval that allows for a choice, and budgets that end in time."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def test_each_image_is_in_one_fold_and_copies_are_together():
 
 def test_folds_evaluate_every_image_once_and_the_final_model_has_all(few):
     said = []
-    options = {"network": "dense 10", "epochs": 5, "folds": 4, "augment": "none"}
+    options: dict[str, Any] = {"network": "dense 10", "epochs": 5, "folds": 4, "augment": "none"}
     model = lanewise.train(few, notes=said.append, **options)
     figures = model.provenance["cross_validation"]
     assert (figures["folds"], figures["images"]) == (4, 200)
@@ -129,7 +130,13 @@ def test_a_budget_ends_after_some_epochs_and_stops_early(few, clock):
     model = lanewise.train(few, network="dense 10", budget=60, early_stopping=False, folds=0, notes=said.append)
     assert len(model.history) == 201
     assert any("Stopped after 201 epochs, 3 times as many as the default" in note for note in said)
-    options = {"network": "dense 10", "budget": 60, "learning_rate": 1e-9, "folds": 0, "augment": "none"}
+    options: dict[str, Any] = {
+        "network": "dense 10",
+        "budget": 60,
+        "learning_rate": 1e-9,
+        "folds": 0,
+        "augment": "none",
+    }
     early = lanewise.train(few, notes=quiet, **options)
     assert early.provenance["stopped_early"]
     assert len(early.history) < 201

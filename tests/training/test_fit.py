@@ -5,6 +5,7 @@ import signal
 import threading
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from lanewise.data.split import stratified_split
 from lanewise.errors import DataError, LanewiseError, NetworkError, OptionError, TooLargeError
 from lanewise.network.filters import bank
 
-QUICK = {"network": "conv 8@3x3 same, relu, max 2, dense 10", "epochs": 4, "augment": "none"}
+QUICK: dict[str, Any] = {"network": "conv 8@3x3 same, relu, max 2, dense 10", "epochs": 4, "augment": "none"}
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +101,7 @@ def test_going_on_never_ruins_a_model(digits, rate):
     _, out = stratified_split(digits.train.labels, 0.1, 1)
     held = digits.train.take(out)
     said: list[str] = []
-    options = {"learning_rate": rate, "schedule": "constant", "epochs": 2, "seed": 1}
+    options: dict[str, Any] = {"learning_rate": rate, "schedule": "constant", "epochs": 2, "seed": 1}
     further = lanewise.train(digits, start=good, notes=said.append, **options)
     before = accuracy(good, held)
     assert accuracy(further, held) >= before
@@ -260,7 +261,7 @@ def test_an_epoch_that_was_not_evaluated_shows_no_figure_of_another(digits):
 
 
 def test_winograd_can_be_turned_off(digits):
-    options = {"network": "conv 16@3x3 same, relu, conv 32@3x3 same, relu, dense 10", "epochs": 1}
+    options: dict[str, Any] = {"network": "conv 16@3x3 same, relu, conv 32@3x3 same, relu, dense 10", "epochs": 1}
     fast, direct = (lanewise.train(digits, winograd=winograd, **options) for winograd in (True, False))
     assert not same(fast, direct)
     assert all(np.allclose(p, q, atol=1e-3) for p, q in zip(fast.parameters, direct.parameters, strict=True))

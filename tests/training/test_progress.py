@@ -6,6 +6,7 @@ import io
 import sys
 import types
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from lanewise.cli.progress import Lines
 from lanewise.training.loop import Progress
 from lanewise.training.progress import Watch, image, watched
 
-FAST = {"network": "dense 10", "epochs": 3, "augment": "none"}
+FAST: dict[str, Any] = {"network": "dense 10", "epochs": 3, "augment": "none"}
 
 
 class Terminal(io.StringIO):
@@ -99,11 +100,11 @@ def test_a_notebook_gets_a_bar_below_the_cell(monkeypatch):
     shown = []
     handle = types.SimpleNamespace(update=shown.append)
     display = types.ModuleType("IPython.display")
-    display.HTML = str
-    display.display = lambda first, display_id: shown.append(first) or handle
+    display.HTML = str  # type: ignore[attr-defined]
+    display.display = lambda first, display_id: shown.append(first) or handle  # type: ignore[attr-defined]
     ipython = types.ModuleType("IPython")
-    ipython.get_ipython = lambda: types.SimpleNamespace(kernel=object())
-    ipython.display = display
+    ipython.get_ipython = lambda: types.SimpleNamespace(kernel=object())  # type: ignore[attr-defined]
+    ipython.display = display  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "IPython", ipython)
     monkeypatch.setitem(sys.modules, "IPython.display", display)
     lanewise.train("digits", **FAST)
