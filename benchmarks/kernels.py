@@ -26,7 +26,7 @@ from benchmarks.process import run_module
 from benchmarks.report import Report
 from lanewise.bench.nets import NETS
 from lanewise.bench.tables import Table, figure
-from lanewise.engine.fuse import conv_of, values_of
+from lanewise.engine.fuse import conv_of, fuse
 from lanewise.engine.gradients import Gradients
 from lanewise.engine.native import Library
 from lanewise.engine.schedule import aligned
@@ -174,7 +174,8 @@ def _programs(net: str, registers: int) -> Iterator[tuple[str, int | None, str, 
     the layer's formula, so that a method that needs fewer counts as faster.
     """
     graph = NETS[net].graph
-    fast = values_of(graph, training=True).winograd
+    operations = fuse(graph, training=True).operations.values()
+    fast = {(kind, operation.number) for operation in operations for kind in operation.winograd}
     for number, node in enumerate(graph.nodes):
         shape = graph.nodes[node.inputs[0]].shape if node.inputs else ()
         name = f"{layer_text(node.layer)}, {describe(shape)}" if shape else ""

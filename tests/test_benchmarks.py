@@ -20,7 +20,7 @@ from lanewise.bench.nets import NETS
 from lanewise.bench.peers import LANEWISE, ONNX_RUNTIME, PEERS
 from lanewise.bench.race import Entry, Settings
 from lanewise.bench.tables import Table
-from lanewise.engine.fuse import values_of
+from lanewise.engine.fuse import fuse
 from tests.bench.support import entries
 
 ROOT = Path(__file__).parent.parent
@@ -250,7 +250,8 @@ def test_every_kernel_of_a_net_is_measured() -> None:
         *((first, kernel) for kernel in ("forward", "weight gradient")),
         *((second, kernel) for kernel in ("forward", "input gradient", "weight gradient")),
     ]
-    used = values_of(NETS["signboard"].graph, training=True).winograd
+    operations = fuse(NETS["signboard"].graph, training=True).operations.values()
+    used = {(kind, operation.number) for operation in operations for kind in operation.winograd}
     assert used
     names = {"forward": "forward", "input": "input gradient", "weight": "weight gradient"}
     assert {(layer, kernel) for layer, kernel in found if "Winograd" in kernel} == {

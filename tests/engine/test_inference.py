@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lanewise.engine import inference
-from lanewise.engine.fuse import values_of
+from lanewise.engine.fuse import Fused, fuse
 from lanewise.engine.gradients import Gradients
 from lanewise.engine.inference import Inference
 from lanewise.engine.parameters import CHUNK, FlatParameters
@@ -84,6 +84,21 @@ def planner_for(text: str, shape: tuple[int, int, int], *, training: bool) -> Pl
     return planner
 
 
+def pools(fused: Fused) -> dict[int, int]:
+    """Convolutions that do a max pool, and that pool."""
+    return {op.number: op.pool for op in fused.operations.values() if op.pool is not None}
+
+
+def sums(fused: Fused) -> dict[int, int]:
+    """Convolutions that do a sum, and that sum."""
+    return {op.number: op.result for op in fused.operations.values() if op.plus is not None}
+
+
+def unpooled(fused: Fused) -> dict[int, Layout]:
+    """Convolutions whose gradient before their pool is not in memory, and how that behind it lies."""
+    return {op.number: op.unpooled for op in fused.operations.values() if op.unpooled is not None}
+
+
 DEEP = ", ".join(["conv 8@3, relu"] * 12)
 
 
@@ -109,22 +124,22 @@ def test_arena_while_training_shares_gradients() -> None:
 def test_values_that_share() -> None:
     graph = network("conv 4@3 same, relu, dropout 0.5, flatten, dense 5, relu, dense 3", (2, 4, 4))
     at = {type(node.layer): number for number, node in reversed(list(enumerate(graph.nodes)))}
-    predicting, training = values_of(graph, training=False), values_of(graph, training=True)
+    predicting, training = fuse(graph, training=False), fuse(graph, training=True)
     conv, relu, dropout, flatten = (at[kind] for kind in (Conv2D, ReLU, Dropout, Flatten))
     assert predicting.of_node[conv] == predicting.of_node[relu] == predicting.of_node[dropout] == conv
     assert predicting.of_node[flatten] == conv
     assert training.of_node[relu] == conv
     assert training.of_node[dropout] == training.of_node[flatten] == dropout
-    assert training.rectified == {conv, at[Dense]}
-    assert 0 not in training.trained
-    assert predicting.layouts[0].border == (1, 1, 1, 1)
+    assert {number for number, value in training.values.items() if value.rectified} == {conv, at[Dense]}
+    assert not training.values[0].trained
+    assert predicting.values[0].layout.border == (1, 1, 1, 1)
 
 
 def test_relu_that_is_not_the_only_reader_has_a_value_of_its_own() -> None:
     graph = network("conv 4@1, concat(relu | )", (2, 3, 3))
-    values = values_of(graph, training=True)
-    assert values.rectified == frozenset()
-    assert len(set(values.of_node)) == len(graph.nodes)
+    fused = fuse(graph, training=True)
+    assert not any(value.rectified for value in fused.values.values())
+    assert len(set(fused.of_node)) == len(graph.nodes)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +162,7 @@ def test_relu_that_is_not_the_only_reader_has_a_value_of_its_own() -> None:
 def test_max_pools_that_the_convolution_does(text: str, pooled: dict[int, int]) -> None:
     graph = network(text, (2, 12, 12))
     for training in (False, True):
-        assert values_of(graph, training=training).pooled == pooled
+        assert pools(fuse(graph, training=training)) == pooled
 
 
 @pytest.mark.parametrize(
@@ -163,8 +178,8 @@ def test_max_pools_that_the_convolution_does(text: str, pooled: dict[int, int]) 
 def test_sums_that_the_convolution_does(text: str, summed: dict[int, int]) -> None:
     """Where dropout does something, it stands between the two."""
     graph = network(text, (2, 4, 4))
-    assert values_of(graph, training=False).summed == summed
-    assert values_of(graph, training=True).summed == ({} if "dropout" in text else summed)
+    assert sums(fuse(graph, training=False)) == summed
+    assert sums(fuse(graph, training=True)) == ({} if "dropout" in text else summed)
 
 
 @pytest.mark.parametrize(
@@ -180,26 +195,28 @@ def test_sums_that_the_convolution_does(text: str, summed: dict[int, int]) -> No
 )
 def test_gradients_with_gaps(text: str, gaps: dict[int, int]) -> None:
     """The convolution that writes first leaves gaps only where the next one to add knows of them."""
-    assert values_of(network(text, (2, 8, 8)), training=True).gaps == gaps
+    operations = fuse(network(text, (2, 8, 8)), training=True).operations
+    assert {op.onto: op.number for op in operations.values() if op.onto is not None} == gaps
+    assert {op.number for op in operations.values() if op.gaps} == gaps.keys()
 
 
 def test_a_pooled_convolution_that_is_the_output_stays() -> None:
     steps = [(Conv2D(4, (3, 3)), (0,)), (MaxPool2D((2, 2)), (1,)), (Dropout(0.5), (1,))]
-    assert values_of(assemble(steps, (2, 6, 6)), training=False).pooled == {}
+    assert pools(fuse(assemble(steps, (2, 6, 6)), training=False)) == {}
 
 
 def test_gradients_before_a_pool_that_nobody_needs_spelled_out() -> None:
     graph = network("conv 4@3, relu, max 2, conv 4@3, relu, max 2, dense 3", (2, 24, 24))
-    assert values_of(graph, training=True).only_pooled.keys() == {1}, "the input of the other needs a gradient"
+    assert unpooled(fuse(graph, training=True)).keys() == {1}, "the input of the other needs a gradient"
     graph = network("relu, conv 4@3 same, max 2, dense 3", (16, 24, 24))
-    assert values_of(graph, training=True).only_pooled.keys() == {2}
+    assert unpooled(fuse(graph, training=True)).keys() == {2}
     text = "conv 64@3 same, max 2, conv 64@3 same, max 2, dense 3"
-    values = values_of(network(text, (64, 26, 26)), training=True)
+    fused = fuse(network(text, (64, 26, 26)), training=True)
     bordered = Layout((64, 13, 13), (1, 1, 2, 2))  # 26 rows in 7 tiles, which read 15 windows from -1 on
-    assert values.only_pooled == {1: bordered, 3: Layout((64, 6, 6), (1, 1, 3, 3))}
-    assert values.gradients[2] == bordered
-    assert values.gradients[4].plain, "as Flatten needs it, so what Winograd's kernels read is a copy"
-    assert values_of(network(text, (64, 26, 26)), training=True, fast_convolution=False).only_pooled.keys() == {1}
+    assert unpooled(fused) == {1: bordered, 3: Layout((64, 6, 6), (1, 1, 3, 3))}
+    assert fused.values[2].gradient == bordered
+    assert fused.values[4].gradient.plain, "as Flatten needs it, so what Winograd's kernels read is a copy"
+    assert unpooled(fuse(network(text, (64, 26, 26)), training=True, fast_convolution=False)).keys() == {1}
 
 
 def test_the_map_before_a_max_pool_is_not_in_memory() -> None:

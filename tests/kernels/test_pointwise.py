@@ -228,7 +228,11 @@ def test_copy_flattens_and_back(accumulate: bool) -> None:
     values = np.random.default_rng(0).normal(size=(16, 66)).astype(np.float32)
     for x, y in ((image, features), (features, image), (image, Layout(SHAPE, (0, 0, 1, 1)))):
         before = noise(y)
-        after = run_everywhere(pointwise.copy(x, y, accumulate), [into_lanes(values, x), before], ("host",))[1]
+        after = run_everywhere(
+            pointwise.copy_backward(x, y, True) if accumulate else pointwise.copy(x, y),
+            [into_lanes(values, x), before],
+            ("host",),
+        )[1]
         expected = values.reshape(16, *y.shape) + (from_lanes(before, y) if accumulate else 0)
         np.testing.assert_array_equal(from_lanes(after, y), expected)
         np.testing.assert_array_equal(border_of(after, y), border_of(before, y))

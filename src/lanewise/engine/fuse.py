@@ -19,7 +19,6 @@ from lanewise.kernels.layout import Layout
 from lanewise.kernels.pool import Pool, joins_convolution
 from lanewise.network.graph import Graph, Node, is_frozen
 from lanewise.network.layers import (
-    Activation,
     Add,
     AvgPool2D,
     Conv2D,
@@ -33,39 +32,79 @@ from lanewise.network.layers import (
 
 
 @dataclass(frozen=True, slots=True)
-class Values:
-    """What the nodes of a graph compute.
+class Value:
+    """What one node computes, or several that share it, and how it lies in memory.
+
+    Attributes
+    ----------
+    layout, gradient : how it and its gradient lie
+    gradient_of : the value whose memory holds its gradient: its own number, or that of a sum which it is added to
+    users : the nodes whose kernels read it
+    trained : whether its gradient is needed, because parameters that are trained lie before it
+    rectified : whether it has been through a ReLU in the kernel that made it
+    masked : whether the last of its users to add to its gradient applies that ReLU's gradient to all of it
+    """
+
+    layout: Layout
+    gradient: Layout
+    gradient_of: int
+    users: tuple[int, ...]
+    trained: bool = False
+    rectified: bool = False
+    masked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A node that has a kernel of its own, and all that this kernel does besides.
+
+    Attributes
+    ----------
+    number, node : the node
+    result : the node whose value the kernel leaves in memory: its own, that of its pool or that of its sum
+    activation : the ReLU that it does at the end, if it does one
+    plus : the node whose value it adds before that, if its result is a sum
+    pool : the node of the max pool that it does, if it does one
+    unpooled : how the gradient behind that pool and the argmax lie for the kernels that read them, where nobody needs
+        the gradient before the pool spelled out in memory
+    done_by : the operation whose kernel does this one, too, if there is one; backward it has a kernel of its own
+    gaps : whether it writes the gradient of its input only where it reads it; a strided convolution
+    onto : the convolution whose gradient with gaps it adds to next, if there is one
+    winograd : which of "forward", "input" and "weight", its gradients, are computed by Winograd's method
+    """
+
+    number: int
+    node: Node
+    result: int
+    activation: ReLU | None = None
+    plus: int | None = None
+    pool: int | None = None
+    unpooled: Layout | None = None
+    done_by: int | None = None
+    gaps: bool = False
+    onto: int | None = None
+    winograd: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Fused:
+    """A graph as operations on values.
 
     Attributes
     ----------
     of_node : the value of each node, named by the first node that has it
-    layouts, gradients : by value, how it and its gradient lie in memory
-    rectified : values that have been through a ReLU inside the kernel that made them
-    pooled : values of which only a max pool is kept, by the kernel that makes them, and the node of that pool
-    only_pooled : those of them whose gradient before the pool nobody needs spelled out in memory, and how that behind
-    the
-        pool lies for the kernels that read it, and the argmax
-    summed : values to which their kernel adds another at once, so that only the sum is kept, and the sum's node
-    gaps : strided convolutions whose input's gradient is written only where they read it, and the one that adds to it
-    next
-    gradient_of : by value, the one whose memory holds its gradient: its own, or that of a sum which it is added to
-    users : by value, the nodes whose kernels read it
-    trained : values whose gradient is needed, because parameters that learn lie before them
-    winograd : ("forward" | "input" | "weight", node): convolutions, and their gradients, computed by Winograd's method
+    values : by that name
+    operations : by the number of their node, in order
     """
 
     of_node: tuple[int, ...]
-    layouts: dict[int, Layout]
-    gradients: dict[int, Layout]
-    rectified: frozenset[int]
-    pooled: dict[int, int]
-    only_pooled: dict[int, Layout]
-    summed: dict[int, int]
-    gaps: dict[int, int]
-    gradient_of: dict[int, int]
-    users: dict[int, tuple[int, ...]]
-    trained: frozenset[int]
-    winograd: frozenset[tuple[str, int]]
+    values: dict[int, Value]
+    operations: dict[int, Operation]
+
+
+def unfused(graph: Graph) -> tuple[Operation, ...]:
+    """Each node as an operation that does nothing besides."""
+    return tuple(Operation(number, node, number) for number, node in enumerate(graph.nodes))
 
 
 def conv_of(graph: Graph, node: Node) -> Conv:
@@ -85,26 +124,22 @@ def pool_of(node: Node) -> Pool:
     return Pool(layer.window, layer.stride or layer.window, node.padding)
 
 
-def numbers(activation: Activation) -> tuple[float, ...]:
-    """The options of an activation, as its kernel takes them."""
-    return tuple(map(float, activation.options.values()))
-
-
-def masks(graph: Graph, values: Values, value: int) -> bool:
-    """Whether the last reader to add to the gradient of this rectified value applies the ReLU's gradient to all of
-    it."""
-    users = values.users[value]
-    kinds = Conv2D | Dense | MaxPool2D | AvgPool2D | GlobalAvgPool2D if len(users) == 1 else Conv2D | Dense
-    return len(users) > 0 and isinstance(graph.nodes[min(users)].layer, kinds)
-
-
 def first_place(graph: Graph, number: int) -> int:
     """Where the random numbers of a Dropout node start: after those of the Dropouts before it."""
     return sum(prod(node.shape) for node in graph.nodes[:number] if isinstance(node.layer, Dropout))
 
 
-def values_of(graph: Graph, *, training: bool, fast_convolution: bool = True) -> Values:
-    """Decide who shares and who is computed how, then give each value the border that its users need."""
+def fuse(graph: Graph, *, training: bool, fast_convolution: bool = True) -> Fused:
+    """Decide who shares and who is computed how, then give each value the border that its users need.
+
+    Parameters
+    ----------
+    graph : Graph
+    training : bool
+        Whether gradients will be asked for, and Dropout drops.
+    fast_convolution : bool
+        Whether Winograd's method may be used where it pays.
+    """
     count = [0] * len(graph.nodes)
     for node in graph.nodes:
         for source in node.inputs:
@@ -139,22 +174,45 @@ def values_of(graph: Graph, *, training: bool, fast_convolution: bool = True) ->
             value = of_node[node.inputs[0]]
             if layouts[value].plain and gradients[value].plain:
                 of_node = [value if of_node[n] == number else of_node[n] for n in range(len(of_node))]
-    kept = {value: layouts[value] for value in sorted(set(of_node))}
+    users, trained = _users(graph, of_node), _trained(graph, of_node)
+    values = {
+        value: Value(
+            layouts[value],
+            gradients[value],
+            shared.get(value, value),
+            tuple(users[value]),
+            value in trained,
+            value in rectified,
+            value in rectified and _masks(graph, users[value]),
+        )
+        for value in sorted(set(of_node))
+    }
+    summed, gaps = dict(_summed(graph, of_node, rectified)), dict(_gaps(graph, of_node, fast))
+    done_by = {joined: number for number, joined in (pooled | summed).items()}
+    operations = {}
+    for number, node in enumerate(graph.nodes):
+        if node.inputs and of_node[number] == number:
+            total = summed.get(number, number)
+            operations[number] = Operation(
+                number,
+                node,
+                pooled.get(number, total),
+                ReLU() if total in rectified else None,
+                next((n for n in graph.nodes[total].inputs if total != number != of_node[n]), None),
+                pooled.get(number),
+                only_pooled.get(number),
+                done_by.get(number),
+                number in gaps,
+                next((other for other, next_one in gaps.items() if next_one == number), None),
+                frozenset(kind for kind, convolution in fast if convolution == number),
+            )
+    return Fused(tuple(of_node), values, operations)
 
-    return Values(
-        tuple(of_node),
-        kept,
-        {value: gradients[value] for value in kept},
-        frozenset(rectified),
-        pooled,
-        only_pooled,
-        dict(_summed(graph, of_node, rectified)),
-        dict(_gaps(graph, of_node, fast)),
-        {value: shared.get(value, value) for value in kept},
-        {value: tuple(nodes) for value, nodes in _users(graph, of_node).items()},
-        _trained(graph, of_node),
-        fast,
-    )
+
+def _masks(graph: Graph, users: list[int]) -> bool:
+    """Whether the last reader to add to the gradient of a rectified value applies the ReLU's gradient to all of it."""
+    kinds = Conv2D | Dense | MaxPool2D | AvgPool2D | GlobalAvgPool2D if len(users) == 1 else Conv2D | Dense
+    return len(users) > 0 and isinstance(graph.nodes[min(users)].layer, kinds)
 
 
 def _winograd(graph: Graph) -> Iterator[tuple[str, int]]:
@@ -237,9 +295,12 @@ def _gaps(graph: Graph, of_node: list[int], fast: frozenset[tuple[str, int]]) ->
 def _shared_gradients(graph: Graph, of_node: list[int], rectified: set[int]) -> dict[int, int]:
     """Values that are added to something and whose gradient can be that of the sum, in the same memory.
 
-    Going backward, gradients of other users are added to it, and a ReLU makes it zero in places, after it was read by
-    all who are to see the sum's alone: so whoever does that must lie before whatever else is added. A sum of sums
-    shares nothing, which keeps this short.
+    y = a + b has da = db = dy, so a copy of dy for each part would be memory written and read for nothing. What makes
+    this delicate is that da and db then are one: going backward, other users of a add their gradients to it, and a
+    ReLU that a has been through makes it zero in places. Either would spoil db if b's own kernels came by later. They
+    run in falling order of nodes, so whatever changes the memory on a's behalf must lie before b (`earliest`): by then
+    b and all between have read the sum's gradient alone. A sum of sums shares nothing, so that chains of values in one
+    memory need not be thought through.
     """
     users, trained = _users(graph, of_node), _trained(graph, of_node)
     shared: dict[int, int] = {}

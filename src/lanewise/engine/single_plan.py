@@ -11,29 +11,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from lanewise.engine.fuse import conv_of, numbers
+from lanewise.engine.fuse import Operation, conv_of
+from lanewise.engine.lower import Forward, lowering_of
 from lanewise.engine.memory import Slot, SlotCall, placed
 from lanewise.engine.parameters import Floats
 from lanewise.engine.schedule import Call, Place, aligned
-from lanewise.kernels import pointwise, pool
 from lanewise.kernels.single import conv, dense, features, winograd
 from lanewise.kernels.single.blocked import Blocked
 from lanewise.lanes.program import LANES, Program
 from lanewise.network.graph import Graph, Node
-from lanewise.network.layers import (
-    Activation,
-    Add,
-    AvgPool2D,
-    Conv2D,
-    Dense,
-    Dropout,
-    Flatten,
-    GlobalAvgPool2D,
-    Join,
-    MaxPool2D,
-    ReLU,
-    Softmax,
-)
+from lanewise.network.layers import Conv2D, Dense, Dropout, Flatten, ReLU
 from lanewise.preprocessing import Preprocessing
 
 
@@ -182,18 +169,18 @@ class SinglePlanner:
                 bias = self._constant(conv.lay_bias(units, own[1] if len(own) > 1 else None))
                 program = dense.forward(x_layout, units, relu=number in self.rectified, registers=self.registers)
                 self.call(program, x, weight, bias, y)
-            case Softmax():
-                self.call(features.softmax(x_layout), x, y)
-            case Flatten():
-                self.call(features.flatten(x_layout), x, y)
-            case Join():
-                program = features.join(tuple(layout for _, layout in inputs), y_layout)
+            case layer:
+                lowering, layouts = lowering_of(layer), tuple(layout for _, layout in inputs)
+                if lowering.single is not None:
+                    program = lowering.single(layouts, y_layout)
+                else:
+                    xs, operation = tuple(layout.lanes for layout in layouts), Operation(number, node, number)
+                    program = lowering.forward(
+                        Forward(
+                            graph=self.graph, operation=operation, xs=xs, y=y_layout.lanes, registers=self.registers
+                        )
+                    )
                 self.call(program, *(slot for slot, _ in inputs), y)
-            case Add():
-                program = pointwise.add(tuple(layout.lanes for _, layout in inputs), y_layout.lanes)
-                self.call(program, *(slot for slot, _ in inputs), y)
-            case _:
-                self.call(_lane_by_lane(node, x_layout, y_layout), x, y)
 
     def _convolve(self, number: int, node: Node) -> None:
         (x, x_layout), (y, y_layout) = self.value(node.inputs[0]), self.value(number)
@@ -235,18 +222,3 @@ class SinglePlanner:
     def _lasting(self, slot: Slot) -> bool:
         """Whether it has a border, which is zero once and for all."""
         return slot[0] == "value" and not self.layouts[slot[1]].plain
-
-
-def _lane_by_lane(node: Node, x: Blocked, y: Blocked) -> Program:
-    """The kernels that need not know what lanes hold."""
-    match node.layer:
-        case MaxPool2D(window, stride):
-            return pool.max_forward(pool.Pool(window, stride or window, node.padding), x.lanes, y.lanes)
-        case AvgPool2D(window, stride, count_padding=count_padding):
-            geometry = pool.Pool(window, stride or window, node.padding)
-            return pool.average_forward(geometry, x.lanes, y.lanes, count_padding=count_padding)
-        case GlobalAvgPool2D():
-            return pool.global_average_forward(x.lanes, y.lanes)
-        case Activation() as activation:
-            return pointwise.activation(activation.word, numbers(activation), x.lanes, y.lanes)
-    raise AssertionError(node)

@@ -12,26 +12,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from lanewise.engine.fuse import conv_of, numbers, pool_of
+from lanewise.engine.fuse import conv_of, unfused
+from lanewise.engine.lower import Forward, lowering_of
 from lanewise.engine.memory import Slot
-from lanewise.kernels import conv, dense, gather, pointwise, pool
+from lanewise.kernels import gather
 from lanewise.kernels.layout import Layout
 from lanewise.lanes.program import Program
-from lanewise.network.graph import Graph, Node
-from lanewise.network.layers import (
-    Activation,
-    Add,
-    AvgPool2D,
-    Conv2D,
-    Dense,
-    Dropout,
-    Flatten,
-    GlobalAvgPool2D,
-    Input,
-    Join,
-    MaxPool2D,
-    Softmax,
-)
+from lanewise.network.graph import Graph
+from lanewise.network.layers import Conv2D, Input
 
 REGISTERS = 8
 """Values that a tile is chosen for: few, so that the code of a kernel stays short."""
@@ -71,11 +59,17 @@ def plain_plan(graph: Graph, pixels: Literal["u8", "f32"], *, registers: int = R
     """
     layouts = _layouts(graph)
     calls = []
-    for number, node in enumerate(graph.nodes):
-        program = _program(graph, node, [layouts[source] for source in node.inputs], layouts[number], pixels, registers)
+    for operation in unfused(graph):
+        number, node = operation.number, operation.node
         sources: list[Slot] = [("value", source) for source in node.inputs]
         if isinstance(node.layer, Input):
+            channels, rows, columns = node.shape
+            program = gather.gather((rows, columns, channels), pixels, layouts[number], None)
             sources = [("pixels", 0), ("images", 0), ("scale", 0), ("offset", 0)]
+        else:
+            xs = tuple(layouts[source] for source in node.inputs)
+            forward = Forward(graph=graph, operation=operation, xs=xs, y=layouts[number], registers=registers)
+            program = lowering_of(node.layer).forward(forward)
         parameters: list[Slot] = [("parameter", n) for n in graph.parameters_of(number)]
         calls.append(PlainCall(program, (*sources, *parameters, ("value", number))))
     return PlainPlan(tuple(calls), tuple(layouts))
@@ -90,35 +84,3 @@ def _layouts(graph: Graph) -> list[Layout]:
             border = conv_of(graph, node).x_border(layouts[source], layouts[number])
             layouts[source] = layouts[source].with_border(border)
     return layouts
-
-
-def _program(
-    graph: Graph, node: Node, xs: list[Layout], y: Layout, pixels: Literal["u8", "f32"], registers: int
-) -> Program:
-    """The forward kernel of one node, between the layouts of what it reads and of what it makes."""
-    match node.layer:
-        case Input():
-            channels, rows, columns = node.shape
-            return gather.gather((rows, columns, channels), pixels, y, None)
-        case Conv2D():
-            return conv.forward(conv_of(graph, node), xs[0], y, registers=registers)
-        case Dense(units, bias):
-            return dense.forward(xs[0].elements, units, bias=bias, registers=registers)
-        case MaxPool2D():
-            return pool.max_forward(pool_of(node), xs[0], y)
-        case AvgPool2D(count_padding=count_padding):
-            return pool.average_forward(pool_of(node), xs[0], y, count_padding=count_padding)
-        case GlobalAvgPool2D():
-            return pool.global_average_forward(xs[0], y)
-        case Activation() as activation:
-            return pointwise.activation(activation.word, numbers(activation), xs[0], y)
-        case Softmax():
-            return pointwise.softmax(xs[0], y)
-        case Dropout() | Flatten():  # nothing is dropped when predicting
-            return pointwise.copy(xs[0], y)
-        case Add():
-            return pointwise.add(tuple(xs), y)
-        case Join():
-            return pointwise.join(tuple(xs), y)
-        case _:
-            raise AssertionError(node)

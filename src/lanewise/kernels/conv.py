@@ -5,10 +5,10 @@
     dw[o, i, u, v] = sum over r, c, images of       dy[o, r, c] x[i, r s + u d, c s + v d]
     db[o]          = sum over r, c, images of       dy[o, r, c]
 
-(the last two in `conv_weight.py`) with stride s and dilation d; x and dy are read through borders of zeros, where
-padding shifts rows by `top` and columns by `left`. Sums run in the order written: `o` or `i` outermost, then u, v; or
-r, c. Then lanes by the fixed tree of `across.py`. Tiles choose which outputs are worked on together, never the order
-of one sum.
+(the last two in `conv_weight_gradient.py`) with stride s and dilation d; x and dy are read through borders of zeros,
+where padding shifts rows by `top` and columns by `left`. Sums run in the order written: `o` or `i` outermost, then u,
+v; or r, c. Then lanes by the fixed tree of `across.py`. Tiles choose which outputs are worked on together, never the
+order of one sum.
 """
 
 from __future__ import annotations
@@ -312,12 +312,26 @@ def _all_phases(
     phases: tuple[tuple[_Phase, ...], tuple[_Phase, ...]],
     before: tuple[bool, Conv | None],
 ) -> None:
-    """All phases at once: a loaded gradient feeds up to all taps, and dx is written from end to end."""
+    """All phases at once: a loaded gradient feeds up to all taps, and dx is written from end to end.
+
+    Phase by phase, as `_one_phase` does it, each phase loads all of dy again and writes dx with gaps of a stride, which
+    costs as many passes over both as there are phases. Here one turn of the loops computes s_r x s_c neighbouring
+    pixels for each position of dy. Every sum still runs over o, then u, then v, so the bits are the same. It takes a
+    register for each of these pixels, hence `_alike`.
+
+    Parameters
+    ----------
+    k : Recorder
+    conv : Conv
+    operands : weight, dy, x if it masks, dx
+    phases : the phases of rows and of columns, on each axis all of one count
+    before : whether to add to what is in dx, and the convolution that wrote it and left gaps, if one did
+    """
     (w, dy, x, dx), (s_r, s_c), (accumulate, onto) = operands, conv.stride, before
     group_filters, group_channels = conv.filters // conv.groups, conv.channels // conv.groups
     rows, columns = phases[0][0].count, phases[1][0].count
     tile_i = min(2, group_channels)
-    # kernel row or column, which phase it belongs to, and the shift
+    # Kernel row or column, which phase it belongs to, and the shift; sorted, so that each sum meets its taps in order.
     taps_u, taps_v = (sorted((u, n, shift) for n, p in enumerate(axis) for u, shift in p.taps) for axis in phases)
     for g in k.loop(conv.groups):
         for r in k.loop(rows):

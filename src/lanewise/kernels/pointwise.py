@@ -163,15 +163,26 @@ def add(inputs: tuple[Layout, ...], y: Layout, *, relu: bool = False) -> Program
 
 
 @kernel
-def copy(x: Layout, y: Layout, accumulate: bool = False) -> Program:
-    """y = x, between borders or between shapes of as many elements (Flatten and back). Buffers: x, y."""
+def copy(x: Layout, y: Layout) -> Program:
+    """y = x, between borders or between shapes of as many elements (Flatten). Buffers: x, y."""
+    return _copy("copy", {"x": x, "y": y}, False)
+
+
+@kernel
+def copy_backward(dy: Layout, dx: Layout, accumulate: bool) -> Program:
+    """dx = dy, between borders or between shapes of as many elements. Buffers: dy, dx."""
+    return _copy("copy_backward", {"dy": dy, "dx": dx}, accumulate)
+
+
+def _copy(name: str, layouts: dict[str, Layout], accumulate: bool) -> Program:
+    x, y = layouts.values()
     if x.shape != y.shape:
         if x.elements != y.elements or not (x.plain or y.plain):
-            raise ProgramError(f"copy: {x} and {y} hold different numbers of elements, or both have borders")
+            raise ProgramError(f"{name}: {x} and {y} hold different numbers of elements, or both have borders")
         # one that is plain lies in memory as the other would without its border
         x, y = (replace(x, shape=y.shape), y) if x.plain else (x, replace(y, shape=x.shape))
-    k = Recorder("copy")
-    xs, ys = declare(k, x=x, y=y)
+    k = Recorder(name)
+    xs, ys = declare(k, **dict(zip(layouts, (x, y), strict=True)))
     for at in elements(k, x, y):
         put(ys, at, xs[at], accumulate)
     return k.program()
