@@ -21,7 +21,7 @@ from lanewise.version import __version__
 _WHERE = {
     "train": "lanewise.training.fit",
     "Progress": "lanewise.training.loop",
-    "load": "lanewise.data.loading",
+    "load": "lanewise.data.load",
     "Model": "lanewise.model",
     "evaluate": "lanewise.evaluation.evaluate",
     "check": "lanewise.data_check.check",
@@ -55,7 +55,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from lanewise import explain
-    from lanewise.data.loading import load
+    from lanewise.data.load import load
     from lanewise.data_check.check import check
     from lanewise.errors import LanewiseError, LanewiseWarning
     from lanewise.estimator import CNNClassifier

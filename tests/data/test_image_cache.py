@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,11 @@ from PIL import Image
 
 from lanewise.data import image_cache, reading
 from lanewise.data.images import SLACK, Images
-from lanewise.data.load import load
+from lanewise.data.load import load as read
 from lanewise.errors import DataError
+from lanewise.notes import unheard
+
+load = partial(read, notes=unheard)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import os
 import tarfile
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,13 @@ import pytest
 from PIL import Image
 
 from lanewise.data import image_cache, images
-from lanewise.data.load import load, load_for_prediction, load_to_evaluate, parse_size
+from lanewise.data.load import load as read
+from lanewise.data.load import load_for_prediction, load_to_evaluate, parse_size
 from lanewise.data.reading import choose_size
 from lanewise.errors import DataError, OptionError, TooLargeError
-from lanewise.notes import Caution
+from lanewise.notes import Caution, unheard
+
+load = partial(read, notes=unheard)
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 Paint = Callable[..., Path]

@@ -22,6 +22,7 @@ from lanewise.data.load import load
 from lanewise.errors import OptionError
 from lanewise.experiments.plots import checked_format, require_matplotlib
 from lanewise.experiments.trial import Evaluating, images_to_evaluate, prepared, settings_of
+from lanewise.notes import unheard
 from lanewise.saving import write_whole
 
 HEAD = b'{"images": '
@@ -77,7 +78,7 @@ def read(out: Output, name: str, options: Mapping[str, Any]) -> tuple[ImageSets,
     """Read the images and say what there is; also which of them evaluate."""
     channels = {None: None, True: 1, False: 3}[options["grey"]]
     with out.reading() as progress:
-        loaded = load(name, size=options["size"], channels=channels, progress=progress)
+        loaded = load(name, size=options["size"], channels=channels, progress=progress, notes=unheard)
     sets, roles = prepared(loaded, None, None)
     train, test = sets.train, images_to_evaluate(sets)
     size = shape((train.channels, *train.size))

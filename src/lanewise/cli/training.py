@@ -31,6 +31,7 @@ from lanewise.model import Model
 from lanewise.network.graph import Graph
 from lanewise.network.summary import summary, totals
 from lanewise.network.text import parse
+from lanewise.notes import unheard
 from lanewise.training.recipe import many_and_easy, network_for
 
 PASSED_ON = (
@@ -84,7 +85,7 @@ def prepare(out: Output, name: str, options: Mapping[str, Any]) -> Lesson:
         rows, columns, own_channels = start.preprocessing.shape
         size, channels = size or (rows, columns), channels or own_channels
     with out.reading() as progress:
-        sets = load(name, size=size, channels=channels, strict=options["strict"], progress=progress)
+        sets = load(name, size=size, channels=channels, strict=options["strict"], progress=progress, notes=unheard)
     said: list[str] = []
     if start is not None:  # before what evaluates is chosen, so that both have their classes in one order
         start, sets = fitted(start, sets, said.append)

@@ -10,7 +10,7 @@ Arrays and `.npz` files are taken as they are; files are decoded and brought to 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +23,8 @@ from lanewise.data.folders import TRAIN, ImageFile, Listing, list_sets, list_to_
 from lanewise.data.images import STRETCH, Images, ImageSets, Pixels, empty_pixels, with_missing_told
 from lanewise.data.reading import Progress, Target, decode_into, listed_reasons, read_listing
 from lanewise.errors import DataError, OptionError
-from lanewise.notes import Note
+from lanewise.keywords import hinting
+from lanewise.notes import Note, say
 
 Source = str | os.PathLike[str] | tuple[npt.ArrayLike, npt.ArrayLike]
 """A folder, an `.npz` file, the word "digits", or arrays (x, y)."""
@@ -37,6 +38,7 @@ Size = str | int | tuple[int, int]
 """Rows and columns: "32", "32x48", 32 or (32, 48)."""
 
 
+@hinting
 def load(
     source: Source,
     *,
@@ -47,6 +49,7 @@ def load(
     progress: Progress | None = None,
     max_pixels: int = MAX_PIXELS,
     bits: int | None = None,
+    notes: Callable[[str], None] | None = None,
 ) -> ImageSets:
     """Read labelled images to learn from.
 
@@ -69,6 +72,8 @@ def load(
         Larger images are not decoded.
     bits : int, optional
         Of files with 16 bits a value, how many are in use; by default found out.
+    notes : callable, optional
+        Given each sentence about the images. By default, cautions become warnings and the rest goes to the log.
 
     Raises
     ------
@@ -79,19 +84,30 @@ def load(
     """
     target = Target(parse_size(size), _check_channels(channels), max_pixels, bits)
     if isinstance(source, tuple):
-        return _checked(ImageSets(from_arrays(*source)), target)
-    if source == DIGITS:
-        return _checked(_digits(), target)
-    if _is_npz(source):
-        return _checked(read_npz(Path(source)), target)
-    listings = list_sets(Path(source))
+        sets = _checked(ImageSets(from_arrays(*source)), target)
+    elif source == DIGITS:
+        sets = _checked(_digits(), target)
+    elif _is_npz(source):
+        sets = _checked(read_npz(Path(source)), target)
+    else:
+        sets = _from_folder(Path(source), target, cache_dir, progress, strict)
+    for note in sets.notes:
+        (notes or say)(note)
+    return sets
+
+
+def _from_folder(
+    folder: Path, target: Target, cache_dir: str | os.PathLike[str] | None, progress: Progress | None, strict: bool
+) -> ImageSets:
+    """All parts, with size, channels and bits of the first of them unless `target` has them."""
+    listings = list_sets(folder)
     total = sum(len(listing.files) for listing in listings.values())
     done = 0
     parts: dict[str, Images] = {}
     for part, listing in listings.items():
         images = _read(listing, target, cache_dir, _offset(progress, done, total), strict)
         parts[part] = images
-        target = Target(images.size, images.channels, max_pixels, images.bits)
+        target = replace(target, size=images.size, channels=images.channels, bits=images.bits)
         done += len(listing.files)
     _check_each_class(parts[TRAIN], listings[TRAIN].folder)
     return with_missing_told(ImageSets(**parts))

@@ -18,6 +18,7 @@ from lanewise.data.load import load
 from lanewise.data.reading import choose_size, decode_into
 from lanewise.data_check.findings import Collection
 from lanewise.errors import DataError
+from lanewise.notes import unheard
 from lanewise.preprocessing import Preprocessing
 
 Progress = Callable[[int, int], None]
@@ -50,10 +51,10 @@ def gather(
             raise DataError(f"{os.fspath(source)} brings its own labels: leave `y` out")
         if os.path.isdir(source):
             return _from_folder(entered(Path(source))[0], progress, like)
-        return _from_sets(load(source, progress=progress))
+        return _from_sets(load(source, progress=progress, notes=unheard))
     if y is None:
         raise DataError("images given as an array need labels: check(x, y)")
-    return _from_sets(load((source, y)))
+    return _from_sets(load((source, y), notes=unheard))
 
 
 def from_parts(parts: Mapping[str, Images], unreadable: tuple[tuple[str, str], ...] = ()) -> Collection:

@@ -254,7 +254,7 @@ def images_for(
     folder: Source | None = None
     if split in PARTS and not isinstance(source, tuple):
         if source == DIGITS or not os.path.isdir(source):
-            sets = load(source, size=(rows, columns), channels=channels)
+            sets = load(source, size=(rows, columns), channels=channels, notes=notes.unheard)
             return called(model, _relabelled(_part_of(sets, source, split), like_learning["classes"]), split)
         folder = _folder_of(entered(Path(source), model.class_names)[0], split)
     images, found = load_to_evaluate(folder or source, **like_learning, strict=strict, progress=progress)

@@ -17,7 +17,7 @@ from lanewise.data.split import stratified_split
 from lanewise.errors import DataError, OptionError
 from lanewise.experiments.journal import Journal, fingerprint
 from lanewise.model import Model
-from lanewise.notes import say, unheard
+from lanewise.notes import unheard
 from lanewise.training.crossvalidation import FEW_HELD_OUT
 from lanewise.training.fit import train
 from lanewise.training.loop import Progress
@@ -153,8 +153,6 @@ def prepared(
     evaluating : Evaluating
     """
     sets = source if isinstance(source, ImageSets) else load(source, size=size, channels=channels)
-    for note in () if isinstance(source, ImageSets) else sets.notes:
-        say(note)
     if sets.test is not None:
         if sets.test.labels is None or not len(sets.test):
             raise DataError("the test images have no labels: there is nothing to evaluate networks by")

@@ -27,6 +27,7 @@ from lanewise.evaluation.unseen import called, fit_to_evaluate, split_again
 from lanewise.foreign import scaled_by_labels
 from lanewise.model import Model
 from lanewise.network.summary import summary, totals
+from lanewise.notes import unheard
 from lanewise.pixel_scale import scaled
 from lanewise.report import plots
 from lanewise.report.accuracy import accuracy_of, weights_kept
@@ -129,7 +130,7 @@ def report_images(
     bits = model.preprocessing.bits
     # Images that can accuracy_of need not do for learning: then the report is about those that accuracy_of alone.
     with contextlib.suppress(DataError):
-        found = parts_of(load(source, size=(rows, columns), channels=channels, bits=bits), model)
+        found = parts_of(load(source, size=(rows, columns), channels=channels, bits=bits, notes=unheard), model)
         if part in found and all(one.classes == images.classes for one in found.values()):
             parts = found
     return images, part, parts

@@ -26,7 +26,7 @@ from lanewise.labels import plain
 from lanewise.model import Model
 from lanewise.model_file import names_of
 from lanewise.network.layers import Layer
-from lanewise.notes import Note
+from lanewise.notes import Note, unheard
 from lanewise.notes import say as tell_user
 from lanewise.pixel_scale import range_of
 from lanewise.preprocessing import Preprocessing, type_of
@@ -347,10 +347,10 @@ def _sets(
     if isinstance(source, str | os.PathLike):
         if y is not None:
             raise DataError(f"{os.fspath(source)} brings its own labels: leave `y` out")
-        return load(source, size=size, channels=channels, strict=strict)
+        return load(source, size=size, channels=channels, strict=strict, notes=unheard)
     if y is None:
         raise DataError("images given as an array need labels: train(x, y)")
-    return load((source, y), size=size, channels=channels)
+    return load((source, y), size=size, channels=channels, notes=unheard)
 
 
 def _labels_of(images: Images, y: ArrayLike | None) -> dict[str, Any]:
