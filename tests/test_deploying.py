@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import lanewise
-from lanewise.model_file.write import INPUT, OUTPUT
+from lanewise.model_file.export import INPUT, OUTPUT
 
 PAGE = (Path(__file__).parents[1] / "docs" / "deploying.md").read_text()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from lanewise.model_file.node import Step
 from lanewise.model_file.onnx_graph import STANDARD_DOMAINS, OnnxFile, called, outline, parse
 from lanewise.model_file.operators import OPERATORS
 from lanewise.model_file.preprocessing import Entrance, enter
+from lanewise.model_file.rebuild import DifferenceError, rebuild
 from lanewise.model_file.reshape_operators import fold
 from lanewise.model_file.tensors import attributes_of, quoted
 from lanewise.network import text
@@ -83,7 +85,7 @@ def read(
         raise ModelFileError(f"{where}: its metadata is not text: the file is damaged")
     try:
         if "lanewise_format" in texts or model.producer_name == "lanewise":
-            return _own(read_graph(model), from_properties(texts))
+            return _own(model, texts)
         return _foreign(model, classes)
     except LanewiseError as error:
         first_line, *_ = str(error).splitlines()
@@ -104,7 +106,7 @@ def read_own(model: Any) -> Contents:
     LanewiseError
         Says what does not fit, without the name of a file.
     """
-    return _own(read_graph(model), from_properties({entry.key: entry.value for entry in model.metadata_props}))
+    return _own(model, {entry.key: entry.value for entry in model.metadata_props})
 
 
 def read_graph(model: Any) -> Reading:
@@ -127,7 +129,7 @@ def _bytes(path: Path, where: str, most_bytes: int) -> bytes:
                 raise ModelFileError(f"{where} is not a regular file")
             if status.st_size > most_bytes:
                 raise ModelFileError(f"{where} has {status.st_size:,} bytes; at most {most_bytes:,} are read")
-            return file.read(most_bytes + 1)
+            return file.read(status.st_size)
     except ModelFileError:
         raise
     except OSError as error:
@@ -220,27 +222,14 @@ def _foreign(model: Any, classes: tuple[Label, ...] | None) -> Contents:
     return Contents(reading.graph, reading.parameters, labels, preprocessing, notes=tuple(notes))
 
 
-def _own(reading: Reading, properties: Properties) -> Contents:
+def _own(model: Any, texts: Mapping[str, str]) -> Contents:
     """The contents of a file that Lanewise wrote; what the metadata says must be what the graph does."""
-    if digest(reading.parameters) != properties.digest:
-        raise ModelFileError(
-            "its weights are not those that were saved: it was damaged or edited; save the model again"
-        )
+    properties = from_properties(texts)
     preprocessing = preprocessing_of(properties.preprocessing)
-    done = reading.preprocessing(preprocessing)
-    # As numbers: zero has two signs, and the graph's arithmetic may turn one into the other.
-    if preprocessing != done:
-        raise ModelFileError("the property 'preprocessing' does not say what its graph does: it was damaged or edited")
-    graph = reading.graph
-    if properties.network is not None:
-        graph = build(text.parse(properties.network), graph.input_shape)
-        if comparable(graph) != comparable(reading.graph):
-            raise ModelFileError(
-                "the property 'network' describes another network than its graph: it was damaged or edited"
-            )
+    graph, parameters = _own_network(model, properties, preprocessing)
     return Contents(
         graph,
-        reading.parameters,
+        parameters,
         properties.classes,
         preprocessing,
         properties.network,
@@ -248,3 +237,40 @@ def _own(reading: Reading, properties: Properties) -> Contents:
         properties.provenance,
         label_type=properties.label_type,
     )
+
+
+def _own_network(model: Any, properties: Properties, preprocessing: Preprocessing) -> tuple[Graph, tuple[Weights, ...]]:
+    """The graph and weights: rebuilt from the text, or, where there is none or a tool rewrote the file, as they are."""
+    difference = None
+    if properties.network is not None:
+        try:
+            graph, parameters = rebuild(model, properties.network, preprocessing)
+        except DifferenceError as error:
+            difference = str(error)
+        else:
+            _check_weights(parameters, properties)
+            return graph, parameters
+    try:
+        reading = read_graph(model)
+    except ModelFileError as error:
+        changed = "" if difference is None else f"; its graph and its text first differ at {difference}"
+        raise ModelFileError(f"{error}{changed}") from None
+    _check_weights(reading.parameters, properties)
+    # As numbers: zero has two signs, and the graph's arithmetic may turn one into the other.
+    if preprocessing != reading.preprocessing(preprocessing):
+        raise ModelFileError("the property 'preprocessing' does not say what its graph does: it was damaged or edited")
+    if properties.network is None:
+        return reading.graph, reading.parameters
+    graph = build(text.parse(properties.network), reading.graph.input_shape)
+    if comparable(graph) != comparable(reading.graph):
+        raise ModelFileError(
+            f"the property 'network' describes another network than its graph: they first differ at {difference}"
+        )
+    return graph, reading.parameters
+
+
+def _check_weights(parameters: tuple[Weights, ...], properties: Properties) -> None:
+    if digest(parameters) != properties.digest:
+        raise ModelFileError(
+            "its weights are not those that were saved: it was damaged or edited; save the model again"
+        )
