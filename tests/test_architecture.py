@@ -20,6 +20,7 @@ FLOORS: dict[str, int] = {
     "version.py": 0,
     "errors.py": 0,
     "escaping.py": 0,
+    "wording.py": 0,
     "notes.py": 0,
     "labels.py": 0,
     "interrupts.py": 0,

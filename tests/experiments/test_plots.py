@@ -6,7 +6,7 @@ import pytest
 
 from lanewise.errors import OptionError
 from lanewise.experiments import plots
-from lanewise.experiments.tables import percent, plain_table, seconds_shown, sparkline
+from lanewise.experiments.tables import plain_table, sparkline
 from tests.experiments.test_vary import grid_of, row
 
 pytest.importorskip("matplotlib")
@@ -61,8 +61,6 @@ def test_of_many_trade_offs_those_that_gain_most_are_named():
 
 
 def test_figures_as_text():
-    assert (percent(0.98765, 300), percent(0.98765, 3000), percent(-0.01, 300)) == ("98.8", "98.77", "-1.0")
-    assert [seconds_shown(s) for s in (0.4, 4.21, 9.96, 59.4, 125)] == ["0.40 s", "4.2 s", "10 s", "59 s", "2 min 5 s"]
     assert plain_table(["n", "name"], [["1", "a"], ["10", "bb"]]) == [" n  name", " 1  a", "10  bb"]
     assert sparkline([0.0, 0.5, 1.0]) == "▁▅█"
     assert sparkline([1.0, 1.0]) == "▁▁"

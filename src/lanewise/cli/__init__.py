@@ -1,6 +1,5 @@
 """The command `lanewise`: train, predict, evaluate, inspect, report, check, compare, vary, bench and lesson.
 
-    wording.py      numbers, durations, shapes and file names as people read them
     output.py       what is said: to people on the terminal, to programs as JSON
     progress.py     the live bar, or plain lines where there is no terminal
     evaluating.py      an evaluation as tables

@@ -110,7 +110,7 @@ def _progress(out: Output) -> Iterator[Any]:
 def show(out: Output, found: Versus, threads: int) -> None:
     """Tables for whoever took part, Lanewise's own figures, and sentences."""
     from lanewise.bench.tables import figure, latency_table, race_table, verdicts
-    from lanewise.cli.wording import duration
+    from lanewise.wording import duration
 
     for entries, table in (
         (found.train, race_table(found.train, found.net.name, "Training")),

@@ -63,8 +63,8 @@ def check(
     """
     import lanewise
     from lanewise.cli.output import open_output
-    from lanewise.cli.wording import shown
     from lanewise.errors import DataError
+    from lanewise.wording import shown
 
     out = open_output(as_json)
     if page is not None:
@@ -95,8 +95,8 @@ def check(
 def _progress(out: Output) -> Iterator[Callable[[str, int, int], None] | None]:
     """A bar that names what is being done, with the time left; where nobody watches, a line for what takes long."""
     from lanewise.cli.output import LABEL
-    from lanewise.cli.wording import duration
     from lanewise.data_check.check import Pace
+    from lanewise.wording import duration
 
     if not out.live:
         pace, said = Pace(), set[str]()
@@ -131,7 +131,7 @@ def _progress(out: Output) -> Iterator[Callable[[str, int, int], None] | None]:
 
 
 def _tell(out: Output, found: Findings) -> None:
-    from lanewise.cli.wording import duration, plural, shown
+    from lanewise.wording import duration, plural, shown
 
     collection = found.collection
     parts = [
@@ -153,7 +153,7 @@ def _tell(out: Output, found: Findings) -> None:
 
 
 def _classes(found: Findings) -> list[str]:
-    from lanewise.cli.wording import shown
+    from lanewise.wording import shown
 
     counts = found.collection.counts()
     names = [f"{shown(name)} {sum(part[name] for part in counts.values()):,}" for name in found.collection.classes]
@@ -161,7 +161,7 @@ def _classes(found: Findings) -> list[str]:
 
 
 def _finding(out: Output, one: Finding) -> None:
-    from lanewise.cli.wording import shown
+    from lanewise.wording import shown
 
     out.result(one.severity.capitalize(), shown(one.message), STYLES[one.severity])
     for case in one.cases[:MOST_CASES]:

@@ -83,7 +83,7 @@ def compare(
 
 def show(out: Output, found: Comparison) -> None:
     """The table, the networks, and what may be concluded."""
-    from lanewise.cli.wording import plural
+    from lanewise.wording import plural
 
     if found.recalled:
         out.tell("Kept", f"{plural(found.recalled, 'training')} had been done before: not repeated")

@@ -40,9 +40,9 @@ def evaluate(
 
     from lanewise.cli import evaluating
     from lanewise.cli.output import open_output, skipped_json
-    from lanewise.cli.wording import plural, shape, shown
     from lanewise.evaluation.evaluate import check_top, evaluate_images, images_for
     from lanewise.model import Model
+    from lanewise.wording import plural, shape, shown
 
     started = time.perf_counter()
     out = open_output(as_json)

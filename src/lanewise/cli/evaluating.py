@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from lanewise.cli.output import Output
-from lanewise.cli.wording import interval, percent, plural, shown
 from lanewise.evaluation.result import TITLES as ACCURACIES
 from lanewise.evaluation.result import ClassFigures, Evaluation, Group, TopFigures
+from lanewise.wording import interval, percent, plural, shown
 
 TITLES = ACCURACIES | {"folds": "Cross-validated"}  # as long as the column of labels has room for
 """What a figure is called, after the images that gave it."""

@@ -16,7 +16,6 @@ from rich.table import Table
 from lanewise.caching import cache_folder
 from lanewise.cli import evaluating
 from lanewise.cli.output import Output
-from lanewise.cli.wording import plural, shape, shown
 from lanewise.data.images import ImageSets
 from lanewise.data.load import load
 from lanewise.errors import OptionError
@@ -24,6 +23,7 @@ from lanewise.experiments.plots import checked_format, require_matplotlib
 from lanewise.experiments.trial import Evaluating, images_to_evaluate, prepared, settings_of
 from lanewise.notes import unheard
 from lanewise.saving import write_whole
+from lanewise.wording import plural, shape, shown
 
 HEAD = b'{"images": '
 """How results begin."""

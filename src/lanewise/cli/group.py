@@ -29,8 +29,8 @@ from lanewise.cli.predict import predict
 from lanewise.cli.report import report
 from lanewise.cli.train import train
 from lanewise.cli.vary import vary
-from lanewise.cli.wording import NARROW, shown
 from lanewise.errors import LanewiseError, LanewiseWarning, NetworkTextError, ProgramError
+from lanewise.wording import NARROW, shown
 
 FAILED, INTERRUPTED = 1, 130
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lanewise.cli.options import image_shape, json_option
-from lanewise.cli.wording import shown
+from lanewise.wording import shown
 
 if TYPE_CHECKING:
     from lanewise.model import Model

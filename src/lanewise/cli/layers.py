@@ -12,12 +12,12 @@ from rich.table import Table
 from lanewise.card import reported
 from lanewise.cli.evaluating import TITLES
 from lanewise.cli.output import Output
-from lanewise.cli.wording import interval, percent, plural, shape, shown
 from lanewise.model import Model
 from lanewise.network.graph import Graph, Node
 from lanewise.network.layers import Conv2D
 from lanewise.network.summary import LayerSummary, Totals, summary, totals
 from lanewise.network.text import layer_text
+from lanewise.wording import interval, percent, plural, shape, shown
 
 Cell = Callable[[LayerSummary], str]
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from lanewise.cli.wording import shown
 from lanewise.errors import OptionError
+from lanewise.wording import shown
 
 
 class Name(click.Path):

@@ -18,9 +18,9 @@ from rich.table import Table
 from rich.text import Text
 
 from lanewise.cli.streams import ERRORS
-from lanewise.cli.wording import NARROW, plural, shown
 from lanewise.data.reading import Progress as Reading
 from lanewise.model_file.metadata import to_json
+from lanewise.wording import NARROW, plural, shown
 
 LABEL = 20
 """Characters of the column of labels."""

@@ -32,7 +32,6 @@ def predict(
 
     from lanewise.cli.output import open_output, skipped_json
     from lanewise.cli.tables import STANDARD_OUTPUT, check_table, write_table
-    from lanewise.cli.wording import plural, shown
     from lanewise.data.images import STRETCH
     from lanewise.data.load import load_for_prediction
     from lanewise.data.reading import listed_reasons
@@ -40,6 +39,7 @@ def predict(
     from lanewise.frames import predictions_table
     from lanewise.model import Model
     from lanewise.pixel_scale import on_scale
+    from lanewise.wording import plural, shown
 
     # Standard output is for answers alone, so that they can be piped; all else goes to standard error.
     out = open_output(as_json, aside=True)

@@ -10,9 +10,9 @@ from rich.live import Live
 from rich.text import Text
 
 from lanewise.cli.output import LABEL, Output
-from lanewise.cli.wording import duration
 from lanewise.training.loop import Progress
 from lanewise.training.progress import epoch, figures, image
+from lanewise.wording import duration
 
 Report = Callable[[Progress], None]
 

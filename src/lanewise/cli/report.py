@@ -39,9 +39,9 @@ def report(
 
     from lanewise.cli import evaluating, reporting
     from lanewise.cli.output import open_output, skipped_json
-    from lanewise.cli.wording import plural, shown
     from lanewise.model import Model
     from lanewise.report.page import check_installed, report_html, report_images
+    from lanewise.wording import plural, shown
 
     started = time.perf_counter()
     check_installed()

@@ -9,10 +9,10 @@ import click
 
 from lanewise.cli.options import check_page
 from lanewise.cli.output import Output
-from lanewise.cli.wording import file_size, shown
 from lanewise.errors import OptionError
 from lanewise.report.page import check_installed, save_report
 from lanewise.saving import free_name
+from lanewise.wording import file_size, shown
 
 
 def check(model: Path, output: str | None, force: bool) -> None:

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lanewise.cli.wording import shown
 from lanewise.errors import ModelFileError
 from lanewise.saving import temporary_beside
+from lanewise.wording import shown
 
 if TYPE_CHECKING:
     from lanewise.model import Model

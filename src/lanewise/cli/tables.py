@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from lanewise.cli.wording import shown
 from lanewise.errors import DataError
 from lanewise.frames import csv_text
 from lanewise.saving import write_new, write_whole
+from lanewise.wording import shown
 
 STANDARD_OUTPUT = "-"
 

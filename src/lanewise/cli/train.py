@@ -150,9 +150,9 @@ def train(
     from lanewise.cli.output import open_output
     from lanewise.cli.saving import amend, place_for, save
     from lanewise.cli.tables import check_table, write_table
-    from lanewise.cli.wording import shown
     from lanewise.frames import history_table
     from lanewise.interrupts import Presses
+    from lanewise.wording import shown
 
     began = time.perf_counter()
     out = open_output(as_json, quiet=quiet)

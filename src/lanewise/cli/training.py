@@ -20,7 +20,6 @@ from lanewise.cli import evaluating, reporting
 from lanewise.cli.output import Output, skipped_json
 from lanewise.cli.progress import learning
 from lanewise.cli.saving import Saved
-from lanewise.cli.wording import duration, file_size, plural, quoted, shape, shown
 from lanewise.data.images import Images, ImageSets
 from lanewise.data.load import load
 from lanewise.evaluation.evaluate import cross_validated, evaluate_images
@@ -33,6 +32,7 @@ from lanewise.network.summary import summary, totals
 from lanewise.network.text import parse
 from lanewise.notes import unheard
 from lanewise.training.recipe import many_and_easy, network_for
+from lanewise.wording import duration, file_size, plural, quoted, shape, shown
 
 PASSED_ON = (
     *("epochs", "budget", "batch_size", "optimizer", "learning_rate", "weight_decay", "schedule", "label_smoothing"),

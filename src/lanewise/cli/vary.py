@@ -73,9 +73,9 @@ def vary(
     """
     from lanewise.cli import experimenting
     from lanewise.cli.output import open_output
-    from lanewise.cli.wording import plural
     from lanewise.experiments.grid import expand
     from lanewise.experiments.vary import vary as run
+    from lanewise.wording import plural
 
     texts = expand(network)  # a slip is told before images are read
     experimenting.check_image(plot, force)
@@ -101,8 +101,8 @@ def vary(
 
 def show(out: Output, grid: Grid) -> None:
     """The table, the best trade-offs, and what could not be."""
-    from lanewise.cli.wording import plural
     from lanewise.training.crossvalidation import FEW_HELD_OUT
+    from lanewise.wording import plural
 
     if grid.recalled:
         out.tell("Kept", f"{plural(grid.recalled, 'training')} had been done before: not repeated")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lanewise.brief import short
 from lanewise.data.images import Pixels
+from lanewise.wording import plural
 
 SERIOUS, WARNING, NOTE = "serious", "warning", "note"
 SEVERITIES = (SERIOUS, WARNING, NOTE)
@@ -212,7 +213,6 @@ def by_severity(findings: Sequence[Finding]) -> tuple[Finding, ...]:
 
 def counted(count: int, noun: str, verb: str = "") -> str:
     """A count with its noun and the form of a verb that fits: "1 image is", "3 images are"."""
-    ending = "" if count == 1 else "es" if noun.endswith("s") else "s"
     one, _, many = verb.partition("/")
     said = one if count == 1 else many
-    return f"{count:,} {noun}{ending}" + (f" {said}" if said else "")
+    return plural(count, noun) + (f" {said}" if said else "")

@@ -21,11 +21,12 @@ from lanewise.data.load import Source
 from lanewise.experiments.conclusion import Difference, conclusion
 from lanewise.experiments.intervals import CONFIDENCE, difference_interval, share_interval
 from lanewise.experiments.methods import CONVOLUTIONAL, Method, methods_for
-from lanewise.experiments.tables import percent, plain_table, seconds_shown, sparkline
+from lanewise.experiments.tables import plain_table, sparkline
 from lanewise.experiments.trial import Evaluating, Trial, check_seeds, open_journal, prepared, trial_of
 from lanewise.network.summary import summary, totals
 from lanewise.training.loop import Progress
 from lanewise.training.recipe import many_and_easy
+from lanewise.wording import duration, percent
 
 JOURNAL = "compare.jsonl"
 
@@ -123,13 +124,13 @@ class Comparison:
         return heads, [
             [
                 row.name,
-                percent(row.accuracy, self.count),
-                " to ".join(percent(bound, self.count) for bound in row.interval),
-                percent(row.gap, self.count),
+                percent(row.accuracy, self.count, ""),
+                " to ".join(percent(bound, self.count, "") for bound in row.interval),
+                percent(row.gap, self.count, ""),
                 f"{row.weights:,}",
                 f"{row.learned_weights:,}",
                 f"{row.connections:,}",
-                seconds_shown(row.seconds),
+                duration(row.seconds),
                 sparkline(row.curve()),
             ]
             for row in self.rows

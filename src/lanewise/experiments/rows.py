@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lanewise.brief import short
-from lanewise.experiments.tables import percent, seconds_shown
+from lanewise.wording import duration, percent
 
 COSTS = ("weights", "seconds")
 
@@ -55,12 +55,12 @@ def figures(row: Row, count: int) -> list[str]:
     """The numbers of a row as text: accuracy, interval, gap, weights, connections, time."""
     low, high = row.interval
     return [
-        percent(row.accuracy, count),
-        f"{percent(low, count)} to {percent(high, count)}",
-        percent(row.gap, count),
+        percent(row.accuracy, count, ""),
+        f"{percent(low, count, '')} to {percent(high, count, '')}",
+        percent(row.gap, count, ""),
         f"{row.weights:,}",
         f"{row.connections:,}",
-        seconds_shown(row.seconds),
+        duration(row.seconds),
     ]
 
 

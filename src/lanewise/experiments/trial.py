@@ -22,6 +22,7 @@ from lanewise.training.crossvalidation import FEW_HELD_OUT
 from lanewise.training.fit import train
 from lanewise.training.loop import Progress
 from lanewise.version import __version__
+from lanewise.wording import plural
 
 TEST_FRACTION = 0.2
 """Share of the images that is kept for evaluating where there are no test images."""
@@ -110,7 +111,7 @@ class Evaluating:
     @property
     def sentence(self) -> str:
         """The same in words."""
-        images = f"{self.count:,} image{'' if self.count == 1 else 's'}"
+        images = plural(self.count, "image")
         evaluated = {
             "test": f"All are evaluated on the {images} of the test set",
             "validation": f"There is no test set, so all are evaluated on the {images} of the validation set",

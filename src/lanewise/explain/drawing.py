@@ -18,6 +18,7 @@ from lanewise.explain.subject import place
 from lanewise.extras import need
 from lanewise.network.graph import Shape
 from lanewise.saving import write_whole
+from lanewise.wording import plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -216,7 +217,7 @@ def _described(shape: Shape) -> str:
 def _counted(expansion: Expansion) -> str:
     told = f"{expansion.connections:,} connections of {expansion.dense_weights:,} possible ones"
     if weights := math.prod(expansion.weight_shape):
-        told += f", by {weights:,} weight{'s' * (weights != 1)}"
+        told += f", by {plural(weights, 'weight')}"
     return told
 
 

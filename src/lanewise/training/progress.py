@@ -18,6 +18,8 @@ from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from lanewise.wording import duration
+
 if TYPE_CHECKING:  # the command line shows its help without the engine
     from rich.console import Group
 
@@ -279,15 +281,3 @@ def _folded(parts: list[str], width: int, between: str = "  ") -> list[str]:
         else:
             lines.append(part)
     return lines
-
-
-def duration(seconds: float) -> str:
-    """A time as "0.42 s", "4.2 s", "34 s", "2 min 5 s" or "3 h 20 min"."""
-    if seconds < 9.95:
-        return f"{seconds:.2f} s" if seconds < 0.995 else f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from lanewise.cli.wording import duration, file_size, interval, percent, plural, shape, shown
+from lanewise.wording import duration, file_size, interval, percent, plural, shape, shown
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,7 @@ def test_duration(seconds, text):
 def test_a_share_has_as_many_decimals_as_its_count_justifies():
     assert percent(353 / 359, 359) == "98.3 %"
     assert percent(9912 / 10_000, 10_000) == "99.12 %"
+    assert (percent(0.98765, 300, ""), percent(-0.01, 300, "")) == ("98.8", "-1.0")
     assert interval((0.964, 0.992), 359) == "96.4 to 99.2 %"
 
 

@@ -6,8 +6,6 @@ import os
 import shlex
 
 from lanewise.escaping import escaped
-from lanewise.experiments import tables
-from lanewise.training.progress import duration as duration
 
 Shape = tuple[int, ...]
 
@@ -35,15 +33,15 @@ def _in_shell(character: str) -> str:
     return character if character.isprintable() else "".join(f"\\x{byte:02x}" for byte in os.fsencode(character))
 
 
-def percent(share: float, count: int) -> str:
+def percent(share: float, count: int, sign: str = " %") -> str:
     """A share of `count` things: as many decimals as they justify."""
-    return f"{tables.percent(share, count)} %"
+    return f"{100 * share:.{2 if count >= 1000 else 1}f}{sign}"
 
 
 def interval(bounds: tuple[float, float], count: int) -> str:
     """Two shares: "96.4 to 99.2 %"."""
-    low, high = (percent(bound, count) for bound in bounds)
-    return f"{low.removesuffix(' %')} to {high}"
+    low, high = bounds
+    return f"{percent(low, count, '')} to {percent(high, count)}"
 
 
 def plural(count: int, noun: str) -> str:
@@ -60,3 +58,15 @@ def shape(sizes: Shape) -> str:
 def file_size(count: int) -> str:
     """Bytes as "54 kB" or "1.2 MB"."""
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{max(1, round(count / 1e3))} kB"
+
+
+def duration(seconds: float) -> str:
+    """A time as "0.42 s", "4.2 s", "34 s", "2 min 5 s" or "3 h 20 min"."""
+    if seconds < 9.95:
+        return f"{seconds:.2f} s" if seconds < 0.995 else f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
