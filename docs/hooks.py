@@ -26,11 +26,8 @@ LESSONS = {
 }
 """Scripts, and the pages that show them."""
 
-PLACES = OUTSIDE | LESSONS | {"docs/decisions": "decisions/index.md"}
+PLACES = OUTSIDE | LESSONS | {"docs/decisions": "decisions.md"}
 """Where a link of the repository leads to in the site, if not to a page of the same name."""
-
-DECISIONS = "{decisions}"
-"""Stands on a page where the list of all decisions goes."""
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -47,7 +44,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Let links lead to where things are in the site, and list the decisions where they are asked for."""
+    """Let links lead to where things are in the site."""
     if page.parent is None and not page.is_homepage:  # alone under its tab
         page.meta.setdefault("hide", ["navigation"])
     names = {site: name for name, site in OUTSIDE.items()}
@@ -61,11 +58,4 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         there = PLACES.get(there) or there.removeprefix("docs/")
         return f"]({relpath(there, dirname(page.file.src_uri) or '.')}{mark}{anchor})"
 
-    return re.sub(r"\]\(([^)\s]+)\)", moved, markdown).replace(DECISIONS, _decisions())
-
-
-def _decisions() -> str:
-    """A list of all decisions by their headings."""
-    pages = sorted(path for path in (ROOT / "docs" / "decisions").glob("*.md") if path.name != "index.md")
-    titles = ((path.name, path.read_text().partition("\n")[0].removeprefix("# ")) for path in pages)
-    return "\n".join(f"- [{title}]({name})" for name, title in titles)
+    return re.sub(r"\]\(([^)\s]+)\)", moved, markdown)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import lanewise
+import lanewise.explain
 from lanewise.version import __version__
 
 ROOT = Path(__file__).parents[1]
@@ -76,3 +78,18 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     assert len(pages) > 50
     fetched = re.compile(r'<(?:script|link|img|iframe)[^>]*(?:src|href)="?https?:')
     assert not [page.name for page in pages if fetched.search(page.read_text(encoding="utf-8"))]
+
+
+def test_all_decisions_are_listed_by_their_titles() -> None:
+    pages = (ROOT / "docs" / "decisions").glob("*.md")
+    titles = {path.name: path.read_text().partition("\n")[0].removeprefix("# ") for path in pages}
+    listed = re.findall(r"^- \[(.*)\]\(decisions/(.*)\)$", (ROOT / "docs" / "decisions.md").read_text(), re.MULTILINE)
+    assert {name: title for title, name in listed} == titles
+
+
+def test_the_api_pages_have_every_public_name() -> None:
+    pages = "".join(path.read_text() for path in (ROOT / "docs" / "reference").glob("*.md"))
+    shown = set(re.findall(r"^::: (lanewise\.\S+)$", pages, re.MULTILINE))
+    wanted = {f"lanewise.{name}" for name in lanewise.__all__} - {"lanewise.explain", "lanewise.__version__"}
+    wanted |= {f"lanewise.explain.{name}" for name in lanewise.explain.__all__ if name != "account"}  # a former name
+    assert wanted - shown == set()
