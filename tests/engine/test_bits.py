@@ -56,6 +56,17 @@ LESSONS = {
         "babbba9b139e05ed26a3ee83d01c33753c3e4a0bc51297069303d4c311b04715",
         "0c7e8f90bd2cdf9a089aab5398cc9e4bae781df759272f69e880d86002771899",
     ),
+    "gelu": Lesson(
+        "conv 5@3 same, gelu, max 2, dense 9, gelu, dense 3, softmax",
+        (2, 7, 6),
+        Optimizer("adamw", weight_decay=1e-2),
+        37,
+        3,
+        0.0,
+        None,
+        "033d56cf1de944b4bbe09f54b55e5c211f4a81f4b9c92d3653be4fc8dcebafee",
+        "b49d21b2f528a7a1d5d0ec8a19083b2418c37fd8107b8be42728bbe195371ea0",
+    ),
     "every_layer": Lesson(
         "conv 5@3 pad 1:0:2:1 dilation 1x2, leaky, concat(conv 2@1 | max 3 same stride 1 | ), average 2, "
         "residual(conv 8@3 same groups 4 nobias, tanh, dropout 0.25 | conv 8@1), relu, max 3 stride 2, "

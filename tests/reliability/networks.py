@@ -21,9 +21,10 @@ from lanewise.lanes.program import LANES
 from lanewise.model_file import to_onnx
 from lanewise.model_file.read import read_own
 from lanewise.network import reference
+from lanewise.network.activations import ACTIVATIONS
 from lanewise.network.filters import BANKS
 from lanewise.network.graph import Graph, build
-from lanewise.network.layers import Sigmoid, Softmax
+from lanewise.network.layers import Activation, MaxPool2D, Sigmoid, Softmax
 from lanewise.network.text import parse, to_text
 from lanewise.target import named
 from tests.engine.support import Array, as_values, images_for, parameters_for, raw_for, steps_of
@@ -43,6 +44,10 @@ RATE = 0.25
 
 NEAR = 1e-5
 """Inputs of a ReLU, or of a max pool, this close to one another may fall on either side of a tie."""
+
+
+KINKS = {"relu": (0,), "leaky": (0,)}
+"""Where the derivative of an activation jumps."""
 
 
 def trial(number: int) -> str | None:
@@ -81,7 +86,7 @@ def _fits(text: str, shape: tuple[int, int, int]) -> bool:
 
 def _layer(random: np.random.Generator, depth: int = 0) -> str:
     kinds = ["conv"] * 6 + ["max"] * 3 + ["average"] * 2 + ["relu"] * 4
-    kinds += ["fixed", "leaky 0.1", "tanh", "sigmoid", "dropout 0.25", "global average", "dense", "flatten"]
+    kinds += ["fixed", "dropout 0.25", "global average", "dense", "flatten", *ACTIVATIONS]
     kinds += ["residual", "concat", "repeat"] if depth < 2 else []
     kind = str(random.choice(kinds))
     if kind == "conv":
@@ -201,13 +206,13 @@ def _saved(text: str, shape: tuple[int, int, int]) -> str | None:
 def _tied(graph: Graph, values: list[np.ndarray]) -> bool:
     """Whether rounding may decide a ReLU or the argmax of a pool: its gradient is then anybody's."""
     for node in graph.nodes:
-        kind = type(node.layer).__name__
-        if kind in ("ReLU", "LeakyReLU", "MaxPool2D"):
-            source = values[node.inputs[0]]
-            flat = np.sort(source.reshape(len(source), -1), axis=1) if kind == "MaxPool2D" else source
-            gaps = np.diff(flat, axis=1) if kind == "MaxPool2D" else np.abs(flat)
-            if ((gaps < NEAR) & (gaps != 0)).any():
-                return True
+        source, gaps = values[node.inputs[0] if node.inputs else 0], []
+        if isinstance(node.layer, MaxPool2D):
+            gaps = [np.diff(np.sort(source.reshape(len(source), -1), axis=1), axis=1)]
+        elif isinstance(node.layer, Activation):
+            gaps = [np.abs(source - kink) for kink in KINKS.get(node.layer.word, ())]
+        if any(((gap < NEAR) & (gap != 0)).any() for gap in gaps):
+            return True
     return not isinstance(graph.nodes[-1].layer, Softmax | Sigmoid)
 
 

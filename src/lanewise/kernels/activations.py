@@ -4,12 +4,14 @@
     leaky      y = x where x > 0, else s x       dx = dy where y > 0, else s dy, for s from 0 to 1
     sigmoid    y = 1 / (1 + exp(-x))             dx = dy y (1 - y)
     tanh       y = tanh x                        dx = dy (1 - y**2), as dy (1 - y) (1 + y)
+    gelu       y = x Phi(x)                      dx = dy (Phi(x) + x exp(-x**2 / 2) / sqrt(2 pi))
 
 NaN stays NaN.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -61,10 +63,21 @@ def _tanh_backward(k: Recorder, y: Value, dy: Value) -> Value:
     return dy * (k.apply("sub", 1.0, y) * (y + 1.0))
 
 
+def _gelu(k: Recorder, x: Value) -> Value:
+    below, _ = functions.normal(k, x)
+    return x * below
+
+
+def _gelu_backward(k: Recorder, x: Value, dy: Value) -> Value:
+    below, e = functions.normal(k, x)
+    return dy * k.apply("fma", x, e * (1 / math.sqrt(2 * math.pi)), below)
+
+
 EXPRESSIONS: dict[str, Expression] = {
     "relu": Expression(_relu, _relu_backward),
     "leaky": Expression(_leaky, _leaky_backward),
     "sigmoid": Expression(functions.sigmoid, _sigmoid_backward, unroll=2),
     "tanh": Expression(functions.tanh, _tanh_backward, unroll=2),
+    "gelu": Expression(_gelu, _gelu_backward, unroll=2, unroll_backward=2),
 }
 """By the words of `network/activations.py`."""

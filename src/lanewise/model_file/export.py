@@ -31,7 +31,6 @@ from lanewise.network.layers import (
 from lanewise.preprocessing import Preprocessing
 
 OPSET = 13
-IR_VERSION = 7
 INPUT, OUTPUT = "images", "probabilities"
 
 
@@ -83,7 +82,7 @@ def without_weights(graph: Graph, preprocessing: Preprocessing, input_name: str 
             [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N", *graph.output_shape])],
         ),
         opset_imports=[helper.make_opsetid("", opset)],
-        ir_version=IR_VERSION,
+        ir_version=helper.find_min_ir_version_for([helper.make_opsetid("", opset)]),
     )
 
 

@@ -6,6 +6,7 @@ initial weights, the reference, ONNX files, explanations and the page of a model
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import ClassVar
@@ -194,5 +195,38 @@ class Tanh(Activation):
         return 1 - y * y
 
 
-ACTIVATIONS: dict[str, type[Activation]] = {kind.word: kind for kind in (ReLU, LeakyReLU, Sigmoid, Tanh)}
+@dataclass(frozen=True, slots=True)
+class GELU(Activation):
+    """x times the share of a normal distribution below x, exactly: x (1 + erf(x / sqrt(2))) / 2.
+
+    Hendrycks and Gimpel 2016, "Gaussian Error Linear Units".
+    """
+
+    word: ClassVar[str] = "gelu"
+    derivative_from: ClassVar[str] = "x"
+    onnx: ClassVar[tuple[OnnxNode, ...]] = (OnnxNode("Gelu", attributes={"approximate": ("none", "none")}),)
+    opset: ClassVar[int] = 20
+    note: ClassVar[str] = "negative values fade to 0"
+    formula: ClassVar[str] = "{x} × Φ({x}) = {y}"
+
+    def value(self, x: Array) -> Array:
+        """See `Activation`."""
+        return x * _normal(x)
+
+    def derivative(self, x: Array, y: Array) -> Array:
+        """See `Activation`."""
+        return np.asarray(_normal(x) + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi))
+
+    @property
+    def gain(self) -> float:
+        """See `Activation`."""
+        return 2.3517
+
+
+def _normal(x: Array) -> Array:
+    """The share of a normal distribution below x."""
+    return np.asarray(np.vectorize(math.erfc, [np.float64])(-x / math.sqrt(2)) / 2)
+
+
+ACTIVATIONS: dict[str, type[Activation]] = {kind.word: kind for kind in (ReLU, LeakyReLU, Sigmoid, Tanh, GELU)}
 """The activations by their words."""
