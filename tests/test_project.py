@@ -93,3 +93,13 @@ def test_the_api_pages_have_every_public_name() -> None:
     wanted = {f"lanewise.{name}" for name in lanewise.__all__} - {"lanewise.explain", "lanewise.__version__"}
     wanted |= {f"lanewise.explain.{name}" for name in lanewise.explain.__all__ if name != "account"}  # a former name
     assert wanted - shown == set()
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_the_package_and_runs(tmp_path: Path) -> None:
+    for module in ("build", "twine"):
+        pytest.importorskip(module, reason="pip install build twine")
+    environment = os.environ | {"PYTHON": sys.executable}
+    done = subprocess.run([ROOT / "scripts" / "wheel", tmp_path], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {path.suffix for path in tmp_path.iterdir()} == {".whl", ".gz"}
