@@ -1,4 +1,5 @@
 import os
+import sys
 from collections import namedtuple
 from pathlib import Path
 
@@ -14,10 +15,34 @@ def test_the_folder_is_named_by_the_environment(monkeypatch):
     monkeypatch.delenv("LANEWISE_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
     assert cache_folder("images") == Path("/cache/lanewise/images")
-    if os.name != "nt":
-        monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-        monkeypatch.setenv("HOME", "/home/someone")
-        assert cache_folder("code") == Path("/home/someone/.cache/lanewise/code")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="paths of POSIX")
+@pytest.mark.parametrize(
+    ("system", "folder"),
+    [
+        ("linux", "/home/someone/.cache/lanewise/code"),
+        ("darwin", "/home/someone/Library/Caches/lanewise/code"),
+        ("win32", "/users/someone/local/lanewise/code"),
+    ],
+)
+def test_each_system_has_a_folder_for_caches(monkeypatch, system, folder):
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.delenv("LANEWISE_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    monkeypatch.setenv("HOME", "/home/someone")
+    monkeypatch.setenv("LOCALAPPDATA", "/users/someone/local")
+    assert cache_folder("code") == Path(folder)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
+    assert cache_folder("code") == Path("/cache/lanewise/code"), "the user's word counts everywhere"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="paths of POSIX")
+def test_nothing_is_kept_for_a_user_without_a_home(monkeypatch):
+    monkeypatch.delenv("LANEWISE_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", "nowhere")
+    assert cache_folder("code") == Path(os.devnull, "lanewise", "code")
 
 
 User = namedtuple("User", "pw_name pw_uid pw_gid")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -23,18 +24,18 @@ _SEAL = 32
 
 
 def cache_folder(kind: str) -> Path:
-    """The folder for one kind of entries: under LANEWISE_CACHE, or else under lanewise/ in the user's cache folder."""
+    """The folder for one kind of entries: under LANEWISE_CACHE, or else under lanewise/ in the user's cache folder.
+
+    That is XDG_CACHE_HOME, if it is absolute, or else the one of the system: the folders that platformdirs names.
+    """
     named = os.environ.get("LANEWISE_CACHE")
     if named:
         return Path(named) / kind
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    if not os.path.isabs(base) and os.name == "nt":
-        base = os.environ.get("LOCALAPPDATA", "")
-    if not os.path.isabs(base):
-        base = os.path.expanduser("~/.cache")
-    if not os.path.isabs(base):
-        base = os.devnull  # a user without a home: nothing can be written there, so nothing is kept
-    return Path(base) / "lanewise" / kind
+    local = os.environ.get("LOCALAPPDATA", "~/AppData/Local")
+    own = os.path.expanduser({"darwin": "~/Library/Caches", "win32": local}.get(sys.platform, "~/.cache"))
+    places = filter(os.path.isabs, (os.environ.get("XDG_CACHE_HOME", ""), own))
+    # a user without a home: nothing can be written below os.devnull, so nothing is kept
+    return Path(next(places, os.devnull), "lanewise", kind)
 
 
 class Cache:
