@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import struct
-import zlib
 
 import numpy as np
 import pytest
@@ -53,21 +51,10 @@ def test_the_keyboard_reaches_the_findings(findings, open_page):
     assert opened.locator("img:not([alt])").count() == 0
 
 
-def test_a_page_stays_below_five_megabytes():
+def test_images_fill_a_page_to_a_bound(monkeypatch):
+    monkeypatch.setattr(page, "MOST_BYTES", 100_000)
     x = np.random.default_rng(0).integers(0, 255, (200, 96, 96, 3)).astype(np.uint8)
     x = np.concatenate([x, x])
     found = lanewise.check(x, np.arange(400) % 2, labels=False)
     text = page.render(found)
-    assert 1e6 < len(text.encode()) < 5e6
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_png_holds_the_pixels(channels):
-    image = np.random.default_rng(0).integers(0, 255, (5, 7, channels)).astype(np.uint8)
-    data = page.png(image)
-    assert struct.unpack(">II", data[16:24]) == (7, 5)
-    start = data.index(b"IDAT")
-    (length,) = struct.unpack(">I", data[start - 4 : start])
-    lines = np.frombuffer(zlib.decompress(data[start + 4 : start + 4 + length]), np.uint8).reshape(5, -1)
-    assert (lines[:, 0] == 2).all()
-    assert (np.cumsum(lines[:, 1:], axis=0, dtype=np.uint8) == image.reshape(5, -1)).all()
+    assert 1e5 < len(text.encode()) < 2e5

@@ -4,9 +4,10 @@ import re
 
 import pytest
 
-from lanewise.errors import OptionError
+from lanewise.errors import MissingPackageError, OptionError
 from lanewise.experiments import plots
 from lanewise.experiments.tables import plain_table, sparkline
+from lanewise.figures import require_matplotlib
 from tests.experiments.test_vary import grid_of, row
 
 pytest.importorskip("matplotlib")
@@ -51,8 +52,8 @@ def test_what_cannot_be_drawn_is_told(tmp_path, monkeypatch):
     with pytest.raises(OptionError, match="nothing to draw"):
         grid_of().save_plot(tmp_path / "g.svg")
     monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
-    with pytest.raises(OptionError, match=r"pip install \"lanewise\[report\]\""):
-        plots.require_matplotlib()
+    with pytest.raises(MissingPackageError, match=r"pip install \"lanewise\[report\]\""):
+        require_matplotlib()
 
 
 def test_of_many_trade_offs_those_that_gain_most_are_named():

@@ -8,7 +8,7 @@ import pytest
 from lanewise.data.images import Images
 from lanewise.errors import TooLargeError
 from lanewise.report import data
-from lanewise.report.data import as_bytes, data_figures
+from lanewise.report.data import data_figures
 from lanewise.report.page import without
 
 
@@ -91,10 +91,3 @@ def test_the_accuracy_without_what_is_known(known, figures):
     some = images((3, 2), 0)
     probabilities = np.eye(2, dtype=np.float32)[[1, 0, 0, 1, 0]]  # wrong, right, right, right, wrong
     assert without(known, probabilities, some) == figures
-
-
-def test_any_pixels_can_be_looked_at():
-    real = as_bytes(np.array([-2.0, 0.0, 2.0], np.float32).reshape(3, 1, 1, 1))
-    assert real.ravel().tolist() == [0, 128, 255]
-    assert as_bytes(np.zeros((2, 3, 3, 2), np.float32)).shape == (2, 3, 3, 1)
-    assert as_bytes(np.ones((1, 2, 2, 5), np.uint8)).shape == (1, 2, 2, 1)

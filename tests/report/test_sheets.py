@@ -6,7 +6,8 @@ import io
 import numpy as np
 from PIL import Image
 
-from lanewise.report.encode import NEGATIVE, POSITIVE, Drawn, coloured, contact_sheet, photograph, smaller
+from lanewise.data.encode import Drawn
+from lanewise.report.sheets import NEGATIVE, POSITIVE, coloured, contact_sheet, smaller
 
 
 def decoded(drawn: Drawn) -> np.ndarray:
@@ -34,15 +35,6 @@ def test_sheet_holds_the_images_in_order():
     assert found.shape == (5, 5, 4)
     assert [found[0, 0, 0], found[0, 3, 0], found[3, 0, 0]] == [0, 50, 100]
     assert found[0, 2, 3] == found[3, 3, 3] == 0
-
-
-def test_small_photographs_keep_every_pixel():
-    pixels = np.random.default_rng(0).integers(0, 256, (7, 5, 3), np.uint8)
-    assert (decoded(photograph(pixels))[..., :3] == pixels).all()
-
-
-def test_large_photographs_become_small():
-    assert max(decoded(photograph(np.zeros((500, 300, 1), np.uint8))).shape[:2]) == 192
 
 
 def test_large_maps_are_averaged():

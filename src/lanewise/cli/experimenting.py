@@ -18,9 +18,9 @@ from lanewise.cli import evaluating
 from lanewise.cli.output import Output
 from lanewise.data.images import ImageSets
 from lanewise.data.load import load
-from lanewise.errors import OptionError
-from lanewise.experiments.plots import checked_format, require_matplotlib
+from lanewise.errors import MissingPackageError, OptionError
 from lanewise.experiments.trial import Evaluating, images_to_evaluate, prepared, settings_of
+from lanewise.figures import format_of, require_matplotlib
 from lanewise.notes import unheard
 from lanewise.saving import write_whole
 from lanewise.wording import plural, shape, shown
@@ -41,7 +41,7 @@ def check_image(plot: str | None, force: bool) -> None:
     """Refuse an image that could not be drawn in the end, before hours of training."""
     if plot is None:
         return
-    checked_format(plot)
+    format_of(plot)
     require_matplotlib()
     if os.path.exists(plot) and not force:
         raise OptionError(f"{shown(plot)} exists: give another name, or --force to replace it")
@@ -152,7 +152,7 @@ def keep(
         try:
             require_matplotlib()
             image = image or folder / f"{name}.svg"
-        except OptionError as error:
+        except MissingPackageError as error:
             out.tell("Image", f"not drawn: {error}")
     if image is None:
         return None

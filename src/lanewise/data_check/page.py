@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import os
-import struct
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from lanewise.data.encode import photograph
 from lanewise.data_check.findings import Case, Collection, Finding, Findings
 from lanewise.errors import DataError
 from lanewise.extras import need
@@ -80,7 +75,7 @@ def render(findings: Findings) -> str:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     template = environment.from_string((here / "page.html").read_text(encoding="utf-8"))
-    thumbnails = _Thumbnails(findings.collection)
+    thumbnails = _Thumbnails(findings.collection, MOST_BYTES)
     text: str = template.render(
         findings=findings,
         collection=findings.collection,
@@ -96,14 +91,14 @@ class _Thumbnails:
     """Images as data addresses, until there is no more room."""
 
     collection: Collection
-    room: int = MOST_BYTES
+    room: int
 
     def of(self, n: int) -> str | None:
         if self.room <= 0:
             return None
-        data = base64.b64encode(png(_eight_bits(self.collection.pixels[n]))).decode()
-        self.room -= len(data)
-        return f"data:image/png;base64,{data}"
+        uri = photograph(self.collection.pixels[n], _SIDE).uri
+        self.room -= len(uri)
+        return uri
 
 
 def _section(finding: Finding, thumbnails: _Thumbnails) -> dict[str, Any]:
@@ -127,27 +122,3 @@ def _case(case: Case, thumbnails: _Thumbnails) -> dict[str, Any]:
     told = case.images and case.detail == f"labelled {collection.label(case.images[0])!r}"  # stands there anyway
     detail = "" if told else case.detail
     return {"images": images, "names": case.names, "detail": detail, "looks": case.predicted, "more": more}
-
-
-def _eight_bits(image: NDArray[Any]) -> NDArray[np.uint8]:
-    """Grey or colour of 8 bits, at most 96 pixels long; other channels are averaged, other ranges stretched."""
-    step = -(-max(image.shape[:2]) // _SIDE)
-    small = image[::step, ::step]
-    if small.shape[2] not in (1, 3):
-        small = small.mean(axis=2, keepdims=True)
-    if small.dtype != np.uint8:
-        low, high = float(small.min()), float(small.max())
-        small = np.clip((small - low) / max(high - low, 1e-9) * 255, 0, 255).astype(np.uint8)
-    return np.ascontiguousarray(small)
-
-
-def png(image: NDArray[np.uint8]) -> bytes:
-    """Encode (rows, columns, 1 or 3) as PNG: each row less the one above it, deflated."""
-    rows, columns, channels = image.shape
-    flat = image.reshape(rows, -1)
-    above = np.vstack([np.zeros((1, flat.shape[1]), np.uint8), flat[:-1]])
-    lines = np.hstack([np.full((rows, 1), 2, np.uint8), flat - above])
-    header = struct.pack(">IIBBBBB", columns, rows, 8, 0 if channels == 1 else 2, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines.tobytes(), 9)), (b"IEND", b""))
-    parts = [struct.pack(">I", len(d)) + kind + d + struct.pack(">I", zlib.crc32(kind + d)) for kind, d in chunks]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lanewise.errors import OptionError
-from lanewise.experiments.plots import INK, checked_format, new_figure, plain_axes, save_figure
+from lanewise.experiments.plots import INK, new_figure, plain_axes
+from lanewise.figures import format_of, save_figure
 
 COLOURS = ("#7a7a7a", "#c8501e", "#8a6d00", "#1f5fa8")
 MARKERS = ("o", "s", "^", "D")
@@ -31,7 +32,7 @@ def draw_curves(lines: Sequence[Line], count: int, path: str | os.PathLike[str])
     OptionError
         As `lanewise.experiments.plots.draw_grid`.
     """
-    checked_format(path)
+    format_of(path)
     if not lines:
         raise OptionError("no method was tried: there is nothing to draw")
     figure = new_figure(12.5, 4.4)

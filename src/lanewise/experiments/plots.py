@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Sequence
 from typing import Any
 
 from lanewise.errors import OptionError
 from lanewise.experiments.rows import COSTS, Row, best_of
-from lanewise.saving import write_whole
+from lanewise.figures import format_of, require_matplotlib, save_figure
 
-FORMATS = ("svg", "png", "pdf")
 INK, PALE, GREY, ORANGE = "#222222", "#d9d9d9", "#9aa4ae", "#c8501e"
 MOST_LABELS = 6
 """Trade-offs that are named in an image; of more, those that gain most."""
-
-
-def checked_format(path: str | os.PathLike[str]) -> str:
-    """The format that the name of a file asks for."""
-    ending = os.fspath(path).rpartition(".")[2].lower()
-    if ending not in FORMATS:
-        raise OptionError(f"{os.fspath(path)}: an image ends in .svg, .png or .pdf")
-    return ending
-
-
-def require_matplotlib() -> None:
-    """Fail in one line where there is nothing to draw with."""
-    try:
-        import matplotlib  # noqa: F401
-    except ModuleNotFoundError:
-        raise OptionError('images are drawn by Matplotlib: pip install "lanewise[report]"') from None
 
 
 def draw_grid(rows: Sequence[Row], count: int, path: str | os.PathLike[str]) -> None:
@@ -39,9 +21,11 @@ def draw_grid(rows: Sequence[Row], count: int, path: str | os.PathLike[str]) -> 
     Raises
     ------
     OptionError
-        The file has another ending than .svg, .png or .pdf or cannot be written, or Matplotlib is not installed.
+        The file has another ending than .svg, .png or .pdf or cannot be written.
+    MissingPackageError
+        Matplotlib is not installed.
     """
-    checked_format(path)
+    format_of(path)
     if not rows:
         raise OptionError("no network was trained: there is nothing to draw")
     figure = new_figure(12.5, 5.6)
@@ -63,24 +47,6 @@ def new_figure(width: float, height: float) -> Any:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")
-
-
-def save_figure(figure: Any, path: str | os.PathLike[str]) -> None:
-    """Write a figure in the format that the name of the file asks for."""
-    import matplotlib
-
-    ending = checked_format(path)
-    # text stays text; no date and no random names, so that the same figures make the same file
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "lanewise"}):
-        try:
-            drawn = io.BytesIO()
-            figure.savefig(drawn, format=ending, dpi=144, metadata=None if ending == "png" else {_DATES[ending]: None})
-            write_whole(path, drawn.getvalue())
-        except OSError as error:
-            raise OptionError(f"{os.fspath(path)} cannot be written: {error.strerror}") from None
-
-
-_DATES = {"svg": "Date", "pdf": "CreationDate"}
 
 
 def plain_axes(axes: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import os
 from collections.abc import Sequence
@@ -11,13 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lanewise.errors import OptionError
 from lanewise.explain.expansion import Expansion
 from lanewise.explain.matrices import check_entries
 from lanewise.explain.subject import place
 from lanewise.extras import need
+from lanewise.figures import save_figure
 from lanewise.network.graph import Shape
-from lanewise.saving import write_whole
 from lanewise.wording import plural
 
 if TYPE_CHECKING:
@@ -96,7 +94,7 @@ def draw_connections(
     figure.suptitle(f"{called}: {tied}", fontsize="x-large")
     figure.supxlabel(_counted(expansion), fontsize="medium")
     if path is not None:
-        _save(matplotlib, figure, path)
+        save_figure(figure, path)
     return figure
 
 
@@ -227,18 +225,3 @@ def _tuple(where: Sequence[Any]) -> str:
 
 def _rgb(colour: str) -> tuple[float, ...]:
     return tuple(int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5))
-
-
-def _save(matplotlib: Any, figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Save with the same bytes for the same image: no date, and names counted from a fixed start."""
-    kind = os.path.splitext(os.fspath(path))[1].lower()
-    if kind not in (".svg", ".png", ".pdf"):
-        raise OptionError(f"an image is saved as .svg, .png or .pdf, not as {os.fspath(path)!r}")
-    undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(kind, {})
-    try:
-        with matplotlib.rc_context({"svg.hashsalt": "lanewise"}):
-            drawn = io.BytesIO()
-            figure.savefig(drawn, format=kind[1:], dpi=150, metadata=undated)
-        write_whole(path, drawn.getvalue())
-    except OSError as error:
-        raise OptionError(f"the image cannot be saved as {os.fspath(path)!r}: {error.strerror}") from error

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from lanewise.data.encode import Drawn, as_bytes, photograph
 from lanewise.data.images import Images
 from lanewise.evaluation.evaluate import cross_validated, evaluate_images, wilson
 from lanewise.evaluation.result import ClassFigures, Evaluation
 from lanewise.evaluation.unseen import candidates_of, kinds_of
 from lanewise.model import Model
 from lanewise.proportions import over_folds
-from lanewise.report.data import as_bytes
-from lanewise.report.encode import Drawn, coloured, photograph
 from lanewise.report.figures import Calibration, Roc, calibration, roc
+from lanewise.report.sheets import coloured
 
 MOST_MISTAKES = 24
 

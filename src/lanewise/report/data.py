@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from lanewise.data.encode import Drawn, as_bytes, photograph
 from lanewise.data.images import Images
 from lanewise.data.reading import Progress
 from lanewise.data_check.check import look
 from lanewise.data_check.duplicates import leaked
 from lanewise.data_check.findings import Case, Collection, Findings
 from lanewise.errors import TooLargeError
-from lanewise.report.encode import Drawn, contact_sheet, photograph
+from lanewise.report.sheets import contact_sheet
 
 SHOWN, MOST_SHEETS = 10, 20
 """Images of a class that are shown, and classes of which some are."""
@@ -120,19 +119,6 @@ def data_figures(parts: Mapping[str, Images], evaluated_by: str, progress: Progr
     )
 
 
-def as_bytes(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Raw pixels (N, rows, columns, channels) to look at: bytes of 1 or 3 channels, all on the same scale.
-
-    Real numbers go from the smallest to the largest; of other numbers of channels the mean is shown.
-    """
-    if pixels.shape[3] not in (1, 3):
-        pixels = pixels.mean(axis=3, keepdims=True, dtype=np.float32)
-    if pixels.dtype == np.uint8:
-        return np.asarray(pixels)
-    low, high = float(pixels.min()), float(pixels.max())
-    return np.asarray(np.rint((pixels - low) * (255 / (high - low) if high > low else 0)), np.uint8)
-
-
 def _examples(images: Images, label: int) -> Drawn | None:
     """Some images of a class, spread over all of them."""
     assert images.labels is not None
@@ -169,7 +155,7 @@ def _one_of_each_part(case: Case, collection: Collection) -> list[int]:
 
 def _image(collection: Collection, number: int, drawn: bool) -> ShownImage:
     return ShownImage(
-        drawn=photograph(as_bytes(collection.pixels[number][None])[0], CASE_SIZE) if drawn else None,
+        drawn=photograph(collection.pixels[number], CASE_SIZE) if drawn else None,
         name=collection.names[number].rpartition("/")[2],
         label=collection.label(number) or "",
         part=NAMES[collection.part(number)].strip(),

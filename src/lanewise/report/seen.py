@@ -7,15 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from lanewise.data.encode import Drawn, photograph
 from lanewise.data.images import Images
 from lanewise.explain.maps import feature_maps, gradient_map, occlusion_map
 from lanewise.model import Model
 from lanewise.network.filters import resembles
 from lanewise.network.graph import is_frozen
 from lanewise.network.layers import Conv2D, Dropout, Input
-from lanewise.report.data import as_bytes
 from lanewise.report.drawing import shape_text
-from lanewise.report.encode import Drawn, coloured, photograph, smaller
+from lanewise.report.sheets import coloured, smaller
 
 MOST_FILTERS, MOST_MAPS, ACROSS = 32, 32, 8
 """Filters and maps that are shown, and how many of the maps side by side."""
@@ -157,7 +157,7 @@ def look(model: Model, images: Images, number: int) -> Seen:
         true=images.classes[images.labels[number]],
         answer=images.classes[answer],
         probability=float(probabilities[answer]),
-        image=photograph(as_bytes(raw[None])[0]),
+        image=photograph(raw),
         gradient=_overlay(gradient_map(model, raw), 0.0),
         occlusion=_overlay(lost, LEAST_LOST),
         most_lost=float(lost.max()),

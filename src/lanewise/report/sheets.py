@@ -1,4 +1,4 @@
-"""Arrays as images that stand in the page itself: photographs, and values as colours.
+"""Several arrays as one image in the page: images side by side, and values as colours.
 
 Values are orange above 0 and blue below it, the more opaque the larger: what lies behind shows through where there is
 nothing, so that one image does for light pages and for dark ones, and may lie over a photograph.
@@ -6,13 +6,10 @@ nothing, so that one image does for light pages and for dark ones, and may lie o
 
 from __future__ import annotations
 
-import base64
-import io
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+
+from lanewise.data.encode import Drawn, exact, indexed
 
 POSITIVE, NEGATIVE, NOTHING = (222, 98, 20), (48, 118, 196), (128, 128, 128)
 """Red, green and blue."""
@@ -23,26 +20,7 @@ MIDDLE, GAP = 127, 255
 FAINT = 26
 """Opacity, of 255, of a value of 0 where it should be told from a gap."""
 
-SMALL = 64
-"""Rows or columns up to which a photograph is kept without loss."""
-
 Values = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """An image in the page: its data URI, and its own rows and columns."""
-
-    uri: str
-    rows: int
-    columns: int
-
-
-def photograph(pixels: npt.NDArray[np.uint8], largest: int = 192) -> Drawn:
-    """Bytes (rows, columns, 1 or 3) as an image; those larger than `largest` are made smaller."""
-    image = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels))
-    image.thumbnail((largest, largest), Image.Resampling.LANCZOS)
-    return _saved(image, lossy=max(pixels.shape[:2]) > SMALL)
 
 
 def contact_sheet(images: npt.NDArray[np.uint8], columns: int) -> Drawn:
@@ -54,7 +32,7 @@ def contact_sheet(images: npt.NDArray[np.uint8], columns: int) -> Drawn:
     for at, one in zip(_places(len(small), small.shape[1:3], columns), small, strict=True):
         sheet[*at, :3] = one if channels == 3 else one[..., :1]
         sheet[*at, 3] = 255
-    return _saved(Image.fromarray(sheet))
+    return exact(sheet)
 
 
 def coloured(maps: Values, columns: int, *, faint: bool = True) -> Drawn:
@@ -62,11 +40,8 @@ def coloured(maps: Values, columns: int, *, faint: bool = True) -> Drawn:
     sheet = np.full(_sheet_size(len(maps), maps.shape[1:], columns), GAP, np.uint8)
     for at, one in zip(_places(len(maps), maps.shape[1:], columns), maps, strict=True):
         sheet[at] = np.rint(np.clip(one, -1, 1) * MIDDLE + MIDDLE).astype(np.uint8)
-    image = Image.fromarray(sheet)
-    image.putpalette([byte for number in range(256) for byte in _colour(number)])
-    out = io.BytesIO()
-    image.save(out, "PNG", optimize=True, transparency=bytes(_opacity(number, faint) for number in range(256)))
-    return Drawn(_uri("png", out.getvalue()), *sheet.shape)
+    numbers = range(256)
+    return indexed(sheet, [_colour(number) for number in numbers], [_opacity(number, faint) for number in numbers])
 
 
 def smaller(maps: Values, largest: int) -> Values:
@@ -99,16 +74,3 @@ def _sheet_size(count: int, size: tuple[int, ...], columns: int) -> tuple[int, i
 def _places(count: int, size: tuple[int, ...], columns: int) -> list[tuple[slice, slice]]:
     corners = [(n // columns * (size[0] + 1), n % columns * (size[1] + 1)) for n in range(count)]
     return [(slice(r, r + size[0]), slice(c, c + size[1])) for r, c in corners]
-
-
-def _saved(image: Image.Image, *, lossy: bool = False) -> Drawn:
-    out = io.BytesIO()
-    if lossy:
-        image.save(out, "JPEG", quality=85)
-    else:
-        image.save(out, "PNG", optimize=True)
-    return Drawn(_uri("jpeg" if lossy else "png", out.getvalue()), image.height, image.width)
-
-
-def _uri(kind: str, data: bytes) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
