@@ -131,15 +131,21 @@ class Model(Contents):
             say(note)
         return pixels
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, *, input_name: str = "images") -> None:
         """Save as an ONNX file. An older file of that name is replaced whole, or not at all.
+
+        Parameters
+        ----------
+        path : path
+        input_name : str
+            The name by which other programs give the file its images; version 0.1.0 wrote "pictures".
 
         Raises
         ------
         ModelFileError
             The file cannot be written; the message says why, and an older file is as it was.
         """
-        write(self, path)
+        write(self, path, input_name)
 
     @classmethod
     def load(cls, path: Path, *, classes: Sequence[Label] | None = None, most_bytes: int = MOST_BYTES) -> Self:

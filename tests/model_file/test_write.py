@@ -182,3 +182,24 @@ def test_weights_are_copied_and_cannot_be_changed():
     assert model.parameters[0].max() == 1
     with pytest.raises(ValueError, match="read-only"):
         model.parameters[0][0] = 0
+
+
+def test_the_input_has_the_name_that_a_program_gives(tmp_path):
+    made = contents("conv 4@3 same, relu, dense 3, softmax")
+    write(made, tmp_path / "m.onnx", "pictures")
+    model = onnx.load(tmp_path / "m.onnx")
+    assert [entry.name for entry in model.graph.input] == ["pictures"]
+    onnx.checker.check_model(model, full_check=True)
+    x = pixels(made, 3)
+    assert np.abs(run(model, x) - evaluated(made, x)).max() < 1e-6
+    assert read(tmp_path / "m.onnx").graph == made.graph
+
+
+@pytest.mark.parametrize("name", ["", "relu1", "conv1.weight", "scale", "input", "probabilities", 3])
+def test_a_name_that_the_input_cannot_have_is_refused_and_the_older_file_is_kept(name, tmp_path):
+    made = contents("conv 4@3 same, relu, dense 3, softmax")
+    write(made, tmp_path / "m.onnx")
+    before = (tmp_path / "m.onnx").read_bytes()
+    with pytest.raises(ModelFileError, match="input_name is"):
+        write(made, tmp_path / "m.onnx", name)
+    assert (tmp_path / "m.onnx").read_bytes() == before

@@ -10,7 +10,7 @@
     node.py        one node of a file, asked for its inputs and attributes by kind
     operators.py, window_operators.py, reshape_operators.py   one function for each ONNX operator: what it means as a
                    layer, or why it is refused
-    preprocessing.py   the preprocessing at the beginning of a file's graph
+    preprocessing_head.py   the preprocessing at the beginning of a file's graph
     rebuild.py     our own files: text and weights -> graph, which must be the one in the file
     read.py        disk -> ONNX -> contents
 

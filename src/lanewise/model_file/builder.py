@@ -29,22 +29,22 @@ Channels = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
+class TensorRef:
     """What a tensor of the file is here.
 
     `rank` counts the file's axes with the batch: 4 (N, C, H, W); 3 (N, C, L), which is read as images of one row, or
-    (N, H, W), grey images that are about to be flattened or to get a channel; or 2 (N, F). `own` says that nothing but
-    the next reader sees this value, so that the node that makes it may change.
+    (N, H, W), grey images that are about to be flattened or to get a channel; or 2 (N, F). `single_use` says that one
+    node alone reads this value, so that the node that makes it may change.
     """
 
     node: int
     rank: int
-    own: bool
+    single_use: bool
 
 
 @dataclass(slots=True)
-class Draft:
-    """A node that can still change."""
+class UnfinishedNode:
+    """A node of the network that can still change."""
 
     layer: Layer
     inputs: tuple[int, ...]
@@ -53,43 +53,47 @@ class Draft:
     bias: Weights | None = None
 
 
-class Drafts:
+class NetworkBuilder:
     """The nodes read so far, in order; node 0 is the input."""
 
     def __init__(self, input_shape: Shape) -> None:
         """Begin with images of `input_shape`."""
-        self.nodes = [Draft(Input(), (), input_shape)]
+        self.nodes = [UnfinishedNode(Input(), (), input_shape)]
         self.weights = 0
 
-    def shape(self, value: Value) -> Shape:
+    def shape(self, value: TensorRef) -> Shape:
         """Shape of one image at `value`."""
         return self.nodes[value.node].shape
 
-    def add(self, layer: Layer, inputs: tuple[Value, ...], *, own: bool, rank: int | None = None) -> Value:
+    def add(
+        self, layer: Layer, inputs: tuple[TensorRef, ...], *, single_use: bool, rank: int | None = None
+    ) -> TensorRef:
         """Append a layer without weights; raise NetworkError if it does not fit."""
-        return self._append(Draft(layer, tuple(value.node for value in inputs), ()), own, rank or inputs[0].rank)
+        return self._append(
+            UnfinishedNode(layer, tuple(value.node for value in inputs), ()), single_use, rank or inputs[0].rank
+        )
 
     def add_weighted(
-        self, layer: Conv2D | Dense, x: Value, weight: Weights, bias: Weights | None, *, own: bool
-    ) -> Value:
+        self, layer: Conv2D | Dense, x: TensorRef, weight: Weights, bias: Weights | None, *, single_use: bool
+    ) -> TensorRef:
         """Append a layer with weights; `weight` is (o, i, u, v) or (o, i), `bias` is (o,) or None."""
         self.weights += weight.size
         if self.weights > MOST_WEIGHTS:
             raise NetworkError(f"the network has more than {MOST_WEIGHTS:,} weights")
-        return self._append(Draft(layer, (x.node,), (), weight, bias), own, x.rank)
+        return self._append(UnfinishedNode(layer, (x.node,), (), weight, bias), single_use, x.rank)
 
-    def scale_and_shift(self, x: Value, scale: Channels, shift: Channels, *, own: bool) -> Value:
+    def scale_and_shift(self, x: TensorRef, scale: Channels, shift: Channels, *, single_use: bool) -> TensorRef:
         """x * scale + shift for each channel: taken into the layer before, or as a 1x1 convolution."""
-        draft = self.nodes[x.node]
+        node = self.nodes[x.node]
         if not (np.isfinite(scale).all() and np.isfinite(shift).all()):
             raise NetworkError("its constants make NaN or infinity")
-        if x.own and draft.weight is not None and isinstance(draft.layer, Conv2D | Dense):
-            by_filter = scale.reshape(-1, *[1] * (draft.weight.ndim - 1))
-            old = 0.0 if draft.bias is None else draft.bias.astype(np.float64)
-            draft.weight = (draft.weight * by_filter).astype(np.float32)
-            draft.bias = (old * scale + shift).astype(np.float32)
-            draft.layer = replace(draft.layer, bias=True)
-            return replace(x, own=own)
+        if x.single_use and node.weight is not None and isinstance(node.layer, Conv2D | Dense):
+            by_filter = scale.reshape(-1, *[1] * (node.weight.ndim - 1))
+            old = 0.0 if node.bias is None else node.bias.astype(np.float64)
+            node.weight = (node.weight * by_filter).astype(np.float32)
+            node.bias = (old * scale + shift).astype(np.float32)
+            node.layer = replace(node.layer, bias=True)
+            return replace(x, single_use=single_use)
         if x.rank == 2:
             raise NetworkError(
                 "it scales or shifts features that do not come straight from a dense layer; scale them in one"
@@ -97,21 +101,19 @@ class Drafts:
         channels = len(scale)
         each = Conv2D(channels, (1, 1), groups=channels)
         weight = scale.astype(np.float32).reshape(channels, 1, 1, 1)
-        return self.add_weighted(each, x, weight, shift.astype(np.float32), own=own)
+        return self.add_weighted(each, x, weight, shift.astype(np.float32), single_use=single_use)
 
     def finish(self) -> tuple[Graph, tuple[Weights, ...]]:
         """The graph, and its weights and biases in order."""
-        graph = assemble(((draft.layer, draft.inputs) for draft in self.nodes[1:]), self.nodes[0].shape)
-        arrays = [array for draft in self.nodes for array in (draft.weight, draft.bias) if array is not None]
+        graph = assemble(((node.layer, node.inputs) for node in self.nodes[1:]), self.nodes[0].shape)
+        arrays = [array for node in self.nodes for array in (node.weight, node.bias) if array is not None]
         return graph, tuple(map(np.ascontiguousarray, arrays))
 
-    def _append(self, draft: Draft, own: bool, rank: int) -> Value:
-        if problem := option_problem(draft.layer):
+    def _append(self, node: UnfinishedNode, single_use: bool, rank: int) -> TensorRef:
+        if problem := option_problem(node.layer):
             raise NetworkError(problem)
-        draft.shape, _ = output_shape(draft.layer, tuple(self.nodes[node].shape for node in draft.inputs))
-        if math.prod(draft.shape) > MOST_VALUES:
-            raise NetworkError(
-                f"an image has {math.prod(draft.shape):,} values there; at most {MOST_VALUES:,} are read"
-            )
-        self.nodes.append(draft)
-        return Value(len(self.nodes) - 1, rank, own)
+        node.shape, _ = output_shape(node.layer, tuple(self.nodes[source].shape for source in node.inputs))
+        if math.prod(node.shape) > MOST_VALUES:
+            raise NetworkError(f"an image has {math.prod(node.shape):,} values there; at most {MOST_VALUES:,} are read")
+        self.nodes.append(node)
+        return TensorRef(len(self.nodes) - 1, rank, single_use)

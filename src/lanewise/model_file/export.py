@@ -64,14 +64,17 @@ def without_weights(graph: Graph, preprocessing: Preprocessing, input_name: str 
     Raises
     ------
     ModelFileError
-        `input_name` is empty, or the name of another value of the file.
+        `input_name` is no text, empty, or the name of another value of the file.
     """
     from onnx import TensorProto, helper
 
+    problem = f"input_name is {input_name!r}: it must be a text, and not the name of another value"
+    if not isinstance(input_name, str):
+        raise ModelFileError(problem)
     nodes = _preprocessing(preprocessing, input_name) + _network(graph)
     taken = {name for node in nodes for name in node.output} | {*preprocessing.constants, *parameter_names(graph)}
     if input_name in taken or not input_name:
-        raise ModelFileError(f"the input cannot be called {input_name!r}, which is empty or the name of another value")
+        raise ModelFileError(problem)
     opset = max(node.layer.opset if isinstance(node.layer, Activation) else OPSET for node in graph.nodes)
     element = TensorProto.UINT8 if preprocessing.dtype == "uint8" else TensorProto.FLOAT
     return helper.make_model(

@@ -8,48 +8,53 @@ from typing import Any, NoReturn
 import numpy as np
 
 from lanewise.errors import ModelFileError
-from lanewise.model_file.builder import Drafts, Value, Weights
+from lanewise.model_file.builder import NetworkBuilder, TensorRef, Weights
 from lanewise.model_file.tensors import Constant
+from lanewise.network.layers import Layer
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class FileNode:
     """One node of a file, on its way to becoming a layer.
 
     `inputs` are values of the network, constants of the file, or None where an optional input is left out; `batch` is
-    the number of images the file was fixed to, None if it takes any; `readers` are the operators that read
+    the number of images the file was fixed to, None if it takes any; `users` are the operators that read
     the output.
     """
 
     operator: str
-    inputs: tuple[Value | Constant | None, ...]
+    inputs: tuple[TensorRef | Constant | None, ...]
     attributes: dict[str, Any]
     outputs: int
-    readers: tuple[str, ...]
+    users: tuple[str, ...]
     opset: int
     batch: int | None
-    drafts: Drafts
+    builder: NetworkBuilder
 
     @property
-    def own(self) -> bool:
-        """Whether only one reader sees the output."""
-        return len(self.readers) == 1
+    def single_use(self) -> bool:
+        """Whether one node alone reads the output."""
+        return len(self.users) == 1
+
+    def add(self, layer: Layer, *inputs: TensorRef, rank: int | None = None) -> TensorRef:
+        """Append the layer that this node is; raise NetworkError if it does not fit."""
+        return self.builder.add(layer, inputs, single_use=self.single_use, rank=rank)
 
     def fail(self, reason: str) -> NoReturn:
         """Refuse the node; the caller puts its name before the reason."""
         raise ModelFileError(reason)
 
-    def value(self, position: int = 0) -> Value:
+    def value(self, position: int = 0) -> TensorRef:
         """Input `position`, which must be a value of the network."""
         found = self.inputs[position] if position < len(self.inputs) else None
-        if not isinstance(found, Value):
+        if not isinstance(found, TensorRef):
             self.fail(f"its input {position + 1} must come from the network, not from a constant")
         return found
 
     def constant(self, position: int, what: str) -> Constant | None:
         """Input `position`, which must be a constant, or None if it is left out."""
         found = self.inputs[position] if position < len(self.inputs) else None
-        if isinstance(found, Value):
+        if isinstance(found, TensorRef):
             self.fail(f"its {what} (input {position + 1}) is computed by the network; it must be a constant")
         return found
 
@@ -88,15 +93,15 @@ class Step:
         axis = self.whole("axis", default)
         return axis + rank if axis < 0 else axis
 
-    def dims(self, value: Value) -> tuple[int, ...]:
+    def dims(self, value: TensorRef) -> tuple[int, ...]:
         """The file's shape of `value`, without the batch."""
-        shape = self.drafts.shape(value)
+        shape = self.builder.shape(value)
         if value.rank == 4 and len(shape) == 1:  # a global average, of which the file keeps the rows and columns
             return (*shape, 1, 1)
         if value.rank == 3:
             return (shape[0], shape[2]) if shape[1] == 1 else (shape[1], shape[2])
         return shape
 
-    def passed(self, value: Value, rank: int | None = None) -> Value:
+    def passed(self, value: TensorRef, rank: int | None = None) -> TensorRef:
         """`value` itself under another name."""
-        return replace(value, own=value.own and self.own, rank=rank or value.rank)
+        return replace(value, single_use=value.single_use and self.single_use, rank=rank or value.rank)

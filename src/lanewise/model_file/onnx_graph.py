@@ -23,17 +23,20 @@ STANDARD_DOMAINS = ("", "ai.onnx")
 class OnnxFile:
     """The graph of an ONNX file, as far as it leads to the output.
 
-    `nodes` are `NodeProto` in the file's order, without those that make constants. `uses` counts how often each tensor
-    is read, the output of the graph counted, and `readers` names the operators that read it.
+    `nodes` are `NodeProto` in the file's order, without those that make constants. `users` names the operators
+    that read each tensor, "" for the output of the graph.
     """
 
     nodes: tuple[Any, ...]
     input: Any
     output: str
     opset: int
-    uses: Mapping[str, int]
-    readers: Mapping[str, tuple[str, ...]]
+    users: Mapping[str, tuple[str, ...]]
     constants: dict[str, Any]
+
+    def read_once(self, name: str) -> bool:
+        """Whether one node alone reads the tensor `name`."""
+        return len(self.users.get(name, ())) == 1
 
     def constant(self, name: str) -> Constant | None:
         """The array called `name`, or None if the file holds none of that name."""
@@ -102,17 +105,16 @@ def outline(model: Any) -> OnnxFile:
     nodes = _leading_to(graph.output[0].name, inputs[0].name, producers, constants)
     constants |= {node.output[0]: node for node in nodes if node.op_type == "Constant" and _standard(node)}
     network = tuple(node for node in nodes if node.op_type != "Constant" or not _standard(node))
-    readers: dict[str, list[str]] = {graph.output[0].name: [""]}
+    users: dict[str, list[str]] = {graph.output[0].name: [""]}
     for node in network:
         for name in node.input:
-            readers.setdefault(name, []).append(node.op_type)
+            users.setdefault(name, []).append(node.op_type)
     return OnnxFile(
         nodes=network,
         input=inputs[0],
         output=graph.output[0].name,
         opset=opset,
-        uses=Counter({name: len(operators) for name, operators in readers.items()}),
-        readers={name: tuple(operators) for name, operators in readers.items()},
+        users={name: tuple(operators) for name, operators in users.items()},
         constants=constants,
     )
 

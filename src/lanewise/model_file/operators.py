@@ -1,6 +1,6 @@
 """What each ONNX operator is as a layer of Lanewise, or why it is refused: one function for each, and a table of them.
 
-A function may be handed anything a file can say. It either gives exactly the operator's meaning, or calls `step.fail`;
+A function may be handed anything a file can say. It either gives exactly the operator's meaning, or calls `node.fail`;
 attributes that the table does not know are refused before it is called.
 """
 
@@ -13,86 +13,88 @@ from functools import partial, reduce
 import numpy as np
 
 from lanewise.model_file import reshape_operators, window_operators
-from lanewise.model_file.builder import Channels, Value, Weights
-from lanewise.model_file.node import Step
+from lanewise.model_file.builder import Channels, TensorRef, Weights
+from lanewise.model_file.node import FileNode
 from lanewise.model_file.tensors import FLOAT, Constant, type_name
 from lanewise.network.activations import ACTIVATIONS, Activation
 from lanewise.network.layers import Add, Dense, Flatten, Join, Softmax
 
 
-def _activation(kind: type[Activation], step: Step) -> Value:
+def _activation(kind: type[Activation], node: FileNode) -> TensorRef:
     """Read the operator that an activation is written as; what is no option of ours must be as we write it."""
-    (node,) = kind.onnx
-    for name, (wanted, default) in node.attributes.items():
-        given = step.attributes.get(name, default)
+    (written,) = kind.onnx
+    for name, (wanted, default) in written.attributes.items():
+        given = node.attributes.get(name, default)
         same = np.float32(given) == np.float32(wanted) if isinstance(given, float) else given == wanted
         if not same:
-            step.fail(f"its attribute {name} is {given}; only {wanted} is read")
-    for position, number in enumerate(node.inputs[1:], 1):
-        constant = step.constant(position, "constant")
+            node.fail(f"its attribute {name} is {given}; only {wanted} is read")
+    for position, number in enumerate(written.inputs[1:], 1):
+        constant = node.constant(position, "constant")
         if constant is None or constant.size != 1 or constant.item() != number:
-            step.fail(f"its input {position + 1} must be the constant {number}")
+            node.fail(f"its input {position + 1} must be the constant {number}")
     usual = kind().options
-    options = {option: float(step.number(name, usual[option])) for name, option in node.options.items()}
-    return step.drafts.add(kind(**options), (step.value(),), own=step.own)
+    options = {option: float(node.number(name, usual[option])) for name, option in written.options.items()}
+    return node.add(kind(**options), node.value())
 
 
-def _identity(step: Step) -> Value:
-    return step.passed(step.value())
+def _identity(node: FileNode) -> TensorRef:
+    return node.passed(node.value())
 
 
-def _dropout(step: Step) -> Value:
-    training = step.constant(2, "training mode")
+def _dropout(node: FileNode) -> TensorRef:
+    training = node.constant(2, "training mode")
     if training is not None and np.any(training):
-        step.fail("it drops values at random, as in training; export the model for inference")
-    _refuse_training(step)
-    return _identity(step)
+        node.fail("it drops values at random, as in training; export the model for inference")
+    _refuse_training(node)
+    return _identity(node)
 
 
-def _refuse_training(step: Step) -> None:
+def _refuse_training(node: FileNode) -> None:
     """Opset 6 told training from inference by `is_test`, and took training if nothing was said."""
-    if step.opset < 7 and not step.whole("is_test", 0):
-        step.fail("it is meant for training; export the model for inference")
+    if node.opset < 7 and not node.whole("is_test", 0):
+        node.fail("it is meant for training; export the model for inference")
 
 
-def _cast(step: Step) -> Value:
-    if step.whole("to", 0) != FLOAT:
-        step.fail(f"it casts to {type_name(int(step.number('to', 0)))}; networks are read in float32 throughout")
-    return _identity(step)
+def _cast(node: FileNode) -> TensorRef:
+    if node.whole("to", 0) != FLOAT:
+        node.fail(f"it casts to {type_name(int(node.number('to', 0)))}; networks are read in float32 throughout")
+    return _identity(node)
 
 
-def _gemm(step: Step) -> Value:
-    x, matrix, constant = step.value(), step.weights(1, "matrix"), step.weights(2, "bias")
+def _gemm(node: FileNode) -> TensorRef:
+    x, matrix, constant = node.value(), node.weights(1, "matrix"), node.weights(2, "bias")
     if x.rank != 2 or matrix is None or matrix.ndim != 2:
-        step.fail("it needs features (N, F) and a constant matrix")
-    if step.whole("transA", 0):
-        step.fail("it transposes its input, which would mix images; export the model without transA")
-    weight = matrix if step.whole("transB", 0) else matrix.T
+        node.fail("it needs features (N, F) and a constant matrix")
+    if node.whole("transA", 0):
+        node.fail("it transposes its input, which would mix images; export the model without transA")
+    weight = matrix if node.whole("transB", 0) else matrix.T
     bias = None
     if constant is not None:
         if constant.shape not in {(), (1,), (1, 1), weight.shape[:1], (1, weight.shape[0])}:
-            step.fail(f"its bias of shape {constant.shape} is not one number for each of {weight.shape[0]} outputs")
+            node.fail(f"its bias of shape {constant.shape} is not one number for each of {weight.shape[0]} outputs")
         bias = np.broadcast_to(constant.reshape(-1), weight.shape[:1])
     return _dense(
-        step,
+        node,
         x,
-        _times(weight, step.number("alpha", 1.0)),
-        None if bias is None else _times(bias, step.number("beta", 1.0)),
+        _times(weight, node.number("alpha", 1.0)),
+        None if bias is None else _times(bias, node.number("beta", 1.0)),
     )
 
 
-def _matmul(step: Step) -> Value:
-    x, matrix = step.value(), step.weights(1, "matrix")
+def _matmul(node: FileNode) -> TensorRef:
+    x, matrix = node.value(), node.weights(1, "matrix")
     if x.rank != 2 or matrix is None or matrix.ndim != 2:
-        step.fail("it needs features (N, F) and a constant matrix (F, outputs); flatten images before it")
-    return _dense(step, x, matrix.T, None)
+        node.fail("it needs features (N, F) and a constant matrix (F, outputs); flatten images before it")
+    return _dense(node, x, matrix.T, None)
 
 
-def _dense(step: Step, x: Value, weight: Weights, bias: Weights | None) -> Value:
-    (features,) = step.drafts.shape(x)
+def _dense(node: FileNode, x: TensorRef, weight: Weights, bias: Weights | None) -> TensorRef:
+    (features,) = node.builder.shape(x)
     if weight.shape[1] != features or not weight.size:
-        step.fail(f"a matrix for {weight.shape[1]} inputs does not fit {features} features")
-    return step.drafts.add_weighted(Dense(weight.shape[0], bias is not None), x, weight, bias, own=step.own)
+        node.fail(f"a matrix for {weight.shape[1]} inputs does not fit {features} features")
+    return node.builder.add_weighted(
+        Dense(weight.shape[0], bias is not None), x, weight, bias, single_use=node.single_use
+    )
 
 
 def _times(array: Weights, factor: float) -> Weights:
@@ -125,82 +127,82 @@ def scale_and_shift(operator: str, numbers: Channels, constant_first: bool) -> t
             return None
 
 
-def _arithmetic(step: Step) -> Value:
-    first, second = (*step.inputs, None, None)[:2]
-    if isinstance(first, Value) and isinstance(second, Value):
-        return _sum_of_two(step, first, second)
-    value, constant = (first, second) if isinstance(first, Value) else (second, first)
-    if not isinstance(value, Value) or constant is None or isinstance(constant, Value):
-        step.fail("it needs at least one input from the network, and another")
-    channels = step.drafts.shape(value)[0]
+def _arithmetic(node: FileNode) -> TensorRef:
+    first, second = (*node.inputs, None, None)[:2]
+    if isinstance(first, TensorRef) and isinstance(second, TensorRef):
+        return _sum_of_two(node, first, second)
+    value, constant = (first, second) if isinstance(first, TensorRef) else (second, first)
+    if not isinstance(value, TensorRef) or constant is None or isinstance(constant, TensorRef):
+        node.fail("it needs at least one input from the network, and another")
+    channels = node.builder.shape(value)[0]
     numbers = per_channel(constant, value.rank, 1, channels)
     if numbers is None:
-        step.fail(
+        node.fail(
             f"its constant ({constant.dtype} {constant.shape}) is not one float32 for each of {channels} channels"
         )
-    pair = scale_and_shift(step.operator, numbers, constant_first=value is second)
+    pair = scale_and_shift(node.operator, numbers, constant_first=value is second)
     if pair is None:
-        step.fail("it divides by the network's values or by zero, which no layer does")
-    return step.drafts.scale_and_shift(value, *pair, own=step.own)
+        node.fail("it divides by the network's values or by zero, which no layer does")
+    return node.builder.scale_and_shift(value, *pair, single_use=node.single_use)
 
 
-def _sum_of_two(step: Step, first: Value, second: Value) -> Value:
-    if step.operator not in ("Add", "Sum"):
-        step.fail("it combines two values of the network; only sums and concatenations do that here")
-    if step.dims(first) != step.dims(second):
-        step.fail(f"it adds shapes {step.dims(first)} and {step.dims(second)}; they must be equal")
-    return step.drafts.add(Add(), (first, second), own=step.own)
+def _sum_of_two(node: FileNode, first: TensorRef, second: TensorRef) -> TensorRef:
+    if node.operator not in ("Add", "Sum"):
+        node.fail("it combines two values of the network; only sums and concatenations do that here")
+    if node.dims(first) != node.dims(second):
+        node.fail(f"it adds shapes {node.dims(first)} and {node.dims(second)}; they must be equal")
+    return node.add(Add(), first, second)
 
 
-def _sum(step: Step) -> Value:
+def _sum(node: FileNode) -> TensorRef:
     return reduce(
-        lambda total, position: _sum_of_two(step, total, step.value(position)),
-        range(1, len(step.inputs)),
-        _identity(step),
+        lambda total, position: _sum_of_two(node, total, node.value(position)),
+        range(1, len(node.inputs)),
+        _identity(node),
     )
 
 
-def _batch_normalization(step: Step) -> Value:
-    x = step.value()
-    arrays = [step.weights(position, what) for position, what in enumerate(("scale", "shift", "mean", "variance"), 1)]
-    channels = step.drafts.shape(x)[0]
+def _batch_normalization(node: FileNode) -> TensorRef:
+    x = node.value()
+    arrays = [node.weights(position, what) for position, what in enumerate(("scale", "shift", "mean", "variance"), 1)]
+    channels = node.builder.shape(x)[0]
     if any(array is None or array.shape != (channels,) for array in arrays):
-        step.fail(f"its scale, shift, mean and variance must be {channels} numbers each, one for each channel")
-    if step.whole("training_mode", 0) or step.whole("spatial", 1) != 1 or step.outputs > 1:
-        step.fail("it normalises by the batch, as in training; export the model for inference")
-    _refuse_training(step)
+        node.fail(f"its scale, shift, mean and variance must be {channels} numbers each, one for each channel")
+    if node.whole("training_mode", 0) or node.whole("spatial", 1) != 1 or node.outputs > 1:
+        node.fail("it normalises by the batch, as in training; export the model for inference")
+    _refuse_training(node)
     gain, shift, mean, variance = (array.astype(np.float64) for array in arrays if array is not None)
-    if np.any(variance + step.number("epsilon", 1e-5) <= 0):
-        step.fail("its variance is negative or zero: the file is damaged")
-    scale = gain / np.sqrt(variance + step.number("epsilon", 1e-5))
-    return step.drafts.scale_and_shift(x, scale, shift - mean * scale, own=step.own)
+    if np.any(variance + node.number("epsilon", 1e-5) <= 0):
+        node.fail("its variance is negative or zero: the file is damaged")
+    scale = gain / np.sqrt(variance + node.number("epsilon", 1e-5))
+    return node.builder.scale_and_shift(x, scale, shift - mean * scale, single_use=node.single_use)
 
 
-def _softmax(step: Step) -> Value:
-    x, dims = step.value(), step.dims(step.value())
-    if step.axis(-1 if step.opset >= 13 else 1, x.rank) != 1 or math.prod(dims) != dims[0]:
-        step.fail(f"softmax is read over the features of one image, not over one axis of {dims}; flatten before it")
-    if len(step.drafts.shape(x)) == 3:  # one row and one column: written with 4 axes, but features
-        x = step.drafts.add(Flatten(), (x,), own=True)
-    return step.drafts.add(Softmax(), (x,), own=step.own)
+def _softmax(node: FileNode) -> TensorRef:
+    x, dims = node.value(), node.dims(node.value())
+    if node.axis(-1 if node.opset >= 13 else 1, x.rank) != 1 or math.prod(dims) != dims[0]:
+        node.fail(f"softmax is read over the features of one image, not over one axis of {dims}; flatten before it")
+    if len(node.builder.shape(x)) == 3:  # one row and one column: written with 4 axes, but features
+        x = node.builder.add(Flatten(), (x,), single_use=True)
+    return node.add(Softmax(), x)
 
 
-def _concat(step: Step) -> Value:
-    values = tuple(step.value(position) for position in range(len(step.inputs)))
+def _concat(node: FileNode) -> TensorRef:
+    values = tuple(node.value(position) for position in range(len(node.inputs)))
     rank = values[0].rank
-    if "axis" not in step.attributes or step.axis(1, rank) != 1 or any(value.rank != rank for value in values):
-        step.fail("it must join its inputs along axis 1, their channels")
+    if "axis" not in node.attributes or node.axis(1, rank) != 1 or any(value.rank != rank for value in values):
+        node.fail("it must join its inputs along axis 1, their channels")
     if len(values) == 1:
-        return _identity(step)
-    return step.drafts.add(Join(), values, own=step.own)
+        return _identity(node)
+    return node.add(Join(), *values)
 
 
 MANY = 10_000
 _WINDOW = "auto_pad dilations kernel_shape pads strides"
 
-Reader = tuple[Callable[[Step], Value], int, str]
+OperatorEntry = tuple[Callable[[FileNode], TensorRef], int, str]
 
-_ACTIVATIONS: dict[str, Reader] = {
+_ACTIVATIONS: dict[str, OperatorEntry] = {
     kind.onnx[0].operator: (
         partial(_activation, kind),
         len(kind.onnx[0].inputs),
@@ -210,7 +212,7 @@ _ACTIVATIONS: dict[str, Reader] = {
     if len(kind.onnx) == 1
 }
 
-_OTHERS: dict[str, Reader] = {
+_OTHERS: dict[str, OperatorEntry] = {
     "Add": (_arithmetic, 2, ""),
     "AveragePool": (window_operators.average_pool, 1, f"{_WINDOW} ceil_mode count_include_pad"),
     "BatchNormalization": (_batch_normalization, 5, "epsilon momentum spatial training_mode is_test"),

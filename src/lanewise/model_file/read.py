@@ -13,14 +13,14 @@ import numpy as np
 
 from lanewise.errors import LanewiseError, ModelFileError, NetworkError, TooLargeError
 from lanewise.escaping import escaped
-from lanewise.model_file.builder import Drafts, Value, Weights
+from lanewise.model_file.builder import NetworkBuilder, TensorRef, Weights
 from lanewise.model_file.checked import preprocessing_of
 from lanewise.model_file.contents import Contents, Label
 from lanewise.model_file.metadata import Properties, digest, from_properties
-from lanewise.model_file.node import Step
+from lanewise.model_file.node import FileNode
 from lanewise.model_file.onnx_graph import STANDARD_DOMAINS, OnnxFile, called, outline, parse
 from lanewise.model_file.operators import OPERATORS
-from lanewise.model_file.preprocessing import Entrance, enter
+from lanewise.model_file.preprocessing_head import PreprocessingHead, find_head
 from lanewise.model_file.rebuild import DifferenceError, rebuild
 from lanewise.model_file.reshape_operators import fold
 from lanewise.model_file.tensors import attributes_of, quoted
@@ -117,8 +117,8 @@ def read_graph(model: Any) -> Reading:
     ModelFileError
         Names the node (by its name, or by what it writes), its operator, and why it is not read.
     """
-    drafts, _, entrance = _walk(model)
-    return _finish(drafts, entrance)
+    builder, _, head = _walk(model)
+    return _finish(builder, head)
 
 
 def _bytes(path: Path, where: str, most_bytes: int) -> bytes:
@@ -136,23 +136,23 @@ def _bytes(path: Path, where: str, most_bytes: int) -> bytes:
         raise ModelFileError(f"{where} cannot be read: {error.strerror or error}") from None
 
 
-def _walk(model: Any) -> tuple[Drafts, Value, Entrance]:
+def _walk(model: Any) -> tuple[NetworkBuilder, TensorRef, PreprocessingHead]:
     file = outline(model)
-    entrance = enter(file)
-    drafts = Drafts(entrance.shape)
-    value = Value(0, max(entrance.rank, 3), own=False)
-    if entrance.rank == 2:
-        value = drafts.add(Flatten(), (value,), own=False, rank=2)
-    values = {entrance.tensor: value}
+    head = find_head(file)
+    builder = NetworkBuilder(head.shape)
+    value = TensorRef(0, max(head.rank, 3), single_use=False)
+    if head.rank == 2:
+        value = builder.add(Flatten(), (value,), single_use=False, rank=2)
+    values = {head.tensor: value}
     # Weights that are not finite are refused later, with all the others; arithmetic on them says nothing before.
     with np.errstate(all="ignore"):
         for position, node in enumerate(file.nodes):
-            if position not in entrance.passed:
-                _step(node, file, values, drafts, entrance.batch)
-    return drafts, values[file.output], entrance
+            if position not in head.passed:
+                _step(node, file, values, builder, head.batch)
+    return builder, values[file.output], head
 
 
-def _step(node: Any, file: OnnxFile, values: dict[str, Value], drafts: Drafts, batch: int | None) -> None:
+def _step(node: Any, file: OnnxFile, values: dict[str, TensorRef], builder: NetworkBuilder, batch: int | None) -> None:
     """Read one node of the file: a new value of the network, or a new constant if it reads constants alone."""
     try:
         if node.domain not in STANDARD_DOMAINS or node.op_type not in OPERATORS:
@@ -162,36 +162,36 @@ def _step(node: Any, file: OnnxFile, values: dict[str, Value], drafts: Drafts, b
         attributes = attributes_of(node)
         if unknown := attributes.keys() - set(known.split()):
             raise ModelFileError(f"its attribute {quoted(min(unknown, key=str))} is not supported")
-        if len(node.input) > most_inputs or any(file.uses.get(name) for name in node.output[1:] if name):
+        if len(node.input) > most_inputs or any(name in file.users for name in node.output[1:] if name):
             raise ModelFileError("it has more inputs, or outputs that are read, than are supported")
         inputs = tuple(values[name] if name in values else file.constant(name) for name in node.input)
-        constants = tuple(found for found in inputs if not isinstance(found, Value))
+        constants = tuple(found for found in inputs if not isinstance(found, TensorRef))
         if inputs and len(constants) == len(inputs):
             file.constants[node.output[0]] = fold(node.op_type, constants, attributes)
             return
-        outputs, readers = sum(map(bool, node.output)), file.readers.get(node.output[0], ())
+        outputs, users = sum(map(bool, node.output)), file.users.get(node.output[0], ())
         values[node.output[0]] = function(
-            Step(node.op_type, inputs, attributes, outputs, readers, file.opset, batch, drafts)
+            FileNode(node.op_type, inputs, attributes, outputs, users, file.opset, batch, builder)
         )
     except (ModelFileError, NetworkError, TooLargeError) as error:
         raise ModelFileError(f"{called(node)}: {error}") from None
 
 
-def _finish(drafts: Drafts, entrance: Entrance) -> Reading:
+def _finish(builder: NetworkBuilder, head: PreprocessingHead) -> Reading:
     try:
-        graph, parameters = drafts.finish()
+        graph, parameters = builder.finish()
     except (NetworkError, TooLargeError) as error:
         raise ModelFileError(str(error)) from None
-    scale, offset = (tuple(map(float, numbers)) for numbers in (entrance.scale, entrance.offset))
-    return Reading(graph, parameters, entrance.dtype, scale, offset)
+    scale, offset = (tuple(map(float, numbers)) for numbers in (head.scale, head.offset))
+    return Reading(graph, parameters, head.dtype, scale, offset)
 
 
 def _foreign(model: Any, classes: tuple[Label, ...] | None) -> Contents:
     """The contents of a file that somebody else wrote, made to end in probabilities."""
-    drafts, output, entrance = _walk(model)
+    builder, output, head = _walk(model)
     notes: list[str] = ["It was not written by Lanewise: images must be prepared as its author did."]
-    if entrance.rank == 4 and entrance.channels_first and entrance.shape[0] > 1:
-        channels, rows, columns = entrance.shape
+    if head.rank == 4 and head.channels_first and head.shape[0] > 1:
+        channels, rows, columns = head.shape
         unclear = channels == rows == columns  # no shape tells which axis is which
         notes.append(
             (Caution if unclear else str)(
@@ -199,25 +199,25 @@ def _foreign(model: Any, classes: tuple[Label, ...] | None) -> Contents:
                 f"(N, {rows}, {columns}, {channels}), channels last{': give x.transpose(0, 2, 3, 1)' * unclear}."
             )
         )
-    if entrance.rank == 3 and entrance.shape[1] == 1 and entrance.shape[0] > 1:
-        channels, _, length = entrance.shape
+    if head.rank == 3 and head.shape[1] == 1 and head.shape[0] > 1:
+        channels, _, length = head.shape
         notes.append(
             f"It takes sequences (N, {channels}, {length}); each is an image of one row with {channels} channels."
         )
-    shape = drafts.shape(output)
+    shape = builder.shape(output)
     if len(shape) == 3 and shape[1:] == (1, 1):
-        output = drafts.add(Flatten(), (output,), own=True, rank=2)
-        shape = drafts.shape(output)
+        output = builder.add(Flatten(), (output,), single_use=True, rank=2)
+        shape = builder.shape(output)
     if len(shape) != 1:
         raise ModelFileError(
             f"its output has the shape {shape} for each image; a classifier has one number for each class"
         )
-    if not isinstance(drafts.nodes[-1].layer, Softmax | Sigmoid):
+    if not isinstance(builder.nodes[-1].layer, Softmax | Sigmoid):
         last: Layer = Sigmoid() if shape == (1,) else Softmax()
-        output = drafts.add(last, (output,), own=True)
+        output = builder.add(last, (output,), single_use=True)
         notes.append(f"It ends without probabilities, so a {type(last).__name__.lower()} was added.")
     labels = classes if classes is not None else tuple(map(str, range(max(2, *shape))))
-    reading = _finish(drafts, entrance)
+    reading = _finish(builder, head)
     preprocessing = replace(reading.preprocessing(), standardised=False)
     return Contents(reading.graph, reading.parameters, labels, preprocessing, notes=tuple(notes))
 

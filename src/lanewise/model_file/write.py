@@ -10,13 +10,20 @@ from typing import Any
 
 from lanewise.errors import LanewiseError, ModelFileError
 from lanewise.model_file.contents import Contents
-from lanewise.model_file.export import to_onnx
+from lanewise.model_file.export import INPUT, to_onnx
 from lanewise.model_file.read import read_own
 from lanewise.saving import write_new, write_whole
 
 
-def write(contents: Contents, path: str | os.PathLike[str]) -> None:
+def write(contents: Contents, path: str | os.PathLike[str], input_name: str = INPUT) -> None:
     """Save a model file. An older file of that name is replaced at once and whole, or not at all.
+
+    Parameters
+    ----------
+    contents : Contents
+    path : path
+    input_name : str
+        The name of the ONNX graph's input, for programs that run the file.
 
     Raises
     ------
@@ -24,7 +31,7 @@ def write(contents: Contents, path: str | os.PathLike[str]) -> None:
         The file cannot be written; the message names it and says why, and an older file is as it was.
     """
     with _told(path):
-        write_whole(path, _serialised(contents))
+        write_whole(path, _serialised(contents, input_name))
 
 
 def write_beside(contents: Contents, path: str | os.PathLike[str]) -> Path:
@@ -36,11 +43,11 @@ def write_beside(contents: Contents, path: str | os.PathLike[str]) -> Path:
         The file cannot be written.
     """
     with _told(path):
-        return write_new(path, _serialised(contents))
+        return write_new(path, _serialised(contents, INPUT))
 
 
-def _serialised(contents: Contents) -> bytes:
-    model = to_onnx(contents)
+def _serialised(contents: Contents, input_name: str) -> bytes:
+    model = to_onnx(contents, input_name)
     _check(model, contents)
     data: bytes = model.SerializeToString(deterministic=True)
     return data

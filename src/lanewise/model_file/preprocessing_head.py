@@ -1,8 +1,8 @@
-"""Where images enter a file's graph, and the preprocessing that is done to them there.
+"""The head of a file's graph: where images enter it, and the preprocessing that is done to them there.
 
 Preprocessing is what stands before the network proper: a cast of the raw pixels to float32, a scale and an offset for
 each channel, and one move from (N, H, W, C) to (N, C, H, W), in any order. Without a cast or a move, an arithmetic node
-at the entrance is the network's own business.
+at the input is the network's own business.
 
 An input with three axes is a grey image (N, H, W) if the network adds the channel or flattens it, else a sequence
 (N, C, L), which is read as an image of one row.
@@ -38,8 +38,8 @@ CHANNELS_FIRST = (0, 3, 1, 2)
 
 
 @dataclass(frozen=True, eq=False)
-class Entrance:
-    """How images enter: after `passed` nodes of the file, tensor `tensor` holds raw * scale + offset.
+class PreprocessingHead:
+    """How images enter: after the nodes at `passed`, tensor `tensor` holds raw * scale + offset.
 
     `shape` is (channels, rows, columns), `rank` the axes that the file gives `tensor` with the batch, `batch` the
     number of images the file is fixed to, or None.
@@ -57,7 +57,7 @@ class Entrance:
     """Whether the file's own input has its channels before its rows."""
 
 
-def enter(file: OnnxFile) -> Entrance:
+def find_head(file: OnnxFile) -> PreprocessingHead:
     """Find out what enters the graph of `file`.
 
     Raises
@@ -95,7 +95,9 @@ def enter(file: OnnxFile) -> Entrance:
     if element == UINT8 and "Cast" not in operators:
         _refuse(file, "takes uint8 but is never cast to float32")
     dtype: PixelType = "uint8" if element == UINT8 else "float32"
-    return Entrance(tensor, frozenset(chain), shape, 4 if moves else rank, batch, dtype, scale, offset, not moves)
+    return PreprocessingHead(
+        tensor, frozenset(chain), shape, 4 if moves else rank, batch, dtype, scale, offset, not moves
+    )
 
 
 def _input_type(file: OnnxFile) -> tuple[int, int | None, tuple[int, ...]]:
@@ -125,10 +127,10 @@ def _shape(file: OnnxFile, sizes: tuple[int, ...], channels_last: bool) -> Shape
         return (sizes[2] if len(sizes) == 3 else 1, sizes[0], sizes[1])
     if len(sizes) == 1:
         return (1, 1, sizes[0])
-    readers = _first_to_care(file)
-    shaping = bool(readers) and all(node.op_type in SHAPING for node in readers)
+    users = _first_to_care(file)
+    shaping = bool(users) and all(node.op_type in SHAPING for node in users)
     if len(sizes) == 2:
-        if shaping and not any(_added_axes(file, node) == (2,) for node in readers):
+        if shaping and not any(_added_axes(file, node) == (2,) for node in users):
             return (1, sizes[0], sizes[1])
         if sizes[0] == sizes[1] > 1:
             _refuse(
@@ -190,7 +192,7 @@ def _chain(file: OnnxFile, element: int, sizes: tuple[int, ...]) -> list[int]:
     reader = {name: position for position, node in enumerate(file.nodes) for name in node.input}
     chain: list[int] = []
     tensor, is_float, rank, moved = file.input.name, element == FLOAT, len(sizes) + 1, False
-    while file.uses.get(tensor) == 1 and tensor in reader:
+    while file.read_once(tensor) and tensor in reader:
         node = file.nodes[reader[tensor]]
         known = set(OPERATORS[node.op_type][2].split()) if node.op_type in OPERATORS else set()
         if node.domain not in STANDARD_DOMAINS or len(node.output) != 1 or node.input[0] == "":
@@ -217,7 +219,7 @@ def _casts_to_float(node: Any) -> bool:
 
 def _followed_by_move(file: OnnxFile, node: Any, reader: dict[str, int]) -> bool:
     """Whether the next node that is no arithmetic is a Transpose that brings channels to the front."""
-    while file.uses.get(node.output[0]) == 1 and node.output[0] in reader:
+    while file.read_once(node.output[0]) and node.output[0] in reader:
         node = file.nodes[reader[node.output[0]]]
         if node.op_type == "Transpose":
             return _moves(file, node, ())
