@@ -10,7 +10,6 @@ numbers, or as `refused`, with a message that names the node.
 from __future__ import annotations
 
 import importlib
-import re
 import sys
 import warnings
 from collections import Counter, defaultdict
@@ -30,13 +29,7 @@ from lanewise.model_file.operators import OPERATORS
 from lanewise.network.reference import forward
 from lanewise.preprocessing import Preprocessing
 
-NODE_MODULES = re.findall(
-    r"\w+",
-    """
-    add averagepool batch_normalization cast concat constant conv div dropout flatten gemm globalaveragepool identity
-    leakyrelu matmul maxpool mul relu reshape sigmoid softmax squeeze sub sum tanh transpose unsqueeze
-    """,
-)
+NODE_MODULES = sorted({*map(str.lower, OPERATORS), "constant", "batch_normalization"} - {"batchnormalization"})
 """The files in which ONNX keeps the tests of the operators that are read; loading all its 190 takes seconds."""
 
 CONVERTED = ("pytorch-converted", "pytorch-operator", "simple")
