@@ -56,7 +56,7 @@ def test_stopped_by_the_user_it_says_how_to_go_on(photos, monkeypatch):
     monkeypatch.setattr(trials, "train", train)
     result = run("compare", photos, *SMALL)
     assert result.exit_code == 130
-    assert "the same command goes on from there" in result.stderr
+    assert "the same command resumes" in result.stderr
     assert result.stderr.count("\n") == 1
 
 

@@ -86,7 +86,7 @@ def test_evaluate_a_part(digits_model):
     path, _ = digits_model
     told = json.loads(run("evaluate", path, "digits", "--split", "train", "--json").stdout)
     assert (told["split"], told["count"]) == ("train", 1438)
-    assert any("were for learning" in note for note in told["notes"])
+    assert any("training images" in note for note in told["notes"])
     assert "no validation images" in failed_after_start(run("evaluate", path, "digits", "--split", "validation"))
 
 

@@ -45,7 +45,7 @@ def test_a_line_a_network_then_the_table(photos, trained):
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert "8x8x1, 2 classes" in lines[0]
-    assert "20 to learn from, 4 kept back to evaluate by" in lines[1]
+    assert "20 training images, evaluated on 4 held-out images" in lines[1]
     assert "3 combinations, 2 seeds each" in lines[2]
     assert lines[3].startswith("2/4 ")
     assert lines[4].startswith("4/4 ")
@@ -112,7 +112,7 @@ def test_stopped_by_the_user_it_says_how_to_go_on(photos, monkeypatch):
     command = ("vary", photos, "--network", TEXT, "--epochs", 2)
     result = run(*command)
     assert result.exit_code == 130
-    assert "the same command goes on from there" in result.stderr
+    assert "the same command resumes" in result.stderr
     assert "1 training had been done before" in run(*command).stdout
 
 

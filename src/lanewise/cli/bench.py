@@ -1,4 +1,4 @@
-"""`lanewise bench`: the honest comparison, on the user's own processor and with the user's own network."""
+"""`lanewise bench`: compare speeds with other frameworks, on the user's processor and with the user's network."""
 
 from __future__ import annotations
 
@@ -29,11 +29,17 @@ DISTRIBUTIONS = {"torch": "torch", "keras": "keras tensorflow", "jax": "jax", "o
 @click.command()
 @click.argument("network", default="auto")
 @click.option(
-    "--input", "image", callback=image_shape, metavar="SHAPE", help="Images, like 30x30x3.  [default: 32x32x3]"
+    "--input",
+    "image",
+    callback=image_shape,
+    metavar="SHAPE",
+    help="Shape of the images, like 30x30x3.  [default: 32x32x3]",
 )
-@click.option("--classes", type=click.IntRange(2), default=10, metavar="N", show_default=True)
-@click.option("--batch", type=click.IntRange(1), default=128, metavar="N", show_default=True, help="Images a step.")
-@click.option("--threads", type=click.IntRange(1), metavar="N", help="By default as many as processors.")
+@click.option(
+    "--classes", type=click.IntRange(2), default=10, metavar="N", show_default=True, help="Number of classes."
+)
+@click.option("--batch", type=click.IntRange(1), default=128, metavar="N", show_default=True, help="Batch size.")
+@click.option("--threads", type=click.IntRange(1), metavar="N", help="Number of threads.  [default: all processors]")
 @click.option(
     "--seconds",
     "budget",
@@ -41,7 +47,7 @@ DISTRIBUTIONS = {"torch": "torch", "keras": "keras tensorflow", "jax": "jax", "o
     default="30s",
     metavar="TIME",
     show_default=True,
-    help="How long to measure, without what frameworks take to get ready.",
+    help="How long to measure, not counting the start-up of the frameworks.",
 )
 @json_option
 def bench(
@@ -53,12 +59,12 @@ def bench(
     budget: float,
     as_json: bool,
 ) -> None:
-    """Compare Lanewise with the frameworks installed here, on this computer.
+    """Compare the speed of Lanewise with that of the frameworks installed on this computer.
 
-    NETWORK is a network as text, one of lenet, signboard, mid, wide and resnet8, or "auto" for the default network of
-    such images. PyTorch, Keras on TensorFlow and JAX, where they are installed, learn the same steps from the same
-    weights, and ONNX Runtime predicts from the same model file. All take turns, so that a busy moment of the computer
-    slows everybody. Where Lanewise loses, it says so. The images are random: this is about speed alone.
+    NETWORK is the text of a network, one of lenet, signboard, mid, wide and resnet8, or "auto" for the default network.
+    PyTorch, Keras on TensorFlow and JAX, if installed, run the same training steps from the same weights, and ONNX
+    Runtime predicts with the same model file. They take turns, so that other load on the computer slows all of them
+    alike. Where Lanewise is slower, it says so. The images are random: only speed is measured.
     """
     from lanewise.bench import versus
     from lanewise.bench.environment import Environment

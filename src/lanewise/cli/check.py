@@ -1,4 +1,4 @@
-"""`lanewise check`: what is wrong with images, before anything is learned from them."""
+"""`lanewise check`: problems in a set of images, before training on it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MOST_CASES = 5
 LONG = 3.0
-"""Seconds, from which on how long it takes is said beforehand."""
+"""Seconds from which on the time a stage takes is announced."""
 
 STYLES = {"serious": "bold red", "warning": "yellow", "note": ""}
 
@@ -29,18 +29,20 @@ STYLES = {"serious": "bold red", "warning": "yellow", "note": ""}
     "--page",
     type=PATH,
     metavar="FILE",
-    help="Also write a page that shows the images; none by default.",
+    help="Also write an HTML page that shows the images.  [default: none]",
 )
-@click.option("--force", is_flag=True, help="Replace the page if there is one.")
+@click.option("--force", is_flag=True, help="Let --page replace a file.")
 @click.option("--labels/--no-labels", default=True, show_default=True, help="Train networks to find wrong labels.")
 @click.option(
     "--model",
     type=PATH,
     metavar="FILE",
-    help="Tell which images this model was trained on, and test the labels of the others by it; no model by default.",
+    help="Find the training images of this model, and test the labels of the others with it.  [default: none]",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Of those networks.")
-@click.option("--threads", type=click.IntRange(1), metavar="N", help="By default as many as processors.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Seed of those networks."
+)
+@click.option("--threads", type=click.IntRange(1), metavar="N", help="Number of threads.  [default: all processors]")
 @click.option("--strict", is_flag=True, help="End with exit status 1 if anything serious is found.")
 @json_option
 def check(
@@ -54,12 +56,11 @@ def check(
     strict: bool,
     as_json: bool,
 ) -> None:
-    """Look for what is wrong with images before learning from them.
+    """Check images for problems before training.
 
-    IMAGES is what `lanewise train` takes: a folder with a folder of images per class, perhaps inside folders train,
-    val and test; an .npz file; or the word digits. Finds images that are there twice, across sets above all, images
-    that look mislabelled, files that cannot be read, classes of few images, and images unlike the others. Changes
-    nothing.
+    IMAGES is what `lanewise train` takes: a folder with one subfolder of images per class, optionally inside folders
+    train, val and test; an .npz file; or the word digits. Finds duplicates, above all across training and test set,
+    images that look mislabelled, unreadable files, classes with few images, and outliers. Changes nothing.
     """
     import lanewise
     from lanewise.cli.output import open_output
@@ -105,7 +106,7 @@ def _progress(out: Output) -> Iterator[Callable[[str, int, int], None] | None]:
             left = pace.left(stage, done, total)
             if left is not None and left >= LONG and stage not in said:
                 said.add(stage)
-                spared = "; --no-labels leaves it out" if stage == "testing labels" else ""
+                spared = "; --no-labels skips it" if stage == "testing labels" else ""
                 out.tell("Time", f"{stage} takes about {duration(left)}{spared}")
 
         yield tell
@@ -147,9 +148,7 @@ def _tell(out: Output, found: Findings) -> None:
     for sentence in found.not_done:
         out.result("Not done", sentence)
     told = ", ".join(plural(found.count(s), s) if s != "serious" else f"{found.count(s)} serious" for s in STYLES)
-    out.result(
-        "Findings", f"{told}, in {duration(found.seconds)}" if found.items else "nothing is wrong that this finds"
-    )
+    out.result("Findings", f"{told}, in {duration(found.seconds)}" if found.items else "none")
 
 
 def _classes(found: Findings) -> list[str]:

@@ -1,4 +1,4 @@
-"""`lanewise compare`: what learning the filters is worth."""
+"""`lanewise compare`: what learned filters are worth."""
 
 from __future__ import annotations
 
@@ -25,15 +25,20 @@ EVALUATED = ("accuracy %", "95 %", "gap", "learning")
 
 @click.command(no_args_is_help=True)
 @click.argument("images", type=PATH)
-@click.option("--network", default="auto", metavar="TEXT", help="The one that learns all; by default it suits them.")
+@click.option(
+    "--network",
+    default="auto",
+    metavar="TEXT",
+    help="The convolutional network.  [default: chosen by the images]",
+)
 @click.option(
     "--bank",
     metavar="NAMES",
-    help="The fixed filters, like sobel+laplacian+blur+sharpen; by default the bank that suits the images.",
+    help="Fixed filters, like sobel+laplacian+blur+sharpen.  [default: chosen by the images]",
 )
 @experiment_options(seeds=3)
 @json_option
-@click.option("--quiet", "-q", is_flag=True, help="Say the results only.")
+@click.option("--quiet", "-q", is_flag=True, help="Print only the results.")
 def compare(
     images: str,
     network: str,
@@ -46,16 +51,15 @@ def compare(
     quiet: bool,
     **options: Any,
 ) -> None:
-    """See what learning the filters is worth: four ways to tell the same images apart.
+    """Measure what learned filters are worth, by training four networks on the same images.
 
-    A fully connected network; hand-made features (fixed edge, blur and sharpen filters, ReLU, pooling, and a trained
-    classifier); the convolutional network with its first layer fixed; and the one that learns all its filters. All
-    learn from the same images for as long, with several seeds, and are evaluated by the test set, while the validation
-    set chooses the best weights of each. Without a test set the validation set evaluates; without either, a fifth of
-    the images is kept for that. IMAGES are as for `lanewise train`.
+    The networks are a fully connected one; one on hand-made features (fixed edge, blur and sharpen filters, ReLU,
+    pooling, and a trained classifier); a convolutional one whose first layer is fixed; and a convolutional one that
+    learns all its filters. All are trained on the same images for the same number of epochs, with several seeds. The
+    best weights are chosen on the validation set and evaluated on the test set; without a test set, they are evaluated
+    on the validation set, and without either, on a fifth of the images. IMAGES is what `lanewise train` takes.
 
-    What is finished is kept: a run that was stopped or killed goes on where it was when the same command is given
-    again.
+    Finished trainings are kept: the same command resumes a run that was stopped or killed.
     """
     from lanewise.cli import experimenting
     from lanewise.cli.output import open_output

@@ -13,26 +13,26 @@ from lanewise.cli.options import PATH, json_option, strict_option
 @click.option(
     "--split",
     type=click.Choice(["test", "validation", "train", "all"]),
-    help="Which part of the images; by default the first of these that there is, and of a folder "
-    "without parts that MODEL learned from, the images that were held out.",
+    help="Evaluation set. By default the first of these that exists; for a folder without sets that MODEL was trained "
+    "on, the images that were held out.",
 )
 @click.option(
-    "--only", metavar="PATTERN", help="Evaluate only files whose name matches, like 'street-*'; all by default."
+    "--only", metavar="PATTERN", help="Evaluate only files whose name matches, like 'street-*'.  [default: all]"
 )
 @click.option(
     "--top",
     type=click.IntRange(1),
     metavar="N",
-    help="Also say how often the true class is among the N most probable ones; only the most probable by default.",
+    help="Also report the top-N accuracy: how often the true class is among the N most probable.  [default: none]",
 )
 @strict_option
 @json_option
 def evaluate(
     model: str, images: str, split: str | None, only: str | None, top: int | None, strict: bool, as_json: bool
 ) -> None:
-    """Evaluate a model by images whose classes are known.
+    """Evaluate a model on labelled images.
 
-    MODEL is a file that `lanewise train` saved. IMAGES is a folder with a folder of images per class, perhaps
+    MODEL is a file that `lanewise train` saved. IMAGES is a folder with one subfolder of images per class, optionally
     inside folders train, val and test; an .npz file; or the word digits. Shows the accuracy with its 95 % interval,
     figures for each class, the confusion matrix and the worst mistakes.
     """
@@ -58,7 +58,7 @@ def evaluate(
     out.tell("Images", f"{shown(images)}: {plural(len(found), f'{what}image')}{matching}")
     notes = [*loaded.notes, *evaluating.without_lists(found.notes)]
     if part == "train" and not any("training accuracy" in note for note in notes):
-        notes.append("These images were for learning: the figure says nothing about images the model has not seen.")
+        notes.append("These are training images: the accuracy says nothing about new images.")
     out.notes(notes)
     out.skipped(found.skipped)
     evaluated = evaluate_images(loaded, found, split=part, top=top)

@@ -83,9 +83,9 @@ def read(out: Output, name: str, options: Mapping[str, Any]) -> tuple[ImageSets,
     train, test = sets.train, images_to_evaluate(sets)
     size = shape((train.channels, *train.size))
     out.tell("Images", f"{shown(name)}: {size}, {plural(len(train.classes), 'class')}")
-    chosen = f", {len(sets.validation):,} to choose weights by" if sets.validation is not None else ""
-    how = {"test": "", "validation": " of the validation set", "kept back": " kept back"}[roles.evaluated_by]
-    out.tell("", f"{len(train):,} to learn from{chosen}, {len(test):,}{how} to evaluate by")
+    chosen = f", {len(sets.validation):,} for validation" if sets.validation is not None else ""
+    how = {"test": "test", "validation": "validation", "kept back": "held-out"}[roles.evaluated_by]
+    out.tell("", f"{len(train):,} training images{chosen}, evaluated on {len(test):,} {how} images")
     out.notes(evaluating.without_lists(sets.notes))
     out.skipped(sets.skipped)
     return sets, roles
@@ -114,7 +114,7 @@ def journal_folder(output: str | None, sets: ImageSets, options: Mapping[str, An
 
 def tell_stopped(folder: Path | None) -> None:
     """Say on standard error that the user stopped it, and how to go on."""
-    where = f": {shown(folder)} keeps what is finished, and the same command goes on from there" if folder else ""
+    where = f": {shown(folder)} keeps the finished trainings, and the same command resumes" if folder else ""
     click.echo(f"lanewise: stopped{where}", err=True)
 
 

@@ -199,15 +199,15 @@ def lanewise() -> None:
     """Train convolutional networks on the CPU you already have, and see what they are.
 
     \b
-    lanewise train digits                 learn the built-in digits
-    lanewise train photos/                learn a folder of folders, one a class
-    lanewise predict photos.onnx new.jpg  ask the model
-    lanewise evaluate photos.onnx other/  evaluate it by images of known classes
-    lanewise inspect photos.onnx          look at its layers and weights
-    lanewise report photos.onnx other/    write a page that shows all that
-    lanewise compare photos/              see what learning filters is worth
+    lanewise train digits                 train on the built-in digits
+    lanewise train photos/                train on a folder of folders, one a class
+    lanewise predict photos.onnx new.jpg  predict the classes of images
+    lanewise evaluate photos.onnx other/  evaluate a model on labelled images
+    lanewise inspect photos.onnx          show its layers and weights
+    lanewise report photos.onnx other/    write a page that shows all of it
+    lanewise compare photos/              measure what learned filters are worth
     lanewise vary photos/ --network ...   train many variants of a network
-    lanewise check photos/                look for what is wrong with images
+    lanewise check photos/                check images before training
     lanewise bench                        compare speed with other frameworks
     lanewise lesson                       learn what a convolutional network is
     """

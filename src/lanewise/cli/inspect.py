@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     "image",
     callback=image_shape,
     metavar="SHAPE",
-    help="What a network given as text gets: rows x columns x channels, like 30x30x3; no default.",
+    help="Input of a network given as text: rows x columns x channels, like 30x30x3.  [default: none]",
 )
 @click.option(
     "--connections",
     "drawing",
     metavar="FILE",
-    help="Draw which inputs feed an output, coloured by the weight they share, as .svg, .png or .pdf; none by default.",
+    help="Draw which inputs feed an output, coloured by the weight they share, as .svg, .png or .pdf.  [default: none]",
 )
-@click.option("--layer", metavar="NAME", help="The layer that is drawn, like conv2; by default the first with weights.")
+@click.option("--layer", metavar="NAME", help="The layer to draw, like conv2.  [default: the first with weights]")
 @json_option
 def inspect(
     model_or_text: str,
@@ -41,14 +41,14 @@ def inspect(
 ) -> None:
     """Show a network layer by layer, in numbers.
 
-    MODEL_OR_TEXT is a model file, or a network as text together with --input:
+    MODEL_OR_TEXT is a model file, or the text of a network together with --input:
 
     \b
     lanewise inspect digits.onnx
     lanewise inspect "conv 6@5x5, relu, max 2, dense 10" --input 32x32x1
 
-    A connection is an input and an output with a weight between them, or with both in one window of a pool; a fully
-    connected layer has all that are possible. Uses of a weight are the connections that share it, on average.
+    A connection joins an input to an output by a weight or through a pooling window; a fully connected layer has all
+    possible connections. Uses of a weight is the average number of connections that share one weight.
     """
     from lanewise.cli import layers
     from lanewise.cli.output import open_output

@@ -50,7 +50,7 @@ SIZES: dict[str, Cell] = {
     "multiply-\nadds": lambda one: _number(one.multiply_adds),
     "receptive\nfield": lambda one: f"{one.receptive_field[0]}x{one.receptive_field[1]}",
 }
-"""Columns on what a layer makes and costs; that of learned weights is for networks where some are not."""
+"""Columns on a layer's output and cost; that of learned weights is for networks with frozen or fixed layers."""
 
 CONNECTIONS: dict[str, Cell] = {
     "connections": lambda one: _number(one.connections),
@@ -58,11 +58,19 @@ CONNECTIONS: dict[str, Cell] = {
     "uses of\na weight": _used,
     "fully connected\nweights": lambda one: _number(one.dense_weights if one.weights else 0),
 }
-"""Columns on what makes it a convolutional one; the last is on a fully connected layer of the same shapes."""
+"""Columns on sparse connectivity and weight sharing; the last is for a fully connected layer of the same shapes."""
 
 
 def tell_model(out: Output, model: Model, path: str) -> None:
-    """Say what a model file holds besides its network."""
+    """Print what a model file holds besides its network.
+
+    Parameters
+    ----------
+    out : Output
+    model : Model
+    path : str
+        The model's file, for display.
+    """
     rows, columns, channels = model.preprocessing.shape
     out.result("Model", f"{shown(path)}: images of {rows}x{columns}x{channels} ({model.preprocessing.dtype})")
     labels = ", ".join(map(shown, model.classes[:20]))
@@ -70,15 +78,15 @@ def tell_model(out: Output, model: Model, path: str) -> None:
     out.result("Classes", f"{plural(len(model.classes), 'class')}: {labels}{more}")
     known = model.provenance
     if {"images", "epochs", "date", "version"} <= known.keys():
-        learned = f"{plural(known['images'], 'image')} for {plural(known['epochs'], 'epoch')}"
-        out.result("Learned", f"from {learned} by Lanewise {shown(known['version'])}, {shown(known['date'])}")
+        images = f"{plural(known['images'], 'image')} for {plural(known['epochs'], 'epoch')}"
+        out.result("Trained", f"on {images} by Lanewise {shown(known['version'])}, {shown(known['date'])}")
     if evaluated := _evaluated(reported(known)):
         out.result(*evaluated)
     out.notes(model.notes)
 
 
 def _evaluated(figures: object) -> tuple[str, str] | None:
-    """What a file says of its accuracy, if that is well formed: anybody may have written it."""
+    """The accuracy recorded in a file, if it is well formed: anybody may have written the file."""
     match figures:
         case {
             "split": str(split),
@@ -92,7 +100,15 @@ def _evaluated(figures: object) -> tuple[str, str] | None:
 
 
 def show(out: Output, graph: Graph, text: str | None) -> None:
-    """Print a network as tables, and what they mean."""
+    """Print a network as tables, and a sentence on what they mean.
+
+    Parameters
+    ----------
+    out : Output
+    graph : Graph
+    text : str or None
+        The network's text, if it has one.
+    """
     summaries = summary(graph)
     if text is not None:
         out.result("Network", text)
@@ -141,21 +157,21 @@ def to_json(graph: Graph, text: str | None) -> dict[str, Any]:
 
 
 def meaning(graph: Graph, summaries: tuple[LayerSummary, ...]) -> str:
-    """What the numbers of a network say, in a sentence or two."""
+    """Explain the counts of a network in a sentence or two."""
     total = totals(summaries)
     convolutions = [
         one for node, one in zip(graph.nodes, summaries, strict=True) if isinstance(node.layer, Conv2D) and one.weights
     ]
     if not total.weights:
-        return "No layer has weights, so there is nothing to learn here."
+        return "No layer has weights, so there is nothing to train."
     cost = f"An image takes {total.multiply_adds:,} multiply-adds."
     learned = f"{total.learned_weights:,}" if total.learned_weights else "none"
     all_learn = total.learned_weights == total.weights
     if not convolutions:
         apart = "" if all_learn else f"It learns {learned} of them. "
         return (
-            f"Every layer with weights is fully connected: each of its {total.weights:,} weights ties one input to one "
-            f"output and is used once an image. {apart}{cost}"
+            f"Every layer with weights is fully connected: each of its {total.weights:,} weights connects one input to "
+            f"one output and is used once per image. {apart}{cost}"
         )
     connections = sum(one.connections for one in convolutions)
     weights = sum(one.weights for one in convolutions)

@@ -11,10 +11,10 @@ from lanewise.cli.options import PATH
 @click.argument("number", required=False, type=click.IntRange(1, 6))
 @click.argument("images", default="digits", type=PATH)
 def lesson(number: int | None, images: str) -> None:
-    """Run a lesson: what a convolutional network is.
+    """Run a lesson on what a convolutional network is.
 
-    NUMBER is 1 to 6; without it the lessons are listed. IMAGES is a folder with a folder of images per class, an .npz
-    file, or the word digits, which it is by default. Drawings go into a folder lessons where you are.
+    NUMBER is 1 to 6; without it, the lessons are listed. IMAGES is a folder with one subfolder of images per class, an
+    .npz file, or the word digits (the default). Drawings go into the folder lessons in the current folder.
     """
     from lanewise.lessons import SCRIPTS, title
 

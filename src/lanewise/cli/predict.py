@@ -20,11 +20,10 @@ from lanewise.cli.options import PATH, csv_option, json_option, strict_option
 def predict(
     model: str, paths: tuple[str, ...], top: int, csv: str | None, force: bool, strict: bool, as_json: bool
 ) -> None:
-    """Say what images show.
+    """Predict the classes of images.
 
-    Prints the most probable class of each, and its probability. MODEL is a file that `lanewise train` saved. PATHS are
-    image files, and folders, which are searched to the bottom. Images are brought to the model's size as they were
-    for learning.
+    Prints the most probable class of each image and its probability. MODEL is a file that `lanewise train` saved. PATHS
+    are image files and folders, which are searched recursively. Images are preprocessed as in training.
     """
     if as_json and csv == "-":
         raise click.UsageError("--json and --csv - both want standard output: give a file to one of them.")

@@ -1,4 +1,4 @@
-"""`lanewise report`: a page that shows what a model is, how good it is, and what happens inside it."""
+"""`lanewise report`: a page that shows what a model is, how accurate it is, and what happens inside it."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from lanewise.cli.options import PATH, json_option, strict_option
 @click.argument("model", type=PATH)
 @click.argument("images", type=PATH)
 @click.option(
-    "--output", "-o", metavar="FILE", type=PATH, help="Where it goes; by default beside MODEL, as MODEL.html."
+    "--output", "-o", metavar="FILE", type=PATH, help="The page to write.  [default: MODEL.html, beside MODEL]"
 )
 @click.option("--force", is_flag=True, help="Let --output replace a file.")
 @click.option(
     "--split",
     type=click.Choice(["test", "validation", "train", "all"]),
-    help="Which part of the images evaluates; by default the first of these that there is, and of a folder "
-    "without parts that MODEL learned from, the images that were held out.",
+    help="Evaluation set. By default the first of these that exists; for a folder without sets that MODEL was trained "
+    "on, the images that were held out.",
 )
 @strict_option
 @json_option
 def report(
     model: str, images: str, output: str | None, force: bool, split: str | None, strict: bool, as_json: bool
 ) -> None:
-    """Write a page that shows a model: one HTML file that opens offline.
+    """Write a report on a model: one HTML file that opens offline.
 
-    MODEL is a file that `lanewise train` saved. IMAGES is a folder with a folder of images per class, perhaps
+    MODEL is a file that `lanewise train` saved. IMAGES is a folder with one subfolder of images per class, optionally
     inside folders train, val and test; an .npz file; or the word digits.
 
-    The page shows the data and what is odd about it, the network and the count against a fully connected one, learning
-    curves, accuracy with intervals, the confusion matrix, calibration, the worst mistakes, the learned filters, and for
-    some images all feature maps and what the network looked at.
+    The report shows the data and its problems, the network beside a fully connected one, learning curves, accuracy with
+    intervals, the confusion matrix, calibration, the worst mistakes, the learned filters, and for some images all
+    feature maps, the gradient map and the occlusion map.
     """
     import os
     import time

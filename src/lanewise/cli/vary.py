@@ -1,4 +1,4 @@
-"""`lanewise vary`: a grid of networks, and which of them are worth their weights and time."""
+"""`lanewise vary`: train a grid of networks, and find those that are worth their weights and time."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _one_text(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
 )
 @experiment_options(seeds=1)
 @json_option
-@click.option("--quiet", "-q", is_flag=True, help="Say the results only.")
+@click.option("--quiet", "-q", is_flag=True, help="Print only the results.")
 def vary(
     images: str,
     network: str,
@@ -64,12 +64,12 @@ def vary(
 ) -> None:
     """Train many variants of a network, and see what accuracy costs.
 
-    Each combination of the alternatives in braces is trained on the same images for as long, and evaluated by the test
-    set, while the validation set chooses the best weights. Without a test set the validation set evaluates; without
-    either, a fifth of the images is kept for that. IMAGES are as for `lanewise train`.
+    Every combination of the alternatives in braces is trained on the same images for the same number of epochs. The
+    best weights are chosen on the validation set and evaluated on the test set; without a test set, they are evaluated
+    on the validation set, and without either, on a fifth of the images. IMAGES is what `lanewise train` takes.
 
-    What is finished is kept: a run that was stopped or killed goes on where it was when the same command is given
-    again. Combinations that make no network are listed with the reason.
+    Finished trainings are kept: the same command resumes a run that was stopped or killed. Combinations that are not
+    valid networks are listed with the reason.
     """
     from lanewise.cli import experimenting
     from lanewise.cli.output import open_output
@@ -123,8 +123,12 @@ def show(out: Output, grid: Grid) -> None:
             )
         few = grid.count < FEW_HELD_OUT
         if len(grid.rows) >= (2 if few else MANY):
-            how = f"by {plural(grid.count, 'image')}, it may look much" if few else "of many, it looks a little"
-            out.tell("", f"chosen as the best {how} better than it is on new ones")
+            how = (
+                f"on only {plural(grid.count, 'image')}, its accuracy may be much"
+                if few
+                else "its accuracy is slightly"
+            )
+            out.tell("", f"chosen as the best of {len(grid.rows)}, so {how} too high")
     _show_impossible(out, grid.impossible)
 
 
@@ -181,7 +185,7 @@ def _image(out: Output, now: Report, rows: list[Row], count: int) -> Any:
         column.min_width = max(len(str(cell)) for cell in (column.header, *column.cells))  # a number cut is another one
     network.no_wrap, network.overflow = True, "ellipsis"
     where = Text(f"{now.done} of {now.total} done; now seed {now.seed}: {now.text}", no_wrap=True, overflow="ellipsis")
-    return Group(table, where, Text("Ctrl-C stops; the same command goes on from there", "dim"))
+    return Group(table, where, Text("Ctrl-C stops; the same command resumes", "dim"))
 
 
 def _table(out: Output, heads: list[str], rows: list[list[str]]) -> Table:
