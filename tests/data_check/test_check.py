@@ -194,15 +194,15 @@ def test_counts(photos):
     shutil.rmtree(photos / "test/leaf")
     found = checked(photos)
     assert "'leaf' (5)" in found.of("few").message
-    assert "24 images of 'apple' but 5 of 'leaf'" in found.of("imbalance").message
+    assert "24 images of 'apple' but only 5 of 'leaf'" in found.of("imbalance").message
     assert "test set holds no image of 'leaf'" in found.of("missing-class").message
 
 
 def test_of_many_classes_with_few_images_the_smallest_are_named():
     x = np.random.default_rng(0).integers(0, 256, (46, 8, 8), np.uint8)
     said = lanewise.check(x, np.arange(46) % 31, labels=False).of("few").message
-    assert said.startswith("There are fewer than 20 images to learn from of '15' (1), ")
-    assert said.endswith("(1) and 19 classes more.")
+    assert said.startswith("There are fewer than 20 training images of '15' (1), ")
+    assert said.endswith("(1) and 19 more classes.")
 
 
 def test_what_training_would_refuse_is_told(photos):

@@ -87,7 +87,7 @@ def test_arrays_on_any_scale_are_known_again(scale):
     trained = learned.provenance["images"]
     assert len(found.of("trained-on").cases) == trained
     assert max(case.images[0] for case in found.of("trained-on").cases) < 40
-    assert f"evaluates the {60 - trained} others" in found.not_done[-1]
+    assert f"tested the {60 - trained} others" in found.not_done[-1]
 
 
 def test_a_model_that_does_not_say_what_it_was_trained_on_evaluates_nothing(photos, model, monkeypatch):
@@ -96,7 +96,7 @@ def test_a_model_that_does_not_say_what_it_was_trained_on_evaluates_nothing(phot
     silent = replace(model, provenance={})
     found = lanewise.check(photos, model=silent)
     assert trained
-    assert "does not say which images" in found.not_done[0]
+    assert "does not record its training images" in found.not_done[0]
 
 
 def test_a_model_of_other_images_or_classes_is_told_in_one_line(photos, model):

@@ -84,7 +84,7 @@ def test_the_sum_of_a_convolution_stands_there_in_numbers(open_page: Open) -> No
     assert "5 of the window’s 9 places lie in the padding" in working.inner_text()
     assert "✓ as in the map" in working.inner_text()
     value = page.evaluate("lanewiseLive.network.value(1, 2, 0, 0)")
-    assert ("relu1 lets it through" if value > 0 else "relu1 cuts it to 0") in working.inner_text()
+    assert ("relu1 passes it on" if value > 0 else "relu1 sets it to 0") in working.inner_text()
     # the neuron is marked in its map, its patch in the three maps before it, its field in the image
     assert page.locator(".live-mark-self").count() == 1
     assert page.locator("[data-node=input] .live-mark-read").count() == 3
@@ -97,10 +97,10 @@ def test_a_max_pool_says_who_won_and_a_relu_works_out_what_it_was_given(open_pag
     hover(page, "max1", (0.5, 0.5), map=1)
     working = page.locator('[data-live="working"]')
     assert working.locator(".live-won").count() == 1
-    assert " won, in row " in working.inner_text()
+    assert "The maximum is " in working.inner_text()
     hover(page, "relu1", (0.5, 0.5), map=1)
     assert "max(0, " in working.inner_text()
-    assert "How conv1 got " in working.inner_text()
+    assert "How conv1 computes " in working.inner_text()
     assert "✓ as in the map" in working.inner_text()
     hover(page, "dense1", (0.2, 0.02))
     assert "It sees the whole image." in working.inner_text()
@@ -108,7 +108,7 @@ def test_a_max_pool_says_who_won_and_a_relu_works_out_what_it_was_given(open_pag
     assert "✓ as in the map" in working.inner_text()
     hover(page, "sigmoid1", (0.5, 0.5))
     assert "1 / (1 + exp(" in working.inner_text()
-    assert "How dense2 got " in working.inner_text()
+    assert "How dense2 computes " in working.inner_text()
 
 
 def test_a_click_pins_a_value_and_escape_lets_it_go(open_page: Open) -> None:

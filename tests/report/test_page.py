@@ -249,12 +249,12 @@ def test_a_model_of_folds_shows_what_they_found_instead_of_the_training_accuracy
     text = re.sub(r"[ \n]+", " ", (tmp_path / "page.html").read_text())
     first = re.search(r'<div class="first"><dt>(.*?)</dt> <dd>(.*?)<', text)
     assert first.groups() == ("Cross-validation accuracy", page.percent(figures["accuracy"]))
-    assert "On these very images, which it learned from, the model gets 100.0\u202f% right" in text
+    assert "On these images, its training set, the model itself has an accuracy of 100.0\u202f%" in text
     assert "Training accuracy" not in text
     assert "each by the one of 3 networks that was not trained on it" in text
-    assert "what the networks of the folds have in common" in text
-    assert "By images that it learned from: of new ones it is less often right" in text
-    assert "No images were held out of this training" in text
+    assert "the correlation between the networks of the folds" in text
+    assert "On training images: new ones are predicted correctly less often" in text
+    assert "This training had no validation set" in text
     new = Images(x[:10][:, ::-1, :, None].copy(), y[:10].astype(np.int32), ("0", "1"))
     assert "Cross-validation accuracy" not in report_html(model, new, "test", {"test": new})
     assert "cross-validation accuracy" in model._repr_html_()
@@ -266,7 +266,7 @@ def test_a_widened_interval_and_the_weights_that_were_kept_are_explained():
     model = lanewise.train(x, y, network="dense 9, relu, dense 3", epochs=6, folds=0, notes=len)
     images, part, parts = report_images(model, ImageSets(Images(x[..., None], y.astype(np.int32), tuple("012"))))
     text = report_html(model, images, part, parts)
-    assert "The interval is widened, as the best weights were chosen by these images" in text
+    assert "The interval is widened, because these images chose the best weights" in text
     assert f"The weights are those of epoch {model.provenance['best_epoch']}, " in text
     assert "slightly less" not in text
     again = lanewise.train(x, y, start=model, epochs=1, learning_rate=1e-12, folds=0, notes=len)

@@ -1,1 +1,1 @@
-"""Looking at data before anything is learned from it: `lanewise.check`."""
+"""Checking data before training: `lanewise.check`."""

@@ -1,4 +1,4 @@
-"""`lanewise.check`: what is wrong with images, before anything is learned from them."""
+"""`lanewise.check`: find problems in images and labels before training."""
 
 from __future__ import annotations
 
@@ -48,22 +48,22 @@ def check(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Findings:
-    """Look for what is wrong with images and their labels.
+    """Check images and their labels for problems.
 
-    Files that cannot be read, copies within and across sets, images that look mislabelled, classes of few images,
-    and images unlike the others. Nothing is changed.
+    Finds unreadable files, copies within and across sets, images that look mislabelled, classes with few images, and
+    outliers. Changes nothing.
 
     Parameters
     ----------
     source : path, "digits", array, Images or ImageSets
-        As for `lanewise.train`, but a folder may be in any disorder: that is told, too.
+        As for `lanewise.train`, but a folder may have any layout: problems of the layout are findings, too.
     y : (N,) array, optional
         Labels, where `source` is an array (N, rows, columns) or (N, rows, columns, channels).
     labels : bool
-        Whether to train networks that tell which images look mislabelled; it takes most of the time.
+        Whether to train networks to find images that look mislabelled; it takes most of the time.
     model : Model, optional
-        Say which images this model was trained on, and test the labels of the others by it instead of by networks
-        trained here. Files are read as it takes them.
+        Report which images this model was trained on, and test the labels of the others with it instead of with
+        networks trained here. Files are read with its preprocessing.
     seed : int
         The same seed and data give the same findings.
     threads : int, optional
@@ -77,7 +77,7 @@ def check(
     Raises
     ------
     DataError
-        When there is no image that could be looked at, or the model takes other images.
+        When there is no readable image, or the model takes images of another shape.
     """
     began = time.perf_counter()
     say = progress or (lambda stage, done, total: None)
@@ -104,7 +104,7 @@ def check(
         except DataError as error:
             not_done.append(str(error)[:1].upper() + str(error)[1:] + ".")
     else:
-        not_done.append("Labels were not tested, as was asked.")
+        not_done.append("Labels were not tested, as requested.")
     shown = os.fspath(source) if isinstance(source, str | os.PathLike) else f"{np.shape(collection.pixels)} array"
     return Findings(shown, by_severity(items), collection, accuracy, time.perf_counter() - began, tuple(not_done))
 
@@ -116,7 +116,7 @@ def look(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Findings:
-    """Find what can be found quickly in images that are in memory: all that `check` finds but for wrong labels.
+    """Find quickly, in images that are in memory, all that `check` finds except wrong labels.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def look(
         Sets by their names, like "train", "validation" and "test"; all of the same classes and shape. Empty ones are
         left out.
     source : str
-        What the findings call the images.
+        The name of the images in the findings.
     threads : int, optional
         All processors by default.
     progress : callable, optional

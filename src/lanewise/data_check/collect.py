@@ -1,4 +1,4 @@
-"""All images of all sets, read with more patience than learning has: what is wrong is for the doctor to tell."""
+"""All images of all sets, read more leniently than for training: the check reports what is wrong."""
 
 from __future__ import annotations
 

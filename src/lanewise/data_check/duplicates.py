@@ -143,14 +143,14 @@ _TOLD = {
     "across-splits": (
         SERIOUS,
         "in two sets",
-        "Keep each in one set only: a network that has seen an image is no evaluate of itself on it.",
+        "Keep each in one set only: the accuracy on images that a network was trained on says nothing.",
     ),
-    "two-labels": (SERIOUS, "there with different labels", "Decide which label is right, and keep one of each."),
-    "copies": (WARNING, "there more than once", "Keep one of each, unless they shall count more."),
+    "two-labels": (SERIOUS, "there with different labels", "Decide which label is right, and keep one copy of each."),
+    "copies": (WARNING, "there more than once", "Keep one of each, unless they are meant to count more."),
     "near-copies": (
         NOTE,
-        "there more than once but for a crop, a mirror, the brightness or compression",
-        "Keep one of each, or keep all in one set: before a random split, near copies would leak into it.",
+        "there more than once, except for a crop, a mirror, the brightness or compression",
+        "Keep one of each, or keep all in one set: a random split would put near copies into both sets (leakage).",
     ),
 }
 

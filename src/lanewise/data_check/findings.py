@@ -15,7 +15,7 @@ from lanewise.wording import plural
 
 SERIOUS, WARNING, NOTE = "serious", "warning", "note"
 SEVERITIES = (SERIOUS, WARNING, NOTE)
-"""Worst first: figures would be wrong; learning suffers; good to know."""
+"""Worst first: accuracies would be wrong; training suffers; good to know."""
 
 SETS = {"train": "training set", "validation": "validation set", "test": "test set"}
 """What sets are called in sentences."""
@@ -101,9 +101,9 @@ class Case:
         Positions in the collection; none for a file that cannot be read.
     names : tuple of str
     detail : str
-        What is the matter with these.
+        What is wrong with these.
     predicted : str or None
-        What the network thinks, where it was asked.
+        The class that the network predicts, where labels were tested.
     """
 
     images: tuple[int, ...]
@@ -115,7 +115,7 @@ class Case:
 @short
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One kind of trouble, with all its cases, the worst first.
+    """One kind of problem, with all its cases, the worst first.
 
     Attributes
     ----------
@@ -127,7 +127,7 @@ class Finding:
     advice : str
         What to do about it.
     cases : tuple of Case
-        Empty where the trouble lies in no single image.
+        Empty if the problem is not one of single images.
     images : int or None
         How many images the finding counts, where that is not one for each case.
     """

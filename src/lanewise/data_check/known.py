@@ -1,8 +1,8 @@
-"""What a model has seen of the images, and what it says of the labels of the others.
+"""Which images a model was trained on, and what it predicts for the others.
 
     known = Known.of(model, collection)       known.finding(collection)       known.evaluated(places, classes)
 
-An image that the model was trained on is never evaluated by it: the model has learned its label, be it right or wrong.
+The label of a training image is never tested by the model: the model was fitted to it, right or wrong.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from lanewise.model import Model
 from lanewise.pixel_scale import scaled
 
 UNKNOWN = (
-    "The model does not say which images it was trained on, so none of them pass for new ones here: labels were tested "
-    "by other networks."
+    "The model does not record its training images, so no image counts as new to it: labels were tested by other "
+    "networks."
 )
 
 
@@ -77,7 +77,7 @@ class Known:
             "trained-on",
             SERIOUS if serious else NOTE,
             f"The model was trained on {' and '.join(told)}.",
-            "Say nothing of new images by these: lanewise evaluate leaves them out.",
+            "They say nothing about new images: lanewise evaluate leaves them out.",
             cases,
         )
 
@@ -105,9 +105,9 @@ class Known:
 
 
 def left_out(count: int, new: int) -> str:
-    """Say which images the model did not evaluate."""
+    """Say how many labels the model did not test."""
     them = "them" if count > 1 else "it"
     return (
-        f"{counted(count, 'image', 'was/were')} left out of testing labels, as the model was trained on {them} or on "
-        f"copies; it evaluates the {new:,} others."
+        f"{counted(count, 'image', 'was/were')} left out of testing labels, because the model was trained on {them} or "
+        f"on copies; it tested the {new:,} others."
     )

@@ -1,7 +1,8 @@
-"""Images that look mislabelled: what a network says of them that has not learned from them.
+"""Images that look mislabelled to networks that were not trained on them.
 
-The images are cut into folds; each fold is evaluated by a network that learned the others. Small data is cut several
-times, and the probabilities are averaged. Copies of an image stay in one fold, or the network would know the label.
+Probabilities come from cross-validation: each fold is predicted by a network trained on the others. On small data the
+cross-validation is repeated and the probabilities are averaged. Copies of an image stay in one fold, because otherwise
+the network would know the label.
 
 Which to suspect follows confident learning (Northcutt, Jiang and Chuang, "Confident learning: estimating uncertainty
 in dataset labels", Journal of Artificial Intelligence Research 70, 2021): the threshold of class j is the mean
@@ -9,9 +10,9 @@ probability of j over images labelled j; an image labelled i is suspect if anoth
 more probable than i, and is then taken for the most probable of those. They are ranked by the probability of their
 label, the least first.
 
-How much that is worth is told by two figures: how often the networks agree with labels, and how many wrong labels they
-would find, were they put there at random. For the latter, each image is evaluated under every label that it does not
-have, by the probabilities that are there.
+Two figures say how far the list can be trusted: the share of labels that the networks agree with, and the share of
+randomly wrong labels that they would find. For the latter, each image is tested under every label that it does not
+have, with the same probabilities.
 """
 
 from __future__ import annotations
@@ -36,11 +37,10 @@ LEAST = 5
 """Images of a class, below which its labels are not tested."""
 
 WEAK = 0.85
-"""Share of the labels that networks agree with, below which they are no evaluates of single labels."""
+"""Share of the labels that networks agree with, below which they cannot settle single labels."""
 
 _LARGEST = 48
-"""Rows or columns of the images that networks evaluate labels by: their time grows with the pixels, their insight
-less."""
+"""Largest side, in pixels, of the images that these networks see: more pixels take more time and add little."""
 
 _ROUNDS = ((1000, 3), (5000, 2))  # up to so many images, the data is cut so often
 _LISTED = 0.05  # share of the images, of suspects that are listed where the networks are weak
@@ -128,34 +128,33 @@ def mislabelled(
 def _finding(
     cases: list[Case], accuracy: float, sensitivity: float, count: int, evaluate: str | None = None
 ) -> Finding:
-    """Say what the list is worth; of a list that is worth little only the head is given."""
+    """Say how far the list can be trusted; of a list that cannot be trusted, give only the head."""
     if evaluate is None:
         found = (
-            f"Networks that had not seen them agree with {100 * accuracy:.1f} % of all labels; of labels made wrong at "
-            f"random they would suspect {100 * sensitivity:.0f} %."
+            f"Networks that were not trained on them agree with {100 * accuracy:.1f} % of all labels; they would "
+            f"suspect {100 * sensitivity:.0f} % of labels made wrong at random."
         )
     else:
         found = (
             f"Of the {count:,} images that {evaluate} was not trained on, it agrees with {100 * accuracy:.1f} % of the "
-            f"labels; of labels made wrong at random it would suspect {100 * sensitivity:.0f} %."
+            f"labels; it would suspect {100 * sensitivity:.0f} % of labels made wrong at random."
         )
     if accuracy >= WEAK:
         message = f"{counted(len(cases), 'image', 'looks/look')} mislabelled. {found}"
-        advice = "Look at them from the top, and correct what is wrong; stop when most are right."
+        advice = "Go through them from the top and correct the wrong ones; stop when most are right."
         return Finding("mislabelled", WARNING, message, advice, tuple(cases))
     listed = cases[: max(10, round(_LISTED * count))]
     message = (
-        f"{counted(len(listed), 'label', 'is/are')} doubted most, but by "
-        f"{'networks' if evaluate is None else 'a model'} "
-        "too weak to evaluate single labels: "
+        f"{counted(len(listed), 'label', 'is/are')} most doubtful, but "
+        f"{'the networks are' if evaluate is None else 'the model is'} too weak to settle single labels: "
         f"most of these may well be right. {found}"
     )
-    advice = "Look at the first ones; more or larger images of each class would make better evaluates."
+    advice = "Look at the first ones; more or larger images of each class would make the test more reliable."
     return Finding("mislabelled", NOTE, message, advice, tuple(listed))
 
 
 def suspects(probabilities: Probabilities, labels: Labels) -> Suspects:
-    """Choose and rank by confident learning; `probabilities` are (N, classes), of images not learned from."""
+    """Choose and rank by confident learning; `probabilities` are (N, classes), of images not trained on."""
     probabilities = calibrated(probabilities, labels)
     count, classes = probabilities.shape
     every = np.arange(count)

@@ -12,7 +12,7 @@ from lanewise.data.folders import SUFFIXES
 from lanewise.data_check.findings import NOTE, SERIOUS, WARNING, Case, Collection, Finding, counted
 
 FEW = 20
-"""Images of a class to learn from, below which little can be expected."""
+"""Training images of a class below which there are too few."""
 
 MOST_FEW = 12
 """Such classes that are named."""
@@ -58,8 +58,8 @@ def _misnamed(collection: Collection) -> Iterator[Finding]:
         if kind and _ALIKE.get(suffix, suffix) != kind:
             cases.append(Case((n,), (name,), f"its name ends in {suffix}, its bytes are {kind}"))
     if cases:
-        message = f"{counted(len(cases), 'file', 'is/are')} of another format than the name says."
-        yield Finding("misnamed", NOTE, message, "Harmless here; other programs may stumble.", tuple(cases))
+        message = f"{counted(len(cases), 'file', 'is/are')} in another format than the name says."
+        yield Finding("misnamed", NOTE, message, "Harmless here; other programs may fail.", tuple(cases))
 
 
 def counts(collection: Collection) -> Iterator[Finding]:
@@ -71,26 +71,26 @@ def counts(collection: Collection) -> Iterator[Finding]:
             which = "data set" if part == "all" else f"{part} set"
             message = f"The {which} holds no image of {_named(missing)}."
             severity, advice = (
-                (SERIOUS, "A network cannot learn a class that it never sees: add some, or remove the class.")
+                (SERIOUS, "A network cannot learn a class without images: add some, or remove the class.")
                 if part == "train"
-                else (WARNING, f"Nothing can be said of these classes by the {which}: add some.")
+                else (WARNING, f"The {which} cannot measure the accuracy of these classes: add some images.")
             )
             yield Finding("missing-class", severity, message, advice)
     if few := sorted((count, name) for name, count in learning.items() if 0 < count < FEW):
         told = ", ".join(f"{name!r} ({count:,})" for count, name in few[:MOST_FEW])
-        more = f" and {len(few) - MOST_FEW} classes more" if len(few) > MOST_FEW else ""
-        message = f"There are fewer than {FEW} images to learn from of {told}{more}."
-        yield Finding("few", WARNING, message, "Take more images: little can be learned from these.")
+        more = f" and {len(few) - MOST_FEW} more classes" if len(few) > MOST_FEW else ""
+        message = f"There are fewer than {FEW} training images of {told}{more}."
+        yield Finding("few", WARNING, message, "Add more images: so few teach a network little.")
     present = {name: count for name, count in learning.items() if count}
     if len(present) > 1 and max(present.values()) > IMBALANCE * min(present.values()):
         large, small = max(present, key=present.__getitem__), min(present, key=present.__getitem__)
         share = max(present.values()) / sum(present.values())
         message = (
-            f"There are {present[large]:,} images of {large!r} but {present[small]:,} of {small!r}: always saying "
-            f"{large!r} is right for {100 * share:.0f} % of them."
+            f"There are {present[large]:,} images of {large!r} but only {present[small]:,} of {small!r}: a model that "
+            f"always predicts {large!r} has an accuracy of {100 * share:.0f} %."
         )
         yield Finding(
-            "imbalance", WARNING, message, "Evaluate by each class's recall, or train with --class-weight balanced."
+            "imbalance", WARNING, message, "Compare the recall of each class, or train with --class-weight balanced."
         )
 
 
@@ -108,8 +108,8 @@ def almost_constant(collection: Collection) -> NDArray[np.bool_]:
 def looks(collection: Collection, constant: NDArray[np.bool_]) -> Iterator[Finding]:
     """Almost constant images, and those whose shape, colours or brightness are unlike the others'."""
     if constant.any():
-        message = f"{counted(int(constant.sum()), 'image', 'is/are')} almost of one colour."
-        advice = "Delete them, unless being empty is what a class means."
+        message = f"{counted(int(constant.sum()), 'image', 'is/are')} almost uniform in colour."
+        advice = "Delete them, unless a class consists of empty images."
         yield _about(collection, "constant", WARNING, message, advice, np.flatnonzero(constant))
     yield from _shapes(collection)
     yield from _colours(collection)
@@ -122,23 +122,23 @@ def _shapes(collection: Collection) -> Iterator[Finding]:
     odd = np.flatnonzero(np.abs(tall - np.median(tall)) > np.log(_ASPECT))
     if len(odd):
         details = [f"{collection.sizes[n][0]}x{collection.sizes[n][1]} (rows x columns)" for n in odd]
-        message = f"{counted(len(odd), 'image', 'is/are')} of another shape than most, and will be much distorted."
-        yield _about(collection, "shape", NOTE, message, "Crop them to the shape of the others.", odd, details)
+        message = f"{counted(len(odd), 'image', 'is/are')} of another aspect ratio than most, and will be distorted."
+        yield _about(collection, "shape", NOTE, message, "Crop them to the aspect ratio of the others.", odd, details)
     to = collection.pixels.shape[1:3]
     small = np.flatnonzero((rows < to[0] / 2) & (columns < to[1] / 2))
     if len(small):
         details = [f"{collection.sizes[n][0]}x{collection.sizes[n][1]} (rows x columns)" for n in small]
-        message = f"{counted(len(small), 'image', 'is/are')} less than half the size that images are brought to."
+        message = f"{counted(len(small), 'image', 'is/are')} less than half the size that images are resized to."
         yield _about(
-            collection, "small", NOTE, message, "Fetch larger ones, or train with a smaller --size.", small, details
+            collection, "small", NOTE, message, "Use larger ones, or train with a smaller --size.", small, details
         )
 
 
 def _colours(collection: Collection) -> Iterator[Finding]:
     if collection.alpha.any() and not collection.alpha.all():
         odd = np.flatnonzero(collection.alpha)
-        message = f"{counted(len(odd), 'image', 'has/have')} a transparent layer, others have not."
-        advice = "What shows through is painted white: see that this is no way to tell classes apart."
+        message = f"{counted(len(odd), 'image', 'has/have')} an alpha channel; the others have none."
+        advice = "Transparent parts become white: make sure that this does not give the class away."
         yield _about(collection, "alpha", NOTE, message, advice, odd)
     if collection.pixels.shape[3] != 3 or collection.pixels.dtype != np.uint8:
         return
@@ -149,7 +149,7 @@ def _colours(collection: Collection) -> Iterator[Finding]:
     odd = np.flatnonzero(colour < _COLOURLESS)
     if 0 < len(odd) < len(collection) / 2:
         message = f"{counted(len(odd), 'image', 'is/are')} grey among images in colour."
-        advice = "If they gather in one class, a network will learn that; --grey makes all alike."
+        advice = "If most are of one class, a network learns that shortcut; --grey turns all images grey."
         yield _about(collection, "grey", NOTE, message, advice, odd)
 
 
@@ -165,7 +165,7 @@ def _brightness(collection: Collection, constant: NDArray[np.bool_]) -> Iterator
         odd = odd[np.argsort(-far[odd], kind="stable")]
         details = [f"mean {mean[n]:.4g}, where {middle:.4g} is usual" for n in odd]
         message = f"{counted(len(odd), 'image', 'is/are')} far brighter or darker than most."
-        yield _about(collection, "brightness", NOTE, message, "See that they show what they should.", odd, details)
+        yield _about(collection, "brightness", NOTE, message, "Check that they show what they should.", odd, details)
 
 
 def names(collection: Collection) -> Iterator[Finding]:
@@ -182,7 +182,7 @@ def names(collection: Collection) -> Iterator[Finding]:
             cases.append(Case((n,), (name,), f"labelled {own!r}, but its name says {others[0]!r}"))
     if cases:
         message = f"{counted(len(cases), 'file', 'is/are')} named like another class."
-        yield Finding("name", WARNING, message, "Look whether they lie in the wrong folder.", tuple(cases))
+        yield Finding("name", WARNING, message, "Check whether they are in the wrong folder.", tuple(cases))
 
 
 def _about(
@@ -206,7 +206,7 @@ def _by_class(collection: Collection, which: NDArray[np.int64]) -> str:
     counts = np.bincount(collection.labels[which], minlength=len(collection.classes))
     order = [n for n in np.argsort(-counts, kind="stable").tolist() if counts[n]]
     told = ", ".join(f"{collection.classes[n]!r} {counts[n]:,}" for n in order[:6])
-    return told + (f" and {len(order) - 6} classes more" if len(order) > 6 else "")
+    return told + (f" and {len(order) - 6} more classes" if len(order) > 6 else "")
 
 
 def _named(labels: list[str]) -> str:

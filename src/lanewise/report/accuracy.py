@@ -29,13 +29,13 @@ MANY_HELD_OUT = 1000
 """Held-out images from which on choosing the weights by them makes little difference."""
 
 WORTH = {
-    "test": "These test images had no part in learning.",
-    "validation": "These images were not learned from, but the best weights were chosen by them: new ones may do "
-    "worse, and the interval allows for it.",
-    "train": "The model learned from these very images: the figure says nothing about new ones.",
+    "test": "The test set had no part in training.",
+    "validation": "The model was not trained on these images, but they chose the best weights: the accuracy on new "
+    "images may be lower, and the interval allows for it.",
+    "train": "The model was trained on these images: the accuracy says nothing about new ones.",
     "folds": "Cross-validation: no image was evaluated by a network trained on it. The model itself is trained on "
-    "all of them, and tends to be a little better.",
-    "all": "If the model learned from some of these images, the figure is too good.",
+    "all of them, and tends to be slightly better.",
+    "all": "If the model was trained on some of these images, the accuracy is too high.",
 }
 """What an accuracy is worth, by the images that gave it."""
 
@@ -130,14 +130,13 @@ def weights_kept(model: Model) -> str:
     }
     if best == 0 and told:
         return (
-            "No epoch did better on the held out images than the model that training went on from: its weights are "
-            "kept."
+            "No epoch did better on the validation set than the model that training started from: its weights are kept."
         )
     if best not in told:
         return ""
     last = "the last" if best == max(told) else "the best by a smoothed curve"
     share = f"{100 * told[best]:.1f}\u202f%"
-    return f"The weights are those of epoch {best}, {last}: {share} of the held out images are right."
+    return f"The weights are those of epoch {best}, {last}: {share} of the validation images are predicted correctly."
 
 
 def _interval_of(model: Model, images: Images, evaluation: Evaluation) -> Callable[[int, int], tuple[float, float]]:
@@ -154,15 +153,15 @@ def _wider(evaluation: Evaluation) -> str:
     if evaluation.interval == wilson(evaluation.correct, evaluation.count):
         return ""
     if evaluation.split == "folds":
-        return "The interval allows for what the networks of the folds have in common."
-    return "The interval is widened, as the best weights were chosen by these images."
+        return "The interval allows for the correlation between the networks of the folds."
+    return "The interval is widened, because these images chose the best weights."
 
 
 def _worth(evaluation: Evaluation) -> str:
     if evaluation.split == "validation" and evaluation.count >= MANY_HELD_OUT:
         return (
-            "These images were not learned from, but the best weights were chosen by them: expect slightly less on "
-            "new ones."
+            "The model was not trained on these images, but they chose the best weights: expect a slightly lower "
+            "accuracy on new ones."
         )
     return WORTH[evaluation.split]
 

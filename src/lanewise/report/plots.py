@@ -51,11 +51,25 @@ WIDE, SQUARE = (4.6, 3.0), (3.6, 3.4)
 
 
 def curves(history: Sequence[Mapping[str, Any]], figure: str, title: str) -> str:
-    """One figure of all epochs, like "loss" or "accuracy", with that of the held out images where there is one."""
+    """Plot a figure over the epochs, with that of the validation set where there is one.
+
+    Parameters
+    ----------
+    history : sequence of mappings
+        A mapping for each epoch, as in `Model.history`.
+    figure : str
+        "loss" (cross-entropy) or "accuracy".
+    title : str
+
+    Returns
+    -------
+    str
+        SVG.
+    """
     with _axes(figure, WIDE) as (axes, svg):
         for key, colour, line, name in (
-            (figure, MUTED, "--", "learned from"),
-            (f"validation_{figure}", ACCENT, "-", "held out"),
+            (figure, MUTED, "--", "training"),
+            (f"validation_{figure}", ACCENT, "-", "validation"),
         ):
             points = [(one["epoch"], one[key]) for one in history if one.get(key) is not None]
             if points:

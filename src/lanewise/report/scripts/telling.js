@@ -1,4 +1,4 @@
-// Telling how a neuron came by its value: sentences, and tables of the numbers.
+// How a neuron's value is computed: sentences, and tables of the numbers.
 
 const MOST_TERMS = 6; // channels or inputs that are told one by one before the rest is folded away
 const MOST_NUMBERS = 49; // taps of a window that are printed as numbers; larger windows are images
@@ -26,7 +26,7 @@ function tellNeuron(network, classes, mostOf, place) {
     const before = workingOf(network, number, channel, row, column);
     if (["conv", "dense", "add"].includes(before.kind)) {
       elements.push(
-        make("h4", {}, `How ${network.nodes[number].name} got ${wordNumber(before.value)}`),
+        make("h4", {}, `How ${network.nodes[number].name} computes ${wordNumber(before.value)}`),
         ...tell(before),
       );
       reads.push(...before.reads);
@@ -50,7 +50,7 @@ function placeName(network, classes, { number, channel, row, column }) {
 function fieldSentence(network, { number }, { rows, columns, cut }) {
   const [, height, width] = network.nodes[0].shape;
   if (number === 0) return `One pixel of the image.`;
-  if (!rows.length || !columns.length) return "It sees padding alone: nothing of the image.";
+  if (!rows.length || !columns.length) return "It sees only padding, nothing of the image.";
   const [top, bottom, left, right] = [rows[0], rows.at(-1), columns[0], columns.at(-1)];
   const whole = rows.length === height && columns.length === width;
   const size = whole
@@ -110,9 +110,9 @@ const TELLINGS = {
       make(
         "p",
         {},
-        `Each value of ${before.name} under the window times the kernel’s weight, added up` +
+        `The sum of each value of ${before.name} in the window times the kernel’s weight` +
           (padding
-            ? `; ${padding} of the window’s ${terms[0].taps.length} places lie in the padding and count 0`
+            ? `; ${padding} of the window’s ${terms[0].taps.length} positions lie in the padding and are 0`
             : "") +
           ":",
       ),
@@ -196,14 +196,14 @@ const TELLINGS = {
         "p",
         {},
         `The largest of ${counted(count, "value")} of ${network.nodes[source].name}` +
-          `${count < taps.length ? " (padding never wins)" : ""}:`,
+          `${count < taps.length ? " (padding is never the maximum)" : ""}:`,
       ),
       grid,
       make(
         "p",
         {},
         argmax
-          ? `${wordNumber(value)} won, in row ${argmax.row + 1}, column ${argmax.column + 1}.`
+          ? `The maximum is ${wordNumber(value)}, in row ${argmax.row + 1}, column ${argmax.column + 1}.`
           : "Only padding is here.",
       ),
     ];
@@ -246,13 +246,13 @@ const TELLINGS = {
   ],
 
   add: (network, { parts, value }) => [
-    make("p", {}, `The branches meet: ${parts.map((part) => network.nodes[part.number].name).join(" plus ")}.`),
+    make("p", {}, `The sum of the branches: ${parts.map((part) => network.nodes[part.number].name).join(" plus ")}.`),
     formula(`${parts.map((part, n) => (n ? plus(part.x) : wordNumber(part.x))).join(" ")} = ${wordNumber(value)}`),
   ],
 
   join: (network, { from }) => {
     const { name, features } = network.nodes[from.number];
-    return [make("p", {}, `Taken over from ${name}${features ? "" : `, map ${from.channel + 1}`}.`)];
+    return [make("p", {}, `Copied from ${name}${features ? "" : `, map ${from.channel + 1}`}.`)];
   },
 };
 
@@ -262,7 +262,7 @@ function tellPointwise(network, { number, x, value }) {
   const numbers = { x, "-x": -x, y: value, ...options };
   return [
     formula(text.replace(/\{([^}]+)\}/g, (_, name) => wordNumber(numbers[name]))),
-    below === 0 && make("p", {}, x > 0 ? "It is positive, and passes." : "It is not positive: cut to 0."),
+    below === 0 && make("p", {}, x > 0 ? "It is positive and passes." : "It is not positive, so the output is 0."),
   ].filter(Boolean);
 }
 
@@ -277,7 +277,7 @@ function folded(rows, what) {
   if (rows.length <= MOST_TERMS) return rows;
   const rest = rows.slice(MOST_TERMS);
   return [
-    make("p", { class: "live-note" }, `The ${MOST_TERMS} of ${rows.length} ${what} that count most:`),
+    make("p", { class: "live-note" }, `The ${MOST_TERMS} of ${rows.length} ${what} with the largest contributions:`),
     ...rows.slice(0, MOST_TERMS),
     make("details", {}, make("summary", {}, `and the other ${rest.length} ${what}`), ...rest),
   ];
@@ -306,7 +306,7 @@ function sumFormula(parts, bias, value) {
 function tellCut(network, node, number, value) {
   return network.nodes
     .filter((other) => other.kind === "relu" && other.inputs[0] === number)
-    .map((relu) => make("p", {}, value > 0 ? `${relu.name} lets it through.` : `${relu.name} cuts it to 0.`));
+    .map((relu) => make("p", {}, value > 0 ? `${relu.name} passes it on.` : `${relu.name} sets it to 0.`));
 }
 
 // As many decimals as tell the largest number of a table by two figures, at least one.
