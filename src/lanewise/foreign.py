@@ -41,6 +41,14 @@ def fitted(start: Model, sets: ImageSets, say: Say) -> tuple[Model, ImageSets]:
     """The model with names and a scale that fit the images, and the images as it takes them.
 
     What does not fit is left as it is: whoever goes on with it refuses it, with words that fit.
+
+    Parameters
+    ----------
+    start : Model
+    sets : ImageSets
+        Labelled images; those to train on tell the names and the scale.
+    say : callable
+        Given each sentence for the user.
     """
     start = _named(start, sets.train, say)
     sets = _in_order_of(start, sets)

@@ -57,7 +57,16 @@ _BLOCK = 1024  # images looked at together, so that mapped arrays are never copi
 
 
 def range_of(pixels: Pixels, chosen: NDArray[np.int64], *, files: bool) -> tuple[float, float]:
-    """The smallest and the largest value of the images at `chosen`; 0 and 255 of bytes, unless they are few levels."""
+    """The smallest and the largest value of some images; 0 and 255 of bytes, unless they are few levels.
+
+    Parameters
+    ----------
+    pixels : (N, rows, columns, channels)
+    chosen : (n,) int64
+        Which images count.
+    files : bool
+        Whether the images came from files, whose values may always be 0 to 255.
+    """
     few = FEW_LEVELS if len(chosen) >= ENOUGH else 1
     if files or (pixels.dtype == np.uint8 and any(pixels[part].max() > few for part in _blocks(chosen))):
         return 0.0, 255.0

@@ -68,7 +68,23 @@ class NetworkBuilder:
     def add(
         self, layer: Layer, inputs: tuple[TensorRef, ...], *, single_use: bool, rank: int | None = None
     ) -> TensorRef:
-        """Append a layer without weights; raise NetworkError if it does not fit."""
+        """Append a layer without weights.
+
+        Parameters
+        ----------
+        layer : Layer
+        inputs : tuple of TensorRef
+            What it reads.
+        single_use : bool
+            Whether one node of the file alone reads its output.
+        rank : int, optional
+            Axes that the file gives the output, the batch counted; those of the first input by default.
+
+        Raises
+        ------
+        NetworkError
+            The layer does not fit its inputs.
+        """
         return self._append(
             UnfinishedNode(layer, tuple(value.node for value in inputs), ()), single_use, rank or inputs[0].rank
         )
@@ -76,14 +92,43 @@ class NetworkBuilder:
     def add_weighted(
         self, layer: Conv2D | Dense, x: TensorRef, weight: Weights, bias: Weights | None, *, single_use: bool
     ) -> TensorRef:
-        """Append a layer with weights; `weight` is (o, i, u, v) or (o, i), `bias` is (o,) or None."""
+        """Append a layer with weights.
+
+        Parameters
+        ----------
+        layer : Conv2D or Dense
+        x : TensorRef
+            What it reads.
+        weight : (o, i, u, v) or (o, i) float32
+        bias : (o,) float32, or None
+        single_use : bool
+            Whether one node of the file alone reads its output.
+
+        Raises
+        ------
+        NetworkError
+            The layer does not fit its input, or the network has too many weights.
+        """
         self.weights += weight.size
         if self.weights > MOST_WEIGHTS:
             raise NetworkError(f"the network has more than {MOST_WEIGHTS:,} weights")
         return self._append(UnfinishedNode(layer, (x.node,), (), weight, bias), single_use, x.rank)
 
     def scale_and_shift(self, x: TensorRef, scale: Channels, shift: Channels, *, single_use: bool) -> TensorRef:
-        """x * scale + shift for each channel: taken into the layer before, or as a 1x1 convolution."""
+        """x * scale + shift for each channel: taken into the layer before, or as a 1x1 convolution.
+
+        Parameters
+        ----------
+        x : TensorRef
+        scale, shift : (channels,) float64
+        single_use : bool
+            Whether one node of the file alone reads the result.
+
+        Raises
+        ------
+        NetworkError
+            A number is not finite, or features are scaled that no dense layer made.
+        """
         node = self.nodes[x.node]
         if not (np.isfinite(scale).all() and np.isfinite(shift).all()):
             raise NetworkError("its constants make NaN or infinity")

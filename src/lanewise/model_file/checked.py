@@ -82,7 +82,16 @@ LARGEST_COUNT = 1 << 63
 
 
 def json_of(text: str, key: str, kind: type) -> Any:
-    """The list or object that the property `key` holds: of finite numbers, not nested deeply.
+    """The list or object that a property holds: of finite numbers, not nested deeply.
+
+    Parameters
+    ----------
+    text : str
+        JSON.
+    key : str
+        The property's name, for messages.
+    kind : list or dict
+        What it must be.
 
     Raises
     ------

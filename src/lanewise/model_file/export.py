@@ -61,6 +61,13 @@ def parameter_names(graph: Graph) -> list[str]:
 def without_weights(graph: Graph, preprocessing: Preprocessing, input_name: str = INPUT) -> Any:
     """The `onnx.ModelProto` of a network, without its initializers and metadata.
 
+    Parameters
+    ----------
+    graph : Graph
+    preprocessing : Preprocessing
+    input_name : str
+        The name of the raw pixels.
+
     Raises
     ------
     ModelFileError

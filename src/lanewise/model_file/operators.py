@@ -102,7 +102,22 @@ def _times(array: Weights, factor: float) -> Weights:
 
 
 def per_channel(constant: Constant, rank: int, axis: int, channels: int) -> Channels | None:
-    """A constant that meets a tensor of `rank` axes as one number for each channel, or None if it varies elsewhere."""
+    """A constant that meets a tensor as one number for each channel, or None if it varies along another axis.
+
+    Parameters
+    ----------
+    constant : array of at most `rank` axes
+        Broadcast to the tensor by ONNX's rule: axes are aligned from the last on.
+    rank : int
+        Axes of the tensor, the batch counted.
+    axis : int
+        Which of them holds the channels.
+    channels : int
+
+    Returns
+    -------
+    (channels,) float64, or None
+    """
     shape = (1,) * (rank - constant.ndim) + constant.shape
     if constant.dtype != np.float32 or len(shape) != rank or shape[axis] not in (1, channels):
         return None
@@ -112,7 +127,20 @@ def per_channel(constant: Constant, rank: int, axis: int, channels: int) -> Chan
 
 
 def scale_and_shift(operator: str, numbers: Channels, constant_first: bool) -> tuple[Channels, Channels] | None:
-    """`operator` with a constant as x * scale + shift, or None if it is none (a constant divided by x)."""
+    """An operator with a constant as x * scale + shift, or None if it is none (a constant divided by x).
+
+    Parameters
+    ----------
+    operator : "Add", "Sub", "Mul" or "Div"
+    numbers : (channels,) float64
+        The constant.
+    constant_first : bool
+        Whether the constant is the first operand.
+
+    Returns
+    -------
+    scale, shift : (channels,) float64
+    """
     one, zero = np.broadcast_to(1.0, numbers.shape), np.broadcast_to(0.0, numbers.shape)
     match operator:
         case "Mul":

@@ -30,6 +30,14 @@ def rebuild(model: Any, network: str, preprocessing: Preprocessing) -> tuple[Gra
 
     No memory is taken for sizes that the text or the file claims: only arrays whose bytes are there are made.
 
+    Parameters
+    ----------
+    model : onnx.ModelProto
+    network : str
+        The text in its metadata.
+    preprocessing : Preprocessing
+        As its metadata have it.
+
     Raises
     ------
     DifferenceError

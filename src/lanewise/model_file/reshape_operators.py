@@ -93,7 +93,14 @@ def _shaped(node: FileNode, x: TensorRef, sizes: tuple[int, ...]) -> TensorRef:
 
 
 def fold(operator: str, inputs: tuple[Constant | None, ...], attributes: dict[str, Any]) -> Constant:
-    """What `operator` makes of constants alone, for files that write a weight one way and use it another.
+    """What an operator makes of constants alone, for files that write a weight one way and use it another.
+
+    Parameters
+    ----------
+    operator : str
+    inputs : tuple of arrays, or None for those left out
+    attributes : dict
+        The node's attributes by name.
 
     Raises
     ------
