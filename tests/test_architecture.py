@@ -69,7 +69,7 @@ DOORS = {
     "llvmlite": {"engine/native.py", "target.py"},
     "pillow_heif": {"data/decode.py"},
     "PIL": {"data/decode.py", "data/encode.py"},
-    "sklearn": {"estimator.py"},
+    "sklearn": {"estimator.py", "report/figures.py"},
     "scipy": {"explain/"},
     "matplotlib": {"figures.py", "explain/", "lessons/", "report/plots.py", "experiments/plots.py"},
     "jinja2": {"report/page.py"},

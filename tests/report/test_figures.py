@@ -13,15 +13,21 @@ def two(*second: float) -> np.ndarray:
 def test_calibration_by_hand():
     # sure to 0.95: one right, one wrong; sure to 0.65: right; 0.55: wrong
     found = calibration(two(0.95, 0.95, 0.65, 0.45), np.array([1, 0, 1, 1], np.int32))
-    assert found.counts.tolist() == [0, 0, 0, 0, 0, 1, 1, 0, 0, 2]
-    assert found.accuracy[[5, 6, 9]].tolist() == [0, 1, 0.5]
-    np.testing.assert_allclose(found.confidence[[5, 6, 9]], [0.55, 0.65, 0.95], atol=1e-6)
-    assert np.isnan(found.accuracy[0])
+    assert (found.bins.tolist(), found.counts.tolist()) == ([5, 6, 9], [1, 1, 2])
+    assert found.accuracy.tolist() == [0, 1, 0.5]
+    np.testing.assert_allclose(found.confidence, [0.55, 0.65, 0.95], atol=1e-6)
     assert found.error == pytest.approx((0.55 + 0.35 + 2 * 0.45) / 4, abs=1e-6)
 
 
 def test_full_certainty_has_a_bin():
-    assert calibration(two(1.0), np.array([1], np.int32)).counts[-1] == 1
+    assert calibration(two(1.0), np.array([1], np.int32)).bins.tolist() == [9]
+
+
+def test_probabilities_on_the_edges_of_bins_are_counted_where_the_curve_has_them():
+    rng = np.random.default_rng(0)
+    found = calibration(two(*(rng.integers(5, 11, 200) / 10)), rng.integers(0, 2, 200).astype(np.int32))
+    assert len(found.bins) == len(found.counts) == len(found.accuracy)
+    assert found.counts.sum() == 200
 
 
 def test_area_is_how_often_pairs_are_ranked_right():

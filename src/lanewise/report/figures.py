@@ -19,15 +19,18 @@ class Calibration:
 
     Attributes
     ----------
-    counts : (bins,) int64
+    bins : (n,) int64
+        Those of the `BINS` that are not empty.
+    counts : (n,) int64
         Images whose answer has a probability within the bin.
-    confidence, accuracy : (bins,) float64
-        Mean probability of those answers, and the share of them that are right; NaN in empty bins.
+    confidence, accuracy : (n,) float64
+        Mean probability of those answers, and the share of them that are right.
     error : float
         The expected calibration error: the mean distance between both, each bin by its count (Naeini, Cooper and
         Hauskrecht 2015, "Obtaining Well Calibrated Probabilities Using Bayesian Binning").
     """
 
+    bins: npt.NDArray[np.int64]
     counts: npt.NDArray[np.int64]
     confidence: Floats
     accuracy: Floats
@@ -53,25 +56,21 @@ class Roc:
 
 def calibration(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.int32]) -> Calibration:
     """Compare how sure a model is with how often it is right: probabilities (N, classes), labels (N,)."""
-    confidence = probabilities.max(axis=1).astype(np.float64)
-    right = probabilities.argmax(axis=1) == labels
-    place = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
-    counts = np.bincount(place, minlength=BINS)
-    empty = np.where(counts, counts, 1)
-    means = np.bincount(place, confidence, BINS) / empty
-    shares = np.bincount(place, right, BINS) / empty
-    error = float((np.abs(means - shares) * counts).sum() / max(1, len(labels)))
-    means[counts == 0], shares[counts == 0] = np.nan, np.nan
-    return Calibration(counts, means, shares, error)
+    from sklearn.calibration import calibration_curve
+
+    sure = probabilities.max(axis=1).astype(np.float64).clip(0, 1)
+    accuracy, confidence = calibration_curve(probabilities.argmax(axis=1) == labels, sure, n_bins=BINS)
+    bins = np.searchsorted(np.linspace(0, 1, BINS + 1)[1:-1], sure)  # as the curve's
+    filled, counts = np.unique(bins, return_counts=True)
+    error = float(np.average(np.abs(accuracy - confidence), weights=counts))
+    return Calibration(filled, counts, confidence, accuracy, error)
 
 
 def roc(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.int32]) -> Roc | None:
     """The curve of two classes, the second being looked for; None if there are not two, or images of one only."""
     if probabilities.shape[1] != 2 or len(np.unique(labels)) != 2:
         return None
-    order = np.argsort(-probabilities[:, 1], kind="stable")
-    score, found = probabilities[order, 1], labels[order] == 1
-    # one point for each threshold: images of the same probability are taken together
-    last = np.append(np.flatnonzero(np.diff(score)), len(score) - 1)
-    true, false = (np.append(0, np.cumsum(kind)[last] / np.count_nonzero(kind)) for kind in (found, ~found))
-    return Roc(false, true, float(np.trapezoid(true, false)))
+    from sklearn.metrics import auc, roc_curve
+
+    false, true, _ = roc_curve(labels, probabilities[:, 1], drop_intermediate=False)
+    return Roc(false, true, float(auc(false, true)))

@@ -37,8 +37,8 @@ from lanewise.report.live import Example, live_section, shipped_text
 from lanewise.report.seen import choose, learned_filters, look
 from lanewise.saving import write_new, write_whole
 
-NEEDED = ("jinja2", "matplotlib")
-"""Packages that only a report needs."""
+NEEDED = {"jinja2": "jinja2", "matplotlib": "matplotlib", "sklearn": "scikit-learn"}
+"""Modules that only a report needs, and the packages that bring them."""
 
 MOST_BYTES = 4_900_000
 """Of a report; fewer images are looked into where more would make it larger."""
@@ -98,7 +98,7 @@ def check_installed() -> None:
     MissingPackageError
         It is not installed.
     """
-    missing = [name for name in NEEDED if find_spec(name) is None]
+    missing = [package for module, package in NEEDED.items() if find_spec(module) is None]
     if missing:
         raise MissingPackageError(f'a report needs {" and ".join(missing)}: pip install "lanewise[report]"')
 

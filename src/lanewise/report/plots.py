@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lanewise.evaluation.evaluate import wilson
-from lanewise.report.figures import Calibration, Roc
+from lanewise.report.figures import BINS, Calibration, Roc
 
 VARIABLES = {
     "#010101": "var(--ink)",
@@ -89,14 +89,11 @@ def reliability(found: Calibration) -> str:
     """How often answers are right, with 95 % intervals, over how sure the model was; the diagonal is honest."""
     with _axes("reliability", SQUARE) as (axes, svg):
         _unit_square(axes, "probability of the answer", "share of right answers")
-        there = found.counts > 0
-        width = 1 / len(found.counts)
-        left = np.arange(len(found.counts)) * width
-        axes.bar(left[there], found.accuracy[there], width * 0.94, align="edge", color=ACCENT, alpha=0.28)
-        right = np.rint(found.accuracy[there] * found.counts[there]).astype(int)
-        bounds = np.array([wilson(int(k), int(n)) for k, n in zip(right, found.counts[there], strict=True)])
-        axes.vlines(found.confidence[there], bounds[:, 0], bounds[:, 1], color=ACCENT, linewidth=1.2)
-        axes.plot(found.confidence[there], found.accuracy[there], "o", color=ACCENT, markersize=5, clip_on=False)
+        axes.bar(found.bins / BINS, found.accuracy, 0.94 / BINS, align="edge", color=ACCENT, alpha=0.28)
+        right = np.rint(found.accuracy * found.counts).astype(int)
+        bounds = np.array([wilson(int(k), int(n)) for k, n in zip(right, found.counts, strict=True)])
+        axes.vlines(found.confidence, bounds[:, 0], bounds[:, 1], color=ACCENT, linewidth=1.2)
+        axes.plot(found.confidence, found.accuracy, "o", color=ACCENT, markersize=5, clip_on=False)
     return svg[0]
 
 
