@@ -67,6 +67,17 @@ LESSONS = {
         "033d56cf1de944b4bbe09f54b55e5c211f4a81f4b9c92d3653be4fc8dcebafee",
         "b49d21b2f528a7a1d5d0ec8a19083b2418c37fd8107b8be42728bbe195371ea0",
     ),
+    "relu6": Lesson(
+        "conv 5@3 same, relu6, max 2, dense 9, relu6, dense 3, softmax",
+        (2, 7, 6),
+        Optimizer(weight_decay=5e-4),
+        37,
+        3,
+        0.0,
+        None,
+        "3a0ef5e6ae952a3fe4bf91de9dc29a4c0006e77116a651bc111f19ff9f7540d8",
+        "bd210d8e1f81bb05429206c119240e8bbb1431ddfe6d403a2478a4eda0c9dd74",
+    ),
     "every_layer": Lesson(
         "conv 5@3 pad 1:0:2:1 dilation 1x2, leaky, concat(conv 2@1 | max 3 same stride 1 | ), average 2, "
         "residual(conv 8@3 same groups 4 nobias, tanh, dropout 0.25 | conv 8@1), relu, max 3 stride 2, "

@@ -5,6 +5,7 @@
     sigmoid    y = 1 / (1 + exp(-x))             dx = dy y (1 - y)
     tanh       y = tanh x                        dx = dy (1 - y**2), as dy (1 - y) (1 + y)
     gelu       y = x Phi(x)                      dx = dy (Phi(x) + x exp(-x**2 / 2) / sqrt(2 pi))
+    relu6      y = min(max(x, 0), 6)             dx = dy where 0 < y < 6, else 0
 
 NaN stays NaN.
 """
@@ -73,11 +74,20 @@ def _gelu_backward(k: Recorder, x: Value, dy: Value) -> Value:
     return dy * k.apply("fma", x, e * (1 / math.sqrt(2 * math.pi)), below)
 
 
+def _relu6(k: Recorder, x: Value) -> Value:
+    return k.apply("min", 6.0, k.apply("max", 0.0, x))
+
+
+def _relu6_backward(k: Recorder, y: Value, dy: Value) -> Value:
+    return k.apply("where_gt", y, 0.0, k.apply("where_gt", 6.0, y, dy, 0.0), 0.0)
+
+
 EXPRESSIONS: dict[str, Expression] = {
     "relu": Expression(_relu, _relu_backward),
     "leaky": Expression(_leaky, _leaky_backward),
     "sigmoid": Expression(functions.sigmoid, _sigmoid_backward, unroll=2),
     "tanh": Expression(functions.tanh, _tanh_backward, unroll=2),
     "gelu": Expression(_gelu, _gelu_backward, unroll=2, unroll_backward=2),
+    "relu6": Expression(_relu6, _relu6_backward),
 }
 """By the words of `network/activations.py`."""

@@ -228,5 +228,28 @@ def _normal(x: Array) -> Array:
     return np.asarray(np.vectorize(math.erfc, [np.float64])(-x / math.sqrt(2)) / 2)
 
 
-ACTIVATIONS: dict[str, type[Activation]] = {kind.word: kind for kind in (ReLU, LeakyReLU, Sigmoid, Tanh, GELU)}
+@dataclass(frozen=True, slots=True)
+class ReLU6(Activation):
+    """min(max(x, 0), 6); its gradient at 0 and at 6 is 0."""
+
+    word: ClassVar[str] = "relu6"
+    onnx: ClassVar[tuple[OnnxNode, ...]] = (OnnxNode("Clip", ("x", 0.0, 6.0)),)
+    note: ClassVar[str] = "negative values become 0, and those above 6 become 6"
+    formula: ClassVar[str] = "min(max(0, {x}), 6) = {y}"
+
+    def value(self, x: Array) -> Array:
+        """See `Activation`."""
+        return np.clip(x, 0.0, 6.0)
+
+    def derivative(self, x: Array, y: Array) -> Array:
+        """See `Activation`."""
+        return np.where((x > 0) & (x < 6), 1.0, 0.0)
+
+    @property
+    def gain(self) -> float:
+        """See `Activation`."""
+        return 2.0
+
+
+ACTIVATIONS: dict[str, type[Activation]] = {kind.word: kind for kind in (ReLU, LeakyReLU, Sigmoid, Tanh, GELU, ReLU6)}
 """The activations by their words."""
