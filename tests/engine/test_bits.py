@@ -78,6 +78,17 @@ LESSONS = {
         "3a0ef5e6ae952a3fe4bf91de9dc29a4c0006e77116a651bc111f19ff9f7540d8",
         "bd210d8e1f81bb05429206c119240e8bbb1431ddfe6d403a2478a4eda0c9dd74",
     ),
+    "silu": Lesson(
+        "conv 5@3 same, silu, max 2, dense 9, silu, dense 3, softmax",
+        (2, 7, 6),
+        Optimizer(weight_decay=5e-4),
+        37,
+        3,
+        0.0,
+        None,
+        "aa0e870fc1b1b7cd4cc45ce6ee327417114de0753fea7fe5c8b45b6f3d6b751b",
+        "10f21c09366101a4be6c47450f87252b3a27ce0d84847f682b2c0fc3cdca7249",
+    ),
     "every_layer": Lesson(
         "conv 5@3 pad 1:0:2:1 dilation 1x2, leaky, concat(conv 2@1 | max 3 same stride 1 | ), average 2, "
         "residual(conv 8@3 same groups 4 nobias, tanh, dropout 0.25 | conv 8@1), relu, max 3 stride 2, "

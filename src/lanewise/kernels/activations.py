@@ -6,6 +6,7 @@
     tanh       y = tanh x                        dx = dy (1 - y**2), as dy (1 - y) (1 + y)
     gelu       y = x Phi(x)                      dx = dy (Phi(x) + x exp(-x**2 / 2) / sqrt(2 pi))
     relu6      y = min(max(x, 0), 6)             dx = dy where 0 < y < 6, else 0
+    silu       y = x s, s = 1 / (1 + exp(-x))    dx = dy s (1 + x (1 - s))
 
 NaN stays NaN.
 """
@@ -82,6 +83,15 @@ def _relu6_backward(k: Recorder, y: Value, dy: Value) -> Value:
     return k.apply("where_gt", y, 0.0, k.apply("where_gt", 6.0, y, dy, 0.0), 0.0)
 
 
+def _silu(k: Recorder, x: Value) -> Value:
+    return x * functions.sigmoid(k, x)
+
+
+def _silu_backward(k: Recorder, x: Value, dy: Value) -> Value:
+    share = functions.sigmoid(k, x)
+    return dy * k.apply("fma", x * share, k.apply("sub", 1.0, share), share)
+
+
 EXPRESSIONS: dict[str, Expression] = {
     "relu": Expression(_relu, _relu_backward),
     "leaky": Expression(_leaky, _leaky_backward),
@@ -89,5 +99,6 @@ EXPRESSIONS: dict[str, Expression] = {
     "tanh": Expression(functions.tanh, _tanh_backward, unroll=2),
     "gelu": Expression(_gelu, _gelu_backward, unroll=2, unroll_backward=2),
     "relu6": Expression(_relu6, _relu6_backward),
+    "silu": Expression(_silu, _silu_backward, unroll=2, unroll_backward=2),
 }
 """By the words of `network/activations.py`."""

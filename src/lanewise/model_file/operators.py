@@ -16,8 +16,8 @@ from lanewise.model_file import reshape_operators, window_operators
 from lanewise.model_file.builder import Channels, TensorRef, Weights
 from lanewise.model_file.node import FileNode
 from lanewise.model_file.tensors import FLOAT, Constant, type_name
-from lanewise.network.activations import ACTIVATIONS, Activation
-from lanewise.network.layers import Add, Dense, Flatten, Join, Softmax
+from lanewise.network.activations import ACTIVATIONS, Activation, Sigmoid, SiLU
+from lanewise.network.layers import Add, Dense, Flatten, Join, Layer, Softmax
 
 
 def _activation(kind: type[Activation], node: FileNode) -> TensorRef:
@@ -158,7 +158,7 @@ def scale_and_shift(operator: str, numbers: Channels, constant_first: bool) -> t
 def _arithmetic(node: FileNode) -> TensorRef:
     first, second = (*node.inputs, None, None)[:2]
     if isinstance(first, TensorRef) and isinstance(second, TensorRef):
-        return _sum_of_two(node, first, second)
+        return _gated(node, first, second) or _sum_of_two(node, first, second)
     value, constant = (first, second) if isinstance(first, TensorRef) else (second, first)
     if not isinstance(value, TensorRef) or constant is None or isinstance(constant, TensorRef):
         node.fail("it needs at least one input from the network, and another")
@@ -172,6 +172,20 @@ def _arithmetic(node: FileNode) -> TensorRef:
     if pair is None:
         node.fail("it divides by the network's values or by zero, which no layer does")
     return node.builder.scale_and_shift(value, *pair, single_use=node.single_use)
+
+
+GATED: dict[type[Layer], type[Activation]] = {Sigmoid: SiLU}
+"""What an activation of x, multiplied with x, is."""
+
+
+def _gated(node: FileNode, first: TensorRef, second: TensorRef) -> TensorRef | None:
+    """x f(x) as the activation that it is, if it is one."""
+    for gate, x in ((first, second), (second, first)):
+        made = node.builder.nodes[gate.node]
+        if node.operator == "Mul" and gate.single_use and type(made.layer) in GATED and made.inputs == (x.node,):
+            made.layer = GATED[type(made.layer)]()
+            return node.passed(gate)
+    return None
 
 
 def _sum_of_two(node: FileNode, first: TensorRef, second: TensorRef) -> TensorRef:

@@ -251,5 +251,34 @@ class ReLU6(Activation):
         return 2.0
 
 
-ACTIVATIONS: dict[str, type[Activation]] = {kind.word: kind for kind in (ReLU, LeakyReLU, Sigmoid, Tanh, GELU, ReLU6)}
+@dataclass(frozen=True, slots=True)
+class SiLU(Activation):
+    """x / (1 + exp(-x)), also called swish.
+
+    Elfwing, Uchibe and Doya 2018; Ramachandran, Zoph and Le 2017, "Searching for Activation Functions".
+    """
+
+    word: ClassVar[str] = "silu"
+    derivative_from: ClassVar[str] = "x"
+    onnx: ClassVar[tuple[OnnxNode, ...]] = (OnnxNode("Sigmoid"), OnnxNode("Mul", ("x", "Sigmoid")))
+    note: ClassVar[str] = "negative values fade to 0"
+    formula: ClassVar[str] = "{x} / (1 + exp({-x})) = {y}"
+
+    def value(self, x: Array) -> Array:
+        """See `Activation`."""
+        return x * Sigmoid().value(x)
+
+    def derivative(self, x: Array, y: Array) -> Array:
+        """See `Activation`."""
+        return Sigmoid().value(x) * (1 + x - y)
+
+    @property
+    def gain(self) -> float:
+        """See `Activation`."""
+        return 2.8108
+
+
+ACTIVATIONS: dict[str, type[Activation]] = {
+    kind.word: kind for kind in (ReLU, LeakyReLU, Sigmoid, Tanh, GELU, ReLU6, SiLU)
+}
 """The activations by their words."""
