@@ -89,6 +89,17 @@ LESSONS = {
         "aa0e870fc1b1b7cd4cc45ce6ee327417114de0753fea7fe5c8b45b6f3d6b751b",
         "10f21c09366101a4be6c47450f87252b3a27ce0d84847f682b2c0fc3cdca7249",
     ),
+    "hardswish": Lesson(
+        "conv 5@3 same, hardswish, max 2, dense 9, hardswish, dense 3, softmax",
+        (2, 7, 6),
+        Optimizer(weight_decay=5e-4),
+        37,
+        3,
+        0.0,
+        None,
+        "5955fcb80b9443c860b927ae0783262473817e4f83321a966204e332bca09fcc",
+        "b7906f1da85f2d6ae9a015ea008380e2b28399c8345e7fba7923dd09b15ef792",
+    ),
     "every_layer": Lesson(
         "conv 5@3 pad 1:0:2:1 dilation 1x2, leaky, concat(conv 2@1 | max 3 same stride 1 | ), average 2, "
         "residual(conv 8@3 same groups 4 nobias, tanh, dropout 0.25 | conv 8@1), relu, max 3 stride 2, "

@@ -7,6 +7,7 @@
     gelu       y = x Phi(x)                      dx = dy (Phi(x) + x exp(-x**2 / 2) / sqrt(2 pi))
     relu6      y = min(max(x, 0), 6)             dx = dy where 0 < y < 6, else 0
     silu       y = x s, s = 1 / (1 + exp(-x))    dx = dy s (1 + x (1 - s))
+    hardswish  y = x min(max(x / 6 + 1/2, 0), 1) dx = dy (x / 3 + 1/2) where -3 < x < 3, 0 below, dy above
 
 NaN stays NaN.
 """
@@ -92,6 +93,19 @@ def _silu_backward(k: Recorder, x: Value, dy: Value) -> Value:
     return dy * k.apply("fma", x * share, k.apply("sub", 1.0, share), share)
 
 
+def _hard_share(k: Recorder, x: Value) -> Value:
+    return k.apply("min", 1.0, k.apply("max", 0.0, k.apply("fma", x, 1 / 6, 0.5)))
+
+
+def _hardswish(k: Recorder, x: Value) -> Value:
+    return x * _hard_share(k, x)
+
+
+def _hardswish_backward(k: Recorder, x: Value, dy: Value) -> Value:
+    rising = k.apply("fma", x, 1 / 3, 0.5)
+    return dy * k.apply("where_gt", x, -3.0, k.apply("where_gt", 3.0, x, rising, 1.0), 0.0)
+
+
 EXPRESSIONS: dict[str, Expression] = {
     "relu": Expression(_relu, _relu_backward),
     "leaky": Expression(_leaky, _leaky_backward),
@@ -100,5 +114,6 @@ EXPRESSIONS: dict[str, Expression] = {
     "gelu": Expression(_gelu, _gelu_backward, unroll=2, unroll_backward=2),
     "relu6": Expression(_relu6, _relu6_backward),
     "silu": Expression(_silu, _silu_backward, unroll=2, unroll_backward=2),
+    "hardswish": Expression(_hardswish, _hardswish_backward),
 }
 """By the words of `network/activations.py`."""

@@ -278,7 +278,35 @@ class SiLU(Activation):
         return 2.8108
 
 
+@dataclass(frozen=True, slots=True)
+class HardSwish(Activation):
+    """x times a share that rises from 0 at -3 to 1 at 3.
+
+    Howard et al. 2019, "Searching for MobileNetV3". Its gradient at -3 is 0 and at 3 it is 1.
+    """
+
+    word: ClassVar[str] = "hardswish"
+    derivative_from: ClassVar[str] = "x"
+    onnx: ClassVar[tuple[OnnxNode, ...]] = (OnnxNode("HardSwish"),)
+    opset: ClassVar[int] = 14
+    note: ClassVar[str] = "negative values fade to 0, which they reach at −3"
+    formula: ClassVar[str] = "{x} × min(max(0, {x} / 6 + 1/2), 1) = {y}"
+
+    def value(self, x: Array) -> Array:
+        """See `Activation`."""
+        return x * np.clip(x / 6 + 0.5, 0.0, 1.0)
+
+    def derivative(self, x: Array, y: Array) -> Array:
+        """See `Activation`."""
+        return np.where(x <= -3, 0.0, np.where(x >= 3, 1.0, x / 3 + 0.5))
+
+    @property
+    def gain(self) -> float:
+        """See `Activation`."""
+        return 3.0160
+
+
 ACTIVATIONS: dict[str, type[Activation]] = {
-    kind.word: kind for kind in (ReLU, LeakyReLU, Sigmoid, Tanh, GELU, ReLU6, SiLU)
+    kind.word: kind for kind in (ReLU, LeakyReLU, Sigmoid, Tanh, GELU, ReLU6, SiLU, HardSwish)
 }
 """The activations by their words."""
