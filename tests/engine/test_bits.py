@@ -100,6 +100,17 @@ LESSONS = {
         "5955fcb80b9443c860b927ae0783262473817e4f83321a966204e332bca09fcc",
         "b7906f1da85f2d6ae9a015ea008380e2b28399c8345e7fba7923dd09b15ef792",
     ),
+    "hardsigmoid": Lesson(
+        "conv 5@3 same, hardsigmoid, max 2, dense 9, hardsigmoid, dense 3, softmax",
+        (2, 7, 6),
+        Optimizer(weight_decay=5e-4),
+        37,
+        3,
+        0.0,
+        None,
+        "6b9eef3f54bcb6c90643d2d57cf73a908875d61cd9df9e371b9d577b3ddad4ce",
+        "3999d77a27e6ae7828f216afbb4a5a8276300c73fc759e1753518cfb061fe6ba",
+    ),
     "every_layer": Lesson(
         "conv 5@3 pad 1:0:2:1 dilation 1x2, leaky, concat(conv 2@1 | max 3 same stride 1 | ), average 2, "
         "residual(conv 8@3 same groups 4 nobias, tanh, dropout 0.25 | conv 8@1), relu, max 3 stride 2, "

@@ -10,7 +10,7 @@ from lanewise.network.activations import ACTIVATIONS, Activation
 from lanewise.network.text import parse, to_text
 
 KINDS = pytest.mark.parametrize("kind", ACTIVATIONS.values(), ids=ACTIVATIONS)
-ABOUT_LINEAR = {"sigmoid", "tanh"}
+ABOUT_LINEAR = {"sigmoid", "hardsigmoid", "tanh"}
 """Those whose gain is that of x itself, as they are near 0."""
 
 

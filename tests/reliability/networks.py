@@ -46,7 +46,7 @@ NEAR = 1e-5
 """Inputs of a ReLU, or of a max pool, this close to one another may fall on either side of a tie."""
 
 
-KINKS = {"relu": (0,), "leaky": (0,), "hardswish": (-3, 3), "relu6": (0, 6)}
+KINKS = {"relu": (0,), "leaky": (0,), "hardsigmoid": (-3, 3), "hardswish": (-3, 3), "relu6": (0, 6)}
 """Where the derivative of an activation jumps."""
 
 

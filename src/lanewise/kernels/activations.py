@@ -8,6 +8,7 @@
     relu6      y = min(max(x, 0), 6)             dx = dy where 0 < y < 6, else 0
     silu       y = x s, s = 1 / (1 + exp(-x))    dx = dy s (1 + x (1 - s))
     hardswish  y = x min(max(x / 6 + 1/2, 0), 1) dx = dy (x / 3 + 1/2) where -3 < x < 3, 0 below, dy above
+    hardsigmoid  y = min(max(x / 6 + 1/2, 0), 1) dx = dy / 6 where 0 < y < 1, else 0
 
 NaN stays NaN.
 """
@@ -106,6 +107,10 @@ def _hardswish_backward(k: Recorder, x: Value, dy: Value) -> Value:
     return dy * k.apply("where_gt", x, -3.0, k.apply("where_gt", 3.0, x, rising, 1.0), 0.0)
 
 
+def _hardsigmoid_backward(k: Recorder, y: Value, dy: Value) -> Value:
+    return k.apply("where_gt", y, 0.0, k.apply("where_gt", 1.0, y, dy * (1 / 6), 0.0), 0.0)
+
+
 EXPRESSIONS: dict[str, Expression] = {
     "relu": Expression(_relu, _relu_backward),
     "leaky": Expression(_leaky, _leaky_backward),
@@ -115,5 +120,6 @@ EXPRESSIONS: dict[str, Expression] = {
     "relu6": Expression(_relu6, _relu6_backward),
     "silu": Expression(_silu, _silu_backward, unroll=2, unroll_backward=2),
     "hardswish": Expression(_hardswish, _hardswish_backward),
+    "hardsigmoid": Expression(_hard_share, _hardsigmoid_backward),
 }
 """By the words of `network/activations.py`."""

@@ -306,7 +306,27 @@ class HardSwish(Activation):
         return 3.0160
 
 
+@dataclass(frozen=True, slots=True)
+class HardSigmoid(Activation):
+    """min(max(x / 6 + 1/2, 0), 1); its gradient at -3 and at 3 is 0."""
+
+    word: ClassVar[str] = "hardsigmoid"
+    onnx: ClassVar[tuple[OnnxNode, ...]] = (
+        OnnxNode("HardSigmoid", attributes={"alpha": (1 / 6, 0.2), "beta": (0.5, 0.5)}),
+    )
+    note: ClassVar[str] = "squeezed between 0 and 1"
+    formula: ClassVar[str] = "min(max(0, {x} / 6 + 1/2), 1) = {y}"
+
+    def value(self, x: Array) -> Array:
+        """See `Activation`."""
+        return np.clip(x / 6 + 0.5, 0.0, 1.0)
+
+    def derivative(self, x: Array, y: Array) -> Array:
+        """See `Activation`."""
+        return np.where((x > -3) & (x < 3), 1 / 6, 0.0)
+
+
 ACTIVATIONS: dict[str, type[Activation]] = {
-    kind.word: kind for kind in (ReLU, LeakyReLU, Sigmoid, Tanh, GELU, ReLU6, SiLU, HardSwish)
+    kind.word: kind for kind in (ReLU, LeakyReLU, Sigmoid, Tanh, GELU, ReLU6, SiLU, HardSwish, HardSigmoid)
 }
 """The activations by their words."""
