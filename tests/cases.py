@@ -109,6 +109,7 @@ LAYER_CASES = [
     Case("silu", "silu", (2, 3, 5)),
     Case("hardswish", "hardswish", (2, 3, 5)),
     Case("hardsigmoid", "hardsigmoid", (2, 3, 5)),
+    Case("elu", "elu", (2, 3, 5)),
     Case("softmax", "flatten, softmax", (1, 1, 7)),
     Case("softmax_seventeen", "dense 17, softmax", (1, 2, 3)),
     Case("dropout", "dropout 0.25", (2, 3, 5)),

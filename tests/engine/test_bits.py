@@ -111,6 +111,17 @@ LESSONS = {
         "6b9eef3f54bcb6c90643d2d57cf73a908875d61cd9df9e371b9d577b3ddad4ce",
         "3999d77a27e6ae7828f216afbb4a5a8276300c73fc759e1753518cfb061fe6ba",
     ),
+    "elu": Lesson(
+        "conv 5@3 same, elu 0.75, max 2, dense 9, elu 0.75, dense 3, softmax",
+        (2, 7, 6),
+        Optimizer(weight_decay=5e-4),
+        37,
+        3,
+        0.0,
+        None,
+        "cd5f923270d1cca40e07fa73dd486acce559140bd49187cf85a6ed0068ffc176",
+        "b864a8ea9b9d843c8abf3502f4dbe2be11ab459b34ea8157aac411f278ce1fa7",
+    ),
     "every_layer": Lesson(
         "conv 5@3 pad 1:0:2:1 dilation 1x2, leaky, concat(conv 2@1 | max 3 same stride 1 | ), average 2, "
         "residual(conv 8@3 same groups 4 nobias, tanh, dropout 0.25 | conv 8@1), relu, max 3 stride 2, "

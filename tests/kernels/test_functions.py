@@ -58,13 +58,25 @@ def exact_sigmoid(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     [
         (functions.exp, np.exp, np.linspace(-87.3, 88.7, 400_000, dtype=np.float32), 1.1),
         (functions.exp, np.exp, both_signs(normal_bits(1e-30, 80.0)), 1.1),
+        (functions.exp_minus_one, np.expm1, -normal_bits(1e-30, 87.0), 2.5),
+        (functions.exp_minus_one, np.expm1, np.linspace(-2, 0, 400_000, dtype=np.float32), 2.5),
         (functions.log, np.log, normal_bits(1.2e-38, 3.4e38), 1.1),
         (functions.log, np.log, np.linspace(0.5, 2.0, 400_000, dtype=np.float32), 1.1),
         (functions.tanh, np.tanh, both_signs(normal_bits(1e-30, 30.0)), 1.5),
         (functions.tanh, np.tanh, np.linspace(-2, 2, 400_000, dtype=np.float32), 1.5),
         (functions.sigmoid, exact_sigmoid, np.linspace(-87.0, 87.0, 400_000, dtype=np.float32), 2.5),
     ],
-    ids=["exp", "exp_small", "log", "log_near_1", "tanh", "tanh_near_0", "sigmoid"],
+    ids=[
+        "exp",
+        "exp_small",
+        "exp_minus_one",
+        "exp_minus_one_near_0",
+        "log",
+        "log_near_1",
+        "tanh",
+        "tanh_near_0",
+        "sigmoid",
+    ],
 )
 def test_error(function: Function, exact: Callable[..., npt.NDArray[np.float64]], x: Array, bound: float) -> None:
     assert ulps(computed(function, x), exact(x.astype(np.float64))) <= bound

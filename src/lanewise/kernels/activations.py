@@ -9,6 +9,7 @@
     silu       y = x s, s = 1 / (1 + exp(-x))    dx = dy s (1 + x (1 - s))
     hardswish  y = x min(max(x / 6 + 1/2, 0), 1) dx = dy (x / 3 + 1/2) where -3 < x < 3, 0 below, dy above
     hardsigmoid  y = min(max(x / 6 + 1/2, 0), 1) dx = dy / 6 where 0 < y < 1, else 0
+    elu        y = x where x > 0, else a (exp(x) - 1); dx = dy where y > 0, else dy (y + a)
 
 NaN stays NaN.
 """
@@ -111,6 +112,14 @@ def _hardsigmoid_backward(k: Recorder, y: Value, dy: Value) -> Value:
     return k.apply("where_gt", y, 0.0, k.apply("where_gt", 1.0, y, dy * (1 / 6), 0.0), 0.0)
 
 
+def _elu(k: Recorder, x: Value, alpha: float) -> Value:
+    return k.apply("where_gt", x, 0.0, x, functions.exp_minus_one(k, x) * alpha)
+
+
+def _elu_backward(k: Recorder, y: Value, dy: Value, alpha: float) -> Value:
+    return k.apply("where_gt", y, 0.0, dy, dy * (y + alpha))
+
+
 EXPRESSIONS: dict[str, Expression] = {
     "relu": Expression(_relu, _relu_backward),
     "leaky": Expression(_leaky, _leaky_backward),
@@ -121,5 +130,6 @@ EXPRESSIONS: dict[str, Expression] = {
     "silu": Expression(_silu, _silu_backward, unroll=2, unroll_backward=2),
     "hardswish": Expression(_hardswish, _hardswish_backward),
     "hardsigmoid": Expression(_hard_share, _hardsigmoid_backward),
+    "elu": Expression(_elu, _elu_backward, unroll=2),
 }
 """By the words of `network/activations.py`."""

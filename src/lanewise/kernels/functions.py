@@ -89,6 +89,12 @@ def exp(k: Recorder, x: Value) -> Value:
     return k.apply("where_eq", x, x, bounded, x)
 
 
+def exp_minus_one(k: Recorder, x: Value) -> Value:
+    """e**x - 1 for x <= 0, from the polynomial of `exp` where x is near 0; within 2.5 units in the last place."""
+    near = k.apply("fma", k.apply("mul", x, x), polynomial(k, x, EXP), x)
+    return k.apply("where_gt", x, -math.log(2.0) / 2, near, exp(k, x) - 1.0)
+
+
 def log(k: Recorder, x: Value) -> Value:
     """log x = e log 2 + log(1 + f) with x = 2**e (1 + f); within 1.1 units in the last place.
 

@@ -326,7 +326,36 @@ class HardSigmoid(Activation):
         return np.where((x > -3) & (x < 3), 1 / 6, 0.0)
 
 
+@dataclass(frozen=True, slots=True)
+class ELU(Activation):
+    """x where x > 0, `alpha` (exp(x) - 1) elsewhere.
+
+    Clevert, Unterthiner and Hochreiter 2016, "Fast and Accurate Deep Network Learning by Exponential Linear Units".
+    """
+
+    alpha: float = 1.0
+
+    word: ClassVar[str] = "elu"
+    bounds: ClassVar[Mapping[str, tuple[float, float]]] = {"alpha": (0, 100)}
+    onnx: ClassVar[tuple[OnnxNode, ...]] = (OnnxNode("Elu", options={"alpha": "alpha"}),)
+    note: ClassVar[str] = "negative values are squeezed between −alpha and 0"
+    formula: ClassVar[str] = "{x} if it is positive, else {alpha} × (exp({x}) − 1): {y}"
+
+    def value(self, x: Array) -> Array:
+        """See `Activation`."""
+        return np.where(x > 0, x, self.alpha * np.expm1(np.minimum(x, 0)))
+
+    def derivative(self, x: Array, y: Array) -> Array:
+        """See `Activation`."""
+        return np.where(x > 0, 1.0, y + self.alpha)
+
+    @property
+    def gain(self) -> float:
+        """See `Activation`."""
+        return 1 / (0.5 + 0.14495 * self.alpha * self.alpha)
+
+
 ACTIVATIONS: dict[str, type[Activation]] = {
-    kind.word: kind for kind in (ReLU, LeakyReLU, Sigmoid, Tanh, GELU, ReLU6, SiLU, HardSwish, HardSigmoid)
+    kind.word: kind for kind in (ReLU, LeakyReLU, Sigmoid, Tanh, GELU, ReLU6, SiLU, HardSwish, HardSigmoid, ELU)
 }
 """The activations by their words."""
