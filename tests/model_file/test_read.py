@@ -7,6 +7,8 @@ from onnx import numpy_helper
 
 from lanewise.errors import ModelFileError
 from lanewise.model_file import Contents, read, read_graph, to_onnx, write
+from lanewise.network.activations import ACTIVATIONS
+from lanewise.network.comparing import comparable
 from lanewise.network.layers import AvgPool2D, Conv2D, Dense, GlobalAvgPool2D
 from lanewise.network.reference import forward
 from tests.cases import LAYER_CASES, NETWORK_CASES
@@ -418,3 +420,48 @@ def test_weights_in_either_form_of_the_format_are_read():
         tensor.ClearField("raw_data")
         tensor.float_data.extend(array.ravel().tolist())
     assert np.array_equal(read_graph(model).parameters[0], contents("dense 3, softmax").parameters[0])
+
+
+# Activations, by their operators alone
+
+
+@pytest.mark.parametrize("word", ACTIVATIONS)
+def test_activations_are_read_from_their_operators(word):
+    model = contents(f"conv 3@3 same, {word}, dense 4, {word}, dense 3, softmax")
+    assert comparable(read_graph(to_onnx(model)).graph) == comparable(model.graph)
+
+
+@pytest.mark.parametrize(
+    ("word", "change", "reason"),
+    [
+        (
+            "gelu",
+            lambda model: node_of(model, "Gelu").attribute[0].CopyFrom(text("approximate", "tanh")),
+            "approximate",
+        ),
+        ("hardsigmoid", lambda model: node_of(model, "HardSigmoid").attribute.pop(0), "alpha is 0.2"),
+        (
+            "relu6",
+            lambda model: node_of(model, "Constant", 1).attribute[0].CopyFrom(scalar("value", 5.0)),
+            "constant 6",
+        ),
+        ("relu6", lambda model: node_of(model, "Clip").input.pop(), "constant 6"),
+    ],
+)
+def test_an_activation_that_only_looks_alike_is_refused(word, change, reason):
+    model = to_onnx(contents(f"conv 3@3 same, {word}, dense 3, softmax"))
+    change(model)
+    with pytest.raises(ModelFileError, match=reason):
+        read_graph(model)
+
+
+def node_of(model, operator, position=0):
+    return [node for node in model.graph.node if node.op_type == operator][position]
+
+
+def text(name, value):
+    return onnx.helper.make_attribute(name, value)
+
+
+def scalar(name, value):
+    return onnx.helper.make_attribute(name, onnx.helper.make_tensor("", onnx.TensorProto.FLOAT, (), [value]))
