@@ -4,6 +4,7 @@ import errno
 import os
 import resource
 import stat
+import sys
 
 import numpy as np
 import onnx
@@ -203,3 +204,11 @@ def test_a_name_that_the_input_cannot_have_is_refused_and_the_older_file_is_kept
     with pytest.raises(ModelFileError, match="input_name is"):
         write(made, tmp_path / "m.onnx", name)
     assert (tmp_path / "m.onnx").read_bytes() == before
+
+
+def test_weights_that_no_file_can_hold_are_refused(tmp_path, monkeypatch):
+    made = contents("conv 4@3 same, relu, dense 3, softmax")
+    monkeypatch.setattr(sys.modules["lanewise.model_file.write"], "MOST_WEIGHTS", 100)
+    with pytest.raises(ModelFileError, match="more than 100 weights, which is all that a file can hold"):
+        write(made, tmp_path / "m.onnx")
+    assert not any(tmp_path.iterdir())

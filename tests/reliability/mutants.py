@@ -28,6 +28,7 @@ TEXTS = (
     "conv 4@3 same, relu, max 2, dropout 0.2, dense 3, softmax",
     "conv 4@3, residual(conv 4@3 same, tanh), avg 2, global average, dense 3, softmax",
     "conv 2@1, concat(conv 3@3 same | leaky relu 0.1), flatten, dense 1, sigmoid",
+    "conv 4@3, gelu, dense 3, softmax",
 )
 NUMBERS = (math.nan, math.inf, -math.inf, 0.5, 0, 1, 2, -1, 7, 1 << 31, 1 << 62, -(1 << 62))
 VALUES: tuple[Any, ...] = (*NUMBERS, None, True, "", "text", [], [1], {}, {"a": [1]}, 1e308, [[[[]]]], 10**40)

@@ -17,8 +17,8 @@ from lanewise.network.layers import Conv2D, Dense, Input, Layer
 from lanewise.network.options import option_problem
 from lanewise.network.shapes import output_shape
 
-MOST_WEIGHTS = 1 << 29
-"""2 GiB of float32: as much as a file may hold. Nodes that share weights in the file get their own here."""
+MOST_WEIGHTS = (1 << 29) - (1 << 23)
+"""A little less than 2 GiB of float32, as much as a file may hold. Nodes that share weights get their own here."""
 
 MOST_VALUES = 1 << 27
 """Numbers that one image may be at any place in a network."""

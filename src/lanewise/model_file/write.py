@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lanewise.errors import LanewiseError, ModelFileError
+from lanewise.model_file.builder import MOST_WEIGHTS
 from lanewise.model_file.contents import Contents
 from lanewise.model_file.export import INPUT, to_onnx
 from lanewise.model_file.read import read_own
@@ -47,6 +48,8 @@ def write_beside(contents: Contents, path: str | os.PathLike[str]) -> Path:
 
 
 def _serialised(contents: Contents, input_name: str) -> bytes:
+    if contents.graph.parameter_count > MOST_WEIGHTS:  # Protocol Buffers cannot write it
+        raise ModelFileError(f"the network has more than {MOST_WEIGHTS:,} weights, which is all that a file can hold")
     model = to_onnx(contents, input_name)
     _check(model, contents)
     data: bytes = model.SerializeToString(deterministic=True)
