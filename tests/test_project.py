@@ -40,6 +40,8 @@ def test_the_version_is_the_newest_release_or_a_later_one() -> None:
 def test_the_version_stands_in_one_file_of_the_package() -> None:
     files = {path.name for path in (ROOT / "src").rglob("*.py") if f'"{__version__}"' in path.read_text()}
     assert files == {"version.py"}
+    asking = {path.name for path in (ROOT / "src").rglob("*.py") if 'version("lanewise")' in path.read_text()}
+    assert asking == set()  # what is installed may be another, or nothing
     assert f'"{__version__}"' not in (ROOT / "pyproject.toml").read_text()
 
 

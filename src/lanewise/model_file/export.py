@@ -8,7 +8,6 @@ nothing when predicting and is left out; the text of the network, in the metadat
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import Any
 
 from lanewise.errors import ModelFileError
@@ -29,6 +28,7 @@ from lanewise.network.layers import (
     Softmax,
 )
 from lanewise.preprocessing import Preprocessing
+from lanewise.version import __version__
 
 OPSET = 13
 INPUT, OUTPUT = "images", "probabilities"
@@ -48,7 +48,7 @@ def to_onnx(contents: Contents, input_name: str = INPUT) -> Any:
     parameters = zip(parameter_names(contents.graph), contents.parameters, strict=True)
     arrays = contents.preprocessing.constants | dict(parameters)
     model.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in arrays.items())
-    model.producer_name, model.producer_version = "lanewise", version("lanewise")
+    model.producer_name, model.producer_version = "lanewise", __version__
     helper.set_model_props(model, to_properties(contents))
     return model
 

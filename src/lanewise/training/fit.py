@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -48,6 +47,7 @@ from lanewise.training.options import check_options
 from lanewise.training.progress import ending, fold_of, watched
 from lanewise.training.run import Engine, as_it_starts, evaluated_at, run
 from lanewise.training.start import GOING_ON, moments, network_and_weights, outcome
+from lanewise.version import __version__
 
 Source = str | os.PathLike[str] | ImageSets | Images | ArrayLike
 Say = Callable[[str], None]
@@ -309,7 +309,7 @@ def train(
         network=begin.text,
         history=tuple(learned.history),
         provenance={
-            "version": version("lanewise"),
+            "version": __version__,
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "seed": seed,
             "images": len(chosen),
