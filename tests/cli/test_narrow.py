@@ -89,7 +89,7 @@ def test_experiments(width):
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_sentences(width):
-    sentence = "The model was trained on 10 of these 12 images: the figure says little about new images."
+    sentence = "The model was trained on 10 of these 12 images: the accuracy says little about new images."
     text = shown_on(width, lambda out: (out.tell("Notes", sentence), out.tell("", sentence)))
     assert max(map(len, text.splitlines())) <= width
     assert " ".join(text.split()) == f"Notes {sentence} {sentence}"

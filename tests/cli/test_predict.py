@@ -111,8 +111,8 @@ def test_evaluate_the_folder_that_was_learned_from(photos, photos_model, tmp_pat
     assert f"{photos}: 2 validation images" in shown
     assert "Validation accuracy" in shown
     assert (
-        "22 of 24 images are ones that the model was trained on, and left out: it is evaluated on the 2 others, "
-        "2 held out while training; --split all evaluates all."
+        "The model was trained on 22 of the 24 images, which were left out: it is evaluated on the 2 others, "
+        "2 held out of training; --split all evaluates all."
     ) in " ".join(shown.split())
     counts = {
         split: json.loads(run("evaluate", photos_model, photos, "--split", split, "--json").stdout)["count"]
@@ -126,7 +126,7 @@ def test_evaluate_the_folder_that_was_learned_from(photos, photos_model, tmp_pat
     other = json.loads(run("evaluate", photos_model, photos, "--json").stdout)
     assert (other["split"], other["count"]) == ("validation", 5)
     assert [(group["name"], group["count"]) for group in other["groups"]] == [("held out", 2), ("new", 3)]
-    assert "2 held out while training and 3 new" in other["notes"][0]
+    assert "2 held out of training and 3 new" in other["notes"][0]
     for path in photos.rglob("new-*.png"):
         path.rename(path.parent.parent.parent / "new" / path.parent.name / path.name)
     new = json.loads(run("evaluate", photos_model, tmp_path / "new", "--json").stdout)

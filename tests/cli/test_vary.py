@@ -14,7 +14,7 @@ from lanewise.cli import experimenting, vary
 from lanewise.cli.output import FORMER_KEYS, Output
 from lanewise.experiments import trial as trials
 from lanewise.experiments.rows import Row
-from lanewise.experiments.vary import Report
+from lanewise.experiments.vary import VaryProgress
 from tests.cli.conftest import failed, misused, run
 
 TEXT = "{dense 4,conv 2@3x3,conv 2@9x9}, relu, dense 1"
@@ -152,7 +152,7 @@ def test_the_growing_table_fits_the_terminal(width, columns):
     console = Console(width=width, height=9, force_terminal=True, file=io.StringIO())
     row = Row("conv 16@3x3 same, relu, max 2, dense 10, softmax", "", 0.9, (0.85, 0.95), 0.01, 1_000, 20_000, 3.0)
     rows = [replace(row, weights=n) for n in range(1, 9)]
-    shown = vary._image(Output(console, False, False), Report(9, 24, row.text, 0, row), rows, 100)
+    shown = vary._image(Output(console, False, False), VaryProgress(9, 24, row.text, 0, row), rows, 100)
     table = shown.renderables[0]
     assert (len(table.columns), table.row_count) == (columns, 4)
     console.print(shown)

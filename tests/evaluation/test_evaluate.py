@@ -215,7 +215,7 @@ def test_evaluate_takes_what_train_takes(tmp_path):
         evaluate(model, x)
     with pytest.raises(DataError, match="leave `y` out"):
         evaluate(model, "digits", y)
-    with pytest.raises(OptionError, match="the split 'tset' makes no sense"):
+    with pytest.raises(OptionError, match="the split 'tset' does not exist"):
         evaluate(model, "digits", split="tset")
 
 

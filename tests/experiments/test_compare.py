@@ -115,7 +115,9 @@ def test_all_three_outcomes_in_one():
 
 def test_few_seeds_are_told():
     one = [difference("fully connected", 0.02, 0.03)]
-    assert "points. Each was trained once, so luck in training is left out: three seeds or more" in conclusion(one, 1)
+    assert "points. Each was trained once, so the intervals ignore the variation between seeds: use at" in conclusion(
+        one, 1
+    )
     assert "trained twice" in conclusion(one, 2)
     assert "trained" not in conclusion(one, 3)
 

@@ -216,19 +216,20 @@ def test_a_killed_process_goes_on_where_it_was(tmp_path, sets):
         (
             ("validation", "test"),
             ("test", "validation"),
-            "All are evaluated on the 30 images of the test set; the validation set chooses the best weights of each.",
+            "All are evaluated on the 30 images of the test set; the best weights of each are chosen on the validation "
+            "set.",
         ),
         (
             ("test",),
             ("test", "held out"),
-            "All are evaluated on the 30 images of the test set; images held out of the training set choose the best "
-            "weights of each.",
+            "All are evaluated on the 30 images of the test set; the best weights of each are chosen on other held-out "
+            "images.",
         ),
         (
             ("validation",),
             ("validation", "held out"),
-            "There is no test set, so all are evaluated on the 20 images of the validation set; images held out of the "
-            "training set choose the best weights of each.",
+            "There is no test set, so all are evaluated on the 20 images of the validation set; the best weights of "
+            "each are chosen on other held-out images.",
         ),
     ],
 )
@@ -249,6 +250,6 @@ def test_the_sets_that_are_there_are_used_and_said(parts, told, evaluating, monk
     assert grid.count == len(there[told[0]])
     found = grid.to_json()
     assert (found["evaluated_by"], found["chosen_by"], found["kept_back"]) == (*told, False)
-    assert found["evaluating"] == evaluating + " So few tell large differences only."
+    assert found["evaluating"] == evaluating + " So few images show only large differences."
     assert replace(grid.evaluating, count=100).sentence == evaluating.replace("20 ", "100 ").replace("30 ", "100 ")  # type: ignore[type-var]
     assert evaluating in str(grid)

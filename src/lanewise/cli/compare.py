@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from lanewise.cli.output import Output
-    from lanewise.experiments.compare import Comparison, Step
+    from lanewise.experiments.compare import CompareProgress, Comparison
 
 INTERRUPTED = 130
 
-EVALUATED = ("accuracy %", "95 %", "gap", "learning")
+EVALUATED = ("accuracy %", "95 %", "gap", "training")
 """Columns of the first of two tables on a narrow terminal."""
 
 
@@ -108,7 +108,7 @@ def _tables(out: Output, found: Comparison) -> Iterator[Table]:
     from lanewise.cli.experimenting import drawn
 
     heads, rows = found.table()
-    words = ("", "learning")
+    words = ("", "training")
     whole = drawn(heads, rows, words)
     if out.fits(whole):
         yield whole
@@ -119,7 +119,7 @@ def _tables(out: Output, found: Comparison) -> Iterator[Table]:
 
 
 @contextmanager
-def _progress(out: Output) -> Iterator[Callable[[Step], None] | None]:
+def _progress(out: Output) -> Iterator[Callable[[CompareProgress], None] | None]:
     """What is being trained, where somebody watches, and a line for each training that is done."""
     if out.quiet:
         yield None
@@ -128,7 +128,7 @@ def _progress(out: Output) -> Iterator[Callable[[Step], None] | None]:
     else:
         with out.console.status("getting ready") as status:
 
-            def say(now: Step) -> None:
+            def say(now: CompareProgress) -> None:
                 _line(out, now)
                 if now.training is not None:
                     share = f"{100 * now.training.fraction:.0f} %"
@@ -137,6 +137,6 @@ def _progress(out: Output) -> Iterator[Callable[[Step], None] | None]:
             yield say
 
 
-def _line(out: Output, now: Step) -> None:
+def _line(out: Output, now: CompareProgress) -> None:
     if now.accuracy is not None:
         out.tell(f"{now.done}/{now.total}", f"{100 * now.accuracy:.1f} %  {now.name}, seed {now.seed}")

@@ -19,7 +19,7 @@ from lanewise.cli.output import Output
 from lanewise.data.images import ImageSets
 from lanewise.data.load import load
 from lanewise.errors import MissingPackageError, OptionError
-from lanewise.experiments.trial import Evaluating, images_to_evaluate, prepared, settings_of
+from lanewise.experiments.trial import Roles, images_to_evaluate, prepared, settings_of
 from lanewise.figures import format_of, require_matplotlib
 from lanewise.notes import unheard
 from lanewise.saving import write_whole
@@ -74,7 +74,7 @@ def _begins_as_results(path: Path) -> bool:
         return False
 
 
-def read(out: Output, name: str, options: Mapping[str, Any]) -> tuple[ImageSets, Evaluating]:
+def read(out: Output, name: str, options: Mapping[str, Any]) -> tuple[ImageSets, Roles]:
     """Read the images and say what there is; also which of them evaluate."""
     channels = {None: None, True: 1, False: 3}[options["grey"]]
     with out.reading() as progress:

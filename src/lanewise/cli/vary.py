@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lanewise.cli.output import Output
     from lanewise.experiments.grid import Impossible
     from lanewise.experiments.rows import Row
-    from lanewise.experiments.vary import Grid, Report
+    from lanewise.experiments.vary import Grid, VaryProgress
 
 INTERRUPTED = 130
 SHOWN_LIVE, BESIDES = 12, 5
@@ -151,7 +151,7 @@ def _small_enough(grid: Grid, best: Row) -> Row:
 
 
 @contextmanager
-def _progress(out: Output, count: int) -> Iterator[Callable[[Report], None] | None]:
+def _progress(out: Output, count: int) -> Iterator[Callable[[VaryProgress], None] | None]:
     """A table that grows on a terminal, a line a network elsewhere."""
     if out.quiet:
         yield None
@@ -165,13 +165,13 @@ def _progress(out: Output, count: int) -> Iterator[Callable[[Report], None] | No
             yield lambda now: live.update(_image(out, now, rows, count))
 
 
-def _line(out: Output, now: Report, count: int) -> None:
+def _line(out: Output, now: VaryProgress, count: int) -> None:
     if now.row is not None:
         accuracy, _, _, weights, _, time = _figures(now.row, count)
         out.tell(f"{now.done}/{now.total}", f"{accuracy} %  {weights} weights  {time}  {now.row.text}")
 
 
-def _image(out: Output, now: Report, rows: list[Row], count: int) -> Any:
+def _image(out: Output, now: VaryProgress, rows: list[Row], count: int) -> Any:
     from rich.console import Group
     from rich.text import Text
 

@@ -20,7 +20,7 @@ from lanewise.labels import plain
 from lanewise.notes import Caution
 
 DIGITS_FILE = Path(__file__).with_name("digits.npz")
-"""The built-in handwritten digits: 1,438 to learn from and 359 to test on, 8x8. Their source is told beside them."""
+"""The built-in handwritten digits: 1,438 for training and 359 for testing, 8x8; their source stands beside them."""
 
 _BLOCK = 1024  # images looked at together, so that mapped arrays are never copied whole
 
@@ -64,7 +64,7 @@ def from_arrays(
 
 
 def read_npz(path: Path) -> ImageSets:
-    """Read an `.npz` file to learn from.
+    """Read an `.npz` file for training.
 
     It holds `x_train` and `y_train` (or `x` and `y`), perhaps `x_val`, `y_val`, `x_test` and `y_test`, and perhaps
     `class_names`, the names of the labels 0, 1, 2 and so on.
@@ -80,12 +80,12 @@ def read_npz(path: Path) -> ImageSets:
         raise DataError(f"{path} holds {_listed(arrays)}: it needs x_train and y_train, or x and y")
     train = _npz_part(path, arrays, train_key, None)
     if len(train.classes) - len(train.without_images()) < 2:
-        raise DataError(f"{path}, {train_key}: all images are of one class, and learning takes two at least")
+        raise DataError(f"{path}, {train_key}: all images are of one class, but training needs at least two")
     others = [_npz_part(path, arrays, key, train.classes) if key in arrays else None for key in ("x_val", "x_test")]
     for part, key in zip(others, ("x_val", "x_test"), strict=True):
         if part is not None and part.pixels.shape[1:] != train.pixels.shape[1:]:
             came, fits = _by(part.pixels.shape[1:]), _by(train.pixels.shape[1:])
-            raise DataError(f"{path}: images of {key} are {came}, those to learn from are {fits}: make them alike")
+            raise DataError(f"{path}: images of {key} are {came}, but training images are {fits}: make them alike")
     return with_missing_told(ImageSets(train, *others))
 
 
@@ -252,7 +252,7 @@ def _labels(y: npt.ArrayLike, count: int) -> npt.NDArray[np.generic]:
 def _sorted_classes(labels: npt.NDArray[np.generic]) -> tuple[Labels, tuple[str, ...]]:
     values, positions = np.unique(labels, return_inverse=True)
     if len(values) < 2:
-        raise DataError(f"all labels are {values[0]!s}: it takes two classes at least to learn to tell them apart")
+        raise DataError(f"all labels are {values[0]!s}: training needs at least two classes")
     return positions.astype(np.int32), tuple(str(value) for value in values)
 
 

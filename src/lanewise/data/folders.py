@@ -1,4 +1,4 @@
-"""Which files of a folder are images, of which class, to learn from or to evaluate by. Nothing is decoded here.
+"""Which files of a folder are images, of which class, for training or for evaluation. Nothing is decoded here.
 
     FOLDER/CLASS/*.png                          one set
     FOLDER/{train,val,test}/CLASS/*.png         up to three sets; `validation` is as good as `val`
@@ -84,12 +84,12 @@ class Listing:
 
 
 def list_sets(root: Path) -> dict[str, Listing]:
-    """Find the sets of images in a folder to learn from; `train` is always among them.
+    """Find the sets of images in a folder for training; `train` is always among them.
 
     Raises
     ------
     DataError
-        When the folder is missing, or not laid out as images to learn from have to be.
+        When the folder is missing, or its layout is not one for training.
     """
     inner, notes = entered(root)
     parts, left_out = _labelled(_parts_of(inner))
@@ -97,7 +97,7 @@ def list_sets(root: Path) -> dict[str, Listing]:
     if not parts:
         return {TRAIN: replace(_list_classes(root, inner, None, learning=True), notes=notes)}
     if TRAIN not in parts:
-        raise DataError(f"{inner} holds {' and '.join(parts)} but no train folder to learn from")
+        raise DataError(f"{inner} holds {' and '.join(parts)} but no train folder to train on")
     train = replace(_list_classes(root, parts[TRAIN], None, learning=True), notes=notes)
     others = (part for part in (VALIDATION, TEST) if part in parts)
     return {TRAIN: train} | {part: _list_classes(root, parts[part], train.classes, learning=False) for part in others}
@@ -284,7 +284,7 @@ def _list_classes(root: Path, folder: Path, known: Sequence[str] | None, *, lear
     if learning and len(classes) < 2:
         inside = _folders_in(folder / names[0])
         hint = f"; if {_some(inside)} are classes, give {folder / names[0]}" if len(inside) > 1 else ""
-        raise DataError(f"{folder} holds one class only, {classes[0]!r}: learning takes two at least{hint}")
+        raise DataError(f"{folder} holds only one class, {classes[0]!r}, but training needs at least two{hint}")
     place = {unicodedata.normalize("NFC", name): n for n, name in enumerate(classes)}
     prefix = printable(os.path.relpath(folder, root) + "/") if folder != root else ""
     files: list[ImageFile] = []

@@ -119,7 +119,7 @@ class Images:
 @short
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageSets:
-    """Images to learn from, to stop early by, and to evaluate by; all with the same classes and shape."""
+    """Training, validation and test set; all with the same classes and shape."""
 
     train: Images
     validation: Images | None = None

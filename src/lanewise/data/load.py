@@ -1,6 +1,6 @@
 """Images, wherever they come from, ready for the engine.
 
-    load("photos/") -> ImageSets                to learn from: train, perhaps validation and test
+    load("photos/") -> ImageSets                for training: train, perhaps validation and test
     load_to_evaluate("photos/", ...) -> Images     with the classes and the size of a model
     load_for_prediction(paths, ...)               images without labels
 
@@ -51,7 +51,7 @@ def load(
     bits: int | None = None,
     notes: Callable[[str], None] | None = None,
 ) -> ImageSets:
-    """Read labelled images to learn from.
+    """Read labelled images for training.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ def load_for_prediction(
     progress: Progress | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> tuple[Pixels, tuple[str, ...], tuple[tuple[str, str], ...]]:
-    """Read images without labels, as the images to learn from were read.
+    """Read images without labels, as the training images were read.
 
     Parameters
     ----------
@@ -297,6 +297,6 @@ def _check_strict(strict: bool, skipped: Sequence[tuple[str, str]], folder: Path
 
 
 def _check_each_class(images: Images, folder: Path) -> None:
-    """Each class to learn must have kept an image."""
+    """Each class must still have a training image."""
     for name in images.without_images():
         raise DataError(f"no image of {name!r} in {folder} can be read: {listed_reasons(images.skipped)}")

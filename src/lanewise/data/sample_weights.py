@@ -43,7 +43,7 @@ def image_weights(
             bad = int(np.flatnonzero(~np.isfinite(weights) | (weights < 0))[0])
             raise DataError(f"sample_weight[{bad}] is {weights[bad]}: weights are finite and not negative")
         if not weights.any():
-            raise DataError("all of sample_weight is 0: nothing would be learned")
+            raise DataError("all of sample_weight is 0: there would be nothing to train on")
     if isinstance(class_weight, str):
         if class_weight != "balanced":
             raise OptionError(f'class_weight is "balanced" or a dict of class to weight, not "{class_weight}"')
@@ -61,7 +61,7 @@ def image_weights(
             each[place] = weight
         weights = weights * each[labels]
         if not weights.any():
-            raise OptionError("class_weight leaves no image of any weight: nothing would be learned")
+            raise OptionError("class_weight gives every image weight 0: there would be nothing to train on")
     scaled: Floats = (weights / weights[weights > 0].mean()).astype(np.float32)
     return scaled
 

@@ -77,10 +77,10 @@ def evaluate(
     check_top(model, top)
     if y is not None:
         if isinstance(source, str | os.PathLike | Images | ImageSets):
-            raise DataError("these images bring their own labels: leave `y` out")
+            raise DataError("these images have labels already: omit `y`")
         source = (source, y)  # type: ignore[assignment]
     if split is not None and split not in SPLITS:
-        raise OptionError(f"the split {split!r} makes no sense: give one of {', '.join(map(repr, SPLITS))}")
+        raise OptionError(f"the split {split!r} does not exist: give one of {', '.join(map(repr, SPLITS))}")
     if isinstance(source, ImageSets):
         images, part = _of_sets(model, source, split)
     elif isinstance(source, Images):
@@ -103,7 +103,7 @@ def check_top(model: Model, top: int | None) -> None:
     if isinstance(top, bool) or not isinstance(top, int | np.integer) or top < 1:
         raise OptionError(f"top={top!r} makes no sense: give a whole number from 1 on")
     if top > (count := len(model.classes)):
-        raise OptionError(f"the model has {count:,} classes: a top-{top} accuracy makes no sense; give {count} at most")
+        raise OptionError(f"the model has {count:,} classes: a top-{top} accuracy makes no sense; give at most {count}")
 
 
 def evaluate_images(
@@ -113,7 +113,7 @@ def evaluate_images(
     check_top(model, top)
     names = names_of(model.classes)
     if images.labels is None or not len(images):
-        raise DataError("there are no labelled images to evaluate the model by")
+        raise DataError("there are no labelled images to evaluate the model on")
     if tuple(map(str, images.classes)) != names:
         raise DataError(f"the images are of the classes {_some(images.classes)}, the model's are {_some(names)}")
     model, _ = scaled_by_labels(model, images)  # said by whoever chose the images
@@ -265,7 +265,7 @@ def images_for(
     if split is None or split == "all":
         return fit_to_evaluate(model, images, split, found)
     if split is not None and kinds_of(model, images) is None:
-        raise DataError(f"{source} holds no folder {split!r}, nor is it what the model learned from")
+        raise DataError(f"{source} holds no folder {split!r}, and the model was not trained on it")
     if split == "test":
         raise DataError(f"{source} holds no folder {split!r}")
     return fit_to_evaluate(model, images, split, found)

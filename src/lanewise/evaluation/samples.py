@@ -63,7 +63,7 @@ def whole_bytes(pixels: Pixels) -> Pixels:
     wrong = (pixels != np.clip(pixels, 0, 255).astype(np.uint8)).any(axis=(1, 2, 3))
     if wrong.any():
         raise DataError(
-            f"the classifier learned from whole numbers 0 to 255, but X[{wrong.argmax()}] holds others: scale X as then"
+            f"the classifier was trained on integers 0 to 255, but X[{wrong.argmax()}] holds others: scale X as then"
         )
     return pixels.astype(np.uint8)
 

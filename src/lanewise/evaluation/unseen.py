@@ -1,6 +1,6 @@
-"""Which of given images a model was trained on, so that they never pass for new ones.
+"""Which of given images a model was trained on, so that they never count as new ones.
 
-kinds_of(model, images)                      NEW, HELD or TRAINED for each image; None where nobody knows
+kinds_of(model, images)                      NEW, HELD or TRAINED for each image; None if unknown
 fit_to_evaluate(model, images, split, found)    the images to evaluate by, and what they are
 """
 
@@ -30,7 +30,21 @@ GROUPS = {NEW: "new", HELD: "held out", TRAINED: "trained on"}
 
 
 def called(model: Model, images: Images, split: str) -> tuple[Images, str]:
-    """Choose among images of which the user says what they are."""
+    """Choose the evaluation set among images that the user says are of one set.
+
+    Parameters
+    ----------
+    model : Model
+    images : Images
+    split : {"test", "validation", "train", "all"}
+        What the images are.
+
+    Returns
+    -------
+    images : Images
+    split : str
+        What is left of them is.
+    """
     if split == "train":
         return _on_scale_of(model, images), split
     return (
@@ -39,7 +53,7 @@ def called(model: Model, images: Images, split: str) -> tuple[Images, str]:
 
 
 def kinds_of(model: Model, images: Images) -> Kinds | None:
-    """NEW, HELD or TRAINED for each image; None if the model does not say which images it has seen."""
+    """NEW, HELD or TRAINED for each image; None if the model does not record its training images."""
     seen = seen_by(model)
     if seen is not None:
         return seen.kinds(images.pixels)
@@ -59,7 +73,7 @@ def kinds_of(model: Model, images: Images) -> Kinds | None:
 
 
 def candidates_of(model: Model, kinds: Kinds | None) -> float:
-    """Among how many independent candidates these images chose the weights: 1 if none of them was held out."""
+    """The number of independent candidates among which these images chose the weights: 1 if none was held out."""
     found = getattr(model, "provenance", {}).get("candidates")
     if kinds is None or not (kinds == HELD).any() or not isinstance(found, int | float) or isinstance(found, bool):
         return 1.0
@@ -85,10 +99,25 @@ def taken(images: Images, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Imag
 def evaluating_part(
     sets: ImageSets, validation_fraction: float, seed: int, start: Model | None = None
 ) -> tuple[Images, str]:
-    """The images to evaluate a model by that `lanewise.train` has learned from `sets`, and what they are.
+    """The evaluation set of a model that `lanewise.train` trains on `sets`.
 
-    The test images; without them the validation images; without those the part of the training images that
-    `lanewise.train` holds out for the same fraction, seed and start; if it holds out nothing, the training images.
+    The test set; without one the validation set; without either, the part of the training set that `lanewise.train`
+    holds out for the same fraction, seed and start; if it holds out nothing, the training set.
+
+    Parameters
+    ----------
+    sets : ImageSets
+    validation_fraction : float
+        Share of the training images that is held out, 0 to below 1.
+    seed : int
+    start : Model, optional
+        The model that training starts from; images that it was trained on are not held out.
+
+    Returns
+    -------
+    images : Images
+    split : str
+        What they are: "test", "validation" or "train".
     """
     if sets.test is not None:
         return sets.test, "test"
@@ -101,7 +130,7 @@ def evaluating_part(
 
 
 def fit_to_evaluate(model: Model, images: Images, split: str | None, found: str) -> tuple[Images, str]:
-    """Choose the images to evaluate by.
+    """Choose the evaluation set.
 
     Parameters
     ----------
@@ -136,8 +165,8 @@ def fit_to_evaluate(model: Model, images: Images, split: str | None, found: str)
         return _with(
             images,
             Caution(
-                f"The model was trained on all {count:,} images: this is the training accuracy, and says nothing about "
-                f"new images.{_folds_told(model)}"
+                f"The model was trained on all {count:,} images: this is the training accuracy, which says nothing "
+                f"about new images.{_folds_told(model)}"
             ),
         ), "train"
     if split == "validation":
@@ -172,7 +201,7 @@ def _folds_told(model: Model) -> str:
 
 def _all_told(trained: int, count: int) -> Note:
     return Caution(
-        f"The model was trained on {trained:,} of these {count:,} images: the figure says little about new images."
+        f"The model was trained on {trained:,} of these {count:,} images: the accuracy says little about new images."
     )
 
 
@@ -181,9 +210,9 @@ def _left_out(trained: int, count: int, held: int) -> Note:
     others = f"the {left:,} others" if left > 1 else "the other one"
     which = ""
     if held:
-        which = f", {held:,} held out while training" + (f" and {left - held:,} new" if left > held else "")
-    verb = "are ones" if trained > 1 else "is one"
+        which = f", {held:,} held out of training" + (f" and {left - held:,} new" if left > held else "")
+    verb = "were" if trained > 1 else "was"
     return Note(
-        f"{trained:,} of {count:,} images {verb} that the model was trained on, and left out: it is evaluated on "
+        f"The model was trained on {trained:,} of the {count:,} images, which {verb} left out: it is evaluated on "
         f"{others}{which}; --split all evaluates all."
     )

@@ -1,4 +1,4 @@
-"""`lanewise.compare`: what learning the filters is worth, on the user's own images.
+"""`lanewise.compare`: what learned filters are worth, on the user's own images.
 
 found = lanewise.compare("photos", seeds=(0, 1, 2))
 print(found)                    # a table, learning curves, and what may be concluded
@@ -22,7 +22,7 @@ from lanewise.experiments.conclusion import Difference, conclusion
 from lanewise.experiments.intervals import CONFIDENCE, difference_interval, share_interval
 from lanewise.experiments.methods import CONVOLUTIONAL, Method, methods_for
 from lanewise.experiments.tables import plain_table, sparkline
-from lanewise.experiments.trial import Evaluating, Trial, check_seeds, open_journal, prepared, trial_of
+from lanewise.experiments.trial import Roles, Trial, check_seeds, open_journal, prepared, trial_of
 from lanewise.network.summary import summary, totals
 from lanewise.training.loop import Progress
 from lanewise.training.recipe import many_and_easy
@@ -36,7 +36,7 @@ Curve = tuple[tuple[float, float | None], ...]
 @short
 @dataclass(frozen=True, slots=True)
 class MethodRow:
-    """One method and how it did.
+    """The results of one method.
 
     Attributes
     ----------
@@ -48,11 +48,11 @@ class MethodRow:
     interval : (low, high)
         Holds the accuracy with 95 % confidence; see `lanewise.experiments.intervals`.
     train_accuracy, gap : float
-        On the training images, and how much that is more: what was learned by heart.
+        Accuracy on the training set, and how much higher it is than `accuracy`: a large gap means overfitting.
     weights, learned_weights, connections : int
         Biases are not counted.
     seconds : float
-        Of learning, the mean over seeds; compiling is left out.
+        Of training without compiling, the mean over seeds.
     curves : tuple of ((training, validation), ...)
         For each seed both accuracies after each epoch; None where the network was not evaluated.
     """
@@ -73,7 +73,7 @@ class MethodRow:
     def curve(self) -> list[float]:
         """Accuracy after each epoch that every seed reached, the mean over seeds.
 
-        On the validation images if they were evaluated after each epoch, else on the training images while learning.
+        On the validation set if it was evaluated after each epoch, else on the training set during training.
         """
         length = min(map(len, self.curves))
         evaluated = all(after is not None for one in self.curves for _, after in one[:length])
@@ -95,14 +95,14 @@ class Comparison:
     differences : tuple of Difference
         The accuracy of the convolutional network less that of each other one; all hold together with 95 % confidence.
     count : int
-        Images that evaluated.
+        Size of the evaluation set.
     kept_back : bool
-        Whether these were training images that nothing was learned from.
+        Whether it was held out of the training set.
     seeds : tuple of int
     recalled : int
-        Trainings that the journal knew.
-    evaluating : Evaluating or None
-        Which images evaluated, and which chose the best weights.
+        Trainings taken from the journal.
+    evaluating : Roles or None
+        Which images evaluate, and which chose the best weights.
     """
 
     rows: tuple[MethodRow, ...]
@@ -111,7 +111,7 @@ class Comparison:
     kept_back: bool
     seeds: tuple[int, ...]
     recalled: int
-    evaluating: Evaluating | None = None
+    evaluating: Roles | None = None
 
     @property
     def sentence(self) -> str:
@@ -120,7 +120,7 @@ class Comparison:
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Heads and rows as text."""
-        heads = ["", "accuracy %", "95 %", "gap", "weights", "learned", "connections", "time", "learning"]
+        heads = ["", "accuracy %", "95 %", "gap", "weights", "learned", "connections", "time", "training"]
         return heads, [
             [
                 row.name,
@@ -137,7 +137,7 @@ class Comparison:
         ]
 
     def __str__(self) -> str:
-        """The table, what it was evaluated by, and the conclusion."""
+        """The table, the evaluation set, and the conclusion."""
         return "\n".join(
             [*plain_table(*self.table()), "", *([self.evaluating.sentence] if self.evaluating else []), self.sentence]
         )
@@ -154,8 +154,8 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """How far `compare` is: `done` of `total` trainings; `training` is how the one at hand goes, once it does."""
+class CompareProgress:
+    """How far `compare` is: `done` of `total` trainings, and the progress of the current one once it has begun."""
 
     done: int
     total: int
@@ -175,30 +175,30 @@ def compare(
     folder: str | os.PathLike[str] | None = None,
     size: str | int | tuple[int, int] | None = None,
     channels: int | None = None,
-    progress: Callable[[Step], None] | None = None,
+    progress: Callable[[CompareProgress], None] | None = None,
     **options: Any,
 ) -> Comparison:
-    """Set a convolutional network against a fully connected one, hand-made features, and itself with fixed filters.
+    """Compare a convolutional network with a fully connected one, hand-made features, and itself with fixed filters.
 
-    All learn from the same images, for as many epochs (or as long), with the same seeds, and are evaluated by the test
-    set, while the validation set chooses the best weights of each. Where there is no test set, the validation set
-    evaluates; where there is neither, a fifth of the training images is kept for that.
+    All are trained on the same images, for the same number of epochs (or the same time), with the same seeds. The best
+    weights of each are chosen on the validation set and evaluated on the test set; without a test set, they are
+    evaluated on the validation set, and without either, on a fifth of the training images, which is held out.
 
     Parameters
     ----------
     source : path, (images, labels), or ImageSets
         As for `lanewise.train`.
     network : str
-        The one that learns all its filters; by default chosen from the images.
+        The convolutional network; by default chosen by the images.
     seeds : sequence of int
     bank : str, optional
         The fixed filters, like "sobel+laplacian+blur+sharpen", which is the default for colour.
     folder : path, optional
-        Where a journal is kept. Given the same one again, trainings that are finished are not repeated.
+        Where a journal is kept: trainings that it holds are not repeated.
     size, channels
         How images are read.
     progress : callable, optional
-        Given a `Step` while training, and after each training.
+        Given a `CompareProgress` during and after each training.
     **options
         Those of `lanewise.train`, such as `epochs` or `budget`.
 
@@ -226,12 +226,12 @@ def compare(
         for method in methods:
 
             def tell(now: Progress, name: str = method.name, at: int = done, seed: int = seed) -> None:
-                say(Step(at, total, name, seed, now, None))
+                say(CompareProgress(at, total, name, seed, now, None))
 
             trial, known = trial_of(sets, method.network, seed, options, journal, tell)
             trials[method.name].append(trial)
             done, recalled = done + 1, recalled + known
-            say(Step(done, total, method.name, seed, None, trial.accuracy))
+            say(CompareProgress(done, total, method.name, seed, None, trial.accuracy))
     rows = tuple(_row(method, trials[method.name]) for method in methods)
     return Comparison(rows, _differences(trials), evaluating.count, evaluating.kept_back, seeds, recalled, evaluating)
 

@@ -42,7 +42,7 @@ class Difference:
 
 
 def conclusion(differences: Sequence[Difference], seeds: int) -> str:
-    """Sentences on what learning the filters is worth, and only what the intervals allow."""
+    """Say what learned filters are worth, and no more than the intervals allow."""
     by_verdict = {
         verdict: [one for one in differences if one.verdict == verdict]
         for verdict in ("better", "worse", "cannot tell")
@@ -65,8 +65,10 @@ def conclusion(differences: Sequence[Difference], seeds: int) -> str:
         )
     if seeds < FEW_SEEDS:
         trained = "trained once" if seeds == 1 else "trained twice"
-        luck = "luck in training is left out" if seeds == 1 else "luck in training is hardly known"
-        sentences.append(f"Each was {trained}, so {luck}: three seeds or more would tell.")
+        luck = "ignore" if seeds == 1 else "hardly reflect"
+        sentences.append(
+            f"Each was {trained}, so the intervals {luck} the variation between seeds: use at least three."
+        )
     return " ".join(sentences)
 
 

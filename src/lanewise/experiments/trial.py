@@ -1,4 +1,4 @@
-"""One network trained once and evaluated: what experiments are made of."""
+"""One network trained once and evaluated: the unit of every experiment."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from lanewise.version import __version__
 from lanewise.wording import plural
 
 TEST_FRACTION = 0.2
-"""Share of the images that is kept for evaluating where there are no test images."""
+"""Share of the images that is held out for the evaluation where there is no test set."""
 
 SPLIT_SEED = 0
-"""Seeds of trainings are varied; who evaluates is not."""
+"""Trainings vary in their seeds; the evaluation set does not."""
 
 
 @short
@@ -39,11 +39,11 @@ class Trial:
     Attributes
     ----------
     right : (N,) bool
-        For each test image, whether its class was recognised.
+        For each test image, whether it was classified correctly.
     train_accuracy : float
         On the training images as they are, without augmentation.
     seconds : float
-        Of learning. Compiling is left out: it is done once for all networks of the same layers, and then never again.
+        Of training, without compiling, which is done once for all networks with the same layers.
     curve : tuple of (training, validation)
         Both accuracies after each epoch; None where the network was not evaluated.
     """
@@ -55,7 +55,7 @@ class Trial:
 
     @property
     def accuracy(self) -> float:
-        """Share of the test images that were recognised."""
+        """Share of the test images that were classified correctly."""
         return float(self.right.mean())
 
     def to_entry(self) -> dict[str, Any]:
@@ -86,17 +86,17 @@ def images_to_evaluate(sets: ImageSets) -> Images:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluating:
-    """By which images networks are evaluated, and by which the best weights of each training are chosen.
+class Roles:
+    """Which images evaluate the networks, and which choose the best weights of each training.
 
     Attributes
     ----------
     evaluated_by : "test", "validation" or "kept back"
-        The test set; without one the validation set; without either, training images that nothing was learned from.
+        The test set; without one the validation set; without either, images held out of the training set.
     chosen_by : "validation", "held out" or "none"
-        The validation set, unless it evaluates; without one, training images that `lanewise.train` holds out, if any.
+        The validation set, unless it is the evaluation set; without one, images held out by `lanewise.train`, if any.
     count : int
-        Images that evaluate.
+        Size of the evaluation set.
     """
 
     evaluated_by: str
@@ -105,7 +105,7 @@ class Evaluating:
 
     @property
     def kept_back(self) -> bool:
-        """Whether training images evaluate."""
+        """Whether the evaluation set was held out of the training set."""
         return self.evaluated_by == "kept back"
 
     @property
@@ -115,14 +115,14 @@ class Evaluating:
         evaluated = {
             "test": f"All are evaluated on the {images} of the test set",
             "validation": f"There is no test set, so all are evaluated on the {images} of the validation set",
-            "kept back": f"There is no test set, so all are evaluated on {images} kept back from the training set",
+            "kept back": f"There is no test set, so all are evaluated on {images} held out of the training set",
         }[self.evaluated_by]
         chosen = {
-            "validation": "; the validation set chooses the best weights of each",
-            "held out": "; images held out of the training set choose the best weights of each",
+            "validation": "; the best weights of each are chosen on the validation set",
+            "held out": "; the best weights of each are chosen on other held-out images",
             "none": "",
         }[self.chosen_by]
-        few = " So few tell large differences only." if self.count < FEW_HELD_OUT else ""
+        few = " So few images show only large differences." if self.count < FEW_HELD_OUT else ""
         return f"{evaluated}{chosen}.{few}"
 
     def to_json(self) -> dict[str, Any]:
@@ -141,34 +141,47 @@ def prepared(
     size: str | int | tuple[int, int] | None,
     channels: int | None,
     validation_fraction: float | None = None,
-) -> tuple[ImageSets, Evaluating]:
-    """Read the images, and decide which of them evaluate: the test set, the validation set, or a fifth of the others.
+) -> tuple[ImageSets, Roles]:
+    """Read the images and choose the evaluation set: the test set, the validation set, or a fifth of the images.
 
-    The validation set chooses the best weights of each training where there is a test set. Where there is none it
-    evaluates, and then chooses nothing: what is chosen by some images is no longer evaluated fairly by them.
+    If there is a test set, the validation set chooses the best weights of each training. If there is none, the
+    validation set is the evaluation set and chooses nothing, because weights chosen on a set cannot be evaluated
+    fairly on it.
+
+    Parameters
+    ----------
+    source, size, channels
+        As for `lanewise.load`.
+    validation_fraction : float, optional
+        The option of `lanewise.train`; 0 means that no images are held out to choose weights.
 
     Returns
     -------
     sets : ImageSets
-        With those that evaluate as the test set.
-    evaluating : Evaluating
+        With the evaluation set as the test set.
+    roles : Roles
+
+    Raises
+    ------
+    DataError
+        The test images have no labels, or too few images are there to hold some out.
     """
     sets = source if isinstance(source, ImageSets) else load(source, size=size, channels=channels)
     if sets.test is not None:
         if sets.test.labels is None or not len(sets.test):
-            raise DataError("the test images have no labels: there is nothing to evaluate networks by")
+            raise DataError("the test images have no labels, so networks cannot be evaluated on them")
         evaluated_by = "test"
     elif sets.validation is not None and sets.validation.labels is not None and len(sets.validation):
         sets, evaluated_by = replace(sets, validation=None, test=sets.validation), "validation"
     else:
         labels = sets.train.labels
         if labels is None or np.bincount(labels).max() < 2:
-            raise DataError("there are no test images, and no class has two images so that one could be kept for them")
+            raise DataError("there are no test images, and no class has a second image that could be held out")
         kept, held_out = stratified_split(labels, TEST_FRACTION, SPLIT_SEED)
         sets, evaluated_by = replace(sets, train=sets.train.take(kept), test=sets.train.take(held_out)), "kept back"
     held = "none" if validation_fraction == 0 else "held out"
     chosen_by = held if sets.validation is None else "validation"
-    return sets, Evaluating(evaluated_by, chosen_by, len(images_to_evaluate(sets)))
+    return sets, Roles(evaluated_by, chosen_by, len(images_to_evaluate(sets)))
 
 
 def check_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
@@ -176,7 +189,7 @@ def check_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
     if not isinstance(seeds, Sequence) or not seeds or len(set(seeds)) < len(seeds):
         given = list(seeds) if isinstance(seeds, Sequence) else seeds
         raise OptionError(
-            f"seeds: {given} is no list of different numbers; give one number at least, for three seeds (0, 1, 2)"
+            f"seeds: {given} is not a list of distinct numbers; give at least one, or for three seeds (0, 1, 2)"
         )
     return tuple(int(seed) for seed in seeds)
 
@@ -187,7 +200,7 @@ def open_journal(path: Path, sets: ImageSets, options: Mapping[str, Any]) -> Jou
 
 
 def settings_of(sets: ImageSets, options: Mapping[str, Any]) -> dict[str, Any]:
-    """All that two trainings of one network with one seed must share to come out the same."""
+    """Everything besides network and seed that determines the result of a training."""
     # threads change no result
     plain = {key: value for key, value in sorted(options.items()) if key != "threads" and value is not None}
     return {"images": fingerprint(sets), "version": __version__, "options": plain}
@@ -201,7 +214,26 @@ def trial_of(
     journal: Journal | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> tuple[Trial, bool]:
-    """Train a network on `sets` and evaluate it, unless the journal knows what comes out; tell whether it did."""
+    """Train a network on `sets` and evaluate it, unless the journal holds the result.
+
+    Parameters
+    ----------
+    sets : ImageSets
+        From `prepared`: the test set is the evaluation set.
+    network : str
+    seed : int
+    options : mapping
+        Those of `lanewise.train`.
+    journal : Journal, optional
+    progress : callable, optional
+        Given a `Progress` while training.
+
+    Returns
+    -------
+    trial : Trial
+    known : bool
+        Whether the journal held it.
+    """
     key = f"{network}; seed {seed}"
     if journal is not None and key in journal.entries:
         known = from_entry(journal.entries[key], len(images_to_evaluate(sets)))

@@ -24,7 +24,7 @@ from lanewise.experiments.intervals import share_interval
 from lanewise.experiments.journal import Journal
 from lanewise.experiments.rows import COSTS, Row, best_of, figures, marks
 from lanewise.experiments.tables import plain_table
-from lanewise.experiments.trial import Evaluating, Trial, check_seeds, open_journal, prepared, trial_of
+from lanewise.experiments.trial import Roles, Trial, check_seeds, open_journal, prepared, trial_of
 from lanewise.network.summary import summary, totals
 
 JOURNAL = "vary.jsonl"
@@ -40,16 +40,16 @@ class Grid:
     rows : tuple of Row
         In the order of the grid.
     impossible : tuple of Impossible
-        Combinations that make no network or could not be trained, and why.
+        Combinations that are not valid networks or could not be trained, and why.
     count : int
-        Images that evaluated.
+        Size of the evaluation set.
     kept_back : bool
-        Whether these were training images that nothing was learned from.
+        Whether it was held out of the training set.
     seeds : tuple of int
     recalled : int
-        Trainings that the journal knew.
-    evaluating : Evaluating or None
-        Which images evaluated, and which chose the best weights.
+        Trainings taken from the journal.
+    evaluating : Roles or None
+        Which images evaluate, and which chose the best weights.
     """
 
     rows: tuple[Row, ...]
@@ -58,10 +58,10 @@ class Grid:
     kept_back: bool
     seeds: tuple[int, ...]
     recalled: int
-    evaluating: Evaluating | None = None
+    evaluating: Roles | None = None
 
     def best(self, cost: str) -> tuple[Row, ...]:
-        """The trade-offs that nothing beats: no other network is as accurate for less `cost`, "weights" or "seconds".
+        """The Pareto front: networks than which no other is as accurate for less `cost`, "weights" or "seconds".
 
         The cheapest first.
 
@@ -71,7 +71,7 @@ class Grid:
             There is no such cost.
         """
         if cost not in COSTS:
-            raise OptionError(f"cost: {cost!r} is none; there are {' and '.join(map(repr, COSTS))}")
+            raise OptionError(f"cost: {cost!r} is unknown; known are {' and '.join(map(repr, COSTS))}")
         return best_of(self.rows, cost)
 
     def table(self) -> tuple[list[str], list[list[str]]]:
@@ -105,7 +105,7 @@ class Grid:
 
 @short
 @dataclass(frozen=True, slots=True)
-class Report:
+class VaryProgress:
     """How far `vary` is: `done` of `total` trainings, and `row`, the latest network, once it is finished."""
 
     done: int
@@ -123,13 +123,13 @@ def vary(
     folder: str | os.PathLike[str] | None = None,
     size: str | int | tuple[int, int] | None = None,
     channels: int | None = None,
-    progress: Callable[[Report], None] | None = None,
+    progress: Callable[[VaryProgress], None] | None = None,
     **options: Any,
 ) -> Grid:
     """Train every network that a text with braces stands for, each with every seed, on the same images.
 
-    All are evaluated by the test set, while the validation set chooses the best weights of each. Where there is no test
-    set, the validation set evaluates; where there is neither, a fifth of the training images is kept for that.
+    The best weights of each are chosen on the validation set and evaluated on the test set; without a test set, they
+    are evaluated on the validation set, and without either, on a fifth of the training images, which is held out.
 
     Parameters
     ----------
@@ -139,11 +139,11 @@ def vary(
         For example "conv {8,16,32}@{3x3,5x5} stride {1,2}, relu, {max,average} 2, dense 10".
     seeds : sequence of int
     folder : path, optional
-        Where a journal is kept. Given the same one again, trainings that are finished are not repeated.
+        Where a journal is kept: trainings that it holds are not repeated.
     size, channels
         How images are read.
     progress : callable, optional
-        Given a `Report` before each training and after each network.
+        Given a `VaryProgress` before each training and after each network.
     **options
         Those of `lanewise.train`, such as `epochs`.
 
@@ -154,7 +154,7 @@ def vary(
     Raises
     ------
     NetworkError
-        No combination makes a network; the first reason is told.
+        No combination is a valid network; the message gives the first reason.
     OptionError
         The folder's journal is of other images or settings.
     """
@@ -188,7 +188,7 @@ class _Run:
         options: dict[str, Any],
         journal: Journal | None,
         total: int,
-        say: Callable[[Report], None],
+        say: Callable[[VaryProgress], None],
     ) -> None:
         self.sets, self.seeds, self.options, self.journal = sets, seeds, options, journal
         self.total, self.say = total, say
@@ -198,14 +198,14 @@ class _Run:
         trials, before = [], self.done
         try:
             for n, seed in enumerate(self.seeds):
-                self.say(Report(before + n, self.total, candidate.text, seed, None))
+                self.say(VaryProgress(before + n, self.total, candidate.text, seed, None))
                 trial, known = trial_of(self.sets, candidate.network, seed, self.options, self.journal)
                 trials.append(trial)
                 self.recalled += known
         finally:
             self.done = before + len(self.seeds)
         row = _row(candidate, trials)
-        self.say(Report(self.done, self.total, candidate.text, self.seeds[-1], row))
+        self.say(VaryProgress(self.done, self.total, candidate.text, self.seeds[-1], row))
         return row
 
 
