@@ -9,12 +9,20 @@ from lanewise.errors import MissingPackageError
 
 
 def need(module: str, what: str, extra: str = "report") -> Any:
-    """Import `module` for `what`, which cannot do without it.
+    """Import a package that an extra installs.
+
+    Parameters
+    ----------
+    module : str
+    what : str
+        What needs it, for the message.
+    extra : str
+        The extra of Lanewise that installs it.
 
     Raises
     ------
     MissingPackageError
-        If it is not installed; the message names the extra that installs it.
+        It is not installed; the message names the extra.
     """
     try:
         return import_module(module)

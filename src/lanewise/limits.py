@@ -29,7 +29,21 @@ def _free_memory() -> int | None:
 
 
 def check_memory(what: str, needed: int, batch_size: int | None = None) -> None:
-    """Raise TooLargeError if `needed` bytes are more than there are."""
+    """Raise if there is less free memory than needed.
+
+    Parameters
+    ----------
+    what : str
+        What needs it, for the message.
+    needed : int
+        Bytes.
+    batch_size : int, optional
+        Lets the message suggest a smaller one.
+
+    Raises
+    ------
+    TooLargeError
+    """
     available = available_memory()
     if available is not None and needed > available:
         hint = "; use fewer filters or units, pool earlier, or make the images smaller"

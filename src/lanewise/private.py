@@ -180,7 +180,20 @@ def read_private(folder: int | None, path: Path) -> bytes:
 
 
 def write_private(folder: int | None, path: Path, content: bytes) -> None:
-    """Write a file of mode 0600 under a temporary name and rename it: readers see a whole file or none."""
+    """Write a file of mode 0600 under a temporary name and rename it, so that readers see a whole file or none.
+
+    Parameters
+    ----------
+    folder : int or None
+        An open folder that `path` is in; None to go by the path.
+    path : Path
+    content : bytes
+
+    Raises
+    ------
+    OSError
+        The file cannot be written.
+    """
     name = f"{path.name}-{os.urandom(8).hex()}.part"
     temporary = name if folder is not None else str(path.parent / name)
     target = path.name if folder is not None else str(path)

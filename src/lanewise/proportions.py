@@ -24,7 +24,22 @@ Z_FOLDS = 2.776445105198055
 
 
 def wilson(correct: float, count: float, candidates: float = 1.0) -> tuple[float, float]:
-    """The 95 % interval of a share of which `correct` of `count` were seen, by the best of so many candidates."""
+    """Wilson's 95 % interval of a share.
+
+    E. B. Wilson, "Probable inference, the law of succession, and statistical inference", 1927. For the best of several
+    candidates, the interval is widened by Bonferroni's correction: 0.025 / candidates lies beyond each end.
+
+    Parameters
+    ----------
+    correct, count : float
+        `correct` of `count` were seen.
+    candidates : float
+        The number of independent candidates of which this is the best; 1 if nothing was chosen.
+
+    Returns
+    -------
+    low, high : float
+    """
     return _wilson(correct, count, Z if candidates <= 1 else NormalDist().inv_cdf(1 - 0.025 / candidates))
 
 
@@ -40,6 +55,17 @@ def _wilson(correct: float, count: float, z: float) -> tuple[float, float]:
 
 
 def over_folds(correct: int, count: int, folds: int) -> tuple[float, float]:
-    """The 95 % interval of an accuracy by cross-validation, for the model that is then trained on all images."""
+    """The 95 % interval of a cross-validation accuracy, for the model that is then trained on all images.
+
+    Parameters
+    ----------
+    correct, count : int
+        Over all folds.
+    folds : int
+
+    Returns
+    -------
+    low, high : float
+    """
     fewer = 1 + folds / (folds - 1)
     return _wilson(correct / fewer, count / fewer, Z_FOLDS)

@@ -34,7 +34,17 @@ def _in_shell(character: str) -> str:
 
 
 def percent(share: float, count: int, sign: str = " %") -> str:
-    """A share of `count` things: as many decimals as they justify."""
+    """Format a share in percent, with as many decimals as the count justifies.
+
+    Parameters
+    ----------
+    share : float
+        From 0 to 1.
+    count : int
+        Of the things that it is a share of.
+    sign : str
+        What follows the number.
+    """
     return f"{100 * share:.{2 if count >= 1000 else 1}f}{sign}"
 
 

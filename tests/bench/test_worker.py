@@ -153,7 +153,7 @@ def test_values_are_let_go_of_after_their_last_reader() -> None:
     walked = ops.steps(given.graph, given.weights, channels_last=False)
     order: list[int] = []
 
-    def apply(number: int, step: ops.Step, inputs: list[int]) -> int:
+    def apply(number: int, step: ops.LayerStep, inputs: list[int]) -> int:
         assert tuple(inputs) == step.inputs
         order.append(number)
         return number + 1

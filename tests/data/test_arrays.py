@@ -247,7 +247,7 @@ def test_npz_to_evaluate(tmp_path: Path) -> None:
         ({"x_train": X8, "y_train": Y8, "x_test": X8, "y_test": Y8 + 1}, "x_test: label 0 is 2, which is none"),
         (
             {"x_train": X8, "y_train": Y8, "x_test": X8[:, :1], "y_test": Y8},
-            "x_test are 1x3x1, .* learn from are 2x3x1",
+            "x_test are 1x3x1, .* training images are 2x3x1",
         ),
         ({"x": X8, "y": Y8 * 0}, "all labels are 0"),
         ({"x": X8, "y": Y8 * 0, "class_names": ["a", "b"]}, "all images are of one class"),

@@ -105,7 +105,7 @@ def test_layouts_refused(paint: Paint, tmp_path: Path) -> None:
         load(root / "a" / "0.png")
     with pytest.raises(DataError, match="a holds images but no folders"):
         load(root / "a")
-    with pytest.raises(DataError, match="holds one class only, 'a'"):
+    with pytest.raises(DataError, match="holds only one class, 'a'"):
         load(root)
     (root / "b").mkdir()
     with pytest.raises(DataError, match=r"the class 'b' in .* holds no images"):
@@ -414,7 +414,7 @@ def test_classes_one_folder_deeper_are_found_where_they_are_known(paint: Paint) 
         root = paint(f"data/{name}", 9)
     evaluated, _ = load_to_evaluate(root, classes=("bird", "cat", "dog"), size=(8, 8), channels=1)
     assert evaluated.names == ("data/cat/1.png", "data/dog/1.png")
-    with pytest.raises(DataError, match=f"one class only, 'data'.* give {root / 'data'}"):
+    with pytest.raises(DataError, match=f"only one class, 'data'.* give {root / 'data'}"):
         load(root)
     evaluated, _ = load_to_evaluate(root, classes=("data", "other"), size=(8, 8), channels=1)
     assert evaluated.counts() == (2, 0)

@@ -213,7 +213,7 @@ def test_evaluate_takes_what_train_takes(tmp_path):
     assert evaluate(model, tmp_path).count == evaluate(model, str(tmp_path)).count == 4
     with pytest.raises(DataError, match=r"evaluate\(model, x, y\)"):
         evaluate(model, x)
-    with pytest.raises(DataError, match="leave `y` out"):
+    with pytest.raises(DataError, match="omit `y`"):
         evaluate(model, "digits", y)
     with pytest.raises(OptionError, match="the split 'tset' does not exist"):
         evaluate(model, "digits", split="tset")

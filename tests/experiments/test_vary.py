@@ -128,18 +128,18 @@ def test_without_test_images_a_fifth_is_kept_for_all_seeds_alike():
     assert (one.test.pixels == two.test.pixels).all()
     every = np.concatenate([one.train.pixels, one.test.pixels]).reshape(100, -1)
     assert sorted(map(bytes, every)) == sorted(map(bytes, train.pixels.reshape(100, -1)))
-    with pytest.raises(DataError, match="no class has two images"):
+    with pytest.raises(DataError, match="no class has a second image"):
         prepared(ImageSets(stripes(2, 1)), None, None)
 
 
 def test_seeds_are_checked(sets):
     for seeds in ((), (1, 1), 3):
-        with pytest.raises(OptionError, match="no list of different numbers"):
+        with pytest.raises(OptionError, match="not a list of distinct numbers"):
             vary(sets, "dense 1", seeds=seeds)
 
 
 def test_costs_are_named():
-    with pytest.raises(OptionError, match="cost: 'time' is none; there are 'weights' and 'seconds'"):
+    with pytest.raises(OptionError, match="cost: 'time' is unknown; known are 'weights' and 'seconds'"):
         Grid((), (), 1, False, (0,), 0).best("time")
 
 

@@ -24,7 +24,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class LayerStep:
     """One layer.
 
     Attributes
@@ -42,25 +42,43 @@ class Step:
     weights: tuple[Floats, ...] = ()
 
 
-def steps(graph: Graph, parameters: Sequence[Floats], *, channels_last: bool) -> list[Step]:
+def steps(graph: Graph, parameters: Sequence[Floats], *, channels_last: bool) -> list[LayerStep]:
     """The layers between the input and the softmax or sigmoid at the end, in order; the last one gives the logits.
 
-    Weights are (o, i, u, v) and (o, i). With `channels_last` they are (u, v, i, o) and (i, o), and those of the layer
-    after `Flatten` follow the order (rows, columns, channels), so that the network computes the same.
+    Parameters
+    ----------
+    graph : Graph
+    parameters : sequence of arrays
+        Weights (o, i, u, v) and (o, i), biases (o,), as the graph orders them.
+    channels_last : bool
+        Give weights as (u, v, i, o) and (i, o), and those of the layer after `Flatten` in the order (rows, columns,
+        channels), so that the network computes the same.
+
+    Returns
+    -------
+    list of LayerStep
     """
-    result: list[Step] = []
+    result: list[LayerStep] = []
     for position, node in enumerate(graph.nodes[1:-1], start=1):
         weights = tuple(parameters[n] for n in graph.parameters_of(position))
         if channels_last and weights:
             weights = (_channels_last(weights[0], _flattened(graph, node.inputs[0])), *weights[1:])
-        result.append(Step(node.layer, node.inputs, node.padding, weights))
+        result.append(LayerStep(node.layer, node.inputs, node.padding, weights))
     return result
 
 
-def walk(steps: Sequence[Step], x: Any, apply: Callable[[int, Step, list[Any]], Any]) -> Any:
-    """The value of the last step, where `apply(number, step, inputs)` gives that of each.
+def walk(steps: Sequence[LayerStep], x: Any, apply: Callable[[int, LayerStep, list[Any]], Any]) -> Any:
+    """Compute the value of the last step.
 
-    A value is let go of after its last reader, as a framework's user would.
+    A value is released after its last use, as a careful user of a framework would do.
+
+    Parameters
+    ----------
+    steps : sequence of LayerStep
+    x : Any
+        The input, as the framework has it.
+    apply : callable
+        `apply(number, step, inputs)` gives the value of a step.
     """
     last_reader = {source: number for number, step in enumerate(steps) for source in step.inputs}
     values: dict[int, Any] = {0: x}

@@ -80,7 +80,21 @@ class Line:
 
 
 def run(nets: Sequence[Net], racers: Sequence[Racer], settings: Settings, say: Say) -> list[Entry]:
-    """Race on each net in turn; the first racer's losses are what the others' must agree with."""
+    """Race on each net in turn.
+
+    Parameters
+    ----------
+    nets : sequence of Net
+    racers : sequence of Racer
+        The losses of the others must agree with those of the first.
+    settings : Settings
+    say : callable
+        Given a sentence on what is being done.
+
+    Returns
+    -------
+    list of Entry
+    """
     entries: list[Entry] = []
     with ExitStack() as stack:
         models = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -144,7 +158,20 @@ def _check_loss(peer: Peer, losses: dict[Peer, float], random: bool) -> None:
 
 
 def lines(entries: Sequence[Entry], net: str, own: Peer = LANEWISE) -> list[Line]:
-    """Those who ran on `net`, fastest first; ratios are of the speed of `own` over theirs."""
+    """Order those who ran on a net, the fastest first.
+
+    Parameters
+    ----------
+    entries : sequence of Entry
+    net : str
+    own : Peer
+        Ratios are its speed over that of the others.
+
+    Returns
+    -------
+    list of Line
+        Empty if `own` did not run.
+    """
     ran = [entry for entry in entries if entry.net == net and entry.rates]
     ours = next((entry.rates for entry in ran if entry.peer == own), None)
     if ours is None:

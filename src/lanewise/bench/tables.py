@@ -32,7 +32,13 @@ def spread(values: Sequence[float]) -> str:
 
 
 def race_table(entries: Sequence[Entry], net: str, title: str) -> Table:
-    """Images/s of everybody on one net, fastest first, then those who could not run and why."""
+    """Tabulate the images/s of all on one net, the fastest first, then those that could not run and why.
+
+    Parameters
+    ----------
+    entries : sequence of Entry
+    net, title : str
+    """
     rows = [
         (line.entry.peer.name, figure(line.images_per_second), f"{line.ratio:.2f}x", spread(line.ratios))
         for line in lines(entries, net)
@@ -41,7 +47,13 @@ def race_table(entries: Sequence[Entry], net: str, title: str) -> Table:
 
 
 def latency_table(entries: Sequence[Entry], net: str, title: str) -> Table:
-    """Microseconds an image of everybody on one net, and Lanewise's share of them."""
+    """Tabulate the microseconds per image of all on one net, and Lanewise's share of them.
+
+    Parameters
+    ----------
+    entries : sequence of Entry
+    net, title : str
+    """
     rows = [
         (
             line.entry.peer.name,

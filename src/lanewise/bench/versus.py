@@ -69,12 +69,26 @@ def present(peers: Sequence[Peer]) -> tuple[list[Peer], tuple[str, ...], dict[st
 
 
 def measure(net: Net, *, batch: int, threads: int, seconds: float, say: Say) -> Versus:
-    """Race on `net` for about `seconds`, not counting what the frameworks take to get ready.
+    """Race on `net` for about `seconds`, not counting the start-up of the frameworks.
+
+    Parameters
+    ----------
+    net : Net
+    batch : int
+        Images per step.
+    threads : int
+    seconds : float
+    say : callable
+        Given a sentence on what is being done.
+
+    Returns
+    -------
+    Versus
 
     Raises
     ------
     WorkerError
-        If Lanewise itself cannot run the network; a framework that cannot is told in its entry.
+        If Lanewise itself cannot run the network; the entry of another framework says if that one cannot.
     """
     peers, absent, versions = present((*PEERS, ONNX_RUNTIME))
     task = Task(net, "train", LANEWISE.mode, batch, threads, images=2 * batch)

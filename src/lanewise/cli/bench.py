@@ -92,7 +92,20 @@ def bench(
 
 
 def chosen_net(network: str, image: tuple[int, int, int] | None, classes: int) -> Net:
-    """The net called so, or the one described so; whatever is wrong with it is told here."""
+    """Find the net of a name, or build the one described by a text.
+
+    Parameters
+    ----------
+    network : str
+        A name of `NETS`, "auto", or the text of a network.
+    image : (channels, rows, columns), optional
+    classes : int
+
+    Raises
+    ------
+    NetworkError
+        The text is not a valid network for such images.
+    """
     from lanewise.bench.nets import NETS, Net
     from lanewise.training.recipe import network_for
 
@@ -114,7 +127,14 @@ def _progress(out: Output) -> Iterator[Any]:
 
 
 def show(out: Output, found: Versus, threads: int) -> None:
-    """Tables for whoever took part, Lanewise's own figures, and sentences."""
+    """Print a table for each race, Lanewise's own figures, and the verdicts.
+
+    Parameters
+    ----------
+    out : Output
+    found : Versus
+    threads : int
+    """
     from lanewise.bench.tables import figure, latency_table, race_table, verdicts
     from lanewise.wording import duration
 

@@ -22,7 +22,15 @@ MOST_SHOWN = 5
 
 
 def accuracy(out: Output, evaluation: Evaluation, label: str | None = None) -> None:
-    """Say the accuracy, and how far it can be trusted; under it the top-N accuracy, where it was asked for."""
+    """Print the accuracy with its interval, and below it the top-N accuracy if there is one.
+
+    Parameters
+    ----------
+    out : Output
+    evaluation : Evaluation
+    label : str, optional
+        By default the name of the accuracy, like "Test accuracy".
+    """
     out.result(label or TITLES[evaluation.split], figures(evaluation), "bold green")
     if evaluation.top is not None:
         out.result(f"Top-{evaluation.top.n} accuracy", figures(evaluation.top, evaluation.count), "green")

@@ -50,7 +50,22 @@ def check_image(plot: str | None, force: bool) -> None:
 
 
 def check_folder(output: str | None, name: str, force: bool) -> None:
-    """Refuse a folder whose files of the same names come from somewhere else, before anything is done."""
+    """Refuse, before any work, a folder that holds files of the same names from elsewhere.
+
+    Parameters
+    ----------
+    output : str or None
+        The folder that was asked for.
+    name : str
+        "compare" or "vary", of which the files are named.
+    force : bool
+        Let files be replaced.
+
+    Raises
+    ------
+    OptionError
+        It is a file, or files in it would be replaced.
+    """
     if output is None:
         return
     folder = Path(output)
@@ -75,7 +90,22 @@ def _begins_as_results(path: Path) -> bool:
 
 
 def read(out: Output, name: str, options: Mapping[str, Any]) -> tuple[ImageSets, Roles]:
-    """Read the images and say what there is; also which of them evaluate."""
+    """Read the images, print what there is, and choose the evaluation set.
+
+    Parameters
+    ----------
+    out : Output
+    name : str
+        The images, as `lanewise.train` takes them.
+    options : mapping
+        Those of the command; "grey" and "size" are used.
+
+    Returns
+    -------
+    sets : ImageSets
+        With the evaluation set as the test set.
+    roles : Roles
+    """
     channels = {None: None, True: 1, False: 3}[options["grey"]]
     with out.reading() as progress:
         loaded = load(name, size=options["size"], channels=channels, progress=progress, notes=unheard)
@@ -92,9 +122,25 @@ def read(out: Output, name: str, options: Mapping[str, Any]) -> tuple[ImageSets,
 
 
 def journal_folder(output: str | None, sets: ImageSets, options: Mapping[str, Any]) -> Path | None:
-    """Where the journal goes: the folder that was asked for, or one in the cache that belongs to images and options.
+    """Choose the folder of the journal and make it.
 
-    None where nothing can be written.
+    Parameters
+    ----------
+    output : str or None
+        The folder that was asked for; by default one in the cache that belongs to the images and options.
+    sets : ImageSets
+    options : mapping
+        Those that go to `lanewise.train`.
+
+    Returns
+    -------
+    Path or None
+        None if the cache is not writable.
+
+    Raises
+    ------
+    OptionError
+        The folder that was asked for cannot be made.
     """
     if output is not None:
         folder = Path(output)
@@ -119,7 +165,15 @@ def tell_stopped(folder: Path | None) -> None:
 
 
 def drawn(heads: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[str]) -> Table:
-    """A table for a terminal; the columns whose heads are among `words` hold words, the others numbers."""
+    """Lay out a table for a terminal.
+
+    Parameters
+    ----------
+    heads : sequence of str
+    rows : sequence of sequences of str
+    words : sequence of str
+        Heads of the columns that hold words; the others hold numbers and are right-aligned.
+    """
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for head in heads:
         table.add_column(head, justify="left" if head in words else "right", overflow="fold", no_wrap=head not in words)
@@ -136,9 +190,31 @@ def keep(
     record: Mapping[str, Any],
     draw: Callable[[Path], None],
 ) -> str | None:
-    """Write the results as JSON and the image, where files were asked for; the name of the image, if there is one.
+    """Write the results as JSON, and draw the plot.
 
-    `folder` is None unless one was asked for.
+    Parameters
+    ----------
+    out : Output
+    name : str
+        "compare" or "vary", of which the files are named.
+    folder : Path or None
+        Where the results go; None unless a folder was asked for.
+    plot : str or None
+        The file of the plot; by default `name`.svg in the folder, if Matplotlib is installed.
+    record : mapping
+        The results, as values that JSON can hold.
+    draw : callable
+        Draws the plot into a file.
+
+    Returns
+    -------
+    str or None
+        The file of the plot, if one was drawn.
+
+    Raises
+    ------
+    OptionError
+        A file cannot be written.
     """
     from lanewise.model_file.metadata import to_json
 

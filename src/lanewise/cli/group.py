@@ -88,7 +88,14 @@ class Fitting(click.HelpFormatter):
         super().__init__(indent_increment, width, max_width)
 
     def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
-        """Write names and what they mean; on a small terminal one below the other."""
+        """Write terms and definitions; on a narrow terminal, one below the other.
+
+        Parameters
+        ----------
+        rows : iterable of (term, definition)
+        col_max, col_spacing : int
+            As in `click.HelpFormatter.write_dl`.
+        """
         if self.width < NARROW - 1:
             room = max(self.width - self.current_indent, 1)
             rows, col_max = [(_folded(name, room), text) for name, text in rows], 4
@@ -139,7 +146,13 @@ class Commands(click.Group):
         standalone_mode: bool = True,
         **extra: Any,
     ) -> Any:
-        """Run a command; does not return unless `standalone_mode` is false."""
+        """Run a command, and exit with its status unless `standalone_mode` is false.
+
+        Parameters
+        ----------
+        args, prog_name, complete_var, standalone_mode, **extra
+            As in `click.Group.main`.
+        """
         name = prog_name or "lanewise"
         if not standalone_mode:
             return super().main(args, name, complete_var, False, **extra)

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lanewise.cli.streams import ERRORS
-from lanewise.data.reading import Progress as Reading
+from lanewise.data.reading import FilesProgress
 from lanewise.model_file.metadata import to_json
 from lanewise.wording import NARROW, plural, shown
 
@@ -60,12 +60,26 @@ class Output:
         return self.console.is_terminal and not self.quiet
 
     def tell(self, label: str, text: str = "", style: str | None = None) -> None:
-        """Say something on the way: not to be heard when quiet."""
+        """Print progress, unless quiet.
+
+        Parameters
+        ----------
+        label, text : str
+        style : str, optional
+            Of Rich, like "yellow".
+        """
         if not self.quiet:
             self._line(label, text, style)
 
     def result(self, label: str, text: str = "", style: str | None = None) -> None:
-        """Say what came out: not where it is told as JSON."""
+        """Print a result, unless it goes to JSON.
+
+        Parameters
+        ----------
+        label, text : str
+        style : str, optional
+            Of Rich, like "bold".
+        """
         if not self.as_json:
             self._line(label, text, style)
 
@@ -114,7 +128,7 @@ class Output:
             click.echo(text.encode("utf-8", "backslashreplace"))
 
     @contextmanager
-    def reading(self, doing: str = "reading") -> Iterator[Reading | None]:
+    def reading(self, doing: str = "reading") -> Iterator[FilesProgress | None]:
         """A bar that goes away when the images are read, or whatever is done to them; none where nobody watches."""
         if not self.live:
             yield None
@@ -211,7 +225,17 @@ def skipped_json(skipped: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
 
 
 def open_output(as_json: bool, *, quiet: bool = False, aside: bool = False) -> Output:
-    """Speak on standard output; on standard error if that is for one JSON object, or, `aside`, for answers alone."""
+    """Open the output of a command: standard output, or standard error if the former is reserved.
+
+    Parameters
+    ----------
+    as_json : bool
+        Standard output is for one JSON object.
+    quiet : bool
+        Print only results.
+    aside : bool
+        Standard output is for the answers alone.
+    """
     stream = sys.stderr if as_json or aside else sys.stdout
     for one in (sys.stdout, sys.stderr):  # also where the command line was not entered by its front door
         if isinstance(one, io.TextIOWrapper):

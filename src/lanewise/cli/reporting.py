@@ -16,20 +16,41 @@ from lanewise.wording import file_size, shown
 
 
 def check(model: Path, output: str | None, force: bool) -> None:
-    """Find out before training whether a report can be written after it; raises what `page_for` does."""
+    """Find out, before training, whether a report can be written afterwards; raises what `page_for` raises.
+
+    Parameters
+    ----------
+    model : Path
+    output : str or None
+        The page that was asked for; by default beside the model.
+    force : bool
+        Let a file be replaced.
+    """
     check_installed()
     page_for(model, output, force)
 
 
 def page_for(model: str | os.PathLike[str], output: str | None, force: bool) -> Path:
-    """Choose the file of the report on a model, and try whether it can be written.
+    """Choose the file of the report on a model, and test whether it can be written.
+
+    Parameters
+    ----------
+    model : path
+    output : str or None
+        The page or folder that was asked for; by default beside the model.
+    force : bool
+        Let a file be replaced.
+
+    Returns
+    -------
+    Path
 
     Raises
     ------
     click.BadParameter
-        `output` is there already, and `force` is not given.
+        `output` exists, and `force` is not given.
     OptionError
-        `output` is no name of a page, or nothing can be written there.
+        `output` does not end like a page, or nothing can be written there.
     """
     beside = Path(model).with_suffix(".html")
     if output is None or os.path.isdir(output):
@@ -48,7 +69,22 @@ def page_for(model: str | os.PathLike[str], output: str | None, force: bool) -> 
 
 
 def save_page(out: Output, page: str, path: Path, *, new: bool = False) -> int:
-    """Write the report, say where it is, and return its size in bytes; `new`: another name rather than replace one."""
+    """Write the report and print where it is.
+
+    Parameters
+    ----------
+    out : Output
+    page : str
+        HTML.
+    path : Path
+    new : bool
+        Choose another name rather than replace a file.
+
+    Returns
+    -------
+    int
+        Its size in bytes.
+    """
     path = save_report(page, path, new=new)
     size = path.stat().st_size
     out.result("Report", f"{shown(path)} ({file_size(size)}): open it in a browser", "bold")

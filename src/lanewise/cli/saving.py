@@ -27,7 +27,7 @@ SUFFIX = ".onnx"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Destination:
     """A file to save to; `replace` says that an older one may go."""
 
     path: Path
@@ -42,7 +42,7 @@ class Saved:
     trouble: str | None = None
 
 
-def place_for(images: str, output: str | None, force: bool) -> Place:
+def place_for(images: str, output: str | None, force: bool) -> Destination:
     """Choose where the model learned from `images` goes, and try whether it can be written there.
 
     Parameters
@@ -65,7 +65,7 @@ def place_for(images: str, output: str | None, force: bool) -> Place:
     if output is None or os.path.isdir(output):
         path = Path(output or "", name)  # or another one with a number, which is found when there is a model
         _try(path)
-        return Place(path, replace=False)
+        return Destination(path, replace=False)
     path = Path(output)
     if os.path.lexists(path):
         if not force:
@@ -78,10 +78,10 @@ def place_for(images: str, output: str | None, force: bool) -> Place:
                 f"{shown(output)} is no ordinary file: choose another name.", param_hint="--output"
             )
     _try(path)
-    return Place(path, replace=force)
+    return Destination(path, replace=force)
 
 
-def save(model: Model, place: Place) -> Saved:
+def save(model: Model, place: Destination) -> Saved:
     """Save a model, in the folder for temporary files or the home folder if its place has become unfit.
 
     Raises

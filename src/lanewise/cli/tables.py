@@ -17,7 +17,21 @@ STANDARD_OUTPUT = "-"
 
 
 def check_table(path: str | None, force: bool, option: str) -> None:
-    """Refuse, before any work, a file that is there already or a folder that is not."""
+    """Refuse, before any work, a file that exists or whose folder does not.
+
+    Parameters
+    ----------
+    path : str or None
+        "-" is standard output.
+    force : bool
+        Let a file be replaced.
+    option : str
+        The option that named it, for the message.
+
+    Raises
+    ------
+    click.BadParameter
+    """
     if path is None or path == STANDARD_OUTPUT:
         return
     if os.path.isdir(path):
@@ -32,7 +46,16 @@ def check_table(path: str | None, force: bool, option: str) -> None:
 
 
 def write_table(path: str, force: bool, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a table whole: names that are no UTF-8 have their bytes escaped. "-" is standard output.
+    """Write a table as CSV, as a whole or not at all; bytes of names that are not UTF-8 are escaped.
+
+    Parameters
+    ----------
+    path : str
+        "-" is standard output.
+    force : bool
+        Let a file be replaced.
+    columns : sequence of str
+    rows : iterable of sequences
 
     Raises
     ------

@@ -23,15 +23,24 @@ BOMB_RATIO = 200
 
 
 def check_archive(file: IO[bytes], path: object, wanted: Collection[str]) -> None:
-    """Look at the arrays called `wanted` in an open `.npz` file; it is left at its beginning.
+    """Check the arrays called `wanted` in an open `.npz` file, before anything is unpacked.
+
+    Parameters
+    ----------
+    file : binary file
+        Is left at its beginning.
+    path : object
+        Its name, for messages.
+    wanted : collection of str
+        Names of arrays; others are not looked at.
 
     Raises
     ------
     DataError
-        It is a single array, or one of them holds Python objects, claims another size than it has, or unpacks to far
-        more than images do.
+        It is a single array, or an array holds Python objects, claims another size than it has, or unpacks to far more
+        than images do.
     TooLargeError
-        They do not fit into memory.
+        The arrays do not fit into memory.
     """
     if file.read(len(NPY_MAGIC)) == NPY_MAGIC:
         raise DataError(f"{path} is one array, not an .npz file: save x_train and y_train with numpy.savez")

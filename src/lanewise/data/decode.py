@@ -83,20 +83,30 @@ def read_header(path: str, max_pixels: int = MAX_PIXELS) -> Header:
 def read_pixels(
     source: str | bytes, size: tuple[int, int], channels: int, max_pixels: int = MAX_PIXELS, bits: int = 16
 ) -> tuple[npt.NDArray[np.uint8], Header]:
-    """Decode an image, the path of a file or what stands in one, and stretch it to `size`, (rows, columns).
+    """Decode an image and stretch it to `size`.
 
-    Of values with more than 8 bits, the upper 8 of those `bits` that are in use are kept.
+    Parameters
+    ----------
+    source : str or bytes
+        The path of a file, or the content of one.
+    size : (rows, columns)
+    channels : int
+        1 for grey, 3 for colour.
+    max_pixels : int
+        Larger images are refused before they are decoded.
+    bits : int
+        Of values with more than 8 bits, the number in use; the upper 8 of them are kept.
 
     Returns
     -------
     pixels : (rows, columns, channels) uint8
     header : Header
-        What the image was before.
+        Properties of the image in the file.
 
     Raises
     ------
     DataError
-        With the reason alone.
+        The message is the reason alone, without the file.
     """
     with _reasons(), io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
         image = _opened(file, max_pixels)
@@ -124,7 +134,22 @@ def bits_in_use(path: str, max_pixels: int = MAX_PIXELS) -> int:
 
 
 def image_pixels(image: object, size: tuple[int, int], channels: int, bits: int = 16) -> npt.NDArray[np.uint8] | None:
-    """The pixels of an image that Pillow has opened or made, as those of a file; None if it is no such image."""
+    """Convert an image of Pillow's to pixels, as `read_pixels` does with a file.
+
+    Parameters
+    ----------
+    image : object
+    size : (rows, columns)
+    channels : int
+        1 for grey, 3 for colour.
+    bits : int
+        As in `read_pixels`.
+
+    Returns
+    -------
+    (rows, columns, channels) uint8, or None
+        None if it is not an image of Pillow's.
+    """
     if not isinstance(image, Image.Image):
         return None
     with _reasons():

@@ -51,7 +51,17 @@ def exact(pixels: npt.NDArray[np.uint8]) -> Drawn:
 
 
 def indexed(numbers: npt.NDArray[np.uint8], colours: list[tuple[int, int, int]], opacities: list[int]) -> Drawn:
-    """Numbers (rows, columns) of 256 colours, each with an opacity."""
+    """Encode an image with a palette as PNG.
+
+    Parameters
+    ----------
+    numbers : (rows, columns) uint8
+        Indices of colours.
+    colours : list of (red, green, blue)
+        From 0 to 255.
+    opacities : list of int
+        One for each colour, from 0 to 255.
+    """
     image = Image.fromarray(numbers)
     image.putpalette([byte for colour in colours for byte in colour])
     form, options = PNG

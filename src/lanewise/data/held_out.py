@@ -44,7 +44,24 @@ class Holding:
 
 
 def hold_out(images: Images, chosen: Indices, fraction: float, seed: int, before: Seen | None) -> Holding:
-    """Part the images at `chosen`: `fraction` of each class is held out; none where it is 0 or no class has two."""
+    """Hold out a share of each class for validation.
+
+    Parameters
+    ----------
+    images : Images
+    chosen : (N,) int64
+        Positions of the images to split.
+    fraction : float
+        Share that is held out, 0 to below 1; nothing is held out at 0, or if no class has two images.
+    seed : int
+    before : Seen or None
+        Images of an earlier training, from which this one starts: those it was trained on are held out only if no
+        others are left.
+
+    Returns
+    -------
+    Holding
+    """
     labels = images.labels
     assert labels is not None
     known = before or Seen.nothing(images.pixels)

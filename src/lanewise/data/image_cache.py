@@ -113,12 +113,22 @@ def reserve(path: Path, shape: Shape) -> Draft | None:
 
 
 def publish(draft: Draft, path: Path, count: int, stamp: str, known: dict[str, Any]) -> Pixels:
-    """Finish a file whose first `count` images are filled in, under its name; `known` goes to JSON.
+    """Give a file whose first `count` images are filled in its final name.
+
+    Parameters
+    ----------
+    draft : Draft
+    path : Path
+    count : int
+    stamp : str
+        Of the files that the pixels come from; the entry is valid only for the same stamp.
+    known : dict
+        Values that JSON can hold, kept with the pixels.
 
     Returns
     -------
     pixels : (count, rows, columns, channels) uint8
-        Mapped from the file, read-only. They are there even if the file could not be finished.
+        Mapped from the file, read-only; also if the file could not be finished.
     """
     pixels: Pixels = draft.pixels[:count]
     shape = pixels.shape
@@ -149,7 +159,16 @@ def discard(draft: Draft) -> None:
 
 
 def write(path: Path, pixels: Pixels, stamp: str, known: dict[str, Any]) -> None:
-    """Keep pixels that are in memory, if that can be done."""
+    """Keep pixels that are in memory, if possible.
+
+    Parameters
+    ----------
+    path : Path
+    pixels : (N, rows, columns, channels) uint8
+    stamp : str
+    known : dict
+        As in `publish`.
+    """
     draft = reserve(path, pixels.shape)
     if draft is not None:
         draft.pixels[...] = pixels

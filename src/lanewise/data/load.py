@@ -21,7 +21,7 @@ from lanewise.data.arrays import DIGITS_FILE, from_arrays, read_npz, read_npz_to
 from lanewise.data.decode import MAX_PIXELS
 from lanewise.data.folders import TRAIN, ImageFile, Listing, list_sets, list_to_evaluate, list_tree, single_file
 from lanewise.data.images import STRETCH, Images, ImageSets, Pixels, empty_pixels, with_missing_told
-from lanewise.data.reading import Progress, Target, decode_into, listed_reasons, read_listing
+from lanewise.data.reading import FilesProgress, Target, decode_into, listed_reasons, read_listing
 from lanewise.errors import DataError, OptionError
 from lanewise.keywords import hinting
 from lanewise.notes import Note, say
@@ -46,7 +46,7 @@ def load(
     channels: int | None = None,
     strict: bool = False,
     cache_dir: str | os.PathLike[str] | None = None,
-    progress: Progress | None = None,
+    progress: FilesProgress | None = None,
     max_pixels: int = MAX_PIXELS,
     bits: int | None = None,
     notes: Callable[[str], None] | None = None,
@@ -97,7 +97,7 @@ def load(
 
 
 def _from_folder(
-    folder: Path, target: Target, cache_dir: str | os.PathLike[str] | None, progress: Progress | None, strict: bool
+    folder: Path, target: Target, cache_dir: str | os.PathLike[str] | None, progress: FilesProgress | None, strict: bool
 ) -> ImageSets:
     """All parts, with size, channels and bits of the first of them unless `target` has them."""
     listings = list_sets(folder)
@@ -123,7 +123,7 @@ def load_to_evaluate(
     bits: int | None = None,
     strict: bool = False,
     cache_dir: str | os.PathLike[str] | None = None,
-    progress: Progress | None = None,
+    progress: FilesProgress | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> tuple[Images, str]:
     """Read labelled images to evaluate a model by; some of its classes may have none.
@@ -162,7 +162,7 @@ def load_for_prediction(
     channels: int,
     resize: str | None = STRETCH,
     bits: int = 16,
-    progress: Progress | None = None,
+    progress: FilesProgress | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> tuple[Pixels, tuple[str, ...], tuple[tuple[str, str], ...]]:
     """Read images without labels, as the training images were read.
@@ -227,7 +227,11 @@ def parse_size(size: Size | None) -> tuple[int, int] | None:
 
 
 def _read(
-    listing: Listing, target: Target, cache_dir: str | os.PathLike[str] | None, progress: Progress | None, strict: bool
+    listing: Listing,
+    target: Target,
+    cache_dir: str | os.PathLike[str] | None,
+    progress: FilesProgress | None,
+    strict: bool,
 ) -> Images:
     _check_strict(strict, listing.skipped, listing.folder)
     cache = Path(cache_dir) if cache_dir is not None else cache_folder("images")
@@ -236,7 +240,7 @@ def _read(
     return images
 
 
-def _offset(progress: Progress | None, before: int, total: int) -> Progress | None:
+def _offset(progress: FilesProgress | None, before: int, total: int) -> FilesProgress | None:
     """Progress of one part of several, told as progress of the whole."""
     if progress is None:
         return None

@@ -17,16 +17,31 @@ _SIDE = 12  # rows and columns that images are averaged down to before they are 
 
 
 def agreement(pixels: Pixels, labels: NDArray[np.int32], indices: NDArray[np.int64]) -> float:
-    """How often the nearest neighbour of an image has its class; an image is never its own neighbour."""
+    """Leave-one-out accuracy of the nearest neighbour: the share of images whose nearest other image has their class.
+
+    Parameters
+    ----------
+    pixels : (N, rows, columns, channels)
+    labels : (N,) int32
+    indices : (n,) int64
+        Positions of the images to use.
+    """
     chosen = _chosen(indices)
     flat = _averaged(pixels, chosen).reshape(len(chosen), -1)
     return _agreement(flat, flat, labels[chosen])
 
 
 def mirror_agreement(pixels: Pixels, labels: NDArray[np.int32], indices: NDArray[np.int64]) -> tuple[float, float]:
-    """The same for images as they are, and for mirrored ones among those that are not.
+    """The accuracy of the nearest neighbour for images as they are, and for mirrored ones among those that are not.
 
-    A mirrored image's own original is never its neighbour.
+    The original of a mirrored image does not count as its neighbour.
+
+    Parameters
+    ----------
+    pixels : (N, rows, columns, channels)
+    labels : (N,) int32
+    indices : (n,) int64
+        Positions of the images to use.
     """
     chosen = _chosen(indices)
     small = _averaged(pixels, chosen)

@@ -32,7 +32,7 @@ from lanewise.errors import DataError
 from lanewise.notes import Caution, Note
 from lanewise.target import default_threads
 
-Progress = Callable[[int, int], None]
+FilesProgress = Callable[[int, int], None]
 """Called with the number of images read so far and the number of all."""
 
 _SAMPLE = 2000  # headers that are looked at to choose a size
@@ -55,8 +55,22 @@ class Target:
     bits: int | None = None
 
 
-def read_listing(listing: Listing, target: Target, cache: Path, progress: Progress | None = None) -> Images:
+def read_listing(listing: Listing, target: Target, cache: Path, progress: FilesProgress | None = None) -> Images:
     """Decode the images of a listing, or take them from the cache.
+
+    Parameters
+    ----------
+    listing : Listing
+    target : Target
+        Size, channels and fit of the images.
+    cache : Path
+        Folder of the cache.
+    progress : callable, optional
+        Called with the number of files that are done, and of all.
+
+    Returns
+    -------
+    Images
 
     Raises
     ------
@@ -98,17 +112,30 @@ def decode_into(
     pixels: Pixels,
     files: Sequence[ImageFile],
     max_pixels: int,
-    progress: Progress | None = None,
+    progress: FilesProgress | None = None,
     bits: int | None = None,
 ) -> dict[str, Any]:
-    """Decode each of `files` into its place in `pixels`, then close the gaps of those that cannot be read.
+    """Decode files into an array, then close the gaps of those that cannot be read.
+
+    Parameters
+    ----------
+    pixels : (N, rows, columns, channels) uint8
+        Receives the images.
+    files : sequence of ImageFile
+        N files.
+    max_pixels : int
+        Larger images are refused before they are decoded.
+    progress : callable, optional
+        Called with the number of files that are done, and of all.
+    bits : int, optional
+        As in `Images`; found here by default.
 
     Returns
     -------
     known : dict
         "bad": (position in `files`, reason) of each that cannot be read; "sizes": (rows, columns, count) of the
-        images as they were; "bits" as in `Images`, found here unless given; "passing": whether a file could not be
-        read for a reason that may pass. It holds nothing that JSON could not.
+        images as they were; "bits" as in `Images`; "passing": whether a file could not be read for a reason that may
+        pass. All values are ones that JSON can hold.
     """
     size, channels = (pixels.shape[1], pixels.shape[2]), pixels.shape[3]
 

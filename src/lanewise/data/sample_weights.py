@@ -75,6 +75,19 @@ def _plain(label: object) -> str:
 
 
 def class_weights(labels: NDArray[np.int32], weights: Floats, classes: int) -> Floats:
-    """The mean weight of each class's training images."""
+    """The mean weight of each class's training images.
+
+    Parameters
+    ----------
+    labels : (N,) int32
+    weights : (N,) float
+    classes : int
+        Number of classes.
+
+    Returns
+    -------
+    (classes,) float32
+        0 for a class without images.
+    """
     totals = np.bincount(labels, weights=weights, minlength=classes)
     return (totals / np.maximum(np.bincount(labels, minlength=classes), 1)).astype(np.float32)

@@ -51,7 +51,15 @@ class Seen:
 
     @classmethod
     def of(cls, form: str, trained: Hashes, held: Hashes) -> Self:
-        """Remember images by their hashes. One that is in both was trained on."""
+        """Remember images by their hashes.
+
+        Parameters
+        ----------
+        form : str
+            What the hashes are of: the form of the pixels.
+        trained, held : arrays of hashes
+            Of the images trained on and held out; one that is in both was trained on.
+        """
         trained = np.unique(trained)
         return cls(form, trained, np.setdiff1d(held, trained))
 

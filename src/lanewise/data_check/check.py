@@ -18,7 +18,7 @@ from lanewise.data_check.label_errors import mislabelled
 from lanewise.errors import DataError
 from lanewise.model import Model
 
-Progress = Callable[[str, int, int], None]
+StageProgress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
 
 
@@ -29,7 +29,16 @@ class Pace:
         self._stage, self._began, self._first = "", 0.0, 0
 
     def left(self, stage: str, done: int, total: int) -> float | None:
-        """Seconds until a stage is done; None before it is known. The first of its parts is not timed: it compiles."""
+        """Estimate the seconds until a stage is done; None before that is possible.
+
+        The first part of a stage is not timed, because it compiles.
+
+        Parameters
+        ----------
+        stage : str
+        done, total : int
+            Parts of the stage.
+        """
         now = time.perf_counter()
         if self._first == 0 or stage != self._stage or done < self._first:
             self._stage, self._began, self._first = stage, now, done
@@ -46,7 +55,7 @@ def check(
     model: Model | None = None,
     seed: int = 0,
     threads: int | None = None,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
 ) -> Findings:
     """Check images and their labels for problems.
 
@@ -114,7 +123,7 @@ def look(
     *,
     source: str = "images",
     threads: int | None = None,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
 ) -> Findings:
     """Find quickly, in images that are in memory, all that `check` finds except wrong labels.
 
@@ -145,7 +154,7 @@ def look(
 
 
 def _without_labels(
-    collection: Collection, threads: int | None, say: Progress
+    collection: Collection, threads: int | None, say: StageProgress
 ) -> tuple[list[Finding], tuple[duplicates.Link, ...]]:
     """All findings that need no network, and which images are copies of which."""
     say("comparing", 0, len(collection))

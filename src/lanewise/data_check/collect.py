@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +15,11 @@ from lanewise.data.decode import MAX_PIXELS, Header, read_header
 from lanewise.data.folders import ImageFile, entered, list_sets, list_tree, part_named, printable
 from lanewise.data.images import Images, ImageSets, empty_pixels
 from lanewise.data.load import load
-from lanewise.data.reading import choose_size, decode_into
+from lanewise.data.reading import FilesProgress, choose_size, decode_into
 from lanewise.data_check.findings import Collection
 from lanewise.errors import DataError
 from lanewise.notes import unheard
 from lanewise.preprocessing import Preprocessing
-
-Progress = Callable[[int, int], None]
 
 _STARTS = ((b"\x89PNG\r\n\x1a\n", ".png"), (b"\xff\xd8\xff", ".jpg"), (b"GIF8", ".gif"), (b"BM", ".bmp"))
 _BLOCK = 2**20  # bytes of a file that are looked at together
@@ -30,17 +28,29 @@ _BLOCK = 2**20  # bytes of a file that are looked at together
 def gather(
     source: str | os.PathLike[str] | Images | ImageSets | ArrayLike,
     y: ArrayLike | None = None,
-    progress: Progress | None = None,
+    progress: FilesProgress | None = None,
     like: Preprocessing | None = None,
 ) -> Collection:
-    """Read a folder, an `.npz` file, "digits", arrays or images already read.
+    """Read the images to check.
 
-    Files are read as a model takes them, if `like` says how it does.
+    Parameters
+    ----------
+    source : path, "digits", array, Images or ImageSets
+    y : (N,) array, optional
+        Labels, where `source` is an array.
+    progress : callable, optional
+        Called with the number of files that are done, and of all.
+    like : Preprocessing, optional
+        Read files as a model with this preprocessing takes them.
+
+    Returns
+    -------
+    Collection
 
     Raises
     ------
     DataError
-        When there is nothing that could be looked at.
+        When there is no readable image.
     """
     if isinstance(source, ImageSets):
         return _from_sets(source)
@@ -48,7 +58,7 @@ def gather(
         return from_parts({"train": source})
     if isinstance(source, str | os.PathLike):
         if y is not None:
-            raise DataError(f"{os.fspath(source)} brings its own labels: leave `y` out")
+            raise DataError(f"{os.fspath(source)} has labels already: omit `y`")
         if os.path.isdir(source):
             return _from_folder(entered(Path(source))[0], progress, like)
         return _from_sets(load(source, progress=progress, notes=unheard))
@@ -95,7 +105,7 @@ def _from_sets(sets: ImageSets) -> Collection:
     return from_parts({name: part for name, part in given.items() if part is not None}, sets.skipped)
 
 
-def _from_folder(root: Path, progress: Progress | None, like: Preprocessing | None) -> Collection:
+def _from_folder(root: Path, progress: FilesProgress | None, like: Preprocessing | None) -> Collection:
     listing = list_tree(root)
     start = len(printable(str(root)).rstrip("/")) + 1
     ignored = tuple((name[start:], reason) for name, reason in listing.skipped)

@@ -68,7 +68,23 @@ def links(
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Link, ...]:
-    """Find pairs of copies among images that are not `constant`; of many exact copies each is linked to the first."""
+    """Find pairs of copies and near copies.
+
+    Parameters
+    ----------
+    collection : Collection
+    constant : (N,) bool
+        Images to leave out, because they are nearly of one colour.
+    threads : int, optional
+        All processors by default.
+    progress : callable, optional
+        Called with the number of images that are compared, and of all.
+
+    Returns
+    -------
+    tuple of Link
+        Of many exact copies, each is linked to the first.
+    """
     exact = [*_exact(collection, constant)]
     copies = {link.other for link in exact}
     left = np.array([n for n in range(len(collection)) if n not in copies and not constant[n]], np.int64)

@@ -212,7 +212,16 @@ def by_severity(findings: Sequence[Finding]) -> tuple[Finding, ...]:
 
 
 def counted(count: int, noun: str, verb: str = "") -> str:
-    """A count with its noun and the form of a verb that fits: "1 image is", "3 images are"."""
+    """A count with its noun and the form of a verb that fits: "1 image is", "3 images are".
+
+    Parameters
+    ----------
+    count : int
+    noun : str
+        In the singular.
+    verb : str
+        Singular and plural, like "is/are"; none by default.
+    """
     one, _, many = verb.partition("/")
     said = one if count == 1 else many
     return plural(count, noun) + (f" {said}" if said else "")

@@ -83,19 +83,34 @@ def mislabelled(
     progress: Callable[[int, int], None] | None,
     known: Known | None = None,
 ) -> tuple[list[Finding], float]:
-    """Test the labels of all images, or of those that a model was not trained on by that model.
+    """Test the labels of all images by cross-validation, or of those that are new to a model by that model.
+
+    The method is confident learning (Northcutt, Jiang and Chuang 2021); see the head of this file.
+
+    Parameters
+    ----------
+    collection : Collection
+    copies : sequence of tuples of int
+        Groups of positions of copies, which stay in one fold.
+    seed : int
+    threads : int, optional
+        All processors by default.
+    progress : callable, optional
+        Called with the number of epochs that are done, and of all.
+    known : Known, optional
+        Test with this model instead of training networks.
 
     Returns
     -------
     findings : list of Finding
         One or none.
     accuracy : float
-        How often the network that had not seen an image gave its label.
+        Share of the labels that the out-of-fold predictions agree with.
 
     Raises
     ------
     DataError
-        When the images are too few.
+        When there are too few images.
     """
     given = collection.labels if known is None else np.where(known.new(copies), collection.labels, -1)
     counts = np.bincount(given[given >= 0], minlength=len(collection.classes))
@@ -210,9 +225,23 @@ def cross_validated(
     threads: int | None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Probabilities:
-    """Probabilities (N, classes) of each image by networks that have not learned from it, nor from its copies.
+    """Predict each image by networks that were trained neither on it nor on its copies.
 
-    `progress` is called with epochs that are done, and how many there are, after every epoch.
+    Parameters
+    ----------
+    images : Images
+    together : sequence of tuples of int
+        Groups of positions of copies, which stay in one fold.
+    seed : int
+    threads : int, optional
+        All processors by default.
+    progress : callable, optional
+        Called after every epoch with the number of epochs that are done, and of all.
+
+    Returns
+    -------
+    (N, classes) float64
+        Probabilities.
     """
     assert images.labels is not None
     rounds = next((rounds for most, rounds in _ROUNDS if len(images) <= most), 1)
@@ -248,7 +277,20 @@ def cross_validated(
 
 
 def folds(labels: Labels, together: Sequence[tuple[int, ...]], seed: int) -> NDArray[np.int64]:
-    """A fold for each image, in equal share of each class, but copies into one."""
+    """Assign each image to a fold, stratified by class, with copies in one fold.
+
+    Parameters
+    ----------
+    labels : (N,) int32
+    together : sequence of tuples of int
+        Groups of positions of copies.
+    seed : int
+
+    Returns
+    -------
+    (N,) int64
+        From 0 to `FOLDS` - 1.
+    """
     draws = np.random.Philox(key=seed).random_raw(len(labels))
     fold = np.empty(len(labels), np.int64)
     for label in np.unique(labels):

@@ -20,7 +20,7 @@ from lanewise.data.arrays import from_arrays
 from lanewise.data.folders import entered, part_named
 from lanewise.data.images import STRETCH, Images, ImageSets
 from lanewise.data.load import DIGITS, Source, load, load_to_evaluate
-from lanewise.data.reading import Progress
+from lanewise.data.reading import FilesProgress
 from lanewise.errors import DataError, OptionError
 from lanewise.evaluation.result import ClassFigures, Evaluation, Group, Mistake, TopFigures
 from lanewise.evaluation.unseen import GROUPS, called, candidates_of, fit_to_evaluate, kinds_of
@@ -109,7 +109,31 @@ def check_top(model: Model, top: int | None) -> None:
 def evaluate_images(
     model: Model, images: Images, *, split: str, top: int | None = None, most_mistakes: int = 10
 ) -> Evaluation:
-    """Evaluate by exactly these images; `split` is what they are."""
+    """Evaluate a model on exactly these images.
+
+    Parameters
+    ----------
+    model : Model
+    images : Images
+        Labelled, on the scale that the model takes.
+    split : str
+        What they are: "test", "validation", "train" or "all".
+    top : int, optional
+        Also give the top-N accuracy for this N.
+    most_mistakes : int
+        How many mistakes to list, the most confident first.
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    DataError
+        There are no labelled images, or their classes are not the model's.
+    OptionError
+        `top` is not a number from 1 to the number of classes.
+    """
     check_top(model, top)
     names = names_of(model.classes)
     if images.labels is None or not len(images):
@@ -214,7 +238,7 @@ def images_for(
     *,
     split: str | None = None,
     strict: bool = False,
-    progress: Progress | None = None,
+    progress: FilesProgress | None = None,
 ) -> tuple[Images, str]:
     """Read labelled images as `model` takes them.
 

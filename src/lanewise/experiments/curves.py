@@ -25,7 +25,15 @@ class Line:
 
 
 def draw_curves(lines: Sequence[Line], count: int, path: str | os.PathLike[str]) -> None:
-    """Draw the curves, and beside them the accuracy on `count` test images.
+    """Draw the curves, and beside them the accuracies with their intervals.
+
+    Parameters
+    ----------
+    lines : sequence of Line
+    count : int
+        Size of the evaluation set.
+    path : path
+        .svg, .png or .pdf.
 
     Raises
     ------

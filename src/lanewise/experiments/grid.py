@@ -90,9 +90,22 @@ def _braces(text: str) -> list[re.Match[str]]:
 
 
 def candidates(texts: list[str], shape: tuple[int, int, int], classes: int) -> tuple[list[Candidate], list[Impossible]]:
-    """The networks that can be built for images of `shape` (channels, rows, columns), and those that cannot.
+    """Sort texts into networks that can be built and texts that cannot.
 
-    Networks that come out the same are kept once.
+    Parameters
+    ----------
+    texts : list of str
+        Without braces.
+    shape : (channels, rows, columns)
+        Of the images.
+    classes : int
+        Number of classes.
+
+    Returns
+    -------
+    possible : list of Candidate
+        Networks that come out the same are kept once.
+    impossible : list of Impossible
 
     Raises
     ------

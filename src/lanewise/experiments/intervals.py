@@ -33,7 +33,19 @@ def share_interval(right: ArrayLike, confidence: float = CONFIDENCE) -> tuple[fl
 
 
 def difference_interval(first: ArrayLike, second: ArrayLike, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """The interval of the first accuracy less the second, from (seeds, images) each, on the same images."""
+    """The confidence interval of the first accuracy minus the second, both on the same images.
+
+    Parameters
+    ----------
+    first, second : (seeds, images) bool
+        Whether each image was classified correctly.
+    confidence : float
+
+    Returns
+    -------
+    low, high : float
+        Between -1 and 1.
+    """
     differences = np.asarray(first, np.float64) - np.asarray(second, np.float64)
     low, high = _interval(differences, (1.0, -1.0), confidence)
     return max(low, -1.0), min(high, 1.0)

@@ -16,12 +16,20 @@ MOST_LABELS = 6
 
 
 def draw_grid(rows: Sequence[Row], count: int, path: str | os.PathLike[str]) -> None:
-    """Draw accuracy on `count` test images over weights and over time, the best trade-offs joined and named.
+    """Draw accuracy over weights and over time, with the Pareto front joined and named.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+    count : int
+        Size of the evaluation set.
+    path : path
+        .svg, .png or .pdf.
 
     Raises
     ------
     OptionError
-        The file has another ending than .svg, .png or .pdf or cannot be written.
+        The file does not end in .svg, .png or .pdf, or cannot be written.
     MissingPackageError
         Matplotlib is not installed.
     """

@@ -65,5 +65,12 @@ def figures(row: Row, count: int) -> list[str]:
 
 
 def marks(row: Row, by_weights: Sequence[Row], by_seconds: Sequence[Row]) -> str:
-    """Of which trade-offs a row is one."""
+    """Name the Pareto fronts that a row is on: "weights", "time", or both.
+
+    Parameters
+    ----------
+    row : Row
+    by_weights, by_seconds : sequences of Row
+        The fronts.
+    """
     return ", ".join(word for word, best in (("weights", by_weights), ("time", by_seconds)) if row in best)

@@ -195,7 +195,20 @@ def check_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
 
 
 def open_journal(path: Path, sets: ImageSets, options: Mapping[str, Any]) -> Journal:
-    """The journal of trainings on these images with these options of `lanewise.train`."""
+    """Open the journal of trainings on these images with these options.
+
+    Parameters
+    ----------
+    path : Path
+    sets : ImageSets
+    options : mapping
+        Those of `lanewise.train`.
+
+    Raises
+    ------
+    OptionError
+        The journal is of other images or options.
+    """
     return Journal(path, settings_of(sets, options))
 
 

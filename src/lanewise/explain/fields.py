@@ -107,7 +107,21 @@ def receptive_field(
 
 
 def read_lines(node: Node, axis: int, line: int | Lines) -> Lines:
-    """Rows (axis 0) or columns (axis 1) of its input that a convolution or pool reads, padding too: (..., kernel)."""
+    """Rows or columns of its input that a convolution or pool reads, padding included.
+
+    Parameters
+    ----------
+    node : Node
+    axis : int
+        0 for rows, 1 for columns.
+    line : int or int array (...)
+        Rows or columns of its output.
+
+    Returns
+    -------
+    (..., kernel) int array
+        Below 0 or beyond the input in the padding.
+    """
     found = neighbourhood(node)
     assert found is not None
     kernel, stride, dilation = (pair[axis] for pair in found)

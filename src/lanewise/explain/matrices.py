@@ -191,7 +191,20 @@ def _check_size(node: Node, entries: int) -> None:
 
 
 def check_entries(what: str, entries: int, size: int = BYTES) -> None:
-    """Raise TooLargeError if a matrix of so many entries, each of which takes `size` bytes, would not fit in memory."""
+    """Raise if a matrix would not fit in memory.
+
+    Parameters
+    ----------
+    what : str
+        The matrix, for the message.
+    entries : int
+    size : int
+        Bytes of an entry.
+
+    Raises
+    ------
+    TooLargeError
+    """
     available = available_memory()
     if available is not None and entries * size > available:
         raise TooLargeError(

@@ -102,7 +102,25 @@ def node_position(graph: Graph, node: str | int) -> int:
 
 
 def place(name: str, shape: Shape, where: Any) -> tuple[int, ...]:
-    """The position of one value of the node called `name`, checked: (channel, row, column), or (feature,)."""
+    """Check the position of one value of a node.
+
+    Parameters
+    ----------
+    name : str
+        The node, for the message.
+    shape : (channels, rows, columns) or (features,)
+    where : Any
+        The position that was given.
+
+    Returns
+    -------
+    (channel, row, column) or (feature,)
+
+    Raises
+    ------
+    OptionError
+        The node has no such value.
+    """
     given = where if isinstance(where, tuple | list) else (where,)
     numbers = tuple(map(whole_number, given))
     if len(numbers) == len(shape) and all(

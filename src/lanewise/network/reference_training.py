@@ -87,16 +87,29 @@ def sgd(
     nesterov: bool = False,
     weight_decay: float = 0.0,
 ) -> tuple[Array, Array]:
-    """One step of gradient descent with momentum; returns the new parameter and velocity.
+    """One step of gradient descent with momentum.
 
         g = gradient + weight_decay * parameter
         velocity = momentum * velocity + g
         step = g + momentum * velocity      with nesterov, else velocity
         parameter = parameter - learning_rate * step
 
-    Nesterov's momentum as in Sutskever et al. 2013, "On the importance of initialization and momentum in deep
-    learning", rewritten for the point where the gradient is taken. Velocity starts at zero. Biases are given no decay
-    by whoever calls.
+    Nesterov's momentum is that of Sutskever et al. 2013, "On the importance of initialization and momentum in deep
+    learning", rewritten for the point where the gradient is taken.
+
+    Parameters
+    ----------
+    parameter, gradient, velocity : arrays of one shape
+        Velocity starts at zero.
+    learning_rate : float
+    momentum : float
+    nesterov : bool
+    weight_decay : float
+        The caller gives biases none.
+
+    Returns
+    -------
+    parameter, velocity : float64 arrays
     """
     w, v = np.asarray(parameter, np.float64), np.asarray(velocity, np.float64)
     g = np.asarray(gradient, np.float64) + weight_decay * w
@@ -117,7 +130,7 @@ def adamw(
     epsilon: float = 1e-8,
     weight_decay: float = 0.0,
 ) -> tuple[Array, Array, Array]:
-    """Step number `step` (from 1) of AdamW; returns the new parameter, mean and square.
+    """Step number `step` of AdamW.
 
         mean = beta1 * mean + (1 - beta1) * gradient
         square = beta2 * square + (1 - beta2) * gradient**2
@@ -125,7 +138,19 @@ def adamw(
         parameter = parameter - learning_rate * (m / (sqrt(s) + epsilon) + weight_decay * parameter)
 
     Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization", with the decay multiplied by the learning
-    rate, as in common use. Mean and square start at zero.
+    rate, as in common use.
+
+    Parameters
+    ----------
+    parameter, gradient, mean, square : arrays of one shape
+        Mean and square start at zero.
+    step : int
+        From 1.
+    learning_rate, beta1, beta2, epsilon, weight_decay : float
+
+    Returns
+    -------
+    parameter, mean, square : float64 arrays
     """
     w, g = np.asarray(parameter, np.float64), np.asarray(gradient, np.float64)
     mean = beta1 * np.asarray(mean, np.float64) + (1 - beta1) * g

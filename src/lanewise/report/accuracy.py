@@ -91,7 +91,19 @@ class Evaluated:
 
 
 def accuracy_of(model: Model, images: Images, split: str) -> Evaluated:
-    """Evaluate a model by labelled images, by all of them, and all that a report shows beside."""
+    """Evaluate a model on labelled images, with all figures that a report shows.
+
+    Parameters
+    ----------
+    model : Model
+    images : Images
+    split : str
+        What the images are: "test", "validation", "train" or "all".
+
+    Returns
+    -------
+    Evaluated
+    """
     here = evaluate_images(model, images, split=split)
     evaluation = (cross_validated(model) if split == "train" else None) or here
     interval = _interval_of(model, images, evaluation)

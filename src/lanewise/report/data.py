@@ -13,7 +13,7 @@ import numpy as np
 
 from lanewise.data.encode import Drawn, as_bytes, photograph
 from lanewise.data.images import Images
-from lanewise.data.reading import Progress
+from lanewise.data.reading import FilesProgress
 from lanewise.data_check.check import look
 from lanewise.data_check.duplicates import leaked
 from lanewise.data_check.findings import Case, Collection, Findings
@@ -93,8 +93,22 @@ class DataFigures:
     skipped: tuple[tuple[str, str], ...]
 
 
-def data_figures(parts: Mapping[str, Images], evaluated_by: str, progress: Progress | None = None) -> DataFigures:
-    """Count and look at labelled images, part by part; all parts have the same classes."""
+def data_figures(parts: Mapping[str, Images], evaluated_by: str, progress: FilesProgress | None = None) -> DataFigures:
+    """Count and check labelled images, set by set.
+
+    Parameters
+    ----------
+    parts : mapping of str to Images
+        The sets by name, all with the same classes.
+    evaluated_by : str
+        The evaluation set among them.
+    progress : callable, optional
+        Called with the number of images that are compared, and of all.
+
+    Returns
+    -------
+    DataFigures
+    """
     first = next(iter(parts.values()))
     counts = [part.counts() for part in parts.values()]
     rows = tuple(

@@ -134,7 +134,19 @@ def live_section(model: Model, examples: Sequence[Example] = ()) -> str:
 
 
 def live_page(model: Model, examples: Sequence[Example] = (), *, title: str = "The model at work") -> str:
-    """A whole page with nothing but the live part. Parameters as `live_section` takes them, and the page's title."""
+    """A whole page with nothing but the live part.
+
+    Parameters
+    ----------
+    model, examples
+        As `live_section` takes them.
+    title : str
+
+    Returns
+    -------
+    str
+        HTML.
+    """
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'

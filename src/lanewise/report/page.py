@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from lanewise.data.images import Images, ImageSets
 from lanewise.data.load import Source, load
-from lanewise.data.reading import Progress
+from lanewise.data.reading import FilesProgress
 from lanewise.errors import DataError, MissingPackageError, OptionError
 from lanewise.evaluation.evaluate import images_for
 from lanewise.evaluation.result import TITLES
@@ -57,7 +57,7 @@ def write_report(
     *,
     split: str | None = None,
     strict: bool = False,
-    progress: Progress | None = None,
+    progress: FilesProgress | None = None,
 ) -> None:
     """Write a report about a model and labelled images as one HTML file.
 
@@ -109,9 +109,35 @@ def report_images(
     *,
     split: str | None = None,
     strict: bool = False,
-    progress: Progress | None = None,
+    progress: FilesProgress | None = None,
 ) -> tuple[Images, str, dict[str, Images]]:
-    """Find the images that accuracy_of, what they are ("test" ...), and all parts of the data by name."""
+    """Find the evaluation set, and all sets of the data.
+
+    Parameters
+    ----------
+    model : Model
+    source : path, (images, labels), Images or ImageSets
+    split : str, optional
+        The evaluation set; by default the first of test, validation and train that there is.
+    strict : bool
+        Refuse files that cannot be used.
+    progress : callable, optional
+        Called with the number of files that are read, and of all.
+
+    Returns
+    -------
+    images : Images
+        The evaluation set.
+    part : str
+        What it is.
+    parts : dict of str to Images
+        All sets by name.
+
+    Raises
+    ------
+    DataError
+        There is no such set, or no labelled image.
+    """
     if isinstance(source, Images):
         images, part = called(model, source, split) if split else fit_to_evaluate(model, source, None, "all")
         return images, part, {part: images}
@@ -151,7 +177,7 @@ def report_html(
     split: str,
     parts: Mapping[str, Images],
     title: str = "Report",
-    progress: Progress | None = None,
+    progress: FilesProgress | None = None,
 ) -> str:
     """The report as text.
 
@@ -202,7 +228,21 @@ def report_html(
 
 
 def without(known: Sequence[int], probabilities: npt.NDArray[np.float32], images: Images) -> tuple[int, int] | None:
-    """How many images accuracy_of if those that are `known` do not, and how many of them are evaluated right."""
+    """Count the images that the model was not trained on, and those of them that are classified correctly.
+
+    Parameters
+    ----------
+    known : sequence of int
+        Positions of images that are also in the training set.
+    probabilities : (N, classes) float32
+    images : Images
+        N labelled images.
+
+    Returns
+    -------
+    (count, correct) or None
+        None if all or none are known.
+    """
     if not known or len(known) == len(images):
         return None
     new = np.delete(np.arange(len(images)), known)
@@ -217,7 +257,26 @@ def _example(images: Images, number: int) -> Example:
 
 
 def save_report(text: str, path: str | os.PathLike[str], *, new: bool = False) -> Path:
-    """Write the page, replacing an older one unless it is to be `new`; the name that it got."""
+    """Write the page.
+
+    Parameters
+    ----------
+    text : str
+        HTML.
+    path : path
+    new : bool
+        Choose another name rather than replace a file.
+
+    Returns
+    -------
+    Path
+        Where it is.
+
+    Raises
+    ------
+    OptionError
+        It cannot be written.
+    """
     try:
         # names of files may hold bytes that are no text
         data = text.encode("utf-8", "replace")

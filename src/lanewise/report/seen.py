@@ -132,7 +132,20 @@ def _signed(values: npt.NDArray[np.float64]) -> Drawn:
 
 
 def choose(labels: npt.NDArray[np.int32], probabilities: npt.NDArray[np.float32], most: int) -> list[int]:
-    """Images worth a look: some of each class that were recognised, and the most confident mistake as the last."""
+    """Choose images to look into: some of each class that are classified correctly, and the most confident mistake.
+
+    Parameters
+    ----------
+    labels : (N,) int32
+    probabilities : (N, classes) float32
+    most : int
+        How many at most.
+
+    Returns
+    -------
+    list of int
+        Positions; the mistake is the last.
+    """
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong = np.flatnonzero(predicted != labels)
     worst: list[int] = wrong[np.argsort(-confidence[wrong], kind="stable")[:1]].tolist()
@@ -146,7 +159,19 @@ def choose(labels: npt.NDArray[np.int32], probabilities: npt.NDArray[np.float32]
 
 
 def look(model: Model, images: Images, number: int) -> Seen:
-    """Look at everything the model makes of one image."""
+    """Explain the prediction for one image: feature maps, gradient map and occlusion map.
+
+    Parameters
+    ----------
+    model : Model
+    images : Images
+    number : int
+        Position of the image.
+
+    Returns
+    -------
+    Seen
+    """
     assert images.labels is not None
     raw = images.pixels[number]
     probabilities = model.predict_proba(raw[None])[0]

@@ -36,7 +36,21 @@ def contact_sheet(images: npt.NDArray[np.uint8], columns: int) -> Drawn:
 
 
 def coloured(maps: Values, columns: int, *, faint: bool = True) -> Drawn:
-    """Maps (N, rows, columns) of values from -1 to 1 side by side, `columns` in a row, with gaps of a pixel."""
+    """Draw maps side by side, with gaps of a pixel.
+
+    Parameters
+    ----------
+    maps : (N, rows, columns) float
+        From -1 (blue) to 1 (orange).
+    columns : int
+        Maps in a row.
+    faint : bool
+        Let values of 0 show faintly, so that they differ from a gap.
+
+    Returns
+    -------
+    Drawn
+    """
     sheet = np.full(_sheet_size(len(maps), maps.shape[1:], columns), GAP, np.uint8)
     for at, one in zip(_places(len(maps), maps.shape[1:], columns), maps, strict=True):
         sheet[at] = np.rint(np.clip(one, -1, 1) * MIDDLE + MIDDLE).astype(np.uint8)

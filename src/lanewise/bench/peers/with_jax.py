@@ -16,7 +16,7 @@ import jax  # type: ignore[import-not-found, unused-ignore]
 import jax.numpy as jnp  # type: ignore[import-not-found, unused-ignore]
 
 from lanewise.bench import data
-from lanewise.bench.ops import Step, steps, stride_of, walk
+from lanewise.bench.ops import LayerStep, steps, stride_of, walk
 from lanewise.bench.workload import Learner, Workload
 from lanewise.network.graph import is_frozen
 from lanewise.network.layers import (
@@ -47,7 +47,7 @@ def learner(workload: Workload) -> Learner:
     reshape = workload.task.mode == "reshape"
 
     def loss_of(weights: list[tuple[Array, ...]], images: Array, labels: Array, key: Array) -> Array:
-        def apply(number: int, step: Step, inputs: list[Array]) -> Array:
+        def apply(number: int, step: LayerStep, inputs: list[Array]) -> Array:
             if isinstance(step.layer, Dropout):
                 kept = jax.random.bernoulli(jax.random.fold_in(key, number), 1 - step.layer.rate, inputs[0].shape)
                 return jnp.where(kept, inputs[0] / (1 - step.layer.rate), 0)
@@ -77,7 +77,7 @@ def learner(workload: Workload) -> Learner:
     return learn
 
 
-def _apply(step: Step, weights: tuple[Array, ...], inputs: list[Array], *, reshape: bool) -> Array:
+def _apply(step: LayerStep, weights: tuple[Array, ...], inputs: list[Array], *, reshape: bool) -> Array:
     x = inputs[0]
     match step.layer:
         case Conv2D() as layer:
@@ -125,7 +125,7 @@ def _conv(layer: Conv2D, padding: tuple[int, int, int, int], weights: tuple[Arra
     return y + weights[1] if layer.bias else y
 
 
-def _pool(step: Step, layer: MaxPool2D | AvgPool2D, x: Array, reshape: bool) -> Array:
+def _pool(step: LayerStep, layer: MaxPool2D | AvgPool2D, x: Array, reshape: bool) -> Array:
     largest = isinstance(layer, MaxPool2D)
     if reshape and stride_of(layer) == layer.window and not any(step.padding):
         (p, q), (count, rows, columns, channels) = layer.window, x.shape

@@ -15,7 +15,7 @@ import keras  # type: ignore[import-not-found, unused-ignore]
 import tensorflow as tf  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
 from lanewise.bench import data
-from lanewise.bench.ops import Step, steps, stride_of, walk
+from lanewise.bench.ops import LayerStep, steps, stride_of, walk
 from lanewise.bench.workload import Learner, Workload
 from lanewise.network.graph import is_frozen
 from lanewise.network.layers import (
@@ -76,7 +76,7 @@ def learner(workload: Workload) -> Learner:
 def _model(workload: Workload) -> Any:
     channels, rows, columns = workload.task.net.shape
 
-    def apply(_: int, step: Step, inputs: list[Any]) -> Any:
+    def apply(_: int, step: LayerStep, inputs: list[Any]) -> Any:
         layer = _layer(step)
         y = layer(inputs if isinstance(step.layer, Add | Join) else inputs[0])
         if step.weights:
@@ -88,7 +88,7 @@ def _model(workload: Workload) -> Any:
     return keras.Model(entry, walk(steps(workload.graph, workload.weights, channels_last=True), entry, apply))
 
 
-def _layer(step: Step) -> Any:
+def _layer(step: LayerStep) -> Any:
     top, left, bottom, right = step.padding
     layers: Any = keras.layers
     match step.layer:

@@ -10,7 +10,7 @@ import torch  # type: ignore[import-not-found, unused-ignore]
 from numpy.typing import NDArray
 
 from lanewise.bench import data
-from lanewise.bench.ops import Step, pads_evenly, steps, stride_of, walk
+from lanewise.bench.ops import LayerStep, pads_evenly, steps, stride_of, walk
 from lanewise.bench.workload import Learner, Workload
 from lanewise.network.graph import is_frozen
 from lanewise.network.layers import (
@@ -35,7 +35,7 @@ nn: Any = torch.nn
 class _Network(nn.Module):  # type: ignore[misc, unused-ignore]
     """Modules of all steps, and who reads whom."""
 
-    def __init__(self, steps: list[Step]) -> None:
+    def __init__(self, steps: list[LayerStep]) -> None:
         super().__init__()
         self.steps = steps
         self.layers = nn.ModuleList([_module(step) for step in steps])
@@ -75,7 +75,7 @@ def learner(workload: Workload) -> Learner:
     return learn
 
 
-def _network(steps: list[Step]) -> Any:
+def _network(steps: list[LayerStep]) -> Any:
     """PyTorch's own chain where that is enough, as its users would write it."""
     chain = all(step.inputs == (number,) for number, step in enumerate(steps))
     return nn.Sequential(*map(_module, steps)) if chain else _Network(steps)
@@ -93,7 +93,7 @@ class _Concatenation(nn.Module):  # type: ignore[misc, unused-ignore]
         return torch.cat(inputs, 1)
 
 
-def _module(step: Step) -> Any:
+def _module(step: LayerStep) -> Any:
     module = _layer(step)
     with torch.no_grad():
         for parameter, weight in zip(module.parameters(), step.weights, strict=True):
@@ -101,7 +101,7 @@ def _module(step: Step) -> Any:
     return module.requires_grad_(not is_frozen(step.layer))
 
 
-def _layer(step: Step) -> Any:
+def _layer(step: LayerStep) -> Any:
     match step.layer:
         case Conv2D() as layer:
             filters, channels = step.weights[0].shape[:2]
@@ -130,7 +130,7 @@ def _layer(step: Step) -> Any:
             raise ValueError(f"no PyTorch layer is known for {step.layer}")
 
 
-def _padding(step: Step, value: float) -> tuple[list[Any], tuple[int, int]]:
+def _padding(step: LayerStep, value: float) -> tuple[list[Any], tuple[int, int]]:
     """Layers before a window, and its own padding, which PyTorch has for two sides alike only."""
     top, left, bottom, right = step.padding
     if pads_evenly(step.padding):
