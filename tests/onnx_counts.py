@@ -159,7 +159,7 @@ def outcome(test: OnnxTest, compute: Compute = by_reference) -> tuple[str, str]:
         )
         return ("refused" if named else "wrong"), str(error)
     expected = np.asarray(test.outputs[0])
-    assert set(reading.scale) == {1.0}, "no test has preprocessing"
+    assert set(reading.preprocessing.scale) == {1.0}, "no test has preprocessing"
     y = compute(reading, x.reshape(len(x), *reading.graph.input_shape))
     if y.size == expected.size and len(y) == len(expected):
         y = y.reshape(expected.shape)

@@ -88,6 +88,11 @@ class Preprocessing:
         """Scale and offset as arrays, by name, as kernels and files take them."""
         return {"scale": np.array(self.scale, np.float32), "offset": np.array(self.offset, np.float32)}
 
+    def computes_as(self, other: Preprocessing) -> bool:
+        """Whether the same images of the same size and type become the same numbers."""
+        ours, theirs = ((one.shape, one.dtype, one.scale, one.offset) for one in (self, other))
+        return ours == theirs
+
     def taking(self, dtype: PixelType) -> Preprocessing:
         """The same for raw pixels of another type."""
         return replace(self, dtype=dtype)

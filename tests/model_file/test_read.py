@@ -361,9 +361,9 @@ def test_preprocessing_in_a_file_is_told_from_the_network(case):
     model = foreign(head, nodes, **arrays)
     reading = read_graph(model)
     assert reading.graph.nodes[1].layer == Conv2D(4, (3, 3), bias=False)
-    assert reading.dtype == head.split("[")[0].replace("float", "float32")
-    x = np.random.default_rng(5).integers(0, 256, (4, 8, 9, 3)).astype(reading.dtype)
-    found = forward(reading.graph, reading.parameters, reading.preprocessing(None).apply(x))[-1]
+    assert reading.preprocessing.dtype == head.split("[")[0].replace("float", "float32")
+    x = np.random.default_rng(5).integers(0, 256, (4, 8, 9, 3)).astype(reading.preprocessing.dtype)
+    found = forward(reading.graph, reading.parameters, reading.preprocessing.apply(x))[-1]
     expected = run(model, x.transpose(0, 3, 1, 2) if case.endswith(" first") and "moved" not in case else x)
     assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from lanewise.network.layers import (
     Softmax,
 )
 from lanewise.notes import Caution
-from lanewise.preprocessing import PixelType, Preprocessing
+from lanewise.preprocessing import Preprocessing
 
 MOST_BYTES = 2 << 30
 """Protocol buffers can hold no more."""
@@ -42,22 +42,11 @@ MOST_BYTES = 2 << 30
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """A network as an ONNX graph has it: the graph sees raw * scale + offset, in (N, channels, rows, columns)."""
+    """A network as an ONNX graph has it, and the preprocessing that the graph does before it."""
 
     graph: Graph
     parameters: tuple[Weights, ...]
-    dtype: PixelType
-    scale: tuple[float, ...]
-    offset: tuple[float, ...]
-
-    def preprocessing(self, told: Preprocessing | None = None) -> Preprocessing:
-        """What is done to images before the graph; `told` says what a graph does not."""
-        channels, rows, columns = self.graph.input_shape
-        done = Preprocessing(rows, columns, channels, self.dtype, self.scale, self.offset)
-        if told is None:
-            return done
-        seen = ("rows", "columns", "channels", "dtype", "scale", "offset")
-        return replace(told, **{name: getattr(done, name) for name in seen})
+    preprocessing: Preprocessing
 
 
 def read(
@@ -178,12 +167,14 @@ def _step(node: Any, file: OnnxFile, values: dict[str, TensorRef], builder: Netw
 
 
 def _finish(builder: NetworkBuilder, head: PreprocessingHead) -> Reading:
+    scale, offset = (tuple(map(float, numbers)) for numbers in (head.scale, head.offset))
     try:
         graph, parameters = builder.finish()
-    except (NetworkError, TooLargeError) as error:
+        channels, rows, columns = graph.input_shape
+        done = Preprocessing(rows, columns, channels, head.dtype, scale, offset, standardised=False)
+    except LanewiseError as error:
         raise ModelFileError(str(error)) from None
-    scale, offset = (tuple(map(float, numbers)) for numbers in (head.scale, head.offset))
-    return Reading(graph, parameters, head.dtype, scale, offset)
+    return Reading(graph, parameters, done)
 
 
 def _foreign(model: Any, classes: tuple[Label, ...] | None) -> Contents:
@@ -218,8 +209,7 @@ def _foreign(model: Any, classes: tuple[Label, ...] | None) -> Contents:
         notes.append(f"It ends without probabilities, so a {type(last).__name__.lower()} was added.")
     labels = classes if classes is not None else tuple(map(str, range(max(2, *shape))))
     reading = _finish(builder, head)
-    preprocessing = replace(reading.preprocessing(), standardised=False)
-    return Contents(reading.graph, reading.parameters, labels, preprocessing, notes=tuple(notes))
+    return Contents(reading.graph, reading.parameters, labels, reading.preprocessing, notes=tuple(notes))
 
 
 def _own(model: Any, texts: Mapping[str, str]) -> Contents:
@@ -257,7 +247,7 @@ def _own_network(model: Any, properties: Properties, preprocessing: Preprocessin
         raise ModelFileError(f"{error}{changed}") from None
     _check_weights(reading.parameters, properties)
     # As numbers: zero has two signs, and the graph's arithmetic may turn one into the other.
-    if preprocessing != reading.preprocessing(preprocessing):
+    if not preprocessing.computes_as(reading.preprocessing):
         raise ModelFileError("the property 'preprocessing' does not say what its graph does: it was damaged or edited")
     if properties.network is None:
         return reading.graph, reading.parameters
