@@ -129,7 +129,7 @@ def stripes(tmp_path_factory):
 def test_it_runs_on_other_images(run, script, stripes):
     printed, made = run(script, str(stripes))
     assert printed[:2] == [
-        "32 images to learn from, 8 to evaluate by, of 2 classes.",
+        "32 training images, 8 test images, 2 classes.",
         "Each is 14 x 20 pixels x 3 = 840 numbers.",
     ]
     assert made == drawn(printed)

@@ -70,7 +70,7 @@ for axes, text in zip(panels[:, 0], ("before", "after", "most like"), strict=Tru
     axes.set_ylabel(text, fontsize=11)
 save(figure, "3-filters")
 clear = sum(like.score > 0.83 for like in likes)
-print(f"Of the eight learned kernels, {clear} {'is' if clear == 1 else 'are'} clearly like a filter of the books.")
+print(f"Of the eight learned kernels, {clear} {'is' if clear == 1 else 'are'} clearly similar to a classic filter.")
 print("(Of random kernels one in twenty would be.)")
 
 figure, axes = plt.subplots(figsize=(6.5, 3), layout="constrained")

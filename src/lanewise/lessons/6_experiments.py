@@ -1,4 +1,4 @@
-"""Lesson 6: hyper-parameters: what is chosen, and not learned.
+"""Lesson 6: hyperparameters: what is chosen, and not learned.
 
 lanewise lesson 6 [IMAGES]
 """

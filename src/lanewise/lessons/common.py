@@ -18,14 +18,14 @@ from lanewise.errors import DataError
 from lanewise.experiments.intervals import difference_interval, share_interval
 
 MOST = 4000, 2000
-"""Images to learn from and to evaluate by: a lesson should take a minute, however many there are."""
+"""Training and test images at most: a lesson should take a minute, however many there are."""
 
 BLUE, ORANGE, GREY = "#1f5fa8", "#c8501e", "#9aa4ae"
 plt.rcParams |= {"axes.spines.top": False, "axes.spines.right": False, "font.size": 11, "legend.frameon": False}
 
 
 def read() -> ImageSets:
-    """The images named on the command line, or the digits: `.train` to learn from, `.test` to evaluate by."""
+    """The images named on the command line, or the digits: the training set `.train` and the test set `.test`."""
     sets = lanewise.load(sys.argv[1] if len(sys.argv) > 1 else "digits")
     learn, evaluate = sets.train, sets.test or sets.validation
     if min(learn.size) < 8:
@@ -35,7 +35,7 @@ def read() -> ImageSets:
         learn, evaluate = learn.take(kept), learn.take(held_out)
     learn, evaluate = (some(images, most) for images, most in zip((learn, evaluate), MOST, strict=True))
     rows, columns, channels = learn.pixels.shape[1:]
-    print(f"{len(learn):,} images to learn from, {len(evaluate):,} to evaluate by, of {len(learn.classes)} classes.")
+    print(f"{len(learn):,} training images, {len(evaluate):,} test images, {len(learn.classes)} classes.")
     print(f"Each is {rows} x {columns} pixels x {channels} = {rows * columns * channels:,} numbers.")
     return ImageSets(train=learn, test=evaluate)
 
