@@ -94,7 +94,7 @@ def _percent(share: float) -> str:
 
 
 def reported(provenance: Mapping[str, Any]) -> Any:
-    """The figures that a model was reported with: of the images that evaluated it, or else of folds; None without
+    """The accuracy recorded with a model: on its evaluation set, or by cross-validation; None without
     any."""
     folds = provenance.get("cross_validation")
     return provenance.get("evaluated") or ({**folds, "split": "folds"} if isinstance(folds, Mapping) else None)

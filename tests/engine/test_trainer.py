@@ -296,7 +296,7 @@ def test_padding_of_the_vector_stays_zero() -> None:
 
 
 def test_training_learns() -> None:
-    """All parts together: a handful of images is learned by heart."""
+    """All parts together: training overfits a handful of images."""
     graph = network("conv 6@3 same, relu, max 2, dense 16, relu, dense 4, softmax", (1, 6, 6))
     images = images_for(graph, 32)
     trainer = trainer_for(graph, parameters_for(graph), 32, optimizer=Optimizer())

@@ -20,5 +20,5 @@ def stripes(count, seed, noise=40):
 
 @pytest.fixture(scope="session")
 def sets():
-    """128 images to learn from, 64 to evaluate by."""
+    """128 training images, 64 test images."""
     return ImageSets(stripes(128, 1), None, stripes(64, 2))

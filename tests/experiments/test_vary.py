@@ -1,4 +1,4 @@
-"""Grids of experiments: the right networks, evaluated by the right images, never twice, whatever interrupts."""
+"""Grids of experiments: the right networks, evaluated on the right images, never twice, whatever interrupts."""
 
 import json
 import signal

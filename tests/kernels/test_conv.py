@@ -114,7 +114,7 @@ def close(came: Array, expected: Array, whole: bool) -> None:
 
 
 def run_evaluated(program: Program, arrays: Arrays, whole: bool) -> Arrays:
-    """Whole numbers are evaluated by the reference alone, exactly; real ones by the interpreter too, bit for bit."""
+    """Whole numbers are compared with the reference alone, exactly; real ones by the interpreter too, bit for bit."""
     return run_native(program, arrays) if whole else run_everywhere(program, arrays, ("host",))
 
 

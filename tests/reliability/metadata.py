@@ -76,7 +76,7 @@ def _fields(model: Model) -> dict[str, Any]:
 
 @cache
 def _folder() -> Path:
-    """A folder of images and an `.npz` file to evaluate by, made once."""
+    """A folder of images and an `.npz` file to evaluate on, made once."""
     from PIL import Image
 
     root = Path(tempfile.mkdtemp())

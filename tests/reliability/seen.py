@@ -3,7 +3,7 @@
     python -m tests.reliability.seen [--count N] [--seed S]
 
 Each try trains a model on a folder, perhaps goes on from it, then adds, removes, renames, converts and copies files; or
-it hands the pixels in as arrays of one of four forms. The images that `evaluate` evaluates by are compared with what is
+it hands the pixels in as arrays of one of four forms. The evaluation set of `evaluate` is compared with what is
 known of each from the outside.
 """
 

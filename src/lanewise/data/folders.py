@@ -152,7 +152,7 @@ def _has_images(folder: Path) -> bool:
 
 
 def _labelled(parts: dict[str, Path]) -> tuple[dict[str, Path], tuple[Note, ...]]:
-    """The parts without those to evaluate by that hold images but no folders of classes, and a word on these."""
+    """The sets, without evaluation sets that hold images but no class folders, and a note on these."""
     bare = [p for p in (VALIDATION, TEST) if p in parts and not _folders_in(parts[p]) and _has_images(parts[p])]
     if not parts.keys() - bare:
         return parts, ()

@@ -60,7 +60,7 @@ def evaluate(
     y : array, optional
         Labels of an array.
     split : {"test", "validation", "train", "all"}, optional
-        Which part; for arrays, what they are. "all" evaluates by all images, whether the model was trained on them or
+        Which part; for arrays, what they are. "all" evaluates on all images, whether the model was trained on them or
         not.
     top : int, optional
         Also count the images whose true class is among this many most probable ones: the top-N accuracy.

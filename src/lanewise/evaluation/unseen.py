@@ -1,7 +1,7 @@
 """Which of given images a model was trained on, so that they never count as new ones.
 
 kinds_of(model, images)                      NEW, HELD or TRAINED for each image; None if unknown
-fit_to_evaluate(model, images, split, found)    the images to evaluate by, and what they are
+fit_to_evaluate(model, images, split, found)    the evaluation set, and what it is
 """
 
 from __future__ import annotations

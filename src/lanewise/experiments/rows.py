@@ -25,7 +25,7 @@ class Row:
     interval : (low, high)
         Holds the accuracy with 95 % confidence; see `lanewise.experiments.intervals`.
     gap : float
-        Training accuracy minus accuracy: how much was learned by heart.
+        Training accuracy minus accuracy; a large gap means overfitting.
     weights, connections : int
         Biases are not counted.
     seconds : float

@@ -1,4 +1,4 @@
-"""The meaning of a lane program, in NumPy: the definition that every renderer is evaluated by, bit for bit.
+"""The meaning of a lane program, in NumPy: the definition that every renderer is compared with, bit for bit.
 
 It is slow and obvious. The one subtle thing is the fused multiply-add, which rounds once: see `fused_multiply_add`.
 Numbers below the smallest normal float32 keep their value here, while native code flushes them to zero.

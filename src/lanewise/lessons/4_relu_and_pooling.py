@@ -86,7 +86,7 @@ for kind, size in (("no pooling", 1), ("average", 2), ("max", 2), ("average", 4)
     change = np.mean([np.linalg.norm(b - a) / (np.linalg.norm(a) or 1) for a, b in pairs])
     print(f"  {kind if size == 1 else f'{kind} {size}':<10} {100 * change:5.0f} %   {pairs[0][0].size:>6,} numbers")
 
-# And the networks: four of them learn from images as they are, and are evaluated by images that are moved.
+# And the networks: four of them are trained on images as they are, and evaluated on images that are moved.
 last = last_layers(sets.train)
 networks = {
     "no ReLU, average 2": f"conv 8@3x3 same, average 2, conv 16@3x3 same, average 2, {last}",

@@ -10,49 +10,49 @@ from lanewise.network.text import parse
 from tests.cases import LAYER_CASES, NETWORK_CASES
 
 
-def accounts_of(text, shape):
+def summaries_of(text, shape):
     return summary(build(parse(text), shape))
 
 
 def test_one_kernel_on_a_4x4_image_has_4_weights():
-    conv = accounts_of("conv 1@2x2", (1, 4, 4))[1]
+    conv = summaries_of("conv 1@2x2", (1, 4, 4))[1]
     assert (conv.weights, conv.biases, conv.output_shape) == (4, 1, (1, 3, 3))
     assert (conv.connections, conv.mean_sharing, conv.max_sharing) == (36, 9, 9)
     assert conv.density == 36 / (16 * 9)
 
 
 def test_fully_connected_to_100_neurons_it_has_1600():
-    dense = accounts_of("dense 100", (1, 4, 4))[-1]
+    dense = summaries_of("dense 100", (1, 4, 4))[-1]
     assert (dense.weights, dense.biases, dense.connections, dense.dense_weights) == (1_600, 100, 1_600, 1_600)
     assert (dense.density, dense.mean_sharing, dense.max_sharing) == (1.0, 1.0, 1)
 
 
 def test_100_kernels_have_400():
-    assert accounts_of("conv 100@2x2", (1, 4, 4))[1].weights == 400
+    assert summaries_of("conv 100@2x2", (1, 4, 4))[1].weights == 400
 
 
 def test_six_5x5_kernels_have_150_where_a_fully_connected_layer_has_4816896():
-    conv = accounts_of("conv 6@5x5", (1, 32, 32))[1]
+    conv = summaries_of("conv 6@5x5", (1, 32, 32))[1]
     assert conv.output_shape == (6, 28, 28)
     assert (conv.weights, conv.dense_weights, conv.biases) == (150, 4_816_896, 6)
     assert (conv.mean_sharing, conv.multiply_adds) == (28 * 28, 150 * 28 * 28)
 
 
 def test_padding_is_no_connection():
-    conv = accounts_of("conv 1@3 same", (1, 3, 3))[1]
+    conv = summaries_of("conv 1@3 same", (1, 3, 3))[1]
     assert conv.connections == 4 * 4 + 4 * 6 + 9  # corners, edges, middle
     assert (conv.max_sharing, conv.mean_sharing) == (9, 49 / 9)
 
 
 def test_pools_connect_without_weights():
-    pool = accounts_of("max 3 same stride 2", (2, 5, 5))[1]
+    pool = summaries_of("max 3 same stride 2", (2, 5, 5))[1]
     assert (pool.weights, pool.biases, pool.mean_sharing, pool.multiply_adds) == (0, 0, 0.0, 0)
     assert pool.connections == 2 * 7 * 7
-    assert accounts_of("global average", (3, 4, 5))[1].connections == 60
+    assert summaries_of("global average", (3, 4, 5))[1].connections == 60
 
 
 def uses_one_by_one(graph):
-    """Uses of each weight of the only layer with weights: of ones everywhere, its gradient counts its connections."""
+    """Uses of each weight of the only layer with weights: with ones everywhere, its gradient counts its connections."""
     ones = [np.ones(parameter.shape) for parameter in graph.parameters]
     values = forward(graph, ones, np.ones((1, *graph.input_shape)))
     gradients, _ = backward(graph, ones, values, np.ones((1, *graph.output_shape)))
@@ -103,13 +103,13 @@ def test_connections_of_pools_are_counted_exactly(case):
     ],
 )
 def test_receptive_field_and_jump(text, field, jump):
-    last = accounts_of(text, (1, 40, 30))[-1]
+    last = summaries_of(text, (1, 40, 30))[-1]
     assert (last.receptive_field, last.jump) == (field, jump)
 
 
 def test_what_nobody_learns_is_counted_apart():
     text = "fixed sobel+blur, relu, conv 4@3 frozen, dense 5 nobias frozen, dense 2"
-    found = [one for one in accounts_of(text, (2, 6, 7)) if one.weights]
+    found = [one for one in summaries_of(text, (2, 6, 7)) if one.weights]
     assert [(one.name, one.weights, one.biases) for one in found] == [
         ("fixed1", 2 * 3 * 9, 0),  # each of three filters on each of two channels
         ("conv1", 4 * 6 * 9, 4),
@@ -118,7 +118,7 @@ def test_what_nobody_learns_is_counted_apart():
     ]
     assert [(one.learned_weights, one.learned_biases) for one in found] == [(0, 0), (0, 0), (0, 0), (10, 2)]
     assert found[0].connections == 6 * (3 * 6 - 2) * (3 * 7 - 2)  # no more than 3x3 neighbours, less beyond the border
-    total = totals(accounts_of(text, (2, 6, 7)))
+    total = totals(summaries_of(text, (2, 6, 7)))
     assert (total.weights, total.learned_weights, total.biases, total.learned_biases) == (54 + 216 + 400 + 10, 10, 6, 2)
 
 
