@@ -130,7 +130,7 @@ def test_no_more_threads_than_processors_and_tasks(
         assert [usable_threads(None), usable_threads(None, 3), usable_threads(2), usable_threads(3, 1)] == [4, 3, 2, 1]
         assert not caplog.messages
         assert usable_threads(64) == 4
-    assert "64 threads were asked for, and 4 run" in caplog.text
+    assert "64 threads were requested, but only 4 run" in caplog.text
 
 
 GROUP = Path("/sys/fs/cgroup/cpu/lanewise-test")

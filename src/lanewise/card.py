@@ -101,7 +101,7 @@ def reported(provenance: Mapping[str, Any]) -> Any:
 
 
 def _accuracy(model: Contents) -> tuple[str, str]:
-    """The best figure that there is, and what it is of."""
+    """The best accuracy that there is, and its name."""
     evaluated = reported(model.provenance)
     if isinstance(evaluated, Mapping):
         share, interval, split = (evaluated.get(key) for key in ("accuracy", "interval", "split"))

@@ -131,7 +131,9 @@ def _objects(labels: list[Any]) -> tuple[NDArray[Any], str | None]:
     if all(isinstance(label, str) for label in labels):
         for place, label in enumerate(labels):
             if label.endswith("\0"):
-                raise DataError(f"label {place} ends in a NUL character, which arrays of text drop: name it otherwise")
+                raise DataError(
+                    f"label {place} ends in a NUL character, which arrays of text drop: choose another name"
+                )
         return np.array(list(map(str, labels))), None
     if all(isinstance(label, bytes) for label in labels):
         return _decoded(np.array(labels))

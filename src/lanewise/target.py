@@ -73,7 +73,7 @@ def chosen() -> Target:
     target = named(name)
     if missing := missing_features(target):
         raise OptionError(
-            f"LANEWISE_TARGET is {name}, but this processor has no {', '.join(missing)}; unset it to use what there is"
+            f"LANEWISE_TARGET is {name}, but this processor has no {', '.join(missing)}; unset it to use what it has"
         )
     return target
 
@@ -117,5 +117,5 @@ def usable_threads(asked: int | None, tasks: int | None = None) -> int:
     """
     most = default_threads()
     if asked is not None and asked > most:
-        say(Note(f"{asked} threads were asked for, and {most} run: as many as there are processors to use"))
+        say(Note(f"{asked} threads were requested, but only {most} run: one per available processor"))
     return max(1, min(asked or most, most, tasks or most))

@@ -39,7 +39,7 @@ def test_a_folder_as_output_gets_the_default_name(photos, here):
 
 
 def test_a_device_is_never_replaced(photos):
-    assert "no ordinary file" in misused(run("train", photos, *FAST, "-o", "/dev/null", "--force"))
+    assert "not a regular file" in misused(run("train", photos, *FAST, "-o", "/dev/null", "--force"))
 
 
 def test_a_place_that_cannot_be_written_is_told_before_learning(photos, fake):

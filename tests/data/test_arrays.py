@@ -66,7 +66,7 @@ def test_rows_of_numbers() -> None:
     coloured = from_arrays(x, Y, image_shape=(2, 4, 3))
     np.testing.assert_array_equal(coloured.pixels, x.reshape(3, 2, 4, 3))
     for wrong in [(5, 5), (24,), (-4, -6), (2, 2, 2, 3)]:
-        with pytest.raises(DataError, match="a row of 24 numbers is no image"):
+        with pytest.raises(DataError, match="a row of 24 numbers does not fit"):
             from_arrays(x, Y, image_shape=wrong)
 
 
@@ -109,8 +109,8 @@ def test_what_is_not_finite_is_named(value: float, says: str) -> None:
     [
         (np.zeros((0, 4, 5)), "no images in an array of shape \\(0, 4, 5\\)"),
         (np.zeros((3, 0)), "no images"),
-        (np.zeros(3), "shape \\(3,\\) is no set of images"),
-        (np.zeros((3, 4, 5, 1, 1)), "is no set of images"),
+        (np.zeros(3), "shape \\(3,\\) is not a set of images"),
+        (np.zeros((3, 4, 5, 1, 1)), "is not a set of images"),
         (np.array([["a"]]), "must be numbers, but the array holds <U1"),
         (np.zeros((3, 4, 5), complex), "complex128"),
         (None, "object"),

@@ -149,7 +149,7 @@ def test_what_cannot_be_used_is_skipped_and_said(paint: Paint) -> None:
     assert sets.train.names == ("a/0.png", "a/3.png", "b/1.png")
     assert dict(sets.skipped) == {
         "outside.png": "it lies outside the folders of the classes",
-        "b/notes.txt": ".txt is no image format known here",
+        "b/notes.txt": ".txt is not a known image format",
         "a/1.png": "it is cut short",
         "a/2.jpg": "it does not begin like any image format known here",
         "b/2.png": "it is empty",
@@ -404,7 +404,7 @@ def test_parts_one_folder_deeper_are_found(paint: Paint, way: str) -> None:
         (f"{way}train/cat/1.png", f"{way}train/dog/1.png"),
         (f"{way}test/cat/2.png",),
     )
-    assert f"images holds nothing but {way[:-1]}: what is in it is taken." in sets.notes
+    assert f"images holds nothing but {way[:-1]}, which is used instead." in sets.notes
     evaluated, part = load_to_evaluate(root, classes=("cat", "dog"), size=(8, 8), channels=1)
     assert (part, evaluated.names) == ("test", (f"{way}test/cat/2.png",))
 
@@ -428,6 +428,6 @@ def test_a_part_without_labels_is_left_out(paint: Paint, part: str) -> None:
     assert (sets.validation, sets.test) == (None, None)
     (note,) = sets.notes
     assert isinstance(note, Caution)
-    assert note.startswith(f"{part} is left out: its images lie in no folders of classes")
+    assert note.startswith(f"{part} is left out: its images are not in class folders")
     evaluated, found = load_to_evaluate(root, classes=("cat", "dog"), size=(8, 8), channels=1)
     assert (found, len(evaluated), evaluated.notes) == ("train", 2, (note,))

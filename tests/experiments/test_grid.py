@@ -37,8 +37,8 @@ def test_a_layer_may_be_nothing_too():
 @pytest.mark.parametrize(
     ("text", "marked", "problem"),
     [
-        ("conv {8,{16}}@3", "{", "within a brace"),
-        ("conv 8}@3", "}", "not opened"),
+        ("conv {8,{16}}@3", "{", "cannot be nested"),
+        ("conv 8}@3", "}", "no opening brace"),
         ("conv {8@3, relu", "{", "not closed"),
         ("conv { , }@3", "{ , }", "hold nothing"),
         ("conv {}@3", "{}", "hold nothing"),
@@ -54,7 +54,7 @@ def test_slips_are_shown_where_they_are(text, marked, problem):
 def test_a_thousand_networks_are_the_most():
     ten = "{" + ",".join(map(str, range(10))) + "}"
     assert len(expand(f"conv {ten}@{ten} pad {ten}")) == 1000
-    with pytest.raises(NetworkError, match=r"stand for 2,000 networks; 1,000"):
+    with pytest.raises(NetworkError, match=r"stand for 2,000 networks, but at most 1,000"):
         expand(f"conv {ten}@{ten} pad {ten}, {{relu,tanh}}")
 
 

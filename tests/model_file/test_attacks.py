@@ -291,7 +291,7 @@ ATTACKS = [
     (window(strides=[0, 1]), 'node "max1" (MaxPool): its strides (0, 1) must be 2 numbers of 1 or more'),
     (window(auto_pad="SIDEWAYS"), "node \"max1\" (MaxPool): auto_pad 'SIDEWAYS' with pads"),
     (window(auto_pad="SAME_UPPER", pads=[1, 1, 1, 1]), "node \"max1\" (MaxPool): auto_pad 'SAME_UPPER' with pads"),
-    (window(pads=[3, 3, 3, 3]), 'node "max1" (MaxPool): a window of 2x2 would lie wholly in the padding'),
+    (window(pads=[3, 3, 3, 3]), 'node "max1" (MaxPool): a window of 2x2 would lie entirely in the padding'),
     (control_flow, 'the node that writes "max1" (If): the operator is not supported'),
     (function, 'function "Relu": a model that defines its own functions is not read'),
     (two_inputs, 'the model has inputs: "images", "more", and outputs: "probabilities"'),

@@ -121,7 +121,7 @@ SHAPE_ERRORS = [
     ("flatten, max 2", "max1 (max 2): needs images, but gets 784 features"),
     ("global average, global average", "global2 (global average): needs images, but gets 1 feature;"),
     ("softmax", "softmax1 (softmax): needs features, not images of 28x28 with 1 channel; put `flatten`"),
-    ("max 2 pad 2", "max1 (max 2 pad 2): a window of 2x2 would lie wholly in the padding 2:2:2:2"),
+    ("max 2 pad 2", "max1 (max 2 pad 2): a window of 2x2 would lie entirely in the padding 2:2:2:2"),
     ("max 2 pad 0:2:0:0", "hold no column of the 28x28 image"),
     ("average 2 pad 0:0:2:0", "hold no row of the 28x28 image; row padding can be at most 1"),
     ("average 3 pad 0:0:0:3 stride 1 count-padding", "column padding can be at most 2"),

@@ -197,7 +197,7 @@ def test_unlabelled_parts_are_left_aside_and_unknown_ones_refused(tmp_path: Path
     assert load(tmp_path / "a").train.classes == ("cat", "dog")
     for fold in ("fold1", "fold2"):
         painted(tmp_path / "b" / fold, "cat dog")
-    with pytest.raises(lanewise.LanewiseError, match="hold folders of the same names, so they are no classes"):
+    with pytest.raises(lanewise.LanewiseError, match="hold folders of the same names, so they are not classes"):
         load(tmp_path / "b")
     for name in ("latest", "contest", "training shoes", "trainer"):
         assert part_named(name) is None
@@ -215,7 +215,7 @@ def test_folders_that_may_be_parts_by_other_names_are_said(outer: str, tmp_path:
 def test_parts_that_are_packed_twice_are_no_classes(tmp_path: Path) -> None:
     for name in ("signs_train", "signs_test"):
         painted(tmp_path / name / name, "cat dog")
-    with pytest.raises(lanewise.LanewiseError, match="hold folders of the same names, so they are no classes"):
+    with pytest.raises(lanewise.LanewiseError, match="hold folders of the same names, so they are not classes"):
         load(tmp_path)
 
 

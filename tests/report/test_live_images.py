@@ -131,7 +131,7 @@ def test_what_is_no_image_is_named(open_page: Open, tmp_path: Path) -> None:
     path.write_bytes(b"no image at all")
     before = page.evaluate("Array.from(lanewiseLive.network.pixels)")
     page.set_input_files('[data-live="file"]', path)
-    page.get_by_text("notes <b>.png is no image that this browser can read").wait_for()
+    page.get_by_text("notes <b>.png cannot be read by this browser").wait_for()
     assert page.evaluate("Array.from(lanewiseLive.network.pixels)") == before
 
 

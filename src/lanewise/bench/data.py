@@ -1,4 +1,4 @@
-"""Random images and labels, the same for every framework, and which of them each step learns from."""
+"""Random images and labels, the same for every framework, and the batch of each step."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BLOCK = 256
 
 
 def image_count(net: Net, batch: int) -> int:
-    """How many images there are to learn from: whole batches, and not too much memory."""
+    """The number of training images: whole batches, and not too much memory."""
     return batch * max(1, min(MOST_IMAGES, MOST_VALUES // prod(net.shape)) // batch)
 
 

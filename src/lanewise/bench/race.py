@@ -37,7 +37,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How the race is run; `burst` is in seconds."""
+    """Settings of a race; `burst` is in seconds."""
 
     threads: int = 2
     batch: int = 128
@@ -71,7 +71,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A competitor's summary: median images/s, and Lanewise's speed over its own in the same rounds."""
+    """A competitor's result: median images/s, and the ratio of Lanewise's speed to its own in the same rounds."""
 
     entry: Entry
     images_per_second: float

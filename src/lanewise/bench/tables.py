@@ -19,7 +19,7 @@ class Table:
 
 
 def figure(value: float) -> str:
-    """A number with three digits that count, and thousands set apart: 31,400, 128, 0.85."""
+    """A number with three significant digits and thousands separators: 31,400, 128, 0.85."""
     if value >= 100:
         digits = max(0, len(str(int(value))) - 3)
         return f"{round(value, -digits):,.0f}"
@@ -72,7 +72,7 @@ def _absent(entries: Sequence[Entry], net: str) -> list[tuple[str, ...]]:
 
 
 def verdicts(entries: Sequence[Entry], doing: str = "") -> list[str]:
-    """How Lanewise compares with the best on each net, and each loss by name. `doing` tells several races apart."""
+    """Sentences that compare Lanewise with the best framework on each net; `doing` names the race."""
     nets = list(dict.fromkeys(entry.net for entry in entries))
     start = f"{doing}, " if doing else ""
     best = {net: line for net in nets if (line := best_framework(entries, net))}

@@ -28,7 +28,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Versus:
-    """What came of it.
+    """The result of a race on one net.
 
     Attributes
     ----------

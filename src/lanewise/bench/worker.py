@@ -1,4 +1,4 @@
-"""A process that learns or predicts when it is told to, and waits on a pipe while others are timed.
+"""A process that trains or predicts on request, and waits on a pipe while others are timed.
 
     python -m lanewise.bench.worker FRAMEWORK
 

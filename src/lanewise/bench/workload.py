@@ -80,7 +80,7 @@ class Workload:
 
 
 class Learner(Protocol):
-    """A network that learns step by step."""
+    """A network that is trained step by step."""
 
     def __call__(self, batches: Sequence[NDArray[np.int32]]) -> float:
         """Do one step for each batch, wait until all is done, and return the mean loss of the last batch."""
@@ -105,5 +105,5 @@ def save_model(net: Net, path: Path) -> None:
 
 
 def is_random(net: Net) -> bool:
-    """Whether learning is by chance, so that losses agree roughly at most."""
+    """Whether training is random, so that losses agree only roughly."""
     return any(isinstance(node.layer, Dropout) for node in net.graph.nodes)

@@ -118,7 +118,7 @@ def chosen_net(network: str, image: tuple[int, int, int] | None, classes: int) -
 
 @contextmanager
 def _progress(out: Output) -> Iterator[Any]:
-    """Say what is being measured, where somebody watches."""
+    """Show what is being measured, on a terminal."""
     if not out.live:
         yield lambda sentence: None
         return
@@ -184,7 +184,7 @@ def drawn(table: Table) -> RichTable:
 
 
 def to_json(found: Versus) -> dict[str, Any]:
-    """The same for programs."""
+    """The same as JSON."""
     from lanewise.bench.race import as_record, lines
     from lanewise.bench.tables import loses_to
 

@@ -86,7 +86,7 @@ def compare(
 
 
 def show(out: Output, found: Comparison) -> None:
-    """The table, the networks, and what may be concluded."""
+    """Print the table, the networks and the conclusion."""
     from lanewise.wording import plural
 
     if found.recalled:
@@ -120,7 +120,7 @@ def _tables(out: Output, found: Comparison) -> Iterator[Table]:
 
 @contextmanager
 def _progress(out: Output) -> Iterator[Callable[[CompareProgress], None] | None]:
-    """What is being trained, where somebody watches, and a line for each training that is done."""
+    """The current training, on a terminal, and a line for each training that is done."""
     if out.quiet:
         yield None
     elif not out.live:

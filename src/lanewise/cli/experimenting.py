@@ -33,12 +33,12 @@ PASSED_ON = ("epochs", "budget", "batch_size", "learning_rate", "augment", "thre
 
 
 def for_training(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that were given and go to `lanewise.train`."""
+    """The given options that go to `lanewise.train`."""
     return {key: options[key] for key in PASSED_ON if options[key] is not None}
 
 
 def check_image(plot: str | None, force: bool) -> None:
-    """Refuse an image that could not be drawn in the end, before hours of training."""
+    """Refuse, before hours of training, a plot that could not be drawn afterwards."""
     if plot is None:
         return
     format_of(plot)
@@ -159,7 +159,7 @@ def journal_folder(output: str | None, sets: ImageSets, options: Mapping[str, An
 
 
 def tell_stopped(folder: Path | None) -> None:
-    """Say on standard error that the user stopped it, and how to go on."""
+    """Say on standard error that the user stopped the run, and how to resume it."""
     where = f": {shown(folder)} keeps the finished trainings, and the same command resumes" if folder else ""
     click.echo(f"lanewise: stopped{where}", err=True)
 

@@ -78,7 +78,7 @@ def in_our_words(command: click.Command, args: list[str]) -> list[str]:
 
 
 class Fitting(click.HelpFormatter):
-    """Help that fits terminals of fewer than the 50 columns that click takes for granted."""
+    """Help for terminals of fewer than 50 columns, the minimum that click assumes."""
 
     def __init__(self, indent_increment: int = 2, width: int | None = None, max_width: int | None = None) -> None:
         """Take the width of the terminal, if that is a small one."""
@@ -120,22 +120,22 @@ def _folded(name: str, room: int) -> str:
 
 
 class Commands(click.Group):
-    """A group that says in one line what went wrong."""
+    """A group that reports errors in one line."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, and read options that other programs call otherwise as ours."""
+        """Find the command, and translate options named as in other programs."""
         name, command, rest = super().resolve_command(ctx, args)
         return name, command, rest if command is None else in_our_words(command, rest)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Say of each command what it does, in a whole sentence however narrow the terminal."""
+        """List the commands with a whole sentence each, however narrow the terminal."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, one.get_short_help_str(1000)) for name, one in self.commands.items()])
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Name the commands in the order in which one meets them."""
+        """List the commands in the order in which they are used."""
         return list(self.commands)
 
     def main(

@@ -41,7 +41,7 @@ FORMER_KEYS = {"images": "pictures", "image": "picture", "evaluated_by": "judged
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Where a command speaks.
+    """The output of a command.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class Output:
 
     @property
     def live(self) -> bool:
-        """Whether there is someone to watch a bar."""
+        """Whether to show a progress bar."""
         return self.console.is_terminal and not self.quiet
 
     def tell(self, label: str, text: str = "", style: str | None = None) -> None:
@@ -102,7 +102,7 @@ class Output:
         return self.console.measure(table, options=roomy).maximum <= self.console.width
 
     def skipped(self, skipped: Sequence[tuple[str, str]]) -> None:
-        """List the files that could not be used. People who are quiet hear it on standard error all the same."""
+        """List the files that could not be used; with `quiet`, on standard error."""
         if not skipped:
             return
         lines = [f"{shown(name)}: {shown(reason)}" for name, reason in skipped[:MOST_SKIPPED]]
@@ -116,12 +116,12 @@ class Output:
             self._line("", line)
 
     def notes(self, notes: Sequence[str]) -> None:
-        """Say sentences that the user should hear."""
+        """Print notes."""
         for n, note in enumerate(notes):
             self.tell("" if n else "Notes", note)
 
     def finish(self, record: Mapping[str, Any]) -> None:
-        """Print the results as JSON if that was asked for. JSON is UTF-8 whatever the terminal speaks."""
+        """Print the results as JSON if requested. JSON is UTF-8, whatever the encoding of the terminal."""
         if self.as_json:
             # What a terminal might obey (text from right to left, other ends of lines) is written as escapes.
             text = "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in to_json(_with_former_keys(record)))
@@ -129,7 +129,7 @@ class Output:
 
     @contextmanager
     def reading(self, doing: str = "reading") -> Iterator[FilesProgress | None]:
-        """A bar that goes away when the images are read, or whatever is done to them; none where nobody watches."""
+        """A progress bar that disappears when the work is done; None without a terminal."""
         if not self.live:
             yield None
             return

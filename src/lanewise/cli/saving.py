@@ -28,7 +28,7 @@ SUFFIX = ".onnx"
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A file to save to; `replace` says that an older one may go."""
+    """A file to save to; `replace` allows to replace an existing one."""
 
     path: Path
     replace: bool
@@ -36,14 +36,14 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """Where a model was saved, and why not where it should have been."""
+    """Where a model was saved, and why it was not saved at its destination, if so."""
 
     path: Path
     trouble: str | None = None
 
 
 def place_for(images: str, output: str | None, force: bool) -> Destination:
-    """Choose where the model learned from `images` goes, and try whether it can be written there.
+    """Choose the file of the model trained on `images`, and test whether it can be written.
 
     Parameters
     ----------
@@ -75,14 +75,14 @@ def place_for(images: str, output: str | None, force: bool) -> Destination:
             )
         if not os.path.isfile(path):
             raise click.BadParameter(
-                f"{shown(output)} is no ordinary file: choose another name.", param_hint="--output"
+                f"{shown(output)} is not a regular file: choose another name.", param_hint="--output"
             )
     _try(path)
     return Destination(path, replace=force)
 
 
 def save(model: Model, place: Destination) -> Saved:
-    """Save a model, in the folder for temporary files or the home folder if its place has become unfit.
+    """Save a model; in the folder for temporary files or the home folder if its destination fails.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def _new_temporary() -> Path:
 
 
 def _try(path: Path) -> None:
-    """Write a small file beside `path` and remove it: hours of training should not end at a full disk."""
+    """Write a small file beside `path` and remove it: hours of training should not end with a full disk."""
     target = Path(os.path.realpath(path))
     probe = temporary_beside(target)
     try:

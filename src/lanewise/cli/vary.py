@@ -28,11 +28,11 @@ SPARED = ("gap", "connections")
 
 MOST_IMPOSSIBLE = 12
 MANY = 8
-"""From so many networks on, the best of them looks better than it is."""
+"""The number of networks from which on the accuracy of the best is noticeably too high."""
 
 
 def _one_text(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> str:
-    """The text; of two, one would be passed over without a word."""
+    """The text of the option; refuse two, of which one would be ignored."""
     if len(value) > 1:
         raise click.BadParameter(f"there are {len(value)}; give one, with alternatives in braces.", ctx, param)
     return value[0]
@@ -77,7 +77,7 @@ def vary(
     from lanewise.experiments.vary import vary as run
     from lanewise.wording import plural
 
-    texts = expand(network)  # a slip is told before images are read
+    texts = expand(network)  # a typo is reported before images are read
     experimenting.check_image(plot, force)
     experimenting.check_folder(output, "vary", force)
     out = open_output(as_json, quiet=quiet)
@@ -100,7 +100,7 @@ def vary(
 
 
 def show(out: Output, grid: Grid) -> None:
-    """The table, the best trade-offs, and what could not be."""
+    """Print the table, the Pareto front, and the combinations that are not valid networks."""
     from lanewise.training.crossvalidation import FEW_HELD_OUT
     from lanewise.wording import plural
 
@@ -145,7 +145,7 @@ def _show_impossible(out: Output, impossible: Sequence[Impossible]) -> None:
 
 
 def _small_enough(grid: Grid, best: Row) -> Row:
-    """The network of fewest weights whose accuracy lies within the interval of the best."""
+    """The smallest network whose accuracy lies within the interval of the best."""
     good = [row for row in grid.rows if row.accuracy >= best.interval[0]]
     return min(good, key=lambda row: (row.weights, -row.accuracy))
 
@@ -189,7 +189,7 @@ def _image(out: Output, now: VaryProgress, rows: list[Row], count: int) -> Any:
 
 
 def _table(out: Output, heads: list[str], rows: list[list[str]]) -> Table:
-    """All columns, or on a narrow terminal those that it is not easily done without."""
+    """All columns, or on a narrow terminal the most important ones."""
     from lanewise.cli.experimenting import drawn
 
     words = ("best for", "network")

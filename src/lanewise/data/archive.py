@@ -87,7 +87,7 @@ def _bytes_of(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: object) ->
     with archive.open(entry) as member:
         start = member.read(8)
         if start[:6] != NPY_MAGIC or start[6:] not in (b"\x01\x00", b"\x02\x00", b"\x03\x00"):
-            _refuse(entry, path, "is no array of NumPy's")
+            _refuse(entry, path, "is not a NumPy array")
         width = 2 if start[6] == 1 else 4
         length = int.from_bytes(member.read(width), "little")
         if length > LONGEST_HEADER:

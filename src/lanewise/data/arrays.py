@@ -158,12 +158,12 @@ def _pixels(x: npt.ArrayLike, image_shape: Sequence[int] | None) -> tuple[Pixels
     if array.ndim == 2:
         rows_columns = tuple(image_shape) if image_shape is not None else (1, array.shape[1])
         if math.prod(rows_columns) != array.shape[1] or len(rows_columns) not in (2, 3) or min(rows_columns) < 1:
-            raise DataError(f"a row of {array.shape[1]} numbers is no image of image_shape {_by(rows_columns)}")
+            raise DataError(f"a row of {array.shape[1]} numbers does not fit image_shape {_by(rows_columns)}")
         array = array.reshape(len(array), *rows_columns)
     if array.ndim == 3:
         array = array[..., np.newaxis]
     if array.ndim != 4:
-        raise DataError(f"an array of shape {array.shape} is no set of images: give (N, rows, columns[, channels])")
+        raise DataError(f"an array of shape {array.shape} is not a set of images: give (N, rows, columns[, channels])")
     if image_shape is not None and tuple(image_shape) not in (array.shape[1:], array.shape[1:3]):
         raise DataError(f"images are {_by(array.shape[1:])}, but image_shape says {_by(tuple(image_shape))}")
     notes: tuple[str, ...] = ()
@@ -232,9 +232,9 @@ def _labels(y: npt.ArrayLike, count: int) -> npt.NDArray[np.generic]:
         labels = labels[:, 0]
     if labels.ndim != 1:
         hint = ": for one column a class, give y.argmax(axis=1)" if labels.ndim == 2 else ""
-        raise DataError(f"labels must be one an image, but their shape is {labels.shape}{hint}")
+        raise DataError(f"there must be one label per image, but their shape is {labels.shape}{hint}")
     if len(labels) != count:
-        raise DataError(f"there are {count} images but {len(labels)} labels: give one label an image")
+        raise DataError(f"there are {count} images but {len(labels)} labels: give one label per image")
     if labels.dtype.kind == "f":
         odd = np.flatnonzero(~np.isfinite(labels) | (labels != np.trunc(labels)))
         if len(odd):
@@ -243,7 +243,7 @@ def _labels(y: npt.ArrayLike, count: int) -> npt.NDArray[np.generic]:
     if labels.dtype.kind == "U":
         for n, label in enumerate(labels.tolist()):
             if not label.isascii() and any("\ud800" <= sign <= "\udfff" for sign in label):
-                raise DataError(f"label {n} is {label!a}, which is no text that a file can hold: name it otherwise")
+                raise DataError(f"label {n} is {label!a}, which a file cannot hold as text: choose another name")
     if labels.dtype.kind not in "biuU":
         raise DataError(f"labels must be whole numbers, strings or booleans, but they are {labels.dtype}")
     return labels

@@ -277,7 +277,7 @@ def _upper(wide: npt.NDArray[Any], bits: int) -> npt.NDArray[np.uint8]:
     if np.mean(wide >> bits > 0) > MOST_BEYOND:
         raise DataError(
             f"its values reach {int(wide.max()):,}, but the other images use {bits} bits, up to {2**bits - 1:,}: "
-            "scale it as they are"
+            "scale it like them"
         )
     return np.asarray(np.minimum(wide >> (bits - 8), 255), np.uint8)
 
@@ -376,7 +376,7 @@ def _reasons() -> Iterator[None]:
     except DataError:
         raise
     except MemoryError:
-        raise PassingError("there is not memory enough to decode it") from None
+        raise PassingError("there is not enough memory to decode it") from None
     except Exception as error:  # Decoders raise OSError, SyntaxError, struct.error, EOFError, IndexError and more.
         if isinstance(error, OSError) and error.errno is not None:
             raise PassingError(f"it cannot be opened: {os.strerror(error.errno).lower()}") from None

@@ -74,7 +74,7 @@ class ImageFile:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One set of images on disk: the files of all classes, what was left aside, and what there is to be said."""
+    """One set of images on disk: the files of all classes, the files left aside, and notes."""
 
     folder: Path
     files: tuple[ImageFile, ...]
@@ -144,7 +144,7 @@ def entered(root: Path, known: Sequence[str] | None = None) -> tuple[Path, tuple
     if here == root or not (parts or (folders and set(map(class_named, folders)) <= names)):
         return root, ()
     inside = printable(os.path.relpath(here, root))
-    return here, (Note(f"{printable(root.name or str(root))} holds nothing but {inside}: what is in it is taken."),)
+    return here, (Note(f"{printable(root.name or str(root))} holds nothing but {inside}, which is used instead."),)
 
 
 def _has_images(folder: Path) -> bool:
@@ -158,8 +158,8 @@ def _labelled(parts: dict[str, Path]) -> tuple[dict[str, Path], tuple[Note, ...]
         return parts, ()
     notes = (
         Caution(
-            f"{printable(parts[part].name)} is left out: its images lie in no folders of classes, so nothing says what "
-            "they show; lanewise predict answers for such images"
+            f"{printable(parts[part].name)} is left out: its images are not in class folders, so their classes are "
+            "unknown; use lanewise predict for such images"
         )
         for part in bare
     )
@@ -222,7 +222,7 @@ def _parts_of(root: Path) -> dict[str, Path]:
     if parts and classes:
         raise DataError(
             f"{root} holds {_some(path.name for path in parts.values())} beside {_some(classes)}: it may hold either "
-            "train, val and test, or one folder a class: move what does not belong, or rename it if it is a class"
+            "train, val and test, or one folder per class: move what does not belong, or rename it if it is a class"
         )
     return parts
 
@@ -246,7 +246,7 @@ def _check_no_unknown_parts(root: Path, folders: Sequence[str]) -> None:
     inside = [frozenset(map(class_named, _folders_in(_unpacked(root / name)))) for name in folders]
     if len(folders) > 1 and len(inside[0]) > 1 and len(set(inside)) == 1:
         raise DataError(
-            f"{_some(folders)} in {root} hold folders of the same names, so they are no classes: name those to train, "
+            f"{_some(folders)} in {root} hold folders of the same names, so they are not classes: name those to train, "
             "validate and test with train, val and test, and give one of the others by itself"
         )
 
@@ -298,7 +298,7 @@ def _list_classes(root: Path, folder: Path, known: Sequence[str] | None, *, lear
         if learning and len(files) == before:
             raise DataError(f"the class {shown!r} in {folder} holds no images: add some, or remove its folder")
     if not files:
-        raise DataError(f"there are no images in {folder}: its files end in none of {' '.join(SUFFIXES)}")
+        raise DataError(f"there are no images in {folder}: no file ends in {' '.join(SUFFIXES)}")
     return Listing(folder, tuple(files), classes, tuple(skipped))
 
 

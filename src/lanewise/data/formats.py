@@ -81,4 +81,4 @@ def named_by(suffix: str) -> str:
     name = _BY_SUFFIX.get(suffix.lower())
     if name is not None:
         return f"it is {name}: save it as PNG or JPEG"
-    return f"{suffix} is no image format known here" if suffix else "its name has no suffix"
+    return f"{suffix} is not a known image format" if suffix else "its name has no suffix"

@@ -105,7 +105,7 @@ class Images:
     def matching(self, pattern: str) -> Images:
         """Copy the images whose file name, with or without its folders, matches a shell pattern like `street-*`."""
         if not self.names:
-            raise DataError(f"the pattern {pattern!r} can choose files only: these images came as arrays")
+            raise DataError(f"the pattern {pattern!r} can only choose files, but these images came as arrays")
         chosen = [
             n
             for n, name in enumerate(self.names)
@@ -127,7 +127,7 @@ class ImageSets:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user should be told about any of the sets."""
+        """The notes about all sets."""
         return tuple(note for part in self._parts() for note in part.notes)
 
     @property

@@ -132,7 +132,7 @@ def load_to_evaluate(
     ----------
     source : as for `load`
     classes, size, channels, resize, bits
-        Those of the images the model learned from.
+        Those of the training images.
 
     Returns
     -------
@@ -172,7 +172,7 @@ def load_for_prediction(
     paths : sequence of path
         Image files, whatever their names end in, and folders, which are searched to the bottom.
     size, channels, resize, bits
-        Those of the images the model learned from.
+        Those of the training images.
 
     Returns
     -------
@@ -289,14 +289,14 @@ def _check_files_will_do(channels: int) -> None:
 
 def _check_resize(resize: str | None) -> None:
     if resize not in (None, STRETCH):
-        raise OptionError(f"images cannot be resized by {resize!r}: this version knows {STRETCH!r} only")
+        raise OptionError(f"images cannot be resized by {resize!r}: this version only knows {STRETCH!r}")
 
 
 def _check_strict(strict: bool, skipped: Sequence[tuple[str, str]], folder: Path) -> None:
     if strict and skipped:
         raise DataError(
             f"{len(skipped)} of the files in {folder} cannot be used ({listed_reasons(skipped)}): "
-            "remove them, or let them be skipped"
+            "remove them, or do not use strict"
         )
 
 

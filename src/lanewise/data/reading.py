@@ -47,7 +47,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What images are to become; None is chosen from the images."""
+    """Size, channels and fit of images; None is chosen by the images."""
 
     size: tuple[int, int] | None = None
     channels: int | None = None
@@ -205,7 +205,7 @@ def _chosen(files: Sequence[ImageFile], target: Target) -> tuple[tuple[int, int]
 
 
 def _images(listing: Listing, target: Target, pixels: Pixels, known: dict[str, Any]) -> Images:
-    """Put pixels together with names, labels, and what there is to be said."""
+    """Put pixels together with names, labels and notes."""
     reasons = {int(n): str(reason) for n, reason in known["bad"]}
     good = [file for n, file in enumerate(listing.files) if n not in reasons]
     skipped = (*listing.skipped, *((listing.files[n].name, reason) for n, reason in reasons.items()))
@@ -241,7 +241,7 @@ def _notes(
         images, have = ("1 image", "has") if known["wide"] == 1 else (f"{known['wide']:,} images", "have")
         bits = known["bits"]
         yield Note(
-            f"{images} in {folder} {have} 16 bits a value, of which {bits} are in use: the upper 8 of these count"
+            f"{images} in {folder} {have} 16 bits a value, of which {bits} are in use: the upper 8 of these are kept"
         )
     yield from listing.notes
     if (said := perhaps_parts(listing)) is not None:

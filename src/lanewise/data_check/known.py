@@ -56,7 +56,7 @@ class Known:
         return cls(model, scaled(images, model.preprocessing), None if kinds is None else kinds == TRAINED)
 
     def finding(self, collection: Collection) -> Finding | None:
-        """Tell of training images that lie where new ones are expected."""
+        """Report training images where new ones are expected."""
         if self.trained is None:
             return None
         where = {name: self.trained & (collection.parts == n) for n, name in enumerate(collection.part_names)}

@@ -59,7 +59,9 @@ def expand(text: str) -> list[str]:
     parts.append([text[start:]])
     count = math.prod(map(len, parts))
     if count > MOST_NETWORKS:
-        raise NetworkError(f"the braces stand for {count:,} networks; {MOST_NETWORKS:,} are the most: leave some out")
+        raise NetworkError(
+            f"the braces stand for {count:,} networks, but at most {MOST_NETWORKS:,} are allowed: leave some out"
+        )
     return list(dict.fromkeys(_tidy("".join(one)) for one in product(*parts)))
 
 
@@ -74,9 +76,11 @@ def _braces(text: str) -> list[re.Match[str]]:
     opened: int | None = None
     for place, sign in enumerate(text):
         if sign == "{" and opened is not None:
-            raise NetworkTextError("a brace within a brace: write all alternatives in one", text, place, place + 1)
+            raise NetworkTextError(
+                "braces cannot be nested: write all alternatives in one pair", text, place, place + 1
+            )
         if sign == "}" and opened is None:
-            raise NetworkTextError("this brace was not opened", text, place, place + 1)
+            raise NetworkTextError("this brace has no opening brace", text, place, place + 1)
         if sign == "{":
             opened = place
         elif sign == "}":

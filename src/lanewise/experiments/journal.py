@@ -75,11 +75,11 @@ class Journal:
             ]
             raise OptionError(
                 f"{self.path} was kept with other {' and '.join(changed) or 'settings'}: "
-                "give another folder, or delete that file to begin again"
+                "give another folder, or delete that file to start again"
             )
 
     def add(self, training: str, outcome: Mapping[str, Any]) -> None:
-        """Note what came of a training."""
+        """Record the result of a training."""
         lines: list[dict[str, Any]] = [] if self._begun else [{"settings": self.settings}]
         lines.append({"training": training, "outcome": dict(outcome)})
         text = ("\n" if self._torn else "") + "".join(json.dumps(line) + "\n" for line in lines)
@@ -96,7 +96,7 @@ class Journal:
 
 
 def _difference(then: Any, now: Any) -> str:
-    """What is different in options, " (epochs: 3 then, 4 now)"; nothing for what is no mapping."""
+    """The options that differ, like " (epochs: 3 then, 4 now)"; empty for anything but mappings."""
     if not isinstance(then, dict) or not isinstance(now, dict):
         return ""
     names = [name for name in sorted({*then, *now}) if then.get(name) != now.get(name)]

@@ -33,7 +33,7 @@ POOL_TWICE = 16
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One of the ways: its name, the full text of its network, and its graph."""
+    """One method: its name, the full text of its network, and its graph."""
 
     name: str
     network: str
@@ -43,7 +43,7 @@ class Method:
 def methods_for(
     network: str, shape: tuple[int, int, int], classes: int, *, bank: str | None = None, easy: bool = False
 ) -> tuple[Method, ...]:
-    """The four methods for images of `shape` (channels, rows, columns), `network` the one that learns all.
+    """The four methods for images of `shape` (channels, rows, columns), of which `network` is the convolutional one.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def _method(name: str, text: str, shape: tuple[int, int, int], classes: int) -> 
 
 
 def _hand_made(layers: tuple[Layer, ...], bank: str, shape: tuple[int, int, int], classes: int) -> str:
-    """The bank, ReLU, pooling, and the classifier that the network has behind its convolutions."""
+    """The bank, ReLU, pooling, and the classifier that follows the convolutions of the network."""
     size = min(shape[1:])
     pools = ["max 2"] * (2 if size >= POOL_TWICE else 1 if size >= 2 else 0)
     first = next((n for n, layer in enumerate(layers) if isinstance(layer, Dense | Flatten)), None)

@@ -173,7 +173,7 @@ def occlusion_map(
     -----
     Log-odds come from the scores before the last softmax or sigmoid: a probability of 1 hides what it hangs on. With
     two classes they are the score of the class less that of the other. The mean colour is that of the images the
-    model learned from, which its preprocessing turns into 0. The method is that of Zeiler and Fergus, "Visualizing and
+    training images, which its preprocessing turns into 0. The method is that of Zeiler and Fergus, "Visualizing and
     understanding convolutional networks" (2013), section 4.2.
     """
     pixels = raw_image(model, image)

@@ -30,7 +30,7 @@ _SCORERS: WeakKeyDictionary[Model, dict[PixelType, Inference]] = WeakKeyDictiona
 
 
 def graph_for(text: str, shape: tuple[int, ...]) -> Graph:
-    """Lay out a network that is written as text, to look at it and to count it before anything is learned.
+    """Lay out a network that is written as text, to inspect and count it before training.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ from lanewise.network.layers import Activation, AvgPool2D, Conv2D, Dense, Dropou
 
 
 def comparable(graph: Graph) -> list[tuple[Any, ...]]:
-    """What an ONNX file keeps of a graph: no dropout, paddings as numbers, gradients as float32, nothing of learning.
+    """What an ONNX file keeps of a graph: no dropout, paddings as numbers, gradients as float32, nothing of training.
 
     Two graphs that are equal in this give the same for the same parameters.
     """

@@ -1,4 +1,4 @@
-"""Filters that nobody learned: the small kernels by which images were described before networks found their own.
+"""Hand-made filters: the small kernels that described images before networks learned their own.
 
 `fixed sobel+blur` in the text of a network is a bank of them, applied to every channel. Weights meet pixels as they lie
 here, unflipped: [[-1, 0, 1]] answers where it gets brighter to the right. Those that tell of edges add up to 0, so even

@@ -115,7 +115,7 @@ class Graph:
 
 
 def is_frozen(layer: Layer) -> bool:
-    """Whether the layer's weights stay as they are while others learn."""
+    """Whether the layer's weights are not trained."""
     return isinstance(layer, Conv2D | Dense) and layer.frozen
 
 

@@ -47,7 +47,7 @@ class Conv2D(Layer):
                      weight[o, i, u, v] * x[i, r * stride + u * dilation - top, c * stride + v * dilation - left]
 
     Weights are (filters, channels / groups, rows, columns); with `groups` > 1 a filter sees its group's channels only.
-    `frozen` ones stay as they are while the rest of the network learns, and so does the bias.
+    `frozen` weights and biases are not trained.
     """
 
     filters: int
@@ -62,7 +62,7 @@ class Conv2D(Layer):
 
 @dataclass(frozen=True, slots=True)
 class Fixed(Layer):
-    """Filters that nobody learned, like Sobel's, applied to every channel: `bank` holds names of `filters.BANKS`.
+    """Hand-made filters, like Sobel's, applied to every channel: `bank` holds names of `filters.BANKS`.
 
         y[i * count + o, r, c] = sum over u, v of kernel[o, u, v] * x[i, r * stride + u - top, c * stride + v - left]
 

@@ -134,7 +134,7 @@ def _no_window_of_padding(layer: MaxPool2D | AvgPool2D, size: Pair, out: Pair, s
         before, window = sides[axis], layer.window[axis]
         if before >= window or (out[axis] - 1) * stride[axis] - before >= size[axis]:
             raise ShapeError(
-                f"a window of {layer.window[0]}x{layer.window[1]} would lie wholly in the padding "
+                f"a window of {layer.window[0]}x{layer.window[1]} would lie entirely in the padding "
                 f"{sides[0]}:{sides[1]}:{sides[2]}:{sides[3]} (top:left:bottom:right) and hold no {what} of the "
                 f"{size[0]}x{size[1]} image; {what} padding can be at most {window - 1} here, or use `same`"
             )

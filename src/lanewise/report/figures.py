@@ -1,4 +1,4 @@
-"""How far probabilities can be believed, and how well two classes are told apart, in figures."""
+"""Calibration and ROC curves, as figures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BINS = 10
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibration:
-    """How often a model is right when it is so sure.
+    """The share of correct predictions by their probability: a calibration curve.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Roc:
 
 
 def calibration(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.int32]) -> Calibration:
-    """Compare how sure a model is with how often it is right: probabilities (N, classes), labels (N,)."""
+    """Compare the probabilities (N, classes) of predictions with the share that is correct, by labels (N,)."""
     from sklearn.calibration import calibration_curve
 
     sure = probabilities.max(axis=1).astype(np.float64).clip(0, 1)
@@ -67,7 +67,7 @@ def calibration(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.i
 
 
 def roc(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.int32]) -> Roc | None:
-    """The curve of two classes, the second being looked for; None if there are not two, or images of one only."""
+    """The ROC curve of two classes, the second being positive; None if there are not two, or images of only one."""
     if probabilities.shape[1] != 2 or len(np.unique(labels)) != 2:
         return None
     from sklearn.metrics import auc, roc_curve

@@ -91,7 +91,7 @@ def write_report(
 
 
 def check_installed() -> None:
-    """Say which package is missing, and how to get it, before hours are spent.
+    """Raise, before hours are spent, if a package is missing, and say how to install it.
 
     Raises
     ------
@@ -163,7 +163,7 @@ def report_images(
 
 
 def parts_of(sets: ImageSets, model: Model) -> dict[str, Images]:
-    """The parts that there are, by name. Of images that `model` learned from, those held out are a part, too."""
+    """The sets by name. Of images that `model` was trained on, those held out are a set, too."""
     if sets.validation is None and sets.test is None:
         sets = split_again(model, sets.train) or sets
     found = {"train": sets.train, "validation": sets.validation, "test": sets.test}

@@ -1,4 +1,4 @@
-"""What a report shows of the inside: learned filters beside fixed ones, feature maps, and what was looked at."""
+"""What a report shows of the inside: learned filters beside fixed ones, feature maps, gradient and occlusion maps."""
 
 from __future__ import annotations
 

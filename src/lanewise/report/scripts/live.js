@@ -191,7 +191,7 @@ function startLive(root, data, kernels) {
       find("problem").textContent = "";
     } catch {
       find("problem").textContent =
-        `${name} is no image that this browser can read; PNG, JPEG, GIF, WebP and BMP it can.`;
+        `${name} cannot be read by this browser; it reads PNG, JPEG, GIF, WebP and BMP.`;
     }
   });
   const mirror = startDrawing(
