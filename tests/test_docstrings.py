@@ -11,7 +11,21 @@ SOURCE = Path(__file__).parents[1] / "src" / "lanewise"
 MANY = 3
 """Parameters from which on a signature does not explain itself."""
 
-DONE = ("bench", "cli", "data", "data_check", "evaluation", "experiments", "explain", "network", "report", "")
+DONE = (
+    "bench",
+    "cli",
+    "data",
+    "data_check",
+    "engine",
+    "evaluation",
+    "experiments",
+    "explain",
+    "kernels",
+    "lanes",
+    "network",
+    "report",
+    "",
+)
 """Folders in which each such function has `Parameters` or, of a kernel, `Buffers:`; "" is the package itself."""
 
 ELSEWHERE = frozenset({"cli/options.py", "cli/training.py", "estimator.py", "foreign.py", "pixel_scale.py"})

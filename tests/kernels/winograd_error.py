@@ -88,7 +88,7 @@ def unset(scalars: int) -> Array:
 
 def scratch(program: Program) -> Arrays:
     """The scratch buffers of one of Winograd's programs."""
-    return [unset(layout.scalars) for layout in winograd.scratch(program)]
+    return [unset(buffer.scalars) for buffer in program.buffers if buffer.name.startswith("scratch")]
 
 
 def results(o: Operands) -> tuple[Arrays, Arrays]:

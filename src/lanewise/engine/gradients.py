@@ -79,7 +79,16 @@ class Gradients:
 
     @staticmethod
     def of(graph: Graph, shards: int, groups: int) -> Gradients:
-        """Decide which layers are deferred, by shape alone, and lay the gradients out."""
+        """Decide which layers are deferred, by shape alone, and lay the gradients out.
+
+        Parameters
+        ----------
+        graph : Graph
+        shards : int
+            Of a batch.
+        groups : int
+            Groups of 16 images of a shard.
+        """
         flat = FlatParameters.of(graph)
         late, apart = set(), []
         for n, (parameter, learns) in enumerate(zip(flat.parameters, graph.learned, strict=True)):
@@ -177,7 +186,14 @@ def deferred_gradients(
 ) -> Phase:
     """The phase behind all groups' passes: gradients, and the weights' update while a slice of them is in the cache.
 
-    `registers` as for `Planner`.
+    Parameters
+    ----------
+    gradients : Gradients
+    layers : sequence of Deferred
+    registers : int
+        How many values of 16 lanes the target's registers hold.
+    update : callable
+        Gives the call that updates the weights of a slice.
     """
     return Phase.of_kinds(slices for layer in layers for slices in _slices(gradients, layer, registers, update))
 

@@ -187,7 +187,16 @@ def _convolution_weight(b: Backward) -> Program:
 
 
 def transformed_weights(graph: Graph, operation: Operation, *, gradient: bool) -> Program:
-    """The program that transforms a convolution's weights for Winograd's method, forward or for its `gradient`."""
+    """The program that transforms a convolution's weights for Winograd's method, forward or for its `gradient`.
+
+    Parameters
+    ----------
+    graph : Graph
+    operation : Operation
+        A convolution that Winograd's method computes.
+    gradient : bool
+        Whether the weights are for the gradient of its input.
+    """
     node = operation.node
     x, y = (Layout.of(shape) for shape in (graph.nodes[node.inputs[0]].shape, node.shape))
     return winograd.transform_weights(conv_of(graph, node), x, y, gradient=gradient)

@@ -97,7 +97,17 @@ class Phase:
 
 
 class Executable:
-    """A schedule with its kernels compiled. It holds no data: arrays are bound by name at each run."""
+    """A schedule with its kernels compiled. It holds no data: arrays are bound by name at each run.
+
+    Parameters
+    ----------
+    phases : sequence of Phase
+        What a step does, in order.
+    target : Target
+        The processor that the kernels are compiled for.
+    cache : Cache, optional
+        Where machine code is kept; the folder of the user's caches by default.
+    """
 
     def __init__(self, phases: Sequence[Phase], target: Target, cache: Cache | None = None) -> None:
         self.phases = tuple(phases)
@@ -204,6 +214,14 @@ def run_threads(function: Callable[[int, int], None], job: int, threads: int) ->
     The threads wait for one another inside, so either all of them enter or none, and this returns when all are out,
     whenever Ctrl-C is pressed: it is raised at the end. Hence the caller's own thread, the one that Ctrl-C interrupts,
     only waits.
+
+    Parameters
+    ----------
+    function : callable (job, n)
+    job : int
+        Passed on.
+    threads : int
+        From 1.
     """
     if threads == 1:
         function(job, 0)

@@ -60,6 +60,18 @@ def add_row(
 
     `gradients` are dy, the filters and the row; `image` is x, and the channel and row that the first kernel row meets;
     `width` is how many columns there are, and how many are unrolled.
+
+    Parameters
+    ----------
+    k : Recorder
+        Where it is recorded.
+    conv : Conv
+    gradients : (dy, filters, row)
+    image : (x, (channel, row))
+        The channel and row that the first kernel row meets.
+    width : (columns, unrolled)
+    total : list of dict
+        For each filter the sums, by (channel, kernel row, kernel column) of the tile.
     """
     (dy, filters, r), (x, (channel, row)), (columns, unrolled) = gradients, image, width
     for c, count in blocks(k, columns, unrolled):
@@ -88,6 +100,14 @@ def weight_tile(conv: Conv, columns: int, registers: int) -> WeightTile:
     """All taps of two filters where they fit (3x3), else one kernel row of a few filters; a column feeds them all.
 
     Where rows are short (1x1), of several channels too: a sum that shares none of its two factors is bound by loads.
+
+    Parameters
+    ----------
+    conv : Conv
+    columns : int
+        Of the output.
+    registers : int
+        How many values of 16 lanes the target's registers hold.
     """
     most = {32: 18, 8: 6}.get(registers, 3)
     taps, row = conv.kernel[0] * conv.kernel[1], conv.kernel[1]
@@ -101,7 +121,19 @@ def weight_tile(conv: Conv, columns: int, registers: int) -> WeightTile:
 
 
 def bias_gradient(k: Recorder, dy_in: Buffer, dy: Layout, db: Buffer, accumulate: bool) -> None:
-    """The sum of dy over rows, columns and images, filter by filter: written to `db`, or added to what is there."""
+    """The sum of dy over rows, columns and images, filter by filter: written to `db`, or added to what is there.
+
+    Parameters
+    ----------
+    k : Recorder
+        Where it is recorded.
+    dy_in, dy : Buffer, Layout
+        The output's gradient, (filters, rows, columns) of 16 lanes.
+    db : Buffer
+        (filters,) scalars.
+    accumulate : bool
+        Whether to add to what is in db.
+    """
     filters, rows, columns = dy.shape
     for o, height in blocks(k, filters, 8):
         total = [k.register() for _ in range(height)]

@@ -59,7 +59,16 @@ By Lawson's iteration of weighted least squares, of nearly the least greatest re
 
 
 def polynomial(k: Recorder, x: Value, coefficients: Sequence[float]) -> Value:
-    """coefficients[0] + coefficients[1] * x + ..., by Horner's rule."""
+    """coefficients[0] + coefficients[1] * x + ..., by Horner's rule.
+
+    Parameters
+    ----------
+    k : Recorder
+        Where it is recorded.
+    x : Value
+    coefficients : sequence of float
+        Of x**0, x**1, ...; at least one.
+    """
     result = k.constant(coefficients[-1])
     for coefficient in reversed(coefficients[:-1]):
         result = k.apply("fma", result, x, coefficient)

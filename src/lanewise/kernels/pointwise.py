@@ -41,7 +41,16 @@ def declare(k: Recorder, **layouts: Layout) -> list[Buffer]:
 
 
 def elements(k: Recorder, *layouts: Layout, unroll: int = UNROLL) -> Iterator[Place]:
-    """All elements of values that were declared with `declare`, in the order in which they lie in memory."""
+    """All elements of values that were declared with `declare`, in the order in which they lie in memory.
+
+    Parameters
+    ----------
+    k : Recorder
+    *layouts : Layout
+        Of all the values; they have one shape.
+    unroll : int
+        How many elements are recorded side by side.
+    """
     channels, rows, columns = layouts[0].shape
     if all(layout.plain for layout in layouts):
         for first, width in blocks(k, channels * rows * columns, unroll):
@@ -56,7 +65,17 @@ def elements(k: Recorder, *layouts: Layout, unroll: int = UNROLL) -> Iterator[Pl
 
 
 def put(buffer: Buffer, at: Place, value: Value, accumulate: bool) -> None:
-    """Store `value`, or add it to what is there."""
+    """Store `value`, or add it to what is there.
+
+    Parameters
+    ----------
+    buffer : Buffer
+    at : Place
+        The element.
+    value : Value
+    accumulate : bool
+        Whether to add.
+    """
     buffer[at] = buffer[at] + value if accumulate else value
 
 

@@ -238,6 +238,17 @@ def first_largest(k: Recorder, taps: list[Value], relu: bool, numbered: bool) ->
 
     NOBODY wins where a ReLU would stop the gradient, or where the first tap, and hence the largest, is not a number.
     Only the first tap goes through the ReLU: a later one is chosen only if it is larger than that, so above zero.
+
+    Parameters
+    ----------
+    k : Recorder
+        Where it is recorded.
+    taps : list of Value
+        In row-major order of the window; a convolution without a pool has one.
+    relu : bool
+        Whether a ReLU lies before or behind the pool, which is the same.
+    numbered : bool
+        Whether the argmax is asked for.
     """
     largest = k.apply("max", 0.0, taps[0]) if relu else taps[0]
     argmax = None

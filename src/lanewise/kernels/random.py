@@ -42,14 +42,33 @@ def mix(k: Recorder, x: Value) -> Value:
 
 
 def stream(k: Recorder, key: Buffer, image: Value) -> Stream:
-    """The stream of each lane's image; record it once, outside of loops."""
+    """The stream of each lane's image; record it once, outside of loops.
+
+    Parameters
+    ----------
+    k : Recorder
+        Where it is recorded.
+    key : Buffer
+        int32: (seed, epoch).
+    image : Value
+        int32: the number of each lane's image.
+    """
     epoch = mix(k, mix(k, key[0] + k.integer(GOLDEN)) + key[1])
     a = mix(k, k.apply("ixor", epoch, image))
     return Stream(a, mix(k, a + k.integer(GOLDEN)))
 
 
 def bits(k: Recorder, stream: Stream, place: Operand) -> Value:
-    """32 random bits for `place`, an int or an int32 value."""
+    """32 random bits for `place`, an int or an int32 value.
+
+    Parameters
+    ----------
+    k : Recorder
+        Where it is recorded.
+    stream : Stream
+    place : Value, Register or int
+        int32: which of the image's random numbers.
+    """
     return mix(k, mix(k, k.apply("ixor", stream.a, place)) + stream.b)
 
 
@@ -59,7 +78,17 @@ def uniform(k: Recorder, bits: Value) -> Value:
 
 
 def below(k: Recorder, bits: Value, count: int) -> Value:
-    """An int32 from 0 to count - 1."""
+    """An int32 from 0 to count - 1.
+
+    Parameters
+    ----------
+    k : Recorder
+        Where it is recorded.
+    bits : Value
+        32 random bits.
+    count : int
+        From 1; each number comes equally often but for count / 2**32.
+    """
     return k.apply("high_product", bits, k.integer(count))
 
 
@@ -76,6 +105,11 @@ def bits_array(
     """The numbers that `bits` gives, as uint32 of at least one axis.
 
     All four are whole numbers, taken modulo 2**32, and broadcast against each other.
+
+    Parameters
+    ----------
+    seed, epoch, image, place : arrays of whole numbers
+        As `stream` and `bits` take them.
     """
 
     def unsigned(values: npt.ArrayLike) -> npt.NDArray[np.uint32]:

@@ -13,7 +13,17 @@ from lanewise.lanes.program import Index, Recorder
 
 
 def blocks(k: Recorder, count: int, size: int) -> Iterator[tuple[Index, int]]:
-    """Cover 0 .. count - 1: a loop of blocks of `size`, then one smaller block. Yields (first, width)."""
+    """Cover 0 .. count - 1: a loop of blocks of `size`, then one smaller block. Yields (first, width).
+
+    Parameters
+    ----------
+    k : Recorder
+        Where it is recorded.
+    count : int
+        How many positions there are.
+    size : int
+        How many of them a block has.
+    """
     for block in k.loop(count // size):
         yield block * size, size
     if count % size:
@@ -74,6 +84,15 @@ def matrix_tile(rows: int, columns: int, depth: int, registers: int) -> tuple[in
 
     As `outer_product`, but no operand is shared by taps: each step of the sum loads all that its tile needs, so larger
     tiles pay; and a short sum pays for its start and end, which is about 20 cycles for the jump that is guessed wrong.
+
+    Parameters
+    ----------
+    rows, columns : int
+        Of the product.
+    depth : int
+        How many products a sum has.
+    registers : int
+        How many values of 16 lanes the target's registers hold.
     """
     most = {32: 24, 8: 4}.get(registers, max(1, registers // 2))
     best, best_cost = (1, 1), float("inf")

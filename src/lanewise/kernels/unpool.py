@@ -30,7 +30,17 @@ Source: TypeAlias = Buffer | Unpooled
 
 
 def gradients_in(k: Recorder, dy: Layout, pool: Pool | None) -> Source:
-    """Declare dy, or with `pool` dy and argmax."""
+    """Declare dy, or with `pool` dy and argmax.
+
+    Parameters
+    ----------
+    k : Recorder
+        Where it is recorded.
+    dy : Layout
+        How dy lies, and the argmax too.
+    pool : Pool, optional
+        The max pool whose output's gradient dy is.
+    """
     gradients = dy.buffer(k, "dy")
     return Unpooled(pool, gradients, dy.buffer(k, "argmax")) if pool else gradients
 
@@ -39,6 +49,14 @@ def read(source: Source, first: tuple[Index, Index, Index], size: tuple[int, int
     """So many rows and columns of one channel; where pools are spelled out, each window is loaded once.
 
     Column by column, in the order in which they are transformed, so that few of them wait in registers.
+
+    Parameters
+    ----------
+    source : Source
+        dy, or dy and argmax behind a pool.
+    first : (channel, row, column)
+        Of the map before the pool.
+    size : (rows, columns)
     """
     (i, row, column), (rows, columns) = first, size
     if isinstance(source, Buffer):

@@ -32,7 +32,6 @@ from lanewise.kernels.winograd_tiles import (
     analyse,
     border,
     odd,
-    scratch,
     suits,
     tiling_forward,
     tiling_of,
@@ -50,7 +49,6 @@ __all__ = [
     "gradients_pool",
     "pooled_border",
     "pools",
-    "scratch",
     "transform_weights",
     "x_border",
 ]
@@ -69,17 +67,44 @@ def _backward_tiling(conv: Conv, x: Layout) -> Tiling:
 
 
 def x_border(conv: Conv, x: Layout, y: Layout) -> Sides:
-    """How far past its edges `forward` reads the input; `backward_weight` reads no further."""
+    """How far past its edges `forward` reads the input; `backward_weight` reads no further.
+
+    Parameters
+    ----------
+    conv : Conv
+        Of stride 1, with a kernel that Winograd's method knows.
+    x, y : Layout
+        Input and output; only their shapes matter.
+    """
     return border(tiling_forward(conv, y), x)
 
 
 def dy_border(conv: Conv, x: Layout, y: Layout) -> Sides:
-    """How far past its edges `backward_input` reads the output's gradient."""
+    """How far past its edges `backward_input` reads the output's gradient.
+
+    Parameters
+    ----------
+    conv : Conv
+        Of stride 1, with a kernel that Winograd's method knows.
+    x, y : Layout
+        Input and output; only their shapes matter.
+    """
     return border(_backward_tiling(conv, x), y)
 
 
 def pooled_border(conv: Conv, x: Layout, dy: Layout, pool: Pool) -> Sides:
-    """How far past its edges the gradients of input and weights read that of a max pool's output, and the argmax."""
+    """How far past its edges the gradients of input and weights read that of a max pool's output, and the argmax.
+
+    Parameters
+    ----------
+    conv : Conv
+        Of stride 1, with a kernel that Winograd's method knows.
+    x : Layout
+        The input; only its shape matters.
+    dy : Layout
+        The gradient of the pool's output.
+    pool : Pool
+    """
     windows, (_, rows, columns) = Layout(dy.shape), whole(conv, x).shape
     cut = int(rows % pool.window[0] > 0), int(columns % pool.window[1] > 0)
     return windows.with_border(border(_backward_tiling(conv, x), dy, pool.window)).with_border((0, 0, *cut)).border
@@ -138,12 +163,30 @@ def transform_weights(conv: Conv, x: Layout, y: Layout, *, gradient: bool = Fals
 
 
 def pools(conv: Conv, y: Layout, pool: Pool) -> bool:
-    """Whether `forward` can do that max pool of its outputs y: each window lies in one tile."""
+    """Whether `forward` can do that max pool of its outputs y: each window lies in one tile.
+
+    Parameters
+    ----------
+    conv : Conv
+        Of stride 1, with a kernel that Winograd's method knows.
+    y : Layout
+        The output before the pool; only its shape matters.
+    pool : Pool
+    """
     return suits(conv) and _aligned(tiling_forward(conv, y), pool)
 
 
 def gradients_pool(conv: Conv, x: Layout, pool: Pool) -> bool:
-    """Whether the gradients of input and weights can be had from that of a max pool's output and the argmax."""
+    """Whether the gradients of input and weights can be had from that of a max pool's output and the argmax.
+
+    Parameters
+    ----------
+    conv : Conv
+        Of stride 1, with a kernel that Winograd's method knows.
+    x : Layout
+        The input; only its shape matters.
+    pool : Pool
+    """
     return suits(conv) and all(
         _aligned(tiling, pool) for tiling in (tiling_forward(conv, whole(conv, x)), _backward_tiling(conv, x))
     )

@@ -31,7 +31,16 @@ def few(tiling: Tiling) -> bool:
 
 
 def scratch_buffers(k: Recorder, tiling: Tiling, registers: int) -> tuple[Buffer, Buffer]:
-    """Declare what `convolve` needs: the inputs of a tile at the points, and the sums of products."""
+    """Declare what `convolve` needs: the inputs of a tile at the points, and the sums of products.
+
+    Parameters
+    ----------
+    k : Recorder
+        Where it is recorded.
+    tiling : Tiling
+    registers : int
+        How many values of 16 lanes the target's registers hold.
+    """
     rows, columns = tiling.rows.scheme, tiling.columns.scheme
     return (
         k.lanes("scratch_inputs", (columns.points, rows.points, odd(tiling.inputs))),
@@ -42,7 +51,20 @@ def scratch_buffers(k: Recorder, tiling: Tiling, registers: int) -> tuple[Buffer
 def convolve(
     k: Recorder, tiling: Tiling, buffers: tuple[Source, Buffer, Buffer, Buffer], finish: Finish, registers: int
 ) -> None:
-    """Compute all tiles. `buffers` are the source, the transformed weights, and those for scratch."""
+    """Compute all tiles. `buffers` are the source, the transformed weights, and those for scratch.
+
+    Parameters
+    ----------
+    k : Recorder
+        Where it is recorded.
+    tiling : Tiling
+    buffers : (source, transformed weights, inputs at the points, sums of products)
+        The last two as `scratch_buffers` declares them.
+    finish : Finish
+        Records what is done with a tile's outputs.
+    registers : int
+        How many values of 16 lanes the target's registers hold.
+    """
     (source, u, v, m), rows, columns = buffers, tiling.rows, tiling.columns
     for r, height in rows.one_by_one(k):
         for c, width in columns.one_by_one(k):

@@ -10,7 +10,7 @@ from lanewise.kernels.layout import Layout, Sides
 from lanewise.kernels.tiles import blocks
 from lanewise.kernels.unpool import Source, read
 from lanewise.kernels.winograd_transforms import SCHEMES, Scheme, both_axes
-from lanewise.lanes.program import LANES, Index, Program, Recorder, Value
+from lanewise.lanes.program import LANES, Index, Recorder, Value
 
 BLOCK = 4
 """Tiles worked on together. Fewer leave weights with too little to do, more leave the nearer caches: 16 took up to 1.5
@@ -55,7 +55,17 @@ class Axis:
         return self.inside(k, self.tiles, self.size % self.scheme.outputs > 0)
 
     def inside(self, k: Recorder, width: int, sticks_out: bool) -> Iterator[tuple[Index, int]]:
-        """The tiles of a block: (number, how many outputs lie inside)."""
+        """The tiles of a block: (number, how many outputs lie inside).
+
+        Parameters
+        ----------
+        k : Recorder
+            Where it is recorded.
+        width : int
+            Tiles of the block.
+        sticks_out : bool
+            Whether the last of them reaches past the edge.
+        """
         for tile in k.loop(width - sticks_out):
             yield tile, self.scheme.outputs
         if sticks_out:
@@ -107,6 +117,11 @@ class Tiling:
         A product costs `products` of direct convolution's multiply-adds. To transform a point there or back takes a
         number of operations in proportion to the points of a row and of a column, so it costs `analyse` or
         `synthesise` times those. Fitted to what shapes from 3 to 64 channels and 2 to 32 columns took.
+
+        Parameters
+        ----------
+        products, analyse, synthesise : float
+            In multiply-adds of direct convolution.
         """
         multiplications = self.points * self.tiles / (self.taps * self.rows.size * self.columns.size)
         around = self.rows.scheme.points + self.columns.scheme.points
@@ -120,7 +135,15 @@ class Tiling:
 def tiling_of(
     inputs: int, outputs: int, shape: tuple[int, int], kernel: tuple[int, int], before: tuple[int, int]
 ) -> Tiling:
-    """The tiling for a map of `shape` outputs; `before` inputs lie before the first row and column."""
+    """The tiling for a map of `shape` outputs; `before` inputs lie before the first row and column.
+
+    Parameters
+    ----------
+    inputs, outputs : int
+        Channels that are summed over, and that come out.
+    shape, kernel, before : (rows, columns)
+        Outputs, taps of the kernel, and inputs before the first output's own.
+    """
     schemes = [_scheme(*axis) for axis in zip(shape, kernel, strict=True)]
     width = _nearly_equal(schemes[1].tiles(shape[1]), BLOCK)
     height = _nearly_equal(schemes[0].tiles(shape[0]), BLOCK // width)
@@ -165,7 +188,16 @@ def whole(conv: Conv, x: Layout) -> Layout:
 
 
 def border(tiling: Tiling, read: Layout, window: tuple[int, int] = (1, 1)) -> Sides:
-    """How far past its edges a map is read, in whole tiles; of windows, if each element of it is one."""
+    """How far past its edges a map is read, in whole tiles; of windows, if each element of it is one.
+
+    Parameters
+    ----------
+    tiling : Tiling
+    read : Layout
+        The map that is read; only its shape matters.
+    window : (rows, columns)
+        How many elements of the map before a pool each of its elements stands for.
+    """
     (top, bottom), (left, right) = (
         (max(0, -(-axis.before // n)), max(0, -(-(axis.reads(axis.tiles) - axis.before) // n) - size))
         for axis, size, n in zip((tiling.rows, tiling.columns), read.shape[1:], window, strict=True)
@@ -173,13 +205,19 @@ def border(tiling: Tiling, read: Layout, window: tuple[int, int] = (1, 1)) -> Si
     return (top, left, bottom, right)
 
 
-def scratch(program: Program) -> list[Layout]:
-    """Layouts of the scratch buffers of one of Winograd's programs, in its order. Nothing need be in them."""
-    return [Layout((b.scalars // LANES, 1, 1)) for b in program.buffers if b.name.startswith("scratch")]
-
-
 def analyse(k: Recorder, tiling: Tiling, source: Source, first: tuple[Index, Index, Index]) -> Iterator[Value]:
-    """The inputs of one tile at all points, in order; `first` is its first channel, row and column."""
+    """The inputs of one tile at all points, in order; `first` is its first channel, row and column.
+
+    Parameters
+    ----------
+    k : Recorder
+        Where it is recorded.
+    tiling : Tiling
+    source : Source
+        What is convolved.
+    first : (channel, row, column)
+        Where the tile's inputs begin.
+    """
     i, row, column = first
     rows, columns = tiling.rows.scheme, tiling.columns.scheme
     grid = read(source, (i, row, column), (rows.points, columns.points))

@@ -111,7 +111,16 @@ class Points:
         return [first * self.factor(), *(v * factor for v, factor in zip(at_pairs, factors, strict=True)), last]
 
     def synthesise(self, outputs: int, k: Recorder, m: Row) -> Row:
-        """A^T."""
+        """A^T.
+
+        Parameters
+        ----------
+        outputs : int
+            Of a tile, along this axis.
+        k : Recorder
+        m : list of Value
+            The products at all points.
+        """
         sums, differences = _sums_and_differences(m)
         y = [sum(sums, m[0])]
         for n in range(1, outputs):
@@ -120,7 +129,16 @@ class Points:
         return y
 
     def collect(self, taps: int, k: Recorder, s: Row) -> Row:
-        """G^T."""
+        """G^T.
+
+        Parameters
+        ----------
+        taps : int
+            Of the kernel, along this axis.
+        k : Recorder
+        s : list of Value
+            The sums of products at all points.
+        """
         sums, differences = _sums_and_differences(s)
         dg = [_weighted(k, [self.factor(), *self._factors()], [s[0], *sums])]
         for n in range(1, taps):
@@ -202,6 +220,14 @@ def both_axes(k: Recorder, along_columns: Transform, along_rows: Transform, grid
     """Transform each column of `grid`, then each row of what came out, when it is asked for.
 
     Whoever stores a row before asking for the next keeps all of them from waiting in registers.
+
+    Parameters
+    ----------
+    k : Recorder
+        Where it is recorded.
+    along_columns, along_rows : Transform
+    grid : rows of Value
+        All of one length.
     """
     columns = [along_columns(k, list(column)) for column in zip(*grid, strict=True)]
     for row in zip(*columns, strict=True):

@@ -40,6 +40,10 @@ def fused_multiply_add(a: Lanes, b: Lanes, c: Lanes) -> Lanes:
     The product of two float32 is exact in float64. The sum may not be; its error is found exactly (Knuth's two-sum) and
     the sum is rounded to odd, so that the second rounding, to float32, gives what a single one would have given
     (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums", IEEE Transactions on Computers, 2008).
+
+    Parameters
+    ----------
+    a, b, c : float32 arrays of 16 lanes
     """
     with np.errstate(all="ignore"):
         product, addend = a.astype(np.float64) * b.astype(np.float64), c.astype(np.float64)

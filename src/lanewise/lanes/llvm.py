@@ -259,6 +259,14 @@ def render(program: Program, symbol: str, target: Target) -> str:
     """LLVM's text of a module with one function, `void symbol(ptr buffers)`.
 
     Its one argument points to an array of pointers, one per buffer of the program. The buffers must not overlap.
+
+    Parameters
+    ----------
+    program : Program
+    symbol : str
+        The name of the function, an identifier.
+    target : Target
+        The processor, whose vectors decide how 16 lanes are cut.
     """
     r = _Renderer(program, target)
     r.body(program.body)

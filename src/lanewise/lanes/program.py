@@ -69,7 +69,18 @@ _NAME = re.compile("(?![vrL][0-9]+$)[A-Za-z_][A-Za-z0-9_]*")
 
 
 class Value:
-    """One value of 16 lanes, made once. Operators record the operation."""
+    """One value of 16 lanes, made once. Operators record the operation.
+
+    Parameters
+    ----------
+    k : Recorder
+        The program it belongs to.
+    id : int
+        Its number there.
+    type : "f32" or "i32"
+    scope : int
+        The loop it was made in, 0 for none: outside of that it cannot be used.
+    """
 
     __slots__ = ("id", "k", "scope", "type")
 
@@ -90,7 +101,18 @@ class Value:
 
 
 class Register:
-    """Something that may change: an accumulator. Only `set` and `accumulate` change it; reading takes a snapshot."""
+    """Something that may change: an accumulator. Only `set` and `accumulate` change it; reading takes a snapshot.
+
+    Parameters
+    ----------
+    k : Recorder
+        The program it belongs to.
+    number : int
+        Its number there.
+    type : "f32" or "i32"
+    scope : int
+        The loop it was made in, 0 for none.
+    """
 
     __slots__ = ("k", "number", "scope", "type")
 
@@ -121,6 +143,20 @@ class Buffer:
     """A buffer as the kernel sees it: indexed by row, column, ... and by loop variables.
 
     `border` allows indices below 0 and past the end, per axis (before, after); the memory is laid out with it.
+
+    Parameters
+    ----------
+    k : Recorder
+        The program it belongs to.
+    number : int
+        Its position among the program's buffers.
+    type : "f32", "i32" or "u8"
+    lanes : bool
+        Whether an element is 16 scalars, one a lane.
+    shape : sequence of int
+        The size of each axis, in elements, without the border.
+    border : sequence of (before, after)
+        How many elements lie on each side of each axis beside.
     """
 
     __slots__ = ("axes", "k", "lanes", "number", "origin", "strides", "type")
@@ -174,7 +210,17 @@ class Buffer:
         return self.k.load(self, self.at(index, 1 if self.lanes else LANES), "vector")
 
     def set_vector(self, value: Operand, *index: Index, more: bool = False) -> None:
-        """Store 16 scalars one after the other along the last axis; `more`: those behind them are stored soon."""
+        """Store 16 scalars one after the other along the last axis.
+
+        Parameters
+        ----------
+        value : Value, Register or number
+            A lane each.
+        *index : int or loop variable
+            The first element.
+        more : bool
+            A hint: those behind them are stored soon.
+        """
         self.k.store(self, self.at(index, 1 if self.lanes else LANES), value, "vector", more)
 
     def lane(self, lane: int, *index: Index) -> Value:
@@ -204,13 +250,41 @@ class Recorder:
     # buffers
 
     def lanes(self, name: str, shape: Sequence[int], border: Sequence[tuple[int, int]] | None = None) -> Buffer:
-        """A buffer whose elements have 16 lanes of float32."""
+        """A buffer whose elements have 16 lanes of float32.
+
+        Parameters
+        ----------
+        name : str
+            An identifier that no other buffer of the program has, nor looks like v1, r1 or L1.
+        shape : sequence of int
+            The size of each axis, in elements.
+        border : sequence of (before, after), optional
+            How many elements lie on each side of each axis beside; none by default.
+
+        Raises
+        ------
+        ProgramError
+            The name will not do.
+        """
         return self._buffer(name, F32, True, shape, border)
 
     def scalars(
         self, name: str, shape: Sequence[int], type: str = F32, border: Sequence[tuple[int, int]] | None = None
     ) -> Buffer:
-        """A buffer whose elements are single numbers."""
+        """A buffer whose elements are single numbers.
+
+        Parameters
+        ----------
+        name, shape, border
+            As for `lanes`.
+        type : "f32", "i32" or "u8"
+            What a number is; bytes can only be gathered.
+
+        Raises
+        ------
+        ProgramError
+            The name will not do.
+        """
         return self._buffer(name, type, False, shape, border)
 
     def _buffer(
@@ -328,7 +402,20 @@ class Recorder:
         return value
 
     def shuffle(self, a: Value, b: Value, mask: Sequence[int]) -> Value:
-        """Lane n of the result is lane mask[n] of `a` followed by `b`."""
+        """Lane n of the result is lane mask[n] of `a` followed by `b`.
+
+        Parameters
+        ----------
+        a, b : Value
+            Of one type.
+        mask : sequence of 16 int
+            From 0 to 31.
+
+        Raises
+        ------
+        ProgramError
+            The mask or the types do not fit.
+        """
         if len(mask) != LANES or not all(0 <= m < 2 * LANES for m in mask) or a.type != b.type:
             raise ProgramError(f"{self.name}: a shuffle takes 16 lane numbers below 32 and two values of one type")
         self._check_usable(a, b)
@@ -339,7 +426,22 @@ class Recorder:
     # memory
 
     def load(self, buffer: Buffer, index: Affine, how: str) -> Value:
-        """Record a load from a position in scalars; kernels write `buffer[...]`."""
+        """Record a load from a position in scalars; kernels write `buffer[...]`.
+
+        Parameters
+        ----------
+        buffer : Buffer
+            Not one of bytes.
+        index : Affine
+            The position, in scalars.
+        how : "vector" or "broadcast"
+            16 scalars from there on, or one to all lanes.
+
+        Raises
+        ------
+        ProgramError
+            The buffer holds bytes.
+        """
         if buffer.type == U8:
             raise ProgramError(f"{self.name}: {buffer.name} holds bytes, which can only be gathered")
         value = self._value(buffer.type)
@@ -350,6 +452,21 @@ class Recorder:
         """Lane n: the scalar at image[n] * stride + offset[n] of `buffer`; bytes come as integers.
 
         With `bytes=4`, four bytes from there on come as one integer, the first as its lowest eighth.
+
+        Parameters
+        ----------
+        buffer : Buffer
+        image, offset : Value
+            int32, in scalars.
+        stride : int
+            Scalars from one image to the next.
+        bytes : 1 or 4
+            How many bytes are taken at once; 1 for buffers of other types.
+
+        Raises
+        ------
+        ProgramError
+            A type does not fit.
         """
         self._check_usable(image, offset)
         if image.type != I32 or offset.type != I32:
@@ -361,7 +478,25 @@ class Recorder:
         return value
 
     def store(self, buffer: Buffer, index: Affine, value: Operand, how: str, more: bool = False) -> None:
-        """Record a store to a position in scalars; kernels write `buffer[...] = value`."""
+        """Record a store to a position in scalars; kernels write `buffer[...] = value`.
+
+        Parameters
+        ----------
+        buffer : Buffer
+        index : Affine
+            The position, in scalars.
+        value : Value, Register or number
+            Of the buffer's type.
+        how : "vector" or "first"
+            All 16 lanes one after the other, or lane 0 alone.
+        more : bool
+            A hint: what lies behind is stored soon, so that the line of the cache need not be read.
+
+        Raises
+        ------
+        ProgramError
+            The value is of another type.
+        """
         stored = self._operand(value, buffer.type)
         if stored.type != buffer.type:
             raise ProgramError(f"{self.name}: {buffer.name} holds {buffer.type}, not {stored.type}")

@@ -112,7 +112,16 @@ def _cost(conv: Conv, tiles: Tiles) -> float:
 
 
 def x_border(conv: Conv, tiles: Tiles, x: Blocked) -> Sides:
-    """How far past its edges the input is read."""
+    """How far past its edges the input is read.
+
+    Parameters
+    ----------
+    conv : Conv
+    tiles : Tiles
+        Those of its output.
+    x : Blocked
+        How the input lies; only its rows and columns matter.
+    """
     _, rows, columns = x.shape
     top, left = conv.padding[:2]
     return (
