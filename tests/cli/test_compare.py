@@ -12,7 +12,9 @@ from rich.console import Console
 from lanewise.cli import compare, experimenting
 from lanewise.cli.output import FORMER_KEYS, Output
 from lanewise.experiments import trial as trials
-from lanewise.experiments.compare import Comparison, MethodRow
+from lanewise.experiments.compare import Comparison
+from lanewise.experiments.rows import MethodRow
+from lanewise.experiments.trial import Roles
 from tests.cli.conftest import run
 
 PAGE = Path(__file__).parents[2] / "docs" / "command-line.md"
@@ -69,7 +71,7 @@ def test_what_cannot_be_compared_is_one_line(photos):
 
 def test_on_a_narrow_terminal_there_are_two_tables():
     row = MethodRow("hand-made features", "", 0.9, (0.9,), (0.85, 0.95), 0.9, 0.0, 280_100, 9, 2_138_404, 3.0, ((),))
-    found = Comparison((row,), (), 1_000, False, (0,), 0)
+    found = Comparison((0,), 0, Roles("test", "validation", 1_000), (row,), ())
     for width, count in ((120, 1), (80, 2)):
         console = Console(width=width, file=io.StringIO())
         tables = list(compare._tables(Output(console, False, False), found))

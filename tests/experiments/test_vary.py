@@ -16,7 +16,7 @@ from lanewise.evaluation.evaluate import evaluate
 from lanewise.experiments import trial as trials
 from lanewise.experiments.grid import Impossible
 from lanewise.experiments.rows import Row
-from lanewise.experiments.trial import Trial, from_entry, prepared
+from lanewise.experiments.trial import Roles, Trial, from_entry, prepared
 from lanewise.experiments.vary import Grid, vary
 from tests.experiments.conftest import stripes
 
@@ -140,7 +140,7 @@ def test_seeds_are_checked(sets):
 
 def test_costs_are_named():
     with pytest.raises(OptionError, match="cost: 'time' is unknown; known are 'weights' and 'seconds'"):
-        Grid((), (), 1, False, (0,), 0).best("time")
+        grid_of().best("time")
 
 
 def row(text, accuracy, weights, seconds=1.0):
@@ -148,7 +148,7 @@ def row(text, accuracy, weights, seconds=1.0):
 
 
 def grid_of(*rows):
-    return Grid(rows, (), 100, False, (0,), 0)
+    return Grid((0,), 0, Roles("test", "validation", 100), rows, ())
 
 
 def test_the_best_trade_offs_are_those_that_nothing_beats():
@@ -156,7 +156,7 @@ def test_the_best_trade_offs_are_those_that_nothing_beats():
     grid = grid_of(*grid.rows, row("e", 0.75, 10, 8), row("f", 0.8, 15, 7))
     assert [one.text for one in grid.best("weights")] == ["c", "b"]
     assert [one.text for one in grid.best("seconds")] == ["d"]
-    lines = str(grid).splitlines()
+    lines = str(grid).splitlines()[: 1 + len(grid.rows)]
     assert [line.split()[-1] for line in lines] == ["network", "b", "d", "c", "f", "e", "a"]
     marks = [set(line.split()[-3:-1]) & {"weights", "time"} for line in lines[1:]]
     assert marks == [{"weights"}, {"time"}, {"weights"}, set(), set(), set()]

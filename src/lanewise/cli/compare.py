@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from lanewise.cli.output import Output
     from lanewise.experiments.compare import CompareProgress, Comparison
-
-INTERRUPTED = 130
 
 EVALUATED = ("accuracy %", "95 %", "gap", "training")
 """Columns of the first of two tables on a narrow terminal."""
@@ -43,12 +41,6 @@ def compare(
     images: str,
     network: str,
     bank: str | None,
-    seeds: int,
-    output: str | None,
-    plot: str | None,
-    force: bool,
-    as_json: bool,
-    quiet: bool,
     **options: Any,
 ) -> None:
     """Measure what learned filters are worth, by training four networks on the same images.
@@ -61,80 +53,48 @@ def compare(
 
     Finished trainings are kept: the same command resumes a run that was stopped or killed.
     """
-    from lanewise.cli import experimenting
-    from lanewise.cli.output import open_output
+    from lanewise.cli.experimenting import conduct
     from lanewise.experiments.compare import compare as run
 
-    experimenting.check_image(plot, force)
-    experimenting.check_folder(output, "compare", force)
-    out = open_output(as_json, quiet=quiet)
-    sets, evaluating = experimenting.read(out, images, options)
-    chosen = experimenting.for_training(options)
-    folder = experimenting.journal_folder(output, sets, chosen)
-    try:
-        with _progress(out) as say:
-            found = run(sets, network, seeds=range(seeds), bank=bank, folder=folder, progress=say, **chosen)
-    except KeyboardInterrupt:
-        experimenting.tell_stopped(folder)
-        raise click.exceptions.Exit(INTERRUPTED) from None
-    found = replace(found, kept_back=evaluating.kept_back, evaluating=evaluating)
-    show(out, found)
-    record = {"images": images, **found.to_json()}
-    asked = folder if output is not None else None
-    image = experimenting.keep(out, "compare", asked, plot, record, found.save_plot)
-    out.finish({**record, "folder": None if folder is None else str(folder), "image": image})
+    conduct("compare", images, options, partial(run, network=network, bank=bank), watch=_progress, show=show)
 
 
 def show(out: Output, found: Comparison) -> None:
     """Print the table, the networks and the conclusion."""
-    from lanewise.wording import plural
-
-    if found.recalled:
-        out.tell("Kept", f"{plural(found.recalled, 'training')} had been done before: not repeated")
-    out.blank()
     for table in _tables(out, found):
         out.table(table)
         out.blank()
     for row in found.rows:
         out.tell(row.name.capitalize(), row.network)
     out.blank()
-    if found.evaluating is not None:
-        out.result("Evaluated", found.evaluating.sentence)
+    out.result("Evaluated", found.evaluating.sentence)
     out.result("Conclusion", found.sentence, "bold")
 
 
 def _tables(out: Output, found: Comparison) -> Iterator[Table]:
     """One table, or on a narrow terminal two: how good the networks are, and what they take."""
-    from lanewise.cli.experimenting import drawn
+    from lanewise.cli.experimenting import fitting
 
     heads, rows = found.table()
-    words = ("", "training")
-    whole = drawn(heads, rows, words)
-    if out.fits(whole):
-        yield whole
-        return
-    for wanted in (("", *EVALUATED), [head for head in heads if head not in EVALUATED]):
-        kept = [heads.index(head) for head in wanted]
-        yield drawn([heads[n] for n in kept], [[row[n] for n in kept] for row in rows], words)
+    others = [head for head in heads if head not in EVALUATED]
+    return fitting(out, heads, rows, ("", "training"), (["", *EVALUATED], others))
 
 
 @contextmanager
-def _progress(out: Output) -> Iterator[Callable[[CompareProgress], None] | None]:
+def _progress(out: Output, count: int) -> Iterator[Callable[[CompareProgress], None]]:
     """The current training, on a terminal, and a line for each training that is done."""
-    if out.quiet:
-        yield None
-    elif not out.live:
-        yield lambda now: _line(out, now)
-    else:
-        with out.console.status("getting ready") as status:
+    if not out.live:
+        yield partial(_line, out)
+        return
+    with out.console.status("getting ready") as status:
 
-            def say(now: CompareProgress) -> None:
-                _line(out, now)
-                if now.training is not None:
-                    share = f"{100 * now.training.fraction:.0f} %"
-                    status.update(f"{now.done + 1} of {now.total}: {now.name}, seed {now.seed}: {share}")
+        def say(now: CompareProgress) -> None:
+            _line(out, now)
+            if now.training is not None:
+                share = f"{100 * now.training.fraction:.0f} %"
+                status.update(f"{now.done + 1} of {now.total}: {now.name}, seed {now.seed}: {share}")
 
-            yield say
+        yield say
 
 
 def _line(out: Output, now: CompareProgress) -> None:

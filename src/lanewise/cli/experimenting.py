@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from rich import box
@@ -15,15 +17,21 @@ from rich.table import Table
 
 from lanewise.caching import cache_folder
 from lanewise.cli import evaluating
-from lanewise.cli.output import Output
+from lanewise.cli.output import Output, open_output
 from lanewise.data.images import ImageSets
 from lanewise.data.load import load
 from lanewise.errors import MissingPackageError, OptionError
+from lanewise.experiments.compare import Comparison
 from lanewise.experiments.trial import Roles, images_to_evaluate, prepared, settings_of
+from lanewise.experiments.vary import Grid
 from lanewise.figures import format_of, require_matplotlib
 from lanewise.notes import unheard
 from lanewise.saving import write_whole
 from lanewise.wording import plural, shape, shown
+
+F = TypeVar("F", Comparison, Grid)
+
+INTERRUPTED = 130
 
 HEAD = b'{"images": '
 """How results begin."""
@@ -35,6 +43,63 @@ PASSED_ON = ("epochs", "budget", "batch_size", "learning_rate", "augment", "thre
 def for_training(options: Mapping[str, Any]) -> dict[str, Any]:
     """The given options that go to `lanewise.train`."""
     return {key: options[key] for key in PASSED_ON if options[key] is not None}
+
+
+def conduct(
+    name: str,
+    images: str,
+    options: Mapping[str, Any],
+    run: Callable[..., F],
+    watch: Callable[[Output, int], AbstractContextManager[Callable[[Any], None]]],
+    show: Callable[[Output, F], None],
+    networks: str = "",
+    **asked: Any,
+) -> None:
+    """Run an experiment as a command: read the images, keep a journal, show what was found, and write what was asked.
+
+    Parameters
+    ----------
+    name : str
+        "compare" or "vary": files are called so.
+    images : str
+        As the user named them.
+    options : mapping
+        Those of `experiment_options`, `--json` and `--quiet`.
+    run : callable
+        The experiment: takes images, `seeds`, `folder`, `progress` and options of training.
+    watch : callable
+        Given the output and how many images evaluate, shows progress; what it enters is handed to `run`.
+    show : callable
+        Shows what was found.
+    networks : str
+        What is said of them before they are trained.
+    **asked
+        What the record for JSON says besides.
+    """
+    output, plot, force = options["output"], options["plot"], options["force"]
+    check_image(plot, force)
+    check_folder(output, name, force)
+    out = open_output(options["as_json"], quiet=options["quiet"])
+    sets, roles = read(out, images, options)
+    chosen = for_training(options)
+    folder = journal_folder(output, sets, chosen)
+    if networks:
+        out.tell("Networks", networks)
+    try:
+        with nullcontext() if out.quiet else watch(out, roles.count) as say:
+            found = run(sets, seeds=range(options["seeds"]), folder=folder, progress=say, **chosen)
+    except KeyboardInterrupt:
+        tell_stopped(folder)
+        raise click.exceptions.Exit(INTERRUPTED) from None
+    found = replace(found, evaluating=roles)
+    if found.recalled:
+        out.tell("Kept", f"{plural(found.recalled, 'training')} had been done before: not repeated")
+    if found.rows:
+        out.blank()
+    show(out, found)
+    record = {"images": images, **asked, **found.to_json()}
+    image = keep(out, name, None if output is None else folder, plot, record, found.save_plot) if found.rows else None
+    out.finish({**record, "folder": None if folder is None else str(folder), "image": image})
 
 
 def check_image(plot: str | None, force: bool) -> None:
@@ -180,6 +245,23 @@ def drawn(heads: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[s
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def fitting(
+    out: Output,
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    words: Sequence[str],
+    narrow: Sequence[Sequence[str]],
+) -> Iterator[Table]:
+    """One table of all columns, or on a narrow terminal a table for each list of heads in `narrow`."""
+    whole = drawn(heads, rows, words)
+    if out.fits(whole):
+        yield whole
+        return
+    for wanted in narrow:
+        kept = [heads.index(head) for head in wanted]
+        yield drawn(wanted, [[row[n] for n in kept] for row in rows], words)
 
 
 def keep(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from lanewise.experiments.rows import Row
     from lanewise.experiments.vary import Grid, VaryProgress
 
-INTERRUPTED = 130
 SHOWN_LIVE, BESIDES = 12, 5
 """Networks in the table that grows, and lines that it takes besides."""
 
@@ -54,12 +53,6 @@ def _one_text(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
 def vary(
     images: str,
     network: str,
-    seeds: int,
-    output: str | None,
-    plot: str | None,
-    force: bool,
-    as_json: bool,
-    quiet: bool,
     **options: Any,
 ) -> None:
     """Train many variants of a network, and see what accuracy costs.
@@ -71,32 +64,14 @@ def vary(
     Finished trainings are kept: the same command resumes a run that was stopped or killed. Combinations that are not
     valid networks are listed with the reason.
     """
-    from lanewise.cli import experimenting
-    from lanewise.cli.output import open_output
+    from lanewise.cli.experimenting import conduct
     from lanewise.experiments.grid import expand
     from lanewise.experiments.vary import vary as run
     from lanewise.wording import plural
 
-    texts = expand(network)  # a typo is reported before images are read
-    experimenting.check_image(plot, force)
-    experimenting.check_folder(output, "vary", force)
-    out = open_output(as_json, quiet=quiet)
-    sets, evaluating = experimenting.read(out, images, options)
-    chosen = experimenting.for_training(options)
-    folder = experimenting.journal_folder(output, sets, chosen)
-    out.tell("Networks", plural(len(texts), "combination") + (f", {seeds} seeds each" if seeds > 1 else ""))
-    try:
-        with _progress(out, len(sets.test or ())) as say:
-            grid = run(sets, network, seeds=range(seeds), folder=folder, progress=say, **chosen)
-    except KeyboardInterrupt:
-        experimenting.tell_stopped(folder)
-        raise click.exceptions.Exit(INTERRUPTED) from None
-    grid = replace(grid, kept_back=evaluating.kept_back, evaluating=evaluating)
-    show(out, grid)
-    record = {"images": images, "grid": network, **grid.to_json()}
-    asked = folder if output is not None else None
-    image = experimenting.keep(out, "vary", asked, plot, record, grid.save_plot) if grid.rows else None
-    out.finish({**record, "folder": None if folder is None else str(folder), "image": image})
+    each = f", {options['seeds']} seeds each" if options["seeds"] > 1 else ""
+    told = plural(len(expand(network)), "combination") + each  # a typo is reported before images are read
+    conduct("vary", images, options, partial(run, network=network), _progress, show, grid=network, networks=told)
 
 
 def show(out: Output, grid: Grid) -> None:
@@ -104,14 +79,10 @@ def show(out: Output, grid: Grid) -> None:
     from lanewise.training.crossvalidation import FEW_HELD_OUT
     from lanewise.wording import plural
 
-    if grid.recalled:
-        out.tell("Kept", f"{plural(grid.recalled, 'training')} had been done before: not repeated")
     if grid.rows:
-        out.blank()
         out.table(_table(out, *grid.table()))
         out.blank()
-        if grid.evaluating is not None:
-            out.result("Evaluated", grid.evaluating.sentence)
+        out.result("Evaluated", grid.evaluating.sentence)
         best = max(grid.rows, key=lambda row: (row.accuracy, -row.weights))
         out.result("Most accurate", f"{100 * best.accuracy:.1f} %: {best.text}", "bold")
         small = _small_enough(grid, best)
@@ -151,18 +122,16 @@ def _small_enough(grid: Grid, best: Row) -> Row:
 
 
 @contextmanager
-def _progress(out: Output, count: int) -> Iterator[Callable[[VaryProgress], None] | None]:
+def _progress(out: Output, count: int) -> Iterator[Callable[[VaryProgress], None]]:
     """A table that grows on a terminal, a line a network elsewhere."""
-    if out.quiet:
-        yield None
-    elif not out.live:
+    if not out.live:
         yield lambda now: _line(out, now, count)
-    else:
-        from rich.live import Live
+        return
+    from rich.live import Live
 
-        rows: list[Row] = []
-        with Live(console=out.console, transient=True, refresh_per_second=4) as live:
-            yield lambda now: live.update(_image(out, now, rows, count))
+    rows: list[Row] = []
+    with Live(console=out.console, transient=True, refresh_per_second=4) as live:
+        yield lambda now: live.update(_image(out, now, rows, count))
 
 
 def _line(out: Output, now: VaryProgress, count: int) -> None:
@@ -190,14 +159,10 @@ def _image(out: Output, now: VaryProgress, rows: list[Row], count: int) -> Any:
 
 def _table(out: Output, heads: list[str], rows: list[list[str]]) -> Table:
     """All columns, or on a narrow terminal the most important ones."""
-    from lanewise.cli.experimenting import drawn
+    from lanewise.cli.experimenting import fitting
 
-    words = ("best for", "network")
-    table = drawn(heads, rows, words)
-    if out.fits(table):
-        return table
-    kept = [n for n, head in enumerate(heads) if head not in SPARED]
-    return drawn([heads[n] for n in kept], [[row[n] for n in kept] for row in rows], words)
+    kept = [head for head in heads if head not in SPARED]
+    return next(fitting(out, heads, rows, ("best for", "network"), (kept,)))
 
 
 def _figures(row: Row, count: int) -> list[str]:

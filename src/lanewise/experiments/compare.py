@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,74 +18,21 @@ from lanewise.brief import short
 from lanewise.data.images import ImageSets
 from lanewise.data.load import Source
 from lanewise.experiments.conclusion import Difference, conclusion
-from lanewise.experiments.intervals import CONFIDENCE, difference_interval, share_interval
+from lanewise.experiments.intervals import CONFIDENCE, difference_interval
 from lanewise.experiments.methods import CONVOLUTIONAL, Method, methods_for
+from lanewise.experiments.rows import MethodRow, figures, measured
+from lanewise.experiments.series import Found, Series
 from lanewise.experiments.tables import plain_table, sparkline
-from lanewise.experiments.trial import Roles, Trial, check_seeds, open_journal, prepared, trial_of
+from lanewise.experiments.trial import Trial
 from lanewise.network.summary import summary, totals
 from lanewise.training.loop import Progress
 from lanewise.training.recipe import many_and_easy
-from lanewise.wording import duration, percent
-
-JOURNAL = "compare.jsonl"
-
-Curve = tuple[tuple[float, float | None], ...]
 
 
 @short
 @dataclass(frozen=True, slots=True)
-class MethodRow:
-    """The results of one method.
-
-    Attributes
-    ----------
-    name, network : str
-    accuracy : float
-        On the test images, the mean over seeds.
-    accuracies : tuple of float
-        That of each seed.
-    interval : (low, high)
-        Holds the accuracy with 95 % confidence; see `lanewise.experiments.intervals`.
-    train_accuracy, gap : float
-        Accuracy on the training set, and how much higher it is than `accuracy`: a large gap means overfitting.
-    weights, learned_weights, connections : int
-        Biases are not counted.
-    seconds : float
-        Of training without compiling, the mean over seeds.
-    curves : tuple of ((training, validation), ...)
-        For each seed both accuracies after each epoch; None where the network was not evaluated.
-    """
-
-    name: str
-    network: str
-    accuracy: float
-    accuracies: tuple[float, ...]
-    interval: tuple[float, float]
-    train_accuracy: float
-    gap: float
-    weights: int
-    learned_weights: int
-    connections: int
-    seconds: float
-    curves: tuple[Curve, ...]
-
-    def curve(self) -> list[float]:
-        """Accuracy after each epoch that every seed reached, the mean over seeds.
-
-        On the validation set if it was evaluated after each epoch, else on the training set during training.
-        """
-        length = min(map(len, self.curves))
-        evaluated = all(after is not None for one in self.curves for _, after in one[:length])
-        return [
-            float(np.mean([(one[n][1] or 0.0) if evaluated else one[n][0] for one in self.curves]))
-            for n in range(length)
-        ]
-
-
-@short
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """What `compare` found.
+class Comparison(Found):
+    """What `compare` found, beside what every experiment has (`Found`).
 
     Attributes
     ----------
@@ -94,24 +40,10 @@ class Comparison:
         Fully connected, hand-made features, first layer fixed, convolutional.
     differences : tuple of Difference
         The accuracy of the convolutional network less that of each other one; all hold together with 95 % confidence.
-    count : int
-        Size of the evaluation set.
-    kept_back : bool
-        Whether it was held out of the training set.
-    seeds : tuple of int
-    recalled : int
-        Trainings taken from the journal.
-    evaluating : Roles or None
-        Which images evaluate, and which chose the best weights.
     """
 
     rows: tuple[MethodRow, ...]
     differences: tuple[Difference, ...]
-    count: int
-    kept_back: bool
-    seeds: tuple[int, ...]
-    recalled: int
-    evaluating: Roles | None = None
 
     @property
     def sentence(self) -> str:
@@ -122,29 +54,18 @@ class Comparison:
         """Heads and rows as text."""
         heads = ["", "accuracy %", "95 %", "gap", "weights", "learned", "connections", "time", "training"]
         return heads, [
-            [
-                row.name,
-                percent(row.accuracy, self.count, ""),
-                " to ".join(percent(bound, self.count, "") for bound in row.interval),
-                percent(row.gap, self.count, ""),
-                f"{row.weights:,}",
-                f"{row.learned_weights:,}",
-                f"{row.connections:,}",
-                duration(row.seconds),
-                sparkline(row.curve()),
-            ]
+            [row.name, *quality, weights, f"{row.learned_weights:,}", connections, time, sparkline(row.curve())]
             for row in self.rows
+            for *quality, weights, connections, time in [figures(row, self.count)]
         ]
 
     def __str__(self) -> str:
         """The table, the evaluation set, and the conclusion."""
-        return "\n".join(
-            [*plain_table(*self.table()), "", *([self.evaluating.sentence] if self.evaluating else []), self.sentence]
-        )
+        return "\n".join([*plain_table(*self.table()), "", self.evaluating.sentence, self.sentence])
 
     def to_json(self) -> dict[str, Any]:
         """The comparison as values that JSON can hold."""
-        return {**asdict(self), **(self.evaluating.to_json() if self.evaluating else {}), "sentence": self.sentence}
+        return {**Found.to_json(self), "sentence": self.sentence}
 
     def save_plot(self, path: str | os.PathLike[str]) -> None:
         """Draw learning curves and accuracies with their intervals, as SVG, PDF or PNG by the name of the file."""
@@ -213,46 +134,36 @@ def compare(
     OptionError
         The folder's journal is of other images or settings.
     """
-    seeds = check_seeds(seeds)
-    sets, evaluating = prepared(source, size, channels, options.get("validation_fraction"))
-    train = sets.train
+    series = Series("compare", source, size, channels, seeds, folder, options)
+    train = series.sets.train
     easy = network.strip() == "auto" and many_and_easy(train)
     methods = methods_for(network, (train.channels, *train.size), len(train.classes), bank=bank, easy=easy)
-    journal = None if folder is None else open_journal(Path(folder) / JOURNAL, sets, options)
     say = progress or (lambda step: None)
     trials: dict[str, list[Trial]] = {method.name: [] for method in methods}
-    total, done, recalled = len(methods) * len(seeds), 0, 0
-    for seed in seeds:  # all methods of one seed before the next: what was stopped early is still a comparison
+    total, done = len(methods) * len(seeds), 0
+    for seed in series.seeds:  # all methods of one seed before the next: what was stopped early is still a comparison
         for method in methods:
 
             def tell(now: Progress, name: str = method.name, at: int = done, seed: int = seed) -> None:
                 say(CompareProgress(at, total, name, seed, now, None))
 
-            trial, known = trial_of(sets, method.network, seed, options, journal, tell)
+            trial = series.trial(method.network, seed, tell)
             trials[method.name].append(trial)
-            done, recalled = done + 1, recalled + known
+            done += 1
             say(CompareProgress(done, total, method.name, seed, None, trial.accuracy))
     rows = tuple(_row(method, trials[method.name]) for method in methods)
-    return Comparison(rows, _differences(trials), evaluating.count, evaluating.kept_back, seeds, recalled, evaluating)
+    return Comparison(**series.facts(), rows=rows, differences=_differences(trials))
 
 
 def _row(method: Method, trials: Sequence[Trial]) -> MethodRow:
-    accuracies = tuple(trial.accuracy for trial in trials)
-    accuracy, train_accuracy = float(np.mean(accuracies)), float(np.mean([trial.train_accuracy for trial in trials]))
-    found = totals(summary(method.graph))
     return MethodRow(
         name=method.name,
         network=method.network,
-        accuracy=accuracy,
-        accuracies=accuracies,
-        interval=share_interval([trial.right for trial in trials]),
-        train_accuracy=train_accuracy,
-        gap=train_accuracy - accuracy,
-        weights=found.weights,
-        learned_weights=found.learned_weights,
-        connections=found.connections,
-        seconds=float(np.mean([trial.seconds for trial in trials])),
+        accuracies=tuple(trial.accuracy for trial in trials),
+        train_accuracy=float(np.mean([trial.train_accuracy for trial in trials])),
+        learned_weights=totals(summary(method.graph)).learned_weights,
         curves=tuple(trial.curve for trial in trials),
+        **measured(method.graph, trials),
     )
 
 

@@ -1,14 +1,23 @@
-"""One network of a grid and how it did, and which of several are worth what they cost."""
+"""One network and how it did, and which of several are worth what they cost."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from lanewise.brief import short
+from lanewise.experiments.intervals import share_interval
+from lanewise.experiments.trial import Trial
+from lanewise.network.graph import Graph
+from lanewise.network.summary import summary, totals
 from lanewise.wording import duration, percent
 
 COSTS = ("weights", "seconds")
+
+Curve = tuple[tuple[float, float | None], ...]
 
 
 @short
@@ -42,6 +51,56 @@ class Row:
     seconds: float
 
 
+@short
+@dataclass(frozen=True, slots=True)
+class MethodRow:
+    """The results of one method.
+
+    Attributes
+    ----------
+    name, network : str
+    accuracy : float
+        On the test images, the mean over seeds.
+    accuracies : tuple of float
+        That of each seed.
+    interval : (low, high)
+        Holds the accuracy with 95 % confidence; see `lanewise.experiments.intervals`.
+    train_accuracy, gap : float
+        Accuracy on the training set, and how much higher it is than `accuracy`: a large gap means overfitting.
+    weights, learned_weights, connections : int
+        Biases are not counted.
+    seconds : float
+        Of training without compiling, the mean over seeds.
+    curves : tuple of ((training, validation), ...)
+        For each seed both accuracies after each epoch; None where the network was not evaluated.
+    """
+
+    name: str
+    network: str
+    accuracy: float
+    accuracies: tuple[float, ...]
+    interval: tuple[float, float]
+    train_accuracy: float
+    gap: float
+    weights: int
+    learned_weights: int
+    connections: int
+    seconds: float
+    curves: tuple[Curve, ...]
+
+    def curve(self) -> list[float]:
+        """Accuracy after each epoch that every seed reached, the mean over seeds.
+
+        On the validation set if it was evaluated after each epoch, else on the training set during training.
+        """
+        length = min(map(len, self.curves))
+        evaluated = all(after is not None for one in self.curves for _, after in one[:length])
+        return [
+            float(np.mean([(one[n][1] or 0.0) if evaluated else one[n][0] for one in self.curves]))
+            for n in range(length)
+        ]
+
+
 def best_of(rows: Sequence[Row], cost: str) -> tuple[Row, ...]:
     """The trade-offs that nothing beats, the cheapest first: no other row is as accurate for less `cost`."""
     found: list[Row] = []
@@ -51,7 +110,21 @@ def best_of(rows: Sequence[Row], cost: str) -> tuple[Row, ...]:
     return tuple(found)
 
 
-def figures(row: Row, count: int) -> list[str]:
+def measured(graph: Graph, trials: Sequence[Trial]) -> dict[str, Any]:
+    """What both kinds of rows say of a network: `accuracy`, `interval`, `gap`, `weights`, `connections`, `seconds`."""
+    accuracy = float(np.mean([trial.accuracy for trial in trials]))
+    found = totals(summary(graph))
+    return {
+        "accuracy": accuracy,
+        "interval": share_interval([trial.right for trial in trials]),
+        "gap": float(np.mean([trial.train_accuracy for trial in trials])) - accuracy,
+        "weights": found.weights,
+        "connections": found.connections,
+        "seconds": float(np.mean([trial.seconds for trial in trials])),
+    }
+
+
+def figures(row: Row | MethodRow, count: int) -> list[str]:
     """The numbers of a row as text: accuracy, interval, gap, weights, connections, time."""
     low, high = row.interval
     return [

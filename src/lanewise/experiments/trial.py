@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from lanewise.brief import short
 from lanewise.data.images import Images, ImageSets
 from lanewise.data.load import Source, load
 from lanewise.data.split import stratified_split
-from lanewise.errors import DataError, OptionError
+from lanewise.errors import DataError
 from lanewise.experiments.journal import Journal, fingerprint
 from lanewise.model import Model
 from lanewise.notes import unheard
@@ -182,34 +181,6 @@ def prepared(
     held = "none" if validation_fraction == 0 else "held out"
     chosen_by = held if sets.validation is None else "validation"
     return sets, Roles(evaluated_by, chosen_by, len(images_to_evaluate(sets)))
-
-
-def check_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
-    """The seeds, if there are any and none is there twice."""
-    if not isinstance(seeds, Sequence) or not seeds or len(set(seeds)) < len(seeds):
-        given = list(seeds) if isinstance(seeds, Sequence) else seeds
-        raise OptionError(
-            f"seeds: {given} is not a list of distinct numbers; give at least one, or for three seeds (0, 1, 2)"
-        )
-    return tuple(int(seed) for seed in seeds)
-
-
-def open_journal(path: Path, sets: ImageSets, options: Mapping[str, Any]) -> Journal:
-    """Open the journal of trainings on these images with these options.
-
-    Parameters
-    ----------
-    path : Path
-    sets : ImageSets
-    options : mapping
-        Those of `lanewise.train`.
-
-    Raises
-    ------
-    OptionError
-        The journal is of other images or options.
-    """
-    return Journal(path, settings_of(sets, options))
 
 
 def settings_of(sets: ImageSets, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,114 @@
+"""Several networks, each trained with several seeds on the same images: what `compare` and `vary` have in common."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lanewise.data.images import ImageSets
+from lanewise.data.load import Source
+from lanewise.errors import OptionError
+from lanewise.experiments.journal import Journal
+from lanewise.experiments.trial import Roles, Trial, prepared, settings_of, trial_of
+from lanewise.training.loop import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is told of every experiment, beside its rows.
+
+    Attributes
+    ----------
+    seeds : tuple of int
+    recalled : int
+        Trainings taken from the journal.
+    evaluating : Roles
+        Which images evaluate, and which chose the best weights.
+    """
+
+    seeds: tuple[int, ...]
+    recalled: int
+    evaluating: Roles
+
+    @property
+    def count(self) -> int:
+        """Size of the evaluation set."""
+        return self.evaluating.count
+
+    @property
+    def kept_back(self) -> bool:
+        """Whether it was held out of the training set."""
+        return self.evaluating.kept_back
+
+    def to_json(self) -> dict[str, Any]:
+        """All as values that JSON can hold."""
+        return {**asdict(self), **self.evaluating.to_json()}
+
+
+class Series:
+    """The trainings of one experiment, none of which is done twice.
+
+    Parameters
+    ----------
+    name : str
+        Of the experiment: its journal is called so.
+    source, size, channels
+        The images, as for `lanewise.load`.
+    seeds : sequence of int
+    folder : path, optional
+        Where a journal is kept: trainings that it holds are not repeated.
+    options : mapping
+        Those of `lanewise.train`, which all trainings share.
+
+    Attributes
+    ----------
+    sets : ImageSets
+        With the evaluation set as the test set.
+
+    Raises
+    ------
+    DataError
+        There is nothing to evaluate by.
+    OptionError
+        The seeds are not a list of distinct numbers, or the journal is of other images or settings.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        source: Source | ImageSets,
+        size: str | int | tuple[int, int] | None,
+        channels: int | None,
+        seeds: Sequence[int],
+        folder: str | os.PathLike[str] | None,
+        options: Mapping[str, Any],
+    ) -> None:
+        self.seeds = check_seeds(seeds)
+        self.sets, self.evaluating = prepared(source, size, channels, options.get("validation_fraction"))
+        journal = None if folder is None else Path(folder, f"{name}.jsonl")
+        self.journal = None if journal is None else Journal(journal, settings_of(self.sets, options))
+        self.options = options
+        self.recalled = 0
+
+    def trial(self, network: str, seed: int, progress: Callable[[Progress], None] | None = None) -> Trial:
+        """Train a network and evaluate it, unless the journal holds the result."""
+        trial, known = trial_of(self.sets, network, seed, self.options, self.journal, progress)
+        self.recalled += known
+        return trial
+
+    def facts(self) -> dict[str, Any]:
+        """The fields of `Found`."""
+        return {"seeds": self.seeds, "recalled": self.recalled, "evaluating": self.evaluating}
+
+
+def check_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
+    """The seeds, if there are any and none is there twice."""
+    if not isinstance(seeds, Sequence) or not seeds or len(set(seeds)) < len(seeds):
+        given = list(seeds) if isinstance(seeds, Sequence) else seeds
+        raise OptionError(
+            f"seeds: {given} is not a list of distinct numbers; give at least one, or for three seeds (0, 1, 2)"
+        )
+    return tuple(int(seed) for seed in seeds)
