@@ -1,7 +1,7 @@
 """The activations: functions of each value by itself, one class each, which everything else asks.
 
-A new one is a class here, its expression on lanes in `kernels/activations.py`, and a row in `tests/cases.py`. Text,
-initial weights, the reference, ONNX files, explanations and the page of a model read what they need from the class.
+A new one is a class here, in `ACTIVATIONS`, and its expression on lanes in `kernels/activations.py`. Text, initial
+weights, the reference, ONNX files, explanations and the page of a model read what they need from the class.
 """
 
 from __future__ import annotations
