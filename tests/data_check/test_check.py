@@ -209,7 +209,7 @@ def test_what_training_would_refuse_is_told(photos):
     shutil.rmtree(photos / "train/leaf")
     found = checked(photos)
     assert found.items[0].kind == "layout"
-    assert found.items[0].message.startswith(f"{photos}/train holds one class only")
+    assert found.items[0].message.startswith(f"{photos}/train holds only one class")
     (photos / "train/leaf").mkdir()
     assert checked(photos).of("layout").message.startswith("The class 'leaf' in ")
 

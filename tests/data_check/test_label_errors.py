@@ -97,7 +97,7 @@ def test_where_nobody_watches_a_line_says_beforehand_what_takes_long(monkeypatch
     said = capsys.readouterr().out.splitlines()
     assert len(said) == 1
     assert "testing labels takes about 56" in said[0]
-    assert "--no-labels leaves it out" in said[0]
+    assert "--no-labels skips it" in said[0]
 
 
 def test_networks_see_few_images_more_often():

@@ -46,11 +46,11 @@ def test_no_bit_of_frozen_parameters_changes(name: str, optimizer: str, batch: i
     graph = network(NETWORKS[name], SHAPE)
     start = parameters_for(graph)
     trainer = trained(graph, start, OPTIMIZERS[optimizer], batch)
-    pairs = zip(graph.learned, start, trainer.parameters, trainer.gradients, strict=True)
+    pairs = zip(graph.trainable, start, trainer.parameters, trainer.gradients, strict=True)
     for learns, before, after, gradient in pairs:
         assert (before.tobytes() != after.tobytes()) == learns
         assert gradient.any() == learns
-    assert not all(graph.learned)
+    assert not all(graph.trainable)
 
 
 @pytest.mark.parametrize("deferred", [False, True])
@@ -67,7 +67,7 @@ def test_the_others_learn_bit_by_bit_as_if_nothing_were_frozen(
         trainer = Trainer(one, start, raw_for(one), batch_size=40, threads=1)
         trainer.run(images_for(one, 50), steps)
         came.append(trainer.parameters)
-    for learns, frozen, other in zip(graph.learned, *came, strict=True):
+    for learns, frozen, other in zip(graph.trainable, *came, strict=True):
         assert np.array_equal(frozen, other) == learns
 
 

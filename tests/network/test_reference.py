@@ -48,7 +48,7 @@ def test_gradients_are_finite_differences(case):
     for k, (parameter, found) in enumerate(
         zip([*parameters, x], [*parameter_gradients, value_gradients[0]], strict=True)
     ):
-        if k < len(parameters) and not graph.learned[k]:
+        if k < len(parameters) and not graph.trainable[k]:
             assert not found.any()
             continue
         for _ in range(3):

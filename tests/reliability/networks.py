@@ -71,7 +71,7 @@ def made_up(random: np.random.Generator) -> tuple[str, tuple[int, int, int]]:
                     break
         end = random.choice(["dense 3, softmax", "dense 1, sigmoid", "dense 2 nobias, softmax"])
         text = ", ".join([*parts, str(end)])
-        if _fits(text, shape) and any(build(parse(text), shape).learned):
+        if _fits(text, shape) and any(build(parse(text), shape).trainable):
             return text, shape
 
 
@@ -156,8 +156,8 @@ def compare(text: str, shape: tuple[int, int, int], batch: int, target: str = "h
         return where + f"losses differ by {np.abs(losses[0, :present] - expected).max():.2g}"
     values = reference.forward(graph, parameters, as_values(images[numbers]))
     if not _tied(graph, values):
-        for came, right, learned in zip(trainer.gradients, gradients, graph.learned, strict=True):
-            off = np.abs(came - right).max() if learned else np.abs(came).max()
+        for came, right, trainable in zip(trainer.gradients, gradients, graph.trainable, strict=True):
+            off = np.abs(came - right).max() if trainable else np.abs(came).max()
             if off > TOLERANCE * max(1e-3, float(np.abs(right).max())):
                 return where + f"a gradient of shape {came.shape} differs by {off:.2g}"
     for came, before, gradient in zip(trainer.parameters, parameters, trainer.gradients, strict=True):

@@ -213,9 +213,9 @@ def calibrated(probabilities: Probabilities, labels: Labels) -> Probabilities:
     return best
 
 
-def epochs_for(learned: int) -> int:
+def epochs_for(count: int) -> int:
     """How often a network goes over so many images: fewer need more, as there are few steps in an epoch."""
-    return max(4, min(30, round(_SEEN / learned)), min(60, round(_FEW / learned)))
+    return max(4, min(30, round(_SEEN / count)), min(60, round(_FEW / count)))
 
 
 def cross_validated(
@@ -249,8 +249,8 @@ def cross_validated(
     for repeat in range(rounds):
         fold = folds(images.labels, together, seed + repeat)
         for k in range(FOLDS):
-            learned, evaluated = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
-            epochs = epochs_for(len(learned))
+            trained, held = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
+            epochs = epochs_for(len(trained))
             before, total_epochs = epochs * (repeat * FOLDS + k), epochs * rounds * FOLDS
 
             if progress is not None and before == 0:
@@ -261,7 +261,7 @@ def cross_validated(
                     progress(min(before + now.epoch, most), most)
 
             model = train(
-                images.take(learned),
+                images.take(trained),
                 epochs=epochs,
                 validation_fraction=0,
                 folds=0,
@@ -271,8 +271,8 @@ def cross_validated(
                 verbose=0,
                 progress=tell,
             )
-            if len(evaluated):
-                total[evaluated] += model.predict_proba(images.pixels[evaluated])
+            if len(held):
+                total[held] += model.predict_proba(images.pixels[held])
     return total / rounds
 
 

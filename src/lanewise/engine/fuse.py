@@ -338,7 +338,7 @@ def _layouts(
 
 
 def _trained(graph: Graph, of_node: list[int]) -> frozenset[int]:
-    owners = {parameter.node for parameter, learns in zip(graph.parameters, graph.learned, strict=True) if learns}
+    owners = {parameter.node for parameter, learns in zip(graph.parameters, graph.trainable, strict=True) if learns}
     trained: set[int] = set()
     for number, node in enumerate(graph.nodes):
         if number in owners or any(of_node[source] in trained for source in node.inputs):

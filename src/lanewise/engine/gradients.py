@@ -91,7 +91,7 @@ class Gradients:
         """
         flat = FlatParameters.of(graph)
         late, apart = set(), []
-        for n, (parameter, learns) in enumerate(zip(flat.parameters, graph.learned, strict=True)):
+        for n, (parameter, learns) in enumerate(zip(flat.parameters, graph.trainable, strict=True)):
             if learns and len(parameter.shape) == 2 and _pays(*parameter.shape, shards, groups):
                 late.add(n)
             if n in late or not learns:

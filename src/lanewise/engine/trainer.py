@@ -102,7 +102,7 @@ class Trainer:
         target: Target | None = None,
         cache: Cache | None = None,
     ) -> None:
-        if not any(graph.learned):
+        if not any(graph.trainable):
             raise NetworkError("the network has nothing to learn: no layer has weights that are not frozen or fixed")
         self.graph = graph
         self.preprocessing = preprocessing

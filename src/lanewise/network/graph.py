@@ -96,7 +96,7 @@ class Graph:
         return sum(math.prod(parameter.shape) for parameter in self.parameters)
 
     @property
-    def learned(self) -> tuple[bool, ...]:
+    def trainable(self) -> tuple[bool, ...]:
         """Whether training changes each of `parameters`: it does, unless their layer is frozen."""
         return tuple(not is_frozen(self.nodes[parameter.node].layer) for parameter in self.parameters)
 
