@@ -28,7 +28,7 @@ def test_an_empty_class(photos):
 
 def test_one_class_only(tmp_path):
     make_images(tmp_path / "one", {"dark": 3})
-    assert "one class only, 'dark'" in failed(run("train", tmp_path / "one"))
+    assert "only one class, 'dark'" in failed(run("train", tmp_path / "one"))
 
 
 def test_broken_files_are_skipped_listed_and_counted(photos):
