@@ -51,7 +51,15 @@ def maps_of(image):
 
 
 def pooled(maps, kind, size):
-    """The largest or the mean of each window of size x size, the windows side by side."""
+    """Pool maps in windows of size x size, side by side.
+
+    Parameters
+    ----------
+    maps : (N, rows, columns) array
+    kind : "max" or "average"
+    size : int
+        Divides rows and columns.
+    """
     windows = maps.reshape(len(maps), maps.shape[1] // size, size, maps.shape[2] // size, size)
     return windows.max(axis=(2, 4)) if kind == "max" else windows.mean(axis=(2, 4))
 

@@ -70,7 +70,14 @@ def grey(image: np.ndarray) -> np.ndarray:
 
 
 def show_image(axes, image: np.ndarray, title: str = "") -> None:
-    """Draw an image (rows, columns, channels) as it is."""
+    """Draw an image as it is.
+
+    Parameters
+    ----------
+    axes : Axes
+    image : (rows, columns, 1 or 3) array
+    title : str
+    """
     if image.shape[2] == 3:
         axes.imshow(image if image.dtype == np.uint8 else image / max(1, image.max()))
     else:
@@ -79,14 +86,29 @@ def show_image(axes, image: np.ndarray, title: str = "") -> None:
 
 
 def show_map(axes, values: np.ndarray, title: str = "", most: float | None = None) -> None:
-    """Draw values (rows, columns): red above 0, white at 0, blue below. `most` has the full colour."""
+    """Draw values: red above 0, white at 0, blue below.
+
+    Parameters
+    ----------
+    axes : Axes
+    values : (rows, columns) array
+    title : str
+    most : float, optional
+        The value with the full colour; by default the largest magnitude.
+    """
     most = most or np.abs(values).max() or 1
     axes.imshow(values, cmap="RdBu_r", vmin=-most, vmax=most)
     bare(axes, title)
 
 
 def frame(axes, top: int, left: int, rows: int, columns: int) -> None:
-    """Mark a part of an image or map."""
+    """Mark a part of an image or map.
+
+    Parameters
+    ----------
+    axes : Axes
+    top, left, rows, columns : int
+    """
     corner = (left - 0.5, top - 0.5)
     axes.add_patch(plt.Rectangle(corner, columns, rows, fill=False, edgecolor=ORANGE, linewidth=3, clip_on=False))
 
@@ -113,13 +135,32 @@ def options(images: Images) -> dict:
 
 
 def trained(sets: ImageSets, network: str, times: int = 3, **others) -> list[lanewise.Model]:
-    """Train a network several times, each time from other first weights."""
+    """Train a network several times, each time from other initial weights.
+
+    Parameters
+    ----------
+    sets : ImageSets
+    network : str
+    times : int
+    **others
+        Options of `lanewise.train`.
+    """
     chosen = options(sets.train) | others
     return [lanewise.train(sets, network=network, seed=seed, **chosen) for seed in range(times)]
 
 
 def learned(sets: ImageSets, network: str, times: int = 3, **others) -> np.ndarray:
-    """Which test images the networks that `trained` gives recognise: (times, N) of True and False."""
+    """Tell which test images the networks of `trained` classify correctly.
+
+    Parameters
+    ----------
+    sets, network, times, **others
+        As for `trained`.
+
+    Returns
+    -------
+    (times, N) bool array
+    """
     return np.array([recognised(model, sets.test) for model in trained(sets, network, times, **others)])
 
 
@@ -140,10 +181,18 @@ def accuracy(right: np.ndarray) -> str:
 
 
 def verdict(name: str, right: np.ndarray, other_name: str, other: np.ndarray, claims: int = 1) -> str:
-    """Say which of two recognised more images, claiming no more than the numbers hold.
+    """Say which of two classified more images correctly, claiming no more than the intervals allow.
 
-    Of twenty claims that each hold with 95 % confidence, one is likely to be wrong. Several `claims` are therefore made
-    more carefully, so that all of them together hold with 95 %.
+    Of twenty claims that each hold with 95 % confidence, one is likely to be wrong. The intervals of several claims are
+    therefore wider (Bonferroni's correction), so that all of them together hold with 95 % confidence.
+
+    Parameters
+    ----------
+    name, other_name : str
+    right, other : (times, N) bool arrays
+        Whether each image was classified correctly.
+    claims : int
+        How many claims are made together.
     """
     low, high = (100 * bound for bound in difference_interval(right, other, confidence=1 - 0.05 / claims))
     if low > 0:
