@@ -105,7 +105,7 @@ def test_colour_bytes_stay_bytes_and_equal_numbers_predict_alike():
     assert np.array_equal(classifier.predict_proba(pixels), classifier.predict_proba(pixels.astype(float)))
     with pytest.raises(DataError, match="lie within 0 to 1, but the model was trained on values from 0 to 255"):
         classifier.predict(pixels / 255)
-    with pytest.raises(DataError, match=r"whole numbers 0 to 255, but X\[0\]"):
+    with pytest.raises(DataError, match=r"integers 0 to 255, but X\[0\]"):
         classifier.predict(pixels / 1.01)
     classifier.partial_fit(pixels.astype(float), y)
     assert classifier.model_.preprocessing.dtype == "uint8"

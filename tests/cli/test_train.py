@@ -106,7 +106,7 @@ def test_copies_of_training_images_in_a_test_folder_do_not_count_as_new(tmp_path
     record = told(root, *FAST)
     assert record["split"] == "test"
     assert 8 <= record["count"] <= 10  # two copies may be of held-out images
-    assert any("that the model was trained on, and left out" in note for note in record["notes"])
+    assert any("which were left out" in note for note in record["notes"])
 
 
 def test_only_evaluates_what_matches_apart(photos):

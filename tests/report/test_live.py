@@ -46,7 +46,7 @@ def test_the_page_notices_when_python_says_something_else(open_page: Open) -> No
     model = models.digits()
     page = open_page(live_page(model, examples_of(model, 1)))
     page.evaluate("lanewiseLive.show(lanewiseLive.network.pixels.slice(), 'x', Array(10).fill(0.1))")
-    assert "not to be trusted" in page.locator('[data-live="figures"]').inner_text()
+    assert "do not trust" in page.locator('[data-live="figures"]').inner_text()
 
 
 def test_names_are_only_ever_text(open_page: Open) -> None:

@@ -60,14 +60,14 @@ function startLive(root, data, kernels) {
       make("span", {}, percent(probabilities[order[0]])),
     );
     const rest = probabilities.length - shown.length;
-    const lines = [`Worked out in ${(1000 * seconds).toFixed(1)} ms by this page.`];
+    const lines = [`Computed in ${(1000 * seconds).toFixed(1)} ms by this page.`];
     if (rest) lines.unshift(`${counted(rest, "other class", "other classes")} not shown.`);
     if (expected) {
       const apart = Math.max(...expected.map((p, n) => Math.abs(p - probabilities[n])));
       lines.push(
         apart <= 1e-4
-          ? `Lanewise in Python says the same, to within ${wordNumber(Math.max(apart, 1e-7), 1)}.`
-          : `Lanewise in Python differs by ${wordNumber(apart)}: this page is not to be trusted.`,
+          ? `Lanewise in Python gives the same, to within ${wordNumber(Math.max(apart, 1e-7), 1)}.`
+          : `Lanewise in Python differs by ${wordNumber(apart)}: do not trust this page.`,
       );
     }
     find("figures").textContent = lines.join(" ");
@@ -117,7 +117,7 @@ function startLive(root, data, kernels) {
       make(
         "p",
         { class: "live-note live-pinning" },
-        state.pinned ? "Pinned: click it again, or press Escape, to let go." : "A click, or Enter, pins it.",
+        state.pinned ? "Pinned: click it again or press Escape to release it." : "Click or press Enter to pin it.",
       ),
     );
     status.textContent = told.summary;
