@@ -254,7 +254,16 @@ def fitting(
     words: Sequence[str],
     narrow: Sequence[Sequence[str]],
 ) -> Iterator[Table]:
-    """One table of all columns, or on a narrow terminal a table for each list of heads in `narrow`."""
+    """Lay out one table of all columns, or on a narrow terminal several of some columns.
+
+    Parameters
+    ----------
+    out : Output
+    heads, rows, words
+        As for `drawn`.
+    narrow : sequence of sequences of str
+        The heads of each table on a narrow terminal.
+    """
     whole = drawn(heads, rows, words)
     if out.fits(whole):
         yield whole

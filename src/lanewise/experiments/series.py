@@ -94,7 +94,15 @@ class Series:
         self.recalled = 0
 
     def trial(self, network: str, seed: int, progress: Callable[[Progress], None] | None = None) -> Trial:
-        """Train a network and evaluate it, unless the journal holds the result."""
+        """Train a network and evaluate it, unless the journal holds the result.
+
+        Parameters
+        ----------
+        network : str
+        seed : int
+        progress : callable, optional
+            Given a `Progress` while training.
+        """
         trial, known = trial_of(self.sets, network, seed, self.options, self.journal, progress)
         self.recalled += known
         return trial
