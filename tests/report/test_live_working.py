@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from lanewise.explain import neurons
+from lanewise.network.activations import ACTIVATIONS, Activation
 from lanewise.report.live import Example, live_page
 from tests.report import models
 from tests.report.conftest import Open
@@ -169,3 +172,21 @@ def test_every_map_has_a_text(open_page: Open) -> None:
     assert f"to {value:.3g}" in page.locator("[data-node=fixed1] canvas[role=application]").first.get_attribute(
         "aria-label"
     )
+
+
+def test_each_activation_is_computed_and_told_by_its_formula(open_page: Open) -> None:
+    layers = ", ".join(f"conv 2@3 same, {word}" for word in ACTIVATIONS)
+    model = models.model(f"{layers}, dense 2, softmax", (1, 6, 7), ("a", "b"))
+    page = open_page(live_page(model, [Example(models.raw_images(model, 1)[0])]))
+    told = [number for number, node in enumerate(model.graph.nodes) if isinstance(node.layer, Activation)]
+    assert len(told) == len(ACTIVATIONS)
+    for number in told:
+        node = model.graph.nodes[number]
+        assert isinstance(node.layer, Activation)
+        x, y = (page.evaluate(f"lanewiseLive.network.value({n}, 1, 2, 3)") for n in (node.inputs[0], number))
+        assert y == pytest.approx(float(node.layer.value(np.array(x))), abs=1e-5)
+        hover(page, node.name, (0.45, 0.5), map=1)
+        text = page.locator('[data-live="working"]').inner_text()
+        assert all(part.strip() in text for part in re.split(r"\{[^}]*\}", node.layer.formula)), text
+        assert not re.search(r"[{}]|NaN|undefined", text)
+        assert node.layer.note in page.locator(f"[data-node={node.name}] .live-note").inner_text()
