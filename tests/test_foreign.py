@@ -17,7 +17,7 @@ from lanewise.data.load import load
 from lanewise.errors import DataError, LanewiseWarning
 from lanewise.notes import Caution
 from lanewise.report import page
-from lanewise.training import recipe
+from lanewise.training.options import LEARNING_RATES
 
 OPTIONS: dict[str, Any] = {"epochs": 12, "batch_size": 32, "folds": 0, "verbose": 0}
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -136,7 +136,7 @@ def test_answers_no_better_than_guessing_are_said(stranger: Path, digits: Digits
 def test_going_on_too_fast_starts_again(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
     x, y, _, _ = digits
     start = lanewise.train(x, y, network="conv 8@3 same, relu, max 2, dense 10", **OPTIONS)
-    monkeypatch.setitem(recipe.LEARNING_RATES, "sgd", 30.0)
+    monkeypatch.setitem(LEARNING_RATES, "sgd", 30.0)
     model, said = _gone_on(start, x, y)
     assert any("too fast; starting again" in note or "diverged; starting again" in note for note in said)
     assert model.provenance["learning_rate"] < 3.0

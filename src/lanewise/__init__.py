@@ -20,7 +20,7 @@ from lanewise.version import __version__
 
 _WHERE = {
     "train": "lanewise.training.fit",
-    "Progress": "lanewise.training.loop",
+    "Progress": "lanewise.training.task",
     "load": "lanewise.data.load",
     "Model": "lanewise.model",
     "evaluate": "lanewise.evaluation.evaluate",
@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from lanewise.model import Model
     from lanewise.report.page import write_report
     from lanewise.training.fit import train
-    from lanewise.training.loop import Progress
+    from lanewise.training.task import Progress
 
 
 class _Front(ModuleType):

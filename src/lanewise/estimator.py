@@ -2,7 +2,7 @@
 
     CNNClassifier(image_shape=(8, 8)).fit(X, y).predict(X)
 
-What is learned depends on the images, their labels and their weights, and not on the order of the rows: they are
+The result depends on the images, their labels and their weights, and not on the order of the rows: they are
 brought into an order of their own first, and equal images with equal labels become one, their weights added. So a
 weight of 3 and three equal rows are the same thing to the last bit, a weight of 0 and no row too, and no image is
 held out for validation of which a copy is learned from. This takes 0.1 s for 60,000 images of 28x28, and a copy.
@@ -10,9 +10,9 @@ held out for validation of which a copy is learned from. This takes 0.1 s for 60
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any, Literal, Self
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,7 +24,6 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from lanewise.data.images import Images
 from lanewise.errors import DataError, OptionError
 from lanewise.evaluation.samples import distinct, shape_of, unusual, whole_bytes
-from lanewise.keywords import hinting
 from lanewise.labels import plain
 from lanewise.model import Model
 from lanewise.model_file import names_of
@@ -32,8 +31,10 @@ from lanewise.network.layers import Layer
 from lanewise.notes import Caution, say
 from lanewise.pixel_scale import on_scale
 from lanewise.training.fit import train
+from lanewise.training.options import ClassifierOptions, FitOptions
 from lanewise.training.progress import tell
 from lanewise.training.recipe import network_for
+from lanewise.training.signatures import documented, options_of_init
 
 __all__ = ["CNNClassifier"]
 
@@ -41,48 +42,20 @@ Pixels = NDArray[np.uint8 | np.float32]
 Labels = NDArray[np.int32]
 Weights = NDArray[np.float64]
 
+SHARED = tuple(one.name for one in fields(FitOptions))
+"""Parameters that go to `lanewise.train` as they are, unless `fit` has its own way with them."""
+
 FEWEST_HELD_OUT = 10
 """Images in a validation set at least: a figure from fewer is noise, and stopping by it does harm."""
 
 
+@documented(ClassifierOptions)
 class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A convolutional network that scikit-learn can clone, search over, calibrate and put into pipelines.
 
     Parameters
     ----------
-    network : str or tuple of Layer, default="auto"
-        The layers, as text like "conv 16@3x3 same, relu, max 2, dense 10, softmax". "auto" chooses them from the
-        images; read what was chosen in `network_`.
-    epochs : int, optional
-        Passes over the images. Chosen to suit their number by default.
-    budget : float, optional
-        Seconds to learn for, instead of `epochs`.
-    batch_size : int, optional
-        Images of a step. Chosen to suit their number by default.
-    optimizer : {"sgd", "adamw"}, default="sgd"
-    learning_rate : float, optional
-        The largest one of the schedule.
-    weight_decay : float, optional
-    augment : {"auto", "none", "shift", "flip", "shift+flip"}, default="auto"
-        How images are varied while learning. "auto" chooses what suits the images.
-    class_weight : dict or "balanced", optional
-        {label: weight}, 1 for those not named; "balanced" makes all classes weigh the same.
-    validation_fraction : float, default=0.1
-        Share of the images that is held out to stop early by.
-    early_stopping : bool, default=True
-        Hold images out and keep the weights that did best on them. Where these would be fewer than 10, or some class
-        has a single image, none is held out.
-    image_shape : (rows, columns) or (rows, columns, channels), optional
-        What image a row of a two-dimensional X is; 1 x features with one channel by default.
-    threads : int, optional
-        All processors by default. It does not change what is learned, not by a bit.
-    warm_start : bool, default=False
-        Let `fit` go on from the weights of the `fit` before, as far as both networks begin with the same layers.
-    random_state : int, RandomState or None, default=None
-        Where weights start, which images are held out, their order and variation.
-    verbose : int, default=0
-        As for `lanewise.train`: 1 shows a live bar in a terminal or notebook, 2 or more prints a line for each epoch;
-        both also say what was decided.
+    {options}
 
     Attributes
     ----------
@@ -113,46 +86,13 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     model_: Model
     history_: list[dict[str, Any]]
 
-    @hinting
-    def __init__(
-        self,
-        network: str | tuple[Layer, ...] = "auto",
-        epochs: int | None = None,
-        budget: float | None = None,
-        batch_size: int | None = None,
-        optimizer: str = "sgd",
-        learning_rate: float | None = None,
-        weight_decay: float | None = None,
-        augment: str = "auto",
-        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
-        validation_fraction: float = 0.1,
-        early_stopping: bool = True,
-        image_shape: Sequence[int] | None = None,
-        threads: int | None = None,
-        warm_start: bool = False,
-        random_state: int | np.random.RandomState | None = None,
-        verbose: int = 0,
-    ) -> None:
+    @options_of_init(ClassifierOptions)
+    def __init__(self, options: ClassifierOptions) -> None:
         """Keep the options as they are; `fit` looks at them."""
-        self.network = network
-        self.epochs = epochs
-        self.budget = budget
-        self.batch_size = batch_size
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.augment = augment
-        self.class_weight = class_weight
-        self.validation_fraction = validation_fraction
-        self.early_stopping = early_stopping
-        self.image_shape = image_shape
-        self.threads = threads
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.verbose = verbose
+        self.__dict__.update(options.given())
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
-        """Learn to tell classes apart.
+        """Train the network on labelled images.
 
         Parameters
         ----------
@@ -298,30 +238,18 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if isinstance(by_class, Mapping):
             name_of = dict(zip(classes.tolist(), names, strict=True))
             by_class = {name_of.get(label, label): weight for label, weight in by_class.items()}
-        options = {
-            "learning_rate": self.learning_rate,
-            "epochs": self.epochs,
-            "budget": self.budget,
+        own = {
+            "network": self._network_for(images) if going_on else self.network,
+            "class_weight": by_class,
             "validation_fraction": self._share_held_out(images),
+            "sample_weight": weights,
+            "folds": 0,
+            "seed": self._seed(len(before)),
+            "start": self.model_ if going_on else None,
+            "notes": _print_note if self.verbose else None,
+            "verbose": int(self.verbose),
         }
-        model = train(
-            images,
-            network=self._network_for(images) if going_on else self.network,
-            batch_size=self.batch_size,
-            optimizer=self.optimizer,
-            weight_decay=self.weight_decay,
-            augment=self.augment,
-            class_weight=by_class,
-            sample_weight=weights,
-            early_stopping=self.early_stopping,
-            folds=0,
-            threads=self.threads,
-            seed=self._seed(len(before)),
-            start=self.model_ if going_on else None,
-            notes=_print_note if self.verbose else None,
-            verbose=int(self.verbose),
-            **(options | changes),
-        )
+        model = train(images, **({name: getattr(self, name) for name in SHARED} | own | changes))
         if model.provenance["interrupted"]:
             say(Caution("Training was interrupted: these are the best weights until then."))
         self.classes_ = classes

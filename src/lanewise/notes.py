@@ -13,8 +13,12 @@ import logging
 import os
 import sys
 import warnings
+from collections.abc import Callable
 
 from lanewise.errors import LanewiseWarning
+
+Say = Callable[[str], None]
+"""Takes a note and does something with it."""
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 

@@ -11,9 +11,8 @@ from click.testing import CliRunner
 from lanewise.cli.group import ALIASES, lanewise
 from lanewise.cli.output import FORMER_KEYS
 from lanewise.evaluation.evaluate import SPLITS
-from lanewise.training.augment import CHOICES
 from lanewise.training.learning_rate import SCHEDULES
-from lanewise.training.recipe import LEARNING_RATES
+from lanewise.training.options import AUGMENTATIONS, LEARNING_RATES
 from tests.cli.conftest import run
 
 PAGE = Path(__file__).parents[2] / "docs" / "command-line.md"
@@ -41,7 +40,7 @@ def choices(command, option):
 
 def test_choices_are_those_that_the_library_has():
     assert choices("train", "schedule") == tuple(SCHEDULES)
-    assert choices("train", "augment") == CHOICES
+    assert choices("train", "augment") == AUGMENTATIONS
     assert choices("train", "optimizer") == tuple(LEARNING_RATES)
     assert choices("evaluate", "split") == SPLITS
 

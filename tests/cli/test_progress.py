@@ -1,6 +1,6 @@
 """What is seen of training while it runs."""
 
-from lanewise.training.loop import Progress
+from lanewise.training.task import Progress
 from tests.cli.conftest import FAST, run
 
 

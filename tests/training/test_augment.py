@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from lanewise.data.load import load
-from lanewise.errors import OptionError
 from lanewise.kernels.gather import Augment
 from lanewise.training.augment import choose
 
@@ -58,8 +57,6 @@ def test_what_is_asked_for_is_done():
     assert choose("none", pixels, labels, everything).augment is None
     assert choose("flip", pixels, labels, everything).augment == Augment(flip_columns=True)
     assert choose("shift", pixels, labels, everything).augment == Augment(shift_rows=1, shift_columns=1)
-    with pytest.raises(OptionError, match="rotate"):
-        choose("rotate", pixels, labels, everything)
 
 
 def test_a_single_row_is_left_alone():

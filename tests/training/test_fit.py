@@ -277,7 +277,7 @@ def test_notes_say_what_was_chosen(digits):
 
 
 def test_training_that_diverges_starts_again_more_slowly(digits, monkeypatch):
-    monkeypatch.setattr("lanewise.training.recipe.LEARNING_RATES", {"sgd": 3000.0, "adamw": 1.0})
+    monkeypatch.setattr("lanewise.training.fit.LEARNING_RATES", {"sgd": 3000.0, "adamw": 1.0})
     said = []
     pixels = digits.train.pixels.astype(np.float32)
     with pytest.raises(LanewiseError, match="diverged"):
@@ -308,7 +308,7 @@ def test_ctrl_c_gives_the_best_so_far(digits):
         ({"budget": -1.0}, "budget"),
         ({"optimizer": "adam"}, "sgd, adamw"),
         ({"learning_rate": 0.0}, "above 0"),
-        ({"label_smoothing": 1.0}, "label smoothing"),
+        ({"label_smoothing": 1.0}, "label_smoothing"),
         ({"weight_decay": -1.0}, "weight_decay"),
         ({"momentum": float("nan")}, "momentum"),
         ({"validation_fraction": 1.0}, "validation_fraction"),
@@ -351,9 +351,9 @@ def test_arrays_need_labels(digits):
 
 
 def test_an_interrupt_between_a_evaluatement_and_its_record_keeps_the_model(monkeypatch, digits):
-    from lanewise.training.loop import _Loop
+    from lanewise.training.loop import Loop
 
-    record, times = _Loop.record, []
+    record, times = Loop.record, []
 
     def interrupted(self, epoch):
         times.append(epoch.number)
@@ -361,7 +361,7 @@ def test_an_interrupt_between_a_evaluatement_and_its_record_keeps_the_model(monk
             raise KeyboardInterrupt
         record(self, epoch)
 
-    monkeypatch.setattr(_Loop, "record", interrupted)
+    monkeypatch.setattr(Loop, "record", interrupted)
     model = lanewise.train(digits, network="dense 10", epochs=30, threads=1, seed=1)
     assert model.provenance["interrupted"]
     assert [one["epoch"] for one in model.history] == list(range(1, len(model.history) + 1))

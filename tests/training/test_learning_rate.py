@@ -2,8 +2,7 @@ import math
 
 import pytest
 
-from lanewise.errors import OptionError
-from lanewise.training.learning_rate import SCHEDULES, cosine, one_cycle, schedule_named
+from lanewise.training.learning_rate import SCHEDULES, cosine, one_cycle
 
 
 @pytest.mark.parametrize(("schedule", "warm"), [(one_cycle, 0.25), (cosine, 0.05)])
@@ -18,10 +17,5 @@ def test_rises_along_a_line_and_falls_along_half_a_cosine(schedule, warm):
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_stays_between_nothing_and_the_peak(name):
-    schedule = schedule_named(name)
+    schedule = SCHEDULES[name]
     assert all(0 <= schedule(n / 1000) <= 1 + 1e-12 for n in range(1001))
-
-
-def test_an_unknown_schedule_is_refused_with_those_there_are():
-    with pytest.raises(OptionError, match="one-cycle, cosine"):
-        schedule_named("linear")

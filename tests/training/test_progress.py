@@ -13,8 +13,8 @@ import pytest
 import lanewise
 from lanewise.cli.output import open_output
 from lanewise.cli.progress import Lines
-from lanewise.training.loop import Progress
 from lanewise.training.progress import Watch, image, watched
+from lanewise.training.task import Progress
 
 FAST: dict[str, Any] = {"network": "dense 10", "epochs": 3, "augment": "none"}
 

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from lanewise.caching import cache_folder
 from lanewise.cli import evaluating
+from lanewise.cli.options import passed_on
 from lanewise.cli.output import Output, open_output
 from lanewise.data.images import ImageSets
 from lanewise.data.load import load
@@ -27,6 +28,7 @@ from lanewise.experiments.vary import Grid
 from lanewise.figures import format_of, require_matplotlib
 from lanewise.notes import unheard
 from lanewise.saving import write_whole
+from lanewise.training.options import FitOptions
 from lanewise.wording import plural, shape, shown
 
 F = TypeVar("F", Comparison, Grid)
@@ -35,14 +37,6 @@ INTERRUPTED = 130
 
 HEAD = b'{"images": '
 """How results begin."""
-
-PASSED_ON = ("epochs", "budget", "batch_size", "learning_rate", "augment", "threads")
-"""Options that `lanewise.train` knows under the same name."""
-
-
-def for_training(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The given options that go to `lanewise.train`."""
-    return {key: options[key] for key in PASSED_ON if options[key] is not None}
 
 
 def conduct(
@@ -81,7 +75,7 @@ def conduct(
     check_folder(output, name, force)
     out = open_output(options["as_json"], quiet=options["quiet"])
     sets, roles = read(out, images, options)
-    chosen = for_training(options)
+    chosen = passed_on(options, FitOptions)
     folder = journal_folder(output, sets, chosen)
     if networks:
         out.tell("Networks", networks)

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container, Mapping
+from dataclasses import Field, fields
 from typing import Any
 
 import click
 
 from lanewise.errors import OptionError
+from lanewise.training.options import (
+    FitOptions,
+    Named,
+    Positive,
+    Seconds,
+    Share,
+    TrainOptions,
+    Whole,
+    about,
+)
 from lanewise.wording import shown
 
 
@@ -65,82 +77,111 @@ def check_page(name: object) -> None:
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 json_option: Decorator = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON object to standard output, and all else to standard error."
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one JSON object to standard output, and everything else to standard error.",
 )
 csv_option: Decorator = click.option(
     "--csv",
     "csv",
     metavar="FILE",
     type=Name(allow_dash=True),
-    help="Write a table, too, a row a file; - prints it instead of the answers; none by default.",
+    help="Also write a table with a row for each file; - prints it instead of the answers; none by default.",
 )
 strict_option: Decorator = click.option(
-    "--strict", is_flag=True, help="Refuse to work if a file cannot be used, instead of skipping it."
+    "--strict", is_flag=True, help="Stop if a file cannot be used, instead of skipping it."
+)
+
+
+def training_option(one: Field[Any]) -> Decorator:
+    """An option of training as one of the command line: its name, values, default and text."""
+    known, name = about(one), "--" + one.name.replace("_", "-")
+    text = known.command or known.text
+    if one.default is True:
+        return click.option(name.replace("--", "--no-", 1), one.name, flag_value=False, default=True, help=text)
+    kind: dict[str, Any] = {"default": one.default, "show_default": one.default is not None and not known.default}
+    if known.default:
+        kind["default"] = None  # whoever reads the value has a default of its own
+        text += f"  [default: {known.default}]"
+    match known.values:
+        case Whole():
+            kind |= {"type": click.IntRange(0 if known.values.zero else known.values.least), "metavar": "N"}
+        case Seconds():
+            kind |= {"callback": seconds, "metavar": "TIME"}
+        case Positive() | Share():
+            kind |= {"type": float, "metavar": "X"}
+        case Named():
+            kind |= {"type": click.Choice(known.values.names)}
+        case None if known.words:
+            kind |= {"type": click.Choice(known.words)}
+        case None:
+            kind |= {"type": PATH if known.metavar == "MODEL" else None, "metavar": known.metavar or "N"}
+    return click.option(name, one.name, help=text, **kind)
+
+
+def training_options(of: type[Any], without: Container[str] = ()) -> Decorator:
+    """All options of training that commands have.
+
+    Parameters
+    ----------
+    of : dataclass
+        `TrainOptions`, or `FitOptions` for what is the same in each of several trainings.
+    without : names
+        Those that the command has its own way.
+    """
+    ours = [one for one in fields(of) if about(one).command_line and one.name not in without]
+    return _all(*map(training_option, ours))
+
+
+def passed_on(options: Mapping[str, Any], of: type[Any] = TrainOptions) -> dict[str, Any]:
+    """The options of training among those of a command, where they are not the default."""
+    return {
+        one.name: options[one.name]
+        for one in fields(of)
+        if options.get(one.name) is not None and options[one.name] != one.default
+    }
+
+
+def _all(*options: Decorator) -> Decorator:
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        return functools.reduce(lambda made, option: option(made), reversed(options), command)
+
+    return decorate
+
+
+colour_option: Decorator = click.option(
+    "--grey/--colour", "--gray/--color", default=None, help="How images are read; by default as they are."
 )
 
 
 def experiment_options(seeds: int) -> Decorator:
     """The options of commands that train several networks; `seeds` is how many each is trained with by default."""
-    options = [
+    return _all(
         click.option(
             "--seeds",
             type=click.IntRange(1),
             default=seeds,
             metavar="N",
             show_default=True,
-            help="How often each network is trained, each time with another seed.",
+            help="Number of seeds; each network is trained once with each.",
         ),
-        click.option(
-            "--epochs",
-            type=click.IntRange(1),
-            metavar="N",
-            help="How often each image is learned from; by default chosen from their number.",
-        ),
-        click.option(
-            "--budget",
-            callback=seconds,
-            metavar="TIME",
-            help="How long to learn instead: 30s, 2m, 1h; no limit by default.",
-        ),
-        click.option(
-            "--batch-size",
-            type=click.IntRange(1),
-            metavar="N",
-            help="Images of a step; by default chosen from their number.",
-        ),
-        click.option("--learning-rate", type=float, metavar="X", help="The largest.  [default: 0.05]"),
-        click.option(
-            "--augment",
-            type=click.Choice(["auto", "none", "shift", "flip", "shift+flip"]),
-            default="auto",
-            show_default=True,
-            help="How images are varied while learning.",
-        ),
+        training_options(FitOptions, without=("network",)),
         click.option(
             "--size",
             metavar="SIZE",
-            help="Resize images to this: 32, or rows x columns like 32x48; chosen from their sizes by default.",
+            help="Resize images to this: 32, or rows x columns like 32x48.  [default: chosen from their sizes]",
         ),
-        click.option(
-            "--grey/--colour", "--gray/--color", default=None, help="How images are read; by default as they are."
-        ),
-        click.option("--threads", type=click.IntRange(1), metavar="N", help="By default as many as processors."),
+        colour_option,
         click.option(
             "--output",
             "-o",
             metavar="FOLDER",
             type=PATH,
-            help="Where results, image and what is finished go; by default only the last is kept, in the cache.",
+            help="Folder for results, image and journal; by default only the journal is kept, in the cache.",
         ),
         click.option(
             "--plot", metavar="FILE", type=PATH, help="Draw the results: .svg, .png or .pdf; none by default."
         ),
         click.option("--force", is_flag=True, help="Let --plot and --output replace files that no earlier run wrote."),
-    ]
-
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
+    )

@@ -10,8 +10,8 @@ from rich.live import Live
 from rich.text import Text
 
 from lanewise.cli.output import LABEL, Output
-from lanewise.training.loop import Progress
 from lanewise.training.progress import epoch, figures, image
+from lanewise.training.task import Progress
 from lanewise.wording import duration
 
 Report = Callable[[Progress], None]

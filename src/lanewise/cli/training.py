@@ -1,7 +1,7 @@
 """What `lanewise train` does between its options and its exit status: find, learn, evaluate, and say so.
 
-prepare(...) -> Lesson      images and network, told before learning begins
-learn(...) -> Model
+prepare(...) -> Prepared      images and network, told before learning begins
+fit(...)   -> Model
 evaluate(...) -> Evaluation    how good it is; with_figures(...) keeps that in the model
 report(...)                 says so, and where it is, and what to try next
 """
@@ -17,6 +17,7 @@ from typing import Any
 
 import lanewise
 from lanewise.cli import evaluating, reporting
+from lanewise.cli.options import passed_on
 from lanewise.cli.output import Output, skipped_json
 from lanewise.cli.progress import learning
 from lanewise.cli.saving import Saved
@@ -34,11 +35,8 @@ from lanewise.notes import unheard
 from lanewise.training.recipe import many_and_easy, network_for
 from lanewise.wording import duration, file_size, plural, quoted, shape, shown
 
-PASSED_ON = (
-    *("epochs", "budget", "batch_size", "optimizer", "learning_rate", "weight_decay", "schedule", "label_smoothing"),
-    *("augment", "class_weight", "validation_fraction", "threads", "seed"),
-)
-"""Options that `lanewise.train` knows under the same name."""
+READING = ("size", "strict")
+"""Options that are used up when the images are read."""
 
 MOST_CLASSES = 12
 MOST_SHAPES = 12
@@ -47,7 +45,7 @@ MANY_HELD_OUT = 1000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Lesson:
+class Prepared:
     """All that is settled before learning.
 
     Attributes
@@ -74,7 +72,7 @@ class Lesson:
     notes: list[str]
 
 
-def prepare(out: Output, name: str, options: Mapping[str, Any]) -> Lesson:
+def prepare(out: Output, name: str, options: Mapping[str, Any]) -> Prepared:
     """Read the images, lay out the network, and show both. Whatever can fail before learning fails here."""
     if options["network"] not in (None, "auto"):
         parse(options["network"])  # a typo is told before images are read
@@ -106,32 +104,29 @@ def prepare(out: Output, name: str, options: Mapping[str, Any]) -> Lesson:
         graph, text = start.graph, start.network
     _tell_network(out, graph, text, chosen=start is None and not own)
     only = tuple((pattern, part.matching(pattern)) for pattern in options["only"])
-    return Lesson(name, sets, text if start is None or own else None, start, part, split, only, notes)
+    return Prepared(name, sets, text if start is None or own else None, start, part, split, only, notes)
 
 
-def learn(out: Output, lesson: Lesson, options: Mapping[str, Any]) -> Model:
+def fit(out: Output, prepared: Prepared, options: Mapping[str, Any]) -> Model:
     """Train, and show how it goes."""
 
     label = itertools.chain(["Learning"], itertools.repeat(""))
 
     def say(note: str) -> None:
         # Images and network have been shown already.
-        if note not in lesson.sets.notes and not note.startswith("Network"):
-            lesson.notes.append(note)
+        if note not in prepared.sets.notes and not note.startswith("Network"):
+            prepared.notes.append(note)
             out.tell(next(label), note)
 
     with learning(out) as progress:
         model = lanewise.train(
-            lesson.sets,
-            network="auto" if lesson.network is None else lesson.network,
-            start=lesson.start,
-            early_stopping=not options["no_early_stopping"],
-            winograd=not options["no_winograd"],
+            prepared.sets,
+            network="auto" if prepared.network is None else prepared.network,
+            start=prepared.start,
             progress=progress,
             notes=say,
             verbose=0,
-            **{key: options[key] for key in PASSED_ON},
-            **({} if options["folds"] is None else {"folds": options["folds"]}),
+            **{key: value for key, value in passed_on(options).items() if key not in ("network", "start", *READING)},
         )
     out.tell("Learned", _learned(model), "yellow" if model.provenance["interrupted"] else None)
     if (choice := _best_and_last(model)) is not None:
@@ -139,13 +134,13 @@ def learn(out: Output, lesson: Lesson, options: Mapping[str, Any]) -> Model:
     return model
 
 
-def evaluate(lesson: Lesson, model: Model) -> Evaluation:
+def evaluate(prepared: Prepared, model: Model) -> Evaluation:
     """How good the model is on the images kept for that."""
     folds = cross_validated(model)
-    if folds is not None and lesson.split != "test":
+    if folds is not None and prepared.split != "test":
         return folds
-    images, split = called(model, lesson.evaluated_by, lesson.split)
-    lesson.notes.extend(note for note in images.notes if note not in lesson.evaluated_by.notes)
+    images, split = called(model, prepared.evaluated_by, prepared.split)
+    prepared.notes.extend(note for note in images.notes if note not in prepared.evaluated_by.notes)
     return evaluate_images(model, images, split=split)
 
 
@@ -159,7 +154,7 @@ def with_figures(model: Model, evaluation: Evaluation) -> Model:
 
 def report(
     out: Output,
-    lesson: Lesson,
+    prepared: Prepared,
     model: Model,
     evaluation: Evaluation,
     saved: Saved,
@@ -171,7 +166,7 @@ def report(
 
     `began` is by `time.perf_counter`. `page` is where a page that shows it goes, if one is wanted.
     """
-    only = [] if evaluation.split == "folds" else _only(lesson, model, evaluation)
+    only = [] if evaluation.split == "folds" else _only(prepared, model, evaluation)
     out.blank()
     evaluating.accuracy(out, evaluation)
     for pattern, one in only:
@@ -179,15 +174,15 @@ def report(
     if not out.quiet:
         out.result("", _honestly(evaluation))
         if evaluation.split != "folds" and (
-            lesson.split != evaluation.split or evaluation.count != len(lesson.evaluated_by)
+            prepared.split != evaluation.split or evaluation.count != len(prepared.evaluated_by)
         ):
-            out.result("", lesson.notes[-1])
+            out.result("", prepared.notes[-1])
     evaluating.details(out, evaluation)
     out.blank()
     where = shown(saved.path)
     out.result("Saved", f"{where} ({file_size(saved.path.stat().st_size)})", "bold")
     if page is not None:
-        reporting.save_page(out, _page(out, lesson, model, saved), page, new=new_page)
+        reporting.save_page(out, _page(out, prepared, model, saved), page, new=new_page)
     if not out.quiet and not out.as_json:
         out.tell("Try next", f"lanewise predict {quoted(saved.path)} IMAGE...")
         out.tell("", f"lanewise inspect {quoted(saved.path)}")
@@ -196,7 +191,7 @@ def report(
         {
             **evaluation.to_json(),
             "only": [{"pattern": pattern, **_brief(one)} for pattern, one in only],
-            "images": shown(lesson.name),
+            "images": shown(prepared.name),
             "network": model.network,
             "parameters": model.graph.parameter_count,
             "model": where,
@@ -205,21 +200,21 @@ def report(
             "total_seconds": round(time.perf_counter() - began, 3),
             **{key: provenance[key] for key in ("epochs", "images_per_second", "seed", "interrupted")},
             "history": model.history,
-            "notes": lesson.notes,
-            "skipped": skipped_json(lesson.sets.skipped),
+            "notes": prepared.notes,
+            "skipped": skipped_json(prepared.sets.skipped),
         }
     )
 
 
-def _only(lesson: Lesson, model: Model, evaluation: Evaluation) -> list[tuple[str, Evaluation]]:
-    return [(pattern, evaluate_images(model, images, split=evaluation.split)) for pattern, images in lesson.only]
+def _only(prepared: Prepared, model: Model, evaluation: Evaluation) -> list[tuple[str, Evaluation]]:
+    return [(pattern, evaluate_images(model, images, split=evaluation.split)) for pattern, images in prepared.only]
 
 
-def _page(out: Output, lesson: Lesson, model: Model, saved: Saved) -> str:
+def _page(out: Output, prepared: Prepared, model: Model, saved: Saved) -> str:
     from lanewise.report.page import parts_of, report_html
 
-    parts = parts_of(lesson.sets, model)
-    images, split = called(model, lesson.evaluated_by, lesson.split)
+    parts = parts_of(prepared.sets, model)
+    images, split = called(model, prepared.evaluated_by, prepared.split)
     with out.reading("comparing") as progress:
         return report_html(model, images, split, parts, saved.path.name, progress)
 

@@ -30,7 +30,7 @@ from lanewise.data_check.similarity import reduced
 from lanewise.errors import DataError
 from lanewise.notes import unheard
 from lanewise.training.fit import train
-from lanewise.training.loop import Progress
+from lanewise.training.task import Progress
 
 FOLDS = 4
 LEAST = 5

@@ -25,8 +25,8 @@ from lanewise.experiments.series import Found, Series
 from lanewise.experiments.tables import plain_table, sparkline
 from lanewise.experiments.trial import Trial
 from lanewise.network.summary import summary, totals
-from lanewise.training.loop import Progress
 from lanewise.training.recipe import many_and_easy
+from lanewise.training.task import Progress
 
 
 @short

@@ -13,7 +13,7 @@ from lanewise.data.load import Source
 from lanewise.errors import OptionError
 from lanewise.experiments.journal import Journal
 from lanewise.experiments.trial import Roles, Trial, prepared, settings_of, trial_of
-from lanewise.training.loop import Progress
+from lanewise.training.task import Progress
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from lanewise.model import Model
 from lanewise.notes import unheard
 from lanewise.training.crossvalidation import FEW_HELD_OUT
 from lanewise.training.fit import train
-from lanewise.training.loop import Progress
+from lanewise.training.task import Progress
 from lanewise.version import __version__
 from lanewise.wording import plural
 

@@ -14,10 +14,7 @@ from numpy.typing import NDArray
 
 from lanewise.data.images import Pixels
 from lanewise.data.neighbours import COMPARED, mirror_agreement
-from lanewise.errors import OptionError
 from lanewise.kernels.gather import Augment
-
-CHOICES = ("auto", "none", "shift", "flip", "shift+flip")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +27,6 @@ class Choice:
 
 def choose(name: str, pixels: Pixels, labels: NDArray[np.int32], indices: NDArray[np.int64]) -> Choice:
     """Settle the option `augment` for the training images at `indices`."""
-    if name not in CHOICES:
-        raise OptionError(f'unknown augmentation "{name}"; there are {", ".join(CHOICES)}')
     rows, columns = pixels.shape[1:3]
     shifts = (_shift(rows), _shift(columns))
     images = min(rows, columns) > 1  # a single row may be features in any order

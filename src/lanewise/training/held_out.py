@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -12,16 +12,14 @@ from lanewise.data.sample_weights import class_weights
 from lanewise.data.seen import TRAINED, Seen, hashes_of
 from lanewise.engine.parameters import Floats
 from lanewise.model import Model
-from lanewise.notes import Caution, Note
-from lanewise.training.loop import Held
+from lanewise.notes import Caution, Note, Say
 from lanewise.training.start import seen_by
-
-Say = Callable[[str], None]
+from lanewise.training.task import Validation
 
 
 def held_out(
     sets: ImageSets, weights: Floats, fraction: float, seed: int, start: Model | None, say: Say
-) -> tuple[Holding, Held | None, Seen]:
+) -> tuple[Holding, Validation | None, Seen]:
     """Which images to train on, which choose the weights, and what the model will have seen."""
     images, labels = sets.train, sets.train.labels
     assert labels is not None
@@ -31,21 +29,21 @@ def held_out(
         holding = hold_out(images, chosen, fraction, seed, before)
         for note in _told(holding, len(chosen), start):
             say(note)
-        held = Held(images.pixels, labels, holding.held, weights) if len(holding.held) else None
-        return holding, held, holding.seen()
+        validation = Validation(images.pixels, labels, holding.held, weights) if len(holding.held) else None
+        return holding, validation, holding.seen()
     assert sets.validation.labels is not None
     holding = hold_out(images, chosen, 0, seed, before)
     hashes = hashes_of(sets.validation.pixels, holding.before.form)
     known = int(np.count_nonzero(holding.before.kinds_by(hashes) == TRAINED))
     if known:
         say(Caution(f"The model to go on from was trained on {known:,} of the {len(hashes):,} validation images."))
-    held = Held(
+    validation = Validation(
         sets.validation.pixels,
         sets.validation.labels,
         np.arange(len(sets.validation)),
         class_weights(labels, weights, len(images.classes))[sets.validation.labels],
     )
-    return holding, held, holding.seen().and_more(hashes[:0], hashes)
+    return holding, validation, holding.seen().and_more(hashes[:0], hashes)
 
 
 def _told(holding: Holding, count: int, start: Model | None) -> Iterator[Note]:

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lanewise.errors import OptionError
-
 Schedule = Callable[[float], float]
 COOLING = 0.2
 """Training that stops early goes on for this share of its epochs, while the rate falls."""
@@ -44,13 +42,6 @@ def constant(fraction: float) -> float:
 
 
 SCHEDULES: dict[str, Schedule] = {"one-cycle": one_cycle, "cosine": cosine, "constant": constant}
-
-
-def schedule_named(name: str) -> Schedule:
-    """The schedule called `name`."""
-    if name not in SCHEDULES:
-        raise OptionError(f'unknown schedule "{name}"; there are {", ".join(SCHEDULES)}')
-    return SCHEDULES[name]
 
 
 def _half_wave(t: float) -> float:

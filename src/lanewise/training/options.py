@@ -1,43 +1,303 @@
-"""Options of training, checked before anything is read."""
+"""The options of training. Each is one field here: its name, type, default, the values it takes, and what it does.
+
+`lanewise.train`, `CNNClassifier`, and the commands `train`, `compare` and `vary` take their parameters from these
+fields, so an option is added in this file and read where it acts (see docs/decisions/train-options.md).
+
+Nothing heavy is imported: the command line shows its help without NumPy.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, Field, dataclass, field, fields
+from numbers import Real
+from typing import TYPE_CHECKING, Any, Literal
+
 from lanewise.errors import OptionError
-from lanewise.training import recipe
+from lanewise.training.learning_rate import SCHEDULES
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike
+
+    from lanewise.model import Model
+    from lanewise.network.layers import Layer
+    from lanewise.training.task import Progress
+
+LEARNING_RATES = {"sgd": 0.05, "adamw": 0.002}
+WEIGHT_DECAYS = {"sgd": 5e-4, "adamw": 0.01}
+AUGMENTATIONS = ("auto", "none", "shift", "flip", "shift+flip")
 
 
-def check_options(
-    epochs: int | None,
-    budget: float | None,
-    batch_size: int | None,
-    optimizer: str,
-    learning_rate: float | None,
-    momentum: float,
-    weight_decay: float | None,
-    label_smoothing: float,
-    validation_fraction: float,
-    threads: int | None,
-    folds: int | None,
-) -> None:
-    """Raise OptionError for the first option whose value makes no sense, naming it and what would."""
-    if epochs is not None and budget is not None:
-        raise OptionError("give epochs or a budget of time, not both")
-    for name, value in (("epochs", epochs), ("batch_size", batch_size), ("threads", threads)):
-        if value is not None and (isinstance(value, bool) or int(value) != value or value < 1):
-            raise OptionError(f"{name} is a whole number from 1 on, not {value!r}")
-    if budget is not None and not budget > 0:
-        raise OptionError(f"a budget is a number of seconds above 0, not {budget!r}")
-    if optimizer not in recipe.LEARNING_RATES:
-        raise OptionError(f'unknown optimizer "{optimizer}"; there are {", ".join(recipe.LEARNING_RATES)}')
-    if learning_rate is not None and not learning_rate > 0:
-        raise OptionError(f"the learning rate is above 0, not {learning_rate!r}")
-    if weight_decay is not None and not 0 <= weight_decay < 1:
-        raise OptionError(f"weight_decay lies between 0 and 1, not {weight_decay!r}")
-    if not 0 <= momentum < 1:
-        raise OptionError(f"momentum lies between 0 and 1, not {momentum!r}")
-    if not 0 <= label_smoothing < 1:
-        raise OptionError(f"label smoothing lies between 0 and 1, not {label_smoothing!r}")
-    if folds not in (None, 0) and (isinstance(folds, bool) or int(folds) != folds or folds < 2):
-        raise OptionError(f"folds is a whole number from 2 on, or 0 for none, not {folds!r}")
-    if not 0 <= validation_fraction < 1:
-        raise OptionError(f"validation_fraction lies between 0 and 1, not {validation_fraction!r}")
+def _by_optimizer(defaults: Mapping[str, float]) -> str:
+    return ", ".join(f"{value:g} for {name}" for name, value in defaults.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """Whole numbers from `least` on, and 0 if it means something."""
+
+    least: int = 1
+    zero: str = ""
+
+    def problem(self, name: str, value: Any) -> str | None:
+        """What is wrong with a value, in a sentence; None if nothing is."""
+        whole = isinstance(value, Real) and not isinstance(value, bool) and value % 1 == 0
+        if whole and (value >= self.least or (self.zero and value == 0)):
+            return None
+        return f"{name} is a whole number from {self.least} on{self.zero and f', or 0 for {self.zero}'}, not {value!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class Positive:
+    """Numbers above 0; `said` begins the sentence that refuses others."""
+
+    said: str
+
+    def problem(self, name: str, value: Any) -> str | None:
+        """What is wrong with a value, in a sentence; None if nothing is."""
+        return None if value > 0 else f"{self.said} above 0, not {value!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class Seconds(Positive):
+    """Lengths of time, which the command line reads with their unit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Numbers from 0 to below 1."""
+
+    def problem(self, name: str, value: Any) -> str | None:
+        """What is wrong with a value, in a sentence; None if nothing is."""
+        return None if 0 <= value < 1 else f"{name} lies between 0 and 1, not {value!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """One of a few words."""
+
+    noun: str
+    names: tuple[str, ...]
+
+    def problem(self, name: str, value: Any) -> str | None:
+        """What is wrong with a value, in a sentence; None if nothing is."""
+        return None if value in self.names else f'unknown {self.noun} "{value}"; there are {", ".join(self.names)}'
+
+
+Values = Whole | Positive | Share | Named
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """What is known of an option besides its name, type and default.
+
+    Attributes
+    ----------
+    text : str
+        One or two sentences, for Python's help and that of the command line.
+    default : str
+        The default in words, where the value does not say it.
+    more : str
+        Further sentences for Python's help.
+    values : rule, optional
+        Which values it takes; others are refused. Without one, the code that uses the value checks it.
+    command : str
+        The text for the command line, where it is another; for a switch, what `--no-...` does.
+    metavar : str
+        The word for its value in the help of the command line.
+    words : tuple of str
+        What the command line takes of the values that Python takes.
+    command_line : bool
+        Whether commands have it by this name.
+    """
+
+    text: str
+    default: str = ""
+    more: str = ""
+    values: Values | None = None
+    command: str = ""
+    metavar: str = ""
+    words: tuple[str, ...] = ()
+    command_line: bool = True
+
+
+def option(default: Any, text: str, said: str = "", **known: Any) -> Any:
+    """A field of options: its default, its text, the default in words, and what else `Option` holds."""
+    return field(default=default, metadata={"option": Option(text, said, **known)})
+
+
+def about(one: Field[Any]) -> Option:
+    """What is known of a field of options."""
+    found: Option = one.metadata["option"]
+    return found
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """Options that `lanewise.train` and `CNNClassifier` share."""
+
+    def given(self) -> dict[str, Any]:
+        """All options by their names."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
+
+    network: str | tuple[Layer, ...] = option(
+        "auto",
+        "Layers, like 'conv 16@3x3 same, relu, max 2, dense 10'.",
+        "chosen from the images",
+        more="With `start`, its own network is the default. Layers marked `frozen`, and `fixed` filters, stay as they "
+        "are.",
+        metavar="TEXT",
+    )
+    _: KW_ONLY
+    epochs: int | None = option(
+        None, "Number of passes over the training set.", "chosen from the number of images", values=Whole()
+    )
+    budget: float | None = option(
+        None,
+        "Seconds to train for, instead of epochs.",
+        "no limit",
+        command="Time to train for, instead of --epochs: 30s, 2m, 1h.",
+        more="The schedule is stretched over what the measured speed allows, up to three times the "
+        "default number of epochs.",
+        values=Seconds("a budget is a number of seconds"),
+    )
+    batch_size: int | None = option(
+        None, "Number of images in a step.", "chosen from the number of images", values=Whole()
+    )
+    optimizer: str = option(
+        "sgd", "SGD with Nesterov momentum, or AdamW.", values=Named("optimizer", tuple(LEARNING_RATES))
+    )
+    learning_rate: float | None = option(
+        None,
+        "Peak learning rate.",
+        _by_optimizer(LEARNING_RATES),
+        more="If it is left to Lanewise and training diverges, training starts again at a third of it.",
+        values=Positive("the learning rate is"),
+    )
+    momentum: float = option(0.9, "Momentum; for adamw, its beta1.", values=Share())
+    weight_decay: float | None = option(
+        None, "Weight decay; biases have none.", _by_optimizer(WEIGHT_DECAYS), values=Share()
+    )
+    schedule: str = option("one-cycle", "Learning-rate schedule.", values=Named("schedule", tuple(SCHEDULES)))
+    label_smoothing: float = option(0.0, "Label smoothing, from 0 to below 1.", values=Share())
+    augment: str = option("auto", "Data augmentation.", values=Named("augmentation", AUGMENTATIONS))
+    class_weight: Mapping[Any, float] | Literal["balanced"] | None = option(
+        None,
+        "Weights of classes: 'balanced' gives all classes the same total weight.",
+        "all images weigh the same",
+        more="A dict {label: weight} gives 1 to classes that it does not name.",
+        words=("balanced",),
+    )
+    validation_fraction: float = option(
+        0.1,
+        "Fraction of the training set held out as a validation set, where there is none.",
+        more="The validation set chooses the best weights; with 0 there is none.",
+        values=Share(),
+    )
+    early_stopping: bool = option(
+        True,
+        "Once the validation figures have long stopped improving, let the learning rate fall to 0 and stop.",
+        command="Train for all epochs, even when the validation figures no longer improve.",
+    )
+    winograd: bool = option(
+        True,
+        "Use Winograd's method for 3x3 and 5x5 convolutions where it is faster, with slightly larger rounding errors.",
+        command="Compute all convolutions directly: slower, with smaller rounding errors.",
+    )
+    threads: int | None = option(
+        None, "Number of threads; the result does not depend on it.", "one per processor", values=Whole()
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(FitOptions):
+    """All options of `lanewise.train`, checked.
+
+    Raises
+    ------
+    OptionError
+        For the first option whose value makes no sense; the message names it and what would.
+    """
+
+    sample_weight: ArrayLike | None = option(
+        None, "Weight of each image, (N,); those of weight 0 are left out.", command_line=False
+    )
+    folds: int | None = option(
+        None,
+        "Number of folds of cross-validation; the final model is trained on all images. 0 holds images out instead.",
+        "5 where a class has fewer than 30 images and it takes seconds",
+        more='Every image is evaluated by a network that was not trained on it; `provenance["cross_validation"]` has '
+        "the figures. By default there are none if the length of training, a validation or test set, weights or a "
+        "start is given.",
+        values=Whole(2, zero="none"),
+    )
+    size: str | int | tuple[int, int] | None = option(
+        None,
+        "Resize images to this: 32, or rows x columns like 32x48.",
+        "chosen from the sizes of the images",
+        metavar="SIZE",
+    )
+    channels: int | None = option(None, "1 reads images as grey, 3 as colour.", "as they are", command_line=False)
+    strict: bool = option(False, "Refuse files that cannot be used, instead of skipping them.", command_line=False)
+    seed: int = option(
+        0, "Same seed, same result.", more="The same data and version give the same bits; a budget depends on speed."
+    )
+    start: Model | None = option(
+        None,
+        "Model to fine-tune, by default at a tenth of the learning rate; with --network, its "
+        "weights are kept up to the first layer that differs.",
+        "none",
+        more="Its pixels are scaled as it knows them. It is evaluated on the validation set first, and the result does "
+        "no worse there. If the classes are others, the last layer's weights are drawn anew.",
+        metavar="MODEL",
+    )
+    progress: Callable[[Progress], None] | None = option(
+        None, "Called with a `Progress` several times a second.", command_line=False
+    )
+    notes: Callable[[str], None] | None = option(
+        None,
+        "Called with sentences about what was found and chosen.",
+        more='Without it, what may harm the result is a `LanewiseWarning`, and the rest goes to the log "lanewise".',
+        command_line=False,
+    )
+    verbose: int | None = option(
+        None,
+        "1 shows a live bar in a terminal or notebook, 2 prints a line for each epoch, 0 nothing.",
+        "a bar in a notebook, and where standard error is a terminal",
+        command_line=False,
+    )
+
+    def __post_init__(self) -> None:
+        """Check all values."""
+        if self.epochs is not None and self.budget is not None:
+            raise OptionError("give epochs or a budget of time, not both")
+        for one in fields(self):
+            value, values = getattr(self, one.name), about(one).values
+            if values is not None and not (value is None and one.default is None):
+                problem = values.problem(one.name, value)
+                if problem is not None:
+                    raise OptionError(problem)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierOptions(FitOptions):
+    """Parameters of `CNNClassifier`; as scikit-learn has it, they are not checked before `fit`."""
+
+    image_shape: Sequence[int] | None = option(
+        None,
+        "Shape of the image that a row of a two-dimensional X is: (rows, columns) or (rows, columns, channels).",
+        "1 x features with one channel",
+    )
+    warm_start: bool = option(
+        False,
+        "Let `fit` go on from the weights of the `fit` before, up to the first layer that differs.",
+    )
+    random_state: int | np.random.RandomState | None = option(
+        None, "Seed of initial weights, validation set, order and augmentation."
+    )
+    verbose: int = option(
+        0,
+        "As for `lanewise.train`: 1 shows a live bar in a terminal or notebook, 2 or more prints a line for each "
+        "epoch; both also print what was chosen.",
+    )

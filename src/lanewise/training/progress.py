@@ -1,7 +1,7 @@
 """What is seen of training while it runs, from Python and from the command line: figures, a bar, a line an epoch.
 
     with watched(verbose, progress) as report:
-        learn(..., report)
+        Loop(..., report).run()
 
 Whatever happens to the place where it is shown, training goes on: a display that fails is switched off.
 """
@@ -23,7 +23,7 @@ from lanewise.wording import duration
 if TYPE_CHECKING:  # the command line shows its help without the engine
     from rich.console import Group
 
-    from lanewise.training.loop import Learned, Progress
+    from lanewise.training.task import Progress, TrainResult
 
 Report = Callable[["Progress"], None]
 
@@ -47,22 +47,22 @@ def fold_of(number: int, folds: int) -> Iterator[None]:
         _FOLD.reset(before)
 
 
-def ending(learned: Learned, figures: Mapping[str, Any] | None = None) -> str:
+def ending(result: TrainResult, figures: Mapping[str, Any] | None = None) -> str:
     """What came out, in one line; `figures` are those of cross-validation."""
     fold, folds = _FOLD.get()
-    if 0 < fold <= folds and not learned.interrupted:
-        return f"Fold {fold} of {folds}: trained in {duration(learned.seconds)}"
+    if 0 < fold <= folds and not result.interrupted:
+        return f"Fold {fold} of {folds}: trained in {duration(result.seconds)}"
     if figures is not None:
         told = f"{figures['folds']}-fold cross-validation accuracy {100 * figures['accuracy']:.1f} %"
-        ended = "interrupted" if learned.interrupted else f"final model in {duration(learned.seconds)}"
+        ended = "interrupted" if result.interrupted else f"final model in {duration(result.seconds)}"
         return f"Trained: {told}, {ended}"
-    record = learned.history[(learned.best_epoch or len(learned.history)) - 1] if learned.history else {}
-    epochs = "1 epoch" if len(learned.history) == 1 else f"{len(learned.history)} epochs"
+    record = result.history[(result.best_epoch or len(result.history)) - 1] if result.history else {}
+    epochs = "1 epoch" if len(result.history) == 1 else f"{len(result.history)} epochs"
     kind = "validation" if record.get("validation_accuracy") is not None else "training"
     share = record.get("validation_accuracy" if kind == "validation" else "accuracy")
     accuracy = "" if share is None else f"{kind} accuracy {100 * share:.1f} %, "
-    how = "interrupted after" if learned.interrupted else "stopped early after" if learned.stopped_early else ""
-    return f"Trained: {accuracy}{how + ' ' if how else ''}{epochs} in {duration(learned.seconds)}"
+    how = "interrupted after" if result.interrupted else "stopped early after" if result.stopped_early else ""
+    return f"Trained: {accuracy}{how + ' ' if how else ''}{epochs} in {duration(result.seconds)}"
 
 
 class Display(Protocol):

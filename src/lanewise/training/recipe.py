@@ -14,8 +14,6 @@ from lanewise.network.text import parse, to_text
 MOST_STAGES = 4
 SMALL_ENOUGH = 5  # rows and columns after which pooling stops
 DROPOUT = 0.25
-LEARNING_RATES = {"sgd": 0.05, "adamw": 0.002}
-WEIGHT_DECAYS = {"sgd": 5e-4, "adamw": 0.01}
 MANY = 30_000
 """Images from which on steps are large, and a network may learn enough from few filters and few epochs."""
 

@@ -12,12 +12,11 @@ from lanewise.engine.parameters import Floats
 from lanewise.engine.trainer import Optimizer, Trainer
 from lanewise.kernels.gather import Augment
 from lanewise.network.graph import Graph
-from lanewise.notes import Caution, Note
+from lanewise.notes import Caution, Note, Say
 from lanewise.preprocessing import Preprocessing
-from lanewise.training.loop import DivergedError, Held, Learned, Lesson, Progress, evaluated, learn
+from lanewise.training.loop import DivergedError, Loop, evaluated
 from lanewise.training.start import Start
-
-Say = Callable[[str], None]
+from lanewise.training.task import Progress, TrainingTask, TrainResult, Validation
 
 RESTARTS = 3
 """How often training that diverged starts again at a third of the learning rate, where the rate is ours to choose."""
@@ -42,7 +41,7 @@ class Engine:
     threads: int | None
 
     def trainer(self, parameters: Sequence[Floats], batch_size: int) -> Trainer:
-        """What learns, from these parameters on."""
+        """Trains from these parameters on."""
         return Trainer(
             self.graph,
             parameters,
@@ -55,74 +54,74 @@ class Engine:
             threads=self.threads,
         )
 
-    def evaluate(self, parameters: Floats | Sequence[Floats]) -> Inference:
+    def inference(self, parameters: Floats | Sequence[Floats]) -> Inference:
         """What evaluates parameters: a list of them, or the live vector of a trainer."""
         return Inference(self.graph, parameters, self.preprocessing, winograd=self.winograd, threads=self.threads)
 
 
-def as_it_starts(engine: Engine, begin: Start, held: Held | None, say: Say) -> Floats | None:
+def as_it_starts(engine: Engine, begin: Start, validation: Validation | None, say: Say) -> Floats | None:
     """What the start says of the held-out images, where it is a candidate for the best weights."""
     if not begin.whole:
         return None
-    if held is None:
+    if validation is None:
         say(Note("No images are held out, so whether going on makes the model better or worse is not evaluated."))
         return None
-    outputs = engine.evaluate(begin.parameters).run(held.pixels, held.indices.astype(np.int32))
-    accuracy = evaluated(outputs, held.labels[held.indices])[1]
+    outputs = engine.inference(begin.parameters).run(validation.pixels, validation.indices.astype(np.int32))
+    accuracy = evaluated(outputs, validation.targets)[1]
     say(
         Note(
-            f"The model to go on from gets {100 * accuracy:.1f} % of the {len(held.indices):,} held-out images right. "
-            "It counts as the first candidate for the best weights."
+            f"The model to go on from gets {100 * accuracy:.1f} % of the {len(validation.indices):,} held-out "
+            "images right. It counts as the first candidate for the best weights."
         )
     )
     return outputs
 
 
-def evaluated_at(learned: Learned, start: tuple[float, float]) -> tuple[float, float]:
+def evaluated_at(result: TrainResult, start: tuple[float, float]) -> tuple[float, float]:
     """(loss, accuracy) of the best weights on the held-out images, as the history has them."""
-    if not learned.best_epoch:
+    if not result.best_epoch:
         return start
-    record = learned.history[learned.best_epoch - 1]
+    record = result.history[result.best_epoch - 1]
     return float(record["validation_loss"] or 0.0), float(record["validation_accuracy"] or 0.0)
 
 
-def _spoiled(learned: Learned, lesson: Lesson) -> bool:
+def _spoiled(result: TrainResult, task: TrainingTask) -> bool:
     """Whether going on from a model destroyed it: what the last epoch made is far from what it began with."""
-    held, start = lesson.validation, lesson.start
-    if held is None or start is None or learned.interrupted or lesson.budget is not None or not learned.history:
+    validation, start = task.validation, task.start
+    if validation is None or start is None or result.interrupted or task.budget is not None or not result.history:
         return False
-    last = learned.history[-1]["validation_accuracy"]
-    margin = max(SPOILED, SURE * (0.5 / len(held.indices)) ** 0.5)
+    last = result.history[-1]["validation_accuracy"]
+    margin = max(SPOILED, SURE * (0.5 / len(validation.indices)) ** 0.5)
     return last is not None and float(last) < start[0] - margin
 
 
 def run(
     engine: Engine,
     parameters: list[Floats],
-    lesson: Lesson,
+    task: TrainingTask,
     restart: bool,
     progress: Callable[[Progress], None] | None,
     say: Say,
-) -> tuple[Learned, Trainer, float]:
+) -> tuple[TrainResult, Trainer, float]:
     """Train; where the learning rate is ours to choose, start again more slowly if that diverges."""
     for attempt in range(RESTARTS + 1):
-        trainer = engine.trainer(parameters, lesson.batch_size)
-        evaluate = None if lesson.validation is None else engine.evaluate(trainer.vector)
+        trainer = engine.trainer(parameters, task.batch_size)
+        inference = None if task.validation is None else engine.inference(trainer.vector)
         try:
-            learned = learn(trainer, evaluate, lesson, progress or (lambda report: None))
-            if not (restart and attempt < RESTARTS and _spoiled(learned, lesson)):
-                return learned, trainer, lesson.learning_rate
-            lesson = replace(lesson, learning_rate=lesson.learning_rate / 3)
+            result = Loop(trainer, inference, task, progress or (lambda report: None)).run()
+            if not (restart and attempt < RESTARTS and _spoiled(result, task)):
+                return result, trainer, task.learning_rate
+            task = replace(task, learning_rate=task.learning_rate / 3)
             say(
                 Note(
                     "Going on made the model far worse, so this was too fast; starting again with a learning rate of "
-                    f"{lesson.learning_rate:.3g}."
+                    f"{task.learning_rate:.3g}."
                 )
             )
         except DivergedError:
             if not restart or attempt == RESTARTS:
                 raise
-            lesson = replace(lesson, learning_rate=lesson.learning_rate / 3)
-            again = f"starting again with a learning rate of {lesson.learning_rate:.3g}"
+            task = replace(task, learning_rate=task.learning_rate / 3)
+            again = f"starting again with a learning rate of {task.learning_rate:.3g}"
             say(Caution(f"Training diverged; {again}."))
     raise AssertionError

@@ -1,0 +1,130 @@
+"""What the training loop is given, what it tells, and what comes out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lanewise.brief import short
+from lanewise.data.images import Pixels
+from lanewise.engine.parameters import Floats
+from lanewise.training.best_weights import Verdict
+from lanewise.training.learning_rate import Schedule
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How training goes, several times a second.
+
+    Attributes
+    ----------
+    epoch : epochs begun so far, from 1
+    epochs : planned, an estimate where a budget of time was given
+    fraction : of the work done, 0 to 1
+    loss, accuracy : over the images learned from so far in this epoch
+    validation_loss, validation_accuracy : of this epoch; None before it is done, and where it was not evaluated
+    learning_rate : of the last step
+    images_per_second : learned from, since the start
+    seconds, seconds_left : since the start, and still to go (an estimate)
+    epoch_done : whether this is the last report of its epoch
+    fold, folds : of cross-validation, from 1, and `folds` + 1 for the final model; 0 without folds
+    """
+
+    epoch: int
+    epochs: float
+    fraction: float
+    loss: float
+    accuracy: float
+    validation_loss: float | None
+    validation_accuracy: float | None
+    learning_rate: float
+    images_per_second: float
+    seconds: float
+    seconds_left: float
+    epoch_done: bool
+    fold: int = 0
+    folds: int = 0
+
+
+@short
+@dataclass(frozen=True, slots=True, eq=False)
+class Validation:
+    """The validation set: those at `indices` of `pixels`, each with its weight."""
+
+    pixels: Pixels
+    labels: NDArray[np.int32]
+    indices: Indices
+    weights: Floats
+
+    @property
+    def targets(self) -> NDArray[np.int32]:
+        """The labels of the images at `indices`."""
+        return self.labels[self.indices]
+
+    @property
+    def sample_weights(self) -> Floats:
+        """The weights of the images at `indices`."""
+        return self.weights[self.indices]
+
+
+@short
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingTask:
+    """What to learn from, and for how long.
+
+    Attributes
+    ----------
+    pixels, labels : all images at hand
+    indices : those to learn from
+    weights : (len(pixels),) float32, each image's weight, 1 on average
+    validation : images to stop by, or None
+    batch_size, seed : int
+    learning_rate : the peak
+    schedule : share of the peak over the course of training
+    epochs : int, or None if `budget` says how long
+    budget : seconds from `started` on, or None
+    most_epochs : int
+        The budget ends after these many epochs at the latest.
+    patience : epochs without improvement after which to stop, or None; under a budget, half of all if that is more
+    started : time.perf_counter() when the budget began to run
+    start : what the weights to start from get on the validation images, if they are a candidate for the best
+    """
+
+    pixels: Pixels
+    labels: NDArray[np.int32]
+    indices: Indices
+    weights: Floats
+    validation: Validation | None
+    batch_size: int
+    seed: int
+    learning_rate: float
+    schedule: Schedule
+    epochs: int | None
+    budget: float | None
+    most_epochs: int
+    patience: int | None
+    started: float
+    start: Verdict | None = None
+
+
+@short
+@dataclass(slots=True)
+class TrainResult:
+    """What came of it: the best weights (flat), the history, and whether it was cut short."""
+
+    vector: Floats
+    history: list[dict[str, float | int | None]] = field(default_factory=list)
+    steps: int = 0
+    images: int = 0
+    seconds: float = 0.0
+    interrupted: bool = False
+    stopped_early: bool = False
+    best_epoch: int | None = None
+    """After which the weights are the best, 0 for those that training started from; None where nothing was
+    evaluated."""
+    candidates: float = 1.0
+    """Among how many independent candidates the validation images chose."""
