@@ -135,7 +135,6 @@ def test_options_reach_training(photos, fake):
         "network": "dense 2, softmax",
         "start": None,
         "winograd": False,
-        "epochs": None,
         "budget": 90.0,
         "batch_size": 32,
         "optimizer": "adamw",
