@@ -21,19 +21,8 @@ from lanewise.brief import short
 from lanewise.errors import NetworkError, OptionError, TooLargeError
 from lanewise.explain.fields import read_lines
 from lanewise.limits import available_memory
+from lanewise.network import layers
 from lanewise.network.graph import Node, Shape
-from lanewise.network.layers import (
-    Activation,
-    Add,
-    AvgPool2D,
-    Conv2D,
-    Dense,
-    Dropout,
-    Flatten,
-    GlobalAvgPool2D,
-    Join,
-    MaxPool2D,
-)
 from lanewise.network.reference import Array
 from lanewise.network.summary import neighbourhood
 from lanewise.network.text import layer_text
@@ -73,33 +62,33 @@ def entries_of(node: Node, inputs: list[Shape], weights: Array | None, x: Array 
         The values that it reads, for layers whose matrix depends on them.
     """
     match node.layer:
-        case Conv2D() as conv:
+        case layers.Conv2D() as conv:
             assert weights is not None
             channels = inputs[0][0] // conv.groups
             first = np.arange(conv.filters) // (conv.filters // conv.groups) * channels
             return _convolution(_windows(node, inputs[0], first, channels), weights)
-        case AvgPool2D() as pool:
+        case layers.AvgPool2D() as pool:
             windows = _windows(node, inputs[0], np.arange(node.shape[0]), 1)
             return _average(windows, math.prod(pool.window) if pool.count_padding else None)
-        case GlobalAvgPool2D():
+        case layers.GlobalAvgPool2D():
             channels, size = node.shape[0], math.prod(inputs[0][1:])
             _check_size(node, channels * size)
             return _constant(np.arange(channels + 1) * size, np.arange(channels * size), 1 / size)
-        case Dense():
+        case layers.Dense():
             assert weights is not None
             outputs, features = weights.shape
             _check_size(node, weights.size)
             columns = np.tile(np.arange(features), outputs)
             return Entries(np.arange(outputs + 1) * features, columns, weights.ravel(), np.arange(weights.size))
-        case MaxPool2D():
+        case layers.MaxPool2D():
             windows = _windows(node, inputs[0], np.arange(node.shape[0]), 1)
             return _maximum(windows, _known(node, x))
-        case Activation(below=float(below)):
+        case layers.Activation(below=float(below)):
             return _switched(_known(node, x), below)
-        case Flatten() | Dropout() | Join():
+        case layers.Flatten() | layers.Dropout() | layers.Join():
             size = math.prod(node.shape)
             return _constant(np.arange(size + 1), np.arange(size), 1.0)
-        case Add():
+        case layers.Add():
             size = math.prod(node.shape)
             columns = np.arange(size)[:, None] + np.arange(len(inputs)) * size
             return _constant(np.arange(size + 1) * len(inputs), columns.ravel(), 1.0)

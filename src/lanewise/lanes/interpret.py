@@ -13,23 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.errors import ProgramError
-from lanewise.lanes.ir import (
-    F32,
-    LANES,
-    Affine,
-    Constant,
-    Gather,
-    Get,
-    LaneNumber,
-    Let,
-    Load,
-    Loop,
-    Program,
-    Set,
-    Shuffle,
-    Statement,
-    Store,
-)
+from lanewise.lanes import ir
 
 Lanes = NDArray[Any]
 
@@ -97,41 +81,41 @@ _MEANING: dict[str, Callable[..., Lanes]] = {
 class _Machine:
     """The state of one run: buffers, registers, values and loop variables."""
 
-    def __init__(self, program: Program, buffers: list[Lanes]) -> None:
+    def __init__(self, program: ir.Program, buffers: list[Lanes]) -> None:
         self.buffers = buffers
         self.values: list[Lanes | None] = [None] * len(program.types)
         self.registers: list[Lanes | None] = [None] * len(program.register_types)
         self.loops: dict[int, int] = {}
 
-    def position(self, index: Affine) -> int:
+    def position(self, index: ir.Affine) -> int:
         return index.constant + sum(self.loops[loop] * coefficient for loop, coefficient in index.terms)
 
-    def run(self, body: list[Statement]) -> None:
+    def run(self, body: list[ir.Statement]) -> None:
         values = self.values
         for s in body:
             match s:
-                case Let(id, op, args):
+                case ir.Let(id, op, args):
                     values[id] = _MEANING[op](*(values[a] for a in args))
-                case Constant(id, type, value):
-                    values[id] = np.full(LANES, value, np.float32 if type == F32 else np.int32)
-                case LaneNumber(id):
-                    values[id] = np.arange(LANES, dtype=np.int32)
-                case Shuffle(id, a, b, mask):
+                case ir.Constant(id, type, value):
+                    values[id] = np.full(ir.LANES, value, np.float32 if type == ir.F32 else np.int32)
+                case ir.LaneNumber(id):
+                    values[id] = np.arange(ir.LANES, dtype=np.int32)
+                case ir.Shuffle(id, a, b, mask):
                     values[id] = np.concatenate([values[a], values[b]])[list(mask)]
-                case Load(id, buffer, at, how):
+                case ir.Load(id, buffer, at, how):
                     first = self.position(at)
-                    data = self.buffers[buffer][first : first + (LANES if how == "vector" else 1)]
-                    values[id] = np.array(data) if how == "vector" else np.repeat(data, LANES)
-                case Gather(id, buffer, image, stride, offset, bytes):
+                    data = self.buffers[buffer][first : first + (ir.LANES if how == "vector" else 1)]
+                    values[id] = np.array(data) if how == "vector" else np.repeat(data, ir.LANES)
+                case ir.Gather(id, buffer, image, stride, offset, bytes):
                     values[id] = self.gather(buffer, values[image], stride, values[offset], bytes)
-                case Store(buffer, at, value, how):
-                    first, count = self.position(at), LANES if how == "vector" else 1
+                case ir.Store(buffer, at, value, how):
+                    first, count = self.position(at), ir.LANES if how == "vector" else 1
                     self.buffers[buffer][first : first + count] = values[value][:count]  # type: ignore[index]
-                case Get(id, register):
+                case ir.Get(id, register):
                     values[id] = self.registers[register]
-                case Set(register, value):
+                case ir.Set(register, value):
                     self.registers[register] = values[value]
-                case Loop(variable, turns, inner):
+                case ir.Loop(variable, turns, inner):
                     for self.loops[variable] in range(turns):
                         self.run(inner)
 
@@ -143,7 +127,7 @@ class _Machine:
         return picked.astype(np.int32) if picked.dtype == np.uint8 else picked
 
 
-def interpret(program: Program, buffers: list[Lanes]) -> None:
+def interpret(program: ir.Program, buffers: list[Lanes]) -> None:
     """Run `program` on one flat array per buffer; arrays that it stores to are changed in place.
 
     Parameters

@@ -16,24 +16,7 @@ import struct
 from collections.abc import Iterator
 
 from lanewise.errors import ProgramError
-from lanewise.lanes.ir import (
-    F32,
-    LANES,
-    Affine,
-    BufferSpec,
-    Constant,
-    Gather,
-    Get,
-    LaneNumber,
-    Let,
-    Load,
-    Loop,
-    Program,
-    Set,
-    Shuffle,
-    Statement,
-    Store,
-)
+from lanewise.lanes import ir
 
 SUPPORT = """\
 const fround = Math.fround;
@@ -91,12 +74,12 @@ _TEXT: dict[str, str] = {
 }
 
 
-def scalars(spec: BufferSpec) -> int:
+def scalars(spec: ir.BufferSpec) -> int:
     """How many numbers a buffer has for one image."""
-    return spec.scalars // LANES if spec.lanes else spec.scalars
+    return spec.scalars // ir.LANES if spec.lanes else spec.scalars
 
 
-def render(program: Program, symbol: str) -> str:
+def render(program: ir.Program, symbol: str) -> str:
     """JavaScript's text of `function symbol(...)`, which takes one typed array per buffer of the program.
 
     Parameters
@@ -122,7 +105,7 @@ def render(program: Program, symbol: str) -> str:
 
 def number(type: str, value: float | int) -> str:
     """A constant; floats as the float32 nearest to them."""
-    if type != F32:
+    if type != ir.F32:
         return str(int(value))
     rounded: float = struct.unpack("<f", struct.pack("<f", value))[0]
     if math.isnan(rounded):
@@ -131,51 +114,51 @@ def number(type: str, value: float | int) -> str:
 
 
 class _Renderer:
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: ir.Program) -> None:
         self.program = program
         self.values = [f"v{id}" for id in range(len(program.types))]
 
-    def body(self, statements: list[Statement], indent: str) -> Iterator[str]:
+    def body(self, statements: list[ir.Statement], indent: str) -> Iterator[str]:
         for s in statements:
             match s:
-                case Constant(id, type, value):
+                case ir.Constant(id, type, value):
                     self.values[id] = number(type, value)
-                case LaneNumber(id):
+                case ir.LaneNumber(id):
                     self.values[id] = "0"
-                case Loop(variable, turns, inner):
+                case ir.Loop(variable, turns, inner):
                     yield f"{indent}for (let L{variable} = 0; L{variable} < {turns}; L{variable}++) {{"
                     yield from self.body(inner, indent + "  ")
                     yield indent + "}"
-                case Store(buffer, at, stored, how):
+                case ir.Store(buffer, at, stored, how):
                     yield f"{indent}{self.element(buffer, at, how, stores=True)} = {self.values[stored]};"
-                case Set(register, new):
+                case ir.Set(register, new):
                     yield f"{indent}r{register} = {self.values[new]};"
                 case _:
                     yield f"{indent}const v{s.id} = {self.expression(s)};"
 
-    def expression(self, s: Let | Shuffle | Load | Gather | Get) -> str:
+    def expression(self, s: ir.Let | ir.Shuffle | ir.Load | ir.Gather | ir.Get) -> str:
         match s:
-            case Let(_, op, args):
+            case ir.Let(_, op, args):
                 return _TEXT[op].format(*(self.values[a] for a in args))
-            case Shuffle(_, a, b, mask):
-                if mask[0] % LANES:
-                    raise ProgramError(f"{self.program.name}: a shuffle brings lane {mask[0] % LANES} to lane 0")
-                return self.values[a if mask[0] < LANES else b]
-            case Load(_, buffer, at, how):
+            case ir.Shuffle(_, a, b, mask):
+                if mask[0] % ir.LANES:
+                    raise ProgramError(f"{self.program.name}: a shuffle brings lane {mask[0] % ir.LANES} to lane 0")
+                return self.values[a if mask[0] < ir.LANES else b]
+            case ir.Load(_, buffer, at, how):
                 return self.element(buffer, at, how)
-            case Gather(_, buffer, image, stride, offset, bytes):
+            case ir.Gather(_, buffer, image, stride, offset, bytes):
                 name = self.program.buffers[buffer].name
                 place = f"{self.values[image]} * {stride} + {self.values[offset]}"
                 if bytes == 1:
                     return f"{name}[{place}]"
                 return "(" + " | ".join(f"({name}[{place} + {n}] << {8 * n})" for n in range(bytes)) + ")"
-            case Get(_, register):
+            case ir.Get(_, register):
                 return f"r{register}"
 
-    def element(self, buffer: int, at: Affine, how: str, *, stores: bool = False) -> str:
+    def element(self, buffer: int, at: ir.Affine, how: str, *, stores: bool = False) -> str:
         """The element of a typed array that lane 0 reads or writes."""
         spec = self.program.buffers[buffer]
-        unit = LANES if spec.lanes else 1
+        unit = ir.LANES if spec.lanes else 1
         if any(n % unit for n in (at.constant, *(c for _, c in at.terms))):
             raise ProgramError(f"{self.program.name}: {spec.name}[{at}] is not in lane 0")
         if stores and how == "vector" and not spec.lanes:

@@ -9,32 +9,14 @@ from __future__ import annotations
 
 import struct
 
-from lanewise.lanes.ir import (
-    F32,
-    I32,
-    LANES,
-    U8,
-    Affine,
-    Constant,
-    Gather,
-    Get,
-    LaneNumber,
-    Let,
-    Load,
-    Loop,
-    Program,
-    Set,
-    Shuffle,
-    Statement,
-    Store,
-)
+from lanewise.lanes import ir
 from lanewise.target import Target
 
-_TYPE = {F32: f"<{LANES} x float>", I32: f"<{LANES} x i32>"}
-_SCALAR = {F32: "float", I32: "i32", U8: "i8"}
-_V, _I = _TYPE[F32], _TYPE[I32]
-_WIDE = f"<{LANES} x i64>"
-_MASK = f"<{LANES} x i1>"
+_TYPE = {ir.F32: f"<{ir.LANES} x float>", ir.I32: f"<{ir.LANES} x i32>"}
+_SCALAR = {ir.F32: "float", ir.I32: "i32", ir.U8: "i8"}
+_V, _I = _TYPE[ir.F32], _TYPE[ir.I32]
+_WIDE = f"<{ir.LANES} x i64>"
+_MASK = f"<{ir.LANES} x i1>"
 
 # operation -> lines; {r} is the result, {0} {1} ... the arguments, {t} the type of a chosen value
 _TEXT: dict[str, str] = {
@@ -81,12 +63,12 @@ define internal {_V} @fused({_V} %a, {_V} %b, {_V} %c) noinline #0 {{
   %r = call {_V} @{_FMA}({_V} %a, {_V} %b, {_V} %c)
   ret {_V} %r
 }}"""
-_ALL = "<" + ", ".join(["i1 true"] * LANES) + ">"
+_ALL = "<" + ", ".join(["i1 true"] * ir.LANES) + ">"
 
 
 def _number(type: str, value: float | int) -> str:
     """A splat constant; floats as the exact bits of the float32, in the 64-bit form that LLVM's text wants."""
-    if type == I32:
+    if type == ir.I32:
         return f"splat (i32 {value})"
     as_float32 = struct.unpack("<f", struct.pack("<f", value))[0]
     return f"splat (float 0x{struct.unpack('<Q', struct.pack('<d', as_float32))[0]:016X})"
@@ -103,7 +85,7 @@ class _Scope:
 
 
 class _Renderer:
-    def __init__(self, program: Program, target: Target) -> None:
+    def __init__(self, program: ir.Program, target: Target) -> None:
         self.program = program
         self.fma = _FMA if target.fuses else "fused"
         self.values = [""] * len(program.types)
@@ -119,7 +101,7 @@ class _Renderer:
     def emit(self, line: str) -> None:
         self.scopes[-1].lines.append("  " + line)
 
-    def address(self, buffer: int, index: Affine) -> str:
+    def address(self, buffer: int, index: ir.Affine) -> str:
         """A pointer; its variable part is computed at the head of the innermost loop that it depends on."""
         base, type = f"%b{buffer}", _SCALAR[self.program.buffers[buffer].type]
         if index.terms:
@@ -145,41 +127,41 @@ class _Renderer:
         self.emit(f"{pointer} = getelementptr inbounds {type}, ptr {base}, i64 {index.constant}")
         return pointer
 
-    def body(self, statements: list[Statement]) -> None:
+    def body(self, statements: list[ir.Statement]) -> None:
         for s in statements:
             match s:
-                case Let(id, op, args):
+                case ir.Let(id, op, args):
                     self.values[id] = f"%v{id}"
                     type, given = _TYPE.get(self.program.types[id]), (self.values[a] for a in args)
                     self.emit(_TEXT[op].format(*given, r=f"%v{id}", t=type, fma=self.fma))
-                case Constant(id, type, value):
+                case ir.Constant(id, type, value):
                     self.values[id] = _number(type, value)
-                case LaneNumber(id):
-                    self.values[id] = "<" + ", ".join(f"i32 {n}" for n in range(LANES)) + ">"
-                case Shuffle(id, a, b, mask):
+                case ir.LaneNumber(id):
+                    self.values[id] = "<" + ", ".join(f"i32 {n}" for n in range(ir.LANES)) + ">"
+                case ir.Shuffle(id, a, b, mask):
                     self.values[id] = f"%v{id}"
                     type, lanes = _TYPE[self.program.types[id]], ", ".join(f"i32 {m}" for m in mask)
                     self.emit(
                         f"%v{id} = shufflevector {type} {self.values[a]}, {type} {self.values[b]}, <16 x i32> <{lanes}>"
                     )
-                case Load():
+                case ir.Load():
                     self.load(s)
-                case Gather():
+                case ir.Gather():
                     self.gather(s)
-                case Store():
+                case ir.Store():
                     self.store(s)
-                case Get(id, register):
+                case ir.Get(id, register):
                     self.values[id] = self.registers[register]
-                case Set(register, value):
+                case ir.Set(register, value):
                     self.registers[register] = self.values[value]
-                case Loop():
+                case ir.Loop():
                     self.loop(s)
 
     def alignment(self, buffer: int, how: str) -> int:
         spec = self.program.buffers[buffer]
         return 64 if spec.lanes and how == "vector" else 4
 
-    def load(self, s: Load) -> None:
+    def load(self, s: ir.Load) -> None:
         pointer, type = self.address(s.buffer, s.at), self.program.types[s.id]
         align = self.alignment(s.buffer, s.how)
         result = self.values[s.id] = f"%v{s.id}"
@@ -192,40 +174,40 @@ class _Renderer:
             f"{result} = shufflevector {_TYPE[type]} {result}.i, {_TYPE[type]} poison, <16 x i32> zeroinitializer"
         )
 
-    def gather(self, s: Gather) -> None:
+    def gather(self, s: ir.Gather) -> None:
         type, result = self.program.buffers[s.buffer].type, f"%v{s.id}"
-        vector = f"<{LANES} x {_SCALAR[type]}>"
+        vector = f"<{ir.LANES} x {_SCALAR[type]}>"
         self.emit(f"{result}.a = sext {_I} {self.values[s.image]} to {_WIDE}")
         self.emit(f"{result}.b = mul {_WIDE} {result}.a, splat (i64 {s.stride})")
         self.emit(f"{result}.c = sext {_I} {self.values[s.offset]} to {_WIDE}")
         self.emit(f"{result}.d = add {_WIDE} {result}.b, {result}.c")
         self.emit(f"{result}.p = getelementptr {_SCALAR[type]}, ptr %b{s.buffer}, {_WIDE} {result}.d")
-        whole = _TYPE[I32] if s.bytes == 4 else vector
-        suffix = "i32" if s.bytes == 4 else {F32: "f32", I32: "i32", U8: "i8"}[type]
-        raw = f"{result}.g" if type == U8 and s.bytes == 1 else result
+        whole = _TYPE[ir.I32] if s.bytes == 4 else vector
+        suffix = "i32" if s.bytes == 4 else {ir.F32: "f32", ir.I32: "i32", ir.U8: "i8"}[type]
+        raw = f"{result}.g" if type == ir.U8 and s.bytes == 1 else result
         self.emit(
             f"{raw} = call {whole} @llvm.masked.gather.v16{suffix}.v16p0("
-            f"<16 x ptr> {result}.p, i32 {1 if type == U8 else 4}, <16 x i1> {_ALL}, {whole} poison)"
+            f"<16 x ptr> {result}.p, i32 {1 if type == ir.U8 else 4}, <16 x i1> {_ALL}, {whole} poison)"
         )
         if raw != result:
             self.emit(f"{result} = zext {vector} {raw} to {_I}")
         self.values[s.id] = result
 
-    def store(self, s: Store) -> None:
+    def store(self, s: ir.Store) -> None:
         pointer, type = self.address(s.buffer, s.at), self.program.types[s.value]
         align, value = self.alignment(s.buffer, s.how), self.values[s.value]
         if s.how == "vector":
             self.emit(f"store {_TYPE[type]} {value}, ptr {pointer}, align {align}")
             if s.more:  # may lie past the end: to fetch a line that is not there does nothing
                 behind = self.fresh("p")
-                self.emit(f"{behind} = getelementptr {_SCALAR[type]}, ptr {pointer}, i64 {LANES}")
+                self.emit(f"{behind} = getelementptr {_SCALAR[type]}, ptr {pointer}, i64 {ir.LANES}")
                 self.emit(f"call void @llvm.prefetch.p0(ptr {behind}, i32 1, i32 3, i32 1)")
             return
         first = self.fresh("s")
         self.emit(f"{first} = extractelement {_TYPE[type]} {value}, i64 0")
         self.emit(f"store {_SCALAR[type]} {first}, ptr {pointer}, align {align}")
 
-    def loop(self, s: Loop) -> None:
+    def loop(self, s: ir.Loop) -> None:
         carried = sorted(r for r in s.registers if r in self.registers)
         before, start = self.label, {r: self.registers[r] for r in carried}
         head, exit = f"head{s.variable}", f"exit{s.variable}"
@@ -255,7 +237,7 @@ class _Renderer:
         self.label = exit
 
 
-def render(program: Program, symbol: str, target: Target) -> str:
+def render(program: ir.Program, symbol: str, target: Target) -> str:
     """LLVM's text of a module with one function, `void symbol(ptr buffers)`.
 
     Its one argument points to an array of pointers, one per buffer of the program. The buffers must not overlap.

@@ -8,19 +8,8 @@ from __future__ import annotations
 import math
 from typing import TypeGuard
 
+from lanewise.network import layers
 from lanewise.network.filters import BANKS
-from lanewise.network.layers import (
-    Activation,
-    AvgPool2D,
-    Concat,
-    Conv2D,
-    Dense,
-    Dropout,
-    Fixed,
-    Layer,
-    MaxPool2D,
-    Residual,
-)
 
 MOST_FILTERS = 1_000_000
 """Filters of a convolution, units of a dense layer."""
@@ -35,14 +24,14 @@ MOST_DEPTH = 50
 """Residuals and concats inside each other."""
 
 
-def option_problem(layer: Layer) -> str | None:
+def option_problem(layer: layers.Layer) -> str | None:
     """Say in one clause what is wrong with the options of `layer`, or None.
 
     Layers inside a residual or a concat are not looked at: they are asked about one by one.
     """
     problems: list[str | None] = []
     match layer:
-        case Conv2D():
+        case layers.Conv2D():
             problems = [
                 _count("filters", layer.filters, MOST_FILTERS),
                 _pair("kernel", layer.kernel),
@@ -53,34 +42,34 @@ def option_problem(layer: Layer) -> str | None:
                 _flag("bias", layer.bias),
                 _flag("frozen", layer.frozen),
             ]
-        case Fixed():
+        case layers.Fixed():
             problems = [_bank(layer.bank), _padding(layer.padding), _pair("stride", layer.stride)]
-        case MaxPool2D() | AvgPool2D():
+        case layers.MaxPool2D() | layers.AvgPool2D():
             problems = [
                 _pair("window", layer.window),
                 _padding(layer.padding),
                 None if layer.stride is None else _pair("stride", layer.stride),
             ]
-            if isinstance(layer, AvgPool2D):
+            if isinstance(layer, layers.AvgPool2D):
                 problems.append(_flag("count_padding", layer.count_padding))
-        case Dense():
+        case layers.Dense():
             problems = [
                 _count("units", layer.units, MOST_FILTERS),
                 _flag("bias", layer.bias),
                 _flag("frozen", layer.frozen),
             ]
-        case Activation():
+        case layers.Activation():
             problems = [_within(option, value, *layer.bounds[option]) for option, value in layer.options.items()]
-        case Dropout():
+        case layers.Dropout():
             if not (_finite(layer.rate) and 0 <= layer.rate < 1):
                 problems = [f"its rate must be at least 0 and less than 1, not {layer.rate!r}"]
-        case Residual():
+        case layers.Residual():
             problems = [
                 _layers("body", layer.body),
                 _layers("shortcut", layer.shortcut),
                 None if layer.body else "its body is empty; put layers into it, like residual(conv 16@3x3 same, relu)",
             ]
-        case Concat():
+        case layers.Concat():
             problems = _branches(layer.branches)
     return next((problem for problem in problems if problem), None)
 
@@ -138,7 +127,7 @@ def _bank(names: object) -> str | None:
 
 
 def _layers(option: str, value: object) -> str | None:
-    if isinstance(value, tuple) and all(isinstance(layer, Layer) for layer in value):
+    if isinstance(value, tuple) and all(isinstance(layer, layers.Layer) for layer in value):
         return None
     return f"its {option} must be a tuple of layers, not {value!r}"
 

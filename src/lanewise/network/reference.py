@@ -12,22 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from lanewise.network import layers
 from lanewise.network.graph import Graph, Node, is_frozen
-from lanewise.network.layers import (
-    Activation,
-    Add,
-    AvgPool2D,
-    Conv2D,
-    Dense,
-    Dropout,
-    Flatten,
-    GlobalAvgPool2D,
-    Input,
-    Join,
-    MaxPool2D,
-    Pair,
-    Softmax,
-)
 from lanewise.network.reference_training import Array, adamw, sgd, sigmoid_cross_entropy, softmax_cross_entropy
 
 __all__ = ["Array", "Masks", "adamw", "backward", "forward", "sgd", "sigmoid_cross_entropy", "softmax_cross_entropy"]
@@ -112,27 +98,27 @@ def backward(
 def _forward(node: Node, weights: list[Array], inputs: list[Array], mask: npt.ArrayLike | None) -> Array:
     x = inputs[0]
     match node.layer:
-        case Conv2D():
+        case layers.Conv2D():
             return _conv(node, weights, x)
-        case MaxPool2D():
+        case layers.MaxPool2D():
             return _max_pool(node, x)
-        case AvgPool2D():
+        case layers.AvgPool2D():
             return _average_pool(node, x)
-        case GlobalAvgPool2D():
+        case layers.GlobalAvgPool2D():
             return np.asarray(x.mean(axis=(2, 3)))
-        case Dense():
+        case layers.Dense():
             return x @ weights[0].T + (weights[1] if len(weights) > 1 else 0.0)
-        case Activation() as activation:
+        case layers.Activation() as activation:
             return activation.value(x)
-        case Softmax():
+        case layers.Softmax():
             return _softmax(x)
-        case Flatten():
+        case layers.Flatten():
             return x.reshape(len(x), -1)
-        case Dropout(rate):
+        case layers.Dropout(rate):
             return x if mask is None else x * np.asarray(mask, np.float64) / (1 - rate)
-        case Add():
+        case layers.Add():
             return sum(inputs[1:], start=x)
-        case Join():
+        case layers.Join():
             return np.concatenate(inputs, axis=1)
     raise TypeError(f"{node.name}: {type(node.layer).__name__} has no meaning here")
 
@@ -143,31 +129,31 @@ def _backward(
     """Gradients of the node's parameters and of its inputs, from those of its output."""
     x = inputs[0]
     match node.layer:
-        case Conv2D():
+        case layers.Conv2D():
             return _dconv(node, weights, x, dy)
-        case MaxPool2D():
+        case layers.MaxPool2D():
             return [], [_dmax_pool(node, x, y, dy)]
-        case AvgPool2D():
+        case layers.AvgPool2D():
             return [], [_daverage_pool(node, x, dy)]
-        case GlobalAvgPool2D():
+        case layers.GlobalAvgPool2D():
             _, _, rows, columns = x.shape
             return [], [np.broadcast_to(dy[:, :, None, None] / (rows * columns), x.shape)]
-        case Dense():
+        case layers.Dense():
             return [dy.T @ x, dy.sum(axis=0)][: len(weights)], [dy @ weights[0]]
-        case Activation() as activation:
+        case layers.Activation() as activation:
             return [], [dy * activation.derivative(x, y)]
-        case Softmax():
+        case layers.Softmax():
             return [], [y * (dy - (dy * y).sum(axis=1, keepdims=True))]
-        case Flatten():
+        case layers.Flatten():
             return [], [dy.reshape(x.shape)]
-        case Dropout(rate):
+        case layers.Dropout(rate):
             return [], [dy if mask is None else dy * np.asarray(mask, np.float64) / (1 - rate)]
-        case Add():
+        case layers.Add():
             return [], [dy for _ in inputs]
-        case Join():
+        case layers.Join():
             ends = np.cumsum([branch.shape[1] for branch in inputs])
             return [], np.split(dy, ends[:-1], axis=1)
-        case Input():
+        case layers.Input():
             return [], []
     raise TypeError(f"{node.name}: {type(node.layer).__name__} has no meaning here")
 
@@ -187,7 +173,7 @@ def _unpadded(node: Node, padded: Array) -> Array:
 
 
 def _taps(
-    node: Node, kernel: Pair, stride: Pair, dilation: Pair = (1, 1)
+    node: Node, kernel: layers.Pair, stride: layers.Pair, dilation: layers.Pair = (1, 1)
 ) -> Iterator[tuple[int, int, tuple[slice, ...]]]:
     """For each kernel row u and column v: which padded values they meet, at all output positions at once."""
     _, rows, columns = node.shape
@@ -210,7 +196,7 @@ def _grouped(array: Array, groups: int) -> Array:
 
 def _conv(node: Node, weights: list[Array], x: Array) -> Array:
     layer = node.layer
-    assert isinstance(layer, Conv2D)
+    assert isinstance(layer, layers.Conv2D)
     weight = weights[0].reshape(layer.groups, layer.filters // layer.groups, -1, *layer.kernel)
     padded = _padded(node, x, 0.0)
     y = np.zeros((len(x), *node.shape))
@@ -222,7 +208,7 @@ def _conv(node: Node, weights: list[Array], x: Array) -> Array:
 
 def _dconv(node: Node, weights: list[Array], x: Array, dy: Array) -> tuple[list[Array], list[Array]]:
     layer = node.layer
-    assert isinstance(layer, Conv2D)
+    assert isinstance(layer, layers.Conv2D)
     weight = weights[0].reshape(layer.groups, layer.filters // layer.groups, -1, *layer.kernel)
     padded = _padded(node, x, 0.0)
     dpadded, dweight, dy_grouped = np.zeros_like(padded), np.zeros_like(weight), _grouped(dy, layer.groups)
@@ -239,7 +225,7 @@ def _dconv(node: Node, weights: list[Array], x: Array, dy: Array) -> tuple[list[
 
 def _max_pool(node: Node, x: Array) -> Array:
     layer = node.layer
-    assert isinstance(layer, MaxPool2D)
+    assert isinstance(layer, layers.MaxPool2D)
     padded = _padded(node, x, -np.inf)
     y = np.full((len(x), *node.shape), -np.inf)
     for _, _, met in _taps(node, layer.window, layer.stride or layer.window):
@@ -250,7 +236,7 @@ def _max_pool(node: Node, x: Array) -> Array:
 def _dmax_pool(node: Node, x: Array, y: Array, dy: Array) -> Array:
     """Give the gradient to the first value, in row-major order of the window, that is the maximum."""
     layer = node.layer
-    assert isinstance(layer, MaxPool2D)
+    assert isinstance(layer, layers.MaxPool2D)
     padded = _padded(node, x, -np.inf)
     dpadded, given = np.zeros_like(padded), np.zeros(y.shape, bool)
     for _, _, met in _taps(node, layer.window, layer.stride or layer.window):
@@ -262,7 +248,7 @@ def _dmax_pool(node: Node, x: Array, y: Array, dy: Array) -> Array:
 
 def _average_pool(node: Node, x: Array) -> Array:
     layer = node.layer
-    assert isinstance(layer, AvgPool2D)
+    assert isinstance(layer, layers.AvgPool2D)
     padded = _padded(node, x, 0.0)
     y = np.zeros((len(x), *node.shape))
     for _, _, met in _taps(node, layer.window, layer.stride or layer.window):
@@ -272,14 +258,14 @@ def _average_pool(node: Node, x: Array) -> Array:
 
 def _daverage_pool(node: Node, x: Array, dy: Array) -> Array:
     layer = node.layer
-    assert isinstance(layer, AvgPool2D)
+    assert isinstance(layer, layers.AvgPool2D)
     dpadded = np.zeros_like(_padded(node, x, 0.0))
     for _, _, met in _taps(node, layer.window, layer.stride or layer.window):
         dpadded[met] += dy / _divisor(node, layer, x)
     return _unpadded(node, dpadded)
 
 
-def _divisor(node: Node, layer: AvgPool2D, x: Array) -> Array:
+def _divisor(node: Node, layer: layers.AvgPool2D, x: Array) -> Array:
     """Values that each window averages, of shape (1, 1, rows, columns)."""
     present = _padded(node, np.ones_like(x[:1, :1]), 1.0 if layer.count_padding else 0.0)
     divisor = np.zeros((1, 1, *node.shape[1:]))

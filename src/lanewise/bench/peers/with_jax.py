@@ -18,22 +18,8 @@ import jax.numpy as jnp  # type: ignore[import-not-found, unused-ignore]
 from lanewise.bench import data
 from lanewise.bench.ops import LayerStep, steps, stride_of, walk
 from lanewise.bench.workload import Learner, Workload
+from lanewise.network import layers as ours
 from lanewise.network.graph import is_frozen
-from lanewise.network.layers import (
-    Add,
-    AvgPool2D,
-    Conv2D,
-    Dense,
-    Dropout,
-    Flatten,
-    GlobalAvgPool2D,
-    Join,
-    LeakyReLU,
-    MaxPool2D,
-    ReLU,
-    Sigmoid,
-    Tanh,
-)
 
 Array = Any
 
@@ -48,7 +34,7 @@ def learner(workload: Workload) -> Learner:
 
     def loss_of(weights: list[tuple[Array, ...]], images: Array, labels: Array, key: Array) -> Array:
         def apply(number: int, step: LayerStep, inputs: list[Array]) -> Array:
-            if isinstance(step.layer, Dropout):
+            if isinstance(step.layer, ours.Dropout):
                 kept = jax.random.bernoulli(jax.random.fold_in(key, number), 1 - step.layer.rate, inputs[0].shape)
                 return jnp.where(kept, inputs[0] / (1 - step.layer.rate), 0)
             own = jax.lax.stop_gradient(weights[number]) if is_frozen(step.layer) else weights[number]
@@ -80,28 +66,28 @@ def learner(workload: Workload) -> Learner:
 def _apply(step: LayerStep, weights: tuple[Array, ...], inputs: list[Array], *, reshape: bool) -> Array:
     x = inputs[0]
     match step.layer:
-        case Conv2D() as layer:
+        case ours.Conv2D() as layer:
             return _conv(layer, step.padding, weights, x)
-        case MaxPool2D() | AvgPool2D():
+        case ours.MaxPool2D() | ours.AvgPool2D():
             return _pool(step, step.layer, x, reshape)
-        case Dense() as layer:
+        case ours.Dense() as layer:
             y = x @ weights[0]
             return y + weights[1] if layer.bias else y
-        case GlobalAvgPool2D():
+        case ours.GlobalAvgPool2D():
             return x.mean(axis=(1, 2))
-        case Flatten():
+        case ours.Flatten():
             return x.reshape(len(x), -1)
-        case ReLU():
+        case ours.ReLU():
             return jnp.maximum(x, 0)
-        case LeakyReLU(slope):
+        case ours.LeakyReLU(slope):
             return jnp.where(x > 0, x, slope * x)
-        case Sigmoid():
+        case ours.Sigmoid():
             return jax.nn.sigmoid(x)
-        case Tanh():
+        case ours.Tanh():
             return jnp.tanh(x)
-        case Add():
+        case ours.Add():
             return sum(inputs)
-        case Join():
+        case ours.Join():
             return jnp.concatenate(inputs, axis=-1)
         case _:
             raise ValueError(f"no JAX operation is known for {step.layer}")
@@ -112,7 +98,7 @@ def _sides(padding: tuple[int, int, int, int]) -> tuple[tuple[int, int], tuple[i
     return (top, bottom), (left, right)
 
 
-def _conv(layer: Conv2D, padding: tuple[int, int, int, int], weights: tuple[Array, ...], x: Array) -> Array:
+def _conv(layer: ours.Conv2D, padding: tuple[int, int, int, int], weights: tuple[Array, ...], x: Array) -> Array:
     y = jax.lax.conv_general_dilated(
         x,
         weights[0],
@@ -125,8 +111,8 @@ def _conv(layer: Conv2D, padding: tuple[int, int, int, int], weights: tuple[Arra
     return y + weights[1] if layer.bias else y
 
 
-def _pool(step: LayerStep, layer: MaxPool2D | AvgPool2D, x: Array, reshape: bool) -> Array:
-    largest = isinstance(layer, MaxPool2D)
+def _pool(step: LayerStep, layer: ours.MaxPool2D | ours.AvgPool2D, x: Array, reshape: bool) -> Array:
+    largest = isinstance(layer, ours.MaxPool2D)
     if reshape and stride_of(layer) == layer.window and not any(step.padding):
         (p, q), (count, rows, columns, channels) = layer.window, x.shape
         whole = x[:, : rows // p * p, : columns // q * q]
@@ -134,7 +120,7 @@ def _pool(step: LayerStep, layer: MaxPool2D | AvgPool2D, x: Array, reshape: bool
         return blocks.max(axis=(2, 4)) if largest else blocks.mean(axis=(2, 4))
     window, stride = (1, *layer.window, 1), (1, *stride_of(layer), 1)
     sides = ((0, 0), *_sides(step.padding), (0, 0))
-    if isinstance(layer, MaxPool2D):
+    if isinstance(layer, ours.MaxPool2D):
         return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, stride, sides)
     total = jax.lax.reduce_window(x, 0.0, jax.lax.add, window, stride, sides)
     if layer.count_padding:

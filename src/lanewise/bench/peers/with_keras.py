@@ -17,22 +17,8 @@ import tensorflow as tf  # type: ignore[import-not-found, import-untyped, unused
 from lanewise.bench import data
 from lanewise.bench.ops import LayerStep, steps, stride_of, walk
 from lanewise.bench.workload import Learner, Workload
+from lanewise.network import layers as ours
 from lanewise.network.graph import is_frozen
-from lanewise.network.layers import (
-    Add,
-    AvgPool2D,
-    Conv2D,
-    Dense,
-    Dropout,
-    Flatten,
-    GlobalAvgPool2D,
-    Join,
-    LeakyReLU,
-    MaxPool2D,
-    ReLU,
-    Sigmoid,
-    Tanh,
-)
 
 
 def learner(workload: Workload) -> Learner:
@@ -78,7 +64,7 @@ def _model(workload: Workload) -> Any:
 
     def apply(_: int, step: LayerStep, inputs: list[Any]) -> Any:
         layer = _layer(step)
-        y = layer(inputs if isinstance(step.layer, Add | Join) else inputs[0])
+        y = layer(inputs if isinstance(step.layer, ours.Add | ours.Join) else inputs[0])
         if step.weights:
             layer.set_weights(list(step.weights))
             layer.trainable = not is_frozen(step.layer)
@@ -92,7 +78,7 @@ def _layer(step: LayerStep) -> Any:
     top, left, bottom, right = step.padding
     layers: Any = keras.layers
     match step.layer:
-        case Conv2D() as layer:
+        case ours.Conv2D() as layer:
             conv = layers.Conv2D(
                 layer.filters,
                 layer.kernel,
@@ -105,20 +91,26 @@ def _layer(step: LayerStep) -> Any:
             if isinstance(layer.padding, str):
                 return conv
             return keras.Sequential([layers.ZeroPadding2D(((top, bottom), (left, right))), conv])
-        case MaxPool2D() as layer if isinstance(layer.padding, str):
+        case ours.MaxPool2D() as layer if isinstance(layer.padding, str):
             return layers.MaxPooling2D(layer.window, stride_of(layer), layer.padding)
-        case AvgPool2D() as layer if isinstance(layer.padding, str) and not (layer.count_padding and any(step.padding)):
+        case ours.AvgPool2D() as layer if isinstance(layer.padding, str) and not (
+            layer.count_padding and any(step.padding)
+        ):
             return layers.AveragePooling2D(layer.window, stride_of(layer), layer.padding)
-        case Dense() as layer:
+        case ours.Dense() as layer:
             return layers.Dense(layer.units, use_bias=layer.bias)
-        case Dropout(rate):
+        case ours.Dropout(rate):
             return layers.Dropout(rate)
-        case LeakyReLU(slope):
+        case ours.LeakyReLU(slope):
             return layers.LeakyReLU(negative_slope=slope)
-        case Sigmoid() | Tanh():
+        case ours.Sigmoid() | ours.Tanh():
             return layers.Activation(type(step.layer).__name__.lower())
-        case GlobalAvgPool2D() | Flatten() | ReLU() | Add() | Join():
-            simple = {GlobalAvgPool2D: layers.GlobalAveragePooling2D, Flatten: layers.Flatten, ReLU: layers.ReLU}
-            return (simple | {Add: layers.Add, Join: layers.Concatenate})[type(step.layer)]()
+        case ours.GlobalAvgPool2D() | ours.Flatten() | ours.ReLU() | ours.Add() | ours.Join():
+            simple = {
+                ours.GlobalAvgPool2D: layers.GlobalAveragePooling2D,
+                ours.Flatten: layers.Flatten,
+                ours.ReLU: layers.ReLU,
+            }
+            return (simple | {ours.Add: layers.Add, ours.Join: layers.Concatenate})[type(step.layer)]()
         case _:
             raise ValueError(f"no Keras layer is known for {step.layer}")

@@ -12,22 +12,8 @@ from numpy.typing import NDArray
 from lanewise.bench import data
 from lanewise.bench.ops import LayerStep, pads_evenly, steps, stride_of, walk
 from lanewise.bench.workload import Learner, Workload
+from lanewise.network import layers as ours
 from lanewise.network.graph import is_frozen
-from lanewise.network.layers import (
-    Add,
-    AvgPool2D,
-    Conv2D,
-    Dense,
-    Dropout,
-    Flatten,
-    GlobalAvgPool2D,
-    Join,
-    LeakyReLU,
-    MaxPool2D,
-    ReLU,
-    Sigmoid,
-    Tanh,
-)
 
 nn: Any = torch.nn
 
@@ -103,29 +89,29 @@ def _module(step: LayerStep) -> Any:
 
 def _layer(step: LayerStep) -> Any:
     match step.layer:
-        case Conv2D() as layer:
+        case ours.Conv2D() as layer:
             filters, channels = step.weights[0].shape[:2]
             counts = (channels * layer.groups, filters)
             before, pads = _padding(step, 0.0)
             conv = nn.Conv2d(*counts, layer.kernel, layer.stride, pads, layer.dilation, layer.groups, layer.bias)
             return nn.Sequential(*before, conv) if before else conv
-        case MaxPool2D() as layer:
+        case ours.MaxPool2D() as layer:
             before, pads = _padding(step, -torch.inf)
             pool = nn.MaxPool2d(layer.window, stride_of(layer), pads)
             return nn.Sequential(*before, pool) if before else pool
-        case AvgPool2D() as layer if pads_evenly(step.padding):
+        case ours.AvgPool2D() as layer if pads_evenly(step.padding):
             return nn.AvgPool2d(layer.window, stride_of(layer), step.padding[:2], count_include_pad=layer.count_padding)
-        case Dense() as layer:
+        case ours.Dense() as layer:
             return nn.Linear(step.weights[0].reshape(layer.units, -1).shape[1], layer.units, layer.bias)
-        case GlobalAvgPool2D():
+        case ours.GlobalAvgPool2D():
             return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        case Dropout(rate):
+        case ours.Dropout(rate):
             return nn.Dropout(rate)
-        case LeakyReLU(slope):
+        case ours.LeakyReLU(slope):
             return nn.LeakyReLU(slope)
-        case Flatten() | ReLU() | Sigmoid() | Tanh() | Add() | Join():
-            simple = {Flatten: nn.Flatten, ReLU: nn.ReLU, Sigmoid: nn.Sigmoid, Tanh: nn.Tanh}
-            return (simple | {Add: _Sum, Join: _Concatenation})[type(step.layer)]()
+        case ours.Flatten() | ours.ReLU() | ours.Sigmoid() | ours.Tanh() | ours.Add() | ours.Join():
+            simple = {ours.Flatten: nn.Flatten, ours.ReLU: nn.ReLU, ours.Sigmoid: nn.Sigmoid, ours.Tanh: nn.Tanh}
+            return (simple | {ours.Add: _Sum, ours.Join: _Concatenation})[type(step.layer)]()
         case _:
             raise ValueError(f"no PyTorch layer is known for {step.layer}")
 
