@@ -37,7 +37,26 @@ class FileNode:
         return len(self.users) == 1
 
     def add(self, layer: Layer, *inputs: TensorRef, rank: int | None = None) -> TensorRef:
-        """Append the layer that this node is; raise NetworkError if it does not fit."""
+        """Append the layer that this node is.
+
+        Parameters
+        ----------
+        layer : Layer
+        *inputs : TensorRef
+            Values of the network that it reads.
+        rank : int, optional
+            Axes of its output in the file, with the batch; by default those of the first input.
+
+        Returns
+        -------
+        TensorRef
+            Its output.
+
+        Raises
+        ------
+        NetworkError
+            It does not fit its inputs.
+        """
         return self.builder.add(layer, inputs, single_use=self.single_use, rank=rank)
 
     def fail(self, reason: str) -> NoReturn:
