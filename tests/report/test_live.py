@@ -39,7 +39,7 @@ def test_probabilities_and_all_maps_are_those_of_python(make: Callable[[], Model
         shown = page.evaluate("lanewiseLive.network.nodes.map((_, n) => Array.from(lanewiseLive.network.values(n)))")
         for came, values in zip(shown, evaluated, strict=True):
             np.testing.assert_allclose(came, values[0].ravel(), rtol=1e-4, atol=1e-4)
-        assert "Lanewise in Python says the same" in page.locator('[data-live="figures"]').inner_text()
+        assert "Lanewise in Python gives the same" in page.locator('[data-live="figures"]').inner_text()
 
 
 def test_the_page_notices_when_python_says_something_else(open_page: Open) -> None:

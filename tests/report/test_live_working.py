@@ -84,7 +84,7 @@ def test_the_sum_of_a_convolution_stands_there_in_numbers(open_page: Open) -> No
     assert "6 more" not in working.inner_text()
     assert working.locator(".live-term").count() == 3  # a term for red, green and blue
     assert working.locator(".live-term").first.locator(".live-padding").count() == 5  # in the corner
-    assert "5 of the window’s 9 places lie in the padding" in working.inner_text()
+    assert "5 of the window’s 9 positions lie in the padding" in working.inner_text()
     assert "✓ as in the map" in working.inner_text()
     value = page.evaluate("lanewiseLive.network.value(1, 2, 0, 0)")
     assert ("relu1 passes it on" if value > 0 else "relu1 sets it to 0") in working.inner_text()

@@ -40,7 +40,7 @@ def test_a_real_report(name, open_page, tmp_path):
     assert len(offered) >= 8
     for example in offered:
         example.click()
-        assert "Lanewise in Python says the same" in opened.locator('[data-live="figures"]').inner_text()
+        assert "Lanewise in Python gives the same" in opened.locator('[data-live="figures"]').inner_text()
     pixels = np.array(opened.evaluate("Array.from(lanewiseLive.network.pixels)"), np.uint8)
     came = opened.evaluate("lanewiseLive.network.probabilities()")
     np.testing.assert_allclose(came, model.predict_proba(pixels.reshape(1, *model.preprocessing.shape))[0], atol=1e-4)
