@@ -63,6 +63,9 @@ ALIASES = {
 }
 """What other programs call our options. A command that has an option by such a name keeps it."""
 
+FORMER = {"--smoothing"}
+"""Names that our own options had in the version before, and lose in the next."""
+
 
 def in_our_words(command: click.Command, args: list[str]) -> list[str]:
     """The arguments with options by our names, where the command has them."""
@@ -73,7 +76,10 @@ def in_our_words(command: click.Command, args: list[str]) -> list[str]:
             return [*words, *args[n:]]
         name, sign, value = word.partition("=")
         ours = ALIASES.get(name)
-        words.append(f"{ours}{sign}{value}" if ours in known and name not in known else word)
+        translated = ours in known and name not in known
+        if translated and name in FORMER:
+            _say(f"{name} is deprecated and will be removed in the next version: use {ours}")
+        words.append(f"{ours}{sign}{value}" if translated else word)
     return words
 
 

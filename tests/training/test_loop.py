@@ -1,0 +1,78 @@
+"""The loop stops and goes on, in another loop, as if it had never stopped."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lanewise.data.load import load
+from lanewise.engine.trainer import Optimizer
+from lanewise.network.graph import build
+from lanewise.network.initial import initial_parameters
+from lanewise.network.text import parse
+from lanewise.preprocessing import Preprocessing
+from lanewise.training.learning_rate import one_cycle
+from lanewise.training.loop import Loop, TrainingState
+from lanewise.training.run import Engine
+from lanewise.training.task import Progress, TrainingTask, Validation
+
+
+def loop(optimizer: str, progress: Any) -> Loop:
+    images = load("digits").train
+    assert images.labels is not None
+    graph = build(parse("conv 4@3x3 same, relu, dropout 0.2, dense 10, softmax"), (1, 8, 8))
+    weights = np.ones(len(images), np.float32)
+    task = TrainingTask(
+        pixels=images.pixels,
+        labels=images.labels,
+        indices=np.arange(200),
+        weights=weights,
+        validation=Validation(images.pixels, images.labels, np.arange(200, 260), weights),
+        batch_size=32,
+        seed=3,
+        learning_rate=0.01,
+        schedule=one_cycle,
+        epochs=4,
+        budget=None,
+        most_epochs=4,
+        patience=2,
+        started=time.perf_counter(),
+    )
+    engine = Engine(
+        graph,
+        Preprocessing(8, 8, 1, str(images.pixels.dtype), scale=(1 / 16,), offset=(0.0,)),
+        Optimizer(optimizer, momentum=0.9, weight_decay=0.01),
+        0.0,
+        None,
+        True,
+        1,
+    )
+    trainer = engine.trainer(initial_parameters(graph, 1), task.batch_size)
+    return Loop(trainer, engine.inference(trainer.vector), task, progress)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("steps", [3, 7, 17], ids=["in an epoch", "between two", "in the third"])
+def test_a_restored_loop_gives_the_same_bits(monkeypatch, optimizer, steps):
+    monkeypatch.setattr("lanewise.training.loop.CHUNK_SECONDS", 0.0)  # a step a call
+    whole = loop(optimizer, lambda now: None).run()
+    kept: list[TrainingState] = []
+
+    def stop(now: Progress) -> None:
+        if first.result.steps == steps:
+            kept.append(first.state())
+            raise KeyboardInterrupt
+
+    first = loop(optimizer, stop)
+    first.run()
+    second = loop(optimizer, lambda now: None)
+    second.restore(kept[0])
+    result = second.run()
+    assert result.vector.tobytes() == whole.vector.tobytes()
+    assert (result.steps, result.images, result.best_epoch) == (whole.steps, whole.images, whole.best_epoch)
+    untimed = [[{**one, "seconds": 0} for one in history] for history in (result.history, whole.history)]
+    assert untimed[0] == untimed[1]
+    assert kept[0].result.steps == steps  # the state is a copy
