@@ -105,7 +105,7 @@ DEEP = ", ".join(["conv 8@3, relu"] * 12)
 def test_arena_of_a_deep_network_is_small() -> None:
     """Only two neighbours are alive at a time when predicting; values without borders share their places."""
     planner = planner_for(DEEP, (8, 40, 40), training=False)
-    every = sum(4 * planner.layouts[slot].scalars for slot in planner.layouts)
+    every = sum(4 * planner.operands.layouts[slot].scalars for slot in planner.operands.layouts)
     two = 2 * 4 * 16 * 8 * 40 * 40
     assert planner.finish().arena <= two < every / 3
 
@@ -114,7 +114,7 @@ def test_arena_while_training_shares_gradients() -> None:
     """Values must last until their gradients are there; gradients need not."""
     planner = planner_for("conv 8@1, " + ", ".join(["tanh"] * 20), (8, 20, 20), training=True)
     nodes = len(planner.graph.nodes)
-    planner.gradient(nodes - 1)
+    planner.operands.gradient(nodes - 1)
     planner.written(nodes - 1)
     planner.backward()
     one = 4 * 16 * 8 * 20 * 20

@@ -52,15 +52,15 @@ class Inference:
         planner = Planner(
             graph, training=False, registers=target.registers, images=images, key=Place("keys"), winograd=winograd
         )
-        x, x_layout = planner.value(0)
+        x, x_layout = planner.operands.value(0)
         program = gather.gather(preprocessing.shape, preprocessing.kernel_type, x_layout, None)
-        planner.call(program, Place("pixels"), images, Place("scale"), Place("offset"), x)
+        planner.operands.call(program, Place("pixels"), images, Place("scale"), Place("offset"), x)
         planner.forward()
         last = len(graph.nodes) - 1
-        slot, layout = planner.value(last)
+        slot, layout = planner.operands.value(last)
         assert layout.plain, "nobody reads the output, so it has no border"
         self._outputs = layout.elements
-        planner.fixed[slot] = Place("outputs", by_task=4 * LANES * self._outputs)
+        planner.operands.fixed[slot] = Place("outputs", by_task=4 * LANES * self._outputs)
         plan = planner.finish()
         needed = plan.arena * self.threads + 4 * (2 * flat.total + plan.transformed)
         check_memory("running this network", needed)

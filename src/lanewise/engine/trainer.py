@@ -261,16 +261,16 @@ class Trainer:
             gradients=self.layout,
             winograd=winograd,
         )
-        x, x_layout = planner.value(0)
+        x, x_layout = planner.operands.value(0)
         raw = self.preprocessing
         program = gather.gather(raw.shape, raw.kernel_type, x_layout, self.augment)
         keyed = [key] if self.augment else []
-        planner.call(program, Place("pixels"), images, Place("scale"), Place("offset"), *keyed, x)
+        planner.operands.call(program, Place("pixels"), images, Place("scale"), Place("offset"), *keyed, x)
         last = _logits_node(self.graph)
         planner.forward(until=last)
-        logits, logits_layout = planner.value(last)
-        dlogits, _ = planner.gradient(last)
-        planner.call(
+        logits, logits_layout = planner.operands.value(last)
+        dlogits, _ = planner.operands.gradient(last)
+        planner.operands.call(
             self._loss(logits_layout.elements),
             logits,
             per_lane("labels"),
