@@ -17,18 +17,8 @@ from lanewise.kernels import winograd, winograd_weight_gradient
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout
 from lanewise.kernels.pool import Pool, joins_convolution
+from lanewise.network import layers
 from lanewise.network.graph import Graph, Node, is_frozen
-from lanewise.network.layers import (
-    Add,
-    AvgPool2D,
-    Conv2D,
-    Dense,
-    Dropout,
-    Flatten,
-    GlobalAvgPool2D,
-    MaxPool2D,
-    ReLU,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +66,7 @@ class Operation:
     number: int
     node: Node
     result: int
-    activation: ReLU | None = None
+    activation: layers.ReLU | None = None
     plus: int | None = None
     pool: int | None = None
     unpooled: Layout | None = None
@@ -110,7 +100,7 @@ def unfused(graph: Graph) -> tuple[Operation, ...]:
 def conv_of(graph: Graph, node: Node) -> Conv:
     """The kernel's description of a convolution node."""
     layer = node.layer
-    assert isinstance(layer, Conv2D)
+    assert isinstance(layer, layers.Conv2D)
     channels = graph.nodes[node.inputs[0]].shape[0]
     return Conv(
         layer.filters, channels, layer.kernel, layer.stride, node.padding, layer.dilation, layer.groups, layer.bias
@@ -120,13 +110,13 @@ def conv_of(graph: Graph, node: Node) -> Conv:
 def pool_of(node: Node) -> Pool:
     """The kernel's description of a pooling node."""
     layer = node.layer
-    assert isinstance(layer, MaxPool2D | AvgPool2D)
+    assert isinstance(layer, layers.MaxPool2D | layers.AvgPool2D)
     return Pool(layer.window, layer.stride or layer.window, node.padding)
 
 
 def first_place(graph: Graph, number: int) -> int:
     """Where the random numbers of a Dropout node start: after those of the Dropouts before it."""
-    return sum(prod(node.shape) for node in graph.nodes[:number] if isinstance(node.layer, Dropout))
+    return sum(prod(node.shape) for node in graph.nodes[:number] if isinstance(node.layer, layers.Dropout))
 
 
 def fuse(graph: Graph, *, training: bool, fast_convolution: bool = True) -> Fused:
@@ -147,12 +137,12 @@ def fuse(graph: Graph, *, training: bool, fast_convolution: bool = True) -> Fuse
     of_node = list(range(len(graph.nodes)))
     rectified = set()
     for number, node in enumerate(graph.nodes):
-        if isinstance(node.layer, ReLU):
+        if isinstance(node.layer, layers.ReLU):
             source = node.inputs[0]
-            if isinstance(graph.nodes[source].layer, Conv2D | Dense | Add) and count[source] == 1:
+            if isinstance(graph.nodes[source].layer, layers.Conv2D | layers.Dense | layers.Add) and count[source] == 1:
                 of_node[number] = source
                 rectified.add(source)
-        elif isinstance(node.layer, Dropout) and (not training or node.layer.rate == 0):
+        elif isinstance(node.layer, layers.Dropout) and (not training or node.layer.rate == 0):
             of_node[number] = of_node[node.inputs[0]]
 
     fast = frozenset(_winograd(graph)) if fast_convolution else frozenset()
@@ -165,12 +155,12 @@ def fuse(graph: Graph, *, training: bool, fast_convolution: bool = True) -> Fuse
         for value in together:
             gradients[root] = gradients[root].with_border(gradients[value].border)
         gradients |= dict.fromkeys(together, gradients[root])
-    flat = {of_node[node.inputs[0]] for node in graph.nodes if isinstance(node.layer, Flatten)}
+    flat = {of_node[node.inputs[0]] for node in graph.nodes if isinstance(node.layer, layers.Flatten)}
     for value, layout in only_pooled.items():
         if pooled[value] not in flat:
             gradients[pooled[value]] = gradients[pooled[value]].with_border(layout.border)
     for number, node in enumerate(graph.nodes):
-        if isinstance(node.layer, Flatten):
+        if isinstance(node.layer, layers.Flatten):
             value = of_node[node.inputs[0]]
             if layouts[value].plain and gradients[value].plain:
                 of_node = [value if of_node[n] == number else of_node[n] for n in range(len(of_node))]
@@ -197,7 +187,7 @@ def fuse(graph: Graph, *, training: bool, fast_convolution: bool = True) -> Fuse
                 number,
                 node,
                 pooled.get(number, total),
-                ReLU() if total in rectified else None,
+                layers.ReLU() if total in rectified else None,
                 next((n for n in graph.nodes[total].inputs if total != number != of_node[n]), None),
                 pooled.get(number),
                 only_pooled.get(number),
@@ -211,14 +201,18 @@ def fuse(graph: Graph, *, training: bool, fast_convolution: bool = True) -> Fuse
 
 def _masks(graph: Graph, users: list[int]) -> bool:
     """Whether the last reader to add to the gradient of a rectified value applies the ReLU's gradient to all of it."""
-    kinds = Conv2D | Dense | MaxPool2D | AvgPool2D | GlobalAvgPool2D if len(users) == 1 else Conv2D | Dense
+    kinds = (
+        layers.Conv2D | layers.Dense | layers.MaxPool2D | layers.AvgPool2D | layers.GlobalAvgPool2D
+        if len(users) == 1
+        else layers.Conv2D | layers.Dense
+    )
     return len(users) > 0 and isinstance(graph.nodes[min(users)].layer, kinds)
 
 
 def _winograd(graph: Graph) -> Iterator[tuple[str, int]]:
     """Convolutions and gradients for which Winograd's method pays: by shape alone, for it changes bits."""
     for number, node in enumerate(graph.nodes):
-        if isinstance(node.layer, Conv2D):
+        if isinstance(node.layer, layers.Conv2D):
             x, y = Layout.of(graph.nodes[node.inputs[0]].shape), Layout.of(node.shape)
             conv = conv_of(graph, node)
             if winograd.forward_pays(conv, y):
@@ -242,9 +236,9 @@ def _pooled(graph: Graph, of_node: list[int], fast: frozenset[tuple[str, int]]) 
     """Convolutions that only a max pool reads, one that their own kernel can do; and that pool."""
     for value, users in _users(graph, of_node).items():
         node = graph.nodes[value]
-        if isinstance(node.layer, Conv2D) and len(users) == 1 and value != of_node[-1]:
+        if isinstance(node.layer, layers.Conv2D) and len(users) == 1 and value != of_node[-1]:
             reader = graph.nodes[users[0]]
-            if isinstance(reader.layer, MaxPool2D) and joins_convolution(pool_of(reader)):
+            if isinstance(reader.layer, layers.MaxPool2D) and joins_convolution(pool_of(reader)):
                 conv, y = conv_of(graph, node), Layout.of(node.shape)
                 if ("forward", value) not in fast or winograd.pools(conv, y, pool_of(reader)):
                     yield value, users[0]
@@ -275,9 +269,13 @@ def _summed(graph: Graph, of_node: list[int], rectified: set[int]) -> Iterator[t
     users = _users(graph, of_node)
     for number, node in enumerate(graph.nodes):
         parts = sorted({of_node[source] for source in node.inputs})
-        if isinstance(node.layer, Add) and len(parts) == len(node.inputs) == 2:
+        if isinstance(node.layer, layers.Add) and len(parts) == len(node.inputs) == 2:
             later = parts[1]
-            if isinstance(graph.nodes[later].layer, Conv2D) and len(users[later]) == 1 and later not in rectified:
+            if (
+                isinstance(graph.nodes[later].layer, layers.Conv2D)
+                and len(users[later]) == 1
+                and later not in rectified
+            ):
                 yield later, number
 
 
@@ -286,7 +284,7 @@ def _gaps(graph: Graph, of_node: list[int], fast: frozenset[tuple[str, int]]) ->
     direct."""
     for users in _users(graph, of_node).values():
         last = users[-2:]
-        strides = {layer.stride if isinstance(layer := graph.nodes[n].layer, Conv2D) else None for n in last}
+        strides = {layer.stride if isinstance(layer := graph.nodes[n].layer, layers.Conv2D) else None for n in last}
         strided = len(last) == 2 and len(strides) == 1 and strides.isdisjoint({None, (1, 1)})
         if strided and not any(("input", n) in fast for n in last):
             yield last[1], last[0]
@@ -306,12 +304,12 @@ def _shared_gradients(graph: Graph, of_node: list[int], rectified: set[int]) -> 
     shared: dict[int, int] = {}
     for number, node in enumerate(graph.nodes):
         parts = [of_node[source] for source in node.inputs]
-        if not isinstance(node.layer, Add) or any(part in shared or part in shared.values() for part in parts):
+        if not isinstance(node.layer, layers.Add) or any(part in shared or part in shared.values() for part in parts):
             continue
         for part in parts:
             changed = [reader for reader in users[part] if reader != number] + [part] * (part in rectified)
             earliest = min((other for other in parts if other != part), default=0)
-            plain = isinstance(graph.nodes[part].layer, Conv2D | Add) and parts.count(part) == 1
+            plain = isinstance(graph.nodes[part].layer, layers.Conv2D | layers.Add) and parts.count(part) == 1
             if plain and part in trained and all(node < earliest for node in changed):
                 shared[part] = of_node[number]
     return shared
@@ -324,7 +322,7 @@ def _layouts(
     gradients = dict(layouts)
     trained = _trained(graph, of_node)
     for number, node in enumerate(graph.nodes):
-        if isinstance(node.layer, Conv2D):
+        if isinstance(node.layer, layers.Conv2D):
             source, own = of_node[node.inputs[0]], of_node[number]
             conv = conv_of(graph, node)
             x, y = layouts[source], layouts[own]

@@ -17,21 +17,8 @@ from lanewise.kernels.layout import Layout
 from lanewise.kernels.single import features
 from lanewise.kernels.single.blocked import Blocked
 from lanewise.lanes.program import Program
+from lanewise.network import layers
 from lanewise.network.graph import Graph
-from lanewise.network.layers import (
-    Activation,
-    Add,
-    AvgPool2D,
-    Conv2D,
-    Dense,
-    Dropout,
-    Flatten,
-    GlobalAvgPool2D,
-    Join,
-    Layer,
-    MaxPool2D,
-    Softmax,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +51,7 @@ class Forward:
     registers: int
 
     @property
-    def layer(self) -> Layer:
+    def layer(self) -> layers.Layer:
         """What its node is."""
         return self.operation.node.layer
 
@@ -104,7 +91,7 @@ class Backward:
     registers: int
 
     @property
-    def layer(self) -> Layer:
+    def layer(self) -> layers.Layer:
         """What its node is."""
         return self.operation.node.layer
 
@@ -132,7 +119,7 @@ class Lowering:
     single: Callable[[tuple[Blocked, ...], Blocked], Program] | None = None
 
 
-def lowering_of(layer: Layer) -> Lowering:
+def lowering_of(layer: layers.Layer) -> Lowering:
     """The kernels of a layer, by its class or the nearest class that it is made from."""
     return next(LOWERINGS[kind] for kind in type(layer).__mro__ if kind in LOWERINGS)
 
@@ -207,7 +194,7 @@ def transformed_weights(graph: Graph, operation: Operation, *, gradient: bool) -
 
 def _dense(f: Forward) -> Program:
     layer = f.layer
-    assert isinstance(layer, Dense)
+    assert isinstance(layer, layers.Dense)
     relu = f.operation.activation is not None
     return dense.forward(f.x.elements, layer.units, bias=layer.bias, relu=relu, registers=f.registers)
 
@@ -220,7 +207,7 @@ def _dense_input(b: Backward) -> Program:
 
 def _dense_weight(b: Backward) -> Program:
     layer = b.layer
-    assert isinstance(layer, Dense)
+    assert isinstance(layer, layers.Dense)
     return dense.backward_weight(
         b.x.elements, layer.units, bias=layer.bias, accumulate=b.accumulate, registers=b.registers
     )
@@ -238,13 +225,13 @@ def _max_pool_input(b: Backward) -> Program:
 
 def _average_pool(f: Forward) -> Program:
     layer = f.layer
-    assert isinstance(layer, AvgPool2D)
+    assert isinstance(layer, layers.AvgPool2D)
     return pool.average_forward(pool_of(f.operation.node), f.x, f.y, count_padding=layer.count_padding)
 
 
 def _average_pool_input(b: Backward) -> Program:
     layer = b.layer
-    assert isinstance(layer, AvgPool2D)
+    assert isinstance(layer, layers.AvgPool2D)
     return pool.average_backward(
         pool_of(b.operation.node),
         b.x,
@@ -261,27 +248,27 @@ def _average_pool_input(b: Backward) -> Program:
 
 def _activation(f: Forward) -> Program:
     layer = f.layer
-    assert isinstance(layer, Activation)
+    assert isinstance(layer, layers.Activation)
     return pointwise.activation(layer.word, numbers(layer), f.x, f.y)
 
 
 def _activation_input(b: Backward) -> Program:
     layer = b.layer
-    assert isinstance(layer, Activation)
+    assert isinstance(layer, layers.Activation)
     known = b.x if layer.derivative_from == "x" else b.y
     return pointwise.activation_backward(
         layer.word, numbers(layer), known, b.dy, b.dx, layer.derivative_from, accumulate=b.accumulate
     )
 
 
-def numbers(activation: Activation) -> tuple[float, ...]:
+def numbers(activation: layers.Activation) -> tuple[float, ...]:
     """The options of an activation, as its kernel takes them."""
     return tuple(map(float, activation.options.values()))
 
 
 def _dropout(f: Forward) -> Program:
     layer = f.layer
-    assert isinstance(layer, Dropout)
+    assert isinstance(layer, layers.Dropout)
     if not f.training:
         return pointwise.copy(f.x, f.y)
     return pointwise.dropout(f.x, f.y, layer.rate, first_place(f.graph, f.operation.number))
@@ -289,7 +276,7 @@ def _dropout(f: Forward) -> Program:
 
 def _dropout_input(b: Backward) -> Program:
     layer = b.layer
-    assert isinstance(layer, Dropout)
+    assert isinstance(layer, layers.Dropout)
     place = first_place(b.graph, b.operation.number)
     return pointwise.dropout_backward(b.dy, b.dx, layer.rate, place, accumulate=b.accumulate)
 
@@ -303,24 +290,24 @@ def _copied(b: Backward) -> Program:
     return pointwise.copy_backward(b.dy, b.dx, accumulate=b.accumulate)
 
 
-LOWERINGS: dict[type[Layer], Lowering] = {
-    Conv2D: Lowering(_convolution, _convolution_input, _convolution_weight),
-    Dense: Lowering(_dense, _dense_input, _dense_weight),
-    MaxPool2D: Lowering(lambda f: pool.max_forward(pool_of(f.operation.node), f.x, f.y), _max_pool_input),
-    AvgPool2D: Lowering(_average_pool, _average_pool_input),
-    GlobalAvgPool2D: Lowering(
+LOWERINGS: dict[type[layers.Layer], Lowering] = {
+    layers.Conv2D: Lowering(_convolution, _convolution_input, _convolution_weight),
+    layers.Dense: Lowering(_dense, _dense_input, _dense_weight),
+    layers.MaxPool2D: Lowering(lambda f: pool.max_forward(pool_of(f.operation.node), f.x, f.y), _max_pool_input),
+    layers.AvgPool2D: Lowering(_average_pool, _average_pool_input),
+    layers.GlobalAvgPool2D: Lowering(
         lambda f: pool.global_average_forward(f.x, f.y),
         lambda b: pool.global_average_backward(b.x, b.dy, b.dx, mask=b.mask, accumulate=b.accumulate),
     ),
-    Activation: Lowering(_activation, _activation_input),
-    Softmax: Lowering(
+    layers.Activation: Lowering(_activation, _activation_input),
+    layers.Softmax: Lowering(
         lambda f: pointwise.softmax(f.x, f.y),
         lambda b: pointwise.softmax_backward(b.y, b.dy, b.dx, accumulate=b.accumulate),
         single=lambda xs, y: features.softmax(xs[0]),
     ),
-    Dropout: Lowering(_dropout, _dropout_input),
-    Flatten: Lowering(lambda f: pointwise.copy(f.x, f.y), _copied, single=lambda xs, y: features.flatten(xs[0])),
-    Add: Lowering(lambda f: pointwise.add(f.xs, f.y, relu=f.operation.activation is not None), _copied),
-    Join: Lowering(lambda f: pointwise.join(f.xs, f.y), _join_input, single=features.join),
+    layers.Dropout: Lowering(_dropout, _dropout_input),
+    layers.Flatten: Lowering(lambda f: pointwise.copy(f.x, f.y), _copied, single=lambda xs, y: features.flatten(xs[0])),
+    layers.Add: Lowering(lambda f: pointwise.add(f.xs, f.y, relu=f.operation.activation is not None), _copied),
+    layers.Join: Lowering(lambda f: pointwise.join(f.xs, f.y), _join_input, single=features.join),
 }
 """By the class of the layer; each subclass is lowered as its base."""

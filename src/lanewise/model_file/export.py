@@ -13,20 +13,8 @@ from typing import Any
 from lanewise.errors import ModelFileError
 from lanewise.model_file.contents import Contents
 from lanewise.model_file.metadata import to_properties
+from lanewise.network import layers
 from lanewise.network.graph import Graph, Node
-from lanewise.network.layers import (
-    Activation,
-    Add,
-    AvgPool2D,
-    Conv2D,
-    Dense,
-    Dropout,
-    Flatten,
-    GlobalAvgPool2D,
-    Join,
-    MaxPool2D,
-    Softmax,
-)
 from lanewise.preprocessing import Preprocessing
 from lanewise.version import __version__
 
@@ -82,7 +70,7 @@ def without_weights(graph: Graph, preprocessing: Preprocessing, input_name: str 
     taken = {name for node in nodes for name in node.output} | {*preprocessing.constants, *parameter_names(graph)}
     if input_name in taken or not input_name:
         raise ModelFileError(problem)
-    opset = max(node.layer.opset if isinstance(node.layer, Activation) else OPSET for node in graph.nodes)
+    opset = max(node.layer.opset if isinstance(node.layer, layers.Activation) else OPSET for node in graph.nodes)
     element = TensorProto.UINT8 if preprocessing.dtype == "uint8" else TensorProto.FLOAT
     return helper.make_model(
         helper.make_graph(
@@ -118,7 +106,7 @@ def _network(graph: Graph) -> list[Any]:
     nodes: list[Any] = []
     for position, node in enumerate(graph.nodes):
         sources = [names[source] for source in node.inputs]
-        if isinstance(node.layer, Dropout):
+        if isinstance(node.layer, layers.Dropout):
             names.append(sources[0])
             continue
         names.append(OUTPUT if position == len(graph.nodes) - 1 else node.name)
@@ -135,33 +123,35 @@ def _layer(node: Node, sources: list[str], output: str) -> list[Any]:
         return [helper.make_node(operator, sources, [output], node.name, **attributes)]
 
     match node.layer:
-        case Conv2D() as layer:
+        case layers.Conv2D() as layer:
             sources = _with_weights(node, sources, layer.bias)
             window = {"kernel_shape": layer.kernel, "strides": layer.stride, "pads": node.padding}
             return one("Conv", **window, dilations=layer.dilation, group=layer.groups)
-        case Dense() as layer:
+        case layers.Dense() as layer:
             sources = _with_weights(node, sources, layer.bias)
             return one("Gemm", transB=1)
-        case MaxPool2D() as layer:
+        case layers.MaxPool2D() as layer:
             return one("MaxPool", kernel_shape=layer.window, strides=layer.stride or layer.window, pads=node.padding)
-        case AvgPool2D() as layer:
+        case layers.AvgPool2D() as layer:
             window = {"kernel_shape": layer.window, "strides": layer.stride or layer.window, "pads": node.padding}
             return one("AveragePool", **window, count_include_pad=int(layer.count_padding))
-        case GlobalAvgPool2D():
+        case layers.GlobalAvgPool2D():
             mean = f"{node.name}.mean"
             flatten = helper.make_node("Flatten", [mean], [output], f"{node.name}.flatten", axis=1)
             return [helper.make_node("GlobalAveragePool", sources, [mean], node.name), flatten]
-        case Activation() as layer:
+        case layers.Activation() as layer:
             return _activation(node.name, layer, sources[0], output)
-        case Softmax() | Flatten() | Join():
-            return one({Softmax: "Softmax", Flatten: "Flatten", Join: "Concat"}[type(node.layer)], axis=1)
-        case Add():
+        case layers.Softmax() | layers.Flatten() | layers.Join():
+            return one(
+                {layers.Softmax: "Softmax", layers.Flatten: "Flatten", layers.Join: "Concat"}[type(node.layer)], axis=1
+            )
+        case layers.Add():
             return one("Add")
         case layer:
             raise ModelFileError(f"{node.name}: a layer of type {type(layer).__name__} cannot be written as ONNX")
 
 
-def _activation(name: str, layer: Activation, source: str, output: str) -> list[Any]:
+def _activation(name: str, layer: layers.Activation, source: str, output: str) -> list[Any]:
     """The nodes of an activation, from the value `source` to `output`, and before them those of its constants."""
     from onnx import TensorProto, helper
 
