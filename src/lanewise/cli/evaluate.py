@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import click
 
-from lanewise.cli.options import PATH, json_option, strict_option
+from lanewise.cli.options import PATH, json_option, split_option, strict_option
 
 
 @click.command(no_args_is_help=True)
 @click.argument("model", type=PATH)
 @click.argument("images", type=PATH)
-@click.option(
-    "--split",
-    type=click.Choice(["test", "validation", "train", "all"]),
-    help="Evaluation set. By default the first of these that exists; for a folder without sets that MODEL was trained "
-    "on, the images that were held out.",
-)
+@split_option
 @click.option(
     "--only", metavar="PATTERN", help="Evaluate only files whose name matches, like 'street-*'.  [default: all]"
 )

@@ -76,6 +76,13 @@ def check_page(name: object) -> None:
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
+split_option = click.option(
+    "--split",
+    type=click.Choice(["test", "validation", "train", "all"]),
+    help="Evaluation set. By default the first of these that exists; for a folder without sets that MODEL was trained "
+    "on, the images that were held out.",
+)
+
 json_option: Decorator = click.option(
     "--json",
     "as_json",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from lanewise.cli.options import PATH, json_option, strict_option
+from lanewise.cli.options import PATH, json_option, split_option, strict_option
 
 
 @click.command(no_args_is_help=True)
@@ -14,12 +14,7 @@ from lanewise.cli.options import PATH, json_option, strict_option
     "--output", "-o", metavar="FILE", type=PATH, help="The page to write.  [default: MODEL.html, beside MODEL]"
 )
 @click.option("--force", is_flag=True, help="Let --output replace a file.")
-@click.option(
-    "--split",
-    type=click.Choice(["test", "validation", "train", "all"]),
-    help="Evaluation set. By default the first of these that exists; for a folder without sets that MODEL was trained "
-    "on, the images that were held out.",
-)
+@split_option
 @strict_option
 @json_option
 def report(
