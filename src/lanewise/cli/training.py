@@ -1,6 +1,6 @@
-"""What `lanewise train` does between its options and its exit status: find, learn, evaluate, and say so.
+"""What `lanewise train` does between its options and its exit status: read, train, evaluate, and report.
 
-prepare(...) -> Prepared      images and network, told before learning begins
+prepare(...) -> Prepared      images and network, told before training begins
 fit(...)   -> Model
 evaluate(...) -> Evaluation    how good it is; with_figures(...) keeps that in the model
 report(...)                 says so, and where it is, and what to try next
@@ -46,7 +46,7 @@ MANY_HELD_OUT = 1000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """All that is settled before learning.
+    """All that is settled before training.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Prepared:
     only : (pattern, images)
         Parts of `evaluated_by` to be evaluation apart.
     notes : list of str
-        Sentences that were said; more are added while learning.
+        Sentences that were said; more are added while training.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Prepared:
 
 
 def prepare(out: Output, name: str, options: Mapping[str, Any]) -> Prepared:
-    """Read the images, lay out the network, and show both. Whatever can fail before learning fails here."""
+    """Read the images, lay out the network, and show both. Whatever can fail before training fails here."""
     if options["network"] not in (None, "auto"):
         parse(options["network"])  # a typo is told before images are read
     start = None if options["start"] is None else Model.load(options["start"])

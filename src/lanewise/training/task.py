@@ -25,10 +25,10 @@ class Progress:
     epoch : epochs begun so far, from 1
     epochs : planned, an estimate where a budget of time was given
     fraction : of the work done, 0 to 1
-    loss, accuracy : over the images learned from so far in this epoch
+    loss, accuracy : over the images trained on so far in this epoch
     validation_loss, validation_accuracy : of this epoch; None before it is done, and where it was not evaluated
     learning_rate : of the last step
-    images_per_second : learned from, since the start
+    images_per_second : trained on, since the start
     seconds, seconds_left : since the start, and still to go (an estimate)
     epoch_done : whether this is the last report of its epoch
     fold, folds : of cross-validation, from 1, and `folds` + 1 for the final model; 0 without folds
@@ -74,14 +74,14 @@ class Validation:
 @short
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingTask:
-    """What to learn from, and for how long.
+    """What to train on, and for how long.
 
     Attributes
     ----------
     pixels, labels : all images at hand
-    indices : those to learn from
+    indices : the training set
     weights : (len(pixels),) float32, each image's weight, 1 on average
-    validation : images to stop by, or None
+    validation : the validation set, or None
     batch_size, seed : int
     learning_rate : the peak
     schedule : share of the peak over the course of training
