@@ -1,11 +1,14 @@
 """Files that version 0.1.0 wrote, one of each kind, are read by every later version and predict the same."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lanewise import Model
+from lanewise.model_file.metadata import from_properties, to_properties
 
 DATA = Path(__file__).parent / "data"
 
@@ -38,3 +41,14 @@ def test_an_offset_of_minus_zero_comes_back_as_it_was():
     offset = Model.load(DATA / "dead_channel.onnx").preprocessing.offset
     assert offset[0] == 0
     assert np.signbit(offset[0])
+
+
+def test_names_of_before_are_read_as_those_of_today():
+    """Files between two versions held both the number of images and their hashes."""
+    model = Model.load(DATA / "bytes.onnx")
+    hashes = {"form": "bytes"}
+    texts = to_properties(replace(model, provenance={}))
+    folds = {"pictures": 9, "folds": 3}
+    texts["provenance"] = json.dumps({"pictures": 9, "images": hashes, "cross_validation": None, "judged": folds})
+    told = from_properties(texts).provenance
+    assert (told["images"], told["seen"], told["evaluated"]["images"]) == (9, hashes, 9)

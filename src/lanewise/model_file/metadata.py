@@ -110,13 +110,16 @@ def from_properties(texts: Mapping[str, str]) -> Properties:
 
 
 def _in_todays_words(provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """Provenance as version 0.1.0 wrote it, with the names that its entries have now."""
-    return {
-        FORMER_NAMES.get(key, key): _in_todays_words(value)
-        if key in ("judged", "cross_validation") and isinstance(value, Mapping)
-        else value
-        for key, value in provenance.items()
-    }
+    """Provenance as version 0.1.0 and its successors before 0.2 wrote it, with the names that its entries have now."""
+    told = {}
+    for key, value in provenance.items():
+        nested = isinstance(value, Mapping)
+        if key == "images" and nested:  # hashes of the images; today the word means their number
+            key = "seen"
+        told[FORMER_NAMES.get(key, key)] = (
+            _in_todays_words(value) if key in ("judged", "cross_validation") and nested else value
+        )
+    return told
 
 
 def digest(parameters: Iterable[NDArray[np.float32]]) -> str:
