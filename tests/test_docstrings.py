@@ -4,32 +4,10 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 SOURCE = Path(__file__).parents[1] / "src" / "lanewise"
 
 MANY = 3
 """Parameters from which on a signature does not explain itself."""
-
-DONE = (
-    "bench",
-    "cli",
-    "data",
-    "data_check",
-    "engine",
-    "evaluation",
-    "experiments",
-    "explain",
-    "kernels",
-    "lanes",
-    "network",
-    "report",
-    "",
-)
-"""Folders in which each such function has `Parameters` or, of a kernel, `Buffers:`; "" is the package itself."""
-
-ELSEWHERE = frozenset({"cli/options.py", "cli/training.py", "estimator.py", "foreign.py", "pixel_scale.py"})
-"""Files that are still to be done."""
 
 
 def undocumented(source: str) -> Iterator[str]:
@@ -57,14 +35,11 @@ def _count(given: ast.arguments) -> int:
     return sum(one is not None and one.arg not in ("self", "cls") for one in named)
 
 
-@pytest.mark.parametrize("folder", DONE)
-def test_parameters_are_described(folder):
-    files = (SOURCE / folder).rglob("*.py") if folder else SOURCE.glob("*.py")
+def test_parameters_are_described():
     missing = {
-        name: found
-        for path in files
-        if (name := path.relative_to(SOURCE).as_posix()) not in ELSEWHERE
-        and (found := list(undocumented(path.read_text(encoding="utf-8"))))
+        path.relative_to(SOURCE).as_posix(): found
+        for path in SOURCE.rglob("*.py")
+        if (found := list(undocumented(path.read_text(encoding="utf-8"))))
     }
     assert not missing
 

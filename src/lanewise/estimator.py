@@ -165,7 +165,18 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return labels
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """The accuracy on X: the share of its labels `y` that are predicted."""
+        """The accuracy on X, the share of labels `y` that are predicted correctly.
+
+        Parameters
+        ----------
+        X : (samples, features) or images
+        y : (samples,)
+        sample_weight : (samples,), optional
+
+        Returns
+        -------
+        float
+        """
         labels = unusual(y)
         if labels is None:
             return float(super().score(X, y, sample_weight))

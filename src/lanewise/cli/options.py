@@ -32,7 +32,13 @@ class Name(click.Path):
     """
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Refuse what is no name."""
+        """Refuse an empty name, and "-" where there is no pipe.
+
+        Parameters
+        ----------
+        value, param, ctx
+            As in `click.ParamType.convert`.
+        """
         if value == "":
             self.fail("the name is empty.", param, ctx)
         if value == "-" and isinstance(param, click.Option) and not self.allow_dash:
@@ -46,7 +52,18 @@ _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
 def seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """Read a length of time: "90", "90s", "1.5m" or "1h"."""
+    """Read a length of time: "90", "90s", "1.5m" or "1h".
+
+    Parameters
+    ----------
+    ctx, param, value
+        As for every callback of click.
+
+    Returns
+    -------
+    float or None
+        Seconds.
+    """
     if value is None:
         return None
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(s|m|min|h|)", value.strip().lower())
@@ -57,7 +74,17 @@ def seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> fl
 
 
 def image_shape(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int, int] | None:
-    """Read a shape, rows x columns x channels like "30x30x3" (without channels, one), as (channels, rows, columns)."""
+    """Read a shape, rows x columns x channels like "30x30x3" (without channels, one).
+
+    Parameters
+    ----------
+    ctx, param, value
+        As for every callback of click.
+
+    Returns
+    -------
+    (channels, rows, columns) or None
+    """
     if value is None:
         return None
     match = re.fullmatch(r"([0-9]{1,9})x([0-9]{1,9})(?:x([0-9]{1,9}))?", value.strip().lower())

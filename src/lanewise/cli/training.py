@@ -73,7 +73,20 @@ class Prepared:
 
 
 def prepare(out: Output, name: str, options: Mapping[str, Any]) -> Prepared:
-    """Read the images, lay out the network, and show both. Whatever can fail before training fails here."""
+    """Read the images, build the network, and show both. Whatever can fail before training fails here.
+
+    Parameters
+    ----------
+    out : Output
+    name : str
+        The images, as `lanewise.train` takes them.
+    options : mapping
+        Those of the command.
+
+    Returns
+    -------
+    Prepared
+    """
     if options["network"] not in (None, "auto"):
         parse(options["network"])  # a typo is told before images are read
     start = None if options["start"] is None else Model.load(options["start"])
@@ -108,7 +121,19 @@ def prepare(out: Output, name: str, options: Mapping[str, Any]) -> Prepared:
 
 
 def fit(out: Output, prepared: Prepared, options: Mapping[str, Any]) -> Model:
-    """Train, and show how it goes."""
+    """Train, and show the progress.
+
+    Parameters
+    ----------
+    out : Output
+    prepared : Prepared
+    options : mapping
+        Those of the command.
+
+    Returns
+    -------
+    Model
+    """
 
     label = itertools.chain(["Learning"], itertools.repeat(""))
 
@@ -162,9 +187,21 @@ def report(
     page: Path | None = None,
     new_page: bool = True,
 ) -> None:
-    """Say how good the model is, where it is, and what to try next.
+    """Print how accurate the model is, where it is, and what to try next.
 
-    `began` is by `time.perf_counter`. `page` is where a page that shows it goes, if one is wanted.
+    Parameters
+    ----------
+    out : Output
+    prepared : Prepared
+    model : Model
+    evaluation : Evaluation
+    saved : Saved
+    began : float
+        When the command began, by `time.perf_counter`.
+    page : Path, optional
+        Where to write a report on the model.
+    new_page : bool
+        Choose another name rather than replace a page.
     """
     only = [] if evaluation.split == "folds" else _only(prepared, model, evaluation)
     out.blank()

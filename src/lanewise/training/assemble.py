@@ -80,7 +80,21 @@ def labels_of(images: Images, y: ArrayLike | None) -> dict[str, Any]:
 def preprocessing_of(
     images: Images, chosen: Indices, mean: NDArray[np.float64], std: NDArray[np.float64], start: Model | None
 ) -> Preprocessing:
-    """What brings the training set to mean 0 and standard deviation 1, channel by channel."""
+    """The preprocessing that brings the training set to mean 0 and standard deviation 1, channel by channel.
+
+    Parameters
+    ----------
+    images : Images
+    chosen : (n,) int64
+        Positions of the training images.
+    mean, std : (channels,) float64
+    start : Model or None
+        The model that training starts from, whose range of values is kept.
+
+    Returns
+    -------
+    Preprocessing
+    """
     span = range_of(images.pixels, chosen, files=images.resize is not None)
     if start is not None and start.preprocessing.value_range is not None:
         low, high = start.preprocessing.value_range

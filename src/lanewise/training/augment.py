@@ -26,7 +26,21 @@ class Choice:
 
 
 def choose(name: str, pixels: Pixels, labels: NDArray[np.int32], indices: NDArray[np.int64]) -> Choice:
-    """Settle the option `augment` for the training images at `indices`."""
+    """Settle the option `augment` for the training images at `indices`.
+
+    Parameters
+    ----------
+    name : str
+        The option, checked.
+    pixels : (N, rows, columns, channels)
+    labels : (N,) int32
+    indices : (n,) int64
+        Positions of the training images.
+
+    Returns
+    -------
+    Choice
+    """
     rows, columns = pixels.shape[1:3]
     shifts = (_shift(rows), _shift(columns))
     images = min(rows, columns) > 1  # a single row may be features in any order

@@ -49,9 +49,22 @@ class Choice:
         self.right: list[NDArray[np.bool_]] = []
 
     def add(self, epoch: int, accuracy: float, loss: float, right: NDArray[np.bool_]) -> bool:
-        """Take an evaluation down, and tell whether the weights are the best so far.
+        """Record an evaluation.
 
-        `right` says for each image whether its class was recognised.
+        Parameters
+        ----------
+        epoch : int
+            From 1.
+        accuracy : float
+        loss : float
+            Cross-entropy on the validation set.
+        right : (N,) bool
+            Whether each image was classified correctly.
+
+        Returns
+        -------
+        bool
+            Whether the weights are the best so far.
         """
         self.right.append(right[:: -(-len(right) // MOST_IMAGES)])
         now = self.now = (accuracy, -loss)

@@ -91,7 +91,21 @@ class InterruptedFoldError(Exception):
 
 
 def fold_of_each(labels: NDArray[np.int32], hashes: Hashes, folds: int, seed: int) -> Indices:
-    """A fold for each image: in equal share of each class, and copies together."""
+    """Assign each image to a fold, stratified by class, with copies in one fold.
+
+    Parameters
+    ----------
+    labels : (N,) int32
+    hashes : (N, ...) array
+        Equal for copies.
+    folds : int
+    seed : int
+
+    Returns
+    -------
+    (N,) int64
+        From 0 to `folds` - 1.
+    """
     fold = np.empty(len(labels), np.int64)
     order, taken = draws(seed, len(labels)), 0
     for label in np.unique(labels):
@@ -160,7 +174,21 @@ def cross_validate(
 
 
 def by_default(images: Images, graph: Graph, epochs: int, say: Callable[[str], None]) -> int:
-    """How many folds such images get if nobody says: 0, or as many as each class has images for, up to `FOLDS`."""
+    """Choose the number of folds from the images and the time that they would take.
+
+    Parameters
+    ----------
+    images : Images
+    graph : Graph
+    epochs : int
+    say : callable
+        Given a sentence on the choice.
+
+    Returns
+    -------
+    int
+        0 for none, or as many as each class has images for, up to `FOLDS`.
+    """
     fewest = min((count for count in images.counts() if count), default=0)
     folds = min(FOLDS, fewest)
     if fewest >= FEW_A_CLASS or folds < 2:
@@ -178,7 +206,14 @@ def by_default(images: Images, graph: Graph, epochs: int, say: Callable[[str], N
 
 
 def seconds_of(graph: Graph, images: int, epochs: int, folds: int) -> float:
-    """About how long all folds take, by the multiply-adds of a training step: forward, and twice that backward."""
+    """Estimate the seconds that all folds take, from the multiply-adds of a step: forward, and twice that backward.
+
+    Parameters
+    ----------
+    graph : Graph
+    images, epochs, folds : int
+        Their numbers.
+    """
     return 3.0 * totals(summary(graph)).multiply_adds * images * epochs * (folds - 1) / SPEED
 
 
@@ -194,7 +229,21 @@ def offered(held: int, count: int) -> Iterator[Note]:
 def default_folds(
     network: str | tuple[Layer, ...], images: Images, batch_size: int | None, say: Callable[[str], None]
 ) -> int:
-    """How many folds there are if nobody says: see `by_default`."""
+    """Choose the number of folds, as `by_default` does, for a network that is not built yet.
+
+    Parameters
+    ----------
+    network : str or tuple of Layer
+    images : Images
+    batch_size : int, optional
+        By default chosen by the number of images.
+    say : callable
+        Given a sentence on the choice.
+
+    Returns
+    -------
+    int
+    """
     graph, _ = recipe.network_for(network, (images.channels, *images.size), len(images.classes))
     count = len(images)
     epochs = recipe.default_epochs(count, min(batch_size or recipe.default_batch_size(count), count))

@@ -20,7 +20,29 @@ from lanewise.training.task import Validation
 def held_out(
     sets: ImageSets, weights: Floats, fraction: float, seed: int, start: Model | None, say: Say
 ) -> tuple[Holding, Validation | None, Seen]:
-    """Which images to train on, which choose the weights, and what the model will have seen."""
+    """Choose the images to train on and those that choose the weights.
+
+    Parameters
+    ----------
+    sets : ImageSets
+    weights : (N,) float
+        Of the training images; those with weight 0 are left out.
+    fraction : float
+        Share held out if there is no validation set.
+    seed : int
+    start : Model or None
+        The model that training starts from; images that it was trained on are not held out.
+    say : callable
+        Given each note.
+
+    Returns
+    -------
+    holding : Holding
+    validation : Validation or None
+        The images that choose the weights.
+    seen : Seen
+        What the model will have seen.
+    """
     images, labels = sets.train, sets.train.labels
     assert labels is not None
     chosen = np.flatnonzero(weights > 0)

@@ -341,7 +341,20 @@ class Loop:
 
 
 def evaluated(outputs: Floats, labels: NDArray[np.int32], weights: Floats | None = None) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy of probabilities (N, classes), or (N, 1) for two classes; weighted if told."""
+    """Mean cross-entropy and accuracy.
+
+    Parameters
+    ----------
+    outputs : (N, classes) or, for two classes, (N, 1) float32
+        Probabilities.
+    labels : (N,) int32
+    weights : (N,) float, optional
+        Of the images; all count alike by default.
+
+    Returns
+    -------
+    loss, accuracy : float
+    """
     if weights is not None and not weights.any():
         weights = None  # of no class that was trained on: count all alike
     chosen = _of_all_classes(outputs)[np.arange(len(labels)), labels]

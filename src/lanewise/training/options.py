@@ -123,7 +123,18 @@ class Option:
 
 
 def option(default: Any, text: str, said: str = "", **known: Any) -> Any:
-    """A field of options: its default, its text, the default in words, and what else `Option` holds."""
+    """A field of options.
+
+    Parameters
+    ----------
+    default : Any
+    text : str
+        What the option does, for help and docstrings.
+    said : str
+        The default in words.
+    **known
+        What else `Option` holds.
+    """
     return field(default=default, metadata={"option": Option(text, said, **known)})
 
 

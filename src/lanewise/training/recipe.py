@@ -31,12 +31,22 @@ def many_and_easy(images: Images) -> bool:
 
 
 def default_network(shape: tuple[int, int, int], classes: int, *, easy: bool = False) -> str:
-    """The text of a network for images of shape (channels, rows, columns).
+    """The text of a network for images of a shape.
 
-    Convolutions of 3x3 with twice the filters after each pooling, until 5 rows or columns or fewer are left, then one
-    hidden dense layer that sees three quarters of what came out of them at a time. Images of fewer than 3 rows have
-    no neighbourhood worth assuming: they get a hidden layer alone. With `easy` (see `many_and_easy`), half the filters,
-    and the hidden layer sees all.
+    Convolutions of 3x3 with twice the filters after each pooling, until at most 5 rows or columns are left, then one
+    hidden dense layer with dropout of a quarter before it. Images of fewer than 3 rows get a
+    hidden layer alone.
+
+    Parameters
+    ----------
+    shape : (channels, rows, columns)
+    classes : int
+    easy : bool
+        Half the filters and no dropout; see `many_and_easy`.
+
+    Returns
+    -------
+    str
     """
     _, rows, columns = shape
     size, filters, parts = min(rows, columns), 8 if easy else 16, []
@@ -101,10 +111,19 @@ def default_batch_size(count: int) -> int:
 
 
 def default_epochs(count: int, batch_size: int, *, easy: bool = False) -> int:
-    """Enough passes over small data, fewer over large: about 150,000 images in all, 8 to 60 epochs.
+    """The number of epochs: many for small data, few for large, about 150,000 images in all, 8 to 60 epochs.
 
-    Many and easy images (see `many_and_easy`) take 4 at least. Very small data takes more than 60, so that there are
-    200 steps at least.
+    Parameters
+    ----------
+    count : int
+        Number of training images; so few that 60 epochs make fewer than 200 steps get more epochs.
+    batch_size : int
+    easy : bool
+        As few as 4 epochs; see `many_and_easy`.
+
+    Returns
+    -------
+    int
     """
     steps = -(-count // batch_size)
     return max(4 if easy else 8, min(60, round(150_000 / count)), -(-200 // steps))

@@ -60,11 +60,26 @@ class Engine:
 
 
 def as_it_starts(engine: Engine, begin: Start, validation: Validation | None, say: Say) -> Floats | None:
-    """What the start says of the held-out images, where it is a candidate for the best weights."""
+    """Evaluate the start where it is a candidate for the best weights.
+
+    Parameters
+    ----------
+    engine : Engine
+    begin : Start
+    validation : Validation or None
+        The images that choose the weights.
+    say : callable
+        Given a note on the accuracy.
+
+    Returns
+    -------
+    (N, classes) float32 or None
+        Probabilities of the validation images.
+    """
     if not begin.whole:
         return None
     if validation is None:
-        say(Note("No images are held out, so whether going on makes the model better or worse is not evaluated."))
+        say(Note("No images are held out, so whether fine-tuning makes the model better or worse is unknown."))
         return None
     outputs = engine.inference(begin.parameters).run(validation.pixels, validation.indices.astype(np.int32))
     accuracy = evaluated(outputs, validation.targets)[1]
@@ -103,7 +118,28 @@ def run(
     progress: Callable[[Progress], None] | None,
     say: Say,
 ) -> tuple[TrainResult, Trainer, float]:
-    """Train; where the learning rate is ours to choose, start again more slowly if that diverges."""
+    """Train; if the learning rate was not given, start again at a third of it if training diverges.
+
+    Parameters
+    ----------
+    engine : Engine
+    parameters : list of arrays
+        Initial weights and biases.
+    task : TrainingTask
+    restart : bool
+        Whether the learning rate may be changed.
+    progress : callable, optional
+        Given a `Progress` while training.
+    say : callable
+        Given each note.
+
+    Returns
+    -------
+    result : TrainResult
+    trainer : Trainer
+    learning_rate : float
+        The peak learning rate that was used in the end.
+    """
     for attempt in range(RESTARTS + 1):
         trainer = engine.trainer(parameters, task.batch_size)
         inference = None if task.validation is None else engine.inference(trainer.vector)

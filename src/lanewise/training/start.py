@@ -51,7 +51,21 @@ def seen_by(model: Model | None) -> Seen | None:
 
 
 def outcome(start: Verdict, result: Verdict, count: int, best_epoch: int | None) -> Note:
-    """What going on from a model came to, by `count` held-out images; each verdict is (loss, accuracy)."""
+    """Compare the result of fine-tuning with the model that it started from.
+
+    Parameters
+    ----------
+    start, result : (loss, accuracy)
+        On the validation images.
+    count : int
+        Their number.
+    best_epoch : int or None
+        0 or None if the start was better than every epoch.
+
+    Returns
+    -------
+    Note
+    """
     before, after = f"{100 * start[1]:.1f} %", f"{100 * result[1]:.1f} %"
     if not best_epoch:
         return Note(
@@ -73,7 +87,27 @@ SMALLEST = 2.0**-120
 def moments(
     start: Model | None, images: Images, chosen: NDArray[np.int64], *, new_classes: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation to bring pixels to the same range by; those of the model that goes on learning."""
+    """Mean and standard deviation by which pixels are standardised; when fine-tuning, those of the model.
+
+    Parameters
+    ----------
+    start : Model or None
+        The model that training starts from.
+    images : Images
+    chosen : (n,) int64
+        Positions of the training images.
+    new_classes : bool
+        Whether the model has other classes.
+
+    Returns
+    -------
+    mean, std : (channels,) float64
+
+    Raises
+    ------
+    DataError
+        The values differ too little for float32.
+    """
     if start is None:
         mean, std = statistics(images.pixels, chosen)
         if (std < SMALLEST).any():
@@ -110,7 +144,30 @@ def network_and_weights(
     seed: int,
     say: Callable[[str], None],
 ) -> Start:
-    """The graph, its text, and the parameters to start from."""
+    """Build the network and its initial weights.
+
+    Parameters
+    ----------
+    network : str or tuple of Layer
+    start : Model or None
+        The model that training starts from.
+    images : Images
+    easy : bool
+        See `recipe.many_and_easy`.
+    seed : int
+    say : callable
+        Given each note.
+
+    Returns
+    -------
+    Start
+        The graph, its text, and the parameters.
+
+    Raises
+    ------
+    NetworkError, TooLargeError
+        The network does not fit the images, or memory.
+    """
     shape = (images.channels, *images.size)
     if start is not None and network == "auto":
         return Start(start.graph, start.network, [np.array(p) for p in start.parameters], whole=True)
