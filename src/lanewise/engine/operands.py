@@ -67,7 +67,16 @@ class Operands:
         return [Place("parameters", 4 * self.flat.starts[n]) for n in self.graph.parameters_of(node)]
 
     def bind(self, program: Program, operation: Operation, **known: Slot | Place) -> None:
-        """Append a call of a program of `operation`, whose buffers are found by their names (`lower.py`)."""
+        """Append a call of a program, whose buffers are found by their names (`lower.py`).
+
+        Parameters
+        ----------
+        program : Program
+        operation : Operation
+            What it computes.
+        **known : Slot or Place
+            Buffers besides those that the operation implies.
+        """
         sources = [self.value(source)[0] for source in operation.node.inputs]
         found: dict[str, Slot | Place] = {"images": self.images, "key": self.key, "x": sources[0]}
         found |= {f"x{n}": source for n, source in enumerate(sources)}
@@ -108,7 +117,15 @@ class Operands:
         return place
 
     def keep(self, slot: Slot, elements: int, gradients: Gradients) -> Place:
-        """Give a slot a place of its own for each group of the batch, in the array of what is kept."""
+        """Give a slot a place of its own for each group of the batch, in the array of what is kept.
+
+        Parameters
+        ----------
+        slot : Slot
+        elements : int
+            Values of 16 lanes in a group.
+        gradients : Gradients
+        """
         if slot not in self.fixed:
             self.fixed[slot] = gradients.kept(self.kept, elements)
             self.kept += gradients.images * 4 * elements
