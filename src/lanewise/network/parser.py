@@ -15,14 +15,9 @@ space and letter case do not matter; options come in any order.
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
-from typing import NoReturn
 
-from lanewise.errors import NetworkTextError
 from lanewise.network.activations import ACTIVATIONS, Activation
 from lanewise.network.filters import BANKS
 from lanewise.network.layers import (
@@ -36,36 +31,11 @@ from lanewise.network.layers import (
     GlobalAvgPool2D,
     Layer,
     MaxPool2D,
-    Padding,
-    Pair,
     Residual,
     Softmax,
 )
 from lanewise.network.options import MOST_DEPTH, MOST_LAYERS, option_problem
-
-PLAIN: dict[str, type[Layer]] = {"softmax": Softmax, "flatten": Flatten}
-"""Layers without options."""
-
-HABITS = {
-    "conv2d": "conv",
-    "convolution": "conv",
-    "linear": "dense",
-    "fc": "dense",
-    "maxpool": "max",
-    "maxpool2d": "max",
-    "avgpool": "average",
-    "avgpool2d": "average",
-    "gap": "global average",
-    "leakyrelu": "leaky",
-    "logistic": "sigmoid",
-    "box": "blur",
-    "mean": "blur",
-    "gauss": "gaussian",
-    "laplace": "laplacian",
-    "edge": "laplacian",
-    "edges": "sobel",
-}
-"""What people used to other libraries write first, and what it is called here."""
+from lanewise.network.tokens import Tokens, suggestion
 
 
 def parse(text: str) -> tuple[Layer, ...]:
@@ -79,67 +49,10 @@ def parse(text: str) -> tuple[Layer, ...]:
     return _Parser(text).network()
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
-    kind: str  # "number", "word", "sign", "unknown" or "end"
-    text: str
-    start: int
-    stop: int
+class _Parser(Tokens):
+    """Reads networks, items and brackets; layers are read by the functions of `LAYERS`."""
 
-
-# The x of 3x3 is a sign, not a word; words may hold digits, so that "conv2d" is one (wrong) name.
-_TOKEN = re.compile(
-    r"(?P<number>-?[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)|(?P<sign>x(?=\s*[0-9])|[@:,()|*+])"
-    r"|(?P<word>[a-z][a-z0-9_-]*)|(?P<unknown>\S)",
-    re.ASCII | re.IGNORECASE,
-)
-
-
-def _tokens(text: str) -> list[_Token]:
-    found = [
-        _Token(match.lastgroup or "", match.group().lower(), match.start(), match.end())
-        for match in _TOKEN.finditer(text)
-    ]
-    end = len(text.rstrip())
-    return [*found, _Token("end", "the end", end, end)]
-
-
-class _Parser:
-    """Reads tokens from left to right; each method reads what it is named after."""
-
-    def __init__(self, text: str) -> None:
-        self.text = re.sub(r"\s", " ", text)
-        self.tokens = _tokens(self.text)
-        self.position = 0
-        self.layers: dict[str, Callable[[], Layer]] = {
-            "conv": self.conv,
-            "fixed": self.fixed,
-            "max": self.max_pool,
-            "average": self.average_pool,
-            "avg": self.average_pool,
-            "global": self.global_average,
-            "dense": self.dense,
-            "dropout": self.dropout,
-            "residual": self.residual,
-            "concat": self.concat,
-            **PLAIN,
-            **{word: partial(self.activation, kind) for word, kind in ACTIVATIONS.items()},
-        }
-        self.depth = 0
-
-    @property
-    def token(self) -> _Token:
-        return self.tokens[self.position]
-
-    def fail(self, problem: str, first: _Token | None = None, last: _Token | None = None) -> NoReturn:
-        first = first or self.token
-        raise NetworkTextError(problem, self.text, first.start, (last or first).stop)
-
-    def accept(self, text: str) -> bool:
-        """Read the sign or word `text` if it is next."""
-        found = self.token.kind in ("sign", "word") and self.token.text == text
-        self.position += found
-        return found
+    depth = 0
 
     def network(self) -> tuple[Layer, ...]:
         if self.token.kind == "end":
@@ -158,7 +71,7 @@ class _Parser:
             first = self.token
             layers += self.item()
             if len(layers) > MOST_LAYERS:
-                self.fail(f"these are more than {MOST_LAYERS:,} layers", first, self.tokens[self.position - 1])
+                self.fail(f"these are more than {MOST_LAYERS:,} layers", first, self.last)
             if not self.accept(","):
                 return tuple(layers)
 
@@ -171,7 +84,7 @@ class _Parser:
             self.fail(f'a layer cannot start with "{first.text}"; repetition is 3 * (conv 16@3x3, relu)', first)
         (inner,) = self.bracketed("repetition", at_most=1)
         if not inner:
-            self.fail("there is nothing to repeat between the brackets", first, self.tokens[self.position - 1])
+            self.fail("there is nothing to repeat between the brackets", first, self.last)
         if times < 1 or times * len(inner) > MOST_LAYERS:
             self.fail(f"repeat from 1 time to {MOST_LAYERS:,} layers in all", first)
         return inner * times
@@ -205,155 +118,139 @@ class _Parser:
             self.fail(f'{came} where a layer should be, like "relu"')
         if first.text == "frozen":
             self.fail('a layer begins with its name; "frozen" comes after it, like "conv 16@3x3 frozen"')
-        if first.text not in self.layers:
-            self.fail(f'unknown layer "{first.text}"; {self.suggestion(first.text, [*self.layers])}')
-        self.position += 1
-        layer = self.layers[first.text]()
+        if first.text not in LAYERS:
+            self.fail(f'unknown layer "{first.text}"; {suggestion(first.text, [*LAYERS])}')
+        self.advance()
+        layer = LAYERS[first.text](self)
         self.end_of_layer()
         if problem := option_problem(layer):
-            self.fail(f"{first.text}: {problem}", first, self.tokens[self.position - 1])
+            self.fail(f"{first.text}: {problem}", first, self.last)
         return layer
-
-    def suggestion(self, word: str, known: list[str]) -> str:
-        close = [HABITS[word]] if word in HABITS else difflib.get_close_matches(word, known, 1)
-        return f'did you mean "{close[0]}"?' if close else f"known are {', '.join(known)}"
 
     def end_of_layer(self) -> None:
         """Complain where a layer does not end in ",", "|", ")" or the end of the text."""
         if self.token.kind == "end" or (self.token.kind == "sign" and self.token.text in ",|)"):
             return
-        if self.token.text in self.layers:
+        if self.token.text in LAYERS:
             self.fail(f'a comma is missing before "{self.token.text}"')
         self.fail(f'"{self.token.text}" does not belong here; layers are parted by commas')
 
-    # Numbers
-
-    def whole(self, what: str) -> int:
-        token = self.token
-        if token.kind != "number" or not re.fullmatch("[0-9]{1,9}", token.text):
-            came = "the text ends" if token.kind == "end" else f'not "{token.text}"'
-            self.fail(f"a whole number is needed here ({what}), {came}")
-        self.position += 1
-        return int(token.text)
-
-    def pair(self, what: str) -> Pair:
-        rows = self.whole(what)
-        return (rows, self.whole(what)) if self.accept("x") else (rows, rows)
-
-    def fraction(self, default: float) -> float:
-        if self.token.kind != "number":
-            return default
-        self.position += 1
-        return float(self.tokens[self.position - 1].text)
-
-    def sides(self) -> Padding:
-        top, left = self.whole("padding"), 0
-        if self.accept("x"):
-            left = self.whole("padding columns")
-            return (top, left, top, left)
-        if not self.accept(":"):
-            return (top, top, top, top)
-        left = self.whole("padding on the left")
-        rest = []
-        for side in ("bottom", "right"):
-            if not self.accept(":"):
-                self.fail("padding is one number, rows x columns (1x2), or top:left:bottom:right (1:2:1:2)")
-            rest.append(self.whole(f"padding on the {side}"))
-        return (top, left, rest[0], rest[1])
-
-    # Options
-
-    def options(self, users: Mapping[str, tuple[str, Callable[[], object]]]) -> dict[str, object]:
+    def options(self, known: _Options) -> dict[str, object]:
         """Read options up to the end of the layer: word -> (name of the value, how to read it)."""
         values: dict[str, object] = {}
         while self.token.kind == "word":
             word = self.token
-            if word.text not in users:
-                if word.text in self.layers:
+            if word.text not in known:
+                if word.text in LAYERS:
                     self.fail(f'a comma is missing before "{word.text}"')
-                self.fail(f'unknown option "{word.text}"; {self.suggestion(word.text, [*users])}')
-            name, read = users[word.text]
+                self.fail(f'unknown option "{word.text}"; {suggestion(word.text, [*known])}')
+            name, read = known[word.text]
             if name in values:
                 self.fail(f"{name} is given twice")
-            self.position += 1
-            values[name] = read()
+            self.advance()
+            values[name] = read(self)
         return values
 
-    def window_options(self) -> dict[str, tuple[str, Callable[[], object]]]:
-        return {
-            "same": ("padding", lambda: "same"),
-            "valid": ("padding", lambda: "valid"),
-            "pad": ("padding", self.sides),
-            "stride": ("stride", lambda: self.pair("stride")),
-        }
 
-    # Layers
+_Read = Callable[[_Parser], object]
+_Options = Mapping[str, tuple[str, _Read]]
+"""By the word of an option: the name of its value, and what reads it."""
 
-    def conv(self) -> Layer:
-        example = ', like "conv 16@3x3": 16 filters of 3 rows and 3 columns'
-        filters = self.whole(f"the number of filters{example}")
-        if not self.accept("@"):
-            self.fail(f'"@" and the size of the kernel are missing{example}')
-        kernel = self.pair("size of the kernel")
-        more: dict[str, tuple[str, Callable[[], object]]] = {
-            "dilation": ("dilation", lambda: self.pair("dilation")),
-            "groups": ("groups", lambda: self.whole("groups")),
-            "nobias": ("bias", lambda: False),
-            "frozen": ("frozen", lambda: True),
-        }
-        return Conv2D(filters, kernel, **self.options(self.window_options() | more))  # type: ignore[arg-type]
+WINDOW: _Options = {
+    "same": ("padding", lambda parser: "same"),
+    "valid": ("padding", lambda parser: "valid"),
+    "pad": ("padding", lambda parser: parser.sides()),
+    "stride": ("stride", lambda parser: parser.pair("stride")),
+}
+WEIGHTS: _Options = {"nobias": ("bias", lambda parser: False), "frozen": ("frozen", lambda parser: True)}
+CONV: _Options = {
+    **WINDOW,
+    **WEIGHTS,
+    "dilation": ("dilation", lambda parser: parser.pair("dilation")),
+    "groups": ("groups", lambda parser: parser.whole("groups")),
+}
+AVERAGE: _Options = {**WINDOW, "count-padding": ("count_padding", lambda parser: True)}
 
-    def fixed(self) -> Layer:
-        names = [self.filters()]
-        while self.accept("+"):
-            if (token := self.token).text in names:
-                self.fail(f'"{token.text}" is there twice; once is enough')
-            names.append(self.filters())
-        if self.token.text in BANKS:
-            self.fail(f'a "+" is missing before "{self.token.text}"')
-        return Fixed(tuple(names), **self.options(self.window_options()))  # type: ignore[arg-type]
 
-    def filters(self) -> str:
-        """Read the name of fixed filters."""
-        token = self.token
-        if token.kind != "word":
-            self.fail(f'the name of filters is needed here, like "fixed sobel+blur"; known are {", ".join(BANKS)}')
-        if token.text not in BANKS:
-            self.fail(f'unknown filters "{token.text}"; {self.suggestion(token.text, [*BANKS])}')
-        self.position += 1
-        return token.text
+def _conv(parser: _Parser) -> Layer:
+    example = ', like "conv 16@3x3": 16 filters of 3 rows and 3 columns'
+    filters = parser.whole(f"the number of filters{example}")
+    if not parser.accept("@"):
+        parser.fail(f'"@" and the size of the kernel are missing{example}')
+    return Conv2D(filters, parser.pair("size of the kernel"), **parser.options(CONV))  # type: ignore[arg-type]
 
-    def max_pool(self) -> Layer:
-        window = self.pair('size of the window, like "max 2"')
-        return MaxPool2D(window, **self.options(self.window_options()))  # type: ignore[arg-type]
 
-    def average_pool(self) -> Layer:
-        window = self.pair('size of the window, like "average 2"')
-        more = self.window_options() | {"count-padding": ("count_padding", lambda: True)}
-        return AvgPool2D(window, **self.options(more))  # type: ignore[arg-type]
+def _fixed(parser: _Parser) -> Layer:
+    names = [_filters(parser)]
+    while parser.accept("+"):
+        if (token := parser.token).text in names:
+            parser.fail(f'"{token.text}" is there twice; once is enough')
+        names.append(_filters(parser))
+    if parser.token.text in BANKS:
+        parser.fail(f'a "+" is missing before "{parser.token.text}"')
+    return Fixed(tuple(names), **parser.options(WINDOW))  # type: ignore[arg-type]
 
-    def global_average(self) -> Layer:
-        if not (self.accept("average") or self.accept("avg")):
-            self.fail('only "global average" is known')
-        return GlobalAvgPool2D()
 
-    def dense(self) -> Layer:
-        units = self.whole('the number of units, like "dense 100"')
-        words: dict[str, tuple[str, Callable[[], object]]] = {
-            "nobias": ("bias", lambda: False),
-            "frozen": ("frozen", lambda: True),
-        }
-        return Dense(units, **self.options(words))  # type: ignore[arg-type]
+def _filters(parser: _Parser) -> str:
+    """Read the name of fixed filters."""
+    token = parser.token
+    if token.kind != "word":
+        parser.fail(f'the name of filters is needed here, like "fixed sobel+blur"; known are {", ".join(BANKS)}')
+    if token.text not in BANKS:
+        parser.fail(f'unknown filters "{token.text}"; {suggestion(token.text, [*BANKS])}')
+    return parser.advance().text
 
-    def activation(self, kind: type[Activation]) -> Layer:
-        self.accept(kind.filler)
-        return kind(*(self.fraction(default) for default in kind().options.values()))
 
-    def dropout(self) -> Layer:
-        return Dropout(self.fraction(Dropout().rate))
+def _max_pool(parser: _Parser) -> Layer:
+    return MaxPool2D(parser.pair('size of the window, like "max 2"'), **parser.options(WINDOW))  # type: ignore[arg-type]
 
-    def residual(self) -> Layer:
-        return Residual(*self.bracketed("residual", at_most=2))
 
-    def concat(self) -> Layer:
-        return Concat(tuple(self.bracketed("concat", at_most=MOST_LAYERS)))
+def _average_pool(parser: _Parser) -> Layer:
+    window = parser.pair('size of the window, like "average 2"')
+    return AvgPool2D(window, **parser.options(AVERAGE))  # type: ignore[arg-type]
+
+
+def _global_average(parser: _Parser) -> Layer:
+    if not (parser.accept("average") or parser.accept("avg")):
+        parser.fail('only "global average" is known')
+    return GlobalAvgPool2D()
+
+
+def _dense(parser: _Parser) -> Layer:
+    units = parser.whole('the number of units, like "dense 100"')
+    return Dense(units, **parser.options(WEIGHTS))  # type: ignore[arg-type]
+
+
+def _dropout(parser: _Parser) -> Layer:
+    return Dropout(parser.fraction(Dropout().rate))
+
+
+def _residual(parser: _Parser) -> Layer:
+    return Residual(*parser.bracketed("residual", at_most=2))
+
+
+def _concat(parser: _Parser) -> Layer:
+    return Concat(tuple(parser.bracketed("concat", at_most=MOST_LAYERS)))
+
+
+def _activation(kind: type[Activation], parser: _Parser) -> Layer:
+    parser.accept(kind.filler)
+    return kind(*(parser.fraction(default) for default in kind().options.values()))
+
+
+LAYERS: dict[str, Callable[[_Parser], Layer]] = {
+    "conv": _conv,
+    "fixed": _fixed,
+    "max": _max_pool,
+    "average": _average_pool,
+    "avg": _average_pool,
+    "global": _global_average,
+    "dense": _dense,
+    "dropout": _dropout,
+    "residual": _residual,
+    "concat": _concat,
+    "softmax": lambda parser: Softmax(),
+    "flatten": lambda parser: Flatten(),
+    **{word: partial(_activation, kind) for word, kind in ACTIVATIONS.items()},
+}
+"""What reads a layer, by the word that it begins with."""
