@@ -176,8 +176,8 @@ def test_connections_are_drawn(here, digits_model):
         (("--layer", "conv1"), 2, "--layer: says what to draw: give --connections FILE too"),
         (("--connections", "a.svg", "--layer", "conv3"), 1, "no layer 'conv3'; did you mean 'conv1'"),
         (("--connections", "a.svg", "--layer", "max1"), 1, "depends on the image, and none was given"),
-        (("--connections", "a.gif"), 1, "as .svg, .png or .pdf, not as 'a.gif'"),
-        (("--connections", "no/a.svg"), 1, "cannot be saved as 'no/a.svg': No such file"),
+        (("--connections", "a.gif"), 1, "a.gif: an image ends in .svg, .png or .pdf"),
+        (("--connections", "no/a.svg"), 1, "no/a.svg cannot be written: No such file"),
     ],
 )
 def test_what_cannot_be_drawn_is_said_in_a_line(options, status, problem, here):

@@ -118,8 +118,8 @@ def test_objects_and_other_things(tmp_path: Path) -> None:
     path = tmp_path / "b.npz"
     np.savez(path, x=np.array([None] * 6, dtype=object), y=LABELS)
     assert "holds Python objects" in refused(path)
-    assert "is no array" in refused(written(path, x=b"hello", y=npy(LABELS)))
-    assert "is no array" in refused(written(path, x=b"", y=npy(LABELS)))
+    assert "is not a NumPy array" in refused(written(path, x=b"hello", y=npy(LABELS)))
+    assert "is not a NumPy array" in refused(written(path, x=b"", y=npy(LABELS)))
     np.save(tmp_path / "one.npy", LABELS)
     path.write_bytes((tmp_path / "one.npy").read_bytes())
     assert "is one array" in refused(path)
