@@ -34,7 +34,7 @@ def test_a_real_report(name, open_page, tmp_path):
     model = lanewise.Model.load(tmp_path / "m.onnx")
     images, _, _ = page.report_images(model, str(source))
     evaluated = lanewise.evaluate(model, images)  # the function, though the file of that name is imported by now
-    assert f"{evaluated.correct:,} of them right" in opened.locator(".headline").inner_text()
+    assert f"{evaluated.correct:,} correct" in opened.locator(".headline").inner_text()
     # the model runs, says what Python says, and reads what is drawn
     offered = opened.locator(".live-example").all()
     assert len(offered) >= 8
