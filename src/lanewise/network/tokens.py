@@ -83,7 +83,15 @@ class Tokens:
         return self.last
 
     def fail(self, problem: str, first: Token | None = None, last: Token | None = None) -> NoReturn:
-        """Raise NetworkTextError with a caret under the tokens from `first`, by default the next one, to `last`."""
+        """Raise NetworkTextError with carets under some tokens.
+
+        Parameters
+        ----------
+        problem : str
+            What is wrong, and what would be right.
+        first, last : Token, optional
+            Where the carets begin and end: under the next token by default, or under `first` alone.
+        """
         first = first or self.token
         raise NetworkTextError(problem, self.text, first.start, (last or first).stop)
 
