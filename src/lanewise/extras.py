@@ -28,8 +28,7 @@ def need(module: str, what: str, extra: str = "report") -> Any:
         return import_module(module)
     except ModuleNotFoundError as error:
         package = module.partition(".")[0]
-        if (error.name or "").partition(".")[
-            0
-        ] != package:  # it is there, but something of its own is missing: that is another story
+        missing, _, _ = (error.name or "").partition(".")
+        if missing != package:  # it is there, but something of its own is missing: that is another story
             raise
         raise MissingPackageError(f'{what} needs {package}: pip install "lanewise[{extra}]"') from error

@@ -116,6 +116,8 @@ def renamed(**former: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
         @functools.wraps(function)
         def translated(*args: Any, **kwargs: Any) -> R:
             for old in former.keys() & kwargs.keys():
+                if former[old] in kwargs:
+                    raise TypeError(f"{function.__qualname__}() got both {former[old]} and {old}, its former name")
                 _warn(f"{function.__qualname__}({old}=...)", f"{former[old]}=...")
                 kwargs[former[old]] = kwargs.pop(old)
             return function(*args, **kwargs)

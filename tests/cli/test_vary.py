@@ -86,7 +86,9 @@ def test_json_and_files(photos, here, trained):
     assert told["kept_back"] is True
     assert [row["text"] for row in told["rows"]] == ["dense 4, relu, dense 1", "conv 2@3x3, relu, dense 1"]
     assert sorted(path.name for path in (here / "grid").iterdir()) == ["vary.json", "vary.jsonl"]
-    assert json.loads((here / "grid" / "vary.json").read_text())["rows"] == told["rows"]
+    kept = json.loads((here / "grid" / "vary.json").read_text())
+    assert kept["rows"] == told["rows"]
+    assert kept["pictures"] == kept["images"] == told["pictures"], "programs of before read the file, too"
     keys = set(told).union(*told["rows"], *told["impossible"]) - set(FORMER_KEYS.values())
     assert {key for key in keys if f"`{key}`" not in PAGE.read_text()} == set()
     assert "p.png exists" in failed(run(*command))
@@ -139,6 +141,12 @@ def test_files_that_no_run_wrote_are_left_alone(photos, here, name):
     assert run(*command, "--force").exit_code == 0
     (here / "own" / "vary.jsonl").unlink()  # as one is told to, to begin again
     assert run(*command).exit_code == 0
+
+
+def test_results_of_version_0_1_0_are_replaced_as_ours(photos, here):
+    (here / "own").mkdir()
+    (here / "own" / "vary.json").write_text('{"pictures": "photos", "rows": []}')
+    assert run("vary", photos, "--network", "dense 1", "--epochs", 1, "-o", "own").exit_code == 0
 
 
 def test_a_reason_is_told_once(photos):

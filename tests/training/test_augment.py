@@ -4,6 +4,7 @@ import pytest
 from lanewise.data.load import load
 from lanewise.kernels.gather import Augment
 from lanewise.training.augment import choose
+from tests.data.test_neighbours import ramps as arrows
 
 
 def symmetric_images(count=200, seed=0):
@@ -16,17 +17,6 @@ def symmetric_images(count=200, seed=0):
         r, c = random.uniform(5, 11, 2)
         shape = (rows - r) ** 2 + (columns - c) ** 2 < 16 if label else abs(rows - r) < 2
         pixels[n, :, :, 0] = 200 * shape + random.integers(0, 20, (16, 16))
-    return pixels, labels
-
-
-def arrows(count=200):
-    """Left and right arrows: each is the other in a mirror."""
-    random = np.random.default_rng(1)
-    labels = np.arange(count, dtype=np.int32) % 2
-    pixels = random.integers(0, 20, (count, 16, 16, 1)).astype(np.uint8)
-    ramp = np.linspace(0, 200, 16).astype(np.uint8)
-    pixels[labels == 0] += ramp[None, None, :, None]
-    pixels[labels == 1] += ramp[None, None, ::-1, None]
     return pixels, labels
 
 

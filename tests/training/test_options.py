@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import inspect
+import re
+from contextlib import suppress
 from copy import copy
 from dataclasses import MISSING, FrozenInstanceError, dataclass, fields, replace
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 import lanewise
 from lanewise.cli.group import lanewise as group
 from lanewise.cli.options import passed_on, training_options
-from lanewise.errors import OptionError
+from lanewise.errors import LanewiseError, OptionError
 from lanewise.training.options import FitOptions, TrainOptions, Whole, about, option
 from lanewise.training.signatures import documented, options_of_init, options_of_training
 
@@ -104,3 +107,39 @@ def test_the_former_name_of_label_smoothing_is_understood_with_a_warning():
     with pytest.warns(DeprecationWarning, match="label_smoothing"):
         model = lanewise.train("digits", network="dense 10", epochs=1, folds=0, smoothing=0.1)  # type: ignore[call-arg]
     assert model.history
+
+
+def test_an_option_and_its_former_name_together_are_refused():
+    with pytest.raises(TypeError, match="got both label_smoothing and smoothing, its former name"):
+        lanewise.train("digits", smoothing=0.1, label_smoothing=0.2)  # type: ignore[call-arg]
+
+
+ODD = ("x", "", None, -1, 0, 1.5, float("nan"), [], {}, object(), b"1", True, np.array([1, 2]), (1, 2), lambda *_: None)
+
+
+@pytest.mark.parametrize("name", [one.name for one in fields(TrainOptions)])
+@pytest.mark.parametrize("value", ODD, ids=lambda value: type(value).__name__ + repr(value)[:8])
+def test_a_value_of_any_type_trains_or_is_refused(name, value):
+    x, y = np.random.default_rng(0).integers(0, 255, (40, 4, 4)).astype(np.uint8), np.arange(40) % 2
+    options = {"epochs": 1, "network": "dense 2", "folds": 0, "verbose": 0, "notes": lambda note: None}
+    if name == "budget":
+        if isinstance(value, float | bool):
+            pytest.skip("it would train for that long")
+        del options["epochs"]
+    with suppress(LanewiseError):
+        lanewise.train(x, y, **(options | {name: value}))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"learning_rate": "fast"}, "the learning rate is above 0, not 'fast'"),
+        ({"early_stopping": "no"}, "early_stopping is True or False, not 'no'"),
+        ({"start": "model.onnx"}, "start is a Model: lanewise.Model.load(path) gives one, not 'model.onnx'"),
+        ({"class_weight": {"a": "2"}}, "class_weight is 'balanced' or a dict of class to weight"),
+        ({"seed": 0.5}, "seed is a whole number from 0 to 2**64 - 1, not 0.5"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_by_name(options, said):
+    with pytest.raises(OptionError, match=re.escape(said)):
+        TrainOptions(**options)

@@ -18,7 +18,7 @@ from rich.table import Table
 from lanewise.caching import cache_folder
 from lanewise.cli import evaluating
 from lanewise.cli.options import passed_on
-from lanewise.cli.output import Output, open_output
+from lanewise.cli.output import Output, open_output, with_former_keys
 from lanewise.data.images import ImageSets
 from lanewise.data.load import load
 from lanewise.errors import MissingPackageError, OptionError
@@ -35,8 +35,8 @@ F = TypeVar("F", Comparison, Grid)
 
 INTERRUPTED = 130
 
-HEAD = b'{"images": '
-"""How results begin."""
+HEADS = (b'{"images": ', b'{"pictures": ')
+"""How results begin: those of today, and of version 0.1.0."""
 
 
 def conduct(
@@ -143,7 +143,7 @@ def _begins_as_results(path: Path) -> bool:
     """Whether a file is one that `keep` wrote."""
     try:
         with open(path, "rb") as file:
-            return file.read(len(HEAD)) == HEAD
+            return file.read(max(map(len, HEADS))).startswith(HEADS)
     except OSError:
         return False
 
@@ -306,7 +306,7 @@ def keep(
     image = Path(plot) if plot is not None else None
     if folder is not None:
         try:
-            write_whole(folder / f"{name}.json", (to_json(record) + "\n").encode())
+            write_whole(folder / f"{name}.json", (to_json(with_former_keys(record)) + "\n").encode())
         except OSError as error:
             raise OptionError(f"{shown(folder / name)}.json cannot be written: {error.strerror}") from None
         out.result("Results", shown(folder / f"{name}.json"))

@@ -147,9 +147,9 @@ def training_option(one: Field[Any]) -> Decorator:
             kind |= {"type": float, "metavar": "X"}
         case Named():
             kind |= {"type": click.Choice(known.values.names)}
-        case None if known.words:
+        case _ if known.words:
             kind |= {"type": click.Choice(known.words)}
-        case None:
+        case _:
             kind |= {"type": PATH if known.metavar == "MODEL" else None, "metavar": known.metavar or "N"}
     return click.option(name, one.name, help=text, **kind)
 

@@ -124,7 +124,7 @@ class Output:
         """Print the results as JSON if requested. JSON is UTF-8, whatever the encoding of the terminal."""
         if self.as_json:
             # What a terminal might obey (text from right to left, other ends of lines) is written as escapes.
-            text = "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in to_json(_with_former_keys(record)))
+            text = "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in to_json(with_former_keys(record)))
             click.echo(text.encode("utf-8", "backslashreplace"))
 
     @contextmanager
@@ -155,13 +155,13 @@ class Output:
             self.console.print(Text.assemble((start, "bold"), (line, style or "")), soft_wrap=True)
 
 
-def _with_former_keys(value: Any) -> Any:
+def with_former_keys(value: Any) -> Any:
     """JSON with the keys of version 0.1.0 beside those of today, so that programs that read it have time to change."""
     if isinstance(value, Mapping):
-        told = {key: _with_former_keys(one) for key, one in value.items()}
+        told = {key: with_former_keys(one) for key, one in value.items()}
         former = {FORMER_KEYS[key]: one for key, one in told.items() if key in FORMER_KEYS}
-        return former | told
-    return [_with_former_keys(one) for one in value] if isinstance(value, list | tuple) else value
+        return told | former
+    return [with_former_keys(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def fitted(console: Console, table: Table) -> list[Table]:

@@ -36,7 +36,10 @@ def image_weights(
     assert labels is not None
     weights = np.ones(len(labels), np.float64)
     if sample_weight is not None:
-        weights = np.array(sample_weight, np.float64)
+        try:
+            weights = np.array(sample_weight, np.float64)
+        except (TypeError, ValueError):
+            raise DataError("sample_weight holds something other than numbers: give each image one") from None
         if weights.shape != labels.shape:
             raise DataError(f"sample_weight has shape {weights.shape}, but there are {len(labels)} images")
         if not np.isfinite(weights).all() or (weights < 0).any():

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,7 @@ from lanewise.data.images import Pixels
 from lanewise.data_check.findings import NOTE, SERIOUS, SETS, WARNING, Case, Collection, Finding, counted
 from lanewise.data_check.nearest import CANDIDATES, NEAREST, neighbours
 from lanewise.data_check.similarity import SIDE, aligned, cells, same_colours, values_compared
+from lanewise.wording import listed
 
 ALIKE = 0.95
 """Correlation of near copies, at least."""
@@ -182,18 +183,13 @@ def _finding(kind: str, cases: tuple[Case, ...], collection: Collection) -> Find
     found = leaked(cases, collection)
     images = sum(map(len, found.values()))
     groups = "" if len(cases) == images else f", in {counted(len(cases), 'group')} of copies"
-    message = f"{_listed([_shared(len(which), *sets) for sets, which in found.items()])}, or nearly so{groups}."
+    message = f"{listed([_shared(len(which), *sets) for sets, which in found.items()])}, or nearly so{groups}."
     return Finding(kind, severity, message, advice, cases, images)
 
 
 def _shared(count: int, own: str, first: str) -> str:
     sets = [f"the {SETS.get(name, f'set {name}')}" for name in (own, first)]
     return f"{counted(count, 'image')} of {sets[0]} {'is' if count == 1 else 'are'} also in {sets[1]}"
-
-
-def _listed(parts: Sequence[str]) -> str:
-    """Parts of a sentence: "a", "a and b", "a, b and c"."""
-    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
 
 
 def _exact(collection: Collection, constant: NDArray[np.bool_]) -> Iterable[Link]:

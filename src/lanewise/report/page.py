@@ -36,6 +36,7 @@ from lanewise.report.drawing import network_rows
 from lanewise.report.live import Example, live_section, shipped_text
 from lanewise.report.seen import choose, learned_filters, look
 from lanewise.saving import write_new, write_whole
+from lanewise.wording import listed
 
 NEEDED = {"jinja2": "jinja2", "matplotlib": "matplotlib", "sklearn": "scikit-learn"}
 """Modules that only a report needs, and the packages that bring them."""
@@ -100,7 +101,7 @@ def check_installed() -> None:
     """
     missing = [package for module, package in NEEDED.items() if find_spec(module) is None]
     if missing:
-        raise MissingPackageError(f'a report needs {" and ".join(missing)}: pip install "lanewise[report]"')
+        raise MissingPackageError(f'a report needs {listed(missing)}: pip install "lanewise[report]"')
 
 
 def report_images(

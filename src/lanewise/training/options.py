@@ -14,6 +14,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
 from lanewise.errors import OptionError
+from lanewise.network.base import Layer
 from lanewise.training.learning_rate import SCHEDULES
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from lanewise.model import Model
-    from lanewise.network.layers import Layer
     from lanewise.training.task import Progress
 
 LEARNING_RATES = {"sgd": 0.05, "adamw": 0.002}
@@ -33,30 +33,58 @@ def _by_optimizer(defaults: Mapping[str, float]) -> str:
     return ", ".join(f"{value:g} for {name}" for name, value in defaults.items())
 
 
+class Rule:
+    """Which values an option takes."""
+
+    __slots__ = ()
+
+    def fits(self, value: Any) -> bool:
+        """Whether it takes a value; one of another type altogether may raise an error instead."""
+        raise NotImplementedError
+
+    def refusal(self, name: str, value: Any) -> str:
+        """The sentence that refuses a value, and says which it takes."""
+        raise NotImplementedError
+
+    def problem(self, name: str, value: Any) -> str | None:
+        """What is wrong with a value, in a sentence; None if nothing is."""
+        try:
+            fits = bool(self.fits(value))
+        except (AttributeError, TypeError, ValueError):
+            fits = False
+        return None if fits else self.refusal(name, value)
+
+
 @dataclass(frozen=True, slots=True)
-class Whole:
+class Whole(Rule):
     """Whole numbers from `least` on, and 0 if it means something."""
 
     least: int = 1
     zero: str = ""
 
-    def problem(self, name: str, value: Any) -> str | None:
-        """What is wrong with a value, in a sentence; None if nothing is."""
+    def fits(self, value: Any) -> bool:
+        """See `Rule`."""
         whole = isinstance(value, Real) and not isinstance(value, bool) and value % 1 == 0
-        if whole and (value >= self.least or (self.zero and value == 0)):
-            return None
+        return whole and bool(value >= self.least or (self.zero and value == 0))
+
+    def refusal(self, name: str, value: Any) -> str:
+        """See `Rule`."""
         return f"{name} is a whole number from {self.least} on{self.zero and f', or 0 for {self.zero}'}, not {value!r}"
 
 
 @dataclass(frozen=True, slots=True)
-class Positive:
+class Positive(Rule):
     """Numbers above 0; `said` begins the sentence that refuses others."""
 
     said: str
 
-    def problem(self, name: str, value: Any) -> str | None:
-        """What is wrong with a value, in a sentence; None if nothing is."""
-        return None if value > 0 else f"{self.said} above 0, not {value!r}"
+    def fits(self, value: Any) -> bool:
+        """See `Rule`."""
+        return bool(value > 0)
+
+    def refusal(self, name: str, value: Any) -> str:
+        """See `Rule`."""
+        return f"{self.said} above 0, not {value!r}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,27 +93,61 @@ class Seconds(Positive):
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class Share(Rule):
     """Numbers from 0 to below 1."""
 
-    def problem(self, name: str, value: Any) -> str | None:
-        """What is wrong with a value, in a sentence; None if nothing is."""
-        return None if 0 <= value < 1 else f"{name} lies between 0 and 1, not {value!r}"
+    def fits(self, value: Any) -> bool:
+        """See `Rule`."""
+        return bool(0 <= value < 1)
+
+    def refusal(self, name: str, value: Any) -> str:
+        """See `Rule`."""
+        return f"{name} lies between 0 and 1, not {value!r}"
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class Named(Rule):
     """One of a few words."""
 
     noun: str
     names: tuple[str, ...]
 
-    def problem(self, name: str, value: Any) -> str | None:
-        """What is wrong with a value, in a sentence; None if nothing is."""
-        return None if value in self.names else f'unknown {self.noun} "{value}"; there are {", ".join(self.names)}'
+    def fits(self, value: Any) -> bool:
+        """See `Rule`."""
+        return value in self.names
+
+    def refusal(self, name: str, value: Any) -> str:
+        """See `Rule`."""
+        return f'unknown {self.noun} "{value}"; there are {", ".join(self.names)}'
 
 
-Values = Whole | Positive | Share | Named
+@dataclass(frozen=True, slots=True)
+class Such(Rule):
+    """Values that pass a test; `said` says what they are."""
+
+    said: str
+    test: Callable[[Any], bool]
+
+    def fits(self, value: Any) -> bool:
+        """See `Rule`."""
+        return self.test(value)
+
+    def refusal(self, name: str, value: Any) -> str:
+        """See `Rule`."""
+        return f"{name} is {self.said}, not {value!r}"
+
+
+def _is_network(value: Any) -> bool:
+    return isinstance(value, str) or all(isinstance(layer, Layer) for layer in value)
+
+
+def _is_mapping_of_weights(value: Any) -> bool:
+    """Whether it is a word, which is looked at later, or maps labels to numbers."""
+    return isinstance(value, str) or all(isinstance(weight, Real) for _, weight in value.items())
+
+
+SWITCH = Such("True or False", lambda value: value in (True, False))
+CALLED = Such("a function", callable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +177,7 @@ class Option:
     text: str
     default: str = ""
     more: str = ""
-    values: Values | None = None
+    values: Rule | None = None
     command: str = ""
     metavar: str = ""
     words: tuple[str, ...] = ()
@@ -158,6 +220,7 @@ class FitOptions:
         "chosen from the images",
         more="With `start`, its own network is the default. Layers marked `frozen`, and `fixed` filters, stay as they "
         "are.",
+        values=Such("text like 'conv 16@3x3 same, relu, dense 10', or layers", _is_network),
         metavar="TEXT",
     )
     _: KW_ONLY
@@ -198,6 +261,7 @@ class FitOptions:
         "Weights of classes: 'balanced' gives all classes the same total weight.",
         "all images weigh the same",
         more="A dict {label: weight} gives 1 to classes that it does not name.",
+        values=Such("'balanced' or a dict of class to weight", _is_mapping_of_weights),
         words=("balanced",),
     )
     validation_fraction: float = option(
@@ -210,11 +274,13 @@ class FitOptions:
         True,
         "Once the validation figures have long stopped improving, let the learning rate fall to 0 and stop.",
         command="Train for all epochs, even when the validation figures no longer improve.",
+        values=SWITCH,
     )
     winograd: bool = option(
         True,
         "Use Winograd's method for 3x3 and 5x5 convolutions where it is faster, with slightly larger rounding errors.",
         command="Compute all convolutions directly: slower, with smaller rounding errors.",
+        values=SWITCH,
     )
     threads: int | None = option(
         None, "Number of threads; the result does not depend on it.", "one per processor", values=Whole()
@@ -249,10 +315,17 @@ class TrainOptions(FitOptions):
         "chosen from the sizes of the images",
         metavar="SIZE",
     )
-    channels: int | None = option(None, "1 reads images as grey, 3 as colour.", "as they are", command_line=False)
-    strict: bool = option(False, "Refuse files that cannot be used, instead of skipping them.", command_line=False)
+    channels: int | None = option(
+        None, "1 reads images as grey, 3 as colour.", "as they are", values=Whole(), command_line=False
+    )
+    strict: bool = option(
+        False, "Refuse files that cannot be used, instead of skipping them.", values=SWITCH, command_line=False
+    )
     seed: int = option(
-        0, "Same seed, same result.", more="The same data and version give the same bits; a budget depends on speed."
+        0,
+        "Same seed, same result.",
+        more="The same data and version give the same bits; a budget depends on speed.",
+        values=Such("a whole number from 0 to 2**64 - 1", lambda value: value % 1 == 0 and 0 <= value < 2**64),
     )
     start: Model | None = option(
         None,
@@ -261,21 +334,24 @@ class TrainOptions(FitOptions):
         "none",
         more="Its pixels are scaled as it knows them. It is evaluated on the validation set first, and the result does "
         "no worse there. If the classes are others, the last layer's weights are drawn anew.",
+        values=Such("a Model: lanewise.Model.load(path) gives one", lambda value: hasattr(value, "preprocessing")),
         metavar="MODEL",
     )
     progress: Callable[[Progress], None] | None = option(
-        None, "Called with a `Progress` several times a second.", command_line=False
+        None, "Called with a `Progress` several times a second.", values=CALLED, command_line=False
     )
     notes: Callable[[str], None] | None = option(
         None,
         "Called with sentences about what was found and chosen.",
         more='Without it, what may harm the result is a `LanewiseWarning`, and the rest goes to the log "lanewise".',
+        values=CALLED,
         command_line=False,
     )
     verbose: int | None = option(
         None,
         "1 shows a live bar in a terminal or notebook, 2 prints a line for each epoch, 0 nothing.",
         "a bar in a notebook, and where standard error is a terminal",
+        values=Such("0, 1 or 2", lambda value: value >= 0),
         command_line=False,
     )
 
