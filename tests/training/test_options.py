@@ -17,7 +17,7 @@ import lanewise
 from lanewise.cli.group import lanewise as group
 from lanewise.cli.options import passed_on, training_options
 from lanewise.errors import LanewiseError, OptionError
-from lanewise.training.options import FitOptions, TrainOptions, Whole, about, option
+from lanewise.training.options import FitOptions, TrainOptions, about, option, whole
 from lanewise.training.signatures import documented, options_of_init, options_of_training
 
 
@@ -27,7 +27,7 @@ def parameters(function):
 
 @dataclass(frozen=True, kw_only=True)
 class WithWarmup(TrainOptions):
-    warmup: int = option(3, "Number of epochs of warm-up.", values=Whole())
+    warmup: int = option(3, "Number of epochs of warm-up.", values=whole())
 
 
 def test_an_option_that_is_added_as_a_field_arrives_everywhere():

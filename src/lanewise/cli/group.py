@@ -38,28 +38,23 @@ NARROWEST, WIDEST = 16, 78
 """Columns of help, at least, and that the longest line of it takes."""
 
 ALIASES = {
-    "--lr": "--learning-rate",
-    "--batch": "--batch-size",
-    "-b": "--batch-size",
-    "-e": "--epochs",
-    "--wd": "--weight-decay",
-    "--out": "--output",
-    "--val-fraction": "--validation-fraction",
-    "--val-split": "--validation-fraction",
-    "--validation-split": "--validation-fraction",
-    "--smoothing": "--label-smoothing",
-    "--optim": "--optimizer",
-    "--image-size": "--size",
-    "--img-size": "--size",
-    "--greyscale": "--grey",
-    "--grayscale": "--grey",
-    "--random-state": "--seed",
-    "--workers": "--threads",
-    "--jobs": "--threads",
-    "-j": "--threads",
-    "--topk": "--top",
-    "--top-k": "--top",
-    "-k": "--top",
+    alias: ours
+    for ours, aliases in {
+        "--learning-rate": "--lr",
+        "--batch-size": "--batch -b",
+        "--epochs": "-e",
+        "--weight-decay": "--wd",
+        "--output": "--out",
+        "--validation-fraction": "--val-fraction --val-split --validation-split",
+        "--label-smoothing": "--smoothing",
+        "--optimizer": "--optim",
+        "--size": "--image-size --img-size",
+        "--grey": "--greyscale --grayscale",
+        "--seed": "--random-state",
+        "--threads": "--workers --jobs -j",
+        "--top": "--topk --top-k -k",
+    }.items()
+    for alias in aliases.split()
 }
 """What other programs call our options. A command that has an option by such a name keeps it."""
 

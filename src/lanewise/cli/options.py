@@ -12,16 +12,7 @@ from typing import Any
 import click
 
 from lanewise.errors import OptionError
-from lanewise.training.options import (
-    FitOptions,
-    Named,
-    Positive,
-    Seconds,
-    Share,
-    TrainOptions,
-    Whole,
-    about,
-)
+from lanewise.training.options import FitOptions, Rule, TrainOptions, about
 from lanewise.wording import shown
 
 
@@ -139,14 +130,14 @@ def training_option(one: Field[Any]) -> Decorator:
         kind["default"] = None  # whoever reads the value has a default of its own
         text += f"  [default: {known.default}]"
     match known.values:
-        case Whole():
-            kind |= {"type": click.IntRange(0 if known.values.zero else known.values.least), "metavar": "N"}
-        case Seconds():
+        case Rule(kind="whole", least=least):
+            kind |= {"type": click.IntRange(least), "metavar": "N"}
+        case Rule(kind="seconds"):
             kind |= {"callback": seconds, "metavar": "TIME"}
-        case Positive() | Share():
+        case Rule(kind="number"):
             kind |= {"type": float, "metavar": "X"}
-        case Named():
-            kind |= {"type": click.Choice(known.values.names)}
+        case Rule(kind="word", names=names):
+            kind |= {"type": click.Choice(names)}
         case _ if known.words:
             kind |= {"type": click.Choice(known.words)}
         case _:

@@ -33,18 +33,29 @@ def _by_optimizer(defaults: Mapping[str, float]) -> str:
     return ", ".join(f"{value:g} for {name}" for name, value in defaults.items())
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Rule:
-    """Which values an option takes."""
+    """Which values an option takes.
 
-    __slots__ = ()
+    Attributes
+    ----------
+    fits : callable
+        Whether it takes a value; one of another type altogether may raise an error instead.
+    refusal : str
+        The sentence that refuses a value and says which it takes, with places for `{name}` and `{value}`.
+    kind : {"whole", "number", "seconds", "word", ""}
+        How the command line reads a value.
+    least : int
+        The smallest of the whole numbers that it takes.
+    names : tuple of str
+        The words of which it takes one.
+    """
 
-    def fits(self, value: Any) -> bool:
-        """Whether it takes a value; one of another type altogether may raise an error instead."""
-        raise NotImplementedError
-
-    def refusal(self, name: str, value: Any) -> str:
-        """The sentence that refuses a value, and says which it takes."""
-        raise NotImplementedError
+    fits: Callable[[Any], bool]
+    refusal: str
+    kind: Literal["whole", "number", "seconds", "word", ""] = ""
+    least: int = 0
+    names: tuple[str, ...] = ()
 
     def problem(self, name: str, value: Any) -> str | None:
         """What is wrong with a value, in a sentence; None if nothing is."""
@@ -52,89 +63,39 @@ class Rule:
             fits = bool(self.fits(value))
         except (AttributeError, TypeError, ValueError):
             fits = False
-        return None if fits else self.refusal(name, value)
+        return None if fits else self.refusal.format(name=name, value=value)
 
 
-@dataclass(frozen=True, slots=True)
-class Whole(Rule):
+def whole(least: int = 1, zero: str = "") -> Rule:
     """Whole numbers from `least` on, and 0 if it means something."""
 
-    least: int = 1
-    zero: str = ""
+    def fits(value: Any) -> bool:
+        number = isinstance(value, Real) and not isinstance(value, bool) and value % 1 == 0
+        return number and bool(value >= least or (zero and value == 0))
 
-    def fits(self, value: Any) -> bool:
-        """See `Rule`."""
-        whole = isinstance(value, Real) and not isinstance(value, bool) and value % 1 == 0
-        return whole and bool(value >= self.least or (self.zero and value == 0))
-
-    def refusal(self, name: str, value: Any) -> str:
-        """See `Rule`."""
-        return f"{name} is a whole number from {self.least} on{self.zero and f', or 0 for {self.zero}'}, not {value!r}"
+    from_0 = f", or 0 for {zero}" if zero else ""
+    refusal = f"{{name}} is a whole number from {least} on{from_0}, not {{value!r}}"
+    return Rule(fits, refusal, "whole", 0 if zero else least)
 
 
-@dataclass(frozen=True, slots=True)
-class Positive(Rule):
-    """Numbers above 0; `said` begins the sentence that refuses others."""
-
-    said: str
-
-    def fits(self, value: Any) -> bool:
-        """See `Rule`."""
-        return bool(value > 0)
-
-    def refusal(self, name: str, value: Any) -> str:
-        """See `Rule`."""
-        return f"{self.said} above 0, not {value!r}"
+def positive(said: str, kind: Literal["number", "seconds"] = "number") -> Rule:
+    """Numbers above 0, or lengths of time; `said` begins the sentence that refuses others."""
+    return Rule(lambda value: bool(value > 0), f"{said} above 0, not {{value!r}}", kind)
 
 
-@dataclass(frozen=True, slots=True)
-class Seconds(Positive):
-    """Lengths of time, which the command line reads with their unit."""
-
-
-@dataclass(frozen=True, slots=True)
-class Share(Rule):
-    """Numbers from 0 to below 1."""
-
-    def fits(self, value: Any) -> bool:
-        """See `Rule`."""
-        return bool(0 <= value < 1)
-
-    def refusal(self, name: str, value: Any) -> str:
-        """See `Rule`."""
-        return f"{name} lies between 0 and 1, not {value!r}"
-
-
-@dataclass(frozen=True, slots=True)
-class Named(Rule):
-    """One of a few words."""
-
-    noun: str
-    names: tuple[str, ...]
-
-    def fits(self, value: Any) -> bool:
-        """See `Rule`."""
-        return value in self.names
-
-    def refusal(self, name: str, value: Any) -> str:
-        """See `Rule`."""
-        return f'unknown {self.noun} "{value}"; there are {", ".join(self.names)}'
-
-
-@dataclass(frozen=True, slots=True)
-class Such(Rule):
+def such(said: str, test: Callable[[Any], bool]) -> Rule:
     """Values that pass a test; `said` says what they are."""
+    return Rule(test, f"{{name}} is {said}, not {{value!r}}")
 
-    said: str
-    test: Callable[[Any], bool]
 
-    def fits(self, value: Any) -> bool:
-        """See `Rule`."""
-        return self.test(value)
+def one_of(noun: str, names: tuple[str, ...]) -> Rule:
+    """One of a few words."""
+    refusal = f'unknown {noun} "{{value}}"; there are {", ".join(names)}'
+    return Rule(lambda value: value in names, refusal, "word", names=names)
 
-    def refusal(self, name: str, value: Any) -> str:
-        """See `Rule`."""
-        return f"{name} is {self.said}, not {value!r}"
+
+SHARE = Rule(lambda value: 0 <= value < 1, "{name} lies between 0 and 1, not {value!r}", "number")
+"""Numbers from 0 to below 1."""
 
 
 def _is_network(value: Any) -> bool:
@@ -146,11 +107,11 @@ def _is_mapping_of_weights(value: Any) -> bool:
     return isinstance(value, str) or all(isinstance(weight, Real) for _, weight in value.items())
 
 
-SWITCH = Such("True or False", lambda value: value in (True, False))
-CALLED = Such("a function", callable)
+SWITCH = such("True or False", lambda value: value in (True, False))
+CALLED = such("a function", callable)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Option:
     """What is known of an option besides its name, type and default.
 
@@ -206,7 +167,7 @@ def about(one: Field[Any]) -> Option:
     return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FitOptions:
     """Options that `lanewise.train` and `CNNClassifier` share."""
 
@@ -220,12 +181,12 @@ class FitOptions:
         "chosen from the images",
         more="With `start`, its own network is the default. Layers marked `frozen`, and `fixed` filters, stay as they "
         "are.",
-        values=Such("text like 'conv 16@3x3 same, relu, dense 10', or layers", _is_network),
+        values=such("text like 'conv 16@3x3 same, relu, dense 10', or layers", _is_network),
         metavar="TEXT",
     )
     _: KW_ONLY
     epochs: int | None = option(
-        None, "Number of passes over the training set.", "chosen from the number of images", values=Whole()
+        None, "Number of passes over the training set.", "chosen from the number of images", values=whole()
     )
     budget: float | None = option(
         None,
@@ -234,41 +195,41 @@ class FitOptions:
         command="Time to train for, instead of --epochs: 30s, 2m, 1h.",
         more="The schedule is stretched over what the measured speed allows, up to three times the "
         "default number of epochs.",
-        values=Seconds("a budget is a number of seconds"),
+        values=positive("a budget is a number of seconds", "seconds"),
     )
     batch_size: int | None = option(
-        None, "Number of images in a step.", "chosen from the number of images", values=Whole()
+        None, "Number of images in a step.", "chosen from the number of images", values=whole()
     )
     optimizer: str = option(
-        "sgd", "SGD with Nesterov momentum, or AdamW.", values=Named("optimizer", tuple(LEARNING_RATES))
+        "sgd", "SGD with Nesterov momentum, or AdamW.", values=one_of("optimizer", tuple(LEARNING_RATES))
     )
     learning_rate: float | None = option(
         None,
         "Peak learning rate.",
         _by_optimizer(LEARNING_RATES),
         more="If it is left to Lanewise and training diverges, training starts again at a third of it.",
-        values=Positive("the learning rate is"),
+        values=positive("the learning rate is"),
     )
-    momentum: float = option(0.9, "Momentum; for adamw, its beta1.", values=Share())
+    momentum: float = option(0.9, "Momentum; for adamw, its beta1.", values=SHARE)
     weight_decay: float | None = option(
-        None, "Weight decay; biases have none.", _by_optimizer(WEIGHT_DECAYS), values=Share()
+        None, "Weight decay; biases have none.", _by_optimizer(WEIGHT_DECAYS), values=SHARE
     )
-    schedule: str = option("one-cycle", "Learning-rate schedule.", values=Named("schedule", tuple(SCHEDULES)))
-    label_smoothing: float = option(0.0, "Label smoothing, from 0 to below 1.", values=Share())
-    augment: str = option("auto", "Data augmentation.", values=Named("augmentation", AUGMENTATIONS))
+    schedule: str = option("one-cycle", "Learning-rate schedule.", values=one_of("schedule", tuple(SCHEDULES)))
+    label_smoothing: float = option(0.0, "Label smoothing, from 0 to below 1.", values=SHARE)
+    augment: str = option("auto", "Data augmentation.", values=one_of("augmentation", AUGMENTATIONS))
     class_weight: Mapping[Any, float] | Literal["balanced"] | None = option(
         None,
         "Weights of classes: 'balanced' gives all classes the same total weight.",
         "all images weigh the same",
         more="A dict {label: weight} gives 1 to classes that it does not name.",
-        values=Such("'balanced' or a dict of class to weight", _is_mapping_of_weights),
+        values=such("'balanced' or a dict of class to weight", _is_mapping_of_weights),
         words=("balanced",),
     )
     validation_fraction: float = option(
         0.1,
         "Fraction of the training set held out as a validation set, where there is none.",
         more="The validation set chooses the best weights; with 0 there is none.",
-        values=Share(),
+        values=SHARE,
     )
     early_stopping: bool = option(
         True,
@@ -283,11 +244,11 @@ class FitOptions:
         values=SWITCH,
     )
     threads: int | None = option(
-        None, "Number of threads; the result does not depend on it.", "one per processor", values=Whole()
+        None, "Number of threads; the result does not depend on it.", "one per processor", values=whole()
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class TrainOptions(FitOptions):
     """All options of `lanewise.train`, checked.
 
@@ -307,7 +268,7 @@ class TrainOptions(FitOptions):
         more='Every image is evaluated by a network that was not trained on it; `provenance["cross_validation"]` has '
         "the figures. By default there are none if the length of training, a validation or test set, weights or a "
         "start is given.",
-        values=Whole(2, zero="none"),
+        values=whole(2, zero="none"),
     )
     size: str | int | tuple[int, int] | None = option(
         None,
@@ -316,7 +277,7 @@ class TrainOptions(FitOptions):
         metavar="SIZE",
     )
     channels: int | None = option(
-        None, "1 reads images as grey, 3 as colour.", "as they are", values=Whole(), command_line=False
+        None, "1 reads images as grey, 3 as colour.", "as they are", values=whole(), command_line=False
     )
     strict: bool = option(
         False, "Refuse files that cannot be used, instead of skipping them.", values=SWITCH, command_line=False
@@ -325,7 +286,7 @@ class TrainOptions(FitOptions):
         0,
         "Same seed, same result.",
         more="The same data and version give the same bits; a budget depends on speed.",
-        values=Such("a whole number from 0 to 2**64 - 1", lambda value: value % 1 == 0 and 0 <= value < 2**64),
+        values=such("a whole number from 0 to 2**64 - 1", lambda value: value % 1 == 0 and 0 <= value < 2**64),
     )
     start: Model | None = option(
         None,
@@ -334,7 +295,7 @@ class TrainOptions(FitOptions):
         "none",
         more="Its pixels are scaled as it knows them. It is evaluated on the validation set first, and the result does "
         "no worse there. If the classes are others, the last layer's weights are drawn anew.",
-        values=Such("a Model: lanewise.Model.load(path) gives one", lambda value: hasattr(value, "preprocessing")),
+        values=such("a Model: lanewise.Model.load(path) gives one", lambda value: hasattr(value, "preprocessing")),
         metavar="MODEL",
     )
     progress: Callable[[Progress], None] | None = option(
@@ -351,7 +312,7 @@ class TrainOptions(FitOptions):
         None,
         "1 shows a live bar in a terminal or notebook, 2 prints a line for each epoch, 0 nothing.",
         "a bar in a notebook, and where standard error is a terminal",
-        values=Such("0, 1 or 2", lambda value: value >= 0),
+        values=such("0, 1 or 2", lambda value: value >= 0),
         command_line=False,
     )
 
@@ -367,7 +328,7 @@ class TrainOptions(FitOptions):
                     raise OptionError(problem)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class ClassifierOptions(FitOptions):
     """Parameters of `CNNClassifier`; as scikit-learn has it, they are not checked before `fit`."""
 

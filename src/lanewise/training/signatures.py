@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 from lanewise.data.images import Images, ImageSets
 from lanewise.keywords import hinting, renamed
 from lanewise.model import Model
-from lanewise.training.options import Named, about
+from lanewise.training.options import about
 
 Source = str | os.PathLike[str] | ImageSets | Images | ArrayLike
 """What images come from."""
@@ -111,5 +111,6 @@ def _entry(one: Any) -> str:
     known = about(one)
     default = f" Default: {known.default}." if known.default else ""
     text = f"{known.text}{' ' + known.more if known.more else ''}{default}".replace("--", "")
-    takes = f"{{{', '.join(map(repr, known.values.names))}}}" if isinstance(known.values, Named) else one.type
+    names = known.values.names if known.values else ()
+    takes = f"{{{', '.join(map(repr, names))}}}" if names else one.type
     return f"{one.name} : {takes}, default {one.default!r}\n{textwrap.indent(textwrap.fill(text, 112), '    ')}\n"
