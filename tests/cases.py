@@ -99,6 +99,16 @@ LAYER_CASES = [
     Case("dense_seventeen", "dense 17", (1, 1, 31)),
     Case("dense_no_bias", "dense 5 nobias", (2, 3, 3)),
     Case("flatten", "flatten", (3, 2, 5)),
+    # Normalisation
+    Case("batchnorm", "batchnorm", (5, 3, 9)),
+    Case("batchnorm_one_pixel", "batchnorm", (2, 1, 1)),
+    Case("batchnorm_epsilon", "batchnorm 0.125", (2, 3, 5)),
+    Case("batchnorm_frozen", "batchnorm frozen", (3, 4, 5)),
+    Case("batchnorm_relu", "batchnorm, relu, batchnorm", (2, 4, 3)),
+    Case("batchnorm_features", "dense 17, batchnorm", (1, 2, 3)),
+    Case("batchnorm_features_left", "flatten, batchnorm", (3, 2, 3)),
+    Case("batchnorm_with_border", "batchnorm, conv 3@3 same", (2, 4, 5)),
+    Case("batchnorm_read_twice", "conv 3@3 same, residual(batchnorm), batchnorm frozen", (2, 4, 5)),
     # Pointwise
     Case("relu", "relu", (2, 3, 5)),
     Case("leaky", "leaky 0.1", (2, 3, 5)),
@@ -162,6 +172,14 @@ NETWORK_CASES = [
     Case(
         "frozen_later", "conv 5@3 same, relu, max 2, conv 4@3 frozen, relu, dense 9 frozen, relu, dense 4", (2, 9, 11)
     ),
+    Case(
+        "norms",
+        "conv 5@3 same nobias, batchnorm, relu, max 2, residual(conv 5@3 same nobias, batchnorm, relu, conv 5@3 same, "
+        "batchnorm), relu, residual(batchnorm, relu, conv 5@3 same), batchnorm frozen, relu, dense 7, batchnorm, tanh, "
+        "batchnorm, dense 4",
+        (3, 9, 7),
+    ),
+    Case("norms_winograd", "conv 16@3 same, batchnorm, relu, conv 32@3 same, batchnorm, relu, dense 3", (3, 16, 14)),
     Case("frozen_branch", "residual(conv 3@3 same, relu | fixed blur, conv 3@1 frozen), relu, dense 4", (3, 5, 6)),
 ]
 """Small networks, for whatever joins layers."""

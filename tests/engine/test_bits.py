@@ -157,6 +157,30 @@ LESSONS = {
         "0949db43149197b591f92c99a892b60e9326bc78250f802acb9151c31490167f",
         "158b0810122ada45629ed6b85990cc626f3e9b58786ec23f86c9cdb10c9dc81a",
     ),
+    "norms": Lesson(
+        "conv 5@3 same nobias, batchnorm, relu, max 2, residual(conv 5@3 same nobias, batchnorm, relu, "
+        "conv 5@3 same, batchnorm), relu, batchnorm 0.001, conv 18@3, batchnorm frozen, relu, dense 6, batchnorm, "
+        "relu, dense 3, softmax",
+        (2, 13, 11),
+        Optimizer(weight_decay=5e-4),
+        37,
+        3,
+        0.0,
+        None,
+        "da88339968d85b139d285e94f972a8e5c98863171e99472a8b75f340ae817a52",
+        "220d8cb8efe0dd629d61f79165fc3fc0913068a15de673ed9f90b70a0e7645a6",
+    ),
+    "norms_many_groups": Lesson(
+        "conv 16@3 same, batchnorm, relu, conv 32@3 same, batchnorm, relu, max 2, dense 3, softmax",
+        (3, 16, 14),
+        Optimizer("adamw", weight_decay=1e-2),
+        160,
+        2,
+        0.0,
+        None,
+        "594bb4091caea9ca2e869bec3517729be07edd863c683914bb9bb88e320d7278",
+        "3f825129ac75232c9a17e871a8a724f50d5a7b378bf35112ecf4108c429bd65e",
+    ),
     "sigmoid": Lesson(
         "conv 4@3 same stride 2, relu, dense 1, sigmoid",
         (2, 7, 6),

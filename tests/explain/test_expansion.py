@@ -5,12 +5,13 @@ import sys
 import numpy as np
 import pytest
 
+from lanewise.engine.folding import scale_and_offset
 from lanewise.engine.trainer import Optimizer, Trainer
 from lanewise.errors import DataError, MissingPackageError, NetworkError, OptionError, TooLargeError
 from lanewise.explain import expand, feature_maps, matrices
 from lanewise.network.graph import build
 from lanewise.network.initial import initial_parameters
-from lanewise.network.layers import Activation, Sigmoid, Softmax
+from lanewise.network.layers import Activation, BatchNorm, Sigmoid, Softmax
 from lanewise.network.reference import backward, forward, softmax_cross_entropy
 from lanewise.network.summary import summary
 from lanewise.network.text import parse
@@ -26,7 +27,11 @@ def some(shape, seed=0):
 
 
 def weights_of(graph, seed=0):
-    return [some(parameter.shape, seed + number) for number, parameter in enumerate(graph.parameters)]
+    made = [some(parameter.shape, seed + number) for number, parameter in enumerate(graph.parameters)]
+    return [
+        np.abs(one) + 0.1 if parameter.role == "variance" else one
+        for one, parameter in zip(made, graph.parameters, strict=True)
+    ]
 
 
 def test_the_example_of_one_kernel_on_a_4x4_image():
@@ -70,7 +75,13 @@ def test_each_layer_gives_the_same_outputs(case, position):
     assert layer.matrix.dtype == np.float64
     assert layer.matrix.has_canonical_format
     known = summary(graph)[position]
-    if graph.parameters_of(position):
+    if isinstance(node.layer, BatchNorm):
+        own = [parameters[k] for k in graph.parameters_of(position)]
+        factor, offset = scale_and_offset(node.layer, own)
+        assert np.array_equal(layer.matrix.data, factor[layer.weight_index])
+        assert np.array_equal(layer.bias, offset[layer.bias_index])
+        assert (layer.weight_shape, layer.uses.max()) == (node.shape[:1], np.prod(node.shape[1:]))
+    elif graph.parameters_of(position):
         weight = parameters[graph.parameters_of(position)[0]]
         assert layer.weight_shape == weight.shape
         assert np.array_equal(layer.matrix.data, weight.ravel()[layer.weight_index])

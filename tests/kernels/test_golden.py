@@ -15,6 +15,7 @@ import pytest
 
 from lanewise import kernels
 from lanewise.kernels import (
+    batchnorm,
     conv,
     conv_pooled_gradient,
     conv_weight_gradient,
@@ -72,6 +73,12 @@ def case(kernel: Callable[..., Program], *arguments: Any, **options: Any) -> Non
     CASES[f"{module}.{kernel.__name__}"] = kernel, lambda: kernel(*arguments, **options)
 
 
+case(batchnorm.forward, SMALL, SMALL, 0.5, True, relu=True)
+case(batchnorm.apply, SMALL, SMALL, 0.5)
+case(batchnorm.backward_parameters, SMALL, SMALL, False)
+case(batchnorm.backward_input, SMALL, SMALL, SMALL, True)
+case(batchnorm.backward_applied, SMALL, SMALL, 0.5, False)
+case(batchnorm.update_statistics, 16, 4, 2, 32)
 case(conv.forward, CONV, CONV_X, CONV_Y, relu=True)
 case(conv.backward_input, ONE, Layout((1, 3, 3)), SMALL.with_border((1, 1, 1, 1)), Layout((1, 3, 3)), mask=True)
 case(conv_weight_gradient.backward_weight, ONE, Layout((1, 3, 3)), SMALL)
@@ -115,6 +122,7 @@ case(single_dense.forward, Blocked((2, 1, 1)), 2, relu=True)
 case(features.prepare, Blocked((1, 1, 2)))
 case(features.flatten, Blocked((2, 1, 2)))
 case(features.join, (Blocked((2, 1, 1)), Blocked((1, 1, 1))), Blocked((3, 1, 1)))
+case(features.scale_and_shift, Blocked((2, 1, 2)), Blocked((2, 1, 2)))
 case(features.softmax, Blocked((2, 1, 1)))
 CASES["winograd.forward, 4x4"] = (
     winograd.forward,

@@ -19,6 +19,7 @@ from lanewise.engine import inference, trainer
 from lanewise.engine.single_plan import SinglePlanner
 from lanewise.errors import ProgramError
 from lanewise.kernels import (
+    batchnorm,
     conv,
     conv_pooled_gradient,
     conv_weight_gradient,
@@ -45,7 +46,18 @@ from lanewise.private import SECRET
 from tests.cases import LAYER_CASES, NETWORK_CASES, Case
 from tests.engine.support import network, parameters_for, raw_for
 
-FOLDERS = [conv, conv_pooled_gradient, conv_weight_gradient, dense, gather, loss, pointwise, pool, optimizers]
+FOLDERS = [
+    batchnorm,
+    conv,
+    conv_pooled_gradient,
+    conv_weight_gradient,
+    dense,
+    gather,
+    loss,
+    pointwise,
+    pool,
+    optimizers,
+]
 FOLDERS += [winograd, winograd_weight_gradient, features]
 FOLDERS += [getattr(single_kernels, name) for name in ("conv", "dense", "winograd")]
 KERNELS = [f for module in FOLDERS for f in vars(module).values() if hasattr(f, "cache_clear") and f.__wrapped__]

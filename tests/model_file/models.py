@@ -26,6 +26,9 @@ def contents(text: str, shape: tuple[int, int, int] = (3, 9, 7), dtype: str = "u
     parameters = tuple(
         rng.normal(0, 1 / np.sqrt(max(1, math.prod(p.shape[1:]))), p.shape).astype(np.float32) for p in graph.parameters
     )
+    for parameter, array in zip(graph.parameters, parameters, strict=True):
+        if parameter.role == "variance":
+            array[...] = np.abs(array) + np.float32(0.1)
     channels, rows, columns = shape
     scale = tuple(rng.uniform(0.5, 1.5, channels) / (100 if dtype == "uint8" else 1))
     classes = 2 if isinstance(graph.nodes[-1].layer, Sigmoid) else graph.output_shape[0]

@@ -9,7 +9,7 @@ from lanewise.errors import ModelFileError
 from lanewise.model_file import Contents, read, read_graph, to_onnx, write
 from lanewise.network.activations import ACTIVATIONS
 from lanewise.network.comparing import comparable
-from lanewise.network.layers import AvgPool2D, Conv2D, Dense, GlobalAvgPool2D
+from lanewise.network.layers import AvgPool2D, BatchNorm, Conv2D, Dense, GlobalAvgPool2D
 from lanewise.network.reference import forward
 from tests.cases import LAYER_CASES, NETWORK_CASES
 from tests.model_file.models import contents, evaluated, foreign, pixels, run
@@ -152,12 +152,12 @@ FOREIGN = {
         "a = Conv(x, w) b = Add(a, c) d = Mul(e, b) f = Sub(d, g) h = Div(f, e) i = Sub(c, h) y = Flatten(i)",
         {"w": (4, 3, 3, 3), "c": (1, 4, 1, 1), "e": (4, 1, 1), "g": (1, 1, 1)},
     ),
-    "batch norm taken into a convolution": (
+    "batch norm after a convolution": (
         IMAGE,
         "a = Conv(x, w, b) d = BatchNormalization<epsilon=0.01>(a, s, t, m, v) e = Relu(d) y = Flatten(e)",
         {"w": (4, 3, 3, 3), "b": (4,), "s": (4,), "t": (4,), "m": (4,), "v": np.float32([0.1, 2, 0.5, 1])},
     ),
-    "batch norm taken into a dense layer": (
+    "batch norm after a dense layer": (
         FEATURES,
         "a = Gemm<transB=1>(x, w) y = BatchNormalization(a, s, t, m, v)",
         {"w": (4, 6), "s": (4,), "t": (4,), "m": (4,), "v": np.float32([0.1, 2, 0.5, 1])},
@@ -166,6 +166,16 @@ FOREIGN = {
         IMAGE,
         "a = BatchNormalization(x, s, t, m, v) b = Conv(a, w) y = Flatten(b)",
         {"w": (4, 3, 3, 3), "s": (3,), "t": (3,), "m": (3,), "v": np.float32([0.1, 2, 0.5])},
+    ),
+    "batch norm, then scale and shift": (
+        FEATURES,
+        "a = BatchNormalization(x, s, t, m, v) b = Mul(a, e) y = Add(b, t)",
+        {"s": (6,), "t": (6,), "m": (6,), "e": (6,), "v": np.float32([0.1, 2, 0.5, 1, 3, 0])},
+    ),
+    "batch norm without epsilon": (
+        IMAGE,
+        "a = BatchNormalization<epsilon=0.0>(x, s, t, m, v) y = Flatten(a)",
+        {"s": (3,), "t": (3,), "m": (3,), "v": np.float32([0.1, 2, 0.5])},
     ),
     "a convolution with two readers keeps its bias": (
         IMAGE,
@@ -321,6 +331,31 @@ def test_scale_and_shift_are_taken_into_the_layer_before():
     _, nodes, arrays = FOREIGN["matmul and bias"]
     graph = read_graph(foreign(FEATURES, nodes, **arrays)).graph
     assert graph.nodes[-1].layer == Dense(4)
+
+
+def test_a_batch_normalisation_stays_a_layer_that_training_leaves_alone():
+    for case in ("batch norm after a convolution", "batch norm after a dense layer", "batch norm first"):
+        head, nodes, arrays = FOREIGN[case]
+        reading = read_graph(foreign(head, nodes, **arrays))
+        (position,) = (n for n, node in enumerate(reading.graph.nodes) if isinstance(node.layer, BatchNorm))
+        layer = reading.graph.nodes[position].layer
+        assert layer == BatchNorm(0.01 if "0.01" in nodes else 1e-5, frozen=True)
+        *_, variance = (reading.parameters[n] for n in reading.graph.parameters_of(position))
+        assert np.array_equal(variance, arrays["v"])
+
+
+def test_a_batch_normalisation_takes_in_a_scale_behind_it():
+    nodes = "a = BatchNormalization(x, s, t, m, v) b = Mul(a, e) c = Add(b, s) y = Relu(c)"
+    arrays = {name: np.float32(np.arange(6) + number) for number, name in enumerate("stmve")}
+    graph = read_graph(foreign(FEATURES, nodes, **arrays)).graph
+    assert [type(node.layer).__name__ for node in graph.nodes] == ["Input", "Flatten", "BatchNorm", "ReLU"]
+
+
+def test_an_odd_batch_normalisation_is_its_scale_and_shift():
+    """An epsilon of 0, or a variance just below it, trains nothing and is not worth an error."""
+    nodes = "a = BatchNormalization<epsilon=0.0>(x, s, s, s, v) y = Flatten(a)"
+    graph = read_graph(foreign(IMAGE, nodes, s=(3,), v=np.float32([1, 2, 3]))).graph
+    assert [type(node.layer).__name__ for node in graph.nodes] == ["Input", "Conv2D", "Flatten"]
 
 
 def test_a_global_average_becomes_the_layer_that_fits_what_follows():

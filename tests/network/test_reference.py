@@ -23,6 +23,9 @@ def values_for(graph, seed, n=3):
     """Random parameters, images, output gradients and dropout masks."""
     rng = np.random.default_rng(seed)
     parameters = [rng.normal(size=parameter.shape) for parameter in graph.parameters]
+    for parameter, array in zip(graph.parameters, parameters, strict=True):
+        if parameter.role == "variance":
+            array[...] = np.abs(array) + 0.1
     x, gradient = rng.normal(size=(n, *graph.input_shape)), rng.normal(size=(n, *graph.output_shape))
     masks = {
         position: rng.random((n, *node.shape)) >= node.layer.rate
@@ -32,17 +35,29 @@ def values_for(graph, seed, n=3):
     return parameters, x, gradient, masks
 
 
-@pytest.mark.parametrize("case", LAYER_CASES + NETWORK_CASES, ids=str)
-def test_gradients_are_finite_differences(case):
+def has_statistics(case):
+    return any(parameter.is_statistic for parameter in case.graph().parameters)
+
+
+@pytest.mark.parametrize(
+    ("case", "group"),
+    [(case, None) for case in LAYER_CASES + NETWORK_CASES]
+    + [(case, group) for case in LAYER_CASES + NETWORK_CASES if has_statistics(case) for group in (2, 3)],
+    ids=str,
+)
+def test_gradients_are_finite_differences(case, group):
+    """While training with batch normalisation, of groups that leave a rest, too."""
     graph = case.graph()
     parameters, x, gradient, masks = values_for(graph, 7)
-    values = forward(graph, parameters, x, dropout_masks=masks)
+    values = forward(graph, parameters, x, dropout_masks=masks, group=group)
     assert [value.shape[1:] for value in values] == [node.shape for node in graph.nodes]
-    parameter_gradients, value_gradients = backward(graph, parameters, values, gradient, dropout_masks=masks)
+    parameter_gradients, value_gradients = backward(
+        graph, parameters, values, gradient, dropout_masks=masks, group=group
+    )
     assert [s.shape for s in parameter_gradients] == [parameter.shape for parameter in graph.parameters]
 
     def loss(parameters, x):
-        return (forward(graph, parameters, x, dropout_masks=masks)[-1] * gradient).sum()
+        return (forward(graph, parameters, x, dropout_masks=masks, group=group)[-1] * gradient).sum()
 
     rng, e = np.random.default_rng(8), 1e-5  # less, and rounding in losses of 10,000 and more shows
     for k, (parameter, found) in enumerate(
@@ -57,6 +72,16 @@ def test_gradients_are_finite_differences(case):
             ahead[k], behind[k] = parameter + e * step, parameter - e * step
             difference = (loss(ahead[:-1], ahead[-1]) - loss(behind[:-1], behind[-1])) / (2 * e)
             assert difference == pytest.approx((found * step).sum(), rel=1e-5, abs=1e-6)
+
+
+def test_batch_normalisation_by_hand():
+    """Two images of two pixels: mean 3, variance 5; then another group of one, of mean 2 and variance 1."""
+    graph = build(parse("batchnorm 0.0000000001"), (1, 1, 2))
+    x = np.array([0.0, 2, 4, 6, 1, 3]).reshape(3, 1, 1, 2)
+    *_, y = forward(graph, [[2.0], [1.0], [10.0], [4.0]], x, group=2)
+    assert y.ravel() == pytest.approx([1 + 2 * d for d in np.array([-3, -1, 1, 3]) / math.sqrt(5)] + [-1, 3])
+    *_, y = forward(graph, [[2.0], [1.0], [10.0], [4.0]], x)
+    assert y.ravel() == pytest.approx(x.ravel() - 9), "running statistics"
 
 
 @pytest.mark.parametrize("case", [case for case in LAYER_CASES if case.name.startswith("conv")], ids=str)

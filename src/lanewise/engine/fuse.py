@@ -1,10 +1,10 @@
 """Which nodes of a graph share one value in memory, and how each value lies there.
 
-A ReLU right behind a convolution, dense layer or sum is computed by that layer's kernel (the value is `rectified`), and
-so is a max pool that alone reads a convolution (the value is `pooled`, and never in memory) or the sum of two values
-of which a convolution computes the later one (it is `summed`, and never in memory either). A Flatten of a value
-without border is the same memory read differently, and Dropout does nothing at inference. What a sum adds up has the
-gradient of the sum, so where it can it has it in the same memory.
+A ReLU right behind a convolution, dense layer, batch normalisation or sum is computed by that layer's kernel (the value
+is `rectified`), and so is a max pool that alone reads a convolution (the value is `pooled`, and never in memory) or the
+sum of two values of which a convolution computes the later one (it is `summed`, and never in memory either). A Flatten
+of a value without border is the same memory read differently, and Dropout does nothing at inference. What a sum adds up
+has the gradient of the sum, so where it can it has it in the same memory.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from lanewise.kernels.layout import Layout
 from lanewise.kernels.pool import Pool, joins_convolution
 from lanewise.network import layers
 from lanewise.network.graph import Graph, Node, is_frozen
+
+RECTIFYING = layers.Conv2D | layers.Dense | layers.BatchNorm | layers.Add
+"""Layers whose kernels do the ReLU behind them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +142,7 @@ def fuse(graph: Graph, *, training: bool, fast_convolution: bool = True) -> Fuse
     for number, node in enumerate(graph.nodes):
         if isinstance(node.layer, layers.ReLU):
             source = node.inputs[0]
-            if isinstance(graph.nodes[source].layer, layers.Conv2D | layers.Dense | layers.Add) and count[source] == 1:
+            if isinstance(graph.nodes[source].layer, RECTIFYING) and count[source] == 1:
                 of_node[number] = source
                 rectified.add(source)
         elif isinstance(node.layer, layers.Dropout) and (not training or node.layer.rate == 0):
@@ -309,7 +312,8 @@ def _shared_gradients(graph: Graph, of_node: list[int], rectified: set[int]) -> 
         for part in parts:
             changed = [reader for reader in users[part] if reader != number] + [part] * (part in rectified)
             earliest = min((other for other in parts if other != part), default=0)
-            plain = isinstance(graph.nodes[part].layer, layers.Conv2D | layers.Add) and parts.count(part) == 1
+            kinds = layers.Conv2D | layers.BatchNorm | layers.Add
+            plain = isinstance(graph.nodes[part].layer, kinds) and parts.count(part) == 1
             if plain and part in trained and all(node < earliest for node in changed):
                 shared[part] = of_node[number]
     return shared

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from lanewise.engine.parameters import FlatParameters
 from lanewise.engine.schedule import Call, Phase, Place
 from lanewise.kernels import dense, optimizers
 from lanewise.lanes.program import LANES
-from lanewise.network.graph import Graph
+from lanewise.network.graph import Graph, is_frozen
 
 LARGE = 16384
 """Weights of a dense layer from which on their gradient is deferred. Rows of fewer stay in the cache anyway."""
@@ -34,13 +35,18 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of the vector of parameters, in scalars, whose gradients lie alike: `rows` of them, from `place` on."""
+    """A stretch of the vector of parameters, in scalars, whose gradients lie alike: `rows` of them, from `place` on.
+
+    `positions`, if it is not 0, says that these are the mean and variance of a batch normalisation that has so many
+    values for each image and channel: what lies in place of gradients are sums of values and of their squares.
+    """
 
     start: int
     scalars: int
     place: int
     rows: int
     deferred: bool = False
+    positions: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +96,15 @@ class Gradients:
             Groups of 16 images of a shard.
         """
         flat = FlatParameters.of(graph)
-        late, apart = set(), []
+        late, statistics, apart = set(), set(), []
         for n, (parameter, learns) in enumerate(zip(flat.parameters, graph.trainable, strict=True)):
             if learns and len(parameter.shape) == 2 and _pays(*parameter.shape, shards, groups):
                 late.add(n)
+            if parameter.is_statistic and not is_frozen(graph.nodes[parameter.node].layer):
+                statistics.add(n)
             if n in late or not learns:
                 apart.append(n)
-        shared = flat.total - sum(flat.size(n) for n in apart)
+        shared = flat.total - sum(flat.size(n) for n in apart if n not in statistics)
         segments, end, in_row, behind = [], 0, 0, shards * shared
         for n in apart:
             start, size = flat.starts[n], flat.size(n)
@@ -105,6 +113,11 @@ class Gradients:
             if n in late:
                 segments.append(Segment(start, size, behind, 1, deferred=True))
                 behind += size
+            elif n in statistics:
+                positions = prod(graph.nodes[flat.parameters[n].node].shape[1:])
+                if flat.parameters[n].role == "mean":  # and its variance, which comes next
+                    segments.append(Segment(start, 2 * size, in_row, shards, positions=positions))
+                in_row += size
         segments.append(Segment(end, flat.total - end, in_row, shards))
         nodes = frozenset(flat.parameters[n].node for n in late)
         return Gradients(flat, shards, groups, nodes, shared, tuple(s for s in segments if s.scalars))
@@ -144,10 +157,10 @@ class Gradients:
         return Place("kept", offset, by_task=size * self.groups, by_repeat=size)
 
     def total(self, array: Array) -> Array:
-        """The vector of gradients: the rows, added in order."""
+        """The vector of gradients: the rows, added in order; zeros for statistics."""
         vector = np.zeros(self.flat.total, np.float32)
         for segment in self.segments:
-            for row in range(segment.rows):
+            for row in range(0 if segment.positions else segment.rows):
                 first = segment.place + row * self.shared
                 vector[segment.start :][: segment.scalars] += array[first:][: segment.scalars]
         return vector

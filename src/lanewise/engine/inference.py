@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.caching import Cache
+from lanewise.engine.folding import Folding
 from lanewise.engine.parameters import FlatParameters, Floats
 from lanewise.engine.plan import Planner
 from lanewise.engine.schedule import Executable, Phase, Place, Section, aligned
@@ -47,7 +48,9 @@ class Inference:
         self.graph = graph
         self.threads = usable_threads(threads)
         target = target or chosen()
-        flat = FlatParameters.of(graph)
+        self._given, self._folding = FlatParameters.of(graph), Folding.of(graph)
+        graph = self._folding.graph
+        self._flat = flat = FlatParameters.of(graph)
         images = Place("images", by_task=4 * LANES)
         planner = Planner(
             graph, training=False, registers=target.registers, images=images, key=Place("keys"), winograd=winograd
@@ -65,23 +68,28 @@ class Inference:
         needed = plan.arena * self.threads + 4 * (2 * flat.total + plan.transformed)
         check_memory("running this network", needed)
         self._executable = Executable([Phase(None, (Section(plan.calls),))], target, cache)
-        if isinstance(parameters, np.ndarray):
-            vector = parameters
+        self._live = parameters if isinstance(parameters, np.ndarray) else None
+        if self._live is not None and graph is self.graph:
+            vector = self._live
         else:
             vector = aligned(flat.total)
-            vector[:] = flat.pack(parameters)
+            vector[:] = self._folded(parameters)
         self._prepare: Executable | None = None
         if plan.preparations:
             self._prepare = Executable([Phase(1, (Section(plan.preparations),))], target, cache)
-        self._live = isinstance(parameters, np.ndarray)
         self._lock = ForkSafeLock()  # callers on several threads share one arena
         self._arrays = {
             "arena": aligned(plan.arena * self.threads // 4),
             "transformed": aligned(plan.transformed),
             "parameters": vector,
         } | preprocessing.constants
-        if self._prepare is not None and not self._live:
+        if self._prepare is not None and self._live is None:
             self._prepare.run(self._arrays)
+
+    def _folded(self, parameters: Sequence[Floats] | Floats) -> Floats:
+        """The vector that the kernels read, from parameters as they are given."""
+        arrays = self._given.views(parameters) if isinstance(parameters, np.ndarray) else parameters
+        return self._flat.pack(self._folding.fold(arrays))
 
     def run(
         self, pixels: NDArray[np.generic], images: NDArray[np.int32] | None = None, *, threads: int | None = None
@@ -97,8 +105,11 @@ class Inference:
             Fewer than it was made for.
         """
         with self._lock:
-            if self._prepare is not None and self._live:
-                self._prepare.run(self._arrays)
+            if self._live is not None:
+                if self._arrays["parameters"] is not self._live:
+                    self._arrays["parameters"][:] = self._folded(self._live)
+                if self._prepare is not None:
+                    self._prepare.run(self._arrays)
             return self._run(pixels, images, min(threads or self.threads, self.threads))
 
     def _run(self, pixels: NDArray[np.generic], images: NDArray[np.int32] | None, threads: int) -> Floats:

@@ -2,7 +2,8 @@
 
 A lowering says which program computes an operation, which its inputs' gradients, and which those of its parameters.
 Plans find the memory of a program's buffers by their names: x, or x0, x1, ... of several; y, dy, dx; weight, bias,
-dweight, dbias; transformed (weights for Winograd's method), plus, argmax, images, key, and scratch...
+scale, shift, mean, variance and these with a d before for their gradients; present, moments; transformed (weights for
+Winograd's method), plus, argmax, images, key, and scratch...
 """
 
 from __future__ import annotations
@@ -11,7 +12,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lanewise.engine.fuse import Operation, conv_of, first_place, pool_of
-from lanewise.kernels import conv, conv_pooled_gradient, conv_weight_gradient, dense, pointwise, pool, winograd
+from lanewise.kernels import (
+    batchnorm,
+    conv,
+    conv_pooled_gradient,
+    conv_weight_gradient,
+    dense,
+    pointwise,
+    pool,
+    winograd,
+)
 from lanewise.kernels import winograd_weight_gradient as winograd_weight
 from lanewise.kernels.layout import Layout
 from lanewise.kernels.single import features
@@ -36,7 +46,9 @@ class Forward:
     plus, argmax : Layout, optional
         How the value lies that it adds, and the argmax of its pool, if they are asked for.
     training : bool
-        Whether Dropout drops.
+        Whether Dropout drops, and BatchNorm takes the statistics of the images that are there.
+    accumulate : bool
+        Whether it adds to what is noted of these statistics.
     registers : int
         How many values of 16 lanes the target's registers hold.
     """
@@ -48,6 +60,7 @@ class Forward:
     plus: Layout | None = None
     argmax: Layout | None = None
     training: bool = False
+    accumulate: bool = False
     registers: int
 
     @property
@@ -213,6 +226,25 @@ def _dense_weight(b: Backward) -> Program:
     )
 
 
+# Normalisation
+
+
+def _batch_norm(f: Forward) -> Program:
+    layer, relu = f.layer, f.operation.activation is not None
+    assert isinstance(layer, layers.BatchNorm)
+    if f.training and not layer.frozen:
+        return batchnorm.forward(f.x, f.y, layer.epsilon, f.accumulate, relu)
+    return batchnorm.apply(f.x, f.y, layer.epsilon, relu)
+
+
+def _batch_norm_input(b: Backward) -> Program:
+    layer = b.layer
+    assert isinstance(layer, layers.BatchNorm)
+    if layer.frozen:
+        return batchnorm.backward_applied(b.dy, b.dx, layer.epsilon, b.accumulate)
+    return batchnorm.backward_input(b.x, b.dy, b.dx, b.accumulate)
+
+
 # Pooling
 
 
@@ -293,6 +325,12 @@ def _copied(b: Backward) -> Program:
 LOWERINGS: dict[type[layers.Layer], Lowering] = {
     layers.Conv2D: Lowering(_convolution, _convolution_input, _convolution_weight),
     layers.Dense: Lowering(_dense, _dense_input, _dense_weight),
+    layers.BatchNorm: Lowering(
+        _batch_norm,
+        _batch_norm_input,
+        lambda b: batchnorm.backward_parameters(b.x, b.dy, b.accumulate),
+        single=lambda xs, y: features.scale_and_shift(xs[0], y),
+    ),
     layers.MaxPool2D: Lowering(lambda f: pool.max_forward(pool_of(f.operation.node), f.x, f.y), _max_pool_input),
     layers.AvgPool2D: Lowering(_average_pool, _average_pool_input),
     layers.GlobalAvgPool2D: Lowering(

@@ -10,7 +10,7 @@ from lanewise.engine.parameters import FlatParameters
 from lanewise.engine.schedule import Call, Place
 from lanewise.kernels.layout import Layout
 from lanewise.lanes.program import LANES, Program
-from lanewise.network.graph import Graph
+from lanewise.network.graph import Graph, is_frozen
 
 
 class Operands:
@@ -21,12 +21,24 @@ class Operands:
     graph : Graph
     fused : Fused
         The same as operations on values.
-    images, key : Place
+    images, key, present, gradients
         As for `Planner`.
     """
 
-    def __init__(self, graph: Graph, fused: Fused, *, images: Place, key: Place) -> None:
-        self.graph, self.fused, self.images, self.key = graph, fused, images, key
+    def __init__(
+        self,
+        graph: Graph,
+        fused: Fused,
+        *,
+        images: Place,
+        key: Place,
+        present: Place | None = None,
+        gradients: Gradients | None = None,
+    ) -> None:
+        self.graph, self.fused, self._gradients = graph, fused, gradients
+        self._given: dict[str, Slot | Place] = {"images": images, "key": key}
+        if present is not None:
+            self._given["present"] = present
         self.flat = FlatParameters.of(graph)
         self.calls: list[SlotCall] = []
         self.layouts: dict[Slot, Layout] = {}
@@ -63,8 +75,17 @@ class Operands:
         return Layout.of(shape) if len(shape) == 1 else layout
 
     def parameter(self, node: int) -> list[Place]:
-        """Where the node's weight and bias are."""
+        """Where the node's parameters are, like its weight and bias."""
         return [Place("parameters", 4 * self.flat.starts[n]) for n in self.graph.parameters_of(node)]
+
+    def _parameters(self, operation: Operation) -> dict[str, Slot | Place]:
+        """Where the parameters of an operation are, by their roles, and their gradients, by these with a d before."""
+        own = self.graph.parameters_of(operation.number)
+        roles = [self.graph.parameters[n].role for n in own]
+        found: dict[str, Slot | Place] = dict(zip(roles, self.parameter(operation.number), strict=True))
+        if self._gradients is not None and not is_frozen(operation.node.layer):
+            found |= zip((f"d{role}" for role in roles), self._gradients.places(own), strict=True)
+        return found
 
     def bind(self, program: Program, operation: Operation, **known: Slot | Place) -> None:
         """Append a call of a program, whose buffers are found by their names (`lower.py`).
@@ -78,9 +99,8 @@ class Operands:
             Buffers besides those that the operation implies.
         """
         sources = [self.value(source)[0] for source in operation.node.inputs]
-        found: dict[str, Slot | Place] = {"images": self.images, "key": self.key, "x": sources[0]}
+        found = self._given | self._parameters(operation) | {"x": sources[0]}
         found |= {f"x{n}": source for n, source in enumerate(sources)}
-        found |= zip(("weight", "bias"), self.parameter(operation.number), strict=False)
         found |= {"y": self.value(operation.result)[0], **known}
         places: list[Slot | Place] = []
         scratch = 0
@@ -88,6 +108,10 @@ class Operands:
             match buffer.name:
                 case "argmax":
                     places.append(self.argmax(operation)[0])
+                case "moments":
+                    moments: Slot = ("moments", operation.number)
+                    self.layouts[moments] = Layout((buffer.scalars // LANES, 1, 1))
+                    places.append(moments)
                 case "transformed":
                     places.append(self._transformed_weights(operation, gradient="dx" in known))
                 case name if name.startswith("scratch"):

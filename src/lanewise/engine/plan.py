@@ -48,6 +48,8 @@ class Planner:
         How many values of 16 lanes the target's registers hold.
     images, key : Place
         The numbers of the group's images, and (seed, epoch): what Dropout's random numbers are made from.
+    present : Place, optional
+        Where 1 stands for each lane with an image, and 0 for the others; for training.
     gradients : Gradients, optional
         Where gradients of parameters go.
     winograd : bool
@@ -62,12 +64,13 @@ class Planner:
         registers: int,
         images: Place,
         key: Place,
+        present: Place | None = None,
         gradients: Gradients | None = None,
         winograd: bool = True,
     ) -> None:
         self.graph, self.training, self.registers, self.gradients = graph, training, registers, gradients
         self.fused = fuse(graph, training=training, fast_convolution=winograd)
-        self.operands = Operands(graph, self.fused, images=images, key=key)
+        self.operands = Operands(graph, self.fused, images=images, key=key, present=present, gradients=gradients)
         self._deferred: list[Deferred] = []
         self._with_gradient: set[int] = set()  # values whose gradient has been written by some reader already
 
@@ -100,6 +103,7 @@ class Planner:
                 plus=plus[1] if plus else None,
                 argmax=self.operands.argmax(operation)[1] if argmax else None,
                 training=self.training,
+                accumulate=self.gradients is not None and self.gradients.accumulate,
                 registers=self.registers,
             )
         )
@@ -151,8 +155,8 @@ class Planner:
         assert self.gradients is not None
         number, layer, accumulate = operation.number, operation.node.layer, self.gradients.accumulate
         x, x_layout = self.operands.value(operation.node.inputs[0])
-        places = self.gradients.places(self.graph.parameters_of(number))
         if isinstance(layer, Dense) and number in self.gradients.deferred:
+            places = self.gradients.places(self.graph.parameters_of(number))
             kept = (
                 self.operands.keep(x, dense.padded(x_layout.elements), self.gradients),
                 self.operands.keep(dy[0], layer.units, self.gradients),
@@ -176,7 +180,7 @@ class Planner:
                 registers=self.registers,
             )
         )
-        self.operands.bind(program, operation, dy=dy[0], **dict(zip(("dweight", "dbias"), places, strict=False)))
+        self.operands.bind(program, operation, dy=dy[0])
 
     def _input_gradient(self, operation: Operation, position: int, dy: tuple[Slot, Layout]) -> None:
         source = operation.node.inputs[position]

@@ -11,6 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
+from lanewise.engine.folding import Folding, scale_and_offset
 from lanewise.engine.fuse import Operation, conv_of
 from lanewise.engine.lower import Forward, lowering_of
 from lanewise.engine.memory import Slot, SlotCall, placed
@@ -20,7 +23,7 @@ from lanewise.kernels.single import conv, dense, features, winograd
 from lanewise.kernels.single.blocked import Blocked
 from lanewise.lanes.program import LANES, Program
 from lanewise.network.graph import Graph, Node
-from lanewise.network.layers import Conv2D, Dense, Dropout, Flatten, ReLU
+from lanewise.network.layers import BatchNorm, Conv2D, Dense, Dropout, Flatten, Layer, ReLU
 from lanewise.preprocessing import Preprocessing
 
 
@@ -56,7 +59,9 @@ class SinglePlanner:
         registers: int,
         winograd: bool,
     ) -> None:
-        self.graph, self.given, self.registers = graph, parameters, registers
+        folding = Folding.of(graph)
+        self.graph = graph = folding.graph
+        self.given, self.registers = folding.fold(parameters), registers
         self.users = graph.users()
         self.of_node, self.rectified = self._shared()
         self.tiles = self._tiles() if winograd else {}
@@ -180,7 +185,14 @@ class SinglePlanner:
                             graph=self.graph, operation=operation, xs=xs, y=y_layout.lanes, registers=self.registers
                         )
                     )
-                self.call(program, *(slot for slot, _ in inputs), y)
+                self.call(program, *(slot for slot, _ in inputs), *self._factors(number, layer), y)
+
+    def _factors(self, number: int, layer: Layer) -> list[Place]:
+        """What a batch normalisation multiplies its channels with and adds to them."""
+        if not isinstance(layer, BatchNorm):
+            return []
+        pair = scale_and_offset(layer, [self.given[n] for n in self.graph.parameters_of(number)])
+        return [self._constant(conv.lay_bias(len(each), each.astype(np.float32))) for each in pair]
 
     def _convolve(self, number: int, node: Node) -> None:
         (x, x_layout), (y, y_layout) = self.value(node.inputs[0]), self.value(number)

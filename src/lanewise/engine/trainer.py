@@ -18,7 +18,7 @@ from lanewise.engine.parameters import CHUNK, FlatParameters, Floats
 from lanewise.engine.plan import GroupPlan, Planner
 from lanewise.engine.schedule import Call, Executable, Phase, Place, Section, aligned
 from lanewise.errors import NetworkError
-from lanewise.kernels import gather, loss, optimizers
+from lanewise.kernels import batchnorm, gather, loss, optimizers
 from lanewise.lanes.program import LANES, Program
 from lanewise.limits import check_memory
 from lanewise.network.graph import Graph
@@ -215,19 +215,20 @@ class Trainer:
             "images": np.where(images >= 0, images, images[:, :1]),
             "labels": labels,
             "weights": weights,
+            "present": (images >= 0).astype(np.float32),
             "losses": losses,
             "correct": correct,
-            "hyper": self._hyper(steps.learning_rates),
+            "hyper": self._hyper(steps.learning_rates, np.count_nonzero(images >= 0, axis=1)),
             "keys": np.ascontiguousarray(steps.keys, np.int32),
         }
         self._executable.run(arrays, steps=count, threads=self.threads, counts=groups)
         losses[images < 0], correct[images < 0] = 0, 0
         return losses[:, :batch], correct[:, :batch]
 
-    def _hyper(self, learning_rates: Floats) -> Floats:
+    def _hyper(self, learning_rates: Floats, images: NDArray[np.int_]) -> Floats:
         o = self.optimizer
-        hyper = np.zeros((len(learning_rates), 8), np.float32)
-        hyper[:, 0] = learning_rates
+        hyper = np.zeros((len(learning_rates), optimizers.HYPER), np.float32)
+        hyper[:, 0], hyper[:, -1] = learning_rates, 1 / np.maximum(images, 1)
         if o.name == "sgd":
             hyper[:, 1], hyper[:, 2] = o.momentum, o.weight_decay
         else:
@@ -258,6 +259,7 @@ class Trainer:
             registers=self.target.registers,
             images=images,
             key=key,
+            present=per_lane("present"),
             gradients=self.layout,
             winograd=winograd,
         )
@@ -310,7 +312,19 @@ class Trainer:
 
     def _update_phase(self) -> Phase:
         segments = [segment for segment in self.layout.segments if not segment.deferred]
-        return Phase.of_kinds(chunks for segment in segments for chunks in self._chunks(segment))
+        return Phase.of_kinds(
+            part
+            for segment in segments
+            for part in (self._chunks(segment) if not segment.positions else [self._statistics(segment)])
+        )
+
+    def _statistics(self, segment: Segment) -> tuple[int, tuple[Call, ...]]:
+        """The update of the running mean and variance of a batch normalisation."""
+        half, row = segment.scalars // 2, self.layout.shared
+        places = [Place("parameters", 4 * (segment.start + n * half)) for n in range(2)]
+        places += [Place("gradients", 4 * (segment.place + n * half)) for n in range(2)]
+        program = batchnorm.update_statistics(half, segment.positions, segment.rows, row)
+        return 1, (Call(program, (*places, Place("hyper", by_step=4 * optimizers.HYPER))),)
 
     def _chunks(self, segment: Segment) -> Iterator[tuple[int, tuple[Call, ...]]]:
         """Updates of a segment of the vector: how many chunks alike, and the call."""

@@ -57,7 +57,7 @@ def entries_of(node: Node, inputs: list[Shape], weights: Array | None, x: Array 
     inputs : list of shapes
         Of what it reads; of several, the columns come one after the other.
     weights : array, optional
-        Those of a convolution or dense layer.
+        Those of a convolution or dense layer, or what a batch normalisation multiplies each channel by.
     x : array, optional
         The values that it reads, for layers whose matrix depends on them.
     """
@@ -80,6 +80,11 @@ def entries_of(node: Node, inputs: list[Shape], weights: Array | None, x: Array 
             _check_size(node, weights.size)
             columns = np.tile(np.arange(features), outputs)
             return Entries(np.arange(outputs + 1) * features, columns, weights.ravel(), np.arange(weights.size))
+        case layers.BatchNorm():
+            assert weights is not None
+            size = math.prod(node.shape)
+            channel = np.repeat(np.arange(len(weights)), size // len(weights))
+            return Entries(np.arange(size + 1), np.arange(size), weights[channel], channel)
         case layers.MaxPool2D():
             windows = _windows(node, inputs[0], np.arange(node.shape[0]), 1)
             return _maximum(windows, _known(node, x))

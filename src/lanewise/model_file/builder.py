@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lanewise.errors import NetworkError
 from lanewise.network.graph import Graph, Shape, assemble
-from lanewise.network.layers import Conv2D, Dense, Input, Layer
+from lanewise.network.layers import BatchNorm, Conv2D, Dense, Input, Layer
 from lanewise.network.options import option_problem
 from lanewise.network.shapes import output_shape
 
@@ -44,13 +44,15 @@ class TensorRef:
 
 @dataclass(slots=True)
 class UnfinishedNode:
-    """A node of the network that can still change."""
+    """A node of the network that can still change. `weight` and `bias` are scale and shift of a batch normalisation,
+    whose mean and variance are its `statistics`."""
 
     layer: Layer
     inputs: tuple[int, ...]
     shape: Shape
     weight: Weights | None = None
     bias: Weights | None = None
+    statistics: tuple[Weights, ...] = ()
 
 
 class NetworkBuilder:
@@ -114,6 +116,22 @@ class NetworkBuilder:
             raise NetworkError(f"the network has more than {MOST_WEIGHTS:,} weights")
         return self._append(UnfinishedNode(layer, (x.node,), (), weight, bias), single_use, x.rank)
 
+    def add_batch_norm(self, layer: BatchNorm, x: TensorRef, arrays: list[Weights], *, single_use: bool) -> TensorRef:
+        """Append a batch normalisation.
+
+        Parameters
+        ----------
+        layer : BatchNorm
+        x : TensorRef
+            What it reads.
+        arrays : list of four (channels,) float32
+            Scale, shift, mean and variance.
+        single_use : bool
+            Whether one node of the file alone reads its output.
+        """
+        weight, bias, *statistics = arrays
+        return self._append(UnfinishedNode(layer, (x.node,), (), weight, bias, tuple(statistics)), single_use, x.rank)
+
     def scale_and_shift(self, x: TensorRef, scale: Channels, shift: Channels, *, single_use: bool) -> TensorRef:
         """x * scale + shift for each channel: taken into the layer before, or as a 1x1 convolution.
 
@@ -132,12 +150,13 @@ class NetworkBuilder:
         node = self.nodes[x.node]
         if not (np.isfinite(scale).all() and np.isfinite(shift).all()):
             raise NetworkError("its constants make NaN or infinity")
-        if x.single_use and node.weight is not None and isinstance(node.layer, Conv2D | Dense):
+        if x.single_use and node.weight is not None:
             by_filter = scale.reshape(-1, *[1] * (node.weight.ndim - 1))
             old = 0.0 if node.bias is None else node.bias.astype(np.float64)
             node.weight = (node.weight * by_filter).astype(np.float32)
             node.bias = (old * scale + shift).astype(np.float32)
-            node.layer = replace(node.layer, bias=True)
+            if isinstance(node.layer, Conv2D | Dense):
+                node.layer = replace(node.layer, bias=True)
             return replace(x, single_use=single_use)
         if x.rank == 2:
             raise NetworkError(
@@ -151,7 +170,9 @@ class NetworkBuilder:
     def finish(self) -> tuple[Graph, tuple[Weights, ...]]:
         """The graph, and its weights and biases in order."""
         graph = assemble(((node.layer, node.inputs) for node in self.nodes[1:]), self.nodes[0].shape)
-        arrays = [array for node in self.nodes for array in (node.weight, node.bias) if array is not None]
+        arrays = [
+            array for node in self.nodes for array in (node.weight, node.bias, *node.statistics) if array is not None
+        ]
         return graph, tuple(map(np.ascontiguousarray, arrays))
 
     def _append(self, node: UnfinishedNode, single_use: bool, rank: int) -> TensorRef:

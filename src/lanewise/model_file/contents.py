@@ -135,6 +135,8 @@ def _checked_parameters(graph: Graph, arrays: tuple[NDArray[Any], ...]) -> tuple
         copy = np.array(array, dtype=np.float32, order="C")
         if not np.isfinite(copy).all():
             raise NetworkError(f"{name} holds NaN or infinity: training went astray, or the file was damaged")
+        if parameter.role == "variance" and (copy < 0).any():
+            raise NetworkError(f"{name} is negative somewhere: the file was damaged")
         copy.setflags(write=False)
         checked.append(copy)
     return tuple(checked)

@@ -130,6 +130,9 @@ def _layer(node: Node, sources: list[str], output: str) -> list[Any]:
         case layers.Dense() as layer:
             sources = _with_weights(node, sources, layer.bias)
             return one("Gemm", transB=1)
+        case layers.BatchNorm() as layer:
+            sources = [*sources, *(f"{node.name}.{role}" for role in ("scale", "shift", "mean", "variance"))]
+            return one("BatchNormalization", epsilon=float(layer.epsilon))
         case layers.MaxPool2D() as layer:
             return one("MaxPool", kernel_shape=layer.window, strides=layer.stride or layer.window, pads=node.padding)
         case layers.AvgPool2D() as layer:

@@ -17,7 +17,8 @@ from lanewise.model_file.builder import Channels, TensorRef, Weights
 from lanewise.model_file.node import FileNode
 from lanewise.model_file.tensors import FLOAT, Constant, type_name
 from lanewise.network.activations import ACTIVATIONS, Activation, Sigmoid, SiLU
-from lanewise.network.layers import Add, Dense, Flatten, Join, Layer, Softmax
+from lanewise.network.layers import Add, BatchNorm, Dense, Flatten, Join, Layer, Softmax
+from lanewise.network.options import option_problem
 
 
 def _activation(kind: type[Activation], node: FileNode) -> TensorRef:
@@ -205,6 +206,7 @@ def _sum(node: FileNode) -> TensorRef:
 
 
 def _batch_normalization(node: FileNode) -> TensorRef:
+    """A layer of its own, which training leaves as it is; or its scale and shift alone, if its numbers are odd."""
     x = node.value()
     arrays = [node.weights(position, what) for position, what in enumerate(("scale", "shift", "mean", "variance"), 1)]
     channels = node.builder.shape(x)[0]
@@ -216,6 +218,10 @@ def _batch_normalization(node: FileNode) -> TensorRef:
     gain, shift, mean, variance = (array.astype(np.float64) for array in arrays if array is not None)
     if np.any(variance + node.number("epsilon", 1e-5) <= 0):
         node.fail("its variance is negative or zero: the file is damaged")
+    layer = BatchNorm(float(str(np.float32(node.number("epsilon", 1e-5)))), frozen=True)
+    if option_problem(layer) is None and np.all(variance >= 0):
+        own = [array for array in arrays if array is not None]
+        return node.builder.add_batch_norm(layer, x, own, single_use=node.single_use)
     scale = gain / np.sqrt(variance + node.number("epsilon", 1e-5))
     return node.builder.scale_and_shift(x, scale, shift - mean * scale, single_use=node.single_use)
 

@@ -8,7 +8,17 @@ from typing import Any
 import numpy as np
 
 from lanewise.network.graph import Graph, Node
-from lanewise.network.layers import Activation, AvgPool2D, Conv2D, Dense, Dropout, FilterBank, Layer, MaxPool2D
+from lanewise.network.layers import (
+    Activation,
+    AvgPool2D,
+    BatchNorm,
+    Conv2D,
+    Dense,
+    Dropout,
+    FilterBank,
+    Layer,
+    MaxPool2D,
+)
 
 
 def comparable(graph: Graph) -> list[tuple[Any, ...]]:
@@ -37,7 +47,7 @@ def shared_parameters(graph: Graph, other: Graph) -> int:
         if ours != theirs or bank != others_bank:
             break
         layer, *_ = ours
-        count += 1 + layer.bias if isinstance(layer, Conv2D | Dense) else 0
+        count += 1 + layer.bias if isinstance(layer, Conv2D | Dense) else 4 * isinstance(layer, BatchNorm)
     return count
 
 
@@ -56,6 +66,8 @@ def _plain_layer(node: Node) -> Layer:
             return Conv2D(filters, kernel, stride, "valid", dilation, groups, bias)
         case Dense() as layer:
             return replace(layer, frozen=False)
+        case BatchNorm(epsilon):
+            return BatchNorm(float(np.float32(epsilon)))
         case MaxPool2D() | AvgPool2D() as layer:
             return replace(layer, padding="valid", stride=layer.stride or layer.window)
         case Activation() as layer:

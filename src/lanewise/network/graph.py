@@ -21,6 +21,7 @@ from lanewise.network.layers import (
     Activation,
     Add,
     AvgPool2D,
+    BatchNorm,
     Concat,
     Conv2D,
     Dense,
@@ -49,11 +50,19 @@ MOST_PARAMETERS = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One array of weights: `role` is "weight" or "bias", `shape` is (o, i, u, v), (o, i) or (o,)."""
+    """One array of weights: `shape` is (o, i, u, v), (o, i) or (o,).
+
+    `role` is "weight" or "bias", or of a batch normalisation "scale", "shift", "mean" or "variance".
+    """
 
     node: int
     role: str
     shape: Shape
+
+    @property
+    def is_statistic(self) -> bool:
+        """Whether it is a running average of what training sees instead of something that has a gradient."""
+        return self.role in ("mean", "variance")
 
 
 @short
@@ -97,11 +106,11 @@ class Graph:
 
     @property
     def trainable(self) -> tuple[bool, ...]:
-        """Whether training changes each of `parameters`: it does, unless their layer is frozen."""
-        return tuple(not is_frozen(self.nodes[parameter.node].layer) for parameter in self.parameters)
+        """Whether each of `parameters` follows its gradient: not if their layer is frozen, and statistics never."""
+        return tuple(not (p.is_statistic or is_frozen(self.nodes[p.node].layer)) for p in self.parameters)
 
     def parameters_of(self, node: int) -> tuple[int, ...]:
-        """Positions in `parameters` of those of node `node`: (weight, bias), (weight,) or ()."""
+        """Positions in `parameters` of those of node `node`, like (weight, bias) or (); `Parameter` has the roles."""
         first = bisect_left(self.parameters, node, key=lambda parameter: parameter.node)
         return tuple(range(first, bisect_right(self.parameters, node, key=lambda parameter: parameter.node)))
 
@@ -116,7 +125,7 @@ class Graph:
 
 def is_frozen(layer: Layer) -> bool:
     """Whether the layer's weights are not trained."""
-    return isinstance(layer, Conv2D | Dense) and layer.frozen
+    return isinstance(layer, Conv2D | Dense | BatchNorm) and layer.frozen
 
 
 def build(layers: tuple[Layer, ...], input_shape: Shape) -> Graph:
@@ -265,6 +274,8 @@ class _Builder:
                 shape: Shape = (conv.filters, channels // conv.groups, *conv.kernel)
             case Dense() as dense:
                 shape = (dense.units, *self.nodes[node.inputs[0]].shape)
+            case BatchNorm():
+                return [Parameter(position, role, node.shape[:1]) for role in ("scale", "shift", "mean", "variance")]
             case _:
                 return []
         weight = Parameter(position, "weight", shape)

@@ -24,7 +24,8 @@ def initial_parameters(graph: Graph, seed: int) -> list[npt.NDArray[np.float32]]
         sqrt(gain / fan_in)   where an activation of that gain comes next, 2 for ReLU     (He et al. 2015)
         sqrt(1 / fan_in)      elsewhere                                                   (LeCun et al. 1998)
 
-    Biases are zero, and fixed filters are what their names say. The numbers depend on the seed and on the position of
+    Biases are zero, fixed filters are what their names say, and a batch normalisation leaves values alone: scale and
+    variance are 1, shift and mean 0. The numbers depend on the seed and on the position of
     the parameter in `graph.parameters` and on nothing else, so changing one layer leaves the start of the others alone.
 
     Parameters
@@ -49,8 +50,10 @@ def _start(graph: Graph, users: tuple[tuple[int, ...], ...], seed: int, position
     match graph.nodes[parameter.node].layer:
         case FilterBank() as fixed:
             return np.tile(bank(fixed.bank)[:, None], (fixed.groups, 1, 1, 1))
-        case _ if parameter.role == "bias":
+        case _ if parameter.role in ("bias", "shift", "mean"):
             return np.zeros(parameter.shape, np.float32)
+        case _ if parameter.role in ("scale", "variance"):
+            return np.ones(parameter.shape, np.float32)
         case _:
             return _weight(parameter, _gain(graph, users, parameter.node), seed, position)
 

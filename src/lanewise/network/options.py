@@ -17,6 +17,9 @@ MOST_FILTERS = 1_000_000
 MOST_STEPS = 10_000
 """Rows or columns of a kernel, window, stride, dilation or padding."""
 
+EPSILONS = (1e-12, 1.0)
+"""The least and the most that is added to a variance."""
+
 MOST_LAYERS = 10_000
 """Layers of a network, those inside residual and concat counted."""
 
@@ -60,6 +63,8 @@ def option_problem(layer: layers.Layer) -> str | None:
             ]
         case layers.Activation():
             problems = [_within(option, value, *layer.bounds[option]) for option, value in layer.options.items()]
+        case layers.BatchNorm():
+            problems = [_within("epsilon", layer.epsilon, *EPSILONS), _flag("frozen", layer.frozen)]
         case layers.Dropout():
             if not (_finite(layer.rate) and 0 <= layer.rate < 1):
                 problems = [f"its rate must be at least 0 and less than 1, not {layer.rate!r}"]

@@ -6,6 +6,7 @@
     fixed     fixed sobel+blur  [same | valid | pad P] [stride S]
     pools     max 2 | average 2  [same | valid | pad P] [stride S] [count-padding, of average];  global average
     dense     dense 100 [nobias] [frozen]
+    norms     batchnorm [0.00001] [frozen]
     others    relu, leaky 0.1 and the other activations, softmax, flatten, dropout 0.5
     branches  residual(items | items of the shortcut),  concat(items | items | ...)
 
@@ -22,6 +23,7 @@ from lanewise.network.activations import ACTIVATIONS, Activation
 from lanewise.network.filters import BANKS
 from lanewise.network.layers import (
     AvgPool2D,
+    BatchNorm,
     Concat,
     Conv2D,
     Dense,
@@ -162,7 +164,8 @@ WINDOW: _Options = {
     "pad": ("padding", lambda parser: parser.sides()),
     "stride": ("stride", lambda parser: parser.pair("stride")),
 }
-WEIGHTS: _Options = {"nobias": ("bias", lambda parser: False), "frozen": ("frozen", lambda parser: True)}
+FROZEN: _Options = {"frozen": ("frozen", lambda parser: True)}
+WEIGHTS: _Options = {"nobias": ("bias", lambda parser: False), **FROZEN}
 CONV: _Options = {
     **WINDOW,
     **WEIGHTS,
@@ -221,6 +224,11 @@ def _dense(parser: _Parser) -> Layer:
     return Dense(units, **parser.options(WEIGHTS))  # type: ignore[arg-type]
 
 
+def _batch_norm(parser: _Parser) -> Layer:
+    epsilon = parser.fraction(BatchNorm().epsilon)
+    return BatchNorm(epsilon, **parser.options(FROZEN))  # type: ignore[arg-type]
+
+
 def _dropout(parser: _Parser) -> Layer:
     return Dropout(parser.fraction(Dropout().rate))
 
@@ -246,6 +254,7 @@ LAYERS: dict[str, Callable[[_Parser], Layer]] = {
     "avg": _average_pool,
     "global": _global_average,
     "dense": _dense,
+    "batchnorm": _batch_norm,
     "dropout": _dropout,
     "residual": _residual,
     "concat": _concat,

@@ -23,7 +23,12 @@ Masks = Mapping[int, npt.ArrayLike]
 
 
 def forward(
-    graph: Graph, parameters: Sequence[npt.ArrayLike], x: npt.ArrayLike, *, dropout_masks: Masks | None = None
+    graph: Graph,
+    parameters: Sequence[npt.ArrayLike],
+    x: npt.ArrayLike,
+    *,
+    dropout_masks: Masks | None = None,
+    group: int | None = None,
 ) -> list[Array]:
     """Compute the values of all nodes.
 
@@ -35,6 +40,9 @@ def forward(
     x : array of shape (n, channels, rows, columns)
     dropout_masks : mapping, optional
         For each Dropout node what it keeps, as while training; without, Dropout passes everything on.
+    group : int, optional
+        Images that BatchNorm takes the statistics of together, as while training: the first so many, the next so many
+        and so on; without, it uses its running statistics.
 
     Returns
     -------
@@ -47,7 +55,7 @@ def forward(
     for position, node in enumerate(graph.nodes[1:], 1):
         weights = [np.asarray(parameters[k], np.float64) for k in graph.parameters_of(position)]
         inputs = [values[source] for source in node.inputs]
-        values.append(_forward(node, weights, inputs, (dropout_masks or {}).get(position)))
+        values.append(_forward(node, weights, inputs, (dropout_masks or {}).get(position), group))
     return values
 
 
@@ -58,12 +66,13 @@ def backward(
     gradient: npt.ArrayLike,
     *,
     dropout_masks: Masks | None = None,
+    group: int | None = None,
 ) -> tuple[list[Array], list[Array]]:
     """Carry the gradient of the loss from the output back to everything.
 
     Parameters
     ----------
-    graph, parameters, dropout_masks
+    graph, parameters, dropout_masks, group
         As given to `forward`.
     values : list of arrays
         What `forward` returned.
@@ -74,7 +83,7 @@ def backward(
     -------
     parameter_gradients : list of float64 arrays
         d loss / d parameter, summed over the images, of the shapes of `graph.parameters`; zeros for those of frozen
-        layers.
+        layers and for statistics.
     value_gradients : list of float64 arrays
         d loss / d value for each node; the first is that of the images.
     """
@@ -86,7 +95,7 @@ def backward(
         inputs = [values[source] for source in node.inputs]
         weights = [np.asarray(parameters[k], np.float64) for k in own]
         mask = (dropout_masks or {}).get(position)
-        dweights, dinputs = _backward(node, weights, inputs, values[position], gradients[position], mask)
+        dweights, dinputs = _backward(node, weights, inputs, values[position], gradients[position], mask, group)
         for source, dx in zip(node.inputs, dinputs, strict=True):
             gradients[source] += dx
         if not is_frozen(node.layer):
@@ -95,7 +104,9 @@ def backward(
     return parameter_gradients, gradients
 
 
-def _forward(node: Node, weights: list[Array], inputs: list[Array], mask: npt.ArrayLike | None) -> Array:
+def _forward(
+    node: Node, weights: list[Array], inputs: list[Array], mask: npt.ArrayLike | None, group: int | None
+) -> Array:
     x = inputs[0]
     match node.layer:
         case layers.Conv2D():
@@ -110,6 +121,8 @@ def _forward(node: Node, weights: list[Array], inputs: list[Array], mask: npt.Ar
             return x @ weights[0].T + (weights[1] if len(weights) > 1 else 0.0)
         case layers.Activation() as activation:
             return activation.value(x)
+        case layers.BatchNorm():
+            return _batch_norm(node, weights, x, group)
         case layers.Softmax():
             return _softmax(x)
         case layers.Flatten():
@@ -124,7 +137,13 @@ def _forward(node: Node, weights: list[Array], inputs: list[Array], mask: npt.Ar
 
 
 def _backward(
-    node: Node, weights: list[Array], inputs: list[Array], y: Array, dy: Array, mask: npt.ArrayLike | None
+    node: Node,
+    weights: list[Array],
+    inputs: list[Array],
+    y: Array,
+    dy: Array,
+    mask: npt.ArrayLike | None,
+    group: int | None,
 ) -> tuple[list[Array], list[Array]]:
     """Gradients of the node's parameters and of its inputs, from those of its output."""
     x = inputs[0]
@@ -142,6 +161,8 @@ def _backward(
             return [dy.T @ x, dy.sum(axis=0)][: len(weights)], [dy @ weights[0]]
         case layers.Activation() as activation:
             return [], [dy * activation.derivative(x, y)]
+        case layers.BatchNorm():
+            return _dbatch_norm(node, weights, x, dy, group)
         case layers.Softmax():
             return [], [y * (dy - (dy * y).sum(axis=1, keepdims=True))]
         case layers.Flatten():
@@ -272,6 +293,56 @@ def _divisor(node: Node, layer: layers.AvgPool2D, x: Array) -> Array:
     for _, _, met in _taps(node, layer.window, layer.stride or layer.window):
         divisor += present[met]
     return divisor
+
+
+# Normalisation: a shape of (images, channels, rows, columns) or (images, features)
+
+
+def _groups(node: Node, x: Array, group: int | None) -> Iterator[slice]:
+    """The images that share statistics: parts of the batch, or all with the running ones."""
+    assert isinstance(node.layer, layers.BatchNorm)
+    size = len(x) if group is None or node.layer.frozen else group
+    yield from (slice(start, start + size) for start in range(0, len(x), max(1, size)))
+
+
+def _normalised(node: Node, weights: list[Array], x: Array, group: int | None) -> tuple[Array, Array]:
+    """(x - mean) / sqrt(variance + epsilon) of one group, and the divisor's inverse, both to broadcast to x."""
+    layer, channels = node.layer, (1, -1, *[1] * (x.ndim - 2))
+    assert isinstance(layer, layers.BatchNorm)
+    if group is None or layer.frozen:
+        mean, variance = (array.reshape(channels) for array in weights[2:])
+    else:
+        axes = (0, *range(2, x.ndim))
+        mean, variance = x.mean(axis=axes, keepdims=True), x.var(axis=axes, keepdims=True)
+    inverse = 1 / np.sqrt(variance + layer.epsilon)
+    return (x - mean) * inverse, inverse
+
+
+def _batch_norm(node: Node, weights: list[Array], x: Array, group: int | None) -> Array:
+    scale, shift = (array.reshape(1, -1, *[1] * (x.ndim - 2)) for array in weights[:2])
+    y = np.empty_like(x)
+    for part in _groups(node, x, group):
+        y[part] = scale * _normalised(node, weights, x[part], group)[0] + shift
+    return y
+
+
+def _dbatch_norm(
+    node: Node, weights: list[Array], x: Array, dy: Array, group: int | None
+) -> tuple[list[Array], list[Array]]:
+    """With statistics of a group, each of its values changes its mean and variance, too."""
+    layer, axes = node.layer, (0, *range(2, x.ndim))
+    assert isinstance(layer, layers.BatchNorm)
+    dx, dscale, dshift = np.zeros_like(x), np.zeros(x.shape[1]), np.zeros(x.shape[1])
+    for part in _groups(node, x, group):
+        normal, inverse = _normalised(node, weights, x[part], group)
+        dnormal = dy[part] * weights[0].reshape(inverse.shape)
+        if group is not None and not layer.frozen:
+            dnormal = dnormal - dnormal.mean(axis=axes, keepdims=True)
+            dnormal -= normal * (dnormal * normal).mean(axis=axes, keepdims=True)
+        dx[part] = dnormal * inverse
+        dscale += (dy[part] * normal).sum(axis=axes)
+        dshift += dy[part].sum(axis=axes)
+    return [dscale, dshift, *(np.zeros_like(array) for array in weights[2:])], [dx]
 
 
 # Functions of one image's values

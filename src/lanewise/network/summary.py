@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 
 from lanewise.brief import short
-from lanewise.network.graph import Graph, Node, Shape, is_frozen
+from lanewise.network.graph import Graph, Node, Shape
 from lanewise.network.layers import AvgPool2D, Conv2D, Dense, GlobalAvgPool2D, MaxPool2D, Pair
 
 
@@ -26,9 +26,11 @@ class LayerSummary:
         The node's, like "conv1".
     output_shape : tuple of int
     weights, biases : int
-        Apart; together they are the layer's parameters.
+        Apart; together they are the layer's parameters. Of a batch normalisation, scale and variance are weights, shift
+        and mean biases.
     learned_weights, learned_biases : int
-        Those of them that training changes: all, or none in a frozen layer or one of fixed filters.
+        Those of them that follow a gradient in training: all, but for running statistics, or none in a frozen layer or
+        one of fixed filters.
     connections : int
         Pairs of an input and an output that are tied: by a weight, or by the window of a pool. Zero for layers that
         treat each value alone.
@@ -81,10 +83,9 @@ def summary(graph: Graph) -> tuple[LayerSummary, ...]:
     summaries: list[LayerSummary] = []
     for position, node in enumerate(graph.nodes):
         sources = [summaries[source] for source in node.inputs]
-        shapes = [graph.parameters[k].shape for k in graph.parameters_of(position)]
-        weights = math.prod(shapes[0]) if shapes else 0
-        biases = sum(math.prod(shape) for shape in shapes[1:])
-        learns = not is_frozen(node.layer)
+        own = graph.parameters_of(position)
+        weights, learned_weights = _count(graph, own, ("weight", "scale", "variance"))
+        biases, learned_biases = _count(graph, own, ("bias", "shift", "mean"))
         connections, max_sharing = _connections(node, sources[0].output_shape) if sources else (0, 0)
         pairs = math.prod(node.shape) * math.prod(sources[0].output_shape) if connections else 0
         receptive_field, jump = _view(node, sources, graph.input_shape[1:])
@@ -94,8 +95,8 @@ def summary(graph: Graph) -> tuple[LayerSummary, ...]:
                 output_shape=node.shape,
                 weights=weights,
                 biases=biases,
-                learned_weights=weights if learns else 0,
-                learned_biases=biases if learns else 0,
+                learned_weights=learned_weights,
+                learned_biases=learned_biases,
                 connections=connections,
                 density=connections / pairs if pairs else 0.0,
                 mean_sharing=connections / weights if weights else 0.0,
@@ -130,6 +131,13 @@ def neighbourhood(node: Node) -> tuple[Pair, Pair, Pair] | None:
         case MaxPool2D() | AvgPool2D() as pool:
             return pool.window, pool.stride or pool.window, (1, 1)
     return None
+
+
+def _count(graph: Graph, own: tuple[int, ...], roles: tuple[str, ...]) -> tuple[int, int]:
+    """How many parameters of these roles a node has, and how many of them are trained."""
+    chosen = [k for k in own if graph.parameters[k].role in roles]
+    sizes = [math.prod(graph.parameters[k].shape) for k in chosen]
+    return sum(sizes), sum(size for k, size in zip(chosen, sizes, strict=True) if graph.trainable[k])
 
 
 def _connections(node: Node, input_shape: Shape) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from lanewise.network.layers import (
     Activation,
     AvgPool2D,
+    BatchNorm,
     Concat,
     Conv2D,
     Dense,
@@ -62,6 +63,9 @@ def layer_text(layer: Layer) -> str:
             words = [f"dense {layer.units}", "" if layer.bias else "nobias", "frozen" if layer.frozen else ""]
         case Activation():
             words = [layer.word, *(repr(float(value)) for value in layer.options.values())]
+        case BatchNorm():
+            epsilon = "" if layer.epsilon == BatchNorm().epsilon else repr(float(layer.epsilon))
+            words = ["batchnorm", epsilon, "frozen" if layer.frozen else ""]
         case Dropout():
             words = [f"dropout {float(layer.rate)!r}"]
         case Residual():

@@ -45,7 +45,8 @@ def take_over(
             f'"{_beginning(graph)}", the model with "{_beginning(learned_graph)}"'
         )
     if not same_classes:
-        count = min(count, graph.parameters_of(graph.parameters[-1].node)[0])
+        last = max(parameter.node for parameter in graph.parameters if parameter.role == "weight")
+        count = min(count, graph.parameters_of(last)[0])
     if count == 0:
         raise OptionError(
             "the model to go on from knows other classes, and has no weights but those of its last layer: leave it out"

@@ -3,6 +3,7 @@
 prepare   y[i, r, c] = scale[i] * image[r, c, i] + offset[i]
 flatten   y[n] = x[i, r, c] with n counting (i, r, c)
 join      y = the channels of x0, then those of x1, ...
+scale     y[i, r, c] = scale[i] * x[i, r, c] + offset[i]
 softmax   y[j] = e[j] / sum of e, with e[j] = exp(x[j] - max x)
 """
 
@@ -122,6 +123,23 @@ def _copy_channels(k: Recorder, x: Blocked, xs: Buffer, ys: Buffer, first: int) 
         for r in k.loop(rows):
             for c in k.loop(columns):
                 ys[to_block, r, c, to_lane] = xs[from_block, r, c, from_lane]
+
+
+@kernel
+def scale_and_shift(x: Blocked, y: Blocked) -> Program:
+    """Buffers: x, scale and offset (in blocks), y."""
+    _, rows, columns = x.shape
+    k = Recorder("single scale")
+    xs = x.lanes.buffer(k, "x")
+    scale, offset = k.lanes("scale", (x.blocks,)), k.lanes("offset", (x.blocks,))
+    ys = y.lanes.buffer(k, "y")
+    for b in k.loop(x.blocks):
+        factor, shift = scale[b], offset[b]
+        for r in k.loop(rows):
+            for c, width in blocks(k, columns, UNROLL):
+                for q in range(width):
+                    ys[b, r, c + q] = k.apply("fma", xs[b, r, c + q], factor, shift)
+    return k.program()
 
 
 @kernel

@@ -8,6 +8,7 @@
 //   add             parts: [{number, x}]
 //   join            from: {number, channel}
 //   input           raw, scale, offset
+//   batchnorm       x, numbers: {scale, shift, mean, deviation}
 //   others          x; softmax also has largest and total
 // and `reads`: [{number, channels, rows, columns}], the part of each earlier map that feeds it.
 
@@ -113,6 +114,12 @@ const WORKINGS = {
       total: sum(all.map((one) => Math.exp(one - largest))),
       reads: [wholeRead(network, source)],
     };
+  },
+
+  batchnorm(network, node, place) {
+    const [scale, shift, mean, variance] = node.parameters.map((n) => network.parameters[n][place.channel]);
+    const deviation = Math.sqrt(variance + node.epsilon);
+    return { ...pointwiseWorking(network, node, place), numbers: { scale, shift, mean, deviation } };
   },
 
   add(network, node, { channel, row, column }) {

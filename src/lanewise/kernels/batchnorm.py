@@ -1,0 +1,257 @@
+"""Batch normalisation of a group of 16 images, its gradients, and the update of its running statistics.
+
+While training, with n the values that a channel has in the images that are there, over all rows and columns, and k the
+running mean, by which values are shifted so that their squares do not cancel:
+
+    s = sum of (x - k),   q = sum of (x - k)**2
+    m = k + s / n,   v = q / n - (s / n)**2,   r = 1 / sqrt(v + epsilon)
+    y = scale (x - m) r + shift
+    dshift = sum of dy,   dscale = sum of dy (x - m) r
+    dx = scale r (dy - dshift / n - (x - m) r dscale / n)
+
+Each lane adds up the columns of each row in their order, and then the rows in theirs, so that a kernel which computes
+several rows at once can do it as it goes. Then lanes without an image are left out, and the others are added by the
+tree of `across.lane_sum`. s and q go where gradients of mean and variance would, from which `update_statistics`
+works out those of the whole batch. m, r, dshift / n and r dscale / n are kept for the backward pass, in `moments`.
+
+At inference, and if frozen, m and v are the running ones, and dx = scale r dy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lanewise.kernels.across import lane_sum
+from lanewise.kernels.layout import Layout
+from lanewise.kernels.optimizers import HYPER
+from lanewise.kernels.pointwise import put
+from lanewise.kernels.tiles import blocks
+from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Register, Value, kernel
+
+MOMENTS = 4
+"""What is kept of a channel from the forward pass to the backward passes."""
+
+RATE = 0.1
+"""Share of a batch in the running statistics after it."""
+
+CHANNELS = 4
+"""Channels that are summed side by side, to hide the latency of additions."""
+
+UNROLL = 8
+
+
+def _moments(k: Recorder, layout: Layout) -> Buffer:
+    return k.lanes("moments", (layout.shape[0], MOMENTS))
+
+
+def _positions(k: Recorder, layout: Layout, channel: Index) -> Iterator[tuple[Index, Index, Index]]:
+    """All elements of a channel, several side by side."""
+    _, rows, columns = layout.shape
+    for r in k.loop(rows):
+        for first, width in blocks(k, columns, UNROLL):
+            for q in range(width):
+                yield channel, r, first + q
+
+
+class _Present:
+    """Which lanes hold an image (`present` is 1 there, else 0), and how many values of a channel that makes."""
+
+    def __init__(self, k: Recorder, buffer: Buffer, layout: Layout) -> None:
+        self._k, self.lanes = k, buffer.vector(0)
+        _, rows, columns = layout.shape
+        self.share = k.apply("div", 1.0, lane_sum(k, self.lanes) * float(rows * columns))
+
+    def masked(self, value: Value) -> Value:
+        """The value, with 0 in lanes without an image."""
+        return self._k.apply("where_gt", self.lanes, 0.0, value, 0.0)
+
+    def total(self, value: Value) -> Value:
+        """The sum over lanes with an image, in all lanes."""
+        return lane_sum(self._k, self.masked(value))
+
+
+def _registers(k: Recorder, count: int) -> list[Register]:
+    return [k.register(0.0) for _ in range(count)]
+
+
+def _add_row(totals: list[Register], row: list[Register]) -> None:
+    for total, part in zip(totals, row, strict=True):
+        total.add(part)
+
+
+def _inverse(k: Recorder, variance: Value, epsilon: float) -> Value:
+    return k.apply("div", 1.0, k.apply("sqrt", variance + epsilon))
+
+
+@kernel
+def forward(x: Layout, y: Layout, epsilon: float, accumulate: bool, relu: bool = False) -> Program:
+    """Normalise by the group's own mean and variance. With `relu`, y = max(y, 0).
+
+    Buffers: x, present (16), scale, shift and mean (channels each), y, moments, dmean and dvariance (channels each:
+    s and q, added to what is there with `accumulate`).
+    """
+    k = Recorder("batchnorm")
+    channels, rows, columns = x.shape
+    xs, there = x.buffer(k, "x"), k.scalars("present", (LANES,))
+    scale, shift, running = (k.scalars(name, (channels,)) for name in ("scale", "shift", "mean"))
+    ys, moments = y.buffer(k, "y"), _moments(k, x)
+    sums, squares = k.scalars("dmean", (channels,)), k.scalars("dvariance", (channels,))
+    present = _Present(k, there, x)
+    for first, width in blocks(k, channels, CHANNELS):
+        each = [first + p for p in range(width)]
+        origins = [running[i] for i in each]
+        s, q = _registers(k, width), _registers(k, width)
+        for r in k.loop(rows):
+            row_s, row_q = _registers(k, width), _registers(k, width)
+            for c in k.loop(columns):
+                for p, i in enumerate(each):
+                    difference = xs[i, r, c] - origins[p]
+                    row_s[p].add(difference)
+                    row_q[p].accumulate(difference, difference)
+            _add_row(s + q, row_s + row_q)
+        for p, i in enumerate(each):
+            total, square = present.total(s[p].get()), present.total(q[p].get())
+            put(sums, (i,), total, accumulate)
+            put(squares, (i,), square, accumulate)
+            moved = total * present.share
+            variance = _variance(k, moved, square * present.share)
+            moments[i, 0] = origins[p] + moved
+            moments[i, 1] = _inverse(k, variance, epsilon)
+    for i in k.loop(channels):
+        mean, factor, offset = moments[i, 0], scale[i] * moments[i, 1], shift[i]
+        for at in _positions(k, x, i):
+            _put_normalised(k, ys, at, (xs[at], mean, factor, offset), relu)
+    return k.program()
+
+
+def _variance(k: Recorder, mean: Value, mean_square: Value) -> Value:
+    """Mean of squares less square of the mean, and no less than 0 whatever rounding does."""
+    return k.apply("max", k.apply("fma", k.apply("sub", 0.0, mean), mean, mean_square), 0.0)
+
+
+def _put_normalised(
+    k: Recorder, ys: Buffer, at: tuple[Index, ...], operands: tuple[Value, Value, Value, Value], relu: bool
+) -> None:
+    x, mean, factor, offset = operands
+    value = k.apply("fma", x - mean, factor, offset)
+    ys[at] = k.apply("max", 0.0, value) if relu else value
+
+
+@kernel
+def apply(x: Layout, y: Layout, epsilon: float, relu: bool = False) -> Program:
+    """Normalise by the running mean and variance. Buffers: x, scale, shift, mean, variance (channels each), y."""
+    k = Recorder("batchnorm apply")
+    channels = x.shape[0]
+    xs = x.buffer(k, "x")
+    scale, shift, mean, variance = (k.scalars(n, (channels,)) for n in ("scale", "shift", "mean", "variance"))
+    ys = y.buffer(k, "y")
+    for i in k.loop(channels):
+        known = mean[i], scale[i] * _inverse(k, variance[i], epsilon), shift[i]
+        for at in _positions(k, x, i):
+            _put_normalised(k, ys, at, (xs[at], *known), relu)
+    return k.program()
+
+
+@kernel
+def backward_parameters(x: Layout, dy: Layout, accumulate: bool) -> Program:
+    """Gradients of scale and shift, and what `backward_input` needs of them.
+
+    Buffers: x, present, dy, moments, dscale, dshift.
+    """
+    k = Recorder("batchnorm_backward_parameters")
+    channels, rows, columns = x.shape
+    xs, there, dys, moments = x.buffer(k, "x"), k.scalars("present", (LANES,)), dy.buffer(k, "dy"), _moments(k, x)
+    dscale, dshift = k.scalars("dscale", (channels,)), k.scalars("dshift", (channels,))
+    present = _Present(k, there, x)
+    for first, width in blocks(k, channels, CHANNELS):
+        each = [first + p for p in range(width)]
+        means = [moments[i, 0] for i in each]
+        s, t = _registers(k, width), _registers(k, width)
+        for r in k.loop(rows):
+            row_s, row_t = _registers(k, width), _registers(k, width)
+            for c in k.loop(columns):
+                for p, i in enumerate(each):
+                    gradient = dys[i, r, c]
+                    row_s[p].add(gradient)
+                    row_t[p].accumulate(gradient, xs[i, r, c] - means[p])
+            _add_row(s + t, row_s + row_t)
+        for p, i in enumerate(each):
+            inverse = moments[i, 1]
+            total, product = present.total(s[p].get()), present.total(t[p].get()) * inverse
+            put(dshift, (i,), total, accumulate)
+            put(dscale, (i,), product, accumulate)
+            moments[i, 2] = total * present.share
+            moments[i, 3] = product * present.share * inverse
+    return k.program()
+
+
+@kernel
+def backward_input(x: Layout, dy: Layout, dx: Layout, accumulate: bool) -> Program:
+    """dx, which is 0 in lanes without an image. Buffers: x, present, scale, moments, dy, dx."""
+    k = Recorder("batchnorm_backward_input")
+    channels = x.shape[0]
+    xs, there, scale = x.buffer(k, "x"), k.scalars("present", (LANES,)), k.scalars("scale", (channels,))
+    moments, dys, dxs = _moments(k, x), dy.buffer(k, "dy"), dx.buffer(k, "dx")
+    present = there.vector(0)
+    for i in k.loop(channels):
+        mean, middle, slope = moments[i, 0], moments[i, 2], moments[i, 3]
+        factor = k.apply("where_gt", present, 0.0, scale[i] * moments[i, 1], 0.0)
+        for at in _positions(k, x, i):
+            rest = k.apply("fma", mean - xs[at], slope, dys[at] - middle)
+            put(dxs, at, rest * factor, accumulate)
+    return k.program()
+
+
+@kernel
+def backward_applied(dy: Layout, dx: Layout, epsilon: float, accumulate: bool) -> Program:
+    """dx where the running mean and variance were used. Buffers: scale, variance, dy, dx."""
+    k = Recorder("batchnorm_backward_applied")
+    channels = dy.shape[0]
+    scale, variance = k.scalars("scale", (channels,)), k.scalars("variance", (channels,))
+    dys, dxs = dy.buffer(k, "dy"), dx.buffer(k, "dx")
+    for i in k.loop(channels):
+        factor = scale[i] * _inverse(k, variance[i], epsilon)
+        for at in _positions(k, dy, i):
+            put(dxs, at, dys[at] * factor, accumulate)
+    return k.program()
+
+
+@kernel
+def update_statistics(scalars: int, positions: int, shards: int, total: int) -> Program:
+    """Running mean and variance after a batch: a share of them is replaced by those of the whole batch.
+
+        s = sum of the shards' s / n,   q likewise,   n = images * positions
+        variance = variance + RATE (q - s**2 - variance)
+        mean = mean + RATE s
+
+    Parameters
+    ----------
+    scalars : int
+        Channels, filled up to a multiple of 16.
+    positions : int
+        Rows times columns.
+    shards, total : int
+        How many rows of gradients there are, and their length.
+
+    Buffers: mean, variance (scalars), dmean, dvariance (shards, total: the rows from there on) and hyper (8, the last
+    of them 1 / images of the batch).
+    """
+    k = Recorder("batchnorm_update_statistics")
+    mean, variance = k.scalars("mean", (scalars,)), k.scalars("variance", (scalars,))
+    sums, squares = k.scalars("dmean", (shards, total)), k.scalars("dvariance", (shards, total))
+    hyper = k.scalars("hyper", (HYPER,))
+    share = hyper[HYPER - 1] * (1 / positions)
+    for block in k.loop(scalars // LANES):
+        at = block * LANES
+        s, q = (_over_shards(rows, at, shards) * share for rows in (sums, squares))
+        old = variance.vector(at)
+        variance.set_vector(k.apply("fma", _variance(k, s, q) - old, RATE, old), at)
+        mean.set_vector(k.apply("fma", s, RATE, mean.vector(at)), at)
+    return k.program()
+
+
+def _over_shards(rows: Buffer, at: Index, shards: int) -> Value:
+    total = rows.vector(0, at)
+    for shard in range(1, shards):
+        total = total + rows.vector(shard, at)
+    return total
