@@ -175,7 +175,9 @@ NETWORK_CASES = [
     Case(
         "norms",
         "conv 5@3 same nobias, batchnorm, relu, max 2, residual(conv 5@3 same nobias, batchnorm, relu, conv 5@3 same, "
-        "batchnorm), relu, residual(batchnorm, relu, conv 5@3 same), batchnorm frozen, relu, dense 7, batchnorm, tanh, "
+        "batchnorm), relu, residual(batchnorm, relu, conv 5@3 same), batchnorm frozen, relu, "
+        "residual(conv 6@3 same stride 2, batchnorm | conv 6@1 stride 2, batchnorm), relu, residual(batchnorm frozen), "
+        " dense 7, batchnorm, tanh, "
         "batchnorm, dense 4",
         (3, 9, 7),
     ),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from lanewise.engine.folding import Folding
+from lanewise.engine.fuse import fuse
 from lanewise.engine.inference import Inference
 from lanewise.engine.parameters import FlatParameters, Floats
 from lanewise.engine.trainer import Optimizer, Trainer
@@ -138,6 +139,19 @@ def test_it_is_taken_into_the_layer_before() -> None:
 def test_it_stays_where_others_read_the_convolution() -> None:
     graph = network("conv 4@3 same, residual(batchnorm), dense 3", (2, 7, 6))
     assert Folding.of(graph).graph is graph
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_it_does_the_sum_of_a_residual_block_and_its_relu(training: bool) -> None:
+    """In training; at inference it is gone, and the convolution does both."""
+    graph = network("conv 4@3 same, residual(conv 4@3 same, batchnorm), relu, dense 3", (2, 7, 6))
+    if not training:
+        graph = Folding.of(graph).graph
+    operations = {type(o.node.layer).__name__: o for o in fuse(graph, training=training).operations.values()}
+    last = operations["BatchNorm" if training else "Conv2D"]
+    assert last.plus is not None
+    assert last.activation is not None
+    assert operations["Add"].done_by == last.number
 
 
 def test_inference_follows_a_live_vector() -> None:

@@ -2,9 +2,9 @@
 
 A ReLU right behind a convolution, dense layer, batch normalisation or sum is computed by that layer's kernel (the value
 is `rectified`), and so is a max pool that alone reads a convolution (the value is `pooled`, and never in memory) or the
-sum of two values of which a convolution computes the later one (it is `summed`, and never in memory either). A Flatten
-of a value without border is the same memory read differently, and Dropout does nothing at inference. What a sum adds up
-has the gradient of the sum, so where it can it has it in the same memory.
+sum of two values of which a convolution or batch normalisation computes the later one (it is `summed`, and never in
+memory either). A Flatten of a value without border is the same memory read differently, and Dropout does nothing at
+inference. What a sum adds up has the gradient of the sum, so where it can it has it in the same memory.
 """
 
 from __future__ import annotations
@@ -268,14 +268,17 @@ def _only_pooled(
 
 
 def _summed(graph: Graph, of_node: list[int], rectified: set[int]) -> Iterator[tuple[int, int]]:
-    """Convolutions that nothing reads but a sum of two, whose other part is there before them; and that sum."""
+    """Convolutions and batch normalisations that only a sum of two reads, whose other part is there before them.
+
+    And that sum.
+    """
     users = _users(graph, of_node)
     for number, node in enumerate(graph.nodes):
         parts = sorted({of_node[source] for source in node.inputs})
         if isinstance(node.layer, layers.Add) and len(parts) == len(node.inputs) == 2:
             later = parts[1]
             if (
-                isinstance(graph.nodes[later].layer, layers.Conv2D)
+                isinstance(graph.nodes[later].layer, layers.Conv2D | layers.BatchNorm)
                 and len(users[later]) == 1
                 and later not in rectified
             ):

@@ -233,8 +233,8 @@ def _batch_norm(f: Forward) -> Program:
     layer, relu = f.layer, f.operation.activation is not None
     assert isinstance(layer, layers.BatchNorm)
     if f.training and not layer.frozen:
-        return batchnorm.forward(f.x, f.y, layer.epsilon, f.accumulate, relu)
-    return batchnorm.apply(f.x, f.y, layer.epsilon, relu)
+        return batchnorm.forward(f.x, f.y, layer.epsilon, f.accumulate, relu, f.plus)
+    return batchnorm.apply(f.x, f.y, layer.epsilon, relu, f.plus)
 
 
 def _batch_norm_input(b: Backward) -> Program:

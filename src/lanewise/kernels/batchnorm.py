@@ -70,6 +70,18 @@ class _Present:
         return lane_sum(self._k, self.masked(value))
 
 
+class _Result:
+    """Where normalised values go, by way of a sum and a ReLU. It declares `plus`, if there is one, and y."""
+
+    def __init__(self, k: Recorder, y: Layout, relu: bool, plus: Layout | None) -> None:
+        self._k, self._relu = k, relu
+        self._plus, self._ys = plus.buffer(k, "plus") if plus else None, y.buffer(k, "y")
+
+    def put(self, at: tuple[Index, Index, Index], value: Value) -> None:
+        value = value + self._plus[at] if self._plus else value
+        self._ys[at] = self._k.apply("max", 0.0, value) if self._relu else value
+
+
 def _registers(k: Recorder, count: int) -> list[Register]:
     return [k.register(0.0) for _ in range(count)]
 
@@ -84,17 +96,22 @@ def _inverse(k: Recorder, variance: Value, epsilon: float) -> Value:
 
 
 @kernel
-def forward(x: Layout, y: Layout, epsilon: float, accumulate: bool, relu: bool = False) -> Program:
-    """Normalise by the group's own mean and variance. With `relu`, y = max(y, 0).
+def forward(
+    x: Layout, y: Layout, epsilon: float, accumulate: bool, relu: bool = False, plus: Layout | None = None
+) -> Program:
+    """Normalise by the group's own mean and variance.
 
-    Buffers: x, present (16), scale, shift and mean (channels each), y, moments, dmean and dvariance (channels each:
-    s and q, added to what is there with `accumulate`).
+    With `plus`, something as large as y is added to it: the sum of a residual block. With `relu`, y = max(y, 0) then.
+
+    Buffers: x, present (16), scale, shift and mean (channels each), plus (if any), y, moments, dmean and dvariance
+    (channels each: s and q, added to what is there with `accumulate`).
     """
     k = Recorder("batchnorm")
     channels, rows, columns = x.shape
     xs, there = x.buffer(k, "x"), k.scalars("present", (LANES,))
     scale, shift, running = (k.scalars(name, (channels,)) for name in ("scale", "shift", "mean"))
-    ys, moments = y.buffer(k, "y"), _moments(k, x)
+    out = _Result(k, y, relu, plus)
+    moments = _moments(k, x)
     sums, squares = k.scalars("dmean", (channels,)), k.scalars("dvariance", (channels,))
     present = _Present(k, there, x)
     for first, width in blocks(k, channels, CHANNELS):
@@ -120,7 +137,7 @@ def forward(x: Layout, y: Layout, epsilon: float, accumulate: bool, relu: bool =
     for i in k.loop(channels):
         mean, factor, offset = moments[i, 0], scale[i] * moments[i, 1], shift[i]
         for at in _positions(k, x, i):
-            _put_normalised(k, ys, at, (xs[at], mean, factor, offset), relu)
+            out.put(at, k.apply("fma", xs[at] - mean, factor, offset))
     return k.program()
 
 
@@ -129,26 +146,21 @@ def _variance(k: Recorder, mean: Value, mean_square: Value) -> Value:
     return k.apply("max", k.apply("fma", k.apply("sub", 0.0, mean), mean, mean_square), 0.0)
 
 
-def _put_normalised(
-    k: Recorder, ys: Buffer, at: tuple[Index, ...], operands: tuple[Value, Value, Value, Value], relu: bool
-) -> None:
-    x, mean, factor, offset = operands
-    value = k.apply("fma", x - mean, factor, offset)
-    ys[at] = k.apply("max", 0.0, value) if relu else value
-
-
 @kernel
-def apply(x: Layout, y: Layout, epsilon: float, relu: bool = False) -> Program:
-    """Normalise by the running mean and variance. Buffers: x, scale, shift, mean, variance (channels each), y."""
+def apply(x: Layout, y: Layout, epsilon: float, relu: bool = False, plus: Layout | None = None) -> Program:
+    """Normalise by the running mean and variance; `relu` and `plus` as for `forward`.
+
+    Buffers: x, scale, shift, mean, variance (channels each), plus (if any), y.
+    """
     k = Recorder("batchnorm apply")
     channels = x.shape[0]
     xs = x.buffer(k, "x")
     scale, shift, mean, variance = (k.scalars(n, (channels,)) for n in ("scale", "shift", "mean", "variance"))
-    ys = y.buffer(k, "y")
+    out = _Result(k, y, relu, plus)
     for i in k.loop(channels):
-        known = mean[i], scale[i] * _inverse(k, variance[i], epsilon), shift[i]
+        middle, factor, offset = mean[i], scale[i] * _inverse(k, variance[i], epsilon), shift[i]
         for at in _positions(k, x, i):
-            _put_normalised(k, ys, at, (xs[at], *known), relu)
+            out.put(at, k.apply("fma", xs[at] - middle, factor, offset))
     return k.program()
 
 
