@@ -45,15 +45,17 @@ def test_there_and_back(shape: tuple[int, int, int], border: tuple[int, int, int
     np.testing.assert_allclose(squares, before + (moved**2).sum(axis=(0, 2, 3)), rtol=1e-4, atol=1e-4)
 
     program = batchnorm.backward_parameters(framed, plain, True)
-    given = [into_lanes(x, framed), present, into_lanes(dy, plain), moments, buffer(before), buffer(before)]
-    *_, moments, dscale, dshift = run_everywhere(program, given)
+    given = [into_lanes(x, framed), present, buffer(scale), moments, into_lanes(dy, plain)]
+    given += [buffer(before), buffer(before)]
+    *_, dscale, dshift = run_everywhere(program, given)
     expected_scale, expected_shift = (dy * normal).sum(axis=(0, 2, 3)), dy.sum(axis=(0, 2, 3))
     np.testing.assert_allclose(dscale, before + expected_scale, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(dshift, before + expected_shift, rtol=1e-4, atol=1e-4)
 
-    program = batchnorm.backward_input(framed, plain, framed, False)
-    given = [into_lanes(x, framed), present, buffer(scale), moments, into_lanes(dy, plain)]
-    dx = from_lanes(run_everywhere(program, [*given, into_lanes(np.zeros_like(x), framed)])[-1], framed)
+    program = batchnorm.backward(framed, plain, framed, False, True)
+    *_, own_scale, own_shift, dx = run_everywhere(program, [*given, into_lanes(np.zeros_like(x), framed)])
+    assert (own_scale.tobytes(), own_shift.tobytes()) == (dscale.tobytes(), dshift.tobytes())
+    dx = from_lanes(dx, framed)
     factor = scale / np.sqrt(variance + 0.125)
     expected = factor[each] * (dy - expected_shift[each] / n - normal * expected_scale[each] / n)
     np.testing.assert_allclose(dx[:count], expected[:count], rtol=1e-4, atol=1e-4)

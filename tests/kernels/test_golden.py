@@ -76,7 +76,7 @@ def case(kernel: Callable[..., Program], *arguments: Any, **options: Any) -> Non
 case(batchnorm.forward, SMALL, SMALL, 0.5, True, relu=True)
 case(batchnorm.apply, SMALL, SMALL, 0.5)
 case(batchnorm.backward_parameters, SMALL, SMALL, False)
-case(batchnorm.backward_input, SMALL, SMALL, SMALL, True)
+case(batchnorm.backward, SMALL, SMALL, SMALL, True, False)
 case(batchnorm.backward_applied, SMALL, SMALL, 0.5, False)
 case(batchnorm.update_statistics, 16, 4, 2, 32)
 case(conv.forward, CONV, CONV_X, CONV_Y, relu=True)

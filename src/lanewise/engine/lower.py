@@ -88,6 +88,8 @@ class Backward:
         Whether x came out of a ReLU and this is the last to add to dx, which then becomes the gradient before it.
     accumulate : bool
         Whether to add to what is there.
+    accumulate_parameters : bool
+        The same for gradients of parameters, where one program computes these and that of the input.
     registers : int
         As for `Forward`.
     """
@@ -101,6 +103,7 @@ class Backward:
     dx: Layout
     mask: bool = False
     accumulate: bool
+    accumulate_parameters: bool = False
     registers: int
 
     @property
@@ -121,6 +124,8 @@ class Lowering:
         The program that writes or adds to the gradient of one input; None where it lies in the result's own memory.
     parameter_gradients : callable, optional
         The program of the gradients of its parameters, for layers that have some.
+    together : bool
+        Whether the program of the input's gradient, where there is one, computes those of the parameters, too.
     single : callable, optional
         The program for a single image, whose channels are in lanes. Without, the kernel of `forward` treats all lanes
         alike, and is given blocks of channels for channels.
@@ -129,6 +134,7 @@ class Lowering:
     forward: Callable[[Forward], Program]
     input_gradient: Callable[[Backward], Program]
     parameter_gradients: Callable[[Backward], Program] | None = None
+    together: bool = False
     single: Callable[[tuple[Blocked, ...], Blocked], Program] | None = None
 
 
@@ -242,7 +248,7 @@ def _batch_norm_input(b: Backward) -> Program:
     assert isinstance(layer, layers.BatchNorm)
     if layer.frozen:
         return batchnorm.backward_applied(b.dy, b.dx, layer.epsilon, b.accumulate)
-    return batchnorm.backward_input(b.x, b.dy, b.dx, b.accumulate)
+    return batchnorm.backward(b.x, b.dy, b.dx, b.accumulate, b.accumulate_parameters)
 
 
 # Pooling
@@ -329,6 +335,7 @@ LOWERINGS: dict[type[layers.Layer], Lowering] = {
         _batch_norm,
         _batch_norm_input,
         lambda b: batchnorm.backward_parameters(b.x, b.dy, b.accumulate),
+        together=True,
         single=lambda xs, y: features.scale_and_shift(xs[0], y),
     ),
     layers.MaxPool2D: Lowering(lambda f: pool.max_forward(pool_of(f.operation.node), f.x, f.y), _max_pool_input),

@@ -121,13 +121,20 @@ class Planner:
         for operation in reversed(self.fused.operations.values()):
             if operation.number <= last and self.fused.values[operation.number].trained:
                 dy = self._output_gradient(operation)
-                if self.graph.parameters_of(operation.number) and not is_frozen(operation.node.layer):
+                if self._has_own_gradients(operation):
                     self._parameter_gradients(operation, dy)
                 for position, source in enumerate(operation.node.inputs):
                     value = self.fused.of_node[source]
                     before = self.fused.operations.get(value)
                     if self.fused.values[value].trained and not (before and before.unpooled):
                         self._input_gradient(operation, position, dy)
+
+    def _has_own_gradients(self, operation: Operation) -> bool:
+        """Whether it has parameters that are trained, and whose gradients do not come with that of its input."""
+        layer, source = operation.node.layer, self.fused.of_node[operation.node.inputs[0]]
+        if not self.graph.parameters_of(operation.number) or is_frozen(layer):
+            return False
+        return not (lowering_of(layer).together and self.fused.values[source].trained)
 
     def _output_gradient(self, operation: Operation) -> tuple[Slot, Layout]:
         """The gradient before the ReLU that the kernel includes; or that behind its pool if it will do."""
@@ -204,6 +211,7 @@ class Planner:
                 dx=dx_layout,
                 mask=value.masked and operation.number == min(value.users),
                 accumulate=accumulate,
+                accumulate_parameters=self.gradients is not None and self.gradients.accumulate,
                 registers=self.registers,
             )
         )

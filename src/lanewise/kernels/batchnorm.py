@@ -9,24 +9,25 @@ running mean, by which values are shifted so that their squares do not cancel:
     dshift = sum of dy,   dscale = sum of dy (x - m) r
     dx = scale r (dy - dshift / n - (x - m) r dscale / n)
 
-Each lane adds up the columns of each row in their order, and then the rows in theirs, so that a kernel which computes
-several rows at once can do it as it goes. Then lanes without an image are left out, and the others are added by the
-tree of `across.lane_sum`. s and q go where gradients of mean and variance would, from which `update_statistics`
-works out those of the whole batch. m, r, dshift / n and r dscale / n are kept for the backward pass, in `moments`.
+Each lane adds up the columns of each row in their order, and then the rows in theirs. Then lanes without an image are
+left out, and the others are added by the tree of `across.lane_sum`. s and q go where gradients of mean and variance
+would, from which `update_statistics` works out those of the whole batch. `moments` keeps m and r for the backward pass,
+and there dshift / n and r dscale / n. A few channels at a time are summed and then, while they are in the cache,
+normalised.
 
 At inference, and if frozen, m and v are the running ones, and dx = scale r dy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from lanewise.kernels.across import lane_sum
 from lanewise.kernels.layout import Layout
 from lanewise.kernels.optimizers import HYPER
 from lanewise.kernels.pointwise import put
 from lanewise.kernels.tiles import blocks
-from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Register, Value, kernel
+from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value, kernel
 
 MOMENTS = 4
 """What is kept of a channel from the forward pass to the backward passes."""
@@ -35,16 +36,19 @@ RATE = 0.1
 """Share of a batch in the running statistics after it."""
 
 CHANNELS = 4
-"""Channels that are summed side by side, to hide the latency of additions."""
+"""Channels that are summed side by side, to hide the latency of additions, and then normalised, from the cache."""
 
 UNROLL = 8
+
+Place = tuple[Index, Index, Index]
+"""(channel, row, column)."""
 
 
 def _moments(k: Recorder, layout: Layout) -> Buffer:
     return k.lanes("moments", (layout.shape[0], MOMENTS))
 
 
-def _positions(k: Recorder, layout: Layout, channel: Index) -> Iterator[tuple[Index, Index, Index]]:
+def _positions(k: Recorder, layout: Layout, channel: Index) -> Iterator[Place]:
     """All elements of a channel, several side by side."""
     _, rows, columns = layout.shape
     for r in k.loop(rows):
@@ -77,18 +81,49 @@ class _Result:
         self._k, self._relu = k, relu
         self._plus, self._ys = plus.buffer(k, "plus") if plus else None, y.buffer(k, "y")
 
-    def put(self, at: tuple[Index, Index, Index], value: Value) -> None:
+    def put(self, at: Place, value: Value) -> None:
         value = value + self._plus[at] if self._plus else value
         self._ys[at] = self._k.apply("max", 0.0, value) if self._relu else value
 
 
-def _registers(k: Recorder, count: int) -> list[Register]:
-    return [k.register(0.0) for _ in range(count)]
+def _channels(k: Recorder, channels: int) -> Iterator[list[Index]]:
+    """All channels, a few at a time."""
+    for first, width in blocks(k, channels, CHANNELS):
+        yield [first + p for p in range(width)]
 
 
-def _add_row(totals: list[Register], row: list[Register]) -> None:
-    for total, part in zip(totals, row, strict=True):
-        total.add(part)
+def _again(k: Recorder, each: list[Index]) -> Iterator[Index]:
+    """A few channels, one after the other, while what was read of them is in the cache."""
+    for p in k.loop(len(each)):
+        yield each[0] + p
+
+
+def _summed(
+    k: Recorder, x: Layout, each: list[Index], terms: Callable[[int, Place], tuple[Value, Value, Value]]
+) -> list[tuple[Value, Value]]:
+    """For each of a few channels the sum of a and that of b * c, lane by lane.
+
+    Parameters
+    ----------
+    k : Recorder
+    x : Layout
+    each : list of Index
+        The channels.
+    terms : callable (number of the channel, place)
+        Gives a, b and c at a place.
+    """
+    _, rows, columns = x.shape
+    sums, products = ([k.register(0.0) for _ in each] for _ in range(2))
+    for r in k.loop(rows):
+        row_sums, row_products = ([k.register(0.0) for _ in each] for _ in range(2))
+        for c in k.loop(columns):
+            for p, i in enumerate(each):
+                a, *factors = terms(p, (i, r, c))
+                row_sums[p].add(a)
+                row_products[p].accumulate(*factors)
+        for total, part in zip(sums + products, row_sums + row_products, strict=True):
+            total.add(part)
+    return [(s.get(), q.get()) for s, q in zip(sums, products, strict=True)]
 
 
 def _inverse(k: Recorder, variance: Value, epsilon: float) -> Value:
@@ -106,38 +141,31 @@ def forward(
     Buffers: x, present (16), scale, shift and mean (channels each), plus (if any), y, moments, dmean and dvariance
     (channels each: s and q, added to what is there with `accumulate`).
     """
-    k = Recorder("batchnorm")
-    channels, rows, columns = x.shape
+    k, channels = Recorder("batchnorm"), x.shape[0]
     xs, there = x.buffer(k, "x"), k.scalars("present", (LANES,))
     scale, shift, running = (k.scalars(name, (channels,)) for name in ("scale", "shift", "mean"))
     out = _Result(k, y, relu, plus)
     moments = _moments(k, x)
     sums, squares = k.scalars("dmean", (channels,)), k.scalars("dvariance", (channels,))
     present = _Present(k, there, x)
-    for first, width in blocks(k, channels, CHANNELS):
-        each = [first + p for p in range(width)]
+    for each in _channels(k, channels):
         origins = [running[i] for i in each]
-        s, q = _registers(k, width), _registers(k, width)
-        for r in k.loop(rows):
-            row_s, row_q = _registers(k, width), _registers(k, width)
-            for c in k.loop(columns):
-                for p, i in enumerate(each):
-                    difference = xs[i, r, c] - origins[p]
-                    row_s[p].add(difference)
-                    row_q[p].accumulate(difference, difference)
-            _add_row(s + q, row_s + row_q)
-        for p, i in enumerate(each):
-            total, square = present.total(s[p].get()), present.total(q[p].get())
-            put(sums, (i,), total, accumulate)
-            put(squares, (i,), square, accumulate)
+
+        def terms(p: int, at: Place, origins: list[Value] = origins) -> tuple[Value, Value, Value]:
+            difference = xs[at] - origins[p]
+            return difference, difference, difference
+
+        for p, (s, q) in enumerate(_summed(k, x, each, terms)):
+            total, square = present.total(s), present.total(q)
+            put(sums, (each[p],), total, accumulate)
+            put(squares, (each[p],), square, accumulate)
             moved = total * present.share
-            variance = _variance(k, moved, square * present.share)
-            moments[i, 0] = origins[p] + moved
-            moments[i, 1] = _inverse(k, variance, epsilon)
-    for i in k.loop(channels):
-        mean, factor, offset = moments[i, 0], scale[i] * moments[i, 1], shift[i]
-        for at in _positions(k, x, i):
-            out.put(at, k.apply("fma", xs[at] - mean, factor, offset))
+            moments[each[p], 0] = origins[p] + moved
+            moments[each[p], 1] = _inverse(k, _variance(k, moved, square * present.share), epsilon)
+        for i in _again(k, each):
+            mean, factor, offset = moments[i, 0], scale[i] * moments[i, 1], shift[i]
+            for at in _positions(k, x, i):
+                out.put(at, k.apply("fma", xs[at] - mean, factor, offset))
     return k.program()
 
 
@@ -166,52 +194,54 @@ def apply(x: Layout, y: Layout, epsilon: float, relu: bool = False, plus: Layout
 
 @kernel
 def backward_parameters(x: Layout, dy: Layout, accumulate: bool) -> Program:
-    """Gradients of scale and shift, and what `backward_input` needs of them.
-
-    Buffers: x, present, dy, moments, dscale, dshift.
-    """
+    """Gradients of scale and shift alone. Buffers: x, present, scale, moments, dy, dscale, dshift."""
     k = Recorder("batchnorm_backward_parameters")
-    channels, rows, columns = x.shape
-    xs, there, dys, moments = x.buffer(k, "x"), k.scalars("present", (LANES,)), dy.buffer(k, "dy"), _moments(k, x)
-    dscale, dshift = k.scalars("dscale", (channels,)), k.scalars("dshift", (channels,))
-    present = _Present(k, there, x)
-    for first, width in blocks(k, channels, CHANNELS):
-        each = [first + p for p in range(width)]
-        means = [moments[i, 0] for i in each]
-        s, t = _registers(k, width), _registers(k, width)
-        for r in k.loop(rows):
-            row_s, row_t = _registers(k, width), _registers(k, width)
-            for c in k.loop(columns):
-                for p, i in enumerate(each):
-                    gradient = dys[i, r, c]
-                    row_s[p].add(gradient)
-                    row_t[p].accumulate(gradient, xs[i, r, c] - means[p])
-            _add_row(s + t, row_s + row_t)
-        for p, i in enumerate(each):
-            inverse = moments[i, 1]
-            total, product = present.total(s[p].get()), present.total(t[p].get()) * inverse
-            put(dshift, (i,), total, accumulate)
-            put(dscale, (i,), product, accumulate)
-            moments[i, 2] = total * present.share
-            moments[i, 3] = product * present.share * inverse
+    _backward(k, x, dy, None, False, accumulate)
     return k.program()
 
 
 @kernel
-def backward_input(x: Layout, dy: Layout, dx: Layout, accumulate: bool) -> Program:
-    """dx, which is 0 in lanes without an image. Buffers: x, present, scale, moments, dy, dx."""
-    k = Recorder("batchnorm_backward_input")
+def backward(x: Layout, dy: Layout, dx: Layout, accumulate: bool, accumulate_parameters: bool) -> Program:
+    """All gradients. That of x is 0 in lanes without an image.
+
+    Buffers: x, present, scale, moments, dy, dscale, dshift, dx.
+    """
+    k = Recorder("batchnorm_backward")
+    _backward(k, x, dy, dx, accumulate, accumulate_parameters)
+    return k.program()
+
+
+def _backward(
+    k: Recorder, x: Layout, dy: Layout, dx: Layout | None, accumulate: bool, accumulate_parameters: bool
+) -> None:
     channels = x.shape[0]
     xs, there, scale = x.buffer(k, "x"), k.scalars("present", (LANES,)), k.scalars("scale", (channels,))
-    moments, dys, dxs = _moments(k, x), dy.buffer(k, "dy"), dx.buffer(k, "dx")
-    present = there.vector(0)
-    for i in k.loop(channels):
-        mean, middle, slope = moments[i, 0], moments[i, 2], moments[i, 3]
-        factor = k.apply("where_gt", present, 0.0, scale[i] * moments[i, 1], 0.0)
-        for at in _positions(k, x, i):
-            rest = k.apply("fma", mean - xs[at], slope, dys[at] - middle)
-            put(dxs, at, rest * factor, accumulate)
-    return k.program()
+    moments, dys = _moments(k, x), dy.buffer(k, "dy")
+    dscale, dshift = k.scalars("dscale", (channels,)), k.scalars("dshift", (channels,))
+    dxs = dx.buffer(k, "dx") if dx else None
+    present = _Present(k, there, x)
+    for each in _channels(k, channels):
+        means = [moments[i, 0] for i in each]
+
+        def terms(p: int, at: Place, means: list[Value] = means) -> tuple[Value, Value, Value]:
+            gradient = dys[at]
+            return gradient, gradient, xs[at] - means[p]
+
+        for p, (s, t) in enumerate(_summed(k, x, each, terms)):
+            inverse = moments[each[p], 1]
+            total, product = present.total(s), present.total(t) * inverse
+            put(dshift, (each[p],), total, accumulate_parameters)
+            put(dscale, (each[p],), product, accumulate_parameters)
+            moments[each[p], 2] = total * present.share
+            moments[each[p], 3] = product * present.share * inverse
+        if dxs is None:
+            continue
+        for i in _again(k, each):
+            mean, middle, product = moments[i, 0], moments[i, 2], moments[i, 3]
+            factor = present.masked(scale[i] * moments[i, 1])
+            for at in _positions(k, x, i):
+                rest = k.apply("fma", mean - xs[at], product, dys[at] - middle)
+                put(dxs, at, rest * factor, accumulate)
 
 
 @kernel
