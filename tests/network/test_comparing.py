@@ -49,3 +49,11 @@ def test_fixed_filters_are_shared_by_name():
     assert shared_parameters(sobel, sobel) == 3
     assert shared_parameters(sobel, prewitt) == shared_parameters(sobel, conv) == 0
     assert comparable(sobel) == comparable(prewitt)  # all that a file shows
+
+
+def test_a_batch_normalisation_is_shared_whether_frozen_or_not():
+    trained, frozen, other = (
+        graph(f"conv 4@3 nobias, batchnorm{option}, relu, dense 3") for option in ("", " frozen", " 0.5")
+    )
+    assert shared_parameters(trained, frozen) == len(trained.parameters) == 7
+    assert shared_parameters(trained, other) == 1

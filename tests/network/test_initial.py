@@ -89,3 +89,12 @@ def test_blocks_do_not_show():
 def test_seeds_out_of_range_are_refused(seed):
     with pytest.raises(OptionError, match="a seed is a whole number"):
         start("dense 1", seed=seed)
+
+
+def test_a_batch_normalisation_starts_as_one_that_changes_nothing():
+    assert [array.tolist() for array in start("batchnorm", (2, 3, 3))] == [[1, 1], [0, 0], [0, 0], [1, 1]]
+
+
+def test_an_activation_behind_a_batch_normalisation_sets_the_gain_all_the_same():
+    plain, normalised = (start(f"conv 3@3, {norm}relu, dense 2", (2, 5, 5))[0] for norm in ("", "batchnorm, "))
+    assert (plain == normalised).all()

@@ -139,3 +139,11 @@ def test_every_node_has_an_summary(case):
     summaries = summary(graph)
     assert [one.name for one in summaries] == [node.name for node in graph.nodes]
     assert all(0 <= one.density <= 1 for one in summaries)
+
+
+def test_statistics_of_a_batch_normalisation_are_not_learned():
+    """Scale and variance multiply, shift and mean are added; each number is used once a position."""
+    _, norm, frozen = summary(build(parse("batchnorm, batchnorm frozen"), (3, 4, 5)))
+    assert (norm.weights, norm.biases, norm.learned_weights, norm.learned_biases) == (6, 6, 3, 3)
+    assert (frozen.weights, frozen.biases, frozen.learned_weights, frozen.learned_biases) == (6, 6, 0, 0)
+    assert (norm.connections, norm.multiply_adds, norm.receptive_field) == (0, 0, (1, 1))

@@ -143,6 +143,9 @@ MISTAKES = [
     # text, the wrong part of it, a part of the message
     ("conv 16@3x3, cnov 16@3x3", "cnov", 'unknown layer "cnov"; did you mean "conv"?'),
     ("linear 10", "linear", 'did you mean "dense"?'),
+    ("conv 3@3, bn", "bn", 'did you mean "batchnorm"?'),
+    ("batchnorm 2", "batchnorm 2", "batchnorm: its epsilon must be a number from 1e-12 to 1.0, not 2.0"),
+    ("batchnorm nobias", "nobias", 'unknown option "nobias"; known are frozen'),
     ("maxpool2d 2", "maxpool2d", 'did you mean "max"?'),
     ("pad 1", "pad", "known are conv, fixed, max"),
     ("conv 16@3x3 smae, relu", "smae", 'unknown option "smae"; did you mean "same"?'),
