@@ -148,7 +148,7 @@ def _main(nets: str, rounds: str) -> None:
 def _speeds(net: str, rounds: int) -> Iterator[Speed]:
     matrix = np.random.default_rng(0).standard_normal((MATRIX, MATRIX), np.float32)
     product = np.empty_like(matrix)
-    for layer, filters, kernel, program, work in _programs(net, chosen().values):
+    for layer, filters, kernel, program, work in _programs(net, chosen().registers):
         run = _runner(program)
         times = max(1, round(BURST / _seconds(run, 3)))
         kernel_rates, matrix_rates = [], []

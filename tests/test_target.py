@@ -17,7 +17,7 @@ def test_named() -> None:
 
 
 def test_values_that_fit_into_the_registers() -> None:
-    assert {name: named(name).values for name in NAMED} == {"avx512": 32, "avx2": 8, "x86-64": 4}
+    assert {name: named(name).registers for name in NAMED} == {"avx512": 32, "avx2": 8, "x86-64": 4}
 
 
 def test_environment_overrides(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,4 +60,4 @@ def test_host_says_what_its_registers_hold(monkeypatch: pytest.MonkeyPatch) -> N
     ]:
         features = Features.fromkeys(present, True)
         monkeypatch.setattr(binding, "get_host_cpu_features", lambda features=features: features)
-        assert (host().registers, host().bits) == expected
+        assert (host().vectors, host().bits) == expected

@@ -20,19 +20,19 @@ from lanewise.notes import Note, say
 class Target:
     """What the compiler needs to know of a processor.
 
-    `features` is LLVM's text ("+avx2,+fma"), `registers` the number of vector registers, `bits` their width.
+    `features` is LLVM's text ("+avx2,+fma"), `vectors` the number of vector registers, `bits` their width.
     """
 
     name: str
     cpu: str
     features: str
-    registers: int
+    vectors: int
     bits: int
 
     @property
-    def values(self) -> int:
+    def registers(self) -> int:
         """How many values of 16 float32 lanes fit into the registers at once."""
-        return self.registers * self.bits // 512
+        return self.vectors * self.bits // 512
 
     @property
     def fuses(self) -> bool:

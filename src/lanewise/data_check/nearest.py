@@ -128,7 +128,7 @@ def _comparer(packed: _Packed, threads: int) -> Callable[[Indices], Floats]:
     blocks, each = groups * size // _KNOWN, _KNOWN // size
     one = 4 * ASKED * each  # bytes of what one call writes
     call = Call(
-        compare(_HALF, _KNOWN, size, registers=target.values),
+        compare(_HALF, _KNOWN, size, registers=target.registers),
         (
             Place("asking", by_task=4 * ASKED * 2 * _HALF),
             Place("known", by_repeat=4 * _KNOWN * 2 * _HALF),
