@@ -183,7 +183,7 @@ def test_partial_fit_says_what_is_wrong():
     classifier = quick().partial_fit(X[:100], Y[:100], classes=range(10))
     with pytest.raises(DataError, match=r"y\[1\] is 12, which is none of the classes \[0, 1"):
         classifier.partial_fit(X[:3], [0, 12, 1])
-    with pytest.raises(DataError, match=r"the classes are \[0, 1\], but learning goes on"):
+    with pytest.raises(DataError, match=r"the classes are \[0, 1\], but the network was trained on"):
         classifier.partial_fit(X[:3], [0, 0, 1], classes=[0, 1])
     with pytest.raises(ValueError, match="X has 63 features, but CNNClassifier is expecting 64"):
         classifier.partial_fit(X[:3, 1:], Y[:3])
@@ -262,9 +262,9 @@ def test_images_are_held_out_only_where_that_helps():
 
 
 def test_one_class_is_refused():
-    with pytest.raises(DataError, match="y holds 1 class only, 'a'"):
+    with pytest.raises(DataError, match="y holds only one class, 'a'"):
         quick().fit(X[:3], ["a"] * 3)
-    with pytest.raises(DataError, match="weight is not 0 are of 1 class only, 'a'"):
+    with pytest.raises(DataError, match="weight is not 0 are of only one class, 'a'"):
         quick().fit(X[:3], ["a", "b", "a"], [1, 0, 1])
     with pytest.raises(ValueError, match=r"(?i)sample.weight"):
         quick().fit(X[:3], ["a", "b", "a"], [0, 0, 0])

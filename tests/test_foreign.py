@@ -138,7 +138,7 @@ def test_going_on_too_fast_starts_again(digits: Digits, monkeypatch: pytest.Monk
     start = lanewise.train(x, y, network="conv 8@3 same, relu, max 2, dense 10", **OPTIONS)
     monkeypatch.setitem(LEARNING_RATES, "sgd", 30.0)
     model, said = _gone_on(start, x, y)
-    assert any("too fast; starting again" in note or "diverged; starting again" in note for note in said)
+    assert any("too high; starting again" in note or "diverged; starting again" in note for note in said)
     assert model.provenance["learning_rate"] < 3.0
 
 

@@ -116,10 +116,10 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if len(classes) < 2:
             where = "y holds" if weights.all() else "the samples whose weight is not 0 are of"
             only = classes.tolist()[0]
-            raise DataError(f"{where} 1 class only, {only!r}: it takes two at least to learn to tell them apart")
+            raise DataError(f"{where} only one class, {only!r}: training takes at least two")
         if going_on:
             self._check_same_classes(classes)
-        return self._learn(pixels, given, weights, classes, going_on)
+        return self._train(pixels, given, weights, classes, going_on)
 
     def partial_fit(
         self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None, sample_weight: ArrayLike | None = None
@@ -150,7 +150,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         once: dict[str, Any] = {"epochs": 1, "budget": None, "schedule": "constant", "validation_fraction": 0.0}
         if going_on and self.learning_rate is None:  # images come in parts, but it is one training: at one rate
             once["learning_rate"] = self.model_.provenance["learning_rate"]
-        return self._learn(pixels, given, weights, known, going_on, **once)
+        return self._train(pixels, given, weights, known, going_on, **once)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:
         """Probabilities (samples, classes), in the order of `classes_`; each row adds up to 1."""
@@ -199,7 +199,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_consistent_length(pixels, labels)
         weights = _check_sample_weight(sample_weight, pixels, dtype=np.float64, ensure_non_negative=True)
         if not weights.any():  # newer versions of scikit-learn have said so by now
-            raise DataError("every sample_weight is 0: there is nothing to learn from")
+            raise DataError("every sample_weight is 0: there is nothing to train on")
         return pixels, labels, weights
 
     def _images(self, X: ArrayLike, reset: bool = False) -> Pixels:
@@ -226,11 +226,11 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _check_same_classes(self, classes: NDArray[Any]) -> None:
         if not np.array_equal(classes, self.classes_):
             raise DataError(
-                f"the classes are {classes.tolist()}, but learning goes on from a network for "
+                f"the classes are {classes.tolist()}, but the network was trained on "
                 f"{self.classes_.tolist()}: give the same ones, or fit a new classifier"
             )
 
-    def _learn(
+    def _train(
         self,
         pixels: Pixels,
         given: NDArray[Any],

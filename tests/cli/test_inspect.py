@@ -65,8 +65,8 @@ def test_the_table_shows_every_number():
 
 def test_plain_words_for_a_convolutional_network():
     told = json.loads(run("inspect", "conv 6@5x5", "--input", "32x32x1", "--json").stdout)
-    assert "97.6 % are left out" in told["meaning"]
-    assert "each used 784 times an image" in told["meaning"]
+    assert "leave out 97.6 % of all possible connections" in told["meaning"]
+    assert "each used 784 times per image" in told["meaning"]
     assert "32,113 times as many" in told["meaning"]
     assert told["totals"]["dense_weights"] == 4_816_896
     assert told["model"] is None
@@ -76,8 +76,8 @@ def test_what_nobody_learns_is_told_apart():
     text = "fixed sobel+blur, relu, conv 4@3 frozen, dense 2"
     fixed = run("inspect", text, "--input", "6x7x2").stdout
     assert "fixed sobel+blur" in fixed
-    assert "learned" in fixed
-    assert "has 430 weights and learns 160 of them, where" in " ".join(fixed.split())
+    assert "trainable" in fixed
+    assert "has 430 weights, of which 160 are trained; fully connected" in " ".join(fixed.split())
     told = json.loads(run("inspect", text, "--input", "6x7x2", "--json").stdout)
     assert [(one["weights"], one["learned_weights"]) for one in told["layers"] if one["weights"]] == [
         (54, 0),
@@ -85,15 +85,15 @@ def test_what_nobody_learns_is_told_apart():
         (160, 160),
     ]
     assert told["totals"]["learned_weights"] == 160
-    assert "It learns 4 of them." in run("inspect", "dense 2 frozen, dense 2", "--input", "1x3x1").stdout
-    learned = run("inspect", "conv 2@3, dense 2", "--input", "6x7x2").stdout
-    assert "learned" not in learned
-    assert "learns 116 weights where" in " ".join(learned.split())
+    assert "4 of them are trained." in run("inspect", "dense 2 frozen, dense 2", "--input", "1x3x1").stdout
+    shown = run("inspect", "conv 2@3, dense 2", "--input", "6x7x2").stdout
+    assert "trainable" not in shown
+    assert "has 116 weights; fully connected" in " ".join(shown.split())
 
 
 def test_plain_words_for_networks_without_convolutions_or_weights():
     dense = run("inspect", "dense 100, relu, dense 1, sigmoid", "--input", "30x30x3").stdout
-    assert "Every layer with weights is fully connected: each of its 270,100 weights" in dense
+    assert "Every layer with weights is fully connected: each of the 270,100 weights" in dense
     assert "No layer has weights" in run("inspect", "max 2", "--input", "4x4").stdout
 
 

@@ -44,7 +44,7 @@ def test_what_is_said_on_the_way(photos, here):
         "Images            ",
         "8x8, grey, 2 classes",
         "dark (12), light (12)",
-        "24 to learn from",
+        "24 training images",
         "Network             dense 1, sigmoid",
         "64 weights and 1 bias; all layers are fully connected",
         "8x8x1 -> 64 -> 1",
@@ -106,7 +106,7 @@ def test_copies_of_training_images_in_a_test_folder_do_not_count_as_new(tmp_path
     record = told(root, *FAST)
     assert record["split"] == "test"
     assert 8 <= record["count"] <= 10  # two copies may be of held-out images
-    assert any("which were left out" in note for note in record["notes"])
+    assert any("and is evaluated on the other" in note for note in record["notes"])
 
 
 def test_only_evaluates_what_matches_apart(photos):
@@ -176,9 +176,9 @@ def test_going_on_from_a_model_with_a_network_that_begins_as_its_own(photos, pho
     result = run("train", photos, "--start", "first.onnx", "--network", text, "--epochs", 1)
     assert result.exit_code == 0
     out = " ".join(result.stdout.split())
-    assert "Weights from the model: conv1 (frozen); drawn anew: dense1, dense2." in out
+    assert "Weights from the starting model: conv1 (frozen); initialised at random: dense1, dense2." in out
     assert ", of which " in out
-    assert "are learned; fully connected" in out
+    assert "are trainable; fully connected" in out
     assert first["network"] not in out
     assert "shares no weights" in error_of("train", photos, "--start", "first.onnx", "--network", "conv 5@3, dense 1")
 

@@ -271,7 +271,7 @@ def test_a_widened_interval_and_the_weights_that_were_kept_are_explained():
     assert "slightly less" not in text
     again = lanewise.train(x, y, start=model, epochs=1, learning_rate=1e-12, folds=0, notes=len)
     if again.provenance["best_epoch"] == 0:
-        assert "No epoch did better" in report_html(again, images, part, parts)
+        assert "No epoch was better" in report_html(again, images, part, parts)
 
 
 def test_the_data_section_scales_files_of_16_bits_as_the_model_does(tmp_path):

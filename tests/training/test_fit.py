@@ -106,12 +106,12 @@ def test_going_on_never_ruins_a_model(digits, rate):
     before = accuracy(good, held)
     assert accuracy(further, held) >= before
     assert further.provenance["start"]["validation_accuracy"] == pytest.approx(before)
-    assert any(f"gets {100 * before:.1f} % of the 143 held-out images right" in sentence for sentence in said)
+    assert any(f"accuracy of {100 * before:.1f} % on the 143 validation images" in sentence for sentence in said)
     if rate is None:
         assert further.provenance["learning_rate"] == pytest.approx(0.005)
     else:
         assert same(further, good)
-        assert any("No epoch did better" in sentence for sentence in said)
+        assert any("No epoch was better" in sentence for sentence in said)
 
 
 def test_a_start_that_nothing_is_held_out_for_is_not_evaluated_and_that_is_said(model, digits):
@@ -136,7 +136,7 @@ def test_frozen_layers_of_a_model_stay_while_the_others_learn(model, digits, tmp
     said: list[str] = []
     text = "conv 8@3 same frozen, relu, max 2, dropout 0.25, dense 10"
     further = lanewise.train(digits, start=model, network=text, epochs=2, validation_fraction=0, notes=said.append)
-    assert "Weights from the model: conv1 (frozen), dense1." in said
+    assert "Weights from the starting model: conv1 (frozen), dense1." in said
     assert further.network == "conv 8@3x3 same frozen, relu, max 2, dropout 0.25, dense 10, softmax"
     assert stays(model, further) == [True, True, False, False]
     assert further.preprocessing == model.preprocessing
@@ -156,18 +156,18 @@ def test_other_classes_are_learned_from_the_same_features(model, digits):
     half = digits.train.take(np.flatnonzero(digits.train.labels < 5))
     few = replace(half, classes=tuple("abcde"))
     text = "conv 8@3 same frozen, relu, max 2, dense {}"
-    with pytest.raises(DataError, match=r"knows the classes 0, 1, .* give a network too"):
+    with pytest.raises(DataError, match=r"has the classes 0, 1, .* also give a network"):
         lanewise.train(few, start=model)
     said: list[str] = []
     taught = lanewise.train(few, start=model, network=text.format(5), epochs=3, augment="none", notes=said.append)
-    assert "Weights from the model: conv1 (frozen); drawn anew: dense1." in said
+    assert "Weights from the starting model: conv1 (frozen); initialised at random: dense1." in said
     assert taught.classes == tuple("abcde")
     assert np.array_equal(taught.parameters[0], model.parameters[0])
     assert accuracy(taught, few) > 0.95
     other = replace(digits.train, classes=tuple("abcdefghij"))
     said.clear()
     lanewise.train(other, start=model, network=text.format(10), epochs=1, notes=said.append)
-    assert "Weights from the model: conv1 (frozen); drawn anew: dense1." in said
+    assert "Weights from the starting model: conv1 (frozen); initialised at random: dense1." in said
     alone = lanewise.train(digits, network="dense 10", epochs=1)
     with pytest.raises(OptionError, match="no weights but those of its last layer"):
         lanewise.train(other, start=alone, network="dense 10")
@@ -271,7 +271,7 @@ def test_notes_say_what_was_chosen(digits):
     said = []
     lanewise.train(digits, epochs=1, notes=said.append)
     text = " ".join(said)
-    assert "143 of 1438 training images are held out" in text
+    assert "143 of 1,438 training images are held out" in text
     assert "Network chosen: conv 16@3x3" in text
     assert "shifted by up to 1x1" in text
 

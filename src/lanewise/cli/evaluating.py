@@ -69,7 +69,7 @@ def details(out: Output, evaluation: Evaluation) -> None:
         return
     matrix = _matrix(evaluation) if len(evaluation.classes) <= MOST_MATRIX else None
     if matrix is not None and out.fits(matrix):
-        _show(out, "Confusion matrix: rows are what images show, columns what they were taken for", matrix)
+        _show(out, "Confusion matrix: rows are true classes, columns are predicted classes", matrix)
     else:
         _show(out, *_confusions(evaluation))
     if evaluation.mistakes:
@@ -125,8 +125,8 @@ def _confusions(evaluation: Evaluation) -> tuple[str, Table]:
     found = evaluation.confusions()
     title = f"The most frequent of {plural(len(found), 'confusion')}"
     table = _table()
-    table.add_column("what is", overflow="fold")
-    table.add_column("was taken for", overflow="fold")
+    table.add_column("true class", overflow="fold")
+    table.add_column("predicted", overflow="fold")
     table.add_column("times", justify="right", no_wrap=True)
     for true, taken, count in found[:MOST_MATRIX]:
         table.add_row(shown(true), shown(taken), f"{count:,}")
@@ -135,13 +135,13 @@ def _confusions(evaluation: Evaluation) -> tuple[str, Table]:
 
 def _mistakes(evaluation: Evaluation) -> tuple[str, Table]:
     worst = evaluation.mistakes[:MOST_SHOWN]
-    title = f"The worst of {plural(evaluation.count - evaluation.correct, 'mistake')}, made with the most confidence"
+    title = f"The most confident of {plural(evaluation.count - evaluation.correct, 'mistake')}"
     table = _table()
-    for name in ("image", "is", "was taken for"):
+    for name in ("image", "true class", "predicted"):
         table.add_column(name, overflow="fold")
-    table.add_column("with probability", justify="right", no_wrap=True)
+    table.add_column("probability", justify="right", no_wrap=True)
     if evaluation.top is not None:
-        table.add_column("true class was no.", justify="right", no_wrap=True)
+        table.add_column("rank of true class", justify="right", no_wrap=True)
     for one in worst:
         name = f"number {one.image}" if isinstance(one.image, int) else shown(one.image)
         rank = [] if evaluation.top is None else [f"{one.rank:,}"]

@@ -40,17 +40,17 @@ def _used(one: LayerSummary) -> str:
     return _times(one.mean_sharing) if one.weights else "-"
 
 
-LEARNED = "learned\nweights"
+TRAINABLE = "trainable\nweights"
 
 SIZES: dict[str, Cell] = {
     "output": lambda one: shape(one.output_shape),
     "weights": lambda one: _number(one.weights),
-    LEARNED: lambda one: _number(one.learned_weights),
+    TRAINABLE: lambda one: _number(one.learned_weights),
     "biases": lambda one: _number(one.biases),
     "multiply-\nadds": lambda one: _number(one.multiply_adds),
     "receptive\nfield": lambda one: f"{one.receptive_field[0]}x{one.receptive_field[1]}",
 }
-"""Columns on a layer's output and cost; that of learned weights is for networks with frozen or fixed layers."""
+"""Columns on a layer's output and cost; that of trainable weights is for networks with frozen or fixed layers."""
 
 CONNECTIONS: dict[str, Cell] = {
     "connections": lambda one: _number(one.connections),
@@ -112,7 +112,7 @@ def show(out: Output, graph: Graph, text: str | None) -> None:
     summaries = summary(graph)
     if text is not None:
         out.result("Network", text)
-    out.result("Input", f"{shape(graph.input_shape)}: {math.prod(graph.input_shape):,} numbers an image")
+    out.result("Input", f"{shape(graph.input_shape)}: {math.prod(graph.input_shape):,} values per image")
     out.blank()
     whole = _table(graph, summaries, SIZES | CONNECTIONS)
     for table in (
@@ -165,28 +165,24 @@ def meaning(graph: Graph, summaries: tuple[LayerSummary, ...]) -> str:
     if not total.weights:
         return "No layer has weights, so there is nothing to train."
     cost = f"An image takes {total.multiply_adds:,} multiply-adds."
-    learned = f"{total.learned_weights:,}" if total.learned_weights else "none"
-    all_learn = total.learned_weights == total.weights
+    trained = f"{total.learned_weights:,}" if total.learned_weights else "none"
+    all_trained, verb = total.learned_weights == total.weights, "is" if total.learned_weights == 1 else "are"
     if not convolutions:
-        apart = "" if all_learn else f"It learns {learned} of them. "
+        apart = "" if all_trained else f"{trained.capitalize()} of them {verb} trained. "
         return (
-            f"Every layer with weights is fully connected: each of its {total.weights:,} weights connects one input to "
+            f"Every layer with weights is fully connected: each of the {total.weights:,} weights connects one input to "
             f"one output and is used once per image. {apart}{cost}"
         )
     connections = sum(one.connections for one in convolutions)
     weights = sum(one.weights for one in convolutions)
     possible = sum(one.dense_weights for one in convolutions)
-    has = (
-        f"learns {total.weights:,} weights"
-        if all_learn
-        else f"has {total.weights:,} weights and learns {learned} of them,"
-    )
+    apart = "" if all_trained else f", of which {trained} {verb} trained"
     return (
-        f"Of all connections that its convolutions could have, {_share(1 - connections / possible)} are left out "
-        f"(sparse connectivity); those that are there share {weights:,} weights, each used "
-        f"{_times(connections / weights)} times an image (weight sharing). So the whole network {has} "
-        f"where fully connected layers of the same shapes have {total.dense_weights:,} "
-        f"({_times(total.dense_weights / total.weights)} times as many). {cost}"
+        f"The convolutions leave out {_share(1 - connections / possible)} of all possible connections "
+        f"(sparse connectivity); the others share {weights:,} weights, each used "
+        f"{_times(connections / weights)} times per image (weight sharing). The whole network has "
+        f"{plural(total.weights, 'weight')}{apart}; fully connected layers of the same shapes have "
+        f"{total.dense_weights:,} ({_times(total.dense_weights / total.weights)} times as many). {cost}"
     )
 
 
@@ -195,7 +191,7 @@ def _table(graph: Graph, summaries: tuple[LayerSummary, ...], columns: dict[str,
     total = totals(summaries)
     table.add_column("layer", "in all", overflow="fold")
     if total.learned_weights == total.weights:
-        columns = {name: cell for name, cell in columns.items() if name != LEARNED}
+        columns = {name: cell for name, cell in columns.items() if name != TRAINABLE}
     for name in columns:
         table.add_column(name, _footer(name, total), justify="right", no_wrap=True)
     for number, (node, one) in enumerate(zip(graph.nodes, summaries, strict=True)):
@@ -206,7 +202,7 @@ def _table(graph: Graph, summaries: tuple[LayerSummary, ...], columns: dict[str,
 def _footer(column: str, total: Totals) -> str:
     sums = {
         "weights": total.weights,
-        LEARNED: total.learned_weights,
+        TRAINABLE: total.learned_weights,
         "biases": total.biases,
         "multiply-\nadds": total.multiply_adds,
         "connections": total.connections,

@@ -21,7 +21,7 @@ LINE_SECONDS = 2.0
 
 
 @contextmanager
-def learning(out: Output) -> Iterator[Report | None]:
+def training_progress(out: Output) -> Iterator[Report | None]:
     """Show the progress that the callable is given; None when nobody listens."""
     if out.quiet:
         yield None

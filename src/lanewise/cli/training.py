@@ -19,7 +19,7 @@ import lanewise
 from lanewise.cli import evaluating, reporting
 from lanewise.cli.options import passed_on
 from lanewise.cli.output import Output, skipped_json
-from lanewise.cli.progress import learning
+from lanewise.cli.progress import training_progress
 from lanewise.cli.saving import Saved
 from lanewise.data.images import Images, ImageSets
 from lanewise.data.load import load
@@ -54,10 +54,10 @@ class Prepared:
     sets : ImageSets
     network : str or None
         The text of a network to train; None for that of `start`.
-    start : model to go on from, or None
-    evaluated_by, split : the images to evaluate by, and what they are
+    start : model to fine-tune, or None
+    evaluated_by, split : the evaluation set, and which it is
     only : (pattern, images)
-        Parts of `evaluated_by` to be evaluation apart.
+        Parts of `evaluated_by` to be evaluated separately.
     notes : list of str
         Sentences that were said; more are added while training.
     """
@@ -135,7 +135,7 @@ def fit(out: Output, prepared: Prepared, options: Mapping[str, Any]) -> Model:
     Model
     """
 
-    label = itertools.chain(["Learning"], itertools.repeat(""))
+    label = itertools.chain(["Training"], itertools.repeat(""))
 
     def say(note: str) -> None:
         # Images and network have been shown already.
@@ -143,7 +143,7 @@ def fit(out: Output, prepared: Prepared, options: Mapping[str, Any]) -> Model:
             prepared.notes.append(note)
             out.tell(next(label), note)
 
-    with learning(out) as progress:
+    with training_progress(out) as progress:
         model = lanewise.train(
             prepared.sets,
             network="auto" if prepared.network is None else prepared.network,
@@ -153,7 +153,7 @@ def fit(out: Output, prepared: Prepared, options: Mapping[str, Any]) -> Model:
             verbose=0,
             **{key: value for key, value in passed_on(options).items() if key not in ("network", "start", *READING)},
         )
-    out.tell("Learned", _learned(model), "yellow" if model.provenance["interrupted"] else None)
+    out.tell("Trained", _trained(model), "yellow" if model.provenance["interrupted"] else None)
     if (choice := _best_and_last(model)) is not None:
         out.tell("", choice)
     return model
@@ -266,11 +266,11 @@ def _tell_images(out: Output, name: str, sets: ImageSets) -> None:
         out.tell("", ", ".join(f"{shown(label)} ({count:,})" for label, count in counts))
     else:
         out.tell("", f"{min(train.counts()):,} to {max(train.counts()):,} of each class")
-    parts = [f"{len(train):,} to learn from"]
+    parts = [plural(len(train), "training image")]
     if sets.validation is not None:
-        parts.append(f"{len(sets.validation):,} to find the best weights by")
+        parts.append(plural(len(sets.validation), "validation image"))
     if sets.test is not None:
-        parts.append(f"{len(sets.test):,} to evaluate by")
+        parts.append(plural(len(sets.test), "test image"))
     out.tell("", ", ".join(parts))
 
 
@@ -287,14 +287,14 @@ def _tell_network(out: Output, graph: Graph, text: str | None, *, chosen: bool) 
 
 
 def connectedness(graph: Graph) -> str:
-    """What a network has to learn beside the fully connected network of the same shapes, in one line."""
+    """How many weights a network has, and how many a fully connected one of the same shapes, in one line."""
     found = totals(summary(graph))
     own = f"{plural(found.weights, 'weight')} and {plural(found.biases, 'bias')}"
-    learned = found.learned_weights + found.learned_biases
-    if learned < found.weights + found.biases:
-        own += f", of which {learned:,} are learned"
+    trainable = found.learned_weights + found.learned_biases
+    if trainable < found.weights + found.biases:
+        own += f", of which {trainable:,} are trainable"
     if found.weights == 0:
-        return "no weights: there is nothing to learn in it"
+        return "no weights: there is nothing to train"
     if found.dense_weights == found.weights:
         return f"{own}; all layers are fully connected"
     times = found.dense_weights / found.weights
@@ -304,7 +304,7 @@ def connectedness(graph: Graph) -> str:
     )
 
 
-def _learned(model: Model) -> str:
+def _trained(model: Model) -> str:
     provenance = model.provenance
     epochs = plural(provenance["epochs"], "epoch")
     text = (
@@ -319,7 +319,7 @@ def _learned(model: Model) -> str:
 
 
 def _best_and_last(model: Model) -> str | None:
-    """Which epoch the weights are of, and what the held-out images said of it and of the last."""
+    """Which epoch had the best weights, and the validation accuracy of it and of the last."""
     best = model.provenance["best_epoch"]
     measured = [record for record in model.history if record["validation_accuracy"] is not None]
     if not best or not measured:
@@ -327,24 +327,27 @@ def _best_and_last(model: Model) -> str | None:
     found = {record["epoch"]: f"{100 * record['validation_accuracy']:.1f} %" for record in measured}
     last = measured[-1]["epoch"]
     if best == last:
-        return f"the best weights are the last, of epoch {best}: validation {found[best]}"
-    return f"the best weights by a smoothed curve are of epoch {best}: validation {found[best]}; last {found[last]}"
+        return f"the last epoch was the best: validation accuracy {found[best]}"
+    return (
+        f"the weights are those of epoch {best}, the best by a smoothed curve: validation accuracy {found[best]}; "
+        f"after the last epoch {found[last]}"
+    )
 
 
 def _honestly(evaluation: Evaluation) -> str:
     """What the figure is worth, by the images that gave it."""
     if evaluation.split == "test":
-        return "on test images, which had no part in learning"
+        return "on test images, which were not used in training"
     if evaluation.split == "validation":
         if evaluation.count >= MANY_HELD_OUT:
-            return "on images that were not trained on but chose the best weights: expect slightly less on new ones"
+            return "on the validation images, which chose the best weights: expect slightly less on new images"
         return (
-            f"on {evaluation.count:,} images that also chose the best weights; new ones may do worse: "
-            "the interval allows for it"
+            f"on {plural(evaluation.count, 'validation image')}, which also chose the best weights: expect less on "
+            "new images; the interval allows for it"
         )
     if evaluation.split == "folds":
-        return "cross-validation: no image was evaluated by a network trained on it; the model is trained on all"
-    return "on the images that were learned from: it says nothing about new ones"
+        return "cross-validation: no image was evaluated by a network trained on it; the final model is trained on all"
+    return "on the training images: this says nothing about new images"
 
 
 def _brief(evaluation: Evaluation) -> dict[str, Any]:

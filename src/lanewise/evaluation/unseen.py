@@ -207,12 +207,11 @@ def _all_told(trained: int, count: int) -> Note:
 
 def _left_out(trained: int, count: int, held: int) -> Note:
     left = count - trained
-    others = f"the {left:,} others" if left > 1 else "the other one"
+    others = f"the other {left:,}" if left > 1 else "the other one"
     which = ""
     if held:
         which = f", {held:,} held out of training" + (f" and {left - held:,} new" if left > held else "")
-    verb = "were" if trained > 1 else "was"
     return Note(
-        f"The model was trained on {trained:,} of the {count:,} images, which {verb} left out: it is evaluated on "
-        f"{others}{which}; --split all evaluates all."
+        f"The model was trained on {trained:,} of the {count:,} images and is evaluated on {others}{which}; "
+        "--split all evaluates it on all."
     )

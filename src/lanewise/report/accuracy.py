@@ -141,9 +141,7 @@ def weights_kept(model: Model) -> str:
         if isinstance(one.get("validation_accuracy"), int | float)
     }
     if best == 0 and told:
-        return (
-            "No epoch did better on the validation set than the model that training started from: its weights are kept."
-        )
+        return "No epoch was better on the validation set than the starting model: its weights are kept."
     if best not in told:
         return ""
     last = "the last" if best == max(told) else "the best by a smoothed curve"

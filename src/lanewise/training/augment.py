@@ -1,7 +1,7 @@
 """Which changes of an image leave its class alone, decided by looking at the data.
 
 Shifting by a few pixels suits almost any image. Mirroring ruins digits, letters and arrows; it is used only if
-mirrored images still look like their own class, evaluated by their nearest neighbour among the others.
+mirrored images still look like their own class: their nearest neighbour among the other images is of that class.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ def choose(name: str, pixels: Pixels, labels: NDArray[np.int32], indices: NDArra
         flip = mirrored >= own - _by_chance(own, len(indices))
         why = (
             f"mirrored images look {'as much' if flip else 'less'} like their own class "
-            f"(nearest neighbour {mirrored:.0%}, unmirrored {own:.0%})"
+            f"(nearest neighbour right for {100 * mirrored:.0f} %, unmirrored for {100 * own:.0f} %)"
         )
     augment = Augment(shift_rows=shifts[0] if shift else 0, shift_columns=shifts[1] if shift else 0, flip_columns=flip)
     if not (shift or flip):
-        return Choice(None, "Images are learned as they are, without shifts or mirroring.")
+        return Choice(None, "No augmentation: images are neither shifted nor mirrored.")
     done = " and ".join([f"shifted by up to {shifts[0]}x{shifts[1]} pixels"] * shift + ["mirrored at random"] * flip)
-    return Choice(augment, f"While learning, images are {done}" + (f"; {why}." if why else "."))
+    return Choice(augment, f"Augmentation: images are {done}" + (f"; {why}." if why else "."))
 
 
 def _by_chance(agreement: float, count: int) -> float:

@@ -259,7 +259,7 @@ def check_folds(sets: ImageSets, start: Model | None) -> None:
         return
     if before is None or (before.kinds(sets.train.pixels) == TRAINED).any():
         raise OptionError(
-            "the model to go on from was trained on these images, or does not say on which: no fold of them would be "
+            "the starting model was trained on these images, or does not say on which: no fold of them would be "
             "new to it; leave folds out"
         )
 

@@ -1,4 +1,4 @@
-"""Which images training holds out, and what a user should hear of it."""
+"""Which images training holds out, and the notes that say so."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def held_out(
     hashes = hashes_of(sets.validation.pixels, holding.before.form)
     known = int(np.count_nonzero(holding.before.kinds_by(hashes) == TRAINED))
     if known:
-        say(Caution(f"The model to go on from was trained on {known:,} of the {len(hashes):,} validation images."))
+        say(Caution(f"The starting model was trained on {known:,} of the {len(hashes):,} validation images."))
     validation = Validation(
         sets.validation.pixels,
         sets.validation.labels,
@@ -69,21 +69,23 @@ def held_out(
 
 
 def _told(holding: Holding, count: int, start: Model | None) -> Iterator[Note]:
-    """What a user should hear about the images that are held out."""
+    """Notes on the images that are held out."""
     if not len(holding.held):
         return
     if not holding.honest:
         yield Caution(
-            f"The model to go on from was trained on all {count:,} images. {len(holding.held):,} are held out to find "
-            "the best weights by, but what it says of them says nothing about new images."
+            f"The starting model was trained on all {count:,} images. {len(holding.held):,} are held out to choose "
+            "the best weights, but the accuracy on them says nothing about new images."
         )
         return
     again = int(np.isin(holding.hashes[holding.held], holding.before.held).sum())
     if again:
-        yield Note(f"{again:,} images that were held out of the training of that model stay held out.")
+        yield Note(f"{again:,} images that were held out when the starting model was trained stay held out.")
     yield Note(
-        f"{len(holding.held)} of {count} training images are held out, in equal share of each class, "
-        "to find the best weights by."
+        f"{len(holding.held):,} of {count:,} training images are held out as a validation set, stratified by class, "
+        "which chooses the best weights."
     )
     if start is not None and seen_by(start) is None:
-        yield Note("The model to go on from does not say which images it was trained on; some may be held out now.")
+        yield Note(
+            "The starting model does not say which images it was trained on; some of them may be among those held out."
+        )

@@ -293,8 +293,8 @@ class TrainOptions(FitOptions):
         "Model to fine-tune, by default at a tenth of the learning rate; with --network, its "
         "weights are kept up to the first layer that differs.",
         "none",
-        more="Its pixels are scaled as it knows them. It is evaluated on the validation set first, and the result does "
-        "no worse there. If the classes are others, the last layer's weights are drawn anew.",
+        more="Pixels are scaled as for this model. It is evaluated on the validation set first, and the result is "
+        "no worse there. If it has other classes, the last layer is initialised at random.",
         values=such("a Model: lanewise.Model.load(path) gives one", lambda value: hasattr(value, "preprocessing")),
         metavar="MODEL",
     )

@@ -85,8 +85,8 @@ def as_it_starts(engine: Engine, begin: Start, validation: Validation | None, sa
     accuracy = evaluated(outputs, validation.targets)[1]
     say(
         Note(
-            f"The model to go on from gets {100 * accuracy:.1f} % of the {len(validation.indices):,} held-out "
-            "images right. It counts as the first candidate for the best weights."
+            f"The starting model has an accuracy of {100 * accuracy:.1f} % on the {len(validation.indices):,} "
+            "validation images. Its weights are the first candidate for the best ones."
         )
     )
     return outputs
@@ -150,8 +150,8 @@ def run(
             task = replace(task, learning_rate=task.learning_rate / 3)
             say(
                 Note(
-                    "Going on made the model far worse, so this was too fast; starting again with a learning rate of "
-                    f"{task.learning_rate:.3g}."
+                    "Fine-tuning made the model far worse: the learning rate was too high; starting again with a "
+                    f"learning rate of {task.learning_rate:.3g}."
                 )
             )
         except DivergedError:

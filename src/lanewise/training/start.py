@@ -1,4 +1,4 @@
-"""What training starts from: how pixels are scaled, the network and its weights, drawn anew or from a model."""
+"""What training starts from: how pixels are scaled, the network, and its weights, random or those of a model."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from lanewise.training.best_weights import Verdict
 from lanewise.training.transfer import take_over
 
 GOING_ON = 10
-"""Going on with all of a model's weights, the default learning rate is divided by this: the peak of a rate that suits
-weights drawn anew destroys what was learned."""
+"""When all of a model's weights are fine-tuned, the default learning rate is divided by this: a peak rate that suits
+random weights destroys trained ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def outcome(start: Verdict, result: Verdict, count: int, best_epoch: int | None)
     Parameters
     ----------
     start, result : (loss, accuracy)
-        On the validation images.
+        On the validation set.
     count : int
         Their number.
     best_epoch : int or None
@@ -69,15 +69,15 @@ def outcome(start: Verdict, result: Verdict, count: int, best_epoch: int | None)
     before, after = f"{100 * start[1]:.1f} %", f"{100 * result[1]:.1f} %"
     if not best_epoch:
         return Note(
-            f"No epoch did better on the {count:,} held-out images than the model that training started from "
-            f"({before}): its weights are kept."
+            f"No epoch was better on the {count:,} validation images than the starting model ({before}): its weights "
+            "are kept."
         )
     if result[1] < start[1]:
         return Caution(
-            f"On the {count:,} held-out images, the accuracy went from {before} to {after}: images are weighted, and "
-            "by these weights the result is better."
+            f"The accuracy on the {count:,} validation images fell from {before} to {after}, but images are weighted, "
+            "and the weighted loss is lower."
         )
-    return Note(f"Going on took the accuracy on the {count:,} held-out images from {before} to {after}.")
+    return Note(f"Fine-tuning took the accuracy on the {count:,} validation images from {before} to {after}.")
 
 
 SMALLEST = 2.0**-120
@@ -118,14 +118,14 @@ def moments(
         return mean, std
     if start.preprocessing.shape != (*images.size, images.channels):
         raise DataError(
-            f"the model to go on from takes images of {start.preprocessing.shape}, "
+            f"the starting model takes images of {start.preprocessing.shape}, "
             f"but these are {(*images.size, images.channels)} (rows, columns, channels)"
         )
     if not (new_classes or _knows(start, images)):
         raise DataError(
-            f"the model to go on from knows the classes {', '.join(start.class_names)}, "
-            f"but these images have {', '.join(map(str, images.classes))}; to learn others from what it learned, "
-            "give a network too, which begins as the model's does"
+            f"the starting model has the classes {', '.join(start.class_names)}, "
+            f"but these images have {', '.join(map(str, images.classes))}; to train it on other classes, "
+            "also give a network whose first layers are the model's"
         )
     scale = np.array(start.preprocessing.scale, np.float64)
     return -np.array(start.preprocessing.offset, np.float64) / scale, 1 / scale

@@ -1,8 +1,8 @@
-"""Going on from a model with a network of one's own: what it shares with the model starts from what was learned.
+"""Transfer learning: a network of one's own starts from the weights that it shares with a trained model.
 
-Both are compared layer by layer from the first on. As long as they are alike, whatever is frozen, weights are taken
-over; from the first layer that differs, all are drawn anew. So a network with `frozen` behind some layers goes on
-learning in the others, and one with another last layer learns other classes from the same features.
+Both are compared layer by layer from the first on. As long as they are alike, frozen or not, the model's weights are
+copied; from the first layer that differs, all are initialised at random. So a network with `frozen` behind some layers
+trains the others, and one with another last layer is trained on other classes from the same features.
 """
 
 from __future__ import annotations
@@ -22,36 +22,36 @@ Floats = NDArray[np.float32]
 
 
 def take_over(
-    graph: Graph, drawn: Sequence[Floats], learned_graph: Graph, learned: Sequence[Floats], *, same_classes: bool
+    graph: Graph, drawn: Sequence[Floats], start_graph: Graph, trained: Sequence[Floats], *, same_classes: bool
 ) -> tuple[list[Floats], int, str]:
     """Parameters to start `graph` from, how many are the model's, and a sentence on where they come from.
 
     Parameters
     ----------
-    graph, drawn : the network to train, and the parameters it would start from alone
-    learned_graph, learned : those of the model to go on from
+    graph, drawn : the network to train, and its parameters, initialised at random
+    start_graph, trained : those of the starting model
     same_classes : bool
-        Whether both are about the same classes. The last layer with weights is drawn anew if not.
+        Whether both have the same classes. If not, the last layer with weights is initialised at random.
 
     Raises
     ------
     OptionError
         If nothing can be taken over.
     """
-    count = shared_parameters(graph, learned_graph)
+    count = shared_parameters(graph, start_graph)
     if count == 0:
         raise OptionError(
-            "the network shares no weights with the model to go on from: it begins with "
-            f'"{_beginning(graph)}", the model with "{_beginning(learned_graph)}"'
+            "the network shares no weights with the starting model: it begins with "
+            f'"{_beginning(graph)}", the model with "{_beginning(start_graph)}"'
         )
     if not same_classes:
         last = max(parameter.node for parameter in graph.parameters if parameter.role == "weight")
         count = min(count, graph.parameters_of(last)[0])
     if count == 0:
         raise OptionError(
-            "the model to go on from knows other classes, and has no weights but those of its last layer: leave it out"
+            "the starting model has other classes, and no weights but those of its last layer: leave it out"
         )
-    return [*(np.array(array) for array in learned[:count]), *drawn[count:]], count, _origin(graph, count)
+    return [*(np.array(array) for array in trained[:count]), *drawn[count:]], count, _origin(graph, count)
 
 
 def _beginning(graph: Graph) -> str:
@@ -65,5 +65,5 @@ def _origin(graph: Graph, count: int) -> str:
         node = graph.nodes[parameter.node]
         if parameter.role == "weight" and not isinstance(node.layer, FilterBank):
             origins[position < count].append(f"{node.name} (frozen)" if is_frozen(node.layer) else node.name)
-    anew = f"; drawn anew: {', '.join(origins[False])}" if origins[False] else ""
-    return f"Weights from the model: {', '.join(origins[True])}{anew}."
+    random = f"; initialised at random: {', '.join(origins[False])}" if origins[False] else ""
+    return f"Weights from the starting model: {', '.join(origins[True])}{random}."
