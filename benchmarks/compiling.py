@@ -16,7 +16,7 @@ import click
 
 from benchmarks.environment import installed, racers_of
 from benchmarks.report import Report
-from lanewise.bench.cold_start import First, break_even, measure
+from lanewise.bench.cold_start import First, measure
 from lanewise.bench.nets import NETS, Net
 from lanewise.bench.peers import LANEWISE, PEERS, versions_of
 from lanewise.bench.process import WorkerError
@@ -95,6 +95,26 @@ def report(found: dict[str, Runs], batch: int, threads: int) -> Report:
 def _typical(firsts: list[First]) -> First:
     """Medians, part by part."""
     return First(**{name: median(asdict(first)[name] for first in firsts) for name in First.__dataclass_fields__})
+
+
+def break_even(ahead: float, step: float, other_ahead: float, other_step: float) -> float | None:
+    """After how many seconds a training has come further than another that started with it.
+
+    Parameters
+    ----------
+    ahead, step : float
+        Seconds before its steps, and seconds of each; those of the other likewise.
+
+    Returns
+    -------
+    float or None
+        Zero if it is never behind, None if it does not come to stay ahead.
+    """
+    if ahead <= other_ahead and step <= other_step:
+        return 0.0
+    if step >= other_step:
+        return None
+    return ahead + step * (ahead - other_ahead) / (other_step - step)
 
 
 def _even(own: First, other: First) -> str:

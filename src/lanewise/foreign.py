@@ -9,7 +9,7 @@ images tell both: its outputs are the classes in order, and of the usual scales 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 from lanewise.data.images import Images, ImageSets, statistics
 from lanewise.errors import LanewiseError
 from lanewise.model import Model
-from lanewise.notes import Caution, Note
+from lanewise.notes import Caution, Note, Say
 from lanewise.pixel_scale import on_scale, range_of
 
-Say = Callable[[str], None]
 Channels = NDArray[np.float64]
 
 MOST_IMAGES = 1024

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from benchmarks.compiling import break_even
 
-from lanewise.bench.cold_start import First, break_even, measure
+from lanewise.bench.cold_start import First, measure
 from lanewise.bench.nets import Net
 from lanewise.bench.process import WorkerError
 from lanewise.bench.workload import Task

@@ -101,26 +101,6 @@ def measure(
     return First(**record)
 
 
-def break_even(ahead: float, step: float, other_ahead: float, other_step: float) -> float | None:
-    """After how many seconds a training has come further than another that started with it.
-
-    Parameters
-    ----------
-    ahead, step : float
-        Seconds before its steps, and seconds of each; those of the other likewise.
-
-    Returns
-    -------
-    float or None
-        Zero if it is never behind, None if it does not come to stay ahead.
-    """
-    if ahead <= other_ahead and step <= other_step:
-        return 0.0
-    if step >= other_step:
-        return None
-    return ahead + step * (ahead - other_ahead) / (other_step - step)
-
-
 def _main(request: dict[str, Any]) -> dict[str, Any]:
     from lanewise.bench.worker import runner
     from lanewise.bench.workload import Workload

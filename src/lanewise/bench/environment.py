@@ -11,6 +11,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from lanewise.version import __version__
+
 BUSY = 0.5
 """Processors in use before a measurement starts; above it, a warning goes with the figures."""
 
@@ -26,7 +28,7 @@ class Environment:
     @staticmethod
     def now() -> Environment:
         """Those of this machine at this moment; call it before the work, which loads the machine itself."""
-        versions = {name: metadata.version(name) for name in ("lanewise", *_required("lanewise"))}
+        versions = {"lanewise": __version__} | {name: metadata.version(name) for name in _required("lanewise")}
         machine = {
             "cpu": _cpu_name(),
             "cores": os.cpu_count() or 1,

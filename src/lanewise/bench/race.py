@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from lanewise.bench.nets import Net
 from lanewise.bench.peers import LANEWISE, Peer
 from lanewise.bench.process import Worker, WorkerError
 from lanewise.bench.workload import Kind, Task, is_random, save_model
+from lanewise.notes import Say
 
 WARM_UP = 4
 """Steps before anything is timed; compilers are done by then."""
@@ -31,8 +32,6 @@ SETTLE = 0.05
 TOLERANCE, ROUNDED, RANDOM = 1e-3, 1e-2, 0.3
 """Relative difference of losses after the warm-up: for exact peers, for those that round more, and where dropout drops
 other values for each."""
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)

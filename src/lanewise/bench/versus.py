@@ -6,7 +6,7 @@ measure(net, ...) -> Versus
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from statistics import median
@@ -18,12 +18,11 @@ from lanewise.bench.peers import LANEWISE, ONNX_RUNTIME, PEERS, Peer, missing, v
 from lanewise.bench.process import WorkerError
 from lanewise.bench.race import Entry, Racer, Settings, lines, run
 from lanewise.bench.workload import Task
+from lanewise.notes import Say
 
 ROUNDS = 5
 SHARES = {"train": 0.6, "infer": 0.2, "latency": 0.2}
 """Of the seconds given, for each race."""
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,9 +69,9 @@ class Comparison(Found):
 
     def save_plot(self, path: str | os.PathLike[str]) -> None:
         """Draw learning curves and accuracies with their intervals, as SVG, PDF or PNG by the name of the file."""
-        from lanewise.experiments.curves import Line, draw_curves
+        from lanewise.experiments.plots import draw_curves
 
-        draw_curves([Line(row.name, row.curve(), row.accuracy, row.interval) for row in self.rows], self.count, path)
+        draw_curves(self.rows, self.count, path)
 
 
 @dataclass(frozen=True, slots=True)

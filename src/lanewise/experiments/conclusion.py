@@ -6,8 +6,10 @@ these images cannot tell, and what the difference may be.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from lanewise.wording import listed
 
 FEW_SEEDS = 3
 
@@ -49,7 +51,7 @@ def conclusion(differences: Sequence[Difference], seeds: int) -> str:
     }
     sentences = []
     claims = [
-        f"{verdict} than {_listed(f'{_long(one)} by {_points(one, verdict)} points' for one in by_verdict[verdict])}"
+        f"{verdict} than {listed([f'{_long(one)} by {_points(one, verdict)} points' for one in by_verdict[verdict]])}"
         for verdict in ("better", "worse")
         if by_verdict[verdict]
     ]
@@ -57,7 +59,7 @@ def conclusion(differences: Sequence[Difference], seeds: int) -> str:
         sentences.append(f"The network that learns all its filters is {', and '.join(claims)}.")
     unsure = by_verdict["cannot tell"]
     if unsure:
-        about = _listed(f"{_long(one)} ({_signed(one)} points)" for one in unsure)
+        about = listed([f"{_long(one)} ({_signed(one)} points)" for one in unsure])
         subject = "it" if claims else "the network that learns all its filters"
         sentences.append(
             f"These images cannot tell whether {subject} is better or worse than {about}; "
@@ -90,8 +92,3 @@ def _figure(share: float) -> str:
     """Points: one decimal, or two where one would be 0."""
     points = 100 * share
     return f"{points:.1f}" if points >= 0.95 or points == 0 else f"{points:.2f}"
-
-
-def _listed(parts: Iterable[str]) -> str:
-    items = list(parts)
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"

@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from lanewise.errors import OptionError
-from lanewise.experiments.rows import COSTS, Row, best_of
+from lanewise.experiments.rows import COSTS, MethodRow, Row, best_of
 from lanewise.figures import format_of, require_matplotlib, save_figure
 
 INK, PALE, GREY, ORANGE = "#222222", "#d9d9d9", "#9aa4ae", "#c8501e"
+COLOURS, MARKERS = ("#7a7a7a", ORANGE, "#8a6d00", "#1f5fa8"), ("o", "s", "^", "D")
+"""Of the four methods."""
+
 MOST_LABELS = 6
 """Trade-offs that are named in an image; of more, those that gain most."""
 
@@ -36,7 +39,7 @@ def draw_grid(rows: Sequence[Row], count: int, path: str | os.PathLike[str]) -> 
     format_of(path)
     if not rows:
         raise OptionError("no network was trained: there is nothing to draw")
-    figure = new_figure(12.5, 5.6)
+    figure = _new_figure(5.6)
     left, right = figure.subplots(1, 2, sharey=True)
     for axes, cost, label in zip((left, right), COSTS, ("weights", "seconds to train"), strict=True):
         _costs(axes, rows, cost)
@@ -49,15 +52,46 @@ def draw_grid(rows: Sequence[Row], count: int, path: str | os.PathLike[str]) -> 
     save_figure(figure, path)
 
 
-def new_figure(width: float, height: float) -> Any:
-    """A white figure of so many inches."""
+def draw_curves(rows: Sequence[MethodRow], count: int, path: str | os.PathLike[str]) -> None:
+    """Draw the learning curves of several methods, and beside them their accuracies with their intervals.
+
+    Parameters
+    ----------
+    rows : sequence of MethodRow
+    count, path
+        As in `draw_grid`, and so are the errors.
+    """
+    format_of(path)
+    figure = _new_figure(4.4)
+    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+    _plain(left)
+    _plain(right)
+    for n, (row, colour, marker) in enumerate(zip(rows, COLOURS, MARKERS, strict=True)):
+        percent = [100 * value for value in row.curve()]
+        epochs = range(1, len(percent) + 1)
+        left.plot(epochs, percent, color=colour, marker=marker, markersize=4, linewidth=1.5, label=row.name)
+        low, high = (100 * bound for bound in row.interval)
+        right.plot([low, high], [-n, -n], color=colour, linewidth=3, solid_capstyle="butt")
+        right.plot([100 * row.accuracy], [-n], color=colour, marker=marker, markersize=9)
+    left.set_xlabel("epoch", fontsize=12)
+    left.set_title("accuracy while learning, %", loc="left", fontsize=12, color=INK)
+    left.legend(fontsize=11, frameon=False, loc="lower right")
+    right.set_yticks([-n for n in range(len(rows))], [row.name for row in rows])
+    right.set_ylim(-len(rows) + 0.4, 0.6)
+    right.set_title(f"accuracy on {count:,} test images, %", loc="left", fontsize=12, color=INK)
+    right.set_xlabel("bars: 95 % intervals", fontsize=12)
+    save_figure(figure, path)
+
+
+def _new_figure(height: float) -> Any:
+    """A white figure, so many inches high."""
     require_matplotlib()
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    return Figure(figsize=(12.5, height), layout="constrained", facecolor="white")
 
 
-def plain_axes(axes: Any) -> None:
+def _plain(axes: Any) -> None:
     """No frame, pale lines behind what is drawn, figures large enough to read."""
     axes.grid(color=PALE, linewidth=0.6)
     axes.set_axisbelow(True)
@@ -68,7 +102,7 @@ def plain_axes(axes: Any) -> None:
 def _costs(axes: Any, rows: Sequence[Row], cost: str) -> None:
     best = best_of(rows, cost)
     others = [row for row in rows if row not in best]
-    plain_axes(axes)
+    _plain(axes)
     axes.set_xscale("log")
     axes.scatter([_at(r, cost) for r in others], [100 * r.accuracy for r in others], s=30, color=GREY, zorder=2)
     axes.plot(

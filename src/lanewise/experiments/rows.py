@@ -15,7 +15,8 @@ from lanewise.network.graph import Graph
 from lanewise.network.summary import summary, totals
 from lanewise.wording import duration, percent
 
-COSTS = ("weights", "seconds")
+COSTS = {"weights": "weights", "seconds": "time"}
+"""What a network costs: the fields of a row, and the words for them in a table."""
 
 Curve = tuple[tuple[float, float | None], ...]
 
@@ -135,15 +136,3 @@ def figures(row: Row | MethodRow, count: int) -> list[str]:
         f"{row.connections:,}",
         duration(row.seconds),
     ]
-
-
-def marks(row: Row, by_weights: Sequence[Row], by_seconds: Sequence[Row]) -> str:
-    """Name the Pareto fronts that a row is on: "weights", "time", or both.
-
-    Parameters
-    ----------
-    row : Row
-    by_weights, by_seconds : sequences of Row
-        The fronts.
-    """
-    return ", ".join(word for word, best in (("weights", by_weights), ("time", by_seconds)) if row in best)

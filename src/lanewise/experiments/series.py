@@ -12,7 +12,7 @@ from lanewise.data.images import ImageSets
 from lanewise.data.load import Source
 from lanewise.errors import OptionError
 from lanewise.experiments.journal import Journal
-from lanewise.experiments.trial import Roles, Trial, prepared, settings_of, trial_of
+from lanewise.experiments.trial import Roles, Trial, from_entry, prepared, settings_of, trial_of
 from lanewise.training.task import Progress
 
 
@@ -103,8 +103,15 @@ class Series:
         progress : callable, optional
             Given a `Progress` while training.
         """
-        trial, known = trial_of(self.sets, network, seed, self.options, self.journal, progress)
-        self.recalled += known
+        key = f"{network}; seed {seed}"
+        entry = None if self.journal is None else self.journal.entries.get(key)
+        known = None if entry is None else from_entry(entry, self.evaluating.count)
+        if known is not None:
+            self.recalled += 1
+            return known
+        trial = trial_of(self.sets, network, seed, self.options, progress)
+        if self.journal is not None:
+            self.journal.add(key, trial.to_entry())
         return trial
 
     def facts(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from lanewise.data.images import Images, ImageSets
 from lanewise.data.load import Source, load
 from lanewise.data.split import stratified_split
 from lanewise.errors import DataError
-from lanewise.experiments.journal import Journal, fingerprint
+from lanewise.experiments.journal import fingerprint
 from lanewise.model import Model
 from lanewise.notes import unheard
 from lanewise.training.crossvalidation import FEW_HELD_OUT
@@ -195,10 +195,9 @@ def trial_of(
     network: str,
     seed: int,
     options: Mapping[str, Any],
-    journal: Journal | None = None,
-    progress: Callable[[Progress], None] | None = None,
-) -> tuple[Trial, bool]:
-    """Train a network on `sets` and evaluate it, unless the journal holds the result.
+    progress: Callable[[Progress], None] | None,
+) -> Trial:
+    """Train a network on `sets` and evaluate it.
 
     Parameters
     ----------
@@ -208,34 +207,13 @@ def trial_of(
     seed : int
     options : mapping
         Those of `lanewise.train`.
-    journal : Journal, optional
     progress : callable, optional
         Given a `Progress` while training.
 
     Returns
     -------
-    trial : Trial
-    known : bool
-        Whether the journal held it.
+    Trial
     """
-    key = f"{network}; seed {seed}"
-    if journal is not None and key in journal.entries:
-        known = from_entry(journal.entries[key], len(images_to_evaluate(sets)))
-        if known is not None:
-            return known, True
-    trial = _run(sets, network, seed, options, progress)
-    if journal is not None:
-        journal.add(key, trial.to_entry())
-    return trial, False
-
-
-def _run(
-    sets: ImageSets,
-    network: str,
-    seed: int,
-    options: Mapping[str, Any],
-    progress: Callable[[Progress], None] | None,
-) -> Trial:
     told: dict[str, Any] = {"progress": progress, "notes": unheard, "verbose": 0}
     model = train(sets, network=network, seed=seed, **told, **{"folds": 0, **options})
     if model.provenance["interrupted"]:

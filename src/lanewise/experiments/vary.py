@@ -17,7 +17,7 @@ from lanewise.data.images import ImageSets
 from lanewise.data.load import Source
 from lanewise.errors import LanewiseError, OptionError, ProgramError
 from lanewise.experiments.grid import Impossible, candidates, expand
-from lanewise.experiments.rows import COSTS, Row, best_of, figures, marks, measured
+from lanewise.experiments.rows import COSTS, Row, best_of, figures, measured
 from lanewise.experiments.series import Found, Series
 from lanewise.experiments.tables import plain_table
 
@@ -54,10 +54,13 @@ class Grid(Found):
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Heads and rows as text, the most accurate network first."""
-        best = [self.best(cost) for cost in COSTS]
+        fronts = {word: self.best(cost) for cost, word in COSTS.items()}
         heads = ["accuracy %", "95 %", "gap", "weights", "connections", "time", "best for", "network"]
         ordered = sorted(self.rows, key=lambda one: (-one.accuracy, one.weights))
-        return heads, [[*figures(row, self.count), marks(row, *best), row.text] for row in ordered]
+        return heads, [
+            [*figures(row, self.count), ", ".join(word for word, front in fronts.items() if row in front), row.text]
+            for row in ordered
+        ]
 
     def __str__(self) -> str:
         """A table, the most accurate network first."""
