@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from lanewise.escaping import escaped
 
@@ -61,6 +61,22 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{ending}"
 
 
+def counted(count: int, noun: str, verb: str = "") -> str:
+    """A count with its noun and the form of a verb that fits: "1 image is", "3 images are".
+
+    Parameters
+    ----------
+    count : int
+    noun : str
+        In the singular.
+    verb : str
+        Singular and plural, like "is/are"; none by default.
+    """
+    one, _, many = verb.partition("/")
+    said = one if count == 1 else many
+    return plural(count, noun) + (f" {said}" if said else "")
+
+
 def shape(sizes: Shape) -> str:
     """(channels, rows, columns) as rows x columns x channels, "30x30x3"; features as their number."""
     return "x".join(map(str, (*sizes[1:], sizes[0])))
@@ -86,3 +102,18 @@ def duration(seconds: float) -> str:
 def listed(parts: Sequence[str]) -> str:
     """Parts of a sentence: "a", "a and b", "a, b and c"."""
     return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
+
+
+def some(names: Iterable[object], most: int = 6, others: str = "more") -> str:
+    """The first of many names, and how many others there are: "a, b and 3 more".
+
+    Parameters
+    ----------
+    names : iterable
+    most : int
+        How many are named.
+    others : str
+        What the rest is called behind its number.
+    """
+    told = list(map(str, names))
+    return ", ".join(told[:most]) + (f" and {len(told) - most} {others}" if len(told) > most else "")

@@ -18,6 +18,7 @@ from lanewise.data.images import Images, ImageSets, Labels, Pixels, empty_pixels
 from lanewise.errors import DataError, TooLargeError
 from lanewise.labels import plain
 from lanewise.notes import Caution
+from lanewise.wording import some
 
 DIGITS_FILE = Path(__file__).with_name("digits.npz")
 """The built-in handwritten digits: 1,438 for training and 359 for testing, 8x8; their source stands beside them."""
@@ -54,7 +55,7 @@ def from_arrays(
         Naming the image or label that cannot be used.
     """
     if classes is not None and len(set(classes)) < len(classes):
-        raise DataError(f"the class names {_listed(classes)} are not all different")
+        raise DataError(f"the class names {some(classes, 10)} are not all different")
     pixels, notes = _pixels(x, image_shape)
     if y is None:
         return Images(pixels, None, tuple(classes or ()), notes=notes)
@@ -77,7 +78,7 @@ def read_npz(path: Path) -> ImageSets:
     arrays = _arrays_of(path)
     train_key = "x_train" if "x_train" in arrays else "x"
     if train_key not in arrays:
-        raise DataError(f"{path} holds {_listed(arrays)}: it needs x_train and y_train, or x and y")
+        raise DataError(f"{path} holds {some(arrays, 10)}: it needs x_train and y_train, or x and y")
     train = _npz_part(path, arrays, train_key, None)
     if len(train.classes) - len(train.without_images()) < 2:
         raise DataError(f"{path}, {train_key}: all images are of one class, but training needs at least two")
@@ -95,7 +96,7 @@ def read_npz_to_evaluate(path: Path, classes: Sequence[str]) -> tuple[str, Image
     for key, part in (("x_test", "test"), ("x_val", "validation"), ("x_train", "train"), ("x", "all")):
         if key in arrays:
             return part, _npz_part(path, arrays, key, classes)
-    raise DataError(f"{path} holds {_listed(arrays)}: it needs x_test and y_test, or x and y")
+    raise DataError(f"{path} holds {some(arrays, 10)}: it needs x_test and y_test, or x and y")
 
 
 def _npz_part(
@@ -124,7 +125,7 @@ def _arrays_of(path: Path) -> dict[str, npt.NDArray[np.generic]]:
             check_archive(file, path, wanted)
             arrays = np.load(file, allow_pickle=False)
             if not wanted & set(arrays.files):
-                raise DataError(f"{path} holds {_listed(arrays.files)}: it needs x_train and y_train, or x and y")
+                raise DataError(f"{path} holds {some(arrays.files, 10)}: it needs x_train and y_train, or x and y")
             return {key: arrays[key] for key in arrays.files if key in wanted}
     except (DataError, TooLargeError):
         raise
@@ -266,7 +267,7 @@ def _looked_up(labels: npt.NDArray[np.generic], classes: Sequence[str]) -> Label
     for value in values:
         if str(value) not in place and _composed(value) not in alike:
             first = np.flatnonzero(labels == value)[0]
-            raise DataError(f"label {first} is {value!s}, which is none of the classes {_listed(classes)}")
+            raise DataError(f"label {first} is {value!s}, which is none of the classes {some(classes, 10)}")
     return np.array([place.get(str(value), alike.get(_composed(value))) for value in values], np.int32)[inverse]
 
 
@@ -290,8 +291,3 @@ def _is_whole(name: str) -> bool:
 
 def _by(shape: Sequence[int]) -> str:
     return "x".join(str(n) for n in shape)
-
-
-def _listed(names: Mapping[str, object] | Sequence[str]) -> str:
-    shown = list(names)
-    return ", ".join(shown[:10]) + (f" and {len(shown) - 10} more" if len(shown) > 10 else "")

@@ -20,6 +20,7 @@ from pathlib import Path
 from lanewise.data.formats import named_by
 from lanewise.errors import DataError
 from lanewise.notes import Caution, Note
+from lanewise.wording import some
 
 SUFFIXES = (
     *(".heic", ".heif", ".avif"),
@@ -221,8 +222,9 @@ def _parts_of(root: Path) -> dict[str, Path]:
     parts.pop(UNLABELLED, None)
     if parts and classes:
         raise DataError(
-            f"{root} holds {_some(path.name for path in parts.values())} beside {_some(classes)}: it may hold either "
-            "train, val and test, or one folder per class: move what does not belong, or rename it if it is a class"
+            f"{root} holds {some(repr(path.name) for path in parts.values())} beside {some(map(repr, classes))}: it "
+            "may hold either train, val and test, or one folder per class: move what does not belong, or rename it if "
+            "it is a class"
         )
     return parts
 
@@ -246,8 +248,8 @@ def _check_no_unknown_parts(root: Path, folders: Sequence[str]) -> None:
     inside = [frozenset(map(class_named, _folders_in(_unpacked(root / name)))) for name in folders]
     if len(folders) > 1 and len(inside[0]) > 1 and len(set(inside)) == 1:
         raise DataError(
-            f"{_some(folders)} in {root} hold folders of the same names, so they are not classes: name those to train, "
-            "validate and test with train, val and test, and give one of the others by itself"
+            f"{some(map(repr, folders))} in {root} hold folders of the same names, so they are not classes: name those "
+            "to train, validate and test with train, val and test, and give one of the others by itself"
         )
 
 
@@ -267,8 +269,8 @@ def perhaps_parts(listing: Listing) -> Caution | None:
     if len(inside) < 2 or len(names) < 2 or "" in names or any(others != names for others in inside.values()):
         return None
     return Caution(
-        f"{_some(listing.classes)} are taken as the classes, but each holds {_some(sorted(names))}: if these are the "
-        "classes, name the folders around them train, val and test, or give one of them"
+        f"{some(map(repr, listing.classes))} are taken as the classes, but each holds {some(map(repr, sorted(names)))}:"
+        " if these are the classes, name the folders around them train, val and test, or give one of them"
     )
 
 
@@ -283,7 +285,7 @@ def _list_classes(root: Path, folder: Path, known: Sequence[str] | None, *, lear
     classes = tuple(dict.fromkeys(map(class_named, names))) if known is None else tuple(known)
     if learning and len(classes) < 2:
         inside = _folders_in(folder / names[0])
-        hint = f"; if {_some(inside)} are classes, give {folder / names[0]}" if len(inside) > 1 else ""
+        hint = f"; if {some(map(repr, inside))} are classes, give {folder / names[0]}" if len(inside) > 1 else ""
         raise DataError(f"{folder} holds only one class, {classes[0]!r}, but training needs at least two{hint}")
     place = {unicodedata.normalize("NFC", name): n for n, name in enumerate(classes)}
     prefix = printable(os.path.relpath(folder, root) + "/") if folder != root else ""
@@ -292,7 +294,8 @@ def _list_classes(root: Path, folder: Path, known: Sequence[str] | None, *, lear
     for name in names:
         shown = class_named(name)
         if shown not in place:
-            raise DataError(f"{folder} holds a folder {shown!r}, which is none of the classes {_some(classes)}")
+            told = some(map(repr, classes))
+            raise DataError(f"{folder} holds a folder {shown!r}, which is none of the classes {told}")
         before = len(files)
         _collect(folder / name, prefix + shown, place[shown], files, skipped, set())
         if learning and len(files) == before:
@@ -364,8 +367,3 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def _is_image_name(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in SUFFIXES
-
-
-def _some(names: Iterator[str] | Sequence[str]) -> str:
-    shown = [repr(name) for name in names]
-    return ", ".join(shown[:6]) + (f" and {len(shown) - 6} more" if len(shown) > 6 else "")

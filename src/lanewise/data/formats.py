@@ -4,51 +4,39 @@ from __future__ import annotations
 
 RAW = "a camera's raw file"
 
-_STARTS: tuple[tuple[tuple[bytes, ...], str], ...] = (
-    ((b"8BPS",), "a Photoshop file"),
-    ((b"%PDF",), "a PDF document"),
-    ((b"<svg", b"<?xml", b"\xef\xbb\xbf<"), "an SVG drawing or other XML"),
-    ((b"<!DOC", b"<html", b"<!doc", b"<HTML"), "a web page, perhaps of an error"),
-    ((b"{", b"["), "JSON, perhaps of an error"),
-    ((b"\0\0\x01\0",), "an icon"),
-    ((b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"), "a JPEG 2000 image"),
-    ((b"\xff\x0a", b"\0\0\0\x0cJXL "), "a JPEG XL image"),
-    ((b"\x93NUMPY",), "a NumPy array"),
-    ((b"\x89HDF",), "an HDF5 file"),
-    ((b"v/1\x01",), "an OpenEXR image"),
-    ((b"#?RADIANCE", b"#?RGBE"), "a Radiance image"),
-    ((b"SIMPLE  =",), "a FITS file"),
-    ((b"PK\x03\x04", b"Rar!", b"7z\xbc\xaf", b"\x1f\x8b"), "an archive"),
-    ((b"FUJIFILMCCD-RAW", b"IIU\0", b"IIRO", b"IIRS", b"MMOR", b"\0MRM", b"FOVb"), RAW),
-    ((b"%!PS", b"\xc5\xd0\xd3\xc6"), "a PostScript drawing"),
-    ((b"gimp xcf",), "a GIMP file"),
-    ((b"DDS ",), "a DirectDraw surface"),
-    ((b"\x1aE\xdf\xa3", b"RIFF", b"OggS"), "a film or a sound"),
+_FORMATS: tuple[tuple[str, tuple[bytes, ...], str], ...] = (
+    ("a Photoshop file", (b"8BPS",), ".psd .psb"),
+    ("a PDF document", (b"%PDF",), ".pdf"),
+    ("an SVG drawing or other XML", (b"<svg", b"<?xml", b"\xef\xbb\xbf<"), ""),
+    ("an SVG drawing", (), ".svg .svgz"),
+    ("a web page, perhaps of an error", (b"<!DOC", b"<html", b"<!doc", b"<HTML"), ""),
+    ("JSON, perhaps of an error", (b"{", b"["), ""),
+    ("an icon", (b"\0\0\x01\0",), ".ico .cur .icns"),
+    ("a JPEG 2000 image", (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"), ".jp2 .j2k .jpx .jpf"),
+    ("a JPEG XL image", (b"\xff\x0a", b"\0\0\0\x0cJXL "), ".jxl"),
+    ("a NumPy array", (b"\x93NUMPY",), ".npy .npz"),
+    ("an HDF5 file", (b"\x89HDF",), ".h5 .hdf5 .mat"),
+    ("a DICOM file", (), ".dcm .dicom"),
+    ("a NIfTI volume", (), ".nii"),
+    ("an OpenEXR image", (b"v/1\x01",), ".exr"),
+    ("a Radiance image", (b"#?RADIANCE", b"#?RGBE"), ".hdr"),
+    ("a FITS file", (b"SIMPLE  =",), ".fits .fit"),
+    ("an archive", (b"PK\x03\x04", b"Rar!", b"7z\xbc\xaf", b"\x1f\x8b"), ".zip .rar .7z .gz .tar .tgz"),
+    (
+        RAW,
+        (b"FUJIFILMCCD-RAW", b"IIU\0", b"IIRO", b"IIRS", b"MMOR", b"\0MRM", b"FOVb"),
+        ".cr2 .cr3 .nef .nrw .arw .dng .raf .rw2 .orf .pef .srw .raw",
+    ),
+    ("a PostScript drawing", (b"%!PS", b"\xc5\xd0\xd3\xc6"), ".eps .ps .ai"),
+    ("a GIMP file", (b"gimp xcf",), ".xcf"),
+    ("a Targa image", (), ".tga"),
+    ("a DirectDraw surface", (b"DDS ",), ".dds"),
+    ("a film or a sound", (b"\x1aE\xdf\xa3", b"RIFF", b"OggS"), ""),
+    ("a film", (), ".mp4 .mov .avi .mkv .webm .m4v"),
 )
+"""What files are, how they begin, and what their names end in."""
 
-_SUFFIXES = {
-    "a Photoshop file": ".psd .psb",
-    "a PDF document": ".pdf",
-    "an SVG drawing": ".svg .svgz",
-    "an icon": ".ico .cur .icns",
-    "a JPEG 2000 image": ".jp2 .j2k .jpx .jpf",
-    "a JPEG XL image": ".jxl",
-    "a NumPy array": ".npy .npz",
-    "an HDF5 file": ".h5 .hdf5 .mat",
-    "a DICOM file": ".dcm .dicom",
-    "a NIfTI volume": ".nii",
-    "an OpenEXR image": ".exr",
-    "a Radiance image": ".hdr",
-    "a FITS file": ".fits .fit",
-    "an archive": ".zip .rar .7z .gz .tar .tgz",
-    "a PostScript drawing": ".eps .ps .ai",
-    "a GIMP file": ".xcf",
-    "a Targa image": ".tga",
-    "a DirectDraw surface": ".dds",
-    "a film": ".mp4 .mov .avi .mkv .webm .m4v",
-    RAW: ".cr2 .cr3 .nef .nrw .arw .dng .raf .rw2 .orf .pef .srw .raw",
-}
-_BY_SUFFIX = {suffix: name for name, suffixes in _SUFFIXES.items() for suffix in suffixes.split()}
+_BY_SUFFIX = {suffix: name for name, _, suffixes in _FORMATS for suffix in suffixes.split()}
 
 
 def named(start: bytes) -> str:
@@ -60,8 +48,8 @@ def named(start: bytes) -> str:
         return "it is an AVIF image: a newer Pillow reads it, or save it as JPEG"
     if start.startswith(b"version https://git-lfs"):
         return "it only points to an image that Git LFS keeps: git lfs pull fetches it"
-    name = next((name for signs, name in _STARTS if start.lstrip(b" \t\r\n").startswith(signs)), None)
-    name = next((name for signs, name in _STARTS if start.startswith(signs)), name)
+    name = next((name for name, signs, _ in _FORMATS if start.lstrip(b" \t\r\n").startswith(signs)), None)
+    name = next((name for name, signs, _ in _FORMATS if start.startswith(signs)), name)
     if start[4:8] == b"ftyp":
         name = RAW if brand[:3] == b"crx" else "a film"
     elif start[128:132] == b"DICM":

@@ -31,6 +31,7 @@ from lanewise.data.images import STRETCH, Images, Pixels, empty_pixels
 from lanewise.errors import DataError
 from lanewise.notes import Caution, Note
 from lanewise.target import default_threads
+from lanewise.wording import plural
 
 FilesProgress = Callable[[int, int], None]
 """Called with the number of images read so far and the number of all."""
@@ -235,10 +236,10 @@ def _notes(
     if [(rows, columns) for rows, columns, _ in sizes] != [size]:
         of = f"{len(sizes)} sizes" if len(sizes) > 1 else f"{sizes[0][0]}x{sizes[0][1]}"
         hint = "" if target.size else "; give a size to choose another"
-        counted, were = ("1 image", "was") if count == 1 else (f"{count:,} images", "were")
-        yield Note(f"{counted} of {of} in {folder} {were} resized to {size[0]}x{size[1]} (rows x columns){hint}")
+        images, were = plural(count, "image"), "was" if count == 1 else "were"
+        yield Note(f"{images} of {of} in {folder} {were} resized to {size[0]}x{size[1]} (rows x columns){hint}")
     if known["wide"] and known["bits"] < 16:
-        images, have = ("1 image", "has") if known["wide"] == 1 else (f"{known['wide']:,} images", "have")
+        images, have = plural(known["wide"], "image"), "has" if known["wide"] == 1 else "have"
         bits = known["bits"]
         yield Note(
             f"{images} in {folder} {have} 16 bits a value, of which {bits} are in use: the upper 8 of these are kept"
@@ -247,8 +248,7 @@ def _notes(
     if (said := perhaps_parts(listing)) is not None:
         yield said
     if skipped:
-        files = "1 file" if len(skipped) == 1 else f"{len(skipped):,} files"
-        yield Caution(f"{files} in {folder} skipped: {listed_reasons(skipped)}")
+        yield Caution(f"{plural(len(skipped), 'file')} in {folder} skipped: {listed_reasons(skipped)}")
 
 
 def listed_reasons(skipped: Sequence[tuple[str, str]], most: int = 3) -> str:

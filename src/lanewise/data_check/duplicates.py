@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.data.images import Pixels
-from lanewise.data_check.findings import NOTE, SERIOUS, SETS, WARNING, Case, Collection, Finding, counted
+from lanewise.data_check.findings import NOTE, SERIOUS, SETS, WARNING, Case, Collection, Finding
 from lanewise.data_check.nearest import CANDIDATES, NEAREST, neighbours
 from lanewise.data_check.similarity import SIDE, aligned, cells, same_colours, values_compared
-from lanewise.wording import listed
+from lanewise.wording import counted, listed
 
 ALIKE = 0.95
 """Correlation of near copies, at least."""

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from lanewise.brief import short
 from lanewise.data.images import Pixels
-from lanewise.wording import plural
 
 SERIOUS, WARNING, NOTE = "serious", "warning", "note"
 SEVERITIES = (SERIOUS, WARNING, NOTE)
@@ -209,19 +208,3 @@ class Findings:
 def by_severity(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """The most serious first, otherwise in the order given."""
     return tuple(sorted(findings, key=lambda one: SEVERITIES.index(one.severity)))
-
-
-def counted(count: int, noun: str, verb: str = "") -> str:
-    """A count with its noun and the form of a verb that fits: "1 image is", "3 images are".
-
-    Parameters
-    ----------
-    count : int
-    noun : str
-        In the singular.
-    verb : str
-        Singular and plural, like "is/are"; none by default.
-    """
-    one, _, many = verb.partition("/")
-    said = one if count == 1 else many
-    return plural(count, noun) + (f" {said}" if said else "")

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from lanewise.data.images import Images
 from lanewise.data.seen import TRAINED
-from lanewise.data_check.findings import NOTE, SERIOUS, SETS, Case, Collection, Finding, counted
+from lanewise.data_check.findings import NOTE, SERIOUS, SETS, Case, Collection, Finding
 from lanewise.errors import DataError
 from lanewise.evaluation.unseen import kinds_of
 from lanewise.model import Model
 from lanewise.pixel_scale import scaled
+from lanewise.wording import counted
 
 UNKNOWN = (
     "The model does not record its training images, so no image counts as new to it: labels were tested by other "

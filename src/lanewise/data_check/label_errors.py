@@ -24,13 +24,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.data.images import Images
-from lanewise.data_check.findings import NOTE, WARNING, Case, Collection, Finding, counted
+from lanewise.data_check.findings import NOTE, WARNING, Case, Collection, Finding
 from lanewise.data_check.known import Known
 from lanewise.data_check.similarity import reduced
 from lanewise.errors import DataError
 from lanewise.notes import unheard
 from lanewise.training.fit import train
 from lanewise.training.task import Progress
+from lanewise.wording import counted
 
 FOLDS = 4
 LEAST = 5

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.data.folders import SUFFIXES
-from lanewise.data_check.findings import NOTE, SERIOUS, WARNING, Case, Collection, Finding, counted
+from lanewise.data_check.findings import NOTE, SERIOUS, WARNING, Case, Collection, Finding
+from lanewise.wording import counted, some
 
 FEW = 20
 """Training images of a class below which there are too few."""
@@ -29,37 +30,64 @@ _COLOURLESS = 1.0  # mean range of red, green and blue in a pixel, of 255
 _BLOCK = 512
 _ALIKE = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg"}
 
+_TOLD = {
+    "unreadable": (
+        WARNING,
+        "file cannot/cannot be read",
+        "Fetch them anew or delete them: training skips them.",
+    ),
+    "ignored": (NOTE, "file is/are no image by name", f"Images end in {' '.join(SUFFIXES[:6])} and the like."),
+    "outside": (WARNING, "image lies/lie in no class's folder", "Move each into the folder of its class."),
+    "misnamed": (NOTE, "file is/are in another format than the name says", "Harmless here; other programs may fail."),
+    "name": (WARNING, "file is/are named like another class", "Check whether they are in the wrong folder."),
+    "constant": (
+        WARNING,
+        "image is/are almost uniform in colour",
+        "Delete them, unless a class consists of empty images.",
+    ),
+    "shape": (
+        NOTE,
+        "image is/are of another aspect ratio than most, and will be distorted",
+        "Crop them to the aspect ratio of the others.",
+    ),
+    "small": (
+        NOTE,
+        "image is/are less than half the size that images are resized to",
+        "Use larger ones, or train with a smaller --size.",
+    ),
+    "alpha": (
+        NOTE,
+        "image has/have an alpha channel; the others have none",
+        "Transparent parts become white: make sure that this does not give the class away.",
+    ),
+    "grey": (
+        NOTE,
+        "image is/are grey among images in colour",
+        "If most are of one class, a network learns that shortcut; --grey turns all images grey.",
+    ),
+    "brightness": (NOTE, "image is/are far brighter or darker than most", "Check that they show what they should."),
+}
+"""By kind: severity, what is odd about how many, and what to do about it."""
+
 
 def files(collection: Collection) -> Iterator[Finding]:
     """Files that cannot be read, that are called what they are not, or that lie where no class is."""
     if collection.layout:
         advice = "Mend this first: lanewise train would stop here."
         yield Finding("layout", SERIOUS, f"{collection.layout}.", advice)
-    if collection.unreadable:
-        cases = tuple(Case((), (name,), reason) for name, reason in collection.unreadable)
-        message = f"{counted(len(cases), 'file')} cannot be read."
-        yield Finding("unreadable", WARNING, message, "Fetch them anew or delete them: training skips them.", cases)
-    if collection.ignored:
-        cases = tuple(Case((), (name,), reason) for name, reason in collection.ignored)
-        message = f"{counted(len(cases), 'file', 'is/are')} no image by name."
-        yield Finding("ignored", NOTE, message, f"Images end in {' '.join(SUFFIXES[:6])} and the like.", cases)
-    outside = np.flatnonzero(collection.labels < 0)
-    if len(outside):
-        message = f"{counted(len(outside), 'image', 'lies/lie')} in no class's folder."
-        yield _about(collection, "outside", WARNING, message, "Move each into the folder of its class.", outside)
-    if collection.kinds:
-        yield from _misnamed(collection)
+    for kind, found in (("unreadable", collection.unreadable), ("ignored", collection.ignored)):
+        yield from _told(kind, [Case((), (name,), reason) for name, reason in found])
+    yield from _about(collection, "outside", np.flatnonzero(collection.labels < 0))
+    yield from _misnamed(collection)
 
 
 def _misnamed(collection: Collection) -> Iterator[Finding]:
     cases = []
-    for n, (name, kind) in enumerate(zip(collection.names, collection.kinds, strict=True)):
+    for n, (name, kind) in enumerate(zip(collection.names, collection.kinds, strict=False)):  # arrays have no kinds
         suffix = "." + name.rpartition(".")[2].lower()
         if kind and _ALIKE.get(suffix, suffix) != kind:
             cases.append(Case((n,), (name,), f"its name ends in {suffix}, its bytes are {kind}"))
-    if cases:
-        message = f"{counted(len(cases), 'file', 'is/are')} in another format than the name says."
-        yield Finding("misnamed", NOTE, message, "Harmless here; other programs may fail.", tuple(cases))
+    yield from _told("misnamed", cases)
 
 
 def counts(collection: Collection) -> Iterator[Finding]:
@@ -69,7 +97,7 @@ def counts(collection: Collection) -> Iterator[Finding]:
     for part, of_class in by_part.items():
         if missing := [name for name, count in of_class.items() if not count]:
             which = "data set" if part == "all" else f"{part} set"
-            message = f"The {which} holds no image of {_named(missing)}."
+            message = f"The {which} holds no image of {some(map(repr, missing))}."
             severity, advice = (
                 (SERIOUS, "A network cannot learn a class without images: add some, or remove the class.")
                 if part == "train"
@@ -77,9 +105,8 @@ def counts(collection: Collection) -> Iterator[Finding]:
             )
             yield Finding("missing-class", severity, message, advice)
     if few := sorted((count, name) for name, count in learning.items() if 0 < count < FEW):
-        told = ", ".join(f"{name!r} ({count:,})" for count, name in few[:MOST_FEW])
-        more = f" and {len(few) - MOST_FEW} more classes" if len(few) > MOST_FEW else ""
-        message = f"There are fewer than {FEW} training images of {told}{more}."
+        told = some((f"{name!r} ({count:,})" for count, name in few), MOST_FEW, "more classes")
+        message = f"There are fewer than {FEW} training images of {told}."
         yield Finding("few", WARNING, message, "Add more images: so few teach a network little.")
     present = {name: count for name, count in learning.items() if count}
     if len(present) > 1 and max(present.values()) > IMBALANCE * min(present.values()):
@@ -107,39 +134,27 @@ def almost_constant(collection: Collection) -> NDArray[np.bool_]:
 
 def looks(collection: Collection, constant: NDArray[np.bool_]) -> Iterator[Finding]:
     """Almost constant images, and those whose shape, colours or brightness are unlike the others'."""
-    if constant.any():
-        message = f"{counted(int(constant.sum()), 'image', 'is/are')} almost uniform in colour."
-        advice = "Delete them, unless a class consists of empty images."
-        yield _about(collection, "constant", WARNING, message, advice, np.flatnonzero(constant))
+    yield from _about(collection, "constant", np.flatnonzero(constant))
     yield from _shapes(collection)
     yield from _colours(collection)
     yield from _brightness(collection, constant)
 
 
 def _shapes(collection: Collection) -> Iterator[Finding]:
+    def size(n: int) -> str:
+        return "{}x{} (rows x columns)".format(*collection.sizes[n])
+
     rows, columns = collection.sizes.T.astype(float)
     tall = np.log(rows / columns)
-    odd = np.flatnonzero(np.abs(tall - np.median(tall)) > np.log(_ASPECT))
-    if len(odd):
-        details = [f"{collection.sizes[n][0]}x{collection.sizes[n][1]} (rows x columns)" for n in odd]
-        message = f"{counted(len(odd), 'image', 'is/are')} of another aspect ratio than most, and will be distorted."
-        yield _about(collection, "shape", NOTE, message, "Crop them to the aspect ratio of the others.", odd, details)
+    odd = np.abs(tall - np.median(tall)) > np.log(_ASPECT)
+    yield from _about(collection, "shape", np.flatnonzero(odd), size)
     to = collection.pixels.shape[1:3]
-    small = np.flatnonzero((rows < to[0] / 2) & (columns < to[1] / 2))
-    if len(small):
-        details = [f"{collection.sizes[n][0]}x{collection.sizes[n][1]} (rows x columns)" for n in small]
-        message = f"{counted(len(small), 'image', 'is/are')} less than half the size that images are resized to."
-        yield _about(
-            collection, "small", NOTE, message, "Use larger ones, or train with a smaller --size.", small, details
-        )
+    yield from _about(collection, "small", np.flatnonzero((rows < to[0] / 2) & (columns < to[1] / 2)), size)
 
 
 def _colours(collection: Collection) -> Iterator[Finding]:
-    if collection.alpha.any() and not collection.alpha.all():
-        odd = np.flatnonzero(collection.alpha)
-        message = f"{counted(len(odd), 'image', 'has/have')} an alpha channel; the others have none."
-        advice = "Transparent parts become white: make sure that this does not give the class away."
-        yield _about(collection, "alpha", NOTE, message, advice, odd)
+    if not collection.alpha.all():
+        yield from _about(collection, "alpha", np.flatnonzero(collection.alpha))
     if collection.pixels.shape[3] != 3 or collection.pixels.dtype != np.uint8:
         return
     colour = np.empty(len(collection))
@@ -147,10 +162,8 @@ def _colours(collection: Collection) -> Iterator[Finding]:
         pixels = collection.pixels[start : start + _BLOCK]
         colour[start : start + _BLOCK] = (pixels.max(axis=3) - pixels.min(axis=3)).mean(axis=(1, 2))
     odd = np.flatnonzero(colour < _COLOURLESS)
-    if 0 < len(odd) < len(collection) / 2:
-        message = f"{counted(len(odd), 'image', 'is/are')} grey among images in colour."
-        advice = "If most are of one class, a network learns that shortcut; --grey turns all images grey."
-        yield _about(collection, "grey", NOTE, message, advice, odd)
+    if len(odd) < len(collection) / 2:
+        yield from _about(collection, "grey", odd)
 
 
 def _brightness(collection: Collection, constant: NDArray[np.bool_]) -> Iterator[Finding]:
@@ -161,11 +174,8 @@ def _brightness(collection: Collection, constant: NDArray[np.bool_]) -> Iterator
         return
     far = np.abs(mean - middle) / spread
     odd = np.flatnonzero((far > _FAR) & ~constant)
-    if len(odd):
-        odd = odd[np.argsort(-far[odd], kind="stable")]
-        details = [f"mean {mean[n]:.4g}, where {middle:.4g} is usual" for n in odd]
-        message = f"{counted(len(odd), 'image', 'is/are')} far brighter or darker than most."
-        yield _about(collection, "brightness", NOTE, message, "Check that they show what they should.", odd, details)
+    odd = odd[np.argsort(-far[odd], kind="stable")]
+    yield from _about(collection, "brightness", odd, lambda n: f"mean {mean[n]:.4g}, where {middle:.4g} is usual")
 
 
 def names(collection: Collection) -> Iterator[Finding]:
@@ -180,34 +190,32 @@ def names(collection: Collection) -> Iterator[Finding]:
         others = [label for label in said if label != own and words[label].search(base)]
         if own is not None and others and not words[own].search(base):
             cases.append(Case((n,), (name,), f"labelled {own!r}, but its name says {others[0]!r}"))
-    if cases:
-        message = f"{counted(len(cases), 'file', 'is/are')} named like another class."
-        yield Finding("name", WARNING, message, "Check whether they are in the wrong folder.", tuple(cases))
+    yield from _told("name", cases)
 
 
 def _about(
-    collection: Collection,
-    kind: str,
-    severity: str,
-    message: str,
-    advice: str,
-    which: NDArray[np.int64],
-    details: list[str] | None = None,
-) -> Finding:
-    if len(which) > 1 and details is None and (collection.labels[which] >= 0).all():
-        message += f" By label: {_by_class(collection, which)}."
-    said = details or [f"labelled {collection.label(n)!r}" if collection.labels[n] >= 0 else "" for n in which]
-    cases = tuple(Case((int(n),), (collection.names[n],), text) for n, text in zip(which, said, strict=True))
-    return Finding(kind, severity, message, advice, cases)
+    collection: Collection, kind: str, which: NDArray[np.int64], detail: Callable[[int], str] | None = None
+) -> Iterator[Finding]:
+    """The finding about some images, if there are any; without a `detail` of each, their labels are told."""
+    labelled = detail is None and (collection.labels[which] >= 0).all()
+
+    def label(n: int) -> str:
+        return f"labelled {collection.label(n)!r}" if collection.labels[n] >= 0 else ""
+
+    cases = [Case((n,), (collection.names[n],), (detail or label)(n)) for n in which.tolist()]
+    yield from _told(kind, cases, f" By label: {_by_class(collection, which)}." if labelled and len(which) > 1 else "")
+
+
+def _told(kind: str, cases: Sequence[Case], more: str = "") -> Iterator[Finding]:
+    """The finding of a kind, if there are any cases of it."""
+    severity, what, advice = _TOLD[kind]
+    noun, verb, rest = what.split(maxsplit=2)
+    if cases:
+        yield Finding(kind, severity, f"{counted(len(cases), noun, verb)} {rest}.{more}", advice, tuple(cases))
 
 
 def _by_class(collection: Collection, which: NDArray[np.int64]) -> str:
     """How many of some images each class has, the most first."""
     counts = np.bincount(collection.labels[which], minlength=len(collection.classes))
     order = [n for n in np.argsort(-counts, kind="stable").tolist() if counts[n]]
-    told = ", ".join(f"{collection.classes[n]!r} {counts[n]:,}" for n in order[:6])
-    return told + (f" and {len(order) - 6} more classes" if len(order) > 6 else "")
-
-
-def _named(labels: list[str]) -> str:
-    return ", ".join(map(repr, labels[:6])) + (f" and {len(labels) - 6} more" if len(labels) > 6 else "")
+    return some((f"{collection.classes[n]!r} {counts[n]:,}" for n in order), others="more classes")

@@ -30,6 +30,7 @@ from lanewise.model import Model
 from lanewise.model_file.contents import Label, names_of
 from lanewise.proportions import over_folds
 from lanewise.proportions import wilson as wilson
+from lanewise.wording import some
 
 PARTS = ("test", "validation", "train")
 SPLITS = (*PARTS, "all")
@@ -139,7 +140,7 @@ def evaluate_images(
     if images.labels is None or not len(images):
         raise DataError("there are no labelled images to evaluate the model on")
     if tuple(map(str, images.classes)) != names:
-        raise DataError(f"the images are of the classes {_some(images.classes)}, the model's are {_some(names)}")
+        raise DataError(f"the images are of the classes {some(images.classes)}, the model's are {some(names)}")
     model, _ = scaled_by_labels(model, images)  # said by whoever chose the images
     probabilities = model.predict_proba(images.pixels)
     labels, predicted = images.labels, probabilities.argmax(axis=1)
@@ -347,7 +348,3 @@ def _per_class(classes: tuple[Label, ...], confusion: NDArray[np.int64]) -> tupl
 
 def _share(part: np.int64, whole: np.int64) -> float | None:
     return float(part / whole) if whole else None
-
-
-def _some(labels: tuple[Any, ...]) -> str:
-    return ", ".join(map(str, labels[:6])) + (f" and {len(labels) - 6} more" if len(labels) > 6 else "")

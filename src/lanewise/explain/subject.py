@@ -21,6 +21,7 @@ from lanewise.network.reference import Array, forward
 from lanewise.network.shapes import describe
 from lanewise.network.text import parse
 from lanewise.preprocessing import PixelType, type_of
+from lanewise.wording import some
 
 Image = ArrayLike | str | os.PathLike[str]
 """Raw pixels (rows, columns, channels), (rows, columns) with one channel, or a file."""
@@ -93,7 +94,7 @@ def node_position(graph: Graph, node: str | int) -> int:
         if node in names:
             return names.index(node)
         close = get_close_matches(node.lower(), names, 1)
-        hint = f"did you mean {close[0]!r}?" if close else f"it has {_some(names)}"
+        hint = f"did you mean {close[0]!r}?" if close else f"it has {some(names, 12)}"
         raise OptionError(f"the network has no layer {node!r}; {hint}")
     position = whole_number(node)
     if position is None or not 0 <= position < len(names):
@@ -147,7 +148,7 @@ def class_position(model: Model, label: Label) -> int:
     names = list(model.class_names)
     if str(label) in names:
         return names.index(str(label))
-    raise OptionError(f"the model knows no class {label!r}; it knows {_some(names)}")
+    raise OptionError(f"the model knows no class {label!r}; it knows {some(names, 12)}")
 
 
 def score_position(graph: Graph) -> int:
@@ -194,7 +195,3 @@ def whole_number(number: object) -> int | None:
         return index(number)  # type: ignore[arg-type]
     except TypeError:
         return None
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
