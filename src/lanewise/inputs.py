@@ -16,6 +16,7 @@ from lanewise.data.arrays import channels_come_first
 from lanewise.data.decode import image_pixels, read_pixels, stretch
 from lanewise.data.images import STRETCH
 from lanewise.data.load import load_for_prediction
+from lanewise.data.reading import FilesProgress
 from lanewise.errors import DataError
 from lanewise.notes import Note, say
 from lanewise.preprocessing import Preprocessing
@@ -108,16 +109,32 @@ def _one(item: Any, preprocessing: Preprocessing) -> Numbers:
     return _fitted(array[np.newaxis], preprocessing)
 
 
-def _decoded(paths: Sequence[Any], preprocessing: Preprocessing) -> Numbers:
-    rows, columns, channels = preprocessing.shape
-    # Networks from arrays, or from elsewhere, never saw a resized image: files get the ordinary treatment.
-    pixels, _, skipped = load_for_prediction(
+def read_files(
+    paths: Sequence[Any], preprocessing: Preprocessing, progress: FilesProgress | None = None
+) -> tuple[Numbers, tuple[str, ...], tuple[tuple[str, str], ...]]:
+    """Read files and folders as a model takes them; returns and errors are those of `load_for_prediction`.
+
+    Parameters
+    ----------
+    paths : sequence of path
+    preprocessing : Preprocessing
+        The model's.
+    progress : callable, optional
+        Given how many files are read, of how many.
+    """
+    return load_for_prediction(
         paths,
-        size=(rows, columns),
-        channels=channels,
+        size=(preprocessing.rows, preprocessing.columns),
+        channels=preprocessing.channels,
+        # Networks from arrays, or from elsewhere, never saw a resized image: files get the ordinary treatment.
         resize=preprocessing.resize or STRETCH,
         bits=preprocessing.bits,
+        progress=progress,
     )
+
+
+def _decoded(paths: Sequence[Any], preprocessing: Preprocessing) -> Numbers:
+    pixels, _, skipped = read_files(paths, preprocessing)
     if skipped:
         name, reason = skipped[0]
         more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""

@@ -9,8 +9,7 @@ import pytest
 from rich.console import Console
 
 from lanewise.cli import evaluating, layers
-from lanewise.cli.experimenting import drawn
-from lanewise.cli.output import Output
+from lanewise.cli.output import Output, laid_out
 from lanewise.data.images import Images
 from lanewise.evaluation.evaluate import evaluate_images
 from lanewise.model import Preprocessing
@@ -82,7 +81,7 @@ def test_experiments(width):
     heads = ["", "accuracy %", "95 %", "gap", "weights", "connections", "time", "network"]
     numbers = ["97.25", "95.1 to 98.6", "+12.5", "1,234,567", "987,654,321", "12 min 5 s"]
     row = ["fully connected", *numbers, "conv 16@3x3 same, relu"]
-    text = shown_on(width, lambda out: out.table(drawn(heads, [row] * 3, ("", "network"))))
+    text = shown_on(width, lambda out: out.table(laid_out(heads, [row] * 3, ("", "network"))))
     for cell in numbers:
         assert text.count(cell) == 3
 

@@ -172,14 +172,10 @@ def _advice(absent: tuple[str, ...]) -> str:
 
 def drawn(table: Table) -> RichTable:
     """The table for a terminal."""
-    from rich import box
-    from rich.table import Table as RichTable
+    from lanewise.cli.output import laid_out
 
-    result = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for number, column in enumerate(table.columns):
-        result.add_column(column, justify="right" if number else "left", overflow="fold")
-    for row in table.rows:
-        result.add_row(*row)
+    result = laid_out(table.columns, table.rows, words=table.columns[:1])
+    result.columns[-1].no_wrap = False  # for who could not run, it says why
     return result
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from lanewise.cli.options import PATH, check_page, json_option
+from lanewise.cli.options import PATH, check_page, check_place, json_option
 
 if TYPE_CHECKING:
     from lanewise.cli.output import Output
@@ -70,10 +68,7 @@ def check(
     out = open_output(as_json)
     if page is not None:
         check_page(page)
-        if os.path.lexists(page) and not force:
-            raise DataError(f"{shown(page)} exists: give another name, or --force to replace it")
-        if not os.path.isdir(Path(page).parent):
-            raise DataError(f"{shown(page)} cannot be written: there is no folder {shown(Path(page).parent)}")
+        check_place(page, force)
         from lanewise.data_check.page import require
 
         require()

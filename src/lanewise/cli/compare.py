@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lanewise.cli.options import PATH, experiment_options, json_option
+from lanewise.cli.options import PATH, experiment_options
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -35,14 +35,7 @@ EVALUATED = ("accuracy %", "95 %", "gap", "training")
     help="Fixed filters, like sobel+laplacian+blur+sharpen.  [default: chosen by the images]",
 )
 @experiment_options(seeds=3)
-@json_option
-@click.option("--quiet", "-q", is_flag=True, help="Print only the results.")
-def compare(
-    images: str,
-    network: str,
-    bank: str | None,
-    **options: Any,
-) -> None:
+def compare(images: str, network: str, bank: str | None, **options: Any) -> None:
     """Measure what learned filters are worth, by training four networks on the same images.
 
     The networks are a fully connected one; one on hand-made features (fixed edge, blur and sharpen filters, ReLU,

@@ -48,14 +48,11 @@ def evaluate(
         found, part = images_for(loaded, images, split=split, strict=strict, progress=progress)
     if only is not None:
         found = found.matching(only)
-    what = {"all": "", "train": "training "}.get(part, f"{part} ")
+    more = []
+    if part == "train" and not any("training accuracy" in note for note in (*loaded.notes, *found.notes)):
+        more.append("These are training images: the accuracy says nothing about new images.")
     matching = f" that match {shown(only)}" if only is not None else ""
-    out.tell("Images", f"{shown(images)}: {plural(len(found), f'{what}image')}{matching}")
-    notes = [*loaded.notes, *evaluating.without_lists(found.notes)]
-    if part == "train" and not any("training accuracy" in note for note in notes):
-        notes.append("These are training images: the accuracy says nothing about new images.")
-    out.notes(notes)
-    out.skipped(found.skipped)
+    notes = evaluating.tell_images(out, images, loaded, found, part, matching, more)
     evaluated = evaluate_images(loaded, found, split=part, top=top)
     out.blank()
     evaluating.accuracy(out, evaluated)

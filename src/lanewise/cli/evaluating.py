@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from lanewise.cli.output import Output
+from lanewise.cli.output import Output, laid_out
+from lanewise.data.images import Images
 from lanewise.evaluation.result import TITLES as ACCURACIES
 from lanewise.evaluation.result import ClassFigures, Evaluation, Group, TopFigures
+from lanewise.model import Model
 from lanewise.wording import interval, percent, plural, shown
 
 TITLES = ACCURACIES | {"folds": "Cross-validated"}  # as long as the column of labels has room for
@@ -53,6 +54,38 @@ def groups(out: Output, evaluation: Evaluation) -> None:
             out.result(f"    top {group.top.n}", figures(group.top, group.count))
 
 
+def tell_images(
+    out: Output, name: str, model: Model, images: Images, part: str, matching: str = "", more: Sequence[str] = ()
+) -> list[str]:
+    """Say which images evaluate a model, what is to be noted of both, and which files could not be used.
+
+    Parameters
+    ----------
+    out : Output
+    name : str
+        What the user called the images.
+    model : Model
+    images : Images
+    part : {"test", "validation", "train", "all"}
+        The set that they are of.
+    matching : str
+        Which of them were chosen, as the end of a sentence.
+    more : sequence of str
+        Further notes.
+
+    Returns
+    -------
+    list of str
+        All notes.
+    """
+    what = {"all": "", "train": "training "}.get(part, f"{part} ")
+    out.tell("Images", f"{shown(name)}: {plural(len(images), f'{what}image')}{matching}")
+    notes = [*model.notes, *without_lists(images.notes), *more]
+    out.notes(notes)
+    out.skipped(images.skipped)
+    return notes
+
+
 def without_lists(notes: Sequence[str]) -> list[str]:
     """Notes about images, but for those on skipped files: they are listed apart, and all of them."""
     return [note for note in notes if " skipped: " not in note]
@@ -82,22 +115,13 @@ def _show(out: Output, title: str, table: Table) -> None:
     out.table(table)
 
 
-def _table() -> Table:
-    return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-
-
 def _classes(evaluation: Evaluation) -> tuple[str, Table]:
     rows, title = list(evaluation.per_class), "Classes"
     if len(rows) > MOST_ROWS:
         title = f"Classes: the {MOST_ROWS} hardest of {len(rows):,}"
         rows = sorted((row for row in rows if row.count), key=lambda row: row.f1 or 0.0)[:MOST_ROWS]
-    table = _table()
-    table.add_column("class", overflow="fold")
-    for name in ("images", "precision", "recall", "F1"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(shown(row.label), f"{row.count:,}", *_shares(row))
-    return title, table
+    cells = [(shown(row.label), f"{row.count:,}", *_shares(row)) for row in rows]
+    return title, laid_out(("class", "images", "precision", "recall", "F1"), cells, words=("class",))
 
 
 def _shares(row: ClassFigures) -> tuple[str, ...]:
@@ -105,14 +129,12 @@ def _shares(row: ClassFigures) -> tuple[str, ...]:
 
 
 def _matrix(evaluation: Evaluation) -> Table:
-    table = _table()
-    table.add_column("", no_wrap=True)
-    for label in evaluation.classes:
-        table.add_column(shown(label), justify="right", no_wrap=True)
-    for n, label in enumerate(evaluation.classes):
-        cells = [_cell(int(count), n == m) for m, count in enumerate(evaluation.confusion[n])]
-        table.add_row(shown(label), *cells)
-    return table
+    names = list(map(shown, evaluation.classes))
+    rows: list[list[str | Text]] = [
+        [name, *(_cell(int(count), n == m) for m, count in enumerate(evaluation.confusion[n]))]
+        for n, name in enumerate(names)
+    ]
+    return laid_out(("", *names), rows, words=("",))
 
 
 def _cell(count: int, right: bool) -> Text:
@@ -123,27 +145,19 @@ def _cell(count: int, right: bool) -> Text:
 
 def _confusions(evaluation: Evaluation) -> tuple[str, Table]:
     found = evaluation.confusions()
-    title = f"The most frequent of {plural(len(found), 'confusion')}"
-    table = _table()
-    table.add_column("true class", overflow="fold")
-    table.add_column("predicted", overflow="fold")
-    table.add_column("times", justify="right", no_wrap=True)
-    for true, taken, count in found[:MOST_MATRIX]:
-        table.add_row(shown(true), shown(taken), f"{count:,}")
-    return title, table
+    rows = [(shown(true), shown(taken), f"{count:,}") for true, taken, count in found[:MOST_MATRIX]]
+    words = ("true class", "predicted")
+    return f"The most frequent of {plural(len(found), 'confusion')}", laid_out((*words, "times"), rows, words)
 
 
 def _mistakes(evaluation: Evaluation) -> tuple[str, Table]:
-    worst = evaluation.mistakes[:MOST_SHOWN]
     title = f"The most confident of {plural(evaluation.count - evaluation.correct, 'mistake')}"
-    table = _table()
-    for name in ("image", "true class", "predicted"):
-        table.add_column(name, overflow="fold")
-    table.add_column("probability", justify="right", no_wrap=True)
+    words, numbers = ("image", "true class", "predicted"), ["probability"]
     if evaluation.top is not None:
-        table.add_column("rank of true class", justify="right", no_wrap=True)
-    for one in worst:
+        numbers.append("rank of true class")
+    rows = []
+    for one in evaluation.mistakes[:MOST_SHOWN]:
         name = f"number {one.image}" if isinstance(one.image, int) else shown(one.image)
         rank = [] if evaluation.top is None else [f"{one.rank:,}"]
-        table.add_row(name, shown(one.true), shown(one.predicted), f"{100 * one.probability:.1f} %", *rank)
-    return title, table
+        rows.append((name, shown(one.true), shown(one.predicted), f"{100 * one.probability:.1f} %", *rank))
+    return title, laid_out((*words, *numbers), rows, words)

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from rich import box
 from rich.table import Table
 
 from lanewise.caching import cache_folder
 from lanewise.cli import evaluating
-from lanewise.cli.options import passed_on
-from lanewise.cli.output import Output, open_output, with_former_keys
+from lanewise.cli.options import check_place, passed_on
+from lanewise.cli.output import Output, laid_out, open_output, with_former_keys
 from lanewise.data.images import ImageSets
 from lanewise.data.load import load
 from lanewise.errors import MissingPackageError, OptionError
@@ -26,6 +25,7 @@ from lanewise.experiments.compare import Comparison
 from lanewise.experiments.trial import Roles, images_to_evaluate, prepared, settings_of
 from lanewise.experiments.vary import Grid
 from lanewise.figures import format_of, require_matplotlib
+from lanewise.model_file.metadata import to_json
 from lanewise.notes import unheard
 from lanewise.saving import write_whole
 from lanewise.training.options import FitOptions
@@ -71,7 +71,10 @@ def conduct(
         What the record for JSON says besides.
     """
     output, plot, force = options["output"], options["plot"], options["force"]
-    check_image(plot, force)
+    if plot is not None:  # what could not be drawn after hours of training is refused before them
+        format_of(plot)
+        require_matplotlib()
+        check_place(plot, force)
     check_folder(output, name, force)
     out = open_output(options["as_json"], quiet=options["quiet"])
     sets, roles = read(out, images, options)
@@ -94,18 +97,6 @@ def conduct(
     record = {"images": images, **asked, **found.to_json()}
     image = keep(out, name, None if output is None else folder, plot, record, found.save_plot) if found.rows else None
     out.finish({**record, "folder": None if folder is None else str(folder), "image": image})
-
-
-def check_image(plot: str | None, force: bool) -> None:
-    """Refuse, before hours of training, a plot that could not be drawn afterwards."""
-    if plot is None:
-        return
-    format_of(plot)
-    require_matplotlib()
-    if os.path.exists(plot) and not force:
-        raise OptionError(f"{shown(plot)} exists: give another name, or --force to replace it")
-    if not os.path.isdir(Path(plot).parent):
-        raise OptionError(f"{shown(plot)} cannot be written: there is no folder {shown(Path(plot).parent)}")
 
 
 def check_folder(output: str | None, name: str, force: bool) -> None:
@@ -157,7 +148,7 @@ def read(out: Output, name: str, options: Mapping[str, Any]) -> tuple[ImageSets,
     name : str
         The images, as `lanewise.train` takes them.
     options : mapping
-        Those of the command; "grey" and "size" are used.
+        Those of the command; "size" and "channels" are used.
 
     Returns
     -------
@@ -165,13 +156,13 @@ def read(out: Output, name: str, options: Mapping[str, Any]) -> tuple[ImageSets,
         With the evaluation set as the test set.
     roles : Roles
     """
-    channels = {None: None, True: 1, False: 3}[options["grey"]]
+    size, channels = options["size"], options["channels"]
     with out.reading() as progress:
-        loaded = load(name, size=options["size"], channels=channels, progress=progress, notes=unheard)
+        loaded = load(name, size=size, channels=channels, progress=progress, notes=unheard)
     sets, roles = prepared(loaded, None, None)
     train, test = sets.train, images_to_evaluate(sets)
-    size = shape((train.channels, *train.size))
-    out.tell("Images", f"{shown(name)}: {size}, {plural(len(train.classes), 'class')}")
+    images = shape((train.channels, *train.size))
+    out.tell("Images", f"{shown(name)}: {images}, {plural(len(train.classes), 'class')}")
     chosen = f", {len(sets.validation):,} for validation" if sets.validation is not None else ""
     how = {"test": "test", "validation": "validation", "kept back": "held-out"}[roles.evaluated_by]
     out.tell("", f"{len(train):,} training images{chosen}, evaluated on {len(test):,} {how} images")
@@ -223,24 +214,6 @@ def tell_stopped(folder: Path | None) -> None:
     click.echo(f"lanewise: stopped{where}", err=True)
 
 
-def drawn(heads: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[str]) -> Table:
-    """Lay out a table for a terminal.
-
-    Parameters
-    ----------
-    heads : sequence of str
-    rows : sequence of sequences of str
-    words : sequence of str
-        Heads of the columns that hold words; the others hold numbers and are right-aligned.
-    """
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for head in heads:
-        table.add_column(head, justify="left" if head in words else "right", overflow="fold", no_wrap=head not in words)
-    for row in rows:
-        table.add_row(*row)
-    return table
-
-
 def fitting(
     out: Output,
     heads: Sequence[str],
@@ -254,17 +227,17 @@ def fitting(
     ----------
     out : Output
     heads, rows, words
-        As for `drawn`.
+        As for `laid_out`.
     narrow : sequence of sequences of str
         The heads of each table on a narrow terminal.
     """
-    whole = drawn(heads, rows, words)
+    whole = laid_out(heads, rows, words)
     if out.fits(whole):
         yield whole
         return
     for wanted in narrow:
         kept = [heads.index(head) for head in wanted]
-        yield drawn(wanted, [[row[n] for n in kept] for row in rows], words)
+        yield laid_out(wanted, [[row[n] for n in kept] for row in rows], words)
 
 
 def keep(
@@ -301,8 +274,6 @@ def keep(
     OptionError
         A file cannot be written.
     """
-    from lanewise.model_file.metadata import to_json
-
     image = Path(plot) if plot is not None else None
     if folder is not None:
         try:

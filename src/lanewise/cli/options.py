@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import re
 from collections.abc import Callable, Container, Mapping
 from dataclasses import Field, fields
@@ -92,6 +93,15 @@ def check_page(name: object) -> None:
         raise OptionError(f"{shown(name)} is no name of a page: give one that ends in .html")
 
 
+def check_place(name: str, force: bool) -> None:
+    """Refuse, before any work, a file that exists, unless `force` lets it be replaced, or whose folder does not."""
+    if os.path.lexists(name) and not force:
+        raise OptionError(f"{shown(name)} exists: give another name, or --force to replace it")
+    folder = os.path.dirname(name) or "."
+    if not os.path.isdir(folder):
+        raise OptionError(f"{shown(name)} cannot be written: there is no folder {shown(folder)}")
+
+
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 split_option = click.option(
@@ -116,6 +126,15 @@ csv_option: Decorator = click.option(
 )
 strict_option: Decorator = click.option(
     "--strict", is_flag=True, help="Stop if a file cannot be used, instead of skipping it."
+)
+quiet_option: Decorator = click.option("--quiet", "-q", is_flag=True, help="Print only the results.")
+colour_option: Decorator = click.option(
+    "--grey/--colour",
+    "--gray/--color",
+    "channels",
+    default=None,
+    callback=lambda _, __, grey: {None: None, True: 1, False: 3}[grey],
+    help="How images are read; by default as they are.",
 )
 
 
@@ -175,11 +194,6 @@ def _all(*options: Decorator) -> Decorator:
     return decorate
 
 
-colour_option: Decorator = click.option(
-    "--grey/--colour", "--gray/--color", default=None, help="How images are read; by default as they are."
-)
-
-
 def experiment_options(seeds: int) -> Decorator:
     """The options of commands that train several networks; `seeds` is how many each is trained with by default."""
     return _all(
@@ -209,4 +223,6 @@ def experiment_options(seeds: int) -> Decorator:
             "--plot", metavar="FILE", type=PATH, help="Draw the results: .svg, .png or .pdf; none by default."
         ),
         click.option("--force", is_flag=True, help="Let --plot and --output replace files that no earlier run wrote."),
+        json_option,
+        quiet_option,
     )

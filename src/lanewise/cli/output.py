@@ -6,12 +6,13 @@ import io
 import json
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import click
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
@@ -162,6 +163,24 @@ def with_former_keys(value: Any) -> Any:
         former = {FORMER_KEYS[key]: one for key, one in told.items() if key in FORMER_KEYS}
         return told | former
     return [with_former_keys(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def laid_out(heads: Sequence[str], rows: Iterable[Sequence[str | Text]], words: Sequence[str]) -> Table:
+    """Lay out a table for a terminal.
+
+    Parameters
+    ----------
+    heads : sequence of str
+    rows : iterable of sequences of str or Text
+    words : sequence of str
+        Heads of the columns that hold words; the others hold numbers: they are right-aligned and never folded.
+    """
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for head in heads:
+        table.add_column(head, justify="left" if head in words else "right", overflow="fold", no_wrap=head not in words)
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def fitted(console: Console, table: Table) -> list[Table]:

@@ -31,11 +31,10 @@ def predict(
 
     from lanewise.cli.output import open_output, skipped_json
     from lanewise.cli.tables import STANDARD_OUTPUT, check_table, write_table
-    from lanewise.data.images import STRETCH
-    from lanewise.data.load import load_for_prediction
     from lanewise.data.reading import listed_reasons
     from lanewise.errors import DataError
     from lanewise.frames import predictions_table
+    from lanewise.inputs import read_files
     from lanewise.model import Model
     from lanewise.pixel_scale import on_scale
     from lanewise.wording import plural, shown
@@ -44,17 +43,8 @@ def predict(
     out = open_output(as_json, aside=True)
     check_table(csv, force, "--csv")
     loaded = Model.load(model)
-    rows, columns, channels = loaded.preprocessing.shape
-    resize = loaded.preprocessing.resize or STRETCH
     with out.reading() as progress:
-        pixels, names, skipped = load_for_prediction(
-            paths,
-            size=(rows, columns),
-            channels=channels,
-            resize=resize,
-            bits=loaded.preprocessing.bits,
-            progress=progress,
-        )
+        pixels, names, skipped = read_files(paths, loaded.preprocessing, progress)
     if skipped and (strict or not names):
         raise DataError(f"{plural(len(skipped), 'file')} cannot be used ({listed_reasons(skipped)})")
     scaled, note = on_scale(pixels, loaded.preprocessing)

@@ -36,7 +36,7 @@ def report(
     from lanewise.cli.output import open_output, skipped_json
     from lanewise.model import Model
     from lanewise.report.page import check_installed, report_html, report_images
-    from lanewise.wording import plural, shown
+    from lanewise.wording import shown
 
     started = time.perf_counter()
     check_installed()
@@ -46,11 +46,7 @@ def report(
     out.tell("Model", shown(model))
     with out.reading() as progress:
         found, part, parts = report_images(loaded, images, split=split, strict=strict, progress=progress)
-    what = {"all": "", "train": "training "}.get(part, f"{part} ")
-    out.tell("Images", f"{shown(images)}: {plural(len(found), f'{what}image')}")
-    notes = [*loaded.notes, *evaluating.without_lists(found.notes)]
-    out.notes(notes)
-    out.skipped(found.skipped)
+    notes = evaluating.tell_images(out, images, loaded, found, part)
     with out.reading("comparing") as progress:
         page = report_html(loaded, found, part, parts, os.path.basename(model), progress)
     size = reporting.save_page(out, page, path, new=not force)

@@ -10,24 +10,9 @@ import click
 from lanewise.cli.options import check_page
 from lanewise.cli.output import Output
 from lanewise.errors import OptionError
-from lanewise.report.page import check_installed, save_report
+from lanewise.report.page import save_report
 from lanewise.saving import free_name
 from lanewise.wording import file_size, shown
-
-
-def check(model: Path, output: str | None, force: bool) -> None:
-    """Find out, before training, whether a report can be written afterwards; raises what `page_for` raises.
-
-    Parameters
-    ----------
-    model : Path
-    output : str or None
-        The page that was asked for; by default beside the model.
-    force : bool
-        Let a file be replaced.
-    """
-    check_installed()
-    page_for(model, output, force)
 
 
 def page_for(model: str | os.PathLike[str], output: str | None, force: bool) -> Path:

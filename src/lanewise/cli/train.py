@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from lanewise.cli.options import PATH, colour_option, json_option, strict_option, training_options
+from lanewise.cli.options import PATH, colour_option, json_option, quiet_option, strict_option, training_options
 from lanewise.training.options import TrainOptions
 
 FAILED, INTERRUPTED = 1, 130
@@ -41,7 +41,7 @@ FAILED, INTERRUPTED = 1, 130
 )
 @strict_option
 @json_option
-@click.option("--quiet", "-q", is_flag=True, help="Print only the results.")
+@quiet_option
 def train(
     images: str,
     output: str | None,
@@ -72,6 +72,7 @@ def train(
     from lanewise.cli.tables import check_table, write_table
     from lanewise.frames import history_table
     from lanewise.interrupts import Presses
+    from lanewise.report.page import check_installed
     from lanewise.wording import shown
 
     began = time.perf_counter()
@@ -79,7 +80,8 @@ def train(
     check_table(history, force, "--history")
     place = place_for(images, output, force)
     if report is not None:
-        reporting.check(place.path, report or None, force)
+        check_installed()
+        reporting.page_for(place.path, report or None, force)
     with Presses(all_signals=True) as presses:
         prepared = training.prepare(out, images, options)
         model = training.fit(out, prepared, options)

@@ -35,7 +35,7 @@ from lanewise.notes import unheard
 from lanewise.training.recipe import many_and_easy, network_for
 from lanewise.wording import duration, file_size, plural, quoted, shape, shown
 
-READING = ("size", "strict")
+READING = ("size", "channels", "strict")
 """Options that are used up when the images are read."""
 
 MOST_CLASSES = 12
@@ -90,8 +90,7 @@ def prepare(out: Output, name: str, options: Mapping[str, Any]) -> Prepared:
     if options["network"] not in (None, "auto"):
         parse(options["network"])  # a typo is told before images are read
     start = None if options["start"] is None else Model.load(options["start"])
-    channels = {None: None, True: 1, False: 3}[options["grey"]]
-    size = options["size"]
+    size, channels = options["size"], options["channels"]
     if start is not None:
         rows, columns, own_channels = start.preprocessing.shape
         size, channels = size or (rows, columns), channels or own_channels

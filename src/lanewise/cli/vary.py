@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lanewise.cli.options import PATH, experiment_options, json_option
+from lanewise.cli.options import PATH, experiment_options
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -48,13 +48,7 @@ def _one_text(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
     help="Layers with alternatives in braces, like 'conv {8,16}@{3x3,5x5}, relu, {max,average} 2, dense 10'.",
 )
 @experiment_options(seeds=1)
-@json_option
-@click.option("--quiet", "-q", is_flag=True, help="Print only the results.")
-def vary(
-    images: str,
-    network: str,
-    **options: Any,
-) -> None:
+def vary(images: str, network: str, **options: Any) -> None:
     """Train many variants of a network, and see what accuracy costs.
 
     Every combination of the alternatives in braces is trained on the same images for the same number of epochs. The
