@@ -12,7 +12,6 @@ Copies of an image are in one fold.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,16 +22,14 @@ from lanewise.data.seen import TRAINED, Hashes
 from lanewise.data.split import draws
 from lanewise.errors import OptionError
 from lanewise.model import Model
-from lanewise.network.graph import Graph
 from lanewise.network.layers import Layer
 from lanewise.network.summary import summary, totals
-from lanewise.notes import Note
+from lanewise.notes import Note, Say
 from lanewise.proportions import over_folds
 from lanewise.training import recipe
 from lanewise.training.progress import fold_of
 from lanewise.training.start import seen_by
-
-Indices = NDArray[np.int64]
+from lanewise.training.task import Indices
 
 FOLDS = 5
 FEW_A_CLASS = 30
@@ -42,43 +39,6 @@ FEW_HELD_OUT = 100
 SECONDS = 20.0
 SPEED = 20e9
 """Multiply-adds a second that the estimate reckons with. A constant, so that what is done depends on no machine."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class CrossValidation:
-    """What the networks of all folds made of the images that they were not trained on.
-
-    Attributes
-    ----------
-    folds : int
-    labels, predicted : (N,) positions of classes
-    loss : mean cross-entropy
-    accuracies : one a fold
-    classes : int
-    """
-
-    folds: int
-    labels: NDArray[np.int32]
-    predicted: NDArray[np.int64]
-    loss: float
-    accuracies: tuple[float, ...]
-    classes: int
-
-    def to_json(self) -> dict[str, Any]:
-        """The figures as values that JSON can hold."""
-        count, correct = len(self.labels), int((self.labels == self.predicted).sum())
-        size = self.classes
-        confusion = np.bincount(self.labels.astype(np.int64) * size + self.predicted, minlength=size * size)
-        return {
-            "folds": self.folds,
-            "images": count,
-            "correct": correct,
-            "accuracy": correct / count,
-            "interval": list(over_folds(correct, count, self.folds)),
-            "loss": self.loss,
-            "accuracies": list(self.accuracies),
-            "confusion": confusion.reshape(size, size).tolist(),
-        }
 
 
 class InterruptedFoldError(Exception):
@@ -125,8 +85,8 @@ def cross_validate(
     folds: int,
     seed: int,
     fit: Callable[[Indices], Model],
-    say: Callable[[str], None],
-) -> CrossValidation:
+    say: Say,
+) -> dict[str, Any]:
     """Train on all folds but one, for each in turn, and evaluate on that one.
 
     Parameters
@@ -138,6 +98,11 @@ def cross_validate(
         Trains a model on the images at some positions.
     say : callable
         Told of each fold.
+
+    Returns
+    -------
+    dict
+        The figures of all folds together, as values that JSON can hold.
     """
     assert images.labels is not None
     labels = images.labels[chosen]
@@ -163,58 +128,19 @@ def cross_validate(
         accuracies.append(right)
         say(Note(f"Fold {number + 1} of {folds}: {100 * right:.1f} % of {len(out):,} images right."))
     given = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    return CrossValidation(
-        folds,
-        labels,
-        probabilities.argmax(axis=1),
-        float(-np.log(np.maximum(given, 2.0**-24)).mean()),
-        tuple(accuracies),
-        len(images.classes),
-    )
-
-
-def by_default(images: Images, graph: Graph, epochs: int, say: Callable[[str], None]) -> int:
-    """Choose the number of folds from the images and the time that they would take.
-
-    Parameters
-    ----------
-    images : Images
-    graph : Graph
-    epochs : int
-    say : callable
-        Given a sentence on the choice.
-
-    Returns
-    -------
-    int
-        0 for none, or as many as each class has images for, up to `FOLDS`.
-    """
-    fewest = min((count for count in images.counts() if count), default=0)
-    folds = min(FOLDS, fewest)
-    if fewest >= FEW_A_CLASS or folds < 2:
-        return 0
-    seconds = seconds_of(graph, len(images), epochs, folds)
-    if seconds > SECONDS:
-        return 0
-    say(
-        Note(
-            f"The rarest class has {fewest} images: too few to hold any out. So there are {folds} folds, about "
-            f"{max(1, round(seconds))} s, and then the final model is trained on all images; folds=0 holds images out."
-        )
-    )
-    return folds
-
-
-def seconds_of(graph: Graph, images: int, epochs: int, folds: int) -> float:
-    """Estimate the seconds that all folds take, from the multiply-adds of a step: forward, and twice that backward.
-
-    Parameters
-    ----------
-    graph : Graph
-    images, epochs, folds : int
-        Their numbers.
-    """
-    return 3.0 * totals(summary(graph)).multiply_adds * images * epochs * (folds - 1) / SPEED
+    predicted, size = probabilities.argmax(axis=1), len(images.classes)
+    count, correct = len(labels), int((labels == predicted).sum())
+    confusion = np.bincount(labels.astype(np.int64) * size + predicted, minlength=size * size)
+    return {
+        "folds": folds,
+        "images": count,
+        "correct": correct,
+        "accuracy": correct / count,
+        "interval": list(over_folds(correct, count, folds)),
+        "loss": float(-np.log(np.maximum(given, 2.0**-24)).mean()),
+        "accuracies": accuracies,
+        "confusion": confusion.reshape(size, size).tolist(),
+    }
 
 
 def offered(held: int, count: int) -> Iterator[Note]:
@@ -226,10 +152,8 @@ def offered(held: int, count: int) -> Iterator[Note]:
         )
 
 
-def default_folds(
-    network: str | tuple[Layer, ...], images: Images, batch_size: int | None, say: Callable[[str], None]
-) -> int:
-    """Choose the number of folds, as `by_default` does, for a network that is not built yet.
+def default_folds(network: str | tuple[Layer, ...], images: Images, batch_size: int | None, say: Say) -> int:
+    """Choose the number of folds from the images and the time that they would take.
 
     Parameters
     ----------
@@ -243,11 +167,25 @@ def default_folds(
     Returns
     -------
     int
+        0 for none, or as many as each class has images for, up to `FOLDS`.
     """
     graph, _ = recipe.network_for(network, (images.channels, *images.size), len(images.classes))
-    count = len(images)
+    count, fewest = len(images), min((count for count in images.counts() if count), default=0)
+    folds = min(FOLDS, fewest)
+    if fewest >= FEW_A_CLASS or folds < 2:
+        return 0
     epochs = recipe.default_epochs(count, min(batch_size or recipe.default_batch_size(count), count))
-    return by_default(images, graph, epochs, say)
+    # a step takes its multiply-adds forward, and twice that backward
+    seconds = 3.0 * totals(summary(graph)).multiply_adds * count * epochs * (folds - 1) / SPEED
+    if seconds > SECONDS:
+        return 0
+    say(
+        Note(
+            f"The rarest class has {fewest} images: too few to hold any out. So there are {folds} folds, about "
+            f"{max(1, round(seconds))} s, and then the final model is trained on all images; folds=0 holds images out."
+        )
+    )
+    return folds
 
 
 def check_folds(sets: ImageSets, start: Model | None) -> None:

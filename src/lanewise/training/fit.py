@@ -36,7 +36,6 @@ from lanewise.training import augment as augmenting
 from lanewise.training import recipe
 from lanewise.training.assemble import labels_of, model_of, preprocessing_of
 from lanewise.training.crossvalidation import (
-    Indices,
     InterruptedFoldError,
     check_folds,
     cross_validate,
@@ -52,7 +51,7 @@ from lanewise.training.progress import ending, fold_of, watched
 from lanewise.training.run import Engine, as_it_starts, evaluated_at, run
 from lanewise.training.signatures import Source, options_of_training
 from lanewise.training.start import GOING_ON, Start, moments, network_and_weights, outcome
-from lanewise.training.task import TrainingTask, TrainResult, Validation
+from lanewise.training.task import Indices, TrainingTask, TrainResult, Validation
 
 MOST_TIMES = 3
 """A budget of time trains for so many times the default number of epochs at most."""
@@ -242,7 +241,7 @@ def _cross_validate(data: _Data, chosen: _Recipe, options: TrainOptions, say: Sa
         return _train(data.images.take(places), None, one)
 
     assert options.folds
-    figures = cross_validate(data.images, data.trained, data.hashes, options.folds, options.seed, fit, say).to_json()
+    figures = cross_validate(data.images, data.trained, data.hashes, options.folds, options.seed, fit, say)
     say(figures_told(figures))
     return figures
 

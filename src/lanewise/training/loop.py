@@ -17,7 +17,8 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,6 +78,10 @@ class TrainingState:
     cooling: Cooling | None
 
 
+CARRIED = tuple(one.name for one in fields(TrainingState) if one.name != "engine")
+"""What the loop itself carries, in attributes of these names."""
+
+
 class Loop:
     """Trains until the epochs or the budget are used up, or early stopping or the user ends it.
 
@@ -108,16 +113,9 @@ class Loop:
 
     def state(self) -> TrainingState:
         """A copy of all that `restore` needs, between two steps: `progress` may ask for it."""
-        return TrainingState(
-            self.trainer.state(),
-            deepcopy(replace(self.result, seconds=self.seconds)),
-            deepcopy(self.choice),
-            self.validation,
-            self.since_evaluation,
-            self.rate,
-            deepcopy(self.epoch),
-            self.cooling,
-        )
+        carried = deepcopy({name: getattr(self, name) for name in CARRIED})
+        carried["result"].seconds = self.seconds
+        return TrainingState(self.trainer.state(), **carried)
 
     def restore(self, state: TrainingState) -> None:
         """Go on where another loop of the same task was when it gave its `state`, bit for bit.
@@ -128,9 +126,7 @@ class Loop:
             The state is of another network or optimizer.
         """
         self.trainer.restore(state.engine)
-        self.result, self.choice, self.epoch = deepcopy((state.result, state.choice, state.epoch))
-        self.validation, self.since_evaluation = state.validation, state.since_evaluation
-        self.rate, self.cooling = state.rate, state.cooling
+        vars(self).update(deepcopy({name: getattr(state, name) for name in CARRIED}))
         self.begun = time.perf_counter() - state.result.seconds
 
     @property
@@ -303,35 +299,30 @@ class Loop:
 
     def record(self, epoch: Epoch) -> None:
         """Add a finished epoch to the history."""
-        validation = self.validation if self.since_evaluation == 0 else None
-        self.result.history.append(
-            {
-                "epoch": epoch.number + 1,
-                "loss": epoch.loss / epoch.images,
-                "accuracy": epoch.correct / epoch.images,
-                "validation_loss": validation[0] if validation else None,
-                "validation_accuracy": validation[1] if validation else None,
-                "learning_rate": self.rate,
-                "seconds": round(self.seconds, 4),
-                "images": self.result.images,
-            }
-        )
+        seconds = {"seconds": round(self.seconds, 4), "images": self.result.images}
+        self.result.history.append(self.figures(epoch) | seconds)
+
+    def figures(self, epoch: Epoch) -> dict[str, Any]:
+        """What history and progress both say of an epoch; no validation figures but those of its very end."""
+        loss, accuracy = (self.since_evaluation == 0 and self.validation) or (None, None)
+        return {
+            "epoch": epoch.number + 1,
+            "loss": epoch.loss / epoch.images,
+            "accuracy": epoch.correct / epoch.images,
+            "validation_loss": loss,
+            "validation_accuracy": accuracy,
+            "learning_rate": self.rate,
+        }
 
     def tell(self, epoch: Epoch, *, epoch_done: bool) -> None:
         """Report progress."""
         seconds, total = self.seconds, self.total_steps()
-        validation = self.validation if epoch_done and self.since_evaluation == 0 else None
         fraction = min(1.0, self.result.steps / max(total, 1))
         self.progress(
             Progress(
-                epoch=epoch.number + 1,
+                **self.figures(epoch),
                 epochs=total / self.steps_per_epoch,
                 fraction=fraction,
-                loss=epoch.loss / epoch.images,
-                accuracy=epoch.correct / epoch.images,
-                validation_loss=validation[0] if validation else None,
-                validation_accuracy=validation[1] if validation else None,
-                learning_rate=self.rate,
                 images_per_second=self.result.images / seconds,
                 seconds=seconds,
                 seconds_left=seconds * (1 - fraction) / max(fraction, 1e-9),
