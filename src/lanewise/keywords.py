@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-HABITS = {
-    habit: ours
-    for ours, habits in {
+
+def by_alias(aliases: Mapping[str, str]) -> dict[str, str]:
+    """The name of ours for each alias, from the aliases of each of our names, as words of one text."""
+    return {alias: ours for ours, words in aliases.items() for alias in words.split()}
+
+
+HABITS = by_alias(
+    {
         "learning_rate": "lr learning_rate_init max_lr eta eta0",
         "weight_decay": "wd alpha l2",
         "batch_size": "batch bs",
@@ -38,9 +42,8 @@ HABITS = {
         "y": "labels",
         "start": "init pretrained from_model",
         "early_stopping": "patience",
-    }.items()
-    for habit in habits.split()
-}
+    }
+)
 """What other libraries call what we have."""
 
 
@@ -50,6 +53,8 @@ def meant(word: str, names: Iterable[str]) -> str | None:
     habit = HABITS.get(word.lower())
     if habit in known:
         return habit
+    import difflib  # which the command line does not load for nothing
+
     near = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.7)
     return near[0] if near else None
 

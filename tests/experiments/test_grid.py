@@ -74,7 +74,7 @@ def test_what_cannot_be_built_is_told_with_its_reason():
 
 def test_networks_that_come_out_the_same_are_there_once():
     possible, _ = candidates(expand("conv 4@{3,3x3} stride {1,2}, dense 2"), (1, 8, 8), 2)
-    assert [one.text for one in possible] == ["conv 4@3 stride 1, dense 2", "conv 4@3 stride 2, dense 2"]
+    assert [one.name for one in possible] == ["conv 4@3 stride 1, dense 2", "conv 4@3 stride 2, dense 2"]
 
 
 def test_where_none_can_be_built_the_first_reason_is_told():

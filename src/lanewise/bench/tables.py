@@ -39,11 +39,8 @@ def race_table(entries: Sequence[Entry], net: str, title: str) -> Table:
     entries : sequence of Entry
     net, title : str
     """
-    rows = [
-        (line.entry.peer.name, figure(line.images_per_second), f"{line.ratio:.2f}x", spread(line.ratios))
-        for line in lines(entries, net)
-    ]
-    return Table(title, ("", "images/s", "Lanewise is", "over rounds"), (*rows, *_absent(entries, net)))
+    rows = [(figure(line.images_per_second), f"{line.ratio:.2f}x", spread(line.ratios)) for line in lines(entries, net)]
+    return _table(entries, net, title, ("images/s", "Lanewise is"), rows)
 
 
 def latency_table(entries: Sequence[Entry], net: str, title: str) -> Table:
@@ -55,20 +52,18 @@ def latency_table(entries: Sequence[Entry], net: str, title: str) -> Table:
     net, title : str
     """
     rows = [
-        (
-            line.entry.peer.name,
-            figure(1e6 / line.images_per_second),
-            f"{1 / line.ratio:.2f}",
-            spread([1 / ratio for ratio in line.ratios]),
-        )
+        (figure(1e6 / line.images_per_second), f"{1 / line.ratio:.2f}", spread([1 / ratio for ratio in line.ratios]))
         for line in lines(entries, net)
     ]
-    columns = ("", "µs an image", "Lanewise's share", "over rounds")
-    return Table(title, columns, (*rows, *_absent(entries, net)))
+    return _table(entries, net, title, ("µs an image", "Lanewise's share"), rows)
 
 
-def _absent(entries: Sequence[Entry], net: str) -> list[tuple[str, ...]]:
-    return [(e.peer.name, "–", "–", e.problem[:80]) for e in entries if e.net == net and e.problem]
+def _table(
+    entries: Sequence[Entry], net: str, title: str, columns: tuple[str, str], figures: list[tuple[str, str, str]]
+) -> Table:
+    ran = [(line.entry.peer.name, *row) for line, row in zip(lines(entries, net), figures, strict=True)]
+    absent = [(e.peer.name, "–", "–", e.problem[:80]) for e in entries if e.net == net and e.problem]
+    return Table(title, ("", *columns, "over rounds"), (*ran, *absent))
 
 
 def verdicts(entries: Sequence[Entry], doing: str = "") -> list[str]:

@@ -30,6 +30,7 @@ from lanewise.cli.report import report
 from lanewise.cli.train import train
 from lanewise.cli.vary import vary
 from lanewise.errors import LanewiseError, LanewiseWarning, NetworkTextError, ProgramError
+from lanewise.keywords import by_alias
 from lanewise.wording import NARROW, shown
 
 FAILED, INTERRUPTED = 1, 130
@@ -37,9 +38,8 @@ FAILED, INTERRUPTED = 1, 130
 NARROWEST, WIDEST = 16, 78
 """Columns of help, at least, and that the longest line of it takes."""
 
-ALIASES = {
-    alias: ours
-    for ours, aliases in {
+ALIASES = by_alias(
+    {
         "--learning-rate": "--lr",
         "--batch-size": "--batch -b",
         "--epochs": "-e",
@@ -53,9 +53,8 @@ ALIASES = {
         "--seed": "--random-state",
         "--threads": "--workers --jobs -j",
         "--top": "--topk --top-k -k",
-    }.items()
-    for alias in aliases.split()
-}
+    }
+)
 """What other programs call our options. A command that has an option by such a name keeps it."""
 
 FORMER = {"--smoothing"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from rich import box
@@ -15,11 +16,12 @@ from lanewise.cli.output import Output
 from lanewise.model import Model
 from lanewise.network.graph import Graph, Node
 from lanewise.network.layers import Conv2D
-from lanewise.network.summary import LayerSummary, Totals, summary, totals
+from lanewise.network.summary import LayerSummary, summary, totals
 from lanewise.network.text import layer_text
 from lanewise.wording import interval, percent, plural, shape, shown
 
-Cell = Callable[[LayerSummary], str]
+Cell = Callable[[Any], str]
+"""Takes a `LayerSummary`; of sums, also the `Totals`."""
 
 
 def _number(value: float) -> str:
@@ -59,6 +61,9 @@ CONNECTIONS: dict[str, Cell] = {
     "fully connected\nweights": lambda one: _number(one.dense_weights if one.weights else 0),
 }
 """Columns on sparse connectivity and weight sharing; the last is for a fully connected layer of the same shapes."""
+
+SUMMED = {"weights", TRAINABLE, "biases", "multiply-\nadds", "connections", "fully connected\nweights"}
+"""Columns that are added up over the layers."""
 
 
 def tell_model(out: Output, model: Model, path: str) -> None:
@@ -126,7 +131,6 @@ def show(out: Output, graph: Graph, text: str | None) -> None:
 def to_json(graph: Graph, text: str | None) -> dict[str, Any]:
     """The same for programs. Shapes are (rows, columns, channels) or (features,)."""
     summaries = summary(graph)
-    total = totals(summaries)
     return {
         "network": text,
         "input": _channels_last(graph.input_shape),
@@ -135,23 +139,13 @@ def to_json(graph: Graph, text: str | None) -> dict[str, Any]:
                 "name": one.name,
                 "layer": layer_text(node.layer),
                 "inputs": [graph.nodes[source].name for source in node.inputs],
+                **{key: value for key, value in asdict(one).items() if key != "jump"},
                 "output_shape": _channels_last(one.output_shape),
-                "weights": one.weights,
-                "biases": one.biases,
-                "learned_weights": one.learned_weights,
-                "learned_biases": one.learned_biases,
-                "connections": one.connections,
-                "density": one.density,
                 "sparsity": 1 - one.density if one.connections else None,
-                "mean_sharing": one.mean_sharing,
-                "max_sharing": one.max_sharing,
-                "dense_weights": one.dense_weights,
-                "multiply_adds": one.multiply_adds,
-                "receptive_field": one.receptive_field,
             }
             for node, one in zip(graph.nodes, summaries, strict=True)
         ],
-        "totals": {name: getattr(total, name) for name in Totals.__dataclass_fields__},
+        "totals": asdict(totals(summaries)),
         "meaning": meaning(graph, summaries),
     }
 
@@ -193,22 +187,11 @@ def _table(graph: Graph, summaries: tuple[LayerSummary, ...], columns: dict[str,
     if total.learned_weights == total.weights:
         columns = {name: cell for name, cell in columns.items() if name != TRAINABLE}
     for name in columns:
-        table.add_column(name, _footer(name, total), justify="right", no_wrap=True)
+        footer = columns[name](total) if name in SUMMED else ""
+        table.add_column(name, footer, justify="right", no_wrap=True)
     for number, (node, one) in enumerate(zip(graph.nodes, summaries, strict=True)):
         table.add_row(_called(graph, number, node), *(cell(one) for cell in columns.values()))
     return table
-
-
-def _footer(column: str, total: Totals) -> str:
-    sums = {
-        "weights": total.weights,
-        TRAINABLE: total.learned_weights,
-        "biases": total.biases,
-        "multiply-\nadds": total.multiply_adds,
-        "connections": total.connections,
-        "fully connected\nweights": total.dense_weights,
-    }
-    return _number(sums[column]) if column in sums else ""
 
 
 def _called(graph: Graph, number: int, node: Node) -> str:

@@ -52,8 +52,8 @@ class Prepared:
     ----------
     name : what the user called the images
     sets : ImageSets
-    network : str or None
-        The text of a network to train; None for that of `start`.
+    network : str
+        The text of the network to train; "auto" for that of `start`.
     start : model to fine-tune, or None
     evaluated_by, split : the evaluation set, and which it is
     only : (pattern, images)
@@ -64,7 +64,7 @@ class Prepared:
 
     name: str
     sets: ImageSets
-    network: str | None
+    network: str
     start: Model | None
     evaluated_by: Images
     split: str
@@ -87,8 +87,9 @@ def prepare(out: Output, name: str, options: Mapping[str, Any]) -> Prepared:
     -------
     Prepared
     """
-    if options["network"] not in (None, "auto"):
-        parse(options["network"])  # a typo is told before images are read
+    wanted = options["network"] or "auto"
+    if wanted != "auto":
+        parse(wanted)  # a typo is told before images are read
     start = None if options["start"] is None else Model.load(options["start"])
     size, channels = options["size"], options["channels"]
     if start is not None:
@@ -105,18 +106,16 @@ def prepare(out: Output, name: str, options: Mapping[str, Any]) -> Prepared:
     out.notes(notes)
     out.skipped(sets.skipped)
     train = sets.train
-    own = options["network"] not in (None, "auto")
     text: str | None
-    if start is None or own:
-        image = (train.channels, *train.size)
-        wanted = options["network"] or "auto"
-        easy = wanted == "auto" and many_and_easy(train)
-        graph, text = network_for(wanted, image, len(train.classes), easy=easy)
-    else:
+    if start is not None and wanted == "auto":
         graph, text = start.graph, start.network
-    _tell_network(out, graph, text, chosen=start is None and not own)
+    else:
+        easy = wanted == "auto" and many_and_easy(train)
+        graph, wanted = network_for(wanted, (train.channels, *train.size), len(train.classes), easy=easy)
+        text = wanted
+    _tell_network(out, graph, text, chosen=start is None and options["network"] in (None, "auto"))
     only = tuple((pattern, part.matching(pattern)) for pattern in options["only"])
-    return Prepared(name, sets, text if start is None or own else None, start, part, split, only, notes)
+    return Prepared(name, sets, wanted, start, part, split, only, notes)
 
 
 def fit(out: Output, prepared: Prepared, options: Mapping[str, Any]) -> Model:
@@ -145,7 +144,7 @@ def fit(out: Output, prepared: Prepared, options: Mapping[str, Any]) -> Model:
     with training_progress(out) as progress:
         model = lanewise.train(
             prepared.sets,
-            network="auto" if prepared.network is None else prepared.network,
+            network=prepared.network,
             start=prepared.start,
             progress=progress,
             notes=say,

@@ -18,8 +18,9 @@ from lanewise.brief import short
 from lanewise.data.images import ImageSets
 from lanewise.data.load import Source
 from lanewise.experiments.conclusion import Difference, conclusion
+from lanewise.experiments.grid import Candidate
 from lanewise.experiments.intervals import CONFIDENCE, difference_interval
-from lanewise.experiments.methods import CONVOLUTIONAL, Method, methods_for
+from lanewise.experiments.methods import CONVOLUTIONAL, methods_for
 from lanewise.experiments.rows import MethodRow, figures, measured
 from lanewise.experiments.series import Found, Series
 from lanewise.experiments.tables import plain_table, sparkline
@@ -155,7 +156,7 @@ def compare(
     return Comparison(**series.facts(), rows=rows, differences=_differences(trials))
 
 
-def _row(method: Method, trials: Sequence[Trial]) -> MethodRow:
+def _row(method: Candidate, trials: Sequence[Trial]) -> MethodRow:
     return MethodRow(
         name=method.name,
         network=method.network,

@@ -25,9 +25,9 @@ _NOTHING = "\0"
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One network of a grid: its text as the grid gives it, and its full text and graph."""
+    """One network to try: what tables call it (one of a grid is called by its text), its full text, and its graph."""
 
-    text: str
+    name: str
     network: str
     graph: Graph
 

@@ -8,11 +8,9 @@ convolutional          the network itself, which learns all its filters
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from lanewise.errors import NetworkError, NetworkTextError
+from lanewise.experiments.grid import Candidate
 from lanewise.network.filters import BANKS
-from lanewise.network.graph import Graph
 from lanewise.network.layers import Conv2D, Dense, Fixed, Flatten, Layer
 from lanewise.network.text import parse, to_text
 from lanewise.training.recipe import network_for, output_layers
@@ -31,18 +29,9 @@ POOL_TWICE = 16
 """Rows and columns from which on hand-made features are pooled twice."""
 
 
-@dataclass(frozen=True, slots=True)
-class Method:
-    """One method: its name, the full text of its network, and its graph."""
-
-    name: str
-    network: str
-    graph: Graph
-
-
 def methods_for(
     network: str, shape: tuple[int, int, int], classes: int, *, bank: str | None = None, easy: bool = False
-) -> tuple[Method, ...]:
+) -> tuple[Candidate, ...]:
     """The four methods for images of `shape` (channels, rows, columns), of which `network` is the convolutional one.
 
     Parameters
@@ -75,14 +64,14 @@ def methods_for(
     return tuple(_method(name, text, shape, classes) for name, text in texts.items())
 
 
-def _method(name: str, text: str, shape: tuple[int, int, int], classes: int) -> Method:
+def _method(name: str, text: str, shape: tuple[int, int, int], classes: int) -> Candidate:
     try:
         graph, full = network_for(text, shape, classes)
     except NetworkTextError:
         raise
     except NetworkError as error:
         raise NetworkError(f"{name} ({text}): {error}") from None
-    return Method(name, full, graph)
+    return Candidate(name, full, graph)
 
 
 def _hand_made(layers: tuple[Layer, ...], bank: str, shape: tuple[int, int, int], classes: int) -> str:

@@ -146,15 +146,15 @@ def vary(
         trials = []
         try:
             for done, seed in enumerate(series.seeds, n * len(seeds)):
-                say(VaryProgress(done, total, candidate.text, seed, None))
+                say(VaryProgress(done, total, candidate.name, seed, None))
                 trials.append(series.trial(candidate.network, seed))
         except ProgramError:
             raise
         except LanewiseError as error:
             if len(possible) == 1:
                 raise
-            impossible.append(Impossible(candidate.text, str(error).splitlines()[0]))
+            impossible.append(Impossible(candidate.name, str(error).splitlines()[0]))
         else:
-            rows.append(Row(candidate.text, candidate.network, **measured(candidate.graph, trials)))
-            say(VaryProgress((n + 1) * len(seeds), total, candidate.text, seeds[-1], rows[-1]))
+            rows.append(Row(candidate.name, candidate.network, **measured(candidate.graph, trials)))
+            say(VaryProgress((n + 1) * len(seeds), total, candidate.name, seeds[-1], rows[-1]))
     return Grid(**series.facts(), rows=tuple(rows), impossible=tuple(impossible))

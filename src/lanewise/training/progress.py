@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from lanewise.wording import duration
 
@@ -63,16 +63,6 @@ def ending(result: TrainResult, figures: Mapping[str, Any] | None = None) -> str
     accuracy = "" if share is None else f"{kind} accuracy {100 * share:.1f} %, "
     how = "interrupted after" if result.interrupted else "stopped early after" if result.stopped_early else ""
     return f"Trained: {accuracy}{how + ' ' if how else ''}{epochs} in {duration(result.seconds)}"
-
-
-class Display(Protocol):
-    """Where progress is shown."""
-
-    def __call__(self, now: Progress) -> None:
-        """Show how it goes."""
-
-    def close(self, said: str | None) -> None:
-        """End with a sentence, or without one."""
 
 
 @contextmanager
@@ -218,6 +208,10 @@ class _Cell:
     def _html(self, text: str, fraction: float | None) -> Any:
         bar = "" if fraction is None else f'<progress value="{fraction:.3f}" max="1" style="width: 16em"></progress> '
         return self.display.HTML(f'<div style="font-variant-numeric: tabular-nums">{bar}{html.escape(text)}</div>')
+
+
+Display = _Lines | _Bar | _Cell
+"""Where progress is shown: called with it, and closed with a last sentence or without one."""
 
 
 def _among_folds(now: Progress) -> Progress:
