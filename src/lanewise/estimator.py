@@ -10,8 +10,8 @@ held out for validation of which a copy is trained on. This takes 0.1 s for 60,0
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
@@ -31,7 +31,7 @@ from lanewise.network.layers import Layer
 from lanewise.notes import Caution, say
 from lanewise.pixel_scale import on_scale
 from lanewise.training.fit import train
-from lanewise.training.options import ClassifierOptions, FitOptions
+from lanewise.training.options import FitOptions, option
 from lanewise.training.progress import tell
 from lanewise.training.recipe import network_for
 from lanewise.training.signatures import documented, options_of_init
@@ -47,6 +47,29 @@ SHARED = tuple(one.name for one in fields(FitOptions))
 
 FEWEST_HELD_OUT = 10
 """Images in a validation set at least: a figure from fewer is noise, and stopping by it does harm."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ClassifierOptions(FitOptions):
+    """Parameters of `CNNClassifier`; as scikit-learn has it, they are not checked before `fit`."""
+
+    image_shape: Sequence[int] | None = option(
+        None,
+        "Shape of the image that a row of a two-dimensional X is: (rows, columns) or (rows, columns, channels).",
+        "1 x features with one channel",
+    )
+    warm_start: bool = option(
+        False,
+        "Let `fit` go on from the weights of the `fit` before, up to the first layer that differs.",
+    )
+    random_state: int | np.random.RandomState | None = option(
+        None, "Seed of initial weights, validation set, order and augmentation."
+    )
+    verbose: int = option(
+        0,
+        "As for `lanewise.train`: 1 shows a live bar in a terminal or notebook, 2 or more prints a line for each "
+        "epoch; both also print what was chosen.",
+    )
 
 
 @documented(ClassifierOptions)

@@ -8,7 +8,7 @@ Nothing heavy is imported: the command line shows its help without NumPy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, Field, dataclass, field, fields
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,7 +18,6 @@ from lanewise.network.base import Layer
 from lanewise.training.learning_rate import SCHEDULES
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import ArrayLike
 
     from lanewise.model import Model
@@ -326,26 +325,3 @@ class TrainOptions(FitOptions):
                 problem = values.problem(one.name, value)
                 if problem is not None:
                     raise OptionError(problem)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class ClassifierOptions(FitOptions):
-    """Parameters of `CNNClassifier`; as scikit-learn has it, they are not checked before `fit`."""
-
-    image_shape: Sequence[int] | None = option(
-        None,
-        "Shape of the image that a row of a two-dimensional X is: (rows, columns) or (rows, columns, channels).",
-        "1 x features with one channel",
-    )
-    warm_start: bool = option(
-        False,
-        "Let `fit` go on from the weights of the `fit` before, up to the first layer that differs.",
-    )
-    random_state: int | np.random.RandomState | None = option(
-        None, "Seed of initial weights, validation set, order and augmentation."
-    )
-    verbose: int = option(
-        0,
-        "As for `lanewise.train`: 1 shows a live bar in a terminal or notebook, 2 or more prints a line for each "
-        "epoch; both also print what was chosen.",
-    )
