@@ -112,7 +112,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     @options_of_init(ClassifierOptions)
     def __init__(self, options: ClassifierOptions) -> None:
         """Keep the options as they are; `fit` looks at them."""
-        self.__dict__.update(options.given())
+        self.__dict__.update(vars(options))
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Train the network on labelled images.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from threading import Lock
-from types import TracebackType
 from weakref import WeakSet
 
 
@@ -18,9 +17,7 @@ class ForkSafeLock:
     def __enter__(self) -> None:
         self._lock.acquire()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._lock.release()
 
     def renew(self) -> None:

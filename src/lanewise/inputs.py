@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.data.arrays import channels_come_first
-from lanewise.data.decode import image_pixels, read_pixels, stretch
+from lanewise.data.decode import image_pixels, is_pillow, read_pixels, stretch
 from lanewise.data.images import STRETCH
 from lanewise.data.load import load_for_prediction
 from lanewise.data.reading import FilesProgress
@@ -46,8 +46,6 @@ def raw_pixels(x: Any, preprocessing: Preprocessing) -> Numbers:
     DataError
         It is no image, or has other channels.
     """
-    if _is_path(x):
-        return _decoded([x], preprocessing)
     if isinstance(x, Iterator) and not hasattr(x, "read"):
         x = list(x)
     elif hasattr(x, "dtype") and np.asarray(x).dtype.kind in "OUT" and np.ndim(x) == 1:
@@ -57,17 +55,14 @@ def raw_pixels(x: Any, preprocessing: Preprocessing) -> Numbers:
     if isinstance(x, list | tuple):
         if all(map(_is_path, x)):
             return _decoded(x, preprocessing)
-        if any(_is_path(item) or _is_encoded(item) or _from_pillow(item, preprocessing) is not None for item in x):
-            return np.concatenate([_one(item, preprocessing) for item in x])
-        try:
-            return _array(np.asarray(x), preprocessing)
-        except ValueError as error:
-            if isinstance(error, DataError):
-                raise
+        if not any(map(_is_one, x)):
+            try:
+                return _array(np.asarray(x), preprocessing)
+            except ValueError as error:  # arrays of several sizes
+                if isinstance(error, DataError):
+                    raise
         return np.concatenate([_one(item, preprocessing) for item in x])
-    if _is_encoded(x) or _from_pillow(x, preprocessing) is not None:
-        return _one(x, preprocessing)
-    return _array(np.asarray(x), preprocessing)
+    return _one(x, preprocessing) if _is_one(x) else _array(np.asarray(x), preprocessing)
 
 
 def _is_path(x: object) -> bool:
@@ -78,10 +73,9 @@ def _is_encoded(x: object) -> bool:
     return isinstance(x, bytes | bytearray | memoryview) or hasattr(x, "read")
 
 
-def _from_pillow(x: Any, preprocessing: Preprocessing) -> Numbers | None:
-    if not hasattr(x, "getbands"):  # which images of Pillow's have
-        return None
-    return image_pixels(x, (preprocessing.rows, preprocessing.columns), _channels(preprocessing), preprocessing.bits)
+def _is_one(x: object) -> bool:
+    """Whether it is what `_one` reads, apart from arrays."""
+    return _is_path(x) or _is_encoded(x) or is_pillow(x)
 
 
 def _one(item: Any, preprocessing: Preprocessing) -> Numbers:
@@ -96,9 +90,8 @@ def _one(item: Any, preprocessing: Preprocessing) -> Numbers:
         except DataError as error:
             raise DataError(f"the {len(content):,} bytes given are no usable image: {error}") from None
         return pixels[np.newaxis]
-    found = _from_pillow(item, preprocessing)
-    if found is not None:
-        return found[np.newaxis]
+    if is_pillow(item):
+        return image_pixels(item, (rows, columns), _channels(preprocessing), preprocessing.bits)[np.newaxis]
     array = _numbers(np.asarray(item))
     if array.ndim == 2:
         array = array[..., np.newaxis]

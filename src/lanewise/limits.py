@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from lanewise.errors import TooLargeError
-from lanewise.processors import memory_left
+from lanewise.processors import memory_left, proc_bytes
 
 
 def available_memory() -> int | None:
@@ -15,13 +15,8 @@ def available_memory() -> int | None:
 
 
 def _free_memory() -> int | None:
-    try:
-        with open("/proc/meminfo") as file:
-            for line in file:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass
+    if (available := proc_bytes("meminfo", "MemAvailable")) is not None:
+        return available
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):

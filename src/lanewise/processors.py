@@ -68,6 +68,15 @@ def memory_left() -> int | None:
     return min(left, default=None)
 
 
+def proc_bytes(file: str, name: str) -> int | None:
+    """Bytes that the line `name` of a file in /proc tells; None where the system has no such file or line."""
+    for line in _text(ROOT / "proc" / file).splitlines():
+        key, _, value = line.partition(":")
+        if key == name:
+            return int(value.removesuffix("kB")) * 1024
+    return None
+
+
 def _reclaimable(folder: Path, names: _Names) -> int:
     for line in _text(folder / "memory.stat").splitlines():
         name, _, value = line.partition(" ")

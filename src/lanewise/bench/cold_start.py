@@ -21,6 +21,7 @@ from typing import Any
 
 from lanewise.bench.process import WorkerError, confine, environment
 from lanewise.bench.workload import Task
+from lanewise.processors import proc_bytes
 
 RUNS = 3
 """Runs of several steps each, after the first two steps; the median counts."""
@@ -136,16 +137,8 @@ def _memory(what: str) -> int:
 
     Linux keeps both for this program alone; the maximum of `getrusage` may be left over from whoever started it.
     """
-    try:
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith(f"{what}:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return _memory_elsewhere()
-
-
-def _memory_elsewhere() -> int:
+    if (told := proc_bytes("self/status", what)) is not None:
+        return told
     try:
         import resource
     except ImportError:

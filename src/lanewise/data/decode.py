@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -133,12 +133,17 @@ def bits_in_use(path: str, max_pixels: int = MAX_PIXELS) -> int:
         return min(max(int(most).bit_length(), 8), 16)
 
 
-def image_pixels(image: object, size: tuple[int, int], channels: int, bits: int = 16) -> npt.NDArray[np.uint8] | None:
+def is_pillow(image: object) -> TypeGuard[Image.Image]:
+    """Whether an object is an image of Pillow's."""
+    return isinstance(image, Image.Image)
+
+
+def image_pixels(image: Image.Image, size: tuple[int, int], channels: int, bits: int = 16) -> npt.NDArray[np.uint8]:
     """Convert an image of Pillow's to pixels, as `read_pixels` does with a file.
 
     Parameters
     ----------
-    image : object
+    image : Image
     size : (rows, columns)
     channels : int
         1 for grey, 3 for colour.
@@ -147,11 +152,8 @@ def image_pixels(image: object, size: tuple[int, int], channels: int, bits: int 
 
     Returns
     -------
-    (rows, columns, channels) uint8, or None
-        None if it is not an image of Pillow's.
+    (rows, columns, channels) uint8
     """
-    if not isinstance(image, Image.Image):
-        return None
     with _reasons():
         turn = _TO_UPRIGHT.get(int(image.getexif().get(_ORIENTATION, 1)))
         # Made from an array of whole numbers by somebody who had bytes in mind, and not opened from a file.

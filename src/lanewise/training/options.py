@@ -170,10 +170,6 @@ def about(one: Field[Any]) -> Option:
 class FitOptions:
     """Options that `lanewise.train` and `CNNClassifier` share."""
 
-    def given(self) -> dict[str, Any]:
-        """All options by their names."""
-        return {one.name: getattr(self, one.name) for one in fields(self)}
-
     network: str | tuple[Layer, ...] = option(
         "auto",
         "Layers, like 'conv 16@3x3 same, relu, max 2, dense 10'.",

@@ -21,12 +21,6 @@ from lanewise.training.task import Progress, TrainingTask, TrainResult, Validati
 RESTARTS = 3
 """How often training that diverged starts again at a third of the learning rate, where the rate is ours to choose."""
 
-SPOILED = 0.1
-"""Going on that ends so far below the model it began with, as a share of the images, was too fast."""
-
-SURE = 2.0
-"""Standard errors, of two accuracies on the held-out images, that it must be below at least."""
-
 
 @dataclass(frozen=True, slots=True)
 class Engine:
@@ -100,6 +94,13 @@ def evaluated_at(result: TrainResult, start: tuple[float, float]) -> tuple[float
     return float(record["validation_loss"] or 0.0), float(record["validation_accuracy"] or 0.0)
 
 
+SPOILED = 0.1
+"""Going on that ends so far below the model it began with, as a share of the images, was too fast."""
+
+SURE = 2.0
+"""Standard errors, of two accuracies on the held-out images, that it must be below at least."""
+
+
 def _spoiled(result: TrainResult, task: TrainingTask) -> bool:
     """Whether going on from a model destroyed it: what the last epoch made is far from what it began with."""
     validation, start = task.validation, task.start
@@ -140,24 +141,19 @@ def run(
     learning_rate : float
         The peak learning rate that was used in the end.
     """
-    for attempt in range(RESTARTS + 1):
+    restarts = RESTARTS if restart else 0
+    while True:
         trainer = engine.trainer(parameters, task.batch_size)
         inference = None if task.validation is None else engine.inference(trainer.vector)
         try:
             result = Loop(trainer, inference, task, progress or (lambda report: None)).run()
-            if not (restart and attempt < RESTARTS and _spoiled(result, task)):
+            if not (restarts and _spoiled(result, task)):
                 return result, trainer, task.learning_rate
-            task = replace(task, learning_rate=task.learning_rate / 3)
-            say(
-                Note(
-                    "Fine-tuning made the model far worse: the learning rate was too high; starting again with a "
-                    f"learning rate of {task.learning_rate:.3g}."
-                )
-            )
+            kind, why = Note, "Fine-tuning made the model far worse: the learning rate was too high"
         except DivergedError:
-            if not restart or attempt == RESTARTS:
+            if not restarts:
                 raise
-            task = replace(task, learning_rate=task.learning_rate / 3)
-            again = f"starting again with a learning rate of {task.learning_rate:.3g}"
-            say(Caution(f"Training diverged; {again}."))
-    raise AssertionError
+            kind, why = Caution, "Training diverged"
+        restarts -= 1
+        task = replace(task, learning_rate=task.learning_rate / 3)
+        say(kind(f"{why}; starting again with a learning rate of {task.learning_rate:.3g}."))
