@@ -316,7 +316,4 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def _print_note(note: str) -> None:
-    if isinstance(note, Caution):
-        say(note)
-    else:
-        tell(note)
+    (say if isinstance(note, Caution) else tell)(note)

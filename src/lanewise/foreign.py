@@ -55,9 +55,8 @@ def fitted(start: Model, sets: ImageSets, say: Say) -> tuple[Model, ImageSets]:
     if said is not None:
         say(said)
     changed: dict[str, Images] = {}
-    for name in ("train", "validation", "test"):
-        part: Images | None = getattr(sets, name)
-        if part is not None and part.pixels.shape[1:] == start.preprocessing.shape:
+    for name, part in sets.parts.items():
+        if part.pixels.shape[1:] == start.preprocessing.shape:
             pixels, note = on_scale(part.pixels, start.preprocessing)
             changed[name] = replace(part, pixels=pixels)
             if note is not None and name == "train":
@@ -180,9 +179,8 @@ def _in_order_of(start: Model, sets: ImageSets) -> ImageSets:
         return sets
     place = np.array([wanted.index(name) for name in names], np.int32)
     changed = {
-        part: replace(images, classes=wanted, labels=None if images.labels is None else place[images.labels])
-        for part in ("train", "validation", "test")
-        if (images := getattr(sets, part)) is not None
+        name: replace(part, classes=wanted, labels=None if part.labels is None else place[part.labels])
+        for name, part in sets.parts.items()
     }
     return replace(sets, **changed)
 

@@ -139,14 +139,13 @@ def scaled(images: Images, preprocessing: Preprocessing) -> Images:
 def _from_bytes(array: NDArray[Any], low: float, high: float) -> tuple[Pixels, Note]:
     """Bytes for a network that was trained on something else, if it is plain what that was."""
     if low >= 0 and FULL <= high <= 1:
-        pixels = np.ascontiguousarray(array, np.float32) / np.float32(255)
-        said = Note("The model was trained on values from 0 to 1, so bytes are divided by 255.")
-        return pixels, _few_levels(array, 0.0, 255.0) or said
-    if low <= -FULL and low >= -1 and FULL <= high <= 1:
-        pixels = np.ascontiguousarray(array, np.float32) / np.float32(127.5) - np.float32(1)
-        said = Note("The model was trained on values from -1 to 1, so bytes are divided by 127.5, minus 1.")
-        return pixels, _few_levels(array, 0.0, 255.0) or said
-    raise DataError(_but("are bytes, 0 to 255", low, high, "give arrays that are scaled alike"))
+        divisor, shift, how = 255.0, 0.0, "from 0 to 1, so bytes are divided by 255."
+    elif low <= -FULL and low >= -1 and FULL <= high <= 1:
+        divisor, shift, how = 127.5, 1.0, "from -1 to 1, so bytes are divided by 127.5, minus 1."
+    else:
+        raise DataError(_but("are bytes, 0 to 255", low, high, "give arrays that are scaled alike"))
+    pixels = np.ascontiguousarray(array, np.float32) / np.float32(divisor) - np.float32(shift)
+    return pixels, _few_levels(array, 0.0, 255.0) or Note(f"The model was trained on values {how}")
 
 
 def _unlike(pixels: Pixels, preprocessing: Preprocessing, low: float, high: float) -> Caution | None:

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from lanewise.caching import cache_folder
 from lanewise.cli import evaluating
-from lanewise.cli.options import check_place, passed_on
+from lanewise.cli.options import INTERRUPTED, check_place, passed_on
 from lanewise.cli.output import Output, laid_out, open_output, with_former_keys
 from lanewise.data.images import ImageSets
 from lanewise.data.load import load
@@ -32,8 +32,6 @@ from lanewise.training.options import FitOptions
 from lanewise.wording import plural, shape, shown
 
 F = TypeVar("F", Comparison, Grid)
-
-INTERRUPTED = 130
 
 HEADS = (b'{"images": ', b'{"pictures": ')
 """How results begin: those of today, and of version 0.1.0."""
@@ -86,7 +84,8 @@ def conduct(
         with nullcontext() if out.quiet else watch(out, roles.count) as say:
             found = run(sets, seeds=range(options["seeds"]), folder=folder, progress=say, **chosen)
     except KeyboardInterrupt:
-        tell_stopped(folder)
+        where = f": {shown(folder)} keeps the finished trainings, and the same command resumes" if folder else ""
+        click.echo(f"lanewise: stopped{where}", err=True)
         raise click.exceptions.Exit(INTERRUPTED) from None
     found = replace(found, evaluating=roles)
     if found.recalled:
@@ -206,12 +205,6 @@ def journal_folder(output: str | None, sets: ImageSets, options: Mapping[str, An
     except OSError:
         return None
     return folder
-
-
-def tell_stopped(folder: Path | None) -> None:
-    """Say on standard error that the user stopped the run, and how to resume it."""
-    where = f": {shown(folder)} keeps the finished trainings, and the same command resumes" if folder else ""
-    click.echo(f"lanewise: stopped{where}", err=True)
 
 
 def fitting(

@@ -25,6 +25,7 @@ from lanewise.cli.compare import compare
 from lanewise.cli.evaluate import evaluate
 from lanewise.cli.inspect import inspect
 from lanewise.cli.lesson import lesson
+from lanewise.cli.options import FAILED, INTERRUPTED
 from lanewise.cli.predict import predict
 from lanewise.cli.report import report
 from lanewise.cli.train import train
@@ -32,8 +33,6 @@ from lanewise.cli.vary import vary
 from lanewise.errors import LanewiseError, LanewiseWarning, NetworkTextError, ProgramError
 from lanewise.keywords import by_alias
 from lanewise.wording import NARROW, shown
-
-FAILED, INTERRUPTED = 1, 130
 
 NARROWEST, WIDEST = 16, 78
 """Columns of help, at least, and that the longest line of it takes."""

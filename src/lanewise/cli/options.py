@@ -40,6 +40,9 @@ class Name(click.Path):
 
 PATH = Name()
 
+FAILED, INTERRUPTED = 1, 130
+"""Exit statuses."""
+
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 

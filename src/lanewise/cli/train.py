@@ -7,10 +7,17 @@ from typing import Any
 
 import click
 
-from lanewise.cli.options import PATH, colour_option, json_option, quiet_option, strict_option, training_options
+from lanewise.cli.options import (
+    FAILED,
+    INTERRUPTED,
+    PATH,
+    colour_option,
+    json_option,
+    quiet_option,
+    strict_option,
+    training_options,
+)
 from lanewise.training.options import TrainOptions
-
-FAILED, INTERRUPTED = 1, 130
 
 
 @click.command(no_args_is_help=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fnmatch
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -128,23 +127,24 @@ class ImageSets:
     @property
     def notes(self) -> tuple[str, ...]:
         """The notes about all sets."""
-        return tuple(note for part in self._parts() for note in part.notes)
+        return tuple(note for part in self.parts.values() for note in part.notes)
 
     @property
     def skipped(self) -> tuple[tuple[str, str], ...]:
         """(name, reason) of all files that could not be used."""
-        return tuple(pair for part in self._parts() for pair in part.skipped)
+        return tuple(pair for part in self.parts.values() for pair in part.skipped)
 
-    def _parts(self) -> Iterator[Images]:
-        return (part for part in (self.train, self.validation, self.test) if part is not None)
+    @property
+    def parts(self) -> dict[str, Images]:
+        """The sets that there are, by name."""
+        return {name: part for name in ("train", "validation", "test") if (part := getattr(self, name)) is not None}
 
 
 def with_missing_told(sets: ImageSets) -> ImageSets:
     """Add a note to each set in which a class has no image."""
     told: dict[str, Images] = {}
-    for name in ("train", "validation", "test"):
-        part: Images | None = getattr(sets, name)
-        if part is not None and (missing := part.without_images()):
+    for name, part in sets.parts.items():
+        if missing := part.without_images():
             note = Caution(f"the {name} set holds no image of {', '.join(map(repr, missing))}")
             told[name] = replace(part, notes=(*part.notes, note))
     return replace(sets, **told)

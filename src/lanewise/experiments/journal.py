@@ -116,9 +116,8 @@ def _entry(line: bytes) -> dict[str, Any] | None:
 def fingerprint(sets: ImageSets) -> str:
     """A short digest of all images and labels of `sets`."""
     digest = hashlib.sha256()
-    for part in (sets.train, sets.validation, sets.test):
-        if part is not None:
-            digest.update(repr((part.pixels.shape, part.pixels.dtype.str, part.classes)).encode())
-            digest.update(np.ascontiguousarray(part.pixels).data)
-            digest.update(np.ascontiguousarray(part.labels).data)
+    for part in sets.parts.values():
+        digest.update(repr((part.pixels.shape, part.pixels.dtype.str, part.classes)).encode())
+        digest.update(np.ascontiguousarray(part.pixels).data)
+        digest.update(np.ascontiguousarray(part.labels).data)
     return digest.hexdigest()[:16]
