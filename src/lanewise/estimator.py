@@ -39,8 +39,6 @@ from lanewise.training.signatures import documented, options_of_init
 __all__ = ["CNNClassifier"]
 
 Pixels = NDArray[np.uint8 | np.float32]
-Labels = NDArray[np.int32]
-Weights = NDArray[np.float64]
 
 SHARED = tuple(one.name for one in fields(FitOptions))
 """Parameters that go to `lanewise.train` as they are, unless `fit` has its own way with them."""

@@ -155,13 +155,11 @@ def _classes(found: Findings) -> list[str]:
 
 
 def _finding(out: Output, one: Finding) -> None:
-    from lanewise.wording import shown
+    from lanewise.wording import shown, some
 
     out.result(one.severity.capitalize(), shown(one.message), STYLES[one.severity])
     for case in one.cases[:MOST_CASES]:
-        names = ", ".join(map(shown, case.names[:4])) + (
-            f" and {len(case.names) - 4} more" if len(case.names) > 4 else ""
-        )
+        names = some(map(shown, case.names), 4)
         out.result("", f"  {names}: {shown(case.detail)}" if case.detail else f"  {names}")
     if len(one.cases) > MOST_CASES:
         groups = "" if one.images is None else " groups"

@@ -191,19 +191,17 @@ def journal_folder(output: str | None, sets: ImageSets, options: Mapping[str, An
     OptionError
         The folder that was asked for cannot be made.
     """
-    if output is not None:
-        folder = Path(output)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OptionError(f"{shown(output)} cannot be made: {error.strerror}") from None
-        return folder
-    key = hashlib.sha256(json.dumps(settings_of(sets, options)).encode()).hexdigest()[:16]
-    folder = cache_folder("experiments") / key
+    if output is None:
+        key = hashlib.sha256(json.dumps(settings_of(sets, options)).encode()).hexdigest()[:16]
+        folder, mode = cache_folder("experiments") / key, 0o700
+    else:
+        folder, mode = Path(output), 0o777
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError:
-        return None
+        folder.mkdir(mode, parents=True, exist_ok=True)
+    except OSError as error:
+        if output is None:
+            return None
+        raise OptionError(f"{shown(output)} cannot be made: {error.strerror}") from None
     return folder
 
 

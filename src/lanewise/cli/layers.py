@@ -18,7 +18,7 @@ from lanewise.network.graph import Graph, Node
 from lanewise.network.layers import Conv2D
 from lanewise.network.summary import LayerSummary, summary, totals
 from lanewise.network.text import layer_text
-from lanewise.wording import interval, percent, plural, shape, shown
+from lanewise.wording import interval, percent, plural, shape, shown, some
 
 Cell = Callable[[Any], str]
 """Takes a `LayerSummary`; of sums, also the `Totals`."""
@@ -78,9 +78,7 @@ def tell_model(out: Output, model: Model, path: str) -> None:
     """
     rows, columns, channels = model.preprocessing.shape
     out.result("Model", f"{shown(path)}: images of {rows}x{columns}x{channels} ({model.preprocessing.dtype})")
-    labels = ", ".join(map(shown, model.classes[:20]))
-    more = f" and {len(model.classes) - 20} more" if len(model.classes) > 20 else ""
-    out.result("Classes", f"{plural(len(model.classes), 'class')}: {labels}{more}")
+    out.result("Classes", f"{plural(len(model.classes), 'class')}: {some(map(shown, model.classes), 20)}")
     known = model.provenance
     if {"images", "epochs", "date", "version"} <= known.keys():
         images = f"{plural(known['images'], 'image')} for {plural(known['epochs'], 'epoch')}"

@@ -201,7 +201,8 @@ def report(
     new_page : bool
         Choose another name rather than replace a page.
     """
-    only = [] if evaluation.split == "folds" else _only(prepared, model, evaluation)
+    asked = () if evaluation.split == "folds" else prepared.only
+    only = [(pattern, evaluate_images(model, images, split=evaluation.split)) for pattern, images in asked]
     out.blank()
     evaluating.accuracy(out, evaluation)
     for pattern, one in only:
@@ -239,10 +240,6 @@ def report(
             "skipped": skipped_json(prepared.sets.skipped),
         }
     )
-
-
-def _only(prepared: Prepared, model: Model, evaluation: Evaluation) -> list[tuple[str, Evaluation]]:
-    return [(pattern, evaluate_images(model, images, split=evaluation.split)) for pattern, images in prepared.only]
 
 
 def _page(out: Output, prepared: Prepared, model: Model, saved: Saved) -> str:

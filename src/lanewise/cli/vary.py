@@ -99,12 +99,13 @@ def show(out: Output, grid: Grid) -> None:
 
 def _show_impossible(out: Output, impossible: Sequence[Impossible]) -> None:
     """Each reason once, with the first combination that it holds for."""
+    from lanewise.wording import some
+
     reasons: dict[str, list[str]] = {}
     for one in impossible:
         reasons.setdefault(one.reason, []).append(one.text)
     for n, (reason, texts) in enumerate(list(reasons.items())[:MOST_IMPOSSIBLE]):
-        others = f" and {len(texts) - 1:,} more" if len(texts) > 1 else ""
-        out.result("" if n else "Impossible", f"{texts[0]}{others}: {reason}", "yellow")
+        out.result("" if n else "Impossible", f"{some(texts, 1)}: {reason}", "yellow")
     if len(reasons) > MOST_IMPOSSIBLE:
         out.result("", f"and {sum(map(len, list(reasons.values())[MOST_IMPOSSIBLE:])):,} more, for other reasons")
 
