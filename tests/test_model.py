@@ -51,7 +51,7 @@ def test_predicting_takes_as_many_threads_as_it_may(monkeypatch):
 @pytest.mark.parametrize("threads", [0, -1, 1.5, True, "2"])
 def test_threads_are_a_whole_number(threads):
     model = made()
-    with pytest.raises(OptionError, match="threads is a whole number from 1 on"):
+    with pytest.raises(OptionError, match="threads must be a whole number of at least 1"):
         model.predict(pixels(model, 1), threads=threads)
 
 

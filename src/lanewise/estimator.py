@@ -145,7 +145,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def partial_fit(
         self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None, sample_weight: ArrayLike | None = None
     ) -> Self:
-        """Go once over X, from what was learned so far, at a learning rate that stays the same; hold nothing out.
+        """Train for one epoch on X, from the current weights, at a constant learning rate; hold nothing out.
 
         Each call sets up the engine anew, up to 0.1 s, and begins without momentum: give it many images at a time.
 

@@ -1,4 +1,4 @@
-"""A model to go on from and labelled images, brought together: names and order of classes, and the scale of pixels.
+"""A starting model and labelled images, brought together: names and order of classes, and the scale of pixels.
 
     fitted(start, sets, say) -> (start, sets)
 

@@ -77,10 +77,10 @@ class Model(Contents):
         DataError
             Images of another size, with NaN or infinity, or files that cannot be used.
         OptionError
-            `threads` is no whole number from 1 on.
+            `threads` is not a whole number of at least 1.
         """
         if threads is not None and (isinstance(threads, bool) or not isinstance(threads, Integral) or threads < 1):
-            raise OptionError(f"threads is a whole number from 1 on, not {threads!r}")
+            raise OptionError(f"threads must be a whole number of at least 1, not {threads!r}")
         pixels = self.pixels(x)
         if not len(pixels):
             return np.empty((0, len(self.classes)), np.float32)

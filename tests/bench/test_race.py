@@ -63,10 +63,10 @@ def test_latency_is_the_other_way_round() -> None:
 
 def test_losses_are_named() -> None:
     said = tables.verdicts(entries())
-    assert "mid: 1.25 times the best framework in float32, torch channels_last." in said
+    assert "mid: 1.25 times the speed of the fastest framework in float32, torch channels_last." in said
     assert "Lanewise LOSES on mid: 0.50 times the speed of torch bfloat16, which rounds to bfloat16." in said
     assert tables.loses_to(entries()) == [{"net": "mid", "peer": "torch bfloat16", "ratio": 0.5}]
-    assert tables.verdicts(entries()[:3], "training")[-1] == "training: Lanewise lost nowhere."
+    assert tables.verdicts(entries()[:3], "training")[-1] == "training: no framework was faster."
     assert tables.verdicts(entries()[:1]) == []
 
 

@@ -126,5 +126,5 @@ def test_a_former_name_of_an_option_says_once_that_it_is_deprecated():
     result = run("train", "digits", "--smoothing", "2", "--network", "dense 10")
     first, second = result.stderr.splitlines()
     assert first == "lanewise: --smoothing is deprecated and will be removed in the next version: use --label-smoothing"
-    assert "label_smoothing lies between 0 and 1, not 2.0" in second
+    assert "label_smoothing must be from 0 to below 1, not 2.0" in second
     assert "deprecated" not in run("train", "digits", "--lr", "-1", "--network", "dense 10").stderr

@@ -170,7 +170,7 @@ def test_no_image(tmp_path: Path) -> None:
     assert reason(tmp_path / "a.png", b"") == "it is empty"
     assert "it is a web page" in reason(tmp_path / "a.jpg", b"<html>not found</html>")
     assert "it is a PostScript drawing" in reason(tmp_path / "a.png", b"%!PS-Adobe-3.0 EPSF-3.0\n")
-    assert "does not begin like any image" in reason(tmp_path / "a.png", b"a letter, perhaps")
+    assert "not an image in any known format" in reason(tmp_path / "a.png", b"a letter, perhaps")
     assert reason(tmp_path / "none.png") == "it cannot be opened: no such file or directory"
 
 

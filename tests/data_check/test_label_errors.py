@@ -47,7 +47,7 @@ def test_weak_networks_say_so_and_list_few(accuracy, severity, listed):
     assert (finding.severity, len(finding.cases)) == (severity, listed)
     assert ("too weak" in finding.message) == (severity == "note")
     assert f"{100 * accuracy:.1f} % of all labels" in finding.message
-    assert "suspect 70 %" in finding.message
+    assert "find 70 %" in finding.message
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])

@@ -215,7 +215,7 @@ def test_evaluate_takes_what_train_takes(tmp_path):
         evaluate(model, x)
     with pytest.raises(DataError, match="omit `y`"):
         evaluate(model, "digits", y)
-    with pytest.raises(OptionError, match="the split 'tset' does not exist"):
+    with pytest.raises(OptionError, match="unknown split 'tset'"):
         evaluate(model, "digits", split="tset")
 
 
@@ -262,5 +262,5 @@ def test_of_equally_probable_classes_the_first_are_on_top():
 def test_a_top_that_makes_no_sense(drawn, top):
     labels, probabilities, plain = drawn
     assert plain.top is None
-    with pytest.raises(OptionError, match="makes no sense"):
+    with pytest.raises(OptionError, match=r"give at most|must be a whole number"):
         evaluate(Oracle(probabilities, "abcde"), images(labels, "abcde"), split="test", top=top)

@@ -87,7 +87,7 @@ def test_blocks_do_not_show():
 
 @pytest.mark.parametrize("seed", [-1, 2**64])
 def test_seeds_out_of_range_are_refused(seed):
-    with pytest.raises(OptionError, match="a seed is a whole number"):
+    with pytest.raises(OptionError, match="a seed must be a whole number"):
         start("dense 1", seed=seed)
 
 

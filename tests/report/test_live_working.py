@@ -28,10 +28,7 @@ RECOMPUTE = """(number, count) => {
       global: () => w.total / w.count,
       add: () => w.parts.reduce((sum, part) => sum + part.x, 0),
       join: () => network.value(w.from.number, ...(node.features ? [w.from.channel, 0, 0] : [w.from.channel, r, c])),
-      batchnorm: () => {
-        const { scale, shift, mean, variance, epsilon } = w.numbers;
-        return (scale * (w.x - mean)) / Math.sqrt(variance + epsilon) + shift;
-      },
+      batchnorm: () => (w.numbers.scale * (w.x - w.numbers.mean)) / w.numbers.deviation + w.numbers.shift,
       relu: () => Math.max(0, w.x),
       leaky: () => (w.x > 0 ? w.x : node.options.slope * w.x),
       sigmoid: () => 1 / (1 + Math.exp(-w.x)),

@@ -111,7 +111,7 @@ def test_folds_that_would_say_nothing_are_refused(few):
     with pytest.raises(OptionError, match="a validation set already"):
         lanewise.train(ImageSets(few, few), folds=5)
     for folds in (1, -2, True, 2.5):
-        with pytest.raises(OptionError, match="folds is a whole number from 2 on"):
+        with pytest.raises(OptionError, match="folds must be a whole number of at least 2"):
             lanewise.train(few, folds=folds)
 
 

@@ -303,7 +303,7 @@ def test_ctrl_c_gives_the_best_so_far(digits):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"epochs": 0}, "epochs is a whole number from 1 on, not 0"),
+        ({"epochs": 0}, "epochs must be a whole number of at least 1, not 0"),
         ({"epochs": 2, "budget": 3.0}, "not both"),
         ({"budget": -1.0}, "budget"),
         ({"optimizer": "adam"}, "sgd, adamw"),

@@ -55,7 +55,7 @@ def test_an_option_that_is_added_as_a_field_arrives_everywhere():
     assert train("digits") == 3
     assert train("digits", warmup=5) == Classifier(warmup=5).warmup == 5
     assert "warmup : int, default 3\n        Number of epochs of warm-up." in train.__doc__
-    with pytest.raises(OptionError, match="warmup is a whole number from 1 on, not 0"):
+    with pytest.raises(OptionError, match="warmup must be a whole number of at least 1, not 0"):
         train("digits", warmup=0)
     with pytest.raises(TypeError, match="did you mean 'warmup'"):
         train("digits", warm_up=3)  # type: ignore[call-arg]
@@ -97,9 +97,9 @@ def test_options_are_a_frozen_value_that_is_checked_when_it_is_made():
         options.epochs = 4  # type: ignore[misc]
     with pytest.raises(OptionError, match="not both"):
         replace(options, budget=3.0)
-    with pytest.raises(OptionError, match=r"unknown schedule .step.; there are one-cycle, cosine, constant"):
+    with pytest.raises(OptionError, match=r"unknown schedule .step.: choose one of one-cycle, cosine, constant"):
         TrainOptions(schedule="step")
-    with pytest.raises(OptionError, match="epochs is a whole number from 1 on, not True"):
+    with pytest.raises(OptionError, match="epochs must be a whole number of at least 1, not True"):
         TrainOptions(epochs=True)
 
 
@@ -133,11 +133,11 @@ def test_a_value_of_any_type_trains_or_is_refused(name, value):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"learning_rate": "fast"}, "the learning rate is above 0, not 'fast'"),
-        ({"early_stopping": "no"}, "early_stopping is True or False, not 'no'"),
-        ({"start": "model.onnx"}, "start is a Model: lanewise.Model.load(path) gives one, not 'model.onnx'"),
-        ({"class_weight": {"a": "2"}}, "class_weight is 'balanced' or a dict of class to weight"),
-        ({"seed": 0.5}, "seed is a whole number from 0 to 2**64 - 1, not 0.5"),
+        ({"learning_rate": "fast"}, "the learning rate must be above 0, not 'fast'"),
+        ({"early_stopping": "no"}, "early_stopping must be True or False, not 'no'"),
+        ({"start": "model.onnx"}, "start must be a Model: lanewise.Model.load(path) gives one, not 'model.onnx'"),
+        ({"class_weight": {"a": "2"}}, "class_weight must be 'balanced' or a dict of class to weight"),
+        ({"seed": 0.5}, "seed must be a whole number from 0 to 2**64 - 1, not 0.5"),
     ],
 )
 def test_a_value_of_another_type_is_refused_by_name(options, said):

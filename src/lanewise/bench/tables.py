@@ -73,13 +73,13 @@ def verdicts(entries: Sequence[Entry], doing: str = "") -> list[str]:
     best = {net: line for net in nets if (line := best_framework(entries, net))}
     lost = losses_of_lanewise(entries)
     said = [
-        f"{start}{net}: {line.ratio:.2f} times the best framework in float32, {line.entry.peer.name}."
+        f"{start}{net}: {line.ratio:.2f} times the speed of the fastest framework in float32, {line.entry.peer.name}."
         for net, line in best.items()
     ]
     said += [_loss_sentence(line, start) for line in lost]
     others = [line for net in nets for line in lines(entries, net) if line.entry.peer != LANEWISE]
     if others and not lost:
-        said.append(f"{start}Lanewise lost nowhere in this run." if not doing else f"{doing}: Lanewise lost nowhere.")
+        said.append("No framework was faster in this run." if not doing else f"{doing}: no framework was faster.")
     return said
 
 

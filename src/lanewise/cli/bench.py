@@ -159,7 +159,7 @@ def show(out: Output, found: Versus, threads: int) -> None:
     if any(not entry.peer.exact for entry in found.train):
         out.result("", "bfloat16 keeps 8 bits of every factor instead of 24, and is not counted as best.")
     if found.absent:
-        out.tell("Not here", f"{', '.join(found.absent)}; to compare with one: {_advice(found.absent)}")
+        out.tell("Not installed", f"{', '.join(found.absent)}; to compare with one: {_advice(found.absent)}")
 
 
 def _races(found: Versus) -> list[tuple[str, list[Entry]]]:

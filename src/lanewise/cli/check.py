@@ -29,7 +29,7 @@ STYLES = {"serious": "bold red", "warning": "yellow", "note": ""}
     metavar="FILE",
     help="Also write an HTML page that shows the images.  [default: none]",
 )
-@click.option("--force", is_flag=True, help="Let --page replace a file.")
+@click.option("--force", is_flag=True, help="Allow --page to replace a file.")
 @click.option("--labels/--no-labels", default=True, show_default=True, help="Train networks to find wrong labels.")
 @click.option(
     "--model",
@@ -38,7 +38,12 @@ STYLES = {"serious": "bold red", "warning": "yellow", "note": ""}
     help="Find the training images of this model, and test the labels of the others with it.  [default: none]",
 )
 @click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Seed of those networks."
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Random seed for training these networks.",
 )
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="Number of threads.  [default: all processors]")
 @click.option("--strict", is_flag=True, help="End with exit status 1 if anything serious is found.")

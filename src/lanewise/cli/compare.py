@@ -27,12 +27,12 @@ EVALUATED = ("accuracy %", "95 %", "gap", "training")
     "--network",
     default="auto",
     metavar="TEXT",
-    help="The convolutional network.  [default: chosen by the images]",
+    help="The convolutional network.  [default: chosen from the images]",
 )
 @click.option(
     "--bank",
     metavar="NAMES",
-    help="Fixed filters, like sobel+laplacian+blur+sharpen.  [default: chosen by the images]",
+    help="Fixed filters, like sobel+laplacian+blur+sharpen.  [default: chosen from the images]",
 )
 @experiment_options(seeds=3)
 def compare(images: str, network: str, bank: str | None, **options: Any) -> None:

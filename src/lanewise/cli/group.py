@@ -208,15 +208,15 @@ click.Context.formatter_class = Fitting
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="lanewise", message="%(prog)s %(version)s")
 def lanewise() -> None:
-    """Train convolutional networks on the CPU you already have, and see what they are.
+    """Train convolutional networks on the CPU you already have, and look inside them.
 
     \b
     lanewise train digits                 train on the built-in digits
-    lanewise train photos/                train on a folder of folders, one a class
+    lanewise train photos/                train on a folder with a subfolder per class
     lanewise predict photos.onnx new.jpg  predict the classes of images
     lanewise evaluate photos.onnx other/  evaluate a model on labelled images
     lanewise inspect photos.onnx          show its layers and weights
-    lanewise report photos.onnx other/    write a page that shows all of it
+    lanewise report photos.onnx other/    write a page on the model and its mistakes
     lanewise compare photos/              measure what learned filters are worth
     lanewise vary photos/ --network ...   train many variants of a network
     lanewise check photos/                check images before training

@@ -48,7 +48,7 @@ def inspect(
     lanewise inspect "conv 6@5x5, relu, max 2, dense 10" --input 32x32x1
 
     A connection joins an input to an output by a weight or through a pooling window; a fully connected layer has all
-    possible connections. Uses of a weight is the average number of connections that share one weight.
+    possible connections. "Uses of a weight" is the average number of connections that share one weight.
     """
     from lanewise.cli import layers
     from lanewise.cli.output import open_output

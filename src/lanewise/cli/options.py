@@ -125,7 +125,7 @@ csv_option: Decorator = click.option(
     "csv",
     metavar="FILE",
     type=Name(allow_dash=True),
-    help="Also write a table with a row for each file; - prints it instead of the answers; none by default.",
+    help="Also write a table with one row per file; - prints it instead of the predictions.  [default: none]",
 )
 strict_option: Decorator = click.option(
     "--strict", is_flag=True, help="Stop if a file cannot be used, instead of skipping it."
@@ -212,7 +212,8 @@ def experiment_options(seeds: int) -> Decorator:
         click.option(
             "--size",
             metavar="SIZE",
-            help="Resize images to this: 32, or rows x columns like 32x48.  [default: chosen from their sizes]",
+            help="Resize images to this: 32, or rows x columns like 32x48.  [default: chosen from the sizes of the "
+            "images]",
         ),
         colour_option,
         click.option(
@@ -220,10 +221,11 @@ def experiment_options(seeds: int) -> Decorator:
             "-o",
             metavar="FOLDER",
             type=PATH,
-            help="Folder for results, image and journal; by default only the journal is kept, in the cache.",
+            help="Folder for the results, the plot and the journal of finished runs; by default only the journal is "
+            "kept, in the cache.",
         ),
         click.option(
-            "--plot", metavar="FILE", type=PATH, help="Draw the results: .svg, .png or .pdf; none by default."
+            "--plot", metavar="FILE", type=PATH, help="Plot the results, as .svg, .png or .pdf.  [default: none]"
         ),
         click.option("--force", is_flag=True, help="Let --plot and --output replace files that no earlier run wrote."),
         json_option,

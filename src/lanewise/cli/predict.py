@@ -14,7 +14,7 @@ from lanewise.cli.options import PATH, csv_option, json_option, strict_option
     "--top", type=click.IntRange(1), default=1, metavar="N", show_default=True, help="Show the N most probable classes."
 )
 @csv_option
-@click.option("--force", is_flag=True, help="Let --csv replace a file.")
+@click.option("--force", is_flag=True, help="Allow --csv to replace a file.")
 @strict_option
 @json_option
 def predict(

@@ -13,7 +13,7 @@ from lanewise.cli.options import PATH, json_option, split_option, strict_option
 @click.option(
     "--output", "-o", metavar="FILE", type=PATH, help="The page to write.  [default: MODEL.html, beside MODEL]"
 )
-@click.option("--force", is_flag=True, help="Let --output replace a file.")
+@click.option("--force", is_flag=True, help="Allow --output to replace a file.")
 @split_option
 @strict_option
 @json_option

@@ -25,26 +25,26 @@ from lanewise.training.options import TrainOptions
 @training_options(TrainOptions)
 @colour_option
 @click.option("--output", "-o", metavar="FILE", type=PATH, help="File for the model; by default IMAGES.onnx.")
-@click.option("--force", is_flag=True, help="Let --output replace a file.")
+@click.option("--force", is_flag=True, help="Allow --output to replace a file.")
 @click.option(
     "--report",
     is_flag=False,
     flag_value="",
     metavar="[FILE]",
     type=click.Path(),
-    help="Also write a page that shows the model; by default beside it, as MODEL.html.",
+    help="Also write a report on the model; by default MODEL.html, beside the model.",
 )
 @click.option(
     "--history",
     metavar="FILE",
     type=PATH,
-    help="Write loss, accuracy and more of each epoch as CSV; no file by default.",
+    help="Write the loss, accuracy and other figures of each epoch as CSV.  [default: none]",
 )
 @click.option(
     "--only",
     multiple=True,
     metavar="PATTERN",
-    help="Also report files matching PATTERN separately; repeatable, none by default.",
+    help="Also report files matching PATTERN separately; repeatable.  [default: none]",
 )
 @strict_option
 @json_option

@@ -93,7 +93,7 @@ def show(out: Output, grid: Grid) -> None:
                 if few
                 else "its accuracy is slightly"
             )
-            out.tell("", f"chosen as the best of {len(grid.rows)}, so {how} too high")
+            out.tell("", f"it is the best of {len(grid.rows)}, so {how} too high")
     _show_impossible(out, grid.impossible)
 
 

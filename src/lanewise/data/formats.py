@@ -56,7 +56,7 @@ def named(start: bytes) -> str:
         name = "a DICOM file"
     elif is_raw(start):
         name = RAW
-    return f"it is {name}: save it as PNG or JPEG" if name else "it does not begin like any image format known here"
+    return f"it is {name}: save it as PNG or JPEG" if name else "it is not an image in any known format"
 
 
 def is_raw(start: bytes) -> bool:

@@ -1,6 +1,6 @@
 """Which training images are held out to choose the weights by, so that no network was trained on one of them.
 
-An image that the model to go on from was trained on is trained on again; one that was held out of its training stays
+An image that the starting model was trained on is trained on again; one that was held out of its training stays
 held out. New images are split by class. Where a held-out image has a copy among those to train on, both are trained on.
 """
 
@@ -26,7 +26,7 @@ class Holding:
     ----------
     trained, held : positions, each sorted; perhaps none is held out
     before : Seen
-        What the model to go on from has seen: nothing, if there is none or it does not say.
+        What the starting model has seen: nothing, if there is none or it does not say.
     hashes : one for each image at hand
     honest : bool
         Whether nobody was ever trained on those held out.

@@ -25,6 +25,7 @@ from lanewise.data.reading import FilesProgress, Target, decode_into, listed_rea
 from lanewise.errors import DataError, OptionError
 from lanewise.keywords import hinting
 from lanewise.notes import Note, say
+from lanewise.wording import plural
 
 Source = str | os.PathLike[str] | tuple[npt.ArrayLike, npt.ArrayLike]
 """A folder, an `.npz` file, the word "digits", or arrays (x, y)."""
@@ -272,7 +273,7 @@ def _check_fit(images: Images, target: Target) -> None:
     if came != fits:
         raise DataError(
             "the arrays hold images of {}x{}x{}, not {}x{}x{} (rows x columns x channels), and arrays are "
-            "taken as they are: resize them before".format(*came, *fits)
+            "not resized: resize them first".format(*came, *fits)
         )
 
 
@@ -295,8 +296,8 @@ def _check_resize(resize: str | None) -> None:
 def _check_strict(strict: bool, skipped: Sequence[tuple[str, str]], folder: Path) -> None:
     if strict and skipped:
         raise DataError(
-            f"{len(skipped)} of the files in {folder} cannot be used ({listed_reasons(skipped)}): "
-            "remove them, or do not use strict"
+            f"{plural(len(skipped), 'file')} in {folder} cannot be used ({listed_reasons(skipped)}): "
+            f"remove {'it' if len(skipped) == 1 else 'them'}, or leave out strict"
         )
 
 

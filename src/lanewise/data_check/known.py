@@ -49,7 +49,7 @@ class Known:
         if came != fits:
             raise DataError(
                 "the model takes images of {}x{}x{} (rows x columns x channels), but the arrays hold images of "
-                "{}x{}x{}: resize them before".format(*fits, *came)
+                "{}x{}x{}: resize them first".format(*fits, *came)
             )
         labels = collection.labels if (collection.labels >= 0).all() else None
         images = Images(collection.pixels, labels, collection.classes)

@@ -66,7 +66,7 @@ class Suspects:
     own, other : (n,) float64
         Probabilities of the label and of that class.
     sensitivity : float
-        Which share of labels made wrong at random would be suspect.
+        Share of randomly changed labels that would be suspect.
     """
 
     which: NDArray[np.int64]
@@ -147,13 +147,13 @@ def _finding(
     """Say how far the list can be trusted; of a list that cannot be trusted, give only the head."""
     if evaluate is None:
         found = (
-            f"Networks that were not trained on them agree with {100 * accuracy:.1f} % of all labels; they would "
-            f"suspect {100 * sensitivity:.0f} % of labels made wrong at random."
+            f"Networks that were not trained on them agree with {100 * accuracy:.1f} % of all labels and would find "
+            f"{100 * sensitivity:.0f} % of randomly changed ones."
         )
     else:
         found = (
-            f"Of the {count:,} images that {evaluate} was not trained on, it agrees with {100 * accuracy:.1f} % of the "
-            f"labels; it would suspect {100 * sensitivity:.0f} % of labels made wrong at random."
+            f"On the {count:,} images that {evaluate} was not trained on, it agrees with {100 * accuracy:.1f} % of the "
+            f"labels and would find {100 * sensitivity:.0f} % of randomly changed ones."
         )
     if accuracy >= WEAK:
         message = f"{counted(len(cases), 'image', 'looks/look')} mislabelled. {found}"
@@ -161,9 +161,9 @@ def _finding(
         return Finding("mislabelled", WARNING, message, advice, tuple(cases))
     listed = cases[: max(10, round(_LISTED * count))]
     message = (
-        f"{counted(len(listed), 'label', 'is/are')} most doubtful, but "
-        f"{'the networks are' if evaluate is None else 'the model is'} too weak to settle single labels: "
-        f"most of these may well be right. {found}"
+        f"{counted(len(listed), 'label', 'is/are')} the most doubtful, but "
+        f"{'the networks are' if evaluate is None else 'the model is'} too weak to decide on single labels: "
+        f"most of these may be right. {found}"
     )
     advice = "Look at the first ones; more or larger images of each class would make the test more reliable."
     return Finding("mislabelled", NOTE, message, advice, tuple(listed))

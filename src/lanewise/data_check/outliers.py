@@ -34,7 +34,7 @@ _TOLD = {
     "unreadable": (
         WARNING,
         "file cannot/cannot be read",
-        "Fetch them anew or delete them: training skips them.",
+        "Replace or delete them; training skips them.",
     ),
     "ignored": (NOTE, "file is/are no image by name", f"Images end in {' '.join(SUFFIXES[:6])} and the like."),
     "outside": (WARNING, "image lies/lie in no class's folder", "Move each into the folder of its class."),
@@ -107,7 +107,7 @@ def counts(collection: Collection) -> Iterator[Finding]:
     if few := sorted((count, name) for name, count in learning.items() if 0 < count < FEW):
         told = some((f"{name!r} ({count:,})" for count, name in few), MOST_FEW, "more classes")
         message = f"There are fewer than {FEW} training images of {told}."
-        yield Finding("few", WARNING, message, "Add more images: so few teach a network little.")
+        yield Finding("few", WARNING, message, "Add more images: a network learns little from so few.")
     present = {name: count for name, count in learning.items() if count}
     if len(present) > 1 and max(present.values()) > IMBALANCE * min(present.values()):
         large, small = max(present, key=present.__getitem__), min(present, key=present.__getitem__)

@@ -81,7 +81,7 @@ def evaluate(
             raise DataError("these images have labels already: omit `y`")
         source = (source, y)  # type: ignore[assignment]
     if split is not None and split not in SPLITS:
-        raise OptionError(f"the split {split!r} does not exist: give one of {', '.join(map(repr, SPLITS))}")
+        raise OptionError(f"unknown split {split!r}: choose one of {', '.join(map(repr, SPLITS))}")
     if isinstance(source, ImageSets):
         images, part = _of_sets(model, source, split)
     elif isinstance(source, Images):
@@ -102,9 +102,9 @@ def check_top(model: Model, top: int | None) -> None:
     if top is None:
         return
     if isinstance(top, bool) or not isinstance(top, int | np.integer) or top < 1:
-        raise OptionError(f"top={top!r} makes no sense: give a whole number from 1 on")
+        raise OptionError(f"top must be a whole number of at least 1, not {top!r}")
     if top > (count := len(model.classes)):
-        raise OptionError(f"the model has {count:,} classes: a top-{top} accuracy makes no sense; give at most {count}")
+        raise OptionError(f"top is {top}, but the model has only {count:,} classes: give at most {count}")
 
 
 def evaluate_images(

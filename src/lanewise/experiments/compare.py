@@ -111,7 +111,7 @@ def compare(
     source : path, (images, labels), or ImageSets
         As for `lanewise.train`.
     network : str
-        The convolutional network; by default chosen by the images.
+        The convolutional network; by default chosen from the images.
     seeds : sequence of int
     bank : str, optional
         The fixed filters, like "sobel+laplacian+blur+sharpen", which is the default for colour.

@@ -30,7 +30,7 @@ def read() -> ImageSets:
     learn, evaluate = sets.train, sets.test or sets.validation
     if min(learn.size) < 8:
         raise DataError(f"these images have {learn.size[0]}x{learn.size[1]} pixels; the lessons need 8x8 at least")
-    if evaluate is None:  # keep a fifth: who evaluates must not have been learned from
+    if evaluate is None:  # keep a fifth: the images to evaluate on must not be trained on
         kept, held_out = stratified_split(learn.labels, 0.2, seed=0)
         learn, evaluate = learn.take(kept), learn.take(held_out)
     learn, evaluate = (some(images, most) for images, most in zip((learn, evaluate), MOST, strict=True))

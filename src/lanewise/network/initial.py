@@ -40,7 +40,7 @@ def initial_parameters(graph: Graph, seed: int) -> list[npt.NDArray[np.float32]]
         In the order and of the shapes of `graph.parameters`.
     """
     if not 0 <= seed < 2**64:
-        raise OptionError(f"a seed is a whole number from 0 to 2**64 - 1, not {seed!r}")
+        raise OptionError(f"a seed must be a whole number from 0 to 2**64 - 1, not {seed!r}")
     users = graph.users()
     return [_start(graph, users, seed, position) for position in range(len(graph.parameters))]
 

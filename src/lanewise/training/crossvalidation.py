@@ -126,7 +126,7 @@ def cross_validate(
         probabilities[out] = last.predict_proba(images.take(chosen[out]).pixels)
         right = float((probabilities[out].argmax(axis=1) == labels[out]).mean())
         accuracies.append(right)
-        say(Note(f"Fold {number + 1} of {folds}: {100 * right:.1f} % of {len(out):,} images right."))
+        say(Note(f"Fold {number + 1} of {folds}: accuracy {100 * right:.1f} % on {len(out):,} images."))
     given = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     predicted, size = probabilities.argmax(axis=1), len(images.classes)
     count, correct = len(labels), int((labels == predicted).sum())
@@ -147,8 +147,8 @@ def offered(held: int, count: int) -> Iterator[Note]:
     """What to say where few images are held out."""
     if held < FEW_HELD_OUT:
         yield Note(
-            f"{held:,} held-out images give a rough figure. Cross-validation evaluates by all {count:,}: "
-            f"--folds {FOLDS} (folds={FOLDS} in Python)."
+            f"An accuracy on {held:,} validation images is a rough estimate. Cross-validation evaluates on all "
+            f"{count:,}: --folds {FOLDS} (folds={FOLDS} in Python)."
         )
 
 
@@ -191,14 +191,14 @@ def default_folds(network: str | tuple[Layer, ...], images: Images, batch_size: 
 def check_folds(sets: ImageSets, start: Model | None) -> None:
     """Refuse folds where they would say nothing."""
     if sets.validation is not None:
-        raise OptionError("there is a validation set already: leave folds out, or give all images as a training set")
+        raise OptionError("there is a validation set already: leave out folds, or put all images into the training set")
     before = seen_by(start)
     if start is None:
         return
     if before is None or (before.kinds(sets.train.pixels) == TRAINED).any():
         raise OptionError(
-            "the starting model was trained on these images, or does not say on which: no fold of them would be "
-            "new to it; leave folds out"
+            "the starting model was trained on these images, or does not say on which, so no fold would be new to it: "
+            "leave out folds"
         )
 
 
@@ -206,7 +206,7 @@ def figures_told(figures: Mapping[str, Any]) -> Note:
     """The figure, in a sentence."""
     low, high = figures["interval"]
     return Note(
-        f"{figures['folds']}-fold cross-validation accuracy {100 * figures['accuracy']:.1f} % of "
-        f"{figures['images']:,} images (95 % interval {100 * low:.1f} to {100 * high:.1f} %), no image evaluated by "
-        "a network trained on it. The final model is trained on all of them."
+        f"{figures['folds']}-fold cross-validation accuracy: {100 * figures['accuracy']:.1f} % on "
+        f"{figures['images']:,} images (95 % interval {100 * low:.1f} to {100 * high:.1f} %). No image was evaluated "
+        "by a network trained on it; the final model is trained on all of them."
     )

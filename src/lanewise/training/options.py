@@ -73,7 +73,7 @@ def whole(least: int = 1, zero: str = "") -> Rule:
         return number and bool(value >= least or (zero and value == 0))
 
     from_0 = f", or 0 for {zero}" if zero else ""
-    refusal = f"{{name}} is a whole number from {least} on{from_0}, not {{value!r}}"
+    refusal = f"{{name}} must be a whole number of at least {least}{from_0}, not {{value!r}}"
     return Rule(fits, refusal, "whole", 0 if zero else least)
 
 
@@ -84,16 +84,16 @@ def positive(said: str, kind: Literal["number", "seconds"] = "number") -> Rule:
 
 def such(said: str, test: Callable[[Any], bool]) -> Rule:
     """Values that pass a test; `said` says what they are."""
-    return Rule(test, f"{{name}} is {said}, not {{value!r}}")
+    return Rule(test, f"{{name}} must be {said}, not {{value!r}}")
 
 
 def one_of(noun: str, names: tuple[str, ...]) -> Rule:
     """One of a few words."""
-    refusal = f'unknown {noun} "{{value}}"; there are {", ".join(names)}'
+    refusal = f'unknown {noun} "{{value}}": choose one of {", ".join(names)}'
     return Rule(lambda value: value in names, refusal, "word", names=names)
 
 
-SHARE = Rule(lambda value: 0 <= value < 1, "{name} lies between 0 and 1, not {value!r}", "number")
+SHARE = Rule(lambda value: 0 <= value < 1, "{name} must be from 0 to below 1, not {value!r}", "number")
 """Numbers from 0 to below 1."""
 
 
@@ -190,10 +190,10 @@ class FitOptions:
         command="Time to train for, instead of --epochs: 30s, 2m, 1h.",
         more="The schedule is stretched over what the measured speed allows, up to three times the "
         "default number of epochs.",
-        values=positive("a budget is a number of seconds", "seconds"),
+        values=positive("a budget must be a number of seconds", "seconds"),
     )
     batch_size: int | None = option(
-        None, "Number of images in a step.", "chosen from the number of images", values=whole()
+        None, "Number of images in a training step.", "chosen from the number of images", values=whole()
     )
     optimizer: str = option(
         "sgd", "SGD with Nesterov momentum, or AdamW.", values=one_of("optimizer", tuple(LEARNING_RATES))
@@ -203,7 +203,7 @@ class FitOptions:
         "Peak learning rate.",
         _by_optimizer(LEARNING_RATES),
         more="If it is left to Lanewise and training diverges, training starts again at a third of it.",
-        values=positive("the learning rate is"),
+        values=positive("the learning rate must be"),
     )
     momentum: float = option(0.9, "Momentum; for adamw, its beta1.", values=SHARE)
     weight_decay: float | None = option(
@@ -215,14 +215,14 @@ class FitOptions:
     class_weight: Mapping[Any, float] | Literal["balanced"] | None = option(
         None,
         "Weights of classes: 'balanced' gives all classes the same total weight.",
-        "all images weigh the same",
+        "all images have the same weight",
         more="A dict {label: weight} gives 1 to classes that it does not name.",
         values=such("'balanced' or a dict of class to weight", _is_mapping_of_weights),
         words=("balanced",),
     )
     validation_fraction: float = option(
         0.1,
-        "Fraction of the training set held out as a validation set, where there is none.",
+        "Fraction of the training set held out as a validation set, if there is none.",
         more="The validation set chooses the best weights; with 0 there is none.",
         values=SHARE,
     )
@@ -279,7 +279,7 @@ class TrainOptions(FitOptions):
     )
     seed: int = option(
         0,
-        "Same seed, same result.",
+        "Random seed; the same seed gives the same result.",
         more="The same data and version give the same bits; a budget depends on speed.",
         values=such("a whole number from 0 to 2**64 - 1", lambda value: value % 1 == 0 and 0 <= value < 2**64),
     )
