@@ -38,18 +38,17 @@ def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 def predictions_frame(probabilities: NDArray[np.float32], classes: Sequence[Any]) -> Any:
     """The table of predictions as a data frame."""
-    columns, rows = predictions_table(probabilities, classes)
-    return _pandas().DataFrame(rows, columns=columns)
+    return _frame(*predictions_table(probabilities, classes))
 
 
 def history_frame(history: Sequence[Mapping[str, Any]]) -> Any:
     """The history as a data frame."""
-    columns, rows = history_table(history)
-    return _pandas().DataFrame(rows, columns=columns)
+    return _frame(*history_table(history))
 
 
-def _pandas() -> Any:
+def _frame(columns: list[str], rows: list[list[Any]]) -> Any:
     try:
-        return import_module("pandas")
+        pandas = import_module("pandas")
     except ImportError:
         raise MissingPackageError("a data frame needs pandas: pip install pandas") from None
+    return pandas.DataFrame(rows, columns=columns)

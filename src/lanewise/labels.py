@@ -25,14 +25,14 @@ SMALL = ("int8", "int16", "int32", "uint8", "uint16", "uint32", "uint64", "float
 TIMES = re.compile(r"(datetime|timedelta)64\[(Y|M|W|D|h|m|s|ms|us|ns)\]")
 UTF8, LATIN = "bytes", "bytes (latin-1)"
 
-OBJECTS: dict[type, tuple[Callable[[Any], str], Callable[[str], Any]]] = {
-    datetime: (lambda time: _shortest(time.isoformat()), datetime.fromisoformat),
-    date: (date.isoformat, date.fromisoformat),
-    Decimal: (lambda number: format(number.normalize(), "f"), Decimal),
-    Fraction: (str, Fraction),
-    UUID: (str, UUID),
+OBJECTS: dict[str, tuple[type, Callable[[Any], str], Callable[[str], Any]]] = {
+    "datetime": (datetime, lambda time: _shortest(time.isoformat()), datetime.fromisoformat),
+    "date": (date, date.isoformat, date.fromisoformat),
+    "Decimal": (Decimal, lambda number: format(number.normalize(), "f"), Decimal),
+    "Fraction": (Fraction, str, Fraction),
+    "UUID": (UUID, str, UUID),
 }
-"""How Python's own types become text, and come back."""
+"""Python's own types by their names: how they become text, and come back."""
 
 
 def plain(y: Any) -> tuple[NDArray[Any], str | None]:
@@ -84,15 +84,15 @@ def typed(classes: Sequence[Any], kind: str | None) -> NDArray[Any]:
         return np.array([label.encode("utf-8" if kind == UTF8 else "latin-1") for label in classes])
     if TIMES.fullmatch(kind):
         return np.array(list(classes), kind) if kind[0] == "d" else np.array(list(map(int, classes))).astype(kind)
-    for known, (_, back) in OBJECTS.items():
-        if kind == known.__name__:
-            found = np.empty(len(classes), object)
-            try:
-                found[:] = [back(label) for label in classes]
-            except ArithmeticError:
-                raise ValueError(kind) from None
-            return found
-    raise ValueError(kind)
+    if kind not in OBJECTS:
+        raise ValueError(kind)
+    *_, back = OBJECTS[kind]
+    found = np.empty(len(classes), object)
+    try:
+        found[:] = [back(label) for label in classes]
+    except ArithmeticError:
+        raise ValueError(kind) from None
+    return found
 
 
 def _refuse_missing(y: Any) -> None:
@@ -144,11 +144,11 @@ def _objects(labels: list[Any]) -> tuple[NDArray[Any], str | None]:
         if numbers.dtype.kind not in "biuf":
             raise DataError("labels hold a whole number of more than 64 bits: give text or smaller numbers")
         return numbers, None
-    for known, (text, _) in OBJECTS.items():
+    for name, (known, text, _) in OBJECTS.items():
         if all(isinstance(label, known) for label in labels) and (
             known is not date or not any(isinstance(label, datetime) for label in labels)
         ):
-            return np.array([text(label) for label in labels]), known.__name__
+            return np.array([text(label) for label in labels]), name
     kinds = sorted({_kind(label) for label in labels})
     names = all(hasattr(label, "name") and hasattr(label, "value") for label in labels)
     way = "[label.name for label in y]" if names else "[str(label) for label in y]"

@@ -99,8 +99,7 @@ class Output:
 
     def fits(self, table: Table) -> bool:
         """Whether a table can be shown without cutting any of its cells."""
-        roomy = self.console.options.update(width=100_000)
-        return self.console.measure(table, options=roomy).maximum <= self.console.width
+        return _width(self.console, table) <= self.console.width
 
     def skipped(self, skipped: Sequence[tuple[str, str]]) -> None:
         """List the files that could not be used; with `quiet`, on standard error."""
@@ -202,13 +201,17 @@ def fitted(console: Console, table: Table) -> list[Table]:
     return [_part(table, part) for part in parts]
 
 
+def _width(console: Console, table: Table) -> int:
+    """Columns of the terminal that a table takes if nothing of it is cut or folded."""
+    return console.measure(table, options=console.options.update(width=100_000)).maximum
+
+
 def _holds(console: Console, table: Table, columns: Sequence[int]) -> bool:
     part = _part(table, columns)
     for column in part.columns:
         if not column.no_wrap:
             column.max_width = FOLDED
-    roomy = console.options.update(width=100_000)
-    return console.measure(part, options=roomy).maximum <= console.width
+    return _width(console, part) <= console.width
 
 
 def _part(table: Table, columns: Sequence[int]) -> Table:

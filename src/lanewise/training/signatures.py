@@ -58,10 +58,7 @@ def options_of_training(
         def called(source: Source, y: ArrayLike | None = None, *args: P.args, **options: P.kwargs) -> Model:
             return function(source, y, of(*args, **options))
 
-        functools.update_wrapper(called, function)
-        leading = list(inspect.signature(function).parameters.values())[:2]
-        leading[1] = leading[1].replace(default=None)
-        _describe(called, of, leading, "Model")
+        _describe(called, function, of, 2, "Model")
         return cast(Training[P], renamed(**former)(hinting(called)))
 
     return decorate
@@ -82,8 +79,7 @@ def options_of_init(
         def called(self: Self, /, *args: P.args, **options: P.kwargs) -> None:
             function(self, of(*args, **options))
 
-        functools.update_wrapper(called, function)
-        _describe(called, of, list(inspect.signature(function).parameters.values())[:1], "None")
+        _describe(called, function, of, 1, "None")
         return hinting(called)
 
     return decorate
@@ -100,9 +96,12 @@ def documented(of: Any) -> Callable[[Documented], Documented]:
     return decorate
 
 
-def _describe(called: Callable[..., Any], of: Any, leading: list[inspect.Parameter], returns: str) -> None:
-    own = inspect.signature(of).parameters.values()
-    called.__signature__ = inspect.Signature([*leading, *own], return_annotation=returns)  # type: ignore[attr-defined]
+def _describe(called: Callable[..., Any], function: Callable[..., Any], of: Any, leading: int, returns: str) -> None:
+    """Let `called` look like `function`, with its own leading parameters and the fields of `of` behind them."""
+    own = list(inspect.signature(called).parameters.values())[:leading]
+    functools.update_wrapper(called, function)
+    parameters = [*own, *inspect.signature(of).parameters.values()]
+    called.__signature__ = inspect.Signature(parameters, return_annotation=returns)  # type: ignore[attr-defined]
     documented(of)(called)
 
 
