@@ -45,10 +45,9 @@ from lanewise.training.crossvalidation import (
 )
 from lanewise.training.held_out import held_out
 from lanewise.training.learning_rate import SCHEDULES
-from lanewise.training.loop import evaluated
 from lanewise.training.options import LEARNING_RATES, WEIGHT_DECAYS, TrainOptions
 from lanewise.training.progress import ending, fold_of, watched
-from lanewise.training.run import Engine, as_it_starts, evaluated_at, run
+from lanewise.training.run import Engine, as_it_starts, run
 from lanewise.training.signatures import Source, options_of_training
 from lanewise.training.start import GOING_ON, Start, moments, network_and_weights, outcome
 from lanewise.training.task import Indices, TrainingTask, TrainResult, Validation
@@ -99,10 +98,10 @@ def _train(source: Source, y: ArrayLike | None, options: TrainOptions) -> Model:
             return replace(stopped.model, provenance=provenance, **labels_of(data.images, y))
         budget_from = time.perf_counter()
     engine, task = _set_up(data, chosen, options, budget_from)
-    before = as_it_starts(engine, chosen.start, data.validation, say)
-    if before is not None and data.validation is not None:
-        loss, accuracy = evaluated(before, data.validation.targets, data.validation.sample_weights)
-        task = replace(task, start=(accuracy, -loss))
+    began_at = None
+    if (first := as_it_starts(engine, chosen.start, data.validation, say)) is not None:
+        began_at, verdict = first
+        task = replace(task, start=verdict)
     folds = options.folds or 0
     with fold_of(folds + 1, folds) if folds else nullcontext(), watched(options.verbose, options.progress) as watch:
         result, trainer, rate = run(engine, chosen.start.parameters, task, options.learning_rate is None, watch, say)
@@ -110,11 +109,8 @@ def _train(source: Source, y: ArrayLike | None, options: TrainOptions) -> Model:
     if result.interrupted and result.steps == 0:
         raise KeyboardInterrupt
     _tell_end(result, task, options, say)
-    began_at = None
-    if before is not None and data.validation is not None:
-        labels = data.validation.targets
-        began_at = evaluated(before, labels)
-        say(outcome(began_at, evaluated_at(result, began_at), len(labels), result.best_epoch))
+    if began_at is not None and data.validation is not None:
+        say(outcome(began_at[1], result, len(data.validation.indices)))
     return model_of(
         engine,
         chosen.start.text,

@@ -14,6 +14,7 @@ from lanewise.kernels.gather import Augment
 from lanewise.network.graph import Graph
 from lanewise.notes import Caution, Note, Say
 from lanewise.preprocessing import Preprocessing
+from lanewise.training.best_weights import Verdict
 from lanewise.training.loop import DivergedError, Loop, evaluated
 from lanewise.training.start import Start
 from lanewise.training.task import Progress, TrainingTask, TrainResult, Validation
@@ -53,7 +54,9 @@ class Engine:
         return Inference(self.graph, parameters, self.preprocessing, winograd=self.winograd, threads=self.threads)
 
 
-def as_it_starts(engine: Engine, begin: Start, validation: Validation | None, say: Say) -> Floats | None:
+def as_it_starts(
+    engine: Engine, begin: Start, validation: Validation | None, say: Say
+) -> tuple[tuple[float, float], Verdict] | None:
     """Evaluate the start where it is a candidate for the best weights.
 
     Parameters
@@ -67,8 +70,8 @@ def as_it_starts(engine: Engine, begin: Start, validation: Validation | None, sa
 
     Returns
     -------
-    (N, classes) float32 or None
-        Probabilities of the validation images.
+    (loss, accuracy), verdict, or None
+        The figures that are told, and those that decide, in which images count by their weights.
     """
     if not begin.whole:
         return None
@@ -76,22 +79,15 @@ def as_it_starts(engine: Engine, begin: Start, validation: Validation | None, sa
         say(Note("No images are held out, so whether fine-tuning makes the model better or worse is unknown."))
         return None
     outputs = engine.inference(begin.parameters).run(validation.pixels, validation.indices.astype(np.int32))
-    accuracy = evaluated(outputs, validation.targets)[1]
+    loss, accuracy = evaluated(outputs, validation.targets)
+    weighted_loss, weighted_accuracy = evaluated(outputs, validation.targets, validation.sample_weights)
     say(
         Note(
             f"The starting model has an accuracy of {100 * accuracy:.1f} % on the {len(validation.indices):,} "
             "validation images. Its weights are the first candidate for the best ones."
         )
     )
-    return outputs
-
-
-def evaluated_at(result: TrainResult, start: tuple[float, float]) -> tuple[float, float]:
-    """(loss, accuracy) of the best weights on the held-out images, as the history has them."""
-    if not result.best_epoch:
-        return start
-    record = result.history[result.best_epoch - 1]
-    return float(record["validation_loss"] or 0.0), float(record["validation_accuracy"] or 0.0)
+    return (loss, accuracy), (weighted_accuracy, -weighted_loss)
 
 
 SPOILED = 0.1

@@ -20,7 +20,7 @@ from lanewise.network.initial import initial_parameters
 from lanewise.network.layers import Layer
 from lanewise.notes import Caution, Note
 from lanewise.training import recipe
-from lanewise.training.best_weights import Verdict
+from lanewise.training.task import TrainResult
 from lanewise.training.transfer import take_over
 
 GOING_ON = 10
@@ -50,29 +50,30 @@ def seen_by(model: Model | None) -> Seen | None:
     return Seen.from_json(getattr(model, "provenance", {}).get("seen"))
 
 
-def outcome(start: Verdict, result: Verdict, count: int, best_epoch: int | None) -> Note:
+def outcome(start: float, result: TrainResult, count: int) -> Note:
     """Compare the result of fine-tuning with the model that it started from.
 
     Parameters
     ----------
-    start, result : (loss, accuracy)
-        On the validation set.
+    start : float
+        The accuracy of that model on the validation set.
+    result : TrainResult
     count : int
-        Their number.
-    best_epoch : int or None
-        0 or None if the start was better than every epoch.
+        Number of validation images.
 
     Returns
     -------
     Note
     """
-    before, after = f"{100 * start[1]:.1f} %", f"{100 * result[1]:.1f} %"
-    if not best_epoch:
+    before = f"{100 * start:.1f} %"
+    if not result.best_epoch:
         return Note(
             f"No epoch was better on the {count:,} validation images than the starting model ({before}): its weights "
             "are kept."
         )
-    if result[1] < start[1]:
+    accuracy = float(result.history[result.best_epoch - 1]["validation_accuracy"] or 0.0)
+    after = f"{100 * accuracy:.1f} %"
+    if accuracy < start:
         return Caution(
             f"The accuracy on the {count:,} validation images fell from {before} to {after}, but images are weighted, "
             "and the weighted loss is lower."
