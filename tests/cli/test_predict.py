@@ -170,6 +170,7 @@ def test_evaluate_by_the_most_probable_classes(digits_model):
     shown = run("evaluate", path, "digits", "--topk", 3).stdout
     assert f"Top-3 accuracy      {100 * told['top']['accuracy']:.1f} %  ({told['top']['correct']} of 359; 95 %" in shown
     assert "rank of true class" in shown
+    assert f"The 5 most confident of {359 - record['correct']} mistakes" in shown
     assert "at most" in failed(run("evaluate", path, "digits", "--top", 11))
 
 

@@ -132,6 +132,13 @@ def test_parts_refused(paint: Paint) -> None:
         load(root)
 
 
+def test_sets_split_from_one_another_say_each_note_once() -> None:
+    notes, skipped = ("4 images were resized",), (("a/1.png", "it is empty"),)
+    whole = images.Images(np.zeros((4, 2, 2, 1), np.uint8), None, ("a", "b"), notes=notes, skipped=skipped)
+    sets = images.ImageSets(train=whole.take(np.arange(2)), test=whole.take(np.arange(2, 4)))
+    assert (sets.notes, sets.skipped) == (notes, skipped)
+
+
 def test_what_cannot_be_used_is_skipped_and_said(paint: Paint) -> None:
     paint("a/0.png", 1)
     paint("a/3.png", 2)

@@ -151,12 +151,13 @@ def _confusions(evaluation: Evaluation) -> tuple[str, Table]:
 
 
 def _mistakes(evaluation: Evaluation) -> tuple[str, Table]:
-    title = f"The most confident of {plural(evaluation.count - evaluation.correct, 'mistake')}"
+    wrong, worst = evaluation.count - evaluation.correct, evaluation.mistakes[:MOST_SHOWN]
+    title = f"The {len(worst)} most confident of {wrong:,} mistakes" if wrong > len(worst) else "Mistakes"
     words, numbers = ("image", "true class", "predicted"), ["probability"]
     if evaluation.top is not None:
         numbers.append("rank of true class")
     rows = []
-    for one in evaluation.mistakes[:MOST_SHOWN]:
+    for one in worst:
         name = f"number {one.image}" if isinstance(one.image, int) else shown(one.image)
         rank = [] if evaluation.top is None else [f"{one.rank:,}"]
         rows.append((name, shown(one.true), shown(one.predicted), f"{100 * one.probability:.1f} %", *rank))

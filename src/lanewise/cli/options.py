@@ -137,7 +137,7 @@ colour_option: Decorator = click.option(
     "channels",
     default=None,
     callback=lambda _, __, grey: {None: None, True: 1, False: 3}[grey],
-    help="How images are read; by default as they are.",
+    help="Read images as grey or in colour.  [default: as they are]",
 )
 
 
@@ -227,7 +227,9 @@ def experiment_options(seeds: int) -> Decorator:
         click.option(
             "--plot", metavar="FILE", type=PATH, help="Plot the results, as .svg, .png or .pdf.  [default: none]"
         ),
-        click.option("--force", is_flag=True, help="Let --plot and --output replace files that no earlier run wrote."),
+        click.option(
+            "--force", is_flag=True, help="Allow --plot and --output to replace files that no earlier run wrote."
+        ),
         json_option,
         quiet_option,
     )

@@ -126,13 +126,13 @@ class ImageSets:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """The notes about all sets."""
-        return tuple(note for part in self.parts.values() for note in part.notes)
+        """The notes about all sets, each once: sets split from one another share them."""
+        return tuple(dict.fromkeys(note for part in self.parts.values() for note in part.notes))
 
     @property
     def skipped(self) -> tuple[tuple[str, str], ...]:
         """(name, reason) of all files that could not be used."""
-        return tuple(pair for part in self.parts.values() for pair in part.skipped)
+        return tuple(dict.fromkeys(pair for part in self.parts.values() for pair in part.skipped))
 
     @property
     def parts(self) -> dict[str, Images]:

@@ -181,8 +181,8 @@ def default_folds(network: str | tuple[Layer, ...], images: Images, batch_size: 
         return 0
     say(
         Note(
-            f"The rarest class has {fewest} images: too few to hold any out. So there are {folds} folds, about "
-            f"{max(1, round(seconds))} s, and then the final model is trained on all images; folds=0 holds images out."
+            f"The smallest class has {fewest} images, too few to hold any out, so the accuracy is found by "
+            f"{folds}-fold cross-validation (about {max(1, round(seconds))} s); folds=0 holds images out instead."
         )
     )
     return folds
