@@ -18,6 +18,7 @@ from lanewise.lanes.ir import LANES
 from lanewise.lanes.program import Recorder
 from lanewise.network import layers
 from lanewise.network.activations import ACTIVATIONS
+from lanewise.network.channelwise import CHANNELWISE
 from lanewise.network.initial import initial_parameters
 from lanewise.target import host, missing_features, named
 from tests.engine.support import images_for, network, raw_for, steps_of
@@ -254,9 +255,12 @@ def test_bits_depend_on_what_they_should() -> None:
 
 def test_every_layer_is_there() -> None:
     kinds = {type(node.layer) for lesson in LESSONS.values() for node in network(lesson.text, lesson.input_shape).nodes}
-    all_kinds = {kind for kind in vars(layers).values() if isinstance(kind, type) and issubclass(kind, layers.Layer)}
-    all_kinds |= set(ACTIVATIONS.values())
-    assert all_kinds - kinds == {layers.Layer, layers.Activation, layers.Residual, layers.Concat, layers.Fixed}
+    bases = {layers.Layer, layers.Elementwise, layers.Activation, layers.Channelwise}
+    in_graphs_otherwise = {layers.Residual, layers.Concat, layers.Fixed}
+    every = [*vars(layers).values(), *ACTIVATIONS.values(), *CHANNELWISE.values()]
+    all_kinds = {kind for kind in every if isinstance(kind, type) and issubclass(kind, layers.Layer)}
+    missing = sorted(kind.__name__ for kind in all_kinds - kinds - bases - in_graphs_otherwise)
+    assert not missing, f"put {', '.join(missing)} into a network of LESSONS, a new one with hashes of its own"
 
 
 def test_the_one_product_that_arm_flushes() -> None:

@@ -5,13 +5,12 @@ import sys
 import numpy as np
 import pytest
 
-from lanewise.engine.folding import scale_and_offset
 from lanewise.engine.trainer import Optimizer, Trainer
 from lanewise.errors import DataError, MissingPackageError, NetworkError, OptionError, TooLargeError
 from lanewise.explain import expand, feature_maps, matrices
 from lanewise.network.graph import build
 from lanewise.network.initial import initial_parameters
-from lanewise.network.layers import Activation, BatchNorm, Sigmoid, Softmax
+from lanewise.network.layers import Activation, Channelwise, Sigmoid, Softmax
 from lanewise.network.reference import backward, forward, softmax_cross_entropy
 from lanewise.network.summary import summary
 from lanewise.network.text import parse
@@ -75,9 +74,9 @@ def test_each_layer_gives_the_same_outputs(case, position):
     assert layer.matrix.dtype == np.float64
     assert layer.matrix.has_canonical_format
     known = summary(graph)[position]
-    if isinstance(node.layer, BatchNorm):
+    if isinstance(node.layer, Channelwise):
         own = [parameters[k] for k in graph.parameters_of(position)]
-        factor, offset = scale_and_offset(node.layer, own)
+        factor, offset = node.layer.factor_and_offset(own)
         assert np.array_equal(layer.matrix.data, factor[layer.weight_index])
         assert np.array_equal(layer.bias, offset[layer.bias_index])
         assert (layer.weight_shape, layer.uses.max()) == (node.shape[:1], np.prod(node.shape[1:]))

@@ -28,7 +28,10 @@ RECOMPUTE = """(number, count) => {
       global: () => w.total / w.count,
       add: () => w.parts.reduce((sum, part) => sum + part.x, 0),
       join: () => network.value(w.from.number, ...(node.features ? [w.from.channel, 0, 0] : [w.from.channel, r, c])),
-      batchnorm: () => (w.numbers.scale * (w.x - w.numbers.mean)) / w.numbers.deviation + w.numbers.shift,
+      batchnorm: () => {
+        const { scale, shift, mean, variance, epsilon } = w.numbers;
+        return (scale * (w.x - mean)) / Math.sqrt(variance + epsilon) + shift;
+      },
       relu: () => Math.max(0, w.x),
       leaky: () => (w.x > 0 ? w.x : node.options.slope * w.x),
       sigmoid: () => 1 / (1 + Math.exp(-w.x)),

@@ -1,8 +1,8 @@
-"""Batch normalisations at inference: taken into the weights of the convolution or dense layer before them.
+"""Channelwise layers at inference: taken into the weights of the convolution or dense layer before them.
 
-    (w x + b - mean) f + shift  =  (w f) x + (b - mean) f + shift,   f = scale / sqrt(variance + epsilon)
+    (w x + b) factor + offset  =  (w factor) x + (b factor + offset)
 
-What is left is the same network with fewer layers. A batch normalisation stays where something else is before it, or
+What is left is the same network with fewer layers. A channelwise layer stays where something else is before it, or
 where its convolution's values are read by others, too.
 """
 
@@ -16,20 +16,20 @@ from numpy.typing import NDArray
 
 from lanewise.engine.parameters import Floats
 from lanewise.network.graph import Graph, assemble
-from lanewise.network.layers import BatchNorm, Conv2D, Dense, Layer
+from lanewise.network.layers import Channelwise, Conv2D, Dense, Layer
 
 Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Folding:
-    """A network without the batch normalisations that another layer does.
+    """A network without the channelwise layers that another layer does.
 
     Attributes
     ----------
     whole : the network as it is
     graph : what remains of it
-    nodes : for each node of `graph` its number in `whole`, and that of the batch normalisation it does or None
+    nodes : for each node of `graph` its number in `whole`, and that of the channelwise layer it does or None
     """
 
     whole: Graph
@@ -44,7 +44,7 @@ class Folding:
         for number, node in enumerate(graph.nodes):
             before = node.inputs[0] if node.inputs else number
             weighted = isinstance(graph.nodes[before].layer, Conv2D | Dense)
-            if isinstance(node.layer, BatchNorm) and weighted and users[before] == (number,):
+            if isinstance(node.layer, Channelwise) and weighted and users[before] == (number,):
                 taken[before] = number
         place: dict[int, int] = {}
         steps: list[tuple[Layer, tuple[int, ...]]] = []
@@ -67,27 +67,13 @@ class Folding:
             own = [parameters[n] for n in self.whole.parameters_of(number)]
             if norm is not None:
                 layer = self.whole.nodes[norm].layer
-                assert isinstance(layer, BatchNorm)
-                factor, offset = scale_and_offset(layer, [parameters[n] for n in self.whole.parameters_of(norm)])
+                assert isinstance(layer, Channelwise)
+                factor, offset = layer.factor_and_offset([parameters[n] for n in self.whole.parameters_of(norm)])
                 bias = own[1].astype(np.float64) if len(own) > 1 else 0.0
                 by_output = factor.reshape(-1, *[1] * (own[0].ndim - 1))
                 own = [_rounded(own[0] * by_output), _rounded(bias * factor + offset)]
             found += own
         return found
-
-
-def scale_and_offset(layer: BatchNorm, parameters: Sequence[Floats | Numbers]) -> tuple[Numbers, Numbers]:
-    """A batch normalisation by its running statistics as x * scale + offset, one number for each channel.
-
-    Parameters
-    ----------
-    layer : BatchNorm
-    parameters : sequence of four (channels,) arrays
-        Its scale, shift, mean and variance.
-    """
-    scale, shift, mean, variance = (np.asarray(array, np.float64) for array in parameters)
-    factor = scale / np.sqrt(variance + layer.epsilon)
-    return factor, shift - mean * factor
 
 
 def _with_bias(layer: Layer) -> Layer:

@@ -1,8 +1,8 @@
 """Which nodes of a graph share one value in memory, and how each value lies there.
 
-A ReLU right behind a convolution, dense layer, batch normalisation or sum is computed by that layer's kernel (the value
+A ReLU right behind a convolution, dense layer, channelwise layer or sum is computed by that layer's kernel (the value
 is `rectified`), and so is a max pool that alone reads a convolution (the value is `pooled`, and never in memory) or the
-sum of two values of which a convolution or batch normalisation computes the later one (it is `summed`, and never in
+sum of two values of which a convolution or channelwise layer computes the later one (it is `summed`, and never in
 memory either). A Flatten of a value without border is the same memory read differently, and Dropout does nothing at
 inference. What a sum adds up has the gradient of the sum, so where it can it has it in the same memory.
 """
@@ -20,7 +20,7 @@ from lanewise.kernels.pool import Pool, joins_convolution
 from lanewise.network import layers
 from lanewise.network.graph import Graph, Node, is_frozen
 
-RECTIFYING = layers.Conv2D | layers.Dense | layers.BatchNorm | layers.Add
+RECTIFYING = layers.Conv2D | layers.Dense | layers.Channelwise | layers.Add
 """Layers whose kernels do the ReLU behind them."""
 
 
@@ -268,7 +268,7 @@ def _only_pooled(
 
 
 def _summed(graph: Graph, of_node: list[int], rectified: set[int]) -> Iterator[tuple[int, int]]:
-    """Convolutions and batch normalisations that only a sum of two reads, whose other part is there before them.
+    """Convolutions and channelwise layers that only a sum of two reads, whose other part is there before them.
 
     And that sum.
     """
@@ -278,7 +278,7 @@ def _summed(graph: Graph, of_node: list[int], rectified: set[int]) -> Iterator[t
         if isinstance(node.layer, layers.Add) and len(parts) == len(node.inputs) == 2:
             later = parts[1]
             if (
-                isinstance(graph.nodes[later].layer, layers.Conv2D | layers.BatchNorm)
+                isinstance(graph.nodes[later].layer, layers.Conv2D | layers.Channelwise)
                 and len(users[later]) == 1
                 and later not in rectified
             ):
@@ -315,7 +315,7 @@ def _shared_gradients(graph: Graph, of_node: list[int], rectified: set[int]) -> 
         for part in parts:
             changed = [reader for reader in users[part] if reader != number] + [part] * (part in rectified)
             earliest = min((other for other in parts if other != part), default=0)
-            kinds = layers.Conv2D | layers.BatchNorm | layers.Add
+            kinds = layers.Conv2D | layers.Channelwise | layers.Add
             plain = isinstance(graph.nodes[part].layer, kinds) and parts.count(part) == 1
             if plain and part in trained and all(node < earliest for node in changed):
                 shared[part] = of_node[number]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lanewise.engine.folding import Folding, scale_and_offset
+from lanewise.engine.folding import Folding
 from lanewise.engine.fuse import Operation, conv_of
 from lanewise.engine.lower import Forward, lowering_of
 from lanewise.engine.memory import Slot, SlotCall, placed
@@ -23,7 +23,7 @@ from lanewise.kernels.single import conv, dense, features, winograd
 from lanewise.kernels.single.blocked import Blocked
 from lanewise.lanes.program import LANES, Program
 from lanewise.network.graph import Graph, Node
-from lanewise.network.layers import BatchNorm, Conv2D, Dense, Dropout, Flatten, Layer, ReLU
+from lanewise.network.layers import Channelwise, Conv2D, Dense, Dropout, Flatten, Layer, ReLU
 from lanewise.preprocessing import Preprocessing
 
 
@@ -188,10 +188,10 @@ class SinglePlanner:
                 self.call(program, *(slot for slot, _ in inputs), *self._factors(number, layer), y)
 
     def _factors(self, number: int, layer: Layer) -> list[Place]:
-        """What a batch normalisation multiplies its channels with and adds to them."""
-        if not isinstance(layer, BatchNorm):
+        """What a channelwise layer multiplies its channels with and adds to them."""
+        if not isinstance(layer, Channelwise):
             return []
-        pair = scale_and_offset(layer, [self.given[n] for n in self.graph.parameters_of(number)])
+        pair = layer.factor_and_offset([self.given[n] for n in self.graph.parameters_of(number)])
         return [self._constant(conv.lay_bias(len(each), each.astype(np.float32))) for each in pair]
 
     def _convolve(self, number: int, node: Node) -> None:

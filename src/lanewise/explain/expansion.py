@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lanewise.brief import short
-from lanewise.engine.folding import scale_and_offset
 from lanewise.errors import DataError, OptionError
 from lanewise.explain.matrices import check_entries, entries_of
 from lanewise.explain.subject import Image, graph_of, node_position, score_position, up_to, values_of
@@ -30,7 +29,7 @@ from lanewise.model import Model
 from lanewise.model_file.contents import Contents
 from lanewise.network.graph import Graph, Shape
 from lanewise.network.initial import initial_parameters
-from lanewise.network.layers import BatchNorm, Input
+from lanewise.network.layers import Channelwise, Input
 from lanewise.network.reference import Array, forward
 
 if TYPE_CHECKING:
@@ -220,8 +219,8 @@ def _layer(sparse: Any, graph: Graph, position: int, parameters: list[Array], va
         raise OptionError(f"{node.name} is the image itself, which is no layer: choose one after it")
     shapes = [graph.nodes[source].shape for source in node.inputs]
     own = [parameters[k] for k in graph.parameters_of(position)]
-    if isinstance(node.layer, BatchNorm):
-        own = list(scale_and_offset(node.layer, own))
+    if isinstance(node.layer, Channelwise):
+        own = list(node.layer.factor_and_offset(own))
     entries = entries_of(node, shapes, own[0] if own else None, None if values is None else values[node.inputs[0]])
     outputs, inputs = math.prod(node.shape), sum(map(math.prod, shapes))
     of_bias = np.full(outputs, -1)

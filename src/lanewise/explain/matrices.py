@@ -57,7 +57,7 @@ def entries_of(node: Node, inputs: list[Shape], weights: Array | None, x: Array 
     inputs : list of shapes
         Of what it reads; of several, the columns come one after the other.
     weights : array, optional
-        Those of a convolution or dense layer, or what a batch normalisation multiplies each channel by.
+        Those of a convolution or dense layer, or what a channelwise layer multiplies each channel by.
     x : array, optional
         The values that it reads, for layers whose matrix depends on them.
     """
@@ -80,7 +80,7 @@ def entries_of(node: Node, inputs: list[Shape], weights: Array | None, x: Array 
             _check_size(node, weights.size)
             columns = np.tile(np.arange(features), outputs)
             return Entries(np.arange(outputs + 1) * features, columns, weights.ravel(), np.arange(weights.size))
-        case layers.BatchNorm():
+        case layers.Channelwise():
             assert weights is not None
             size = math.prod(node.shape)
             channel = np.repeat(np.arange(len(weights)), size // len(weights))

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.brief import short
-from lanewise.engine.folding import scale_and_offset
 from lanewise.errors import OptionError
 from lanewise.explain.fields import Lines, ReceptiveField, read_lines, receptive_field
 from lanewise.explain.subject import Image, graph_of, node_position, place, values_of
@@ -25,7 +24,7 @@ from lanewise.network.graph import Graph, Node
 from lanewise.network.layers import (
     Activation,
     AvgPool2D,
-    BatchNorm,
+    Channelwise,
     Conv2D,
     Dense,
     Flatten,
@@ -200,9 +199,9 @@ def _read(model: Model, number: int, here: tuple[int, ...], values: list[Array])
             image = model.graph.nodes[before.inputs[0]].shape if isinstance(before.layer, Flatten) else x.shape
             read = _all(x.reshape(image), range(image[0]))
             return _weighted(read, [weights[0].reshape(-1, *image), *weights[1:]], here[0])
-        case BatchNorm() as norm:
-            scale, offset = scale_and_offset(norm, weights)
-            return replace(_one(x, here, float(scale[here[0]])), bias=float(offset[here[0]]))
+        case Channelwise() as layer:
+            factor, offset = layer.factor_and_offset(weights)
+            return replace(_one(x, here, float(factor[here[0]])), bias=float(offset[here[0]]))
         case Softmax():
             return _all(x, range(len(x)))
         case Flatten():

@@ -70,7 +70,7 @@ def without_weights(graph: Graph, preprocessing: Preprocessing, input_name: str 
     taken = {name for node in nodes for name in node.output} | {*preprocessing.constants, *parameter_names(graph)}
     if input_name in taken or not input_name:
         raise ModelFileError(problem)
-    opset = max(node.layer.opset if isinstance(node.layer, layers.Activation) else OPSET for node in graph.nodes)
+    opset = max(node.layer.opset if isinstance(node.layer, layers.Elementwise) else OPSET for node in graph.nodes)
     element = TensorProto.UINT8 if preprocessing.dtype == "uint8" else TensorProto.FLOAT
     return helper.make_model(
         helper.make_graph(
@@ -130,9 +130,6 @@ def _layer(node: Node, sources: list[str], output: str) -> list[Any]:
         case layers.Dense() as layer:
             sources = _with_weights(node, sources, layer.bias)
             return one("Gemm", transB=1)
-        case layers.BatchNorm() as layer:
-            sources = [*sources, *(f"{node.name}.{role}" for role in ("scale", "shift", "mean", "variance"))]
-            return one("BatchNormalization", epsilon=float(layer.epsilon))
         case layers.MaxPool2D() as layer:
             return one("MaxPool", kernel_shape=layer.window, strides=layer.stride or layer.window, pads=node.padding)
         case layers.AvgPool2D() as layer:
@@ -142,8 +139,8 @@ def _layer(node: Node, sources: list[str], output: str) -> list[Any]:
             mean = f"{node.name}.mean"
             flatten = helper.make_node("Flatten", [mean], [output], f"{node.name}.flatten", axis=1)
             return [helper.make_node("GlobalAveragePool", sources, [mean], node.name), flatten]
-        case layers.Activation() as layer:
-            return _activation(node.name, layer, sources[0], output)
+        case layers.Elementwise() as layer:
+            return _elementwise(node.name, layer, sources[0], output)
         case layers.Softmax() | layers.Flatten() | layers.Join():
             return one(
                 {layers.Softmax: "Softmax", layers.Flatten: "Flatten", layers.Join: "Concat"}[type(node.layer)], axis=1
@@ -154,11 +151,12 @@ def _layer(node: Node, sources: list[str], output: str) -> list[Any]:
             raise ModelFileError(f"{node.name}: a layer of type {type(layer).__name__} cannot be written as ONNX")
 
 
-def _activation(name: str, layer: layers.Activation, source: str, output: str) -> list[Any]:
-    """The nodes of an activation, from the value `source` to `output`, and before them those of its constants."""
+def _elementwise(name: str, layer: layers.Elementwise, source: str, output: str) -> list[Any]:
+    """The nodes of such a layer, from the value `source` to `output`, and before them those of its constants."""
     from onnx import TensorProto, helper
 
-    written, made, nodes = {"x": source}, [], layer.onnx
+    roles = layer.roles if isinstance(layer, layers.Channelwise) else ()
+    written, made, nodes = {"x": source, **{role: f"{name}.{role}" for role in roles}}, [], layer.onnx
     for node in nodes:
         result = output if node is nodes[-1] else f"{name}.{node.operator.lower()}"
         inputs: list[str] = []

@@ -8,68 +8,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from lanewise.network.base import Layer
+from lanewise.network.base import Elementwise, OnnxNode
 from lanewise.network.reference_training import Array
 
 
 @dataclass(frozen=True, slots=True)
-class OnnxNode:
-    """One node of an activation in an ONNX file.
-
-    Attributes
-    ----------
-    operator : str
-    inputs : tuple of str or float
-        "x" is what the activation reads, another word the node of that operator before; numbers become constants.
-    options : mapping
-        From ONNX attributes to the options that they are; ONNX's defaults are ours, too.
-    attributes : mapping
-        From other ONNX attributes to their values, and what ONNX takes for them where a file leaves them out.
-    """
-
-    operator: str
-    inputs: tuple[str | float, ...] = ("x",)
-    options: Mapping[str, str] = field(default_factory=dict)
-    attributes: Mapping[str, tuple[float | str, float | str]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Activation(Layer):
+class Activation(Elementwise):
     """Base of the activations, y = f(x). Abstract; the fields of a member are numbers, its options.
 
     Attributes
     ----------
-    word : str
-        Its name in the text of networks, and in the names of nodes.
     filler : str
-        A word that may follow that one, and says nothing.
-    bounds : mapping
-        The least and the largest value of each option.
+        A word that may follow its name in text, and says nothing.
     derivative_from : "x" or "y"
         The value that the kernel works the derivative out from.
-    onnx : tuple of OnnxNode
-        Its nodes in an ONNX file, in order.
-    opset : int
-        The first ONNX opset that has its operators.
-    note : str
-        A clause that says what a map looks like behind it.
-    formula : str
-        How a value comes about, with {x}, {-x} and {y} for the numbers, and the names of options in braces.
     """
 
-    word: ClassVar[str]
     filler: ClassVar[str] = ""
-    bounds: ClassVar[Mapping[str, tuple[float, float]]] = {}
     derivative_from: ClassVar[str] = "y"
-    onnx: ClassVar[tuple[OnnxNode, ...]]
-    opset: ClassVar[int] = 13
-    note: ClassVar[str]
-    formula: ClassVar[str]
 
     def value(self, x: Array) -> Array:
         """f(x), in float64."""
@@ -91,11 +52,6 @@ class Activation(Layer):
     def below(self) -> float | None:
         """What x is multiplied with below 0, where f(x) = x above 0; None where it is no such function."""
         return None
-
-    @property
-    def options(self) -> dict[str, float]:
-        """The options by their names, in order."""
-        return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from lanewise.network.graph import Graph, Node
+from lanewise.network.graph import Graph, Node, is_frozen
 from lanewise.network.layers import (
-    Activation,
     AvgPool2D,
-    BatchNorm,
     Conv2D,
-    Dense,
     Dropout,
+    Elementwise,
     FilterBank,
     Layer,
     MaxPool2D,
@@ -43,34 +41,29 @@ def shared_parameters(graph: Graph, other: Graph) -> int:
     Dropout makes no difference, nor does what is frozen; other fixed filters do.
     """
     count = 0
-    for (ours, bank), (theirs, others_bank) in zip(_with_banks(graph), _with_banks(other), strict=False):
+    for (ours, bank, parameters), (theirs, others_bank, _) in zip(_with_banks(graph), _with_banks(other), strict=False):
         if ours != theirs or bank != others_bank:
             break
-        layer, *_ = ours
-        count += 1 + layer.bias if isinstance(layer, Conv2D | Dense) else 4 * isinstance(layer, BatchNorm)
+        count += parameters
     return count
 
 
-def _with_banks(graph: Graph) -> list[tuple[tuple[Any, ...], tuple[str, ...]]]:
-    banks = [
-        node.layer.bank if isinstance(node.layer, FilterBank) else ()
-        for node in graph.nodes
-        if not isinstance(node.layer, Dropout)
-    ]
-    return list(zip(comparable(graph), banks, strict=True))
+def _with_banks(graph: Graph) -> list[tuple[tuple[Any, ...], tuple[str, ...], int]]:
+    """Each node as `comparable` has it, its fixed filters, and how many parameters it has."""
+    kept = [(position, node.layer) for position, node in enumerate(graph.nodes) if not isinstance(node.layer, Dropout)]
+    banks = [layer.bank if isinstance(layer, FilterBank) else () for _, layer in kept]
+    counts = [len(graph.parameters_of(position)) for position, _ in kept]
+    return list(zip(comparable(graph), banks, counts, strict=True))
 
 
 def _plain_layer(node: Node) -> Layer:
     match node.layer:
         case Conv2D(filters, kernel, stride, _, dilation, groups, bias):  # a bank of fixed filters among them
             return Conv2D(filters, kernel, stride, "valid", dilation, groups, bias)
-        case Dense() as layer:
-            return replace(layer, frozen=False)
-        case BatchNorm(epsilon):
-            return BatchNorm(float(np.float32(epsilon)))
         case MaxPool2D() | AvgPool2D() as layer:
             return replace(layer, padding="valid", stride=layer.stride or layer.window)
-        case Activation() as layer:
-            return replace(layer, **{option: float(np.float32(value)) for option, value in layer.options.items()})
-        case layer:
-            return layer
+        case Elementwise() as layer:
+            plain = replace(layer, **{option: float(np.float32(value)) for option, value in layer.options.items()})
+        case plain:
+            pass
+    return replace(plain, **{"frozen": False} if is_frozen(plain) else {})

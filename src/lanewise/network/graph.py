@@ -16,15 +16,16 @@ from dataclasses import dataclass
 
 from lanewise.brief import short
 from lanewise.errors import NetworkError, ShapeError, TooLargeError
+from lanewise.network.base import is_frozen
 from lanewise.network.filters import bank
 from lanewise.network.layers import (
-    Activation,
     Add,
     AvgPool2D,
-    BatchNorm,
+    Channelwise,
     Concat,
     Conv2D,
     Dense,
+    Elementwise,
     FilterBank,
     Fixed,
     Flatten,
@@ -52,7 +53,7 @@ MOST_PARAMETERS = 2**31 - 1
 class Parameter:
     """One array of weights: `shape` is (o, i, u, v), (o, i) or (o,).
 
-    `role` is "weight" or "bias", or of a batch normalisation "scale", "shift", "mean" or "variance".
+    `role` is "weight" or "bias", or one of `Channelwise.roles`.
     """
 
     node: int
@@ -121,11 +122,6 @@ class Graph:
             for source in dict.fromkeys(node.inputs):
                 users[source].append(position)
         return tuple(map(tuple, users))
-
-
-def is_frozen(layer: Layer) -> bool:
-    """Whether the layer's weights are not trained."""
-    return isinstance(layer, Conv2D | Dense | BatchNorm) and layer.frozen
 
 
 def build(layers: tuple[Layer, ...], input_shape: Shape) -> Graph:
@@ -274,8 +270,9 @@ class _Builder:
                 shape: Shape = (conv.filters, channels // conv.groups, *conv.kernel)
             case Dense() as dense:
                 shape = (dense.units, *self.nodes[node.inputs[0]].shape)
-            case BatchNorm():
-                return [Parameter(position, role, node.shape[:1]) for role in ("scale", "shift", "mean", "variance")]
+            case Channelwise() as layer:
+                shape = (node.shape[0], *[1] * (len(node.shape) - 1)) if layer.broadcast else node.shape[:1]
+                return [Parameter(position, role, shape) for role in layer.roles]
             case _:
                 return []
         weight = Parameter(position, "weight", shape)
@@ -308,7 +305,7 @@ def _kind(layer: Layer) -> str:
             return "average"
         case GlobalAvgPool2D():
             return "global"
-        case Activation():
+        case Elementwise():
             return layer.word
         case _:
             return type(layer).__name__.lower()

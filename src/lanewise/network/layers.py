@@ -9,17 +9,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lanewise.network.activations import Activation, LeakyReLU, ReLU, Sigmoid, Tanh
-from lanewise.network.base import Layer, Padding, Pair, Sides
+from lanewise.network.base import Elementwise, Layer, Padding, Pair, Sides
+from lanewise.network.channelwise import BatchNorm, Channelwise
 
 __all__ = [
     "Activation",
     "Add",
     "AvgPool2D",
     "BatchNorm",
+    "Channelwise",
     "Concat",
     "Conv2D",
     "Dense",
     "Dropout",
+    "Elementwise",
     "FilterBank",
     "Fixed",
     "Flatten",
@@ -110,21 +113,6 @@ class Dense(Layer):
 
     units: int
     bias: bool = True
-    frozen: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class BatchNorm(Layer):
-    """Each channel, or feature, with the mean and variance of its values taken out, then scaled and shifted.
-
-        y = scale * (x - mean) / sqrt(variance + epsilon) + shift
-
-    While training, mean and variance are those of the group of 16 images that lie side by side, over all rows and
-    columns; at inference, and where it is `frozen`, running averages of those of the batches trained on. Ioffe and
-    Szegedy 2015, "Batch Normalization"; for parts of a batch Hoffer et al. 2017, "Train longer, generalize better".
-    """
-
-    epsilon: float = 1e-5
     frozen: bool = False
 
 

@@ -17,9 +17,6 @@ MOST_FILTERS = 1_000_000
 MOST_STEPS = 10_000
 """Rows or columns of a kernel, window, stride, dilation or padding."""
 
-EPSILONS = (1e-12, 1.0)
-"""The least and the most that is added to a variance."""
-
 MOST_LAYERS = 10_000
 """Layers of a network, those inside residual and concat counted."""
 
@@ -43,7 +40,6 @@ def option_problem(layer: layers.Layer) -> str | None:
                 _pair("dilation", layer.dilation),
                 _count("groups", layer.groups, MOST_FILTERS),
                 _flag("bias", layer.bias),
-                _flag("frozen", layer.frozen),
             ]
         case layers.Fixed():
             problems = [_bank(layer.bank), _padding(layer.padding), _pair("stride", layer.stride)]
@@ -59,12 +55,9 @@ def option_problem(layer: layers.Layer) -> str | None:
             problems = [
                 _count("units", layer.units, MOST_FILTERS),
                 _flag("bias", layer.bias),
-                _flag("frozen", layer.frozen),
             ]
-        case layers.Activation():
+        case layers.Elementwise():
             problems = [_within(option, value, *layer.bounds[option]) for option, value in layer.options.items()]
-        case layers.BatchNorm():
-            problems = [_within("epsilon", layer.epsilon, *EPSILONS), _flag("frozen", layer.frozen)]
         case layers.Dropout():
             if not (_finite(layer.rate) and 0 <= layer.rate < 1):
                 problems = [f"its rate must be at least 0 and less than 1, not {layer.rate!r}"]
@@ -76,6 +69,7 @@ def option_problem(layer: layers.Layer) -> str | None:
             ]
         case layers.Concat():
             problems = _branches(layer.branches)
+    problems.append(_flag("frozen", getattr(layer, "frozen", False)))
     return next((problem for problem in problems if problem), None)
 
 

@@ -20,10 +20,10 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from lanewise.network.activations import ACTIVATIONS, Activation
+from lanewise.network.channelwise import CHANNELWISE, Channelwise
 from lanewise.network.filters import BANKS
 from lanewise.network.layers import (
     AvgPool2D,
-    BatchNorm,
     Concat,
     Conv2D,
     Dense,
@@ -224,9 +224,9 @@ def _dense(parser: _Parser) -> Layer:
     return Dense(units, **parser.options(WEIGHTS))  # type: ignore[arg-type]
 
 
-def _batch_norm(parser: _Parser) -> Layer:
-    epsilon = parser.fraction(BatchNorm().epsilon)
-    return BatchNorm(epsilon, **parser.options(FROZEN))  # type: ignore[arg-type]
+def _channelwise(kind: type[Channelwise], parser: _Parser) -> Layer:
+    numbers = [parser.fraction(default) for default in kind().options.values()]
+    return kind(*numbers, **parser.options(FROZEN))
 
 
 def _dropout(parser: _Parser) -> Layer:
@@ -254,12 +254,12 @@ LAYERS: dict[str, Callable[[_Parser], Layer]] = {
     "avg": _average_pool,
     "global": _global_average,
     "dense": _dense,
-    "batchnorm": _batch_norm,
     "dropout": _dropout,
     "residual": _residual,
     "concat": _concat,
     "softmax": lambda parser: Softmax(),
     "flatten": lambda parser: Flatten(),
     **{word: partial(_activation, kind) for word, kind in ACTIVATIONS.items()},
+    **{word: partial(_channelwise, kind) for word, kind in CHANNELWISE.items()},
 }
 """What reads a layer, by the word that it begins with."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from lanewise.network.base import is_frozen
 from lanewise.network.layers import (
     Activation,
     AvgPool2D,
-    BatchNorm,
+    Channelwise,
     Concat,
     Conv2D,
     Dense,
@@ -63,9 +64,9 @@ def layer_text(layer: Layer) -> str:
             words = [f"dense {layer.units}", "" if layer.bias else "nobias", "frozen" if layer.frozen else ""]
         case Activation():
             words = [layer.word, *(repr(float(value)) for value in layer.options.values())]
-        case BatchNorm():
-            epsilon = "" if layer.epsilon == BatchNorm().epsilon else repr(float(layer.epsilon))
-            words = ["batchnorm", epsilon, "frozen" if layer.frozen else ""]
+        case Channelwise():
+            numbers = [] if layer.options == type(layer)().options else map(float, layer.options.values())
+            words = [layer.word, *map(repr, numbers), "frozen" if is_frozen(layer) else ""]
         case Dropout():
             words = [f"dropout {float(layer.rate)!r}"]
         case Residual():

@@ -27,7 +27,7 @@ from lanewise.kernels.layout import Layout
 from lanewise.lanes import javascript
 from lanewise.model import Model
 from lanewise.network.graph import Graph, Node, is_frozen
-from lanewise.network.layers import Activation, AvgPool2D, BatchNorm, Conv2D, MaxPool2D
+from lanewise.network.layers import Activation, AvgPool2D, Conv2D, Elementwise, MaxPool2D
 from lanewise.network.text import layer_text
 
 MOST_WEIGHTS = 700_000
@@ -239,9 +239,6 @@ def _data(
     }
 
 
-BATCH_NORM = "each map less its usual mean, divided by its usual spread, then scaled and shifted as was learned"
-
-
 def _node(graph: Graph, number: int, node: Node, layout: Layout) -> dict[str, Any]:
     """What the scripts need to know of a node: `kind` is the first part of its name, but for banks of fixed filters."""
     described: dict[str, Any] = {
@@ -255,6 +252,7 @@ def _node(graph: Graph, number: int, node: Node, layout: Layout) -> dict[str, An
         "border": layout.border,
         "padding": node.padding,
         "parameters": graph.parameters_of(number),
+        "roles": [graph.parameters[n].role for n in graph.parameters_of(number)],
     }
     match node.layer:
         case Conv2D() as conv:
@@ -267,12 +265,9 @@ def _node(graph: Graph, number: int, node: Node, layout: Layout) -> dict[str, An
         case MaxPool2D() | AvgPool2D() as pool:
             described |= {"window": pool.window, "stride": pool.stride or pool.window, "dilation": (1, 1)}
             described["countPadding"] = isinstance(pool, AvgPool2D) and pool.count_padding
-        case BatchNorm() as norm:
-            formula = "{scale} × ({x} − {mean}) / {deviation} + {shift} = {y}"
-            described |= {"note": BATCH_NORM, "formula": formula, "epsilon": norm.epsilon}
-        case Activation() as activation:
-            described |= {"note": activation.note, "formula": activation.formula, "options": activation.options}
-            described["below"] = activation.below
+        case Elementwise() as layer:
+            described |= {"note": layer.note, "formula": layer.formula, "options": layer.options}
+            described["below"] = layer.below if isinstance(layer, Activation) else None
     return described
 
 

@@ -256,10 +256,10 @@ const TELLINGS = {
   },
 };
 
-// The activation's own formula, with the numbers in it.
-function tellPointwise(network, { number, x, value, numbers: own = {} }) {
-  const { formula: text = "{x}", options = {}, below } = network.nodes[number];
-  const numbers = { x, "-x": -x, y: value, ...options, ...own };
+// The layer's own formula, with the numbers in it.
+function tellPointwise(network, { number, x, value, numbers: own }) {
+  const { formula: text = "{x}", below } = network.nodes[number];
+  const numbers = { x, "-x": -x, y: value, ...own };
   return [
     formula(text.replace(/\{([^}]+)\}/g, (_, name) => wordNumber(numbers[name]))),
     below === 0 && make("p", {}, x > 0 ? "It is positive and passes." : "It is not positive, so the output is 0."),

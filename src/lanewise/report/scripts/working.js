@@ -8,8 +8,7 @@
 //   add             parts: [{number, x}]
 //   join            from: {number, channel}
 //   input           raw, scale, offset
-//   batchnorm       x, numbers: {scale, shift, mean, deviation}
-//   others          x; softmax also has largest and total
+//   others          x, numbers: the options and parameters that its formula names; softmax also has largest and total
 // and `reads`: [{number, channels, rows, columns}], the part of each earlier map that feeds it.
 
 function workingOf(network, number, channel, row, column) {
@@ -116,12 +115,6 @@ const WORKINGS = {
     };
   },
 
-  batchnorm(network, node, place) {
-    const [scale, shift, mean, variance] = node.parameters.map((n) => network.parameters[n][place.channel]);
-    const deviation = Math.sqrt(variance + node.epsilon);
-    return { ...pointwiseWorking(network, node, place), numbers: { scale, shift, mean, deviation } };
-  },
-
   add(network, node, { channel, row, column }) {
     const parts = node.inputs.map((n) => ({ number: network.shown(n), x: network.value(n, channel, row, column) }));
     return { parts, reads: node.inputs.map((n) => pointRead(n, channel, row, column)) };
@@ -143,7 +136,12 @@ const WORKINGS = {
 
 function pointwiseWorking(network, node, { channel, row, column }) {
   const [source] = node.inputs;
-  return { x: network.value(source, channel, row, column), reads: [pointRead(source, channel, row, column)] };
+  const own = node.parameters.map((n, k) => [node.roles[k], network.parameters[n][channel]]);
+  return {
+    x: network.value(source, channel, row, column),
+    numbers: { ...node.options, ...Object.fromEntries(own) },
+    reads: [pointRead(source, channel, row, column)],
+  };
 }
 
 // What a window sees of one channel, row by row; padding is 0 and not inside.

@@ -1,0 +1,82 @@
+"""Layers that scale and shift each channel, or feature, by numbers of its own; one class each, which all others ask.
+
+Predicting, they are y = factor x + offset. Text, parameters, ONNX files, explanations and the page of a model read what
+they need from the class; plans and inference know them by their base, so a new one is a class here, in `CHANNELWISE`,
+and its kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from lanewise.network.base import Elementwise, OnnxNode
+from lanewise.network.reference_training import Array
+
+
+@dataclass(frozen=True, slots=True)
+class Channelwise(Elementwise):
+    """Base of these layers. Abstract; a member has a field `frozen`, last, and before it numbers, its options.
+
+    Attributes
+    ----------
+    roles : tuple of str
+        What its parameters are: "scale", "shift", "mean" or "variance", one number for each channel.
+    broadcast : bool
+        Whether parameters have a row and a column, too, as operators of ONNX need that do not know of channels.
+    """
+
+    roles: ClassVar[tuple[str, ...]]
+    broadcast: ClassVar[bool] = False
+
+    def factor_and_offset(self, parameters: Sequence[npt.ArrayLike]) -> tuple[Array, Array]:
+        """What each channel is multiplied by, and what is added then, predicting.
+
+        Parameters
+        ----------
+        parameters : sequence of arrays
+            Its own, in the order of `roles`.
+
+        Returns
+        -------
+        two (channels,) float64 arrays
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class BatchNorm(Channelwise):
+    """Each channel, or feature, with the mean and variance of its values taken out, then scaled and shifted.
+
+        y = scale * (x - mean) / sqrt(variance + epsilon) + shift
+
+    While training, mean and variance are those of the group of 16 images that lie side by side, over all rows and
+    columns; at inference, and where it is `frozen`, running averages of those of the batches trained on. Ioffe and
+    Szegedy 2015, "Batch Normalization"; for parts of a batch Hoffer et al. 2017, "Train longer, generalize better".
+    """
+
+    epsilon: float = 1e-5
+    frozen: bool = False
+
+    word: ClassVar[str] = "batchnorm"
+    bounds: ClassVar[Mapping[str, tuple[float, float]]] = {"epsilon": (1e-12, 1.0)}
+    roles: ClassVar[tuple[str, ...]] = ("scale", "shift", "mean", "variance")
+    onnx: ClassVar[tuple[OnnxNode, ...]] = (
+        OnnxNode("BatchNormalization", ("x", "scale", "shift", "mean", "variance"), {"epsilon": "epsilon"}),
+    )
+    note: ClassVar[str] = "each map less its usual mean, divided by its usual spread, then scaled and shifted"
+    formula: ClassVar[str] = "{scale} × ({x} − {mean}) / √({variance} + {epsilon}) + {shift} = {y}"
+
+    def factor_and_offset(self, parameters: Sequence[npt.ArrayLike]) -> tuple[Array, Array]:
+        """See `Channelwise`."""
+        scale, shift, mean, variance = (np.asarray(array, np.float64) for array in parameters)
+        factor = scale / np.sqrt(variance + self.epsilon)
+        return factor, shift - mean * factor
+
+
+CHANNELWISE: dict[str, type[Channelwise]] = {kind.word: kind for kind in (BatchNorm,)}
+"""By the word that they are written with."""
