@@ -20,13 +20,13 @@ At inference, and if frozen, m and v are the running ones, and dx = scale r dy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from lanewise.kernels.across import lane_sum
+from lanewise.kernels.channelwise import Place, Result, channels_together, positions, summed
 from lanewise.kernels.layout import Layout
 from lanewise.kernels.optimizers import HYPER
 from lanewise.kernels.pointwise import put
-from lanewise.kernels.tiles import blocks
 from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value, kernel
 
 MOMENTS = 4
@@ -35,26 +35,9 @@ MOMENTS = 4
 RATE = 0.1
 """Share of a batch in the running statistics after it."""
 
-CHANNELS = 4
-"""Channels that are summed side by side, to hide the latency of additions, and then normalised, from the cache."""
-
-UNROLL = 8
-
-Place = tuple[Index, Index, Index]
-"""(channel, row, column)."""
-
 
 def _moments(k: Recorder, layout: Layout) -> Buffer:
     return k.lanes("moments", (layout.shape[0], MOMENTS))
-
-
-def _positions(k: Recorder, layout: Layout, channel: Index) -> Iterator[Place]:
-    """All elements of a channel, several side by side."""
-    _, rows, columns = layout.shape
-    for r in k.loop(rows):
-        for first, width in blocks(k, columns, UNROLL):
-            for q in range(width):
-                yield channel, r, first + q
 
 
 class _Present:
@@ -74,56 +57,10 @@ class _Present:
         return lane_sum(self._k, self.masked(value))
 
 
-class _Result:
-    """Where normalised values go, by way of a sum and a ReLU. It declares `plus`, if there is one, and y."""
-
-    def __init__(self, k: Recorder, y: Layout, relu: bool, plus: Layout | None) -> None:
-        self._k, self._relu = k, relu
-        self._plus, self._ys = plus.buffer(k, "plus") if plus else None, y.buffer(k, "y")
-
-    def put(self, at: Place, value: Value) -> None:
-        value = value + self._plus[at] if self._plus else value
-        self._ys[at] = self._k.apply("max", 0.0, value) if self._relu else value
-
-
-def _channels(k: Recorder, channels: int) -> Iterator[list[Index]]:
-    """All channels, a few at a time."""
-    for first, width in blocks(k, channels, CHANNELS):
-        yield [first + p for p in range(width)]
-
-
 def _again(k: Recorder, each: list[Index]) -> Iterator[Index]:
     """A few channels, one after the other, while what was read of them is in the cache."""
     for p in k.loop(len(each)):
         yield each[0] + p
-
-
-def _summed(
-    k: Recorder, x: Layout, each: list[Index], terms: Callable[[int, Place], tuple[Value, Value, Value]]
-) -> list[tuple[Value, Value]]:
-    """For each of a few channels the sum of a and that of b * c, lane by lane.
-
-    Parameters
-    ----------
-    k : Recorder
-    x : Layout
-    each : list of Index
-        The channels.
-    terms : callable (number of the channel, place)
-        Gives a, b and c at a place.
-    """
-    _, rows, columns = x.shape
-    sums, products = ([k.register(0.0) for _ in each] for _ in range(2))
-    for r in k.loop(rows):
-        row_sums, row_products = ([k.register(0.0) for _ in each] for _ in range(2))
-        for c in k.loop(columns):
-            for p, i in enumerate(each):
-                a, *factors = terms(p, (i, r, c))
-                row_sums[p].add(a)
-                row_products[p].accumulate(*factors)
-        for total, part in zip(sums + products, row_sums + row_products, strict=True):
-            total.add(part)
-    return [(s.get(), q.get()) for s, q in zip(sums, products, strict=True)]
 
 
 def _inverse(k: Recorder, variance: Value, epsilon: float) -> Value:
@@ -144,18 +81,18 @@ def forward(
     k, channels = Recorder("batchnorm"), x.shape[0]
     xs, there = x.buffer(k, "x"), k.scalars("present", (LANES,))
     scale, shift, running = (k.scalars(name, (channels,)) for name in ("scale", "shift", "mean"))
-    out = _Result(k, y, relu, plus)
+    out = Result(k, y, relu, plus)
     moments = _moments(k, x)
     sums, squares = k.scalars("dmean", (channels,)), k.scalars("dvariance", (channels,))
     present = _Present(k, there, x)
-    for each in _channels(k, channels):
+    for each in channels_together(k, channels):
         origins = [running[i] for i in each]
 
         def terms(p: int, at: Place, origins: list[Value] = origins) -> tuple[Value, Value, Value]:
             difference = xs[at] - origins[p]
             return difference, difference, difference
 
-        for p, (s, q) in enumerate(_summed(k, x, each, terms)):
+        for p, (s, q) in enumerate(summed(k, x, each, terms)):
             total, square = present.total(s), present.total(q)
             put(sums, (each[p],), total, accumulate)
             put(squares, (each[p],), square, accumulate)
@@ -164,7 +101,7 @@ def forward(
             moments[each[p], 1] = _inverse(k, _variance(k, moved, square * present.share), epsilon)
         for i in _again(k, each):
             mean, factor, offset = moments[i, 0], scale[i] * moments[i, 1], shift[i]
-            for at in _positions(k, x, i):
+            for at in positions(k, x, i):
                 out.put(at, k.apply("fma", xs[at] - mean, factor, offset))
     return k.program()
 
@@ -184,10 +121,10 @@ def apply(x: Layout, y: Layout, epsilon: float, relu: bool = False, plus: Layout
     channels = x.shape[0]
     xs = x.buffer(k, "x")
     scale, shift, mean, variance = (k.scalars(n, (channels,)) for n in ("scale", "shift", "mean", "variance"))
-    out = _Result(k, y, relu, plus)
+    out = Result(k, y, relu, plus)
     for i in k.loop(channels):
         middle, factor, offset = mean[i], scale[i] * _inverse(k, variance[i], epsilon), shift[i]
-        for at in _positions(k, x, i):
+        for at in positions(k, x, i):
             out.put(at, k.apply("fma", xs[at] - middle, factor, offset))
     return k.program()
 
@@ -220,14 +157,14 @@ def _backward(
     dscale, dshift = k.scalars("dscale", (channels,)), k.scalars("dshift", (channels,))
     dxs = dx.buffer(k, "dx") if dx else None
     present = _Present(k, there, x)
-    for each in _channels(k, channels):
+    for each in channels_together(k, channels):
         means = [moments[i, 0] for i in each]
 
         def terms(p: int, at: Place, means: list[Value] = means) -> tuple[Value, Value, Value]:
             gradient = dys[at]
             return gradient, gradient, xs[at] - means[p]
 
-        for p, (s, t) in enumerate(_summed(k, x, each, terms)):
+        for p, (s, t) in enumerate(summed(k, x, each, terms)):
             inverse = moments[each[p], 1]
             total, product = present.total(s), present.total(t) * inverse
             put(dshift, (each[p],), total, accumulate_parameters)
@@ -239,7 +176,7 @@ def _backward(
         for i in _again(k, each):
             mean, middle, product = moments[i, 0], moments[i, 2], moments[i, 3]
             factor = present.masked(scale[i] * moments[i, 1])
-            for at in _positions(k, x, i):
+            for at in positions(k, x, i):
                 rest = k.apply("fma", mean - xs[at], product, dys[at] - middle)
                 put(dxs, at, rest * factor, accumulate)
 
@@ -253,7 +190,7 @@ def backward_applied(dy: Layout, dx: Layout, epsilon: float, accumulate: bool) -
     dys, dxs = dy.buffer(k, "dy"), dx.buffer(k, "dx")
     for i in k.loop(channels):
         factor = scale[i] * _inverse(k, variance[i], epsilon)
-        for at in _positions(k, dy, i):
+        for at in positions(k, dy, i):
             put(dxs, at, dys[at] * factor, accumulate)
     return k.program()
 

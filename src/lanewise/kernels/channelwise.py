@@ -1,0 +1,81 @@
+"""What kernels share that treat each channel as a whole: its elements, their sums, and the way of their results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from lanewise.kernels.layout import Layout
+from lanewise.kernels.tiles import blocks
+from lanewise.lanes.program import Index, Recorder, Value
+
+CHANNELS = 4
+"""Channels that are summed side by side, to hide the latency of additions, and then worked on again, from the cache."""
+
+UNROLL = 8
+
+Place = tuple[Index, Index, Index]
+"""(channel, row, column)."""
+
+
+def positions(k: Recorder, layout: Layout, channel: Index) -> Iterator[Place]:
+    """All elements of a channel, several side by side.
+
+    Parameters
+    ----------
+    k : Recorder
+    layout : Layout
+    channel : Index
+        A number, or what a loop counts.
+    """
+    _, rows, columns = layout.shape
+    for r in k.loop(rows):
+        for first, width in blocks(k, columns, UNROLL):
+            for q in range(width):
+                yield channel, r, first + q
+
+
+class Result:
+    """Where results go, by way of a sum and a ReLU. It declares `plus`, if there is one, and y."""
+
+    def __init__(self, k: Recorder, y: Layout, relu: bool, plus: Layout | None) -> None:
+        self._k, self._relu = k, relu
+        self._plus, self._ys = plus.buffer(k, "plus") if plus else None, y.buffer(k, "y")
+
+    def put(self, at: Place, value: Value) -> None:
+        """Write one value."""
+        value = value + self._plus[at] if self._plus else value
+        self._ys[at] = self._k.apply("max", 0.0, value) if self._relu else value
+
+
+def channels_together(k: Recorder, channels: int) -> Iterator[list[Index]]:
+    """All channels, a few at a time."""
+    for first, width in blocks(k, channels, CHANNELS):
+        yield [first + p for p in range(width)]
+
+
+def summed(
+    k: Recorder, x: Layout, each: list[Index], terms: Callable[[int, Place], tuple[Value, Value, Value]]
+) -> list[tuple[Value, Value]]:
+    """For each of a few channels the sum of a and that of b * c, lane by lane.
+
+    Parameters
+    ----------
+    k : Recorder
+    x : Layout
+    each : list of Index
+        The channels.
+    terms : callable (number of the channel, place)
+        Gives a, b and c at a place.
+    """
+    _, rows, columns = x.shape
+    sums, products = ([k.register(0.0) for _ in each] for _ in range(2))
+    for r in k.loop(rows):
+        row_sums, row_products = ([k.register(0.0) for _ in each] for _ in range(2))
+        for c in k.loop(columns):
+            for p, i in enumerate(each):
+                a, *factors = terms(p, (i, r, c))
+                row_sums[p].add(a)
+                row_products[p].accumulate(*factors)
+        for total, part in zip(sums + products, row_sums + row_products, strict=True):
+            total.add(part)
+    return [(s.get(), q.get()) for s, q in zip(sums, products, strict=True)]
