@@ -41,7 +41,7 @@ def test_parameters_are_described():
         for path in SOURCE.rglob("*.py")
         if (found := list(undocumented(path.read_text(encoding="utf-8"))))
     }
-    assert not missing
+    assert not missing, f"describe the parameters of {missing}: under `Parameters`, or a kernel's as `Buffers:`"
 
 
 def test_a_function_without_is_found():

@@ -9,6 +9,7 @@ import pytest
 
 from lanewise.network.filters import BANKS
 from lanewise.network.graph import build
+from lanewise.network.parser import LAYERS
 from lanewise.network.text import parse, to_text
 
 ROOT = Path(__file__).parents[1]
@@ -32,6 +33,12 @@ def test_each_bank_of_filters_is_listed():
 @pytest.mark.parametrize("text", examples())
 def test_each_text_of_the_language_is_a_layer(text):
     assert parse(to_text(parse(text))) == parse(text)
+
+
+def test_each_layer_is_in_the_table():
+    listed = {word for text in examples() for word in re.findall(r"\w+", text)}
+    missing = [word for word, read in LAYERS.items() if word not in listed and word != "avg"]
+    assert not missing, f"docs/networks.md: its first table lacks {', '.join(missing)}"
 
 
 def test_all_of_the_language_is_there():

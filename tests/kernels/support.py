@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import ctypes
 from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from lanewise import kernels
 from lanewise.caching import Cache
 from lanewise.engine.native import Library
+from lanewise.kernels import single
 from lanewise.kernels.layout import Layout
 from lanewise.lanes.interpret import interpret
 from lanewise.lanes.program import LANES, Program
@@ -102,3 +106,14 @@ def run_everywhere(program: Program, buffers: Arrays, targets: tuple[str, ...] =
             same = np.array_equal(expected.view(np.uint8), came.view(np.uint8))
             assert same, f"{program.name} for {target}: {spec.name} differs from the interpreter's"
     return results
+
+
+@cache
+def all_kernels() -> list[Any]:
+    """Every function of the package that is a `kernel`, found by looking."""
+    folders = [(package.__name__, package.__path__) for package in (kernels, single)]
+    modules = [import_module(f"{name}.{each.name}") for name, path in folders for each in iter_modules(path)]
+    found = [function for module in modules for function in vars(module).values()]
+    own = [function for function in found if hasattr(function, "cache_clear")]
+    of_programs = [function for function in own if function.__wrapped__.__annotations__["return"] == "Program"]
+    return list({id(function): function for function in of_programs}.values())

@@ -39,6 +39,7 @@ from lanewise.kernels.single import winograd as single_winograd
 from lanewise.kernels.single.blocked import Blocked
 from lanewise.lanes.program import Program
 from tests.conftest import Golden
+from tests.kernels.support import all_kernels
 
 FLAT, SMALL, LARGE = Layout((2, 1, 1)), Layout((1, 2, 2)), Layout((1, 4, 4))
 HALVES = Pool((2, 2), (2, 2))
@@ -132,6 +133,12 @@ CASES["single.winograd.forward"] = single_winograd.forward, winograd_one
 
 LONGEST = 450
 """Lines of a text that somebody still reads."""
+
+
+def test_every_kernel_has_a_text() -> None:
+    covered = {kernel for kernel, _ in CASES.values()}
+    missing = [f"{kernel.__module__}.{kernel.__name__}" for kernel in all_kernels() if kernel not in covered]
+    assert not missing, f"{', '.join(missing)}: add a `case` each, and write its text with --update-golden"
 
 
 @pytest.mark.parametrize("name", CASES)

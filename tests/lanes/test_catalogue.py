@@ -18,24 +18,9 @@ import pytest
 from lanewise.engine import inference, trainer
 from lanewise.engine.single_plan import SinglePlanner
 from lanewise.errors import ProgramError
-from lanewise.kernels import (
-    batchnorm,
-    conv,
-    conv_pooled_gradient,
-    conv_weight_gradient,
-    dense,
-    gather,
-    loss,
-    optimizers,
-    pointwise,
-    pool,
-    winograd,
-    winograd_weight_gradient,
-)
-from lanewise.kernels import single as single_kernels
+from lanewise.kernels import gather, optimizers
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout
-from lanewise.kernels.single import features
 from lanewise.kernels.single.blocked import Blocked
 from lanewise.lanes import catalogue
 from lanewise.lanes.catalogue import Catalogued, exact, kernel
@@ -45,22 +30,7 @@ from lanewise.network.graph import Graph
 from lanewise.private import SECRET
 from tests.cases import LAYER_CASES, NETWORK_CASES, Case
 from tests.engine.support import network, parameters_for, raw_for
-
-FOLDERS = [
-    batchnorm,
-    conv,
-    conv_pooled_gradient,
-    conv_weight_gradient,
-    dense,
-    gather,
-    loss,
-    pointwise,
-    pool,
-    optimizers,
-]
-FOLDERS += [winograd, winograd_weight_gradient, features]
-FOLDERS += [getattr(single_kernels, name) for name in ("conv", "dense", "winograd")]
-KERNELS = [f for module in FOLDERS for f in vars(module).values() if hasattr(f, "cache_clear") and f.__wrapped__]
+from tests.kernels.support import all_kernels
 
 
 @pytest.fixture(autouse=True)
@@ -178,7 +148,7 @@ def all_programs(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> list[Program]
 
 
 def forget() -> None:
-    for function in KERNELS:
+    for function in all_kernels():
         function.cache_clear()
 
 

@@ -22,6 +22,7 @@ from lanewise.model_file import to_onnx
 from lanewise.model_file.read import read_own
 from lanewise.network import reference
 from lanewise.network.activations import ACTIVATIONS
+from lanewise.network.channelwise import CHANNELWISE
 from lanewise.network.filters import BANKS
 from lanewise.network.graph import Graph, build
 from lanewise.network.layers import Activation, BatchNorm, MaxPool2D, Sigmoid, Softmax
@@ -86,8 +87,8 @@ def _fits(text: str, shape: tuple[int, int, int]) -> bool:
 
 def _layer(random: np.random.Generator, depth: int = 0) -> str:
     kinds = ["conv"] * 6 + ["max"] * 3 + ["average"] * 2 + ["relu"] * 4
-    kinds += ["batchnorm"] * 3 + ["batchnorm 0.125", "batchnorm frozen"]
-    kinds += ["fixed", "dropout 0.25", "global average", "dense", "flatten", *ACTIVATIONS]
+    kinds += ["batchnorm"] * 2 + ["batchnorm 0.125", "batchnorm frozen"]
+    kinds += ["fixed", "dropout 0.25", "global average", "dense", "flatten", *ACTIVATIONS, *CHANNELWISE]
     kinds += ["residual", "concat", "repeat"] if depth < 2 else []
     kind = str(random.choice(kinds))
     if kind == "conv":

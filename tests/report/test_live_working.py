@@ -19,7 +19,7 @@ RECOMPUTE = """(number, count) => {
     const [i, r, c] = node.shape.map((size, axis) => (n * [7, 5, 3][axis]) % size);
     const w = workingOf(number, i, r, c);
     const from = () => Array.from(network.values(node.inputs[0]));
-    const came = {
+    const workings = {
       input: () => w.raw * network.preprocessing.scale[i] + network.preprocessing.offset[i],
       conv: () => w.total + (w.bias ?? 0),
       dense: () => w.total + (w.bias ?? 0),
@@ -39,7 +39,9 @@ RECOMPUTE = """(number, count) => {
       softmax: () => Math.exp(w.x - w.largest) / w.total,
       dropout: () => w.x,
       flatten: () => from()[i],
-    }[node.kind]();
+    };
+    if (!workings[node.kind]) throw new Error(`say in RECOMPUTE how ${node.kind} comes by its value`);
+    const came = workings[node.kind]();
     pairs.push([came, network.value(number, i, r, c)]);
   }
   return pairs;

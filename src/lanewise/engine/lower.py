@@ -140,7 +140,10 @@ class Lowering:
 
 def lowering_of(layer: layers.Layer) -> Lowering:
     """The kernels of a layer, by its class or the nearest class that it is made from."""
-    return next(LOWERINGS[kind] for kind in type(layer).__mro__ if kind in LOWERINGS)
+    for kind in type(layer).__mro__:
+        if kind in LOWERINGS:
+            return LOWERINGS[kind]
+    raise TypeError(f"{type(layer).__name__} has no kernels: give it a line in LOWERINGS")
 
 
 # Convolution

@@ -133,7 +133,7 @@ def _forward(
             return sum(inputs[1:], start=x)
         case layers.Join():
             return np.concatenate(inputs, axis=1)
-    raise TypeError(f"{node.name}: {type(node.layer).__name__} has no meaning here")
+    raise TypeError(f"{node.name}: {type(node.layer).__name__} is computed nowhere: give it a case in _forward")
 
 
 def _backward(
@@ -176,7 +176,7 @@ def _backward(
             return [], np.split(dy, ends[:-1], axis=1)
         case layers.Input():
             return [], []
-    raise TypeError(f"{node.name}: {type(node.layer).__name__} has no meaning here")
+    raise TypeError(f"{node.name}: {type(node.layer).__name__} has no gradient: give it a case in _backward")
 
 
 # Neighbourhoods: what convolutions and pools have in common
