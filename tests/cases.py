@@ -108,6 +108,13 @@ LAYER_CASES = [
     Case("batchnorm_features", "dense 17, batchnorm", (1, 2, 3)),
     Case("batchnorm_features_left", "flatten, batchnorm", (3, 2, 3)),
     Case("batchnorm_with_border", "batchnorm, conv 3@3 same", (2, 4, 5)),
+    Case("scale", "scale", (5, 3, 9)),
+    Case("scale_one_pixel", "scale", (2, 1, 1)),
+    Case("scale_frozen", "scale frozen, scale", (3, 4, 5)),
+    Case("scale_relu", "scale, relu, scale", (2, 4, 3)),
+    Case("scale_features", "dense 17, scale, relu, scale", (1, 2, 3)),
+    Case("scale_with_border", "scale, conv 3@3 same", (2, 4, 5)),
+    Case("scale_read_twice", "conv 3@3 same, residual(scale), scale", (2, 4, 5)),
     Case("batchnorm_read_twice", "conv 3@3 same, residual(batchnorm), batchnorm frozen", (2, 4, 5)),
     # Pointwise
     Case("relu", "relu", (2, 3, 5)),
@@ -180,6 +187,12 @@ NETWORK_CASES = [
         " dense 7, batchnorm, tanh, "
         "batchnorm, dense 4",
         (3, 9, 7),
+    ),
+    Case(
+        "scales",
+        "conv 5@3 same nobias, scale, relu, max 2, residual(conv 5@3 same, relu, conv 5@3 same, scale), relu, "
+        "residual(scale, relu, conv 5@3 same), scale frozen, residual(scale), dense 7, scale, tanh, scale, dense 4",
+        (2, 13, 11),
     ),
     Case("norms_first", "batchnorm, conv 4@3 same frozen, batchnorm, tanh, fixed blur, batchnorm, dense 4", (2, 7, 6)),
     Case("norms_winograd", "conv 16@3 same, batchnorm, relu, conv 32@3 same, batchnorm, relu, dense 3", (3, 16, 14)),

@@ -182,6 +182,18 @@ LESSONS = {
         "594bb4091caea9ca2e869bec3517729be07edd863c683914bb9bb88e320d7278",
         "3f825129ac75232c9a17e871a8a724f50d5a7b378bf35112ecf4108c429bd65e",
     ),
+    "scales": Lesson(
+        "conv 5@3 same nobias, scale, relu, max 2, residual(conv 5@3 same, relu, conv 5@3 same, scale), relu, "
+        "scale frozen, dense 6, scale, relu, dense 3, softmax",
+        (2, 13, 11),
+        Optimizer(weight_decay=5e-4),
+        37,
+        3,
+        0.0,
+        None,
+        "c245d7b9671621f5fbd548eb485f7cefef0d14ea4c85fd544f11b0435fa3acdb",
+        "639ca07d984bc1b1fc00630908eb635f42df6e46a7ebcaaf7c3ac25d2e4ff854",
+    ),
     "sigmoid": Lesson(
         "conv 4@3 same stride 2, relu, dense 1, sigmoid",
         (2, 7, 6),

@@ -25,6 +25,7 @@ from lanewise.kernels import (
     optimizers,
     pointwise,
     pool,
+    scale,
     similarity,
     winograd,
     winograd_weight_gradient,
@@ -113,6 +114,9 @@ case(loss.sigmoid_cross_entropy)
 case(optimizers.sgd, 16, 2, 32, nesterov=True)
 case(optimizers.adamw, 16, 1, 16)
 case(optimizers.zero, 32)
+case(scale.forward, SMALL, SMALL, relu=True)
+case(scale.backward_input, SMALL, SMALL, True)
+case(scale.backward_parameters, SMALL, SMALL, False)
 case(similarity.compare, 16, 16, 2)
 case(winograd.transform_weights, THREES, *around(THREES, 2))
 case(winograd.forward, THREES, *around(THREES, 2), relu=True)

@@ -32,6 +32,7 @@ RECOMPUTE = """(number, count) => {
         const { scale, shift, mean, variance, epsilon } = w.numbers;
         return (scale * (w.x - mean)) / Math.sqrt(variance + epsilon) + shift;
       },
+      scale: () => w.numbers.scale * w.x + w.numbers.shift,
       relu: () => Math.max(0, w.x),
       leaky: () => (w.x > 0 ? w.x : node.options.slope * w.x),
       sigmoid: () => 1 / (1 + Math.exp(-w.x)),

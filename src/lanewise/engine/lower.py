@@ -20,6 +20,7 @@ from lanewise.kernels import (
     dense,
     pointwise,
     pool,
+    scale,
     winograd,
 )
 from lanewise.kernels import winograd_weight_gradient as winograd_weight
@@ -339,6 +340,12 @@ LOWERINGS: dict[type[layers.Layer], Lowering] = {
         _batch_norm_input,
         lambda b: batchnorm.backward_parameters(b.x, b.dy, b.accumulate),
         together=True,
+        single=lambda xs, y: features.scale_and_shift(xs[0], y),
+    ),
+    layers.Scale: Lowering(
+        lambda f: scale.forward(f.x, f.y, f.operation.activation is not None, f.plus),
+        lambda b: scale.backward_input(b.dy, b.dx, b.accumulate),
+        lambda b: scale.backward_parameters(b.x, b.dy, b.accumulate),
         single=lambda xs, y: features.scale_and_shift(xs[0], y),
     ),
     layers.MaxPool2D: Lowering(lambda f: pool.max_forward(pool_of(f.operation.node), f.x, f.y), _max_pool_input),

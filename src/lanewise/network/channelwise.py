@@ -78,5 +78,28 @@ class BatchNorm(Channelwise):
         return factor, shift - mean * factor
 
 
-CHANNELWISE: dict[str, type[Channelwise]] = {kind.word: kind for kind in (BatchNorm,)}
+@dataclass(frozen=True, slots=True)
+class Scale(Channelwise):
+    """Each channel, or feature, times a number plus a number, both learned: y = scale * x + shift.
+
+    It is what a batch normalisation does behind its statistics; alone it lets networks without them set the size of
+    what a branch adds, as in Zhang et al. 2019, "Fixup Initialization". `frozen` as for `Conv2D`.
+    """
+
+    frozen: bool = False
+
+    word: ClassVar[str] = "scale"
+    roles: ClassVar[tuple[str, ...]] = ("scale", "shift")
+    broadcast: ClassVar[bool] = True
+    onnx: ClassVar[tuple[OnnxNode, ...]] = (OnnxNode("Mul", ("x", "scale")), OnnxNode("Add", ("Mul", "shift")))
+    note: ClassVar[str] = "each map times a number plus a number, both learned"
+    formula: ClassVar[str] = "{scale} × {x} + {shift} = {y}"
+
+    def factor_and_offset(self, parameters: Sequence[npt.ArrayLike]) -> tuple[Array, Array]:
+        """See `Channelwise`."""
+        scale, shift = (np.asarray(array, np.float64).ravel() for array in parameters)
+        return scale, shift
+
+
+CHANNELWISE: dict[str, type[Channelwise]] = {kind.word: kind for kind in (BatchNorm, Scale)}
 """By the word that they are written with."""

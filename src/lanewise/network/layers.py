@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from lanewise.network.activations import Activation, LeakyReLU, ReLU, Sigmoid, Tanh
 from lanewise.network.base import Elementwise, Layer, Padding, Pair, Sides
-from lanewise.network.channelwise import BatchNorm, Channelwise
+from lanewise.network.channelwise import BatchNorm, Channelwise, Scale
 
 __all__ = [
     "Activation",
@@ -36,6 +36,7 @@ __all__ = [
     "Pair",
     "ReLU",
     "Residual",
+    "Scale",
     "Sides",
     "Sigmoid",
     "Softmax",

@@ -123,6 +123,8 @@ def _forward(
             return activation.value(x)
         case layers.BatchNorm():
             return _batch_norm(node, weights, x, group)
+        case layers.Scale():
+            return x * weights[0] + weights[1]
         case layers.Softmax():
             return _softmax(x)
         case layers.Flatten():
@@ -163,6 +165,9 @@ def _backward(
             return [], [dy * activation.derivative(x, y)]
         case layers.BatchNorm():
             return _dbatch_norm(node, weights, x, dy, group)
+        case layers.Scale():
+            axes = (0, *range(2, x.ndim))
+            return [part.sum(axis=axes).reshape(weights[0].shape) for part in (dy * x, dy)], [dy * weights[0]]
         case layers.Softmax():
             return [], [y * (dy - (dy * y).sum(axis=1, keepdims=True))]
         case layers.Flatten():
