@@ -28,24 +28,28 @@ def statistics(graph: Graph, parameters: list[Floats]) -> list[Floats]:
 
 
 @pytest.mark.parametrize(("batch", "present"), [(1, 1), (16, 16), (40, 37), (40, 33), (300, 300), (300, 150)])
-def test_running_statistics_move_towards_those_of_the_whole_batch(batch: int, present: int) -> None:
-    """With one group a shard or several, and with shards without an image."""
+def test_running_statistics_are_an_average_of_whole_batches(batch: int, present: int) -> None:
+    """Recent ones count more, and the start nothing; one group a shard or several, and shards without an image."""
     graph = network(TEXT, SHAPE)
     parameters, images = parameters_for(graph), images_for(graph, batch)
     numbers = np.where(np.arange(batch) < present, np.arange(batch), -1)
     trainer = trainer_for(graph, parameters, batch)
-    trainer.run(images, steps_of(numbers, 3))
-    values = reference.forward(graph, parameters, as_values(images[:present]), group=LANES)
-    expected = []
-    for node in graph.nodes:
-        if isinstance(node.layer, BatchNorm):
-            x = values[node.inputs[0]]
-            axes = (0, *range(2, x.ndim))
-            expected += [x.mean(axis=axes), x.var(axis=axes)]
-    for came, before, batchs in zip(
-        statistics(graph, trainer.parameters), statistics(graph, parameters), expected, strict=True
-    ):
-        np.testing.assert_allclose(came, (1 - RATE) * before + RATE * batchs, rtol=1e-5, atol=1e-5)
+    first, second = (statistics_of_batch(graph, parameters, x) for x in (images[:present], images[:1]))
+    trainer.run(images, steps_of(numbers, 3, learning_rate=0.0))
+    for came, batchs in zip(statistics(graph, trainer.parameters), first, strict=True):
+        np.testing.assert_allclose(came, batchs, rtol=1e-5, atol=1e-5)
+    trainer.run(images, steps_of(np.where(np.arange(batch) < 1, 0, -1), 3, learning_rate=0.0))
+    old, new = 1 - RATE, 1
+    for came, one, other in zip(statistics(graph, trainer.parameters), first, second, strict=True):
+        np.testing.assert_allclose(came, (old * one + new * other) / (old + new), rtol=1e-5, atol=1e-5)
+
+
+def statistics_of_batch(graph: Graph, parameters: list[Floats], images: Floats) -> list[Floats]:
+    """The mean and variance of what each batch normalisation reads, over the whole batch."""
+    values = reference.forward(graph, parameters, as_values(images), group=LANES)
+    inputs = [values[node.inputs[0]] for node in graph.nodes if isinstance(node.layer, BatchNorm)]
+    axes = [(0, *range(2, x.ndim)) for x in inputs]
+    return [each for x, over in zip(inputs, axes, strict=True) for each in (x.mean(axis=over), x.var(axis=over))]
 
 
 def test_values_far_from_zero_keep_their_variance() -> None:

@@ -168,8 +168,8 @@ LESSONS = {
         3,
         0.0,
         None,
-        "da88339968d85b139d285e94f972a8e5c98863171e99472a8b75f340ae817a52",
-        "220d8cb8efe0dd629d61f79165fc3fc0913068a15de673ed9f90b70a0e7645a6",
+        "cf1cbfee3a954a7cb95fda4ac7878ee8996fea1614110f589222faa78a89edf4",
+        "aa82dbbcaa9c9802265e1afacedce48388eac5b94357eea6297b7ec34aa77118",
     ),
     "norms_many_groups": Lesson(
         "conv 16@3 same, batchnorm, relu, conv 32@3 same, batchnorm, relu, max 2, dense 3, softmax",
@@ -179,8 +179,8 @@ LESSONS = {
         2,
         0.0,
         None,
-        "594bb4091caea9ca2e869bec3517729be07edd863c683914bb9bb88e320d7278",
-        "3f825129ac75232c9a17e871a8a724f50d5a7b378bf35112ecf4108c429bd65e",
+        "6409dffe5e9f74edcaeff9902aef3dd60c3ec901218e56a448ca92c3e183392e",
+        "a8a35e2a2d1afec904346a358ee894a8ded867446d9265f618ef1dbd476510a6",
     ),
     "scales": Lesson(
         "conv 5@3 same nobias, scale, relu, max 2, residual(conv 5@3 same, relu, conv 5@3 same, scale), relu, "

@@ -24,6 +24,11 @@ def drawn() -> tuple[Array, Array, Array, Array]:
     return parameters, gradients, buffer(rng.integers(0, 2, CHUNK)), buffer(rng.random(CHUNK))
 
 
+def hyper_of(*numbers: float) -> Array:
+    """The buffer `hyper`, with NaN where an update must not look."""
+    return buffer([*numbers, *[np.nan] * (optimizers.HYPER - len(numbers))])
+
+
 def summed(gradients: Array) -> npt.NDArray[np.float64]:
     return gradients.reshape(SHARDS, TOTAL)[:, :CHUNK].astype(np.float64).sum(axis=0)
 
@@ -31,7 +36,7 @@ def summed(gradients: Array) -> npt.NDArray[np.float64]:
 @pytest.mark.parametrize("nesterov", [False, True])
 def test_sgd(nesterov: bool) -> None:
     parameters, gradients, decay, velocity = drawn()
-    hyper = buffer([0.1, 0.9, 0.01, np.nan, np.nan, np.nan, np.nan, np.nan])
+    hyper = hyper_of(0.1, 0.9, 0.01)
     program = optimizers.sgd(CHUNK, SHARDS, TOTAL, nesterov)
     came, came_velocity, *rest = run_everywhere(program, [parameters, velocity, gradients, decay, hyper])
     for chosen, weight_decay in ((decay == 1, 0.01), (decay == 0, 0.0)):
@@ -55,7 +60,7 @@ def test_adamw(step: int) -> None:
     parameters, gradients, decay, square = drawn()
     mean = buffer(np.random.default_rng(1).normal(size=CHUNK)) if step > 1 else buffer(np.zeros(CHUNK))
     square = square if step > 1 else buffer(np.zeros(CHUNK))
-    hyper = buffer([0.1, 0.9, 0.99, 1e-6, 0.01, 1 / (1 - 0.9**step), 1 / (1 - 0.99**step), np.nan])
+    hyper = hyper_of(0.1, 0.9, 0.99, 1e-6, 0.01, 1 / (1 - 0.9**step), 1 / (1 - 0.99**step))
     program = optimizers.adamw(CHUNK, SHARDS, TOTAL)
     came = run_everywhere(program, [parameters, mean, square, gradients, decay, hyper])
     for chosen, weight_decay in ((decay == 1, 0.01), (decay == 0, 0.0)):
@@ -79,13 +84,13 @@ def test_shards_are_added_in_order() -> None:
     gradients = np.zeros((3, 16), np.float32)
     gradients[:, 0] = [2.0**24, 1.0, -(2.0**24)]  # 0 in this order, 1 in any other
     arrays = [buffer(np.zeros(16)), buffer(np.zeros(16)), buffer(gradients), buffer(np.zeros(16))]
-    _, velocity, *_ = run_everywhere(optimizers.sgd(16, 3, 16, False), [*arrays, buffer(np.zeros(8))])
+    _, velocity, *_ = run_everywhere(optimizers.sgd(16, 3, 16, False), [*arrays, hyper_of(0, 0, 0)])
     assert velocity[0] == 0
 
 
 def test_chunks_do_not_change_bits() -> None:
     parameters, gradients, decay, velocity = drawn()
-    hyper = buffer([0.1, 0.9, 0.01, 0, 0, 0, 0, 0])
+    hyper = hyper_of(0.1, 0.9, 0.01)
     whole = run_everywhere(optimizers.sgd(CHUNK, SHARDS, TOTAL, True), [parameters, velocity, gradients, decay, hyper])
     at = slice(32, 96)
     parts = [parameters[at], velocity[at], gradients.reshape(SHARDS, TOTAL)[:, 32:], decay[at], hyper]
@@ -101,7 +106,7 @@ def test_rows_of_a_matrix(name: str) -> None:
     rng = np.random.default_rng(2)
     arrays = [np.float32(rng.random((rows, columns))) for _ in range(4 if name == "adamw" else 3)]
     *values, gradients = arrays
-    hyper = buffer([0.1, 0.9, 0.99, 1e-6, 0.01, 2.0, 3.0, 0])
+    hyper = hyper_of(0.1, 0.9, 0.99, 1e-6, 0.01, 2.0, 3.0)
 
     def program(count: int) -> Program:
         return optimizers.sgd(48, 1, columns, True, count) if name == "sgd" else optimizers.adamw(48, 1, columns, count)

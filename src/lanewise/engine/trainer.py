@@ -31,6 +31,10 @@ MOST_SHARDS = 8
 Integers = NDArray[np.int32]
 
 
+HYPER = Place("hyper", by_step=4 * optimizers.HYPER)
+"""What updates take from their step: its learning rate, and more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Optimizer:
     """How parameters are updated; learning rates are given per step.
@@ -113,7 +117,7 @@ class Trainer:
         self.groups = -(-batch_size // LANES)
         self.groups_per_shard = -(-self.groups // MOST_SHARDS)
         self.shards = -(-self.groups // self.groups_per_shard)
-        self._powers = np.ones(2)  # of AdamW's momentum and beta2, as many as steps were made
+        self._powers = np.ones(3)  # of momentum, beta2 and 1 - `batchnorm.RATE`, as many as steps were made
 
         self.layout = Gradients.of(graph, self.shards, self.groups_per_shard)
         # Beside the shards there is the update, too little to share, and what large dense layers put off.
@@ -162,9 +166,9 @@ class Trainer:
         Returns
         -------
         dict of arrays
-            The flat vectors "parameters" and "state0", with AdamW "state1", float32 of one length; "powers", two
-            float64: AdamW's momentum and beta2 to the power of the steps made; and "shapes", the lengths and sizes of
-            the shapes of all parameters, one after the other.
+            The flat vectors "parameters" and "state0", with AdamW "state1", float32 of one length; "powers", three
+            float64: momentum, beta2 and what running statistics keep of themselves, to the power of the steps made; and
+            "shapes", the lengths and sizes of the shapes of all parameters, one after the other.
         """
         vectors = {name: self._arrays[name].copy() for name in ("parameters", *self._states)}
         sizes = [size for parameter in self.graph.parameters for size in (len(parameter.shape), *parameter.shape)]
@@ -229,16 +233,17 @@ class Trainer:
         o = self.optimizer
         hyper = np.zeros((len(learning_rates), optimizers.HYPER), np.float32)
         hyper[:, 0], hyper[:, -1] = learning_rates, 1 / np.maximum(images, 1)
+        # One product after the other: a library's power may differ in its last bit from machine to machine.
+        factors = np.tile([[o.momentum, o.beta2, 1 - batchnorm.RATE]], (len(learning_rates), 1))
+        factors[0] *= self._powers
+        powers = np.multiply.accumulate(factors, axis=0)
+        self._powers = powers[-1]
+        hyper[:, -2] = batchnorm.RATE / (1 - powers[:, 2])
         if o.name == "sgd":
             hyper[:, 1], hyper[:, 2] = o.momentum, o.weight_decay
         else:
-            # One product after the other: a library's power may differ in its last bit from machine to machine.
-            factors = np.tile([[o.momentum, o.beta2]], (len(learning_rates), 1))
-            factors[0] *= self._powers
-            powers = np.multiply.accumulate(factors, axis=0)
-            self._powers = powers[-1]
             hyper[:, 1:5] = o.momentum, o.beta2, o.epsilon, o.weight_decay
-            hyper[:, 5:7] = 1 / (1 - powers)
+            hyper[:, 5:7] = 1 / (1 - powers[:, :2])
         return hyper
 
     def _plan(self, winograd: bool) -> GroupPlan:
@@ -324,7 +329,7 @@ class Trainer:
         places = [Place("parameters", 4 * (segment.start + n * half)) for n in range(2)]
         places += [Place("gradients", 4 * (segment.place + n * half)) for n in range(2)]
         program = batchnorm.update_statistics(half, segment.positions, segment.rows, row)
-        return 1, (Call(program, (*places, Place("hyper", by_step=4 * optimizers.HYPER))),)
+        return 1, (Call(program, (*places, HYPER)),)
 
     def _chunks(self, segment: Segment) -> Iterator[tuple[int, tuple[Call, ...]]]:
         """Updates of a segment of the vector: how many chunks alike, and the call."""
@@ -336,13 +341,17 @@ class Trainer:
 
             at = segment.start + first
             places = [place(base, at) for base in ("parameters", *self._states)]
-            places += [place("gradients", segment.place + first), place("decay", at), Place("hyper", by_step=32)]
+            places += [
+                place("gradients", segment.place + first),
+                place("decay", at),
+                HYPER,
+            ]
             yield count, (Call(self._update(chunk, segment.rows, self.layout.shared), tuple(places)),)
 
     def _update_slice(self, part: Slice) -> Call:
         """The update of a part of a matrix of weights."""
         states = [replace(part.weight, base=base) for base in self._states]
-        places = (part.weight, *states, part.dweight, Place("hyper", by_step=32))
+        places = (part.weight, *states, part.dweight, HYPER)
         return Call(self._update(part.scalars, 1, part.total, part.rows), places)
 
     @property

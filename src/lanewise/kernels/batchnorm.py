@@ -33,7 +33,7 @@ MOMENTS = 4
 """What is kept of a channel from the forward pass to the backward passes."""
 
 RATE = 0.1
-"""Share of a batch in the running statistics after it."""
+"""Share of a batch in the running statistics after it, once there have been many."""
 
 
 def _moments(k: Recorder, layout: Layout) -> Buffer:
@@ -200,8 +200,11 @@ def update_statistics(scalars: int, positions: int, shards: int, total: int) -> 
     """Running mean and variance after a batch: a share of them is replaced by those of the whole batch.
 
         s = sum of the shards' s / n,   q likewise,   n = images * positions
-        variance = variance + RATE (q - s**2 - variance)
-        mean = mean + RATE s
+        variance = variance + rate (q - s**2 - variance)
+        mean = mean + rate s
+
+    The rate of step t, from 1 on, is RATE / (1 - (1 - RATE)**t), so that where they started counts for nothing, as with
+    the moments of Adam: a training of few steps evaluates by what it has seen.
 
     Parameters
     ----------
@@ -212,20 +215,20 @@ def update_statistics(scalars: int, positions: int, shards: int, total: int) -> 
     shards, total : int
         How many rows of gradients there are, and their length.
 
-    Buffers: mean, variance (scalars), dmean, dvariance (shards, total: the rows from there on) and hyper (8, the last
-    of them 1 / images of the batch).
+    Buffers: mean, variance (scalars), dmean, dvariance (shards, total: the rows from there on) and hyper (16, the last
+    two of them the rate and 1 / images of the batch).
     """
     k = Recorder("batchnorm_update_statistics")
     mean, variance = k.scalars("mean", (scalars,)), k.scalars("variance", (scalars,))
     sums, squares = k.scalars("dmean", (shards, total)), k.scalars("dvariance", (shards, total))
     hyper = k.scalars("hyper", (HYPER,))
-    share = hyper[HYPER - 1] * (1 / positions)
+    rate, share = hyper[HYPER - 2], hyper[HYPER - 1] * (1 / positions)
     for block in k.loop(scalars // LANES):
         at = block * LANES
         s, q = (_over_shards(rows, at, shards) * share for rows in (sums, squares))
         old = variance.vector(at)
-        variance.set_vector(k.apply("fma", _variance(k, s, q) - old, RATE, old), at)
-        mean.set_vector(k.apply("fma", s, RATE, mean.vector(at)), at)
+        variance.set_vector(k.apply("fma", _variance(k, s, q) - old, rate, old), at)
+        mean.set_vector(k.apply("fma", s, rate, mean.vector(at)), at)
     return k.program()
 
 

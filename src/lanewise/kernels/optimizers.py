@@ -16,7 +16,7 @@ from lanewise.errors import ProgramError
 from lanewise.kernels.tiles import blocks
 from lanewise.lanes.program import LANES, Index, Program, Recorder, Value, kernel
 
-HYPER = 8
+HYPER = 16
 """Scalars in the buffer `hyper`; those that an update has no use for may hold anything."""
 
 UNROLL = 4
@@ -85,7 +85,7 @@ def sgd(chunk: int, shards: int, total: int, nesterov: bool, rows: int = 0) -> P
         Of a part of a matrix; 0 for a stretch of the vector.
 
     Buffers: parameters (chunk), velocity (chunk), gradients (shards, total), decay (chunk) and
-    hyper (8: learning rate, momentum, weight decay). With `rows`, the first three are (rows, total), and there is no
+    hyper (16: learning rate, momentum, weight decay). With `rows`, the first three are (rows, total), and there is no
     decay.
     """
     k = Recorder("sgd")
@@ -114,7 +114,7 @@ def adamw(chunk: int, shards: int, total: int, rows: int = 0) -> Program:
     Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization". Parameters as for `sgd`.
 
     Buffers: parameters (chunk), mean (chunk), square (chunk), gradients (shards, total), decay (chunk) and
-    hyper (8: learning rate, beta1, beta2, epsilon, weight decay, correction1, correction2). The corrections of step
+    hyper (16: learning rate, beta1, beta2, epsilon, weight decay, correction1, correction2). The corrections of step
     t (from 1) are 1 / (1 - beta1**t) and 1 / (1 - beta2**t); `mean` and `square` start as zeros.
     """
     k = Recorder("adamw")
