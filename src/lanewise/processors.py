@@ -68,13 +68,19 @@ def memory_left() -> int | None:
     return min(left, default=None)
 
 
-def proc_bytes(file: str, name: str) -> int | None:
-    """Bytes that the line `name` of a file in /proc tells; None where the system has no such file or line."""
+def proc_value(file: str, name: str) -> str | None:
+    """What the first line `name: value` of a file in /proc tells; None where the system has no such file or line."""
     for line in _text(ROOT / "proc" / file).splitlines():
         key, _, value = line.partition(":")
-        if key == name:
-            return int(value.removesuffix("kB")) * 1024
+        if key.strip() == name:
+            return value.strip()
     return None
+
+
+def proc_bytes(file: str, name: str) -> int | None:
+    """The same of a line that tells bytes, in kB."""
+    value = proc_value(file, name)
+    return None if value is None else int(value.removesuffix("kB")) * 1024
 
 
 def _reclaimable(folder: Path, names: _Names) -> int:

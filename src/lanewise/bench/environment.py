@@ -8,9 +8,9 @@ import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
+from lanewise.processors import proc_value
 from lanewise.version import __version__
 
 BUSY = 0.5
@@ -30,7 +30,7 @@ class Environment:
         """Those of this machine at this moment; call it before the work, which loads the machine itself."""
         versions = {"lanewise": __version__} | {name: metadata.version(name) for name in _required("lanewise")}
         machine = {
-            "cpu": _cpu_name(),
+            "cpu": proc_value("cpuinfo", "model name") or platform.processor() or platform.machine(),
             "cores": os.cpu_count() or 1,
             "system": f"{platform.system()} {platform.machine()}",
             "python": platform.python_version(),
@@ -66,13 +66,3 @@ def _required(distribution: str) -> list[str]:
     """Names of what a distribution needs, without its extras."""
     needed = [line for line in metadata.requires(distribution) or [] if "extra" not in line.partition(";")[2]]
     return [re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in needed]
-
-
-def _cpu_name() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

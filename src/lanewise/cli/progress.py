@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.live import Live
 from rich.text import Text
 
 from lanewise.cli.output import LABEL, Output
-from lanewise.training.progress import epoch, figures, image
+from lanewise.training.progress import Report, epoch, figures, image
 from lanewise.training.task import Progress
 from lanewise.wording import duration
-
-Report = Callable[[Progress], None]
 
 LINE_SECONDS = 2.0
 """Between two lines, where there is no terminal."""

@@ -10,15 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lanewise.engine.parameters import Floats
 from lanewise.errors import OptionError
 from lanewise.network.comparing import shared_parameters
 from lanewise.network.graph import Graph, is_frozen
 from lanewise.network.layers import FilterBank
 from lanewise.network.text import layer_text
-
-Floats = NDArray[np.float32]
 
 
 def take_over(
