@@ -10,7 +10,7 @@ import pytest
 
 from lanewise.kernels import pool
 from lanewise.kernels.layout import Layout
-from lanewise.lanes.program import Loop, Program, Statement
+from lanewise.lanes.ir import Loop, Program, Statement
 from lanewise.network import reference
 from lanewise.network.graph import build
 from lanewise.network.layers import AvgPool2D, GlobalAvgPool2D, Layer, MaxPool2D, ReLU

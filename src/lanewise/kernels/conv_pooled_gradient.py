@@ -20,8 +20,6 @@ from lanewise.kernels.pool import Pool
 from lanewise.kernels.tiles import blocks
 from lanewise.lanes.program import Buffer, Index, Program, Recorder, kernel
 
-__all__ = ["backward_weight"]
-
 WINDOWS = 4
 """Windows of a row spelled out by one turn of a loop."""
 

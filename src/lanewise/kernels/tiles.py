@@ -6,7 +6,7 @@ hide the latency of a multiply-add (four cycles, two a cycle) without running ou
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 
 from lanewise.lanes.program import Index, Recorder
@@ -57,17 +57,26 @@ def outer_product(
     The cost of a tile is counted in half cycles (one multiply-add or one load each), for all taps of one row.
     """
     most = -(-{32: 14, 8: 4}.get(registers, max(1, registers // 2)) // (window[0] * window[1]))
+    latency = 8 * taps * min(1.0, registers / 32)
+
+    def cost(m: int, n: int) -> float:
+        loads = window[0] * ((n * window[1] - 1) * step + taps) + m * taps
+        return max(m * n * window[0] * window[1] * taps, latency) + 0.35 * loads
+
+    return _cheapest(rows, columns, most, cost)
+
+
+def _cheapest(rows: int, columns: int, most: int, cost: Callable[[int, int], float]) -> tuple[int, int]:
+    """The tile (rows, columns) of at most so many accumulators whose blocks cost least: `cost` says what one does."""
     best, best_cost = (1, 1), float("inf")
     for a in range(1, min(rows, most) + 1):
         for b in range(1, min(columns, most // a) + 1):
-            cost = 0.0
+            total = 0.0
             for m, often_m in _widths(rows, a):
                 for n, often_n in _widths(columns, b):
-                    loads = window[0] * ((n * window[1] - 1) * step + taps) + m * taps
-                    latency = 8 * taps * min(1.0, registers / 32)
-                    cost += often_m * often_n * (max(m * n * window[0] * window[1] * taps, latency) + 0.35 * loads)
-            if cost < best_cost - 1e-9:
-                best, best_cost = (a, b), cost
+                    total += often_m * often_n * cost(m, n)
+            if total < best_cost - 1e-9:
+                best, best_cost = (a, b), total
     return best
 
 
@@ -94,16 +103,10 @@ def matrix_tile(rows: int, columns: int, depth: int, registers: int) -> tuple[in
     registers : int
         How many values of 16 lanes the target's registers hold.
     """
-    most = {32: 24, 8: 4}.get(registers, max(1, registers // 2))
-    best, best_cost = (1, 1), float("inf")
-    for a in range(1, min(rows, most) + 1):
-        for b in range(1, min(columns, most // a) + 1):
-            cost = 0.0
-            for m, often_m in _widths(rows, a):
-                for n, often_n in _widths(columns, b):
-                    latency = 16 * min(1.0, registers / 32)
-                    step = max(m * n, latency) + 0.5 * m + (0.35 if depth <= FIRST_CACHE // columns else 1.5) * n
-                    cost += often_m * often_n * (depth * step + 40 + 2 * m * n)
-            if cost < best_cost - 1e-9:
-                best, best_cost = (a, b), cost
-    return best
+    latency = 16 * min(1.0, registers / 32)
+
+    def cost(m: int, n: int) -> float:
+        step = max(m * n, latency) + 0.5 * m + (0.35 if depth <= FIRST_CACHE // columns else 1.5) * n
+        return depth * step + 40 + 2 * m * n
+
+    return _cheapest(rows, columns, {32: 24, 8: 4}.get(registers, max(1, registers // 2)), cost)

@@ -40,19 +40,6 @@ from lanewise.kernels.winograd_tiles import (
 from lanewise.kernels.winograd_transforms import Row, both_axes
 from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value, kernel
 
-__all__ = [
-    "backward_input",
-    "backward_input_pays",
-    "dy_border",
-    "forward",
-    "forward_pays",
-    "gradients_pool",
-    "pooled_border",
-    "pools",
-    "transform_weights",
-    "x_border",
-]
-
 
 def _pooled_tiling(conv: Conv, x: Layout, y: Layout, pool: Pool) -> Tiling:
     """The tiling for the map before the pool, without what no window reaches. Which points follows from all of it."""

@@ -26,8 +26,6 @@ from lanewise.kernels.winograd_tiles import CACHED, WORTHWHILE, Tiling, analyse,
 from lanewise.kernels.winograd_transforms import both_axes
 from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value, kernel
 
-__all__ = ["backward_weight", "backward_weight_pays"]
-
 
 def backward_weight_pays(conv: Conv, y: Layout) -> bool:
     """Whether `backward_weight` can be used and is faster than direct convolution, by shape alone."""

@@ -13,13 +13,13 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, is_dataclass
-from functools import cache, cached_property, lru_cache, wraps
+from functools import cache, lru_cache, wraps
 from pathlib import Path
 from typing import Any, ParamSpec, cast
 
 from lanewise.caching import Cache, cache_folder
 from lanewise.errors import ProgramError
-from lanewise.lanes.ir import BufferSpec, Program, Statement
+from lanewise.lanes.ir import BufferSpec, Program
 
 Arguments = ParamSpec("Arguments")
 
@@ -65,43 +65,17 @@ class Catalogued(Program):
 
     def __init__(self, facts: Facts, record: Callable[[], Program]) -> None:
         self._facts, self._record = facts, record
+        vars(self).update(name=facts.name, buffers=facts.buffers, digest=facts.digest)
 
-    @property
-    def name(self) -> str:
-        """See `Program`."""
-        return self._facts.name
-
-    @property
-    def buffers(self) -> tuple[BufferSpec, ...]:
-        """See `Program`."""
-        return self._facts.buffers
-
-    @property
-    def digest(self) -> str:
-        """See `Program`."""
-        return self._facts.digest
-
-    @property
-    def body(self) -> list[Statement]:
-        """See `Program`."""
-        return self._recording.body
-
-    @property
-    def types(self) -> list[str]:
-        """See `Program`."""
-        return self._recording.types
-
-    @property
-    def register_types(self) -> list[str]:
-        """See `Program`."""
-        return self._recording.register_types
-
-    @cached_property
-    def _recording(self) -> Program:
+    def __getattr__(self, name: str) -> Any:
+        """What only the recorded program knows, its statements and their types: so it is recorded."""
+        if name not in ("body", "types", "register_types"):
+            raise AttributeError(name)
         recorded = self._record()
         if Facts.of(recorded) != self._facts:  # kernels were changed in a running process, this one or one before
             raise ProgramError(f"{self.name}: recorded otherwise than it is known; remove the folder {_folder()}")
-        return recorded
+        vars(self).update(body=recorded.body, types=recorded.types, register_types=recorded.register_types)
+        return vars(self)[name]
 
 
 def kernel(record: Callable[Arguments, Program]) -> Callable[Arguments, Program]:

@@ -21,47 +21,11 @@ from math import prod
 from typing import TypeAlias
 
 from lanewise.errors import ProgramError
+from lanewise.lanes import ir
 from lanewise.lanes.catalogue import kernel
-from lanewise.lanes.ir import (
-    F32,
-    I32,
-    LANES,
-    OPERATIONS,
-    U8,
-    Affine,
-    BufferSpec,
-    Constant,
-    Gather,
-    Get,
-    Index,
-    LaneNumber,
-    Let,
-    Load,
-    Loop,
-    Program,
-    Set,
-    Shuffle,
-    Statement,
-    Store,
-)
+from lanewise.lanes.ir import F32, I32, LANES, OPERATIONS, U8, Affine, BufferSpec, Index, Program
 
-__all__ = [
-    "F32",
-    "I32",
-    "LANES",
-    "OPERATIONS",
-    "U8",
-    "Buffer",
-    "Index",
-    "Loop",
-    "Operand",
-    "Program",
-    "Recorder",
-    "Register",
-    "Statement",
-    "Value",
-    "kernel",
-]
+__all__ = ["F32", "I32", "LANES", "Buffer", "Index", "Operand", "Program", "Recorder", "Register", "Value", "kernel"]
 
 
 _NAME = re.compile("(?![vrL][0-9]+$)[A-Za-z_][A-Za-z0-9_]*")
@@ -239,7 +203,7 @@ class Recorder:
         self.types: list[str] = []
         self.register_types: list[str] = []
         self.counts: list[int] = []  # by loop number
-        self.body: list[Statement] = []
+        self.body: list[ir.Statement] = []
         self._statements = self.body
         self._scopes: list[int] = [0]  # the open scopes, outermost first
         self._loops: list[int] = []  # the open loops, outermost first
@@ -321,7 +285,7 @@ class Recorder:
         self._loops.pop()
         registers = self._registers_set.pop()
         self._registers_set[-1] |= registers
-        outer.append(Loop(number, count, self._statements, registers))
+        outer.append(ir.Loop(number, count, self._statements, registers))
         self._statements = outer
 
     def check_loops(self, indices: Iterable[Affine]) -> None:
@@ -346,7 +310,7 @@ class Recorder:
         known = self._constants.get(key)
         if known is None:
             known = Value(self, self._new(type), type, 0)
-            self.body.insert(len(self._constants), Constant(known.id, type, value))
+            self.body.insert(len(self._constants), ir.Constant(known.id, type, value))
             self._constants[key] = known
         return known
 
@@ -357,7 +321,7 @@ class Recorder:
     def lane_number(self) -> Value:
         """0, 1, ..., 15."""
         value = self._value(I32)
-        self._statements.append(LaneNumber(value.id))
+        self._statements.append(ir.LaneNumber(value.id))
         return value
 
     def register(self, value: Operand = 0.0) -> Register:
@@ -372,7 +336,7 @@ class Recorder:
         """A snapshot of the register."""
         self._check_usable(register)
         value = self._value(register.type)
-        self._statements.append(Get(value.id, register.number))
+        self._statements.append(ir.Get(value.id, register.number))
         return value
 
     def write(self, register: Register, value: Value) -> None:
@@ -381,7 +345,7 @@ class Recorder:
         if value.type != register.type:
             raise ProgramError(f"{self.name}: a register of {register.type} was given {value.type}")
         self._registers_set[-1].add(register.number)
-        self._statements.append(Set(register.number, value.id))
+        self._statements.append(ir.Set(register.number, value.id))
 
     def apply(self, op: str, *operands: Operand) -> Value:
         """Record `op`. Plain numbers become constants of the type that fits."""
@@ -398,7 +362,7 @@ class Recorder:
                 raise ProgramError(f"{self.name}: {op} takes {type}, not {value.type}")
             args.append(value.id)
         value = self._value(free if result == "?" else result)
-        self._statements.append(Let(value.id, op, tuple(args)))
+        self._statements.append(ir.Let(value.id, op, tuple(args)))
         return value
 
     def shuffle(self, a: Value, b: Value, mask: Sequence[int]) -> Value:
@@ -420,7 +384,7 @@ class Recorder:
             raise ProgramError(f"{self.name}: a shuffle takes 16 lane numbers below 32 and two values of one type")
         self._check_usable(a, b)
         value = self._value(a.type)
-        self._statements.append(Shuffle(value.id, a.id, b.id, tuple(mask)))
+        self._statements.append(ir.Shuffle(value.id, a.id, b.id, tuple(mask)))
         return value
 
     # memory
@@ -445,7 +409,7 @@ class Recorder:
         if buffer.type == U8:
             raise ProgramError(f"{self.name}: {buffer.name} holds bytes, which can only be gathered")
         value = self._value(buffer.type)
-        self._statements.append(Load(value.id, buffer.number, index, how))
+        self._statements.append(ir.Load(value.id, buffer.number, index, how))
         return value
 
     def gather(self, buffer: Buffer, image: Value, stride: int, offset: Value, *, bytes: int = 1) -> Value:
@@ -474,7 +438,7 @@ class Recorder:
         if bytes not in ((1, 4) if buffer.type == U8 else (1,)):
             raise ProgramError(f"{self.name}: {bytes} scalars of {buffer.type} cannot be gathered at once")
         value = self._value(I32 if buffer.type == U8 else buffer.type)
-        self._statements.append(Gather(value.id, buffer.number, image.id, stride, offset.id, bytes))
+        self._statements.append(ir.Gather(value.id, buffer.number, image.id, stride, offset.id, bytes))
         return value
 
     def store(self, buffer: Buffer, index: Affine, value: Operand, how: str, more: bool = False) -> None:
@@ -500,7 +464,7 @@ class Recorder:
         stored = self._operand(value, buffer.type)
         if stored.type != buffer.type:
             raise ProgramError(f"{self.name}: {buffer.name} holds {buffer.type}, not {stored.type}")
-        self._statements.append(Store(buffer.number, index, stored.id, how, more))
+        self._statements.append(ir.Store(buffer.number, index, stored.id, how, more))
 
     def program(self) -> Program:
         """The finished program."""
