@@ -83,7 +83,7 @@ def convolution(
     """The program of the last node, the layouts of x and y, and its parameters laid out."""
     geometry = conv_of(graph, graph.nodes[-1])
     y = Blocked.of(graph.output_shape).with_border(TALL)
-    x = x.with_border(geometry.x_border(x.plane, y.plane))
+    x = x.with_border(geometry.x_border(x, y))
     bias = conv.lay_bias(geometry.filters, parameters[1] if geometry.bias else None)
     laid = [conv.lay_weight(geometry, parameters[0]).ravel(), bias.ravel()]
     return conv.forward(geometry, x, y, relu=relu, registers=registers), x, y, laid

@@ -129,7 +129,7 @@ class SinglePlanner:
                     if number in self.tiles:
                         border = winograd.x_border(geometry, self.tiles[number], layout)
                     else:
-                        border = geometry.x_border(layout.plane, layouts[number].plane)
+                        border = geometry.x_border(layout, layouts[number])
                     layouts[value] = layout.with_border(border)
                 if value == 0 and not (isinstance(node.layer, Conv2D) and not conv.is_depthwise(geometry)):
                     compact = compact and isinstance(node.layer, Dense)

@@ -19,7 +19,8 @@ from itertools import product
 from math import prod
 
 from lanewise.kernels.layout import Layout, Sides
-from lanewise.kernels.pool import Pool, first_largest
+from lanewise.kernels.pointwise import put
+from lanewise.kernels.pool import Pool, finisher
 from lanewise.kernels.tiles import blocks, outer_product
 from lanewise.lanes.program import Buffer, Index, Program, Recorder, Register, Value, kernel
 
@@ -157,8 +158,7 @@ def forward(
     k = Recorder("conv forward")
     x_in, w = x.buffer(k, "x"), k.scalars("weight", conv.weight_shape)
     b = k.scalars("bias", (conv.filters,)) if conv.bias else None
-    other = plus.buffer(k, "plus") if plus else None
-    y_out, argmax_out = y.buffer(k, "y"), argmax.buffer(k, "argmax") if argmax else None
+    finish = finisher(k, y, relu=relu, plus=plus, argmax=argmax)
     (rows_u, columns_v), (s_r, s_c), (top, left) = conv.kernel, conv.stride, conv.padding[:2]
     _, rows, columns = y.shape
     group_filters, group_channels = conv.filters // conv.groups, conv.channels // conv.groups
@@ -186,11 +186,7 @@ def forward(
                             _add_kernel_row(conv, (w, filters, i, u), (x_in, corner), total)
                     for m, f in enumerate(filters):
                         for n in range(width):
-                            taps = [total[m][at].get() for at in windows[n]]
-                            taps = [tap + other[f, r, c + n] for tap in taps] if other else taps
-                            y_out[f, r, c + n], won = first_largest(k, taps, relu, argmax is not None)
-                            if argmax_out and won:
-                                argmax_out[f, r, c + n] = won
+                            finish((f, r, c + n), [total[m][at].get() for at in windows[n]])
     return k.program()
 
 
@@ -291,7 +287,7 @@ def _one_phase(
                                 r * s_r + row_phase.first,
                                 (c + q) * s_c + column_phase.first,
                             )
-                            _finish_gradient(k, total[m][q].get(), x, dx, place, accumulate)
+                            put(dx, place, total[m][q].get(), accumulate, x)
 
 
 def _alike(conv: Conv, phases: tuple[tuple[_Phase, ...], tuple[_Phase, ...]], registers: int) -> bool:
@@ -350,7 +346,7 @@ def _all_phases(
                     for m, a, q, b in places:
                         place = g * group_channels + i + m, r * s_r + a, (c + q) * s_c + b
                         added = accumulate and (onto is None or onto.reads(a, b))
-                        _finish_gradient(k, total[m, a, q, b].get(), x, dx, place, added)
+                        put(dx, place, total[m, a, q, b].get(), added, x)
 
 
 def _no_gradient(k: Recorder, x: Buffer | None, dx: Buffer, phases: tuple[_Phase, _Phase], conv: Conv) -> None:
@@ -394,16 +390,3 @@ def _gather_taps(
                     seen[column] = dy[f, r + row_shift, c + column]
                 for m, weight in enumerate(weights):
                     total[m][q].accumulate(weight, seen[column])
-
-
-def _finish_gradient(
-    k: Recorder,
-    gradient: Value,
-    x: Buffer | None,
-    dx: Buffer,
-    place: tuple[Index, Index, Index],
-    accumulate: bool,
-) -> None:
-    if accumulate:
-        gradient = dx[place] + gradient
-    dx[place] = k.apply("where_gt", x[place], 0.0, gradient, 0.0) if x is not None else gradient

@@ -13,6 +13,7 @@ multiply-add each, instead of a reduction per weight.
 from __future__ import annotations
 
 from lanewise.kernels.across import lane_sum, transpose
+from lanewise.kernels.pointwise import put
 from lanewise.kernels.tiles import blocks
 from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, kernel
 
@@ -74,10 +75,7 @@ def backward_input(
                 for m in range(height):
                     total[m].accumulate(w[o + n, i + m], gradient)
         for m in range(height):
-            result = total[m].get()
-            if accumulate:
-                result = dx[i + m] + result
-            dx[i + m] = k.apply("where_gt", x[i + m], 0.0, result, 0.0) if x is not None else result
+            put(dx, (i + m,), total[m].get(), accumulate, x)
     return k.program()
 
 
@@ -99,8 +97,7 @@ def _input_gradient_by_rows(
                 for m in range(height):
                     total[m].accumulate(w[o + n, i + m], gradients[n])
             for m in range(height):
-                result = total[m].get()
-                dx[i + m] = k.apply("where_gt", x[i + m], 0.0, result, 0.0) if last and x is not None else result
+                put(dx, (i + m,), total[m].get(), False, x if last else None)
 
     add(0, rows, first=True, last=passes == 1)
     for n in k.loop(passes - 2):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import prod
+from typing import Self
 
 from lanewise.lanes.program import LANES, Buffer, Recorder
 
@@ -22,13 +23,13 @@ class Layout:
     shape: tuple[int, int, int]
     border: Sides = (0, 0, 0, 0)
 
-    @staticmethod
-    def of(shape: tuple[int, ...]) -> Layout:
+    @classmethod
+    def of(cls, shape: tuple[int, ...]) -> Self:
         """The layout without border for (channels, rows, columns) or (features,)."""
         channels, rows, columns = shape if len(shape) == 3 else (*shape, 1, 1)
-        return Layout((channels, rows, columns))
+        return cls((channels, rows, columns))
 
-    def with_border(self, border: Sides) -> Layout:
+    def with_border(self, border: Sides) -> Self:
         """The same with a border at least as wide as `border` on each side."""
         top, left, bottom, right = (max(a, b) for a, b in zip(self.border, border, strict=True))
         return replace(self, border=(top, left, bottom, right))

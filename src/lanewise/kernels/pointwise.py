@@ -64,8 +64,8 @@ def elements(k: Recorder, *layouts: Layout, unroll: int = UNROLL) -> Iterator[Pl
                     yield (i, r, first + q)
 
 
-def put(buffer: Buffer, at: Place, value: Value, accumulate: bool) -> None:
-    """Store `value`, or add it to what is there.
+def put(buffer: Buffer, at: Place, value: Value, accumulate: bool, mask: Buffer | None = None) -> None:
+    """Store `value`, or add it to what is there; then make it zero where `mask` is.
 
     Parameters
     ----------
@@ -75,8 +75,11 @@ def put(buffer: Buffer, at: Place, value: Value, accumulate: bool) -> None:
     value : Value
     accumulate : bool
         Whether to add.
+    mask : Buffer, optional
+        What came out of a ReLU, whose gradient `value` is.
     """
-    buffer[at] = buffer[at] + value if accumulate else value
+    total = buffer[at] + value if accumulate else value
+    buffer[at] = value.k.apply("where_gt", mask[at], 0.0, total, 0.0) if mask else total
 
 
 @kernel

@@ -233,7 +233,7 @@ def joins_convolution(pool: Pool) -> bool:
     return pool.stride == pool.window and not any(pool.padding) and pool.window[0] * pool.window[1] <= MOST_JOINED
 
 
-def first_largest(k: Recorder, taps: list[Value], relu: bool, numbered: bool) -> tuple[Value, Value | None]:
+def _first_largest(k: Recorder, taps: list[Value], relu: bool, numbered: bool) -> tuple[Value, Value | None]:
     """The largest of a window's taps, each max(0, tap) with `relu`; with `numbered` the number of the first that is it.
 
     NOBODY wins where a ReLU would stop the gradient, or where the first tap, and hence the largest, is not a number.
@@ -260,6 +260,36 @@ def first_largest(k: Recorder, taps: list[Value], relu: bool, numbered: bool) ->
             argmax = k.apply("where_gt", tap, largest, float(number), argmax)
         largest = k.apply("max", tap, largest)
     return largest, argmax
+
+
+def finisher(
+    k: Recorder, y: Layout, *, relu: bool, plus: Layout | None, argmax: Layout | None
+) -> Callable[[tuple[Index, Index, Index], list[Value]], None]:
+    """Declare plus, y and argmax, as far as they are given, for the end of a convolution that pools.
+
+    Parameters
+    ----------
+    k : Recorder
+    y, plus, argmax : Layout
+        How what is left of a window lies, what is added to its taps, and the number of its argmax.
+    relu : bool
+        Whether a ReLU lies before or behind the pool.
+
+    Returns
+    -------
+    callable (place, taps)
+        Records that end for the window at a place of y.
+    """
+    added = plus.buffer(k, "plus") if plus else None
+    y_out, argmax_out = y.buffer(k, "y"), argmax.buffer(k, "argmax") if argmax else None
+
+    def finish(place: tuple[Index, Index, Index], taps: list[Value]) -> None:
+        taps = [tap + added[place] for tap in taps] if added else taps
+        y_out[place], won = _first_largest(k, taps, relu, argmax is not None)
+        if argmax_out and won:
+            argmax_out[place] = won
+
+    return finish
 
 
 @kernel

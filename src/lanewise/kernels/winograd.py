@@ -22,7 +22,8 @@ from math import prod
 from lanewise.kernels import winograd_few
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout, Sides
-from lanewise.kernels.pool import Pool, first_largest
+from lanewise.kernels.pointwise import put
+from lanewise.kernels.pool import Pool, finisher
 from lanewise.kernels.tiles import UNROLLED_SUM, blocks, matrix_tile
 from lanewise.kernels.unpool import Source, gradients_in
 from lanewise.kernels.winograd_few import Finish, Place, few
@@ -206,8 +207,7 @@ def forward(
     x_in, u = x.buffer(k, "x"), k.scalars("transformed", tiling.weight_shape)
     b_in = k.scalars("bias", (conv.filters,)) if conv.bias else None
     v, m = _scratch_buffers(k, tiling, registers)
-    other = plus.buffer(k, "plus") if plus else None
-    y_out, argmax_out = y.buffer(k, "y"), argmax.buffer(k, "argmax") if argmax else None
+    finish_window = finisher(k, y, relu=relu, plus=plus, argmax=argmax)
     window = pool.window if pool else (1, 1)
     tile_rows, tile_columns = tiling.rows.scheme.outputs // window[0], tiling.columns.scheme.outputs // window[1]
 
@@ -215,11 +215,7 @@ def forward(
         o, r, c = tile
         for a, b, taps in _windows(outputs, window):
             place = o, r * tile_rows + a, c * tile_columns + b
-            taps = [tap + b_in[o] if b_in else tap for tap in taps]
-            taps = [tap + other[place] for tap in taps] if other else taps
-            y_out[place], won = first_largest(k, taps, relu, argmax is not None)
-            if argmax_out and won:
-                argmax_out[place] = won
+            finish_window(place, [tap + b_in[o] if b_in else tap for tap in taps])
 
     _convolve(k, tiling, (x_in, u, v, m), finish, registers)
     return k.program()
@@ -256,8 +252,7 @@ def backward_input(
         for a, row in enumerate(outputs):
             for b, value in enumerate(row):
                 place = i, r * tiling.rows.scheme.outputs + a, c * tiling.columns.scheme.outputs + b
-                gradient = dx_out[place] + value if accumulate else value
-                dx_out[place] = k.apply("where_gt", x_in[place], 0.0, gradient, 0.0) if x_in else gradient
+                put(dx_out, place, value, accumulate, x_in)
 
     _convolve(k, tiling, (dy_in, u, v, m), finish, registers)
     return k.program()

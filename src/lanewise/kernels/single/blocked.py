@@ -11,9 +11,9 @@ An image of few channels that only weighted sums read, one number at a time, is 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from lanewise.kernels.layout import Layout, Sides
+from lanewise.kernels.layout import Layout
 from lanewise.lanes.program import LANES, Buffer, Index, Recorder
 
 
@@ -23,23 +23,10 @@ def blocks_of(channels: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Blocked:
+class Blocked(Layout):
     """Shape (channels, rows, columns), border, and how many numbers a pixel has in each block."""
 
-    shape: tuple[int, int, int]
-    border: Sides = (0, 0, 0, 0)
     width: int = LANES
-
-    @staticmethod
-    def of(shape: tuple[int, ...]) -> Blocked:
-        """The layout without border for (channels, rows, columns) or (features,)."""
-        channels, rows, columns = shape if len(shape) == 3 else (*shape, 1, 1)
-        return Blocked((channels, rows, columns))
-
-    def with_border(self, border: Sides) -> Blocked:
-        """The same with a border at least as wide as `border` on each side."""
-        top, left, bottom, right = (max(a, b) for a, b in zip(self.border, border, strict=True))
-        return replace(self, border=(top, left, bottom, right))
 
     @property
     def blocks(self) -> int:
@@ -53,21 +40,11 @@ class Blocked:
         return Layout((self.blocks, *self.shape[1:]), self.border)
 
     @property
-    def plane(self) -> Layout:
-        """Shape and border alone, for working out how far past its edges it is read."""
-        return Layout(self.shape, self.border)
-
-    @property
     def scalars(self) -> int:
         """How many float32 it takes in memory, border included."""
         top, left, bottom, right = self.border
         _, rows, columns = self.shape
         return self.blocks * (top + rows + bottom) * (left + columns + right) * self.width
-
-    @property
-    def plain(self) -> bool:
-        """Whether there is no border."""
-        return self.border == (0, 0, 0, 0)
 
     def buffer(self, k: Recorder, name: str) -> Buffer:
         """Declare it in a program as single numbers, [block, row, column, lane]; indices may reach into the border."""
