@@ -239,55 +239,20 @@ def backward_input(
     k = Recorder("conv backward input")
     w, dy_in = k.scalars("weight", conv.weight_shape), dy.buffer(k, "dy")
     x_in = x.buffer(k, "x") if mask else None
-    dx_out = dx.buffer(k, "dx")
+    part = _InputGradient(k, conv, w, dy_in, x_in, dx.buffer(k, "dx"), dy.shape[2])
     row_phases, column_phases = (tuple(_phases(conv, axis, x.shape[1 + axis])) for axis in (0, 1))
     if _alike(conv, (row_phases, column_phases), registers):
-        _all_phases(k, conv, (w, dy_in, x_in, dx_out), (row_phases, column_phases), (accumulate, onto))
+        part.all_phases(row_phases, column_phases, accumulate, onto)
         return k.program()
     for row_phase in (band for phase in row_phases for band in phase.bands(conv.stride[0], dy.shape[1])):
         for column_phase in column_phases:
             first = row_phase.first, column_phase.first
             added = accumulate and (onto is None or onto.reads(*first))
             if row_phase.taps and column_phase.taps:
-                _one_phase(k, conv, (w, dy_in, x_in, dx_out), (row_phase, column_phase), dy.shape[2], added, registers)
+                part.one_phase(row_phase, column_phase, added, registers)
             elif mask if added else not gaps or conv.reads(*first):
-                _no_gradient(k, x_in if added else None, dx_out, (row_phase, column_phase), conv)
+                part.none(row_phase, column_phase, added)
     return k.program()
-
-
-_Operands = tuple[Buffer, Buffer, Buffer | None, Buffer]
-"""Weight, dy, x if it masks, dx."""
-
-
-def _one_phase(
-    k: Recorder,
-    conv: Conv,
-    operands: _Operands,
-    phases: tuple[_Phase, _Phase],
-    columns: int,
-    accumulate: bool,
-    registers: int,
-) -> None:
-    """Gradients of the inputs that the same taps read."""
-    (w, dy, x, dx), (row_phase, column_phase), (s_r, s_c) = operands, phases, conv.stride
-    group_filters, group_channels = conv.filters // conv.groups, conv.channels // conv.groups
-    tile_i, tile_c = outer_product(group_channels, column_phase.count, len(column_phase.taps), 1, registers)
-    for g in k.loop(conv.groups):
-        for r in k.loop(row_phase.count):
-            for c, width in column_phase.blocks(k, tile_c, columns):
-                for i, height in blocks(k, group_channels, tile_i):
-                    total = [[k.register() for _ in range(width)] for _ in range(height)]
-                    for o in k.loop(group_filters):
-                        f = g * group_filters + o
-                        _gather_taps(k, dy, columns, w, (f, i, r, c), row_phase, column_phase, total)
-                    for m in range(height):
-                        for q in range(width):
-                            place = (
-                                g * group_channels + i + m,
-                                r * s_r + row_phase.first,
-                                (c + q) * s_c + column_phase.first,
-                            )
-                            put(dx, place, total[m][q].get(), accumulate, x)
 
 
 def _alike(conv: Conv, phases: tuple[tuple[_Phase, ...], tuple[_Phase, ...]], registers: int) -> bool:
@@ -301,92 +266,115 @@ def _alike(conv: Conv, phases: tuple[tuple[_Phase, ...], tuple[_Phase, ...]], re
     return every and small and 1 < prod(conv.stride) <= TOGETHER // 4 and registers == 32
 
 
-def _all_phases(
-    k: Recorder,
-    conv: Conv,
-    operands: _Operands,
-    phases: tuple[tuple[_Phase, ...], tuple[_Phase, ...]],
-    before: tuple[bool, Conv | None],
-) -> None:
-    """All phases at once: a loaded gradient feeds up to all taps, and dx is written from end to end.
+@dataclass(frozen=True, slots=True)
+class _InputGradient:
+    """The buffers of `backward_input`, x only if it masks, `columns` of dy; and what is recorded on them."""
 
-    Phase by phase, as `_one_phase` does it, each phase loads all of dy again and writes dx with gaps of a stride, which
-    costs as many passes over both as there are phases. Here one turn of the loops computes s_r x s_c neighbouring
-    pixels for each position of dy. Every sum still runs over o, then u, then v, so the bits are the same. It takes a
-    register for each of these pixels, hence `_alike`.
+    k: Recorder
+    conv: Conv
+    w: Buffer
+    dy: Buffer
+    x: Buffer | None
+    dx: Buffer
+    columns: int
 
-    Parameters
-    ----------
-    k : Recorder
-    conv : Conv
-    operands : weight, dy, x if it masks, dx
-    phases : the phases of rows and of columns, on each axis all of one count
-    before : whether to add to what is in dx, and the convolution that wrote it and left gaps, if one did
-    """
-    (w, dy, x, dx), (s_r, s_c), (accumulate, onto) = operands, conv.stride, before
-    group_filters, group_channels = conv.filters // conv.groups, conv.channels // conv.groups
-    rows, columns = phases[0][0].count, phases[1][0].count
-    tile_i = min(2, group_channels)
-    # Kernel row or column, which phase it belongs to, and the shift; sorted, so that each sum meets its taps in order.
-    taps_u, taps_v = (sorted((u, n, shift) for n, p in enumerate(axis) for u, shift in p.taps) for axis in phases)
-    for g in k.loop(conv.groups):
-        for r in k.loop(rows):
-            for c, width in blocks(k, columns, TOGETHER // (s_r * s_c * tile_i)):
-                for i, height in blocks(k, group_channels, tile_i):
-                    places = list(product(range(height), range(s_r), range(width), range(s_c)))
-                    total = {place: k.register() for place in places}
-                    for o in k.loop(group_filters):
-                        f, seen = g * group_filters + o, dict[tuple[int, int], Value]()
-                        for (u, a, down), (v, b, right), m in product(taps_u, taps_v, range(height)):
-                            weight = w[f, i + m, u, v]
+    def one_phase(self, rows: _Phase, columns: _Phase, accumulate: bool, registers: int) -> None:
+        """Gradients of the inputs that the same taps read."""
+        k, conv, (s_r, s_c) = self.k, self.conv, self.conv.stride
+        group_filters, group_channels = conv.filters // conv.groups, conv.channels // conv.groups
+        tile_i, tile_c = outer_product(group_channels, columns.count, len(columns.taps), 1, registers)
+        for g in k.loop(conv.groups):
+            for r in k.loop(rows.count):
+                for c, width in columns.blocks(k, tile_c, self.columns):
+                    for i, height in blocks(k, group_channels, tile_i):
+                        total = [[k.register() for _ in range(width)] for _ in range(height)]
+                        for o in k.loop(group_filters):
+                            self.gather_taps((g * group_filters + o, i, r, c), rows, columns, total)
+                        for m in range(height):
                             for q in range(width):
-                                if (down, q + right) not in seen:
-                                    seen[down, q + right] = dy[f, r + down, c + q + right]
-                                total[m, a, q, b].accumulate(weight, seen[down, q + right])
-                    for m, a, q, b in places:
-                        place = g * group_channels + i + m, r * s_r + a, (c + q) * s_c + b
-                        added = accumulate and (onto is None or onto.reads(a, b))
-                        put(dx, place, total[m, a, q, b].get(), added, x)
+                                row, column = r * s_r + rows.first, (c + q) * s_c + columns.first
+                                place = g * group_channels + i + m, row, column
+                                put(self.dx, place, total[m][q].get(), accumulate, self.x)
 
+    def gather_taps(
+        self, at: tuple[Index, Index, Index, Index], rows: _Phase, columns: _Phase, total: list[list[Register]]
+    ) -> None:
+        """Add what filter f's gradient says of a tile of input channels (from i on) and columns (from c on).
 
-def _no_gradient(k: Recorder, x: Buffer | None, dx: Buffer, phases: tuple[_Phase, _Phase], conv: Conv) -> None:
-    """Positions that no output reads, as there are where the stride is larger than the kernel.
+        Where c is known, nothing is multiplied with the border of zeros around the gradient's columns.
+        """
+        (f, i, r, c), height, width = at, len(total), len(total[0])
+        for u, row_shift in rows.rolled(self.k, height * width * len(columns.taps)):
+            seen: dict[int, Value] = {}
+            for v, shift in columns.taps:
+                inside = [
+                    q for q in range(len(total[0])) if not isinstance(c, int) or 0 <= c + q + shift < self.columns
+                ]
+                weights = [self.w[f, i + m, u, v] for m in range(height if inside else 0)]
+                for q in inside:
+                    if q + shift not in seen:
+                        seen[q + shift] = self.dy[f, r + row_shift, c + (q + shift)]
+                    for m, weight in enumerate(weights):
+                        total[m][q].accumulate(weight, seen[q + shift])
 
-    With `x`, what was added up there is masked; without, they are made zero.
-    """
-    row_phase, column_phase = phases
-    for i in k.loop(conv.channels):
-        for r in k.loop(row_phase.count):
-            for c, width in blocks(k, column_phase.count, 8):
-                for q in range(width):
-                    row, column = r * conv.stride[0] + row_phase.first, (c + q) * conv.stride[1] + column_phase.first
-                    place = (i, row, column)
-                    dx[place] = k.apply("where_gt", x[place], 0.0, dx[place], 0.0) if x else 0.0
+    def all_phases(
+        self, rows: tuple[_Phase, ...], columns: tuple[_Phase, ...], accumulate: bool, onto: Conv | None
+    ) -> None:
+        """All phases at once: a loaded gradient feeds up to all taps, and dx is written from end to end.
 
+        Phase by phase, as `one_phase` does it, each phase loads all of dy again and writes dx with gaps of a stride,
+        which costs as many passes over both as there are phases. Here one turn of the loops computes s_r x s_c
+        neighbouring pixels for each position of dy. Every sum still runs over o, then u, then v, so the bits are the
+        same. It takes a register for each of these pixels, hence `_alike`.
 
-def _gather_taps(
-    k: Recorder,
-    dy: Buffer,
-    out: int,
-    w: Buffer,
-    at: tuple[Index, Index, Index, Index],
-    row_phase: _Phase,
-    column_phase: _Phase,
-    total: list[list[Register]],
-) -> None:
-    """Add what filter f's gradient says of a tile of input channels (from i on) and columns (from c on).
+        Parameters
+        ----------
+        rows, columns : tuple of _Phase
+            On each axis all of one count.
+        accumulate : bool
+            Whether to add to what is in dx.
+        onto : Conv, optional
+            The convolution that wrote it and left gaps, if one did.
+        """
+        k, conv, (s_r, s_c) = self.k, self.conv, self.conv.stride
+        group_filters, group_channels = conv.filters // conv.groups, conv.channels // conv.groups
+        tile_i = min(2, group_channels)
+        # Kernel row or column, which phase it belongs to, and the shift; sorted, so that each sum meets its taps in
+        # order.
+        taps_u, taps_v = (
+            sorted((u, n, shift) for n, phase in enumerate(axis) for u, shift in phase.taps) for axis in (rows, columns)
+        )
+        for g in k.loop(conv.groups):
+            for r in k.loop(rows[0].count):
+                for c, width in blocks(k, columns[0].count, TOGETHER // (s_r * s_c * tile_i)):
+                    for i, height in blocks(k, group_channels, tile_i):
+                        places = list(product(range(height), range(s_r), range(width), range(s_c)))
+                        total = {place: k.register() for place in places}
+                        for o in k.loop(group_filters):
+                            f, seen = g * group_filters + o, dict[tuple[int, int], Value]()
+                            for (u, a, down), (v, b, right), m in product(taps_u, taps_v, range(height)):
+                                weight = self.w[f, i + m, u, v]
+                                for q in range(width):
+                                    if (down, q + right) not in seen:
+                                        seen[down, q + right] = self.dy[f, r + down, c + q + right]
+                                    total[m, a, q, b].accumulate(weight, seen[down, q + right])
+                        for m, a, q, b in places:
+                            place = g * group_channels + i + m, r * s_r + a, (c + q) * s_c + b
+                            added = accumulate and (onto is None or onto.reads(a, b))
+                            put(self.dx, place, total[m, a, q, b].get(), added, self.x)
 
-    Where c is known, nothing is multiplied with the border of zeros around the gradient's `out` columns.
-    """
-    f, i, r, c = at
-    for u, row_shift in row_phase.rolled(k, len(total) * len(total[0]) * len(column_phase.taps)):
-        seen: dict[int, Value] = {}
-        for v, column_shift in column_phase.taps:
-            columns = [q for q in range(len(total[0])) if not isinstance(c, int) or 0 <= c + q + column_shift < out]
-            weights = [w[f, i + m, u, v] for m in range(len(total) if columns else 0)]
-            for q in columns:
-                column = q + column_shift
-                if column not in seen:
-                    seen[column] = dy[f, r + row_shift, c + column]
-                for m, weight in enumerate(weights):
-                    total[m][q].accumulate(weight, seen[column])
+    def none(self, rows: _Phase, columns: _Phase, added: bool) -> None:
+        """Positions that no output reads, as there are where the stride is larger than the kernel.
+
+        What was added up there is masked; if nothing was, they are made zero.
+        """
+        k, (s_r, s_c) = self.k, self.conv.stride
+        for i in k.loop(self.conv.channels):
+            for r in k.loop(rows.count):
+                for c, width in blocks(k, columns.count, 8):
+                    for q in range(width):
+                        place = i, r * s_r + rows.first, (c + q) * s_c + columns.first
+                        if added and self.x:
+                            put(self.dx, place, self.dx[place], False, self.x)
+                        else:
+                            self.dx[place] = 0.0
