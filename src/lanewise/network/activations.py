@@ -27,10 +27,13 @@ class Activation(Elementwise):
         A word that may follow its name in text, and says nothing.
     derivative_from : "x" or "y"
         The value that the kernel works the derivative out from.
+    usual_gain : float
+        Its `gain`, where no option changes that.
     """
 
     filler: ClassVar[str] = ""
     derivative_from: ClassVar[str] = "y"
+    usual_gain: ClassVar[float] = 1.0
 
     def value(self, x: Array) -> Array:
         """f(x), in float64."""
@@ -46,7 +49,7 @@ class Activation(Elementwise):
 
         He et al. 2015, "Delving Deep into Rectifiers". Functions that are about x near 0 have 1 (LeCun et al. 1998).
         """
-        return 1.0
+        return self.usual_gain
 
     @property
     def below(self) -> float | None:
@@ -62,6 +65,7 @@ class ReLU(Activation):
     onnx: ClassVar[tuple[OnnxNode, ...]] = (OnnxNode("Relu"),)
     note: ClassVar[str] = "negative values become 0"
     formula: ClassVar[str] = "max(0, {x}) = {y}"
+    usual_gain: ClassVar[float] = 2.0
 
     def value(self, x: Array) -> Array:
         """See `Activation`."""
@@ -70,11 +74,6 @@ class ReLU(Activation):
     def derivative(self, x: Array, y: Array) -> Array:
         """See `Activation`."""
         return np.where(x > 0, 1.0, 0.0)
-
-    @property
-    def gain(self) -> float:
-        """See `Activation`."""
-        return 2.0
 
     @property
     def below(self) -> float | None:
@@ -164,6 +163,7 @@ class GELU(Activation):
     opset: ClassVar[int] = 20
     note: ClassVar[str] = "negative values fade to 0"
     formula: ClassVar[str] = "{x} × Φ({x}) = {y}"
+    usual_gain: ClassVar[float] = 2.3517
 
     def value(self, x: Array) -> Array:
         """See `Activation`."""
@@ -172,11 +172,6 @@ class GELU(Activation):
     def derivative(self, x: Array, y: Array) -> Array:
         """See `Activation`."""
         return np.asarray(_normal(x) + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi))
-
-    @property
-    def gain(self) -> float:
-        """See `Activation`."""
-        return 2.3517
 
 
 def _normal(x: Array) -> Array:
@@ -192,6 +187,7 @@ class ReLU6(Activation):
     onnx: ClassVar[tuple[OnnxNode, ...]] = (OnnxNode("Clip", ("x", 0.0, 6.0)),)
     note: ClassVar[str] = "negative values become 0, and those above 6 become 6"
     formula: ClassVar[str] = "min(max(0, {x}), 6) = {y}"
+    usual_gain: ClassVar[float] = 2.0
 
     def value(self, x: Array) -> Array:
         """See `Activation`."""
@@ -200,11 +196,6 @@ class ReLU6(Activation):
     def derivative(self, x: Array, y: Array) -> Array:
         """See `Activation`."""
         return np.where((x > 0) & (x < 6), 1.0, 0.0)
-
-    @property
-    def gain(self) -> float:
-        """See `Activation`."""
-        return 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +210,7 @@ class SiLU(Activation):
     onnx: ClassVar[tuple[OnnxNode, ...]] = (OnnxNode("Sigmoid"), OnnxNode("Mul", ("x", "Sigmoid")))
     note: ClassVar[str] = "negative values fade to 0"
     formula: ClassVar[str] = "{x} / (1 + exp({-x})) = {y}"
+    usual_gain: ClassVar[float] = 2.8108
 
     def value(self, x: Array) -> Array:
         """See `Activation`."""
@@ -227,11 +219,6 @@ class SiLU(Activation):
     def derivative(self, x: Array, y: Array) -> Array:
         """See `Activation`."""
         return Sigmoid().value(x) * (1 + x - y)
-
-    @property
-    def gain(self) -> float:
-        """See `Activation`."""
-        return 2.8108
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +234,7 @@ class HardSwish(Activation):
     opset: ClassVar[int] = 14
     note: ClassVar[str] = "negative values fade to 0, which they reach at −3"
     formula: ClassVar[str] = "{x} × min(max(0, {x} / 6 + 1/2), 1) = {y}"
+    usual_gain: ClassVar[float] = 3.0160
 
     def value(self, x: Array) -> Array:
         """See `Activation`."""
@@ -255,11 +243,6 @@ class HardSwish(Activation):
     def derivative(self, x: Array, y: Array) -> Array:
         """See `Activation`."""
         return np.where(x <= -3, 0.0, np.where(x >= 3, 1.0, x / 3 + 0.5))
-
-    @property
-    def gain(self) -> float:
-        """See `Activation`."""
-        return 3.0160
 
 
 @dataclass(frozen=True, slots=True)

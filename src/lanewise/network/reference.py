@@ -15,6 +15,7 @@ import numpy.typing as npt
 from lanewise.network import layers
 from lanewise.network.graph import Graph, Node, is_frozen
 from lanewise.network.reference_training import Array, adamw, sgd, sigmoid_cross_entropy, softmax_cross_entropy
+from lanewise.network.summary import neighbourhood
 
 __all__ = ["Array", "Masks", "adamw", "backward", "forward", "sgd", "sigmoid_cross_entropy", "softmax_cross_entropy"]
 
@@ -109,12 +110,13 @@ def _forward(
 ) -> Array:
     x = inputs[0]
     match node.layer:
-        case layers.Conv2D():
-            return _conv(node, weights, x)
+        case layers.Conv2D() as conv:
+            return _conv(node, conv, weights, x)
         case layers.MaxPool2D():
-            return _max_pool(node, x)
-        case layers.AvgPool2D():
-            return _average_pool(node, x)
+            padded = _padded(node, x, -np.inf)
+            return np.asarray(np.maximum.reduce([padded[met] for _, _, met in _taps(node)]))
+        case layers.AvgPool2D() as pool:
+            return _sums(node, _padded(node, x, 0.0)) / _divisor(node, pool, x)
         case layers.GlobalAvgPool2D():
             return np.asarray(x.mean(axis=(2, 3)))
         case layers.Dense():
@@ -150,12 +152,12 @@ def _backward(
     """Gradients of the node's parameters and of its inputs, from those of its output."""
     x = inputs[0]
     match node.layer:
-        case layers.Conv2D():
-            return _dconv(node, weights, x, dy)
+        case layers.Conv2D() as conv:
+            return _dconv(node, conv, weights, x, dy)
         case layers.MaxPool2D():
             return [], [_dmax_pool(node, x, y, dy)]
-        case layers.AvgPool2D():
-            return [], [_daverage_pool(node, x, dy)]
+        case layers.AvgPool2D() as pool:
+            return [], [_daverage_pool(node, pool, x, dy)]
         case layers.GlobalAvgPool2D():
             _, _, rows, columns = x.shape
             return [], [np.broadcast_to(dy[:, :, None, None] / (rows * columns), x.shape)]
@@ -198,11 +200,11 @@ def _unpadded(node: Node, padded: Array) -> Array:
     return padded[:, :, top : rows - bottom, left : columns - right]
 
 
-def _taps(
-    node: Node, kernel: layers.Pair, stride: layers.Pair, dilation: layers.Pair = (1, 1)
-) -> Iterator[tuple[int, int, tuple[slice, ...]]]:
+def _taps(node: Node) -> Iterator[tuple[int, int, tuple[slice, ...]]]:
     """For each kernel row u and column v: which padded values they meet, at all output positions at once."""
-    _, rows, columns = node.shape
+    found, (_, rows, columns) = neighbourhood(node), node.shape
+    assert found is not None
+    kernel, stride, dilation = found
     for u in range(kernel[0]):
         for v in range(kernel[1]):
             r, c = u * dilation[0], v * dilation[1]
@@ -220,25 +222,23 @@ def _grouped(array: Array, groups: int) -> Array:
     return array.reshape(n, groups, channels // groups, rows, columns)
 
 
-def _conv(node: Node, weights: list[Array], x: Array) -> Array:
-    layer = node.layer
-    assert isinstance(layer, layers.Conv2D)
+def _conv(node: Node, layer: layers.Conv2D, weights: list[Array], x: Array) -> Array:
     weight = weights[0].reshape(layer.groups, layer.filters // layer.groups, -1, *layer.kernel)
     padded = _padded(node, x, 0.0)
     y = np.zeros((len(x), *node.shape))
-    for u, v, met in _taps(node, layer.kernel, layer.stride, layer.dilation):
+    for u, v, met in _taps(node):
         patch = _grouped(padded[met], layer.groups)
         y += np.einsum("goi,ngirc->ngorc", weight[..., u, v], patch).reshape(y.shape)
     return y + weights[1][:, None, None] if layer.bias else y
 
 
-def _dconv(node: Node, weights: list[Array], x: Array, dy: Array) -> tuple[list[Array], list[Array]]:
-    layer = node.layer
-    assert isinstance(layer, layers.Conv2D)
+def _dconv(
+    node: Node, layer: layers.Conv2D, weights: list[Array], x: Array, dy: Array
+) -> tuple[list[Array], list[Array]]:
     weight = weights[0].reshape(layer.groups, layer.filters // layer.groups, -1, *layer.kernel)
     padded = _padded(node, x, 0.0)
     dpadded, dweight, dy_grouped = np.zeros_like(padded), np.zeros_like(weight), _grouped(dy, layer.groups)
-    for u, v, met in _taps(node, layer.kernel, layer.stride, layer.dilation):
+    for u, v, met in _taps(node):
         patch = _grouped(padded[met], layer.groups)
         dweight[..., u, v] = np.einsum("ngorc,ngirc->goi", dy_grouped, patch)
         dpadded[met] += np.einsum("goi,ngorc->ngirc", weight[..., u, v], dy_grouped).reshape(dpadded[met].shape)
@@ -249,55 +249,32 @@ def _dconv(node: Node, weights: list[Array], x: Array, dy: Array) -> tuple[list[
 # Pooling
 
 
-def _max_pool(node: Node, x: Array) -> Array:
-    layer = node.layer
-    assert isinstance(layer, layers.MaxPool2D)
-    padded = _padded(node, x, -np.inf)
-    y = np.full((len(x), *node.shape), -np.inf)
-    for _, _, met in _taps(node, layer.window, layer.stride or layer.window):
-        y = np.maximum(y, padded[met])
-    return y
-
-
 def _dmax_pool(node: Node, x: Array, y: Array, dy: Array) -> Array:
     """Give the gradient to the first value, in row-major order of the window, that is the maximum."""
-    layer = node.layer
-    assert isinstance(layer, layers.MaxPool2D)
     padded = _padded(node, x, -np.inf)
     dpadded, given = np.zeros_like(padded), np.zeros(y.shape, bool)
-    for _, _, met in _taps(node, layer.window, layer.stride or layer.window):
+    for _, _, met in _taps(node):
         argmax = (padded[met] == y) & ~given
         dpadded[met] += dy * argmax
         given |= argmax
     return _unpadded(node, dpadded)
 
 
-def _average_pool(node: Node, x: Array) -> Array:
-    layer = node.layer
-    assert isinstance(layer, layers.AvgPool2D)
-    padded = _padded(node, x, 0.0)
-    y = np.zeros((len(x), *node.shape))
-    for _, _, met in _taps(node, layer.window, layer.stride or layer.window):
-        y += padded[met]
-    return y / _divisor(node, layer, x)
-
-
-def _daverage_pool(node: Node, x: Array, dy: Array) -> Array:
-    layer = node.layer
-    assert isinstance(layer, layers.AvgPool2D)
-    dpadded = np.zeros_like(_padded(node, x, 0.0))
-    for _, _, met in _taps(node, layer.window, layer.stride or layer.window):
-        dpadded[met] += dy / _divisor(node, layer, x)
+def _daverage_pool(node: Node, layer: layers.AvgPool2D, x: Array, dy: Array) -> Array:
+    dpadded, shares = np.zeros_like(_padded(node, x, 0.0)), dy / _divisor(node, layer, x)
+    for _, _, met in _taps(node):
+        dpadded[met] += shares
     return _unpadded(node, dpadded)
 
 
 def _divisor(node: Node, layer: layers.AvgPool2D, x: Array) -> Array:
     """Values that each window averages, of shape (1, 1, rows, columns)."""
-    present = _padded(node, np.ones_like(x[:1, :1]), 1.0 if layer.count_padding else 0.0)
-    divisor = np.zeros((1, 1, *node.shape[1:]))
-    for _, _, met in _taps(node, layer.window, layer.stride or layer.window):
-        divisor += present[met]
-    return divisor
+    return _sums(node, _padded(node, np.ones_like(x[:1, :1]), float(layer.count_padding)))
+
+
+def _sums(node: Node, padded: Array) -> Array:
+    """The sum of each window."""
+    return np.asarray(np.add.reduce([padded[met] for _, _, met in _taps(node)]))
 
 
 # Normalisation: a shape of (images, channels, rows, columns) or (images, features)
