@@ -148,37 +148,27 @@ class Executable:
         counts : int64 array of `steps`, how many groups each has; for sections of those present or absent
         """
         with self._running:  # the tables are filled in for one run at a time
-            self._run(arrays, steps, threads, tasks, counts)
-
-    def _run(
-        self,
-        arrays: dict[str, NDArray[Any]],
-        steps: int,
-        threads: int,
-        tasks: int,
-        counts: NDArray[np.int64] | None,
-    ) -> None:
-        if counts is not None:
-            for record in self._counted:
-                record[5] = counts.ctypes.data
-        for record, phase in zip(self._phases.reshape(-1, 3), self.phases, strict=True):
-            record[0] = tasks if phase.tasks is None else phase.tasks
-        bases = np.array([arrays[name].ctypes.data for name in self.bases], np.int64)
-        barrier = _barrier(threads)
-        job = np.array(
-            [
-                bases.ctypes.data,
-                steps,
-                threads,
-                len(self.phases),
-                self._phases.ctypes.data,
-                barrier.ctypes.data,
-                self._waiting.ctypes.data,
-            ],
-            np.int64,
-        )
-        self._waiting[0] = SPINS if threads <= default_threads() else 0
-        run_threads(self._driver, job.ctypes.data, threads)
+            if counts is not None:
+                for record in self._counted:
+                    record[5] = counts.ctypes.data
+            for record, phase in zip(self._phases.reshape(-1, 3), self.phases, strict=True):
+                record[0] = tasks if phase.tasks is None else phase.tasks
+            bases = np.array([arrays[name].ctypes.data for name in self.bases], np.int64)
+            barrier = _barrier(threads)
+            job = np.array(
+                [
+                    bases.ctypes.data,
+                    steps,
+                    threads,
+                    len(self.phases),
+                    self._phases.ctypes.data,
+                    barrier.ctypes.data,
+                    self._waiting.ctypes.data,
+                ],
+                np.int64,
+            )
+            self._waiting[0] = SPINS if threads <= default_threads() else 0
+            run_threads(self._driver, job.ctypes.data, threads)
 
     # tables
 

@@ -23,10 +23,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lanewise.kernels.across import lane_sum
-from lanewise.kernels.channelwise import Place, Result, channels_together, positions, summed
+from lanewise.kernels.channelwise import Place, channels_together, positions, summed
 from lanewise.kernels.layout import Layout
-from lanewise.kernels.optimizers import HYPER
+from lanewise.kernels.optimizers import HYPER, over_shards
 from lanewise.kernels.pointwise import put
+from lanewise.kernels.pool import finisher
 from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value, kernel
 
 MOMENTS = 4
@@ -81,7 +82,7 @@ def forward(
     k, channels = Recorder("batchnorm"), x.shape[0]
     xs, there = x.buffer(k, "x"), k.scalars("present", (LANES,))
     scale, shift, running = (k.scalars(name, (channels,)) for name in ("scale", "shift", "mean"))
-    out = Result(k, y, relu, plus)
+    finish = finisher(k, y, relu=relu, plus=plus)
     moments = _moments(k, x)
     sums, squares = k.scalars("dmean", (channels,)), k.scalars("dvariance", (channels,))
     present = _Present(k, there, x)
@@ -102,7 +103,7 @@ def forward(
         for i in _again(k, each):
             mean, factor, offset = moments[i, 0], scale[i] * moments[i, 1], shift[i]
             for at in positions(k, x, i):
-                out.put(at, k.apply("fma", xs[at] - mean, factor, offset))
+                finish(at, [k.apply("fma", xs[at] - mean, factor, offset)])
     return k.program()
 
 
@@ -121,11 +122,11 @@ def apply(x: Layout, y: Layout, epsilon: float, relu: bool = False, plus: Layout
     channels = x.shape[0]
     xs = x.buffer(k, "x")
     scale, shift, mean, variance = (k.scalars(n, (channels,)) for n in ("scale", "shift", "mean", "variance"))
-    out = Result(k, y, relu, plus)
+    finish = finisher(k, y, relu=relu, plus=plus)
     for i in k.loop(channels):
         middle, factor, offset = mean[i], scale[i] * _inverse(k, variance[i], epsilon), shift[i]
         for at in positions(k, x, i):
-            out.put(at, k.apply("fma", xs[at] - middle, factor, offset))
+            finish(at, [k.apply("fma", xs[at] - middle, factor, offset)])
     return k.program()
 
 
@@ -225,15 +226,8 @@ def update_statistics(scalars: int, positions: int, shards: int, total: int) -> 
     rate, share = hyper[HYPER - 2], hyper[HYPER - 1] * (1 / positions)
     for block in k.loop(scalars // LANES):
         at = block * LANES
-        s, q = (_over_shards(rows, at, shards) * share for rows in (sums, squares))
+        s, q = (over_shards(rows, at, shards) * share for rows in (sums, squares))
         old = variance.vector(at)
         variance.set_vector(k.apply("fma", _variance(k, s, q) - old, rate, old), at)
         mean.set_vector(k.apply("fma", s, rate, mean.vector(at)), at)
     return k.program()
-
-
-def _over_shards(rows: Buffer, at: Index, shards: int) -> Value:
-    total = rows.vector(0, at)
-    for shard in range(1, shards):
-        total = total + rows.vector(shard, at)
-    return total

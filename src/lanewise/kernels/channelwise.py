@@ -1,4 +1,4 @@
-"""What kernels share that treat each channel as a whole: its elements, their sums, and the way of their results."""
+"""What kernels share that treat each channel as a whole: its elements, and their sums."""
 
 from __future__ import annotations
 
@@ -32,19 +32,6 @@ def positions(k: Recorder, layout: Layout, channel: Index) -> Iterator[Place]:
         for first, width in blocks(k, columns, UNROLL):
             for q in range(width):
                 yield channel, r, first + q
-
-
-class Result:
-    """Where results go, by way of a sum and a ReLU. It declares `plus`, if there is one, and y."""
-
-    def __init__(self, k: Recorder, y: Layout, relu: bool, plus: Layout | None) -> None:
-        self._k, self._relu = k, relu
-        self._plus, self._ys = plus.buffer(k, "plus") if plus else None, y.buffer(k, "y")
-
-    def put(self, at: Place, value: Value) -> None:
-        """Write one value."""
-        value = value + self._plus[at] if self._plus else value
-        self._ys[at] = self._k.apply("max", 0.0, value) if self._relu else value
 
 
 def channels_together(k: Recorder, channels: int) -> Iterator[list[Index]]:

@@ -368,13 +368,10 @@ class _InputGradient:
 
         What was added up there is masked; if nothing was, they are made zero.
         """
-        k, (s_r, s_c) = self.k, self.conv.stride
+        k, x, (s_r, s_c) = self.k, self.x if added else None, self.conv.stride
         for i in k.loop(self.conv.channels):
             for r in k.loop(rows.count):
                 for c, width in blocks(k, columns.count, 8):
                     for q in range(width):
                         place = i, r * s_r + rows.first, (c + q) * s_c + columns.first
-                        if added and self.x:
-                            put(self.dx, place, self.dx[place], False, self.x)
-                        else:
-                            self.dx[place] = 0.0
+                        self.dx[place] = k.apply("where_gt", x[place], 0.0, self.dx[place], 0.0) if x else 0.0

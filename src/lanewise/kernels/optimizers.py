@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from lanewise.errors import ProgramError
 from lanewise.kernels.tiles import blocks
-from lanewise.lanes.program import LANES, Index, Program, Recorder, Value, kernel
+from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value, kernel
 
 HYPER = 16
 """Scalars in the buffer `hyper`; those that an update has no use for may hold anything."""
@@ -31,12 +31,28 @@ def _vectors(k: Recorder, scalars: int, unroll: int) -> Iterator[Index]:
             yield (first + q) * LANES
 
 
+def over_shards(gradients: Buffer, at: Index, shards: int) -> Value:
+    """The sum over the first rows of a buffer, in their order, of the 16 scalars from `at` on.
+
+    Parameters
+    ----------
+    gradients : Buffer
+    at : Index
+    shards : int
+        How many rows there are.
+    """
+    total = gradients.vector(0, at)
+    for shard in range(1, shards):
+        total = total + gradients.vector(shard, at)
+    return total
+
+
 class _Chunk:
     """The buffers of an update, declared in the order in which they are given, and where their vectors are."""
 
     def __init__(self, k: Recorder, states: tuple[str, ...], chunk: int, shards: int, total: int, rows: int) -> None:
         self._k, self._scalars, self._rows = k, chunk, rows
-        self._shards = 1 if rows else shards
+        self._shards = shards
         shape = (rows, total) if rows else (1, chunk)
         self.parameters, *self.states = (k.scalars(name, shape) for name in ("parameters", *states))
         self._gradients = k.scalars("gradients", shape if rows else (shards, total))
@@ -56,10 +72,7 @@ class _Chunk:
     def gradient(self, place: tuple[Index, Index]) -> Value:
         """The sum of all shards' gradients."""
         row, at = place
-        total = self._gradients.vector(row, at)
-        for shard in range(1, self._shards):
-            total = total + self._gradients.vector(shard, at)
-        return total
+        return self._gradients.vector(row, at) if self._rows else over_shards(self._gradients, at, self._shards)
 
     def decayed(self, weight_decay: Value, place: tuple[Index, Index]) -> Value:
         """Weight decay where it applies, else 0."""

@@ -263,15 +263,16 @@ def _first_largest(k: Recorder, taps: list[Value], relu: bool, numbered: bool) -
 
 
 def finisher(
-    k: Recorder, y: Layout, *, relu: bool, plus: Layout | None, argmax: Layout | None
+    k: Recorder, y: Layout, *, relu: bool, plus: Layout | None, argmax: Layout | None = None
 ) -> Callable[[tuple[Index, Index, Index], list[Value]], None]:
-    """Declare plus, y and argmax, as far as they are given, for the end of a convolution that pools.
+    """Declare plus, y and argmax, as far as they are given, for the end of a kernel: a sum, a ReLU, a max pool.
 
     Parameters
     ----------
     k : Recorder
     y, plus, argmax : Layout
-        How what is left of a window lies, what is added to its taps, and the number of its argmax.
+        How what is left of a window lies, what is added to its taps, and the number of its argmax. Without a pool a
+        window has one tap.
     relu : bool
         Whether a ReLU lies before or behind the pool.
 

@@ -9,9 +9,10 @@ Lanes without an image have dy = 0. Sums are added up as those of `batchnorm.py`
 from __future__ import annotations
 
 from lanewise.kernels.across import lane_sum
-from lanewise.kernels.channelwise import Place, Result, channels_together, positions, summed
+from lanewise.kernels.channelwise import Place, channels_together, positions, summed
 from lanewise.kernels.layout import Layout
 from lanewise.kernels.pointwise import put
+from lanewise.kernels.pool import finisher
 from lanewise.lanes.program import Program, Recorder, Value, kernel
 
 
@@ -23,11 +24,11 @@ def forward(x: Layout, y: Layout, relu: bool = False, plus: Layout | None = None
     """
     k, channels = Recorder("scale"), x.shape[0]
     xs, scale, shift = x.buffer(k, "x"), k.scalars("scale", (channels,)), k.scalars("shift", (channels,))
-    out = Result(k, y, relu, plus)
+    finish = finisher(k, y, relu=relu, plus=plus)
     for i in k.loop(channels):
         factor, offset = scale[i], shift[i]
         for at in positions(k, x, i):
-            out.put(at, k.apply("fma", xs[at], factor, offset))
+            finish(at, [k.apply("fma", xs[at], factor, offset)])
     return k.program()
 
 
