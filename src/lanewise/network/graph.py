@@ -16,26 +16,10 @@ from dataclasses import dataclass
 
 from lanewise.brief import short
 from lanewise.errors import NetworkError, ShapeError, TooLargeError
+from lanewise.network import layers
 from lanewise.network.base import is_frozen
 from lanewise.network.filters import bank
-from lanewise.network.layers import (
-    Add,
-    AvgPool2D,
-    Channelwise,
-    Concat,
-    Conv2D,
-    Dense,
-    Elementwise,
-    FilterBank,
-    Fixed,
-    Flatten,
-    GlobalAvgPool2D,
-    Input,
-    Join,
-    Layer,
-    MaxPool2D,
-    Residual,
-)
+from lanewise.network.layers import Layer
 from lanewise.network.options import MOST_DEPTH, MOST_LAYERS, is_whole, option_problem
 from lanewise.network.shapes import Shape, describe, output_shape
 from lanewise.network.text import layer_text
@@ -176,8 +160,8 @@ def assemble(steps: Iterable[tuple[Layer, tuple[int, ...]]], input_shape: Shape)
 
 
 def _can_read(layer: Layer, inputs: tuple[int, ...], position: int) -> bool:
-    right_number = len(inputs) >= 1 if isinstance(layer, Add | Join) else len(inputs) == 1
-    possible = right_number and not isinstance(layer, Residual | Concat | Fixed | Input)
+    right_number = len(inputs) >= 1 if isinstance(layer, layers.Add | layers.Join) else len(inputs) == 1
+    possible = right_number and not isinstance(layer, layers.Residual | layers.Concat | layers.Fixed | layers.Input)
     return possible and all(0 <= n < position for n in inputs)
 
 
@@ -193,7 +177,7 @@ class _Builder:
             raise ShapeError(f"images have a shape (channels, rows, columns) of numbers from 1, not {input_shape!r}")
         if math.prod(input_shape) > MOST_VALUES:
             raise TooLargeError(f"{describe(input_shape)}: more than {MOST_VALUES:,} values each; shrink them")
-        self.nodes = [Node("input", Input(), (), tuple(input_shape))]
+        self.nodes = [Node("input", layers.Input(), (), tuple(input_shape))]
         self.counts: dict[str, int] = {}
 
     def chain(self, layers: tuple[Layer, ...], source: int, depth: int) -> int:
@@ -203,29 +187,33 @@ class _Builder:
         return source
 
     def layer(self, layer: Layer, source: int, depth: int) -> int:
-        if not isinstance(layer, Layer) or type(layer) is Layer or isinstance(layer, Input | Add | Join | FilterBank):
+        if (
+            not isinstance(layer, Layer)
+            or type(layer) is Layer
+            or isinstance(layer, layers.Input | layers.Add | layers.Join | layers.FilterBank)
+        ):
             raise NetworkError(f"node {len(self.nodes)} of the network is {layer!r}, not a layer to build from")
         if depth > MOST_DEPTH:
             raise NetworkError(f"more than {MOST_DEPTH} residuals and concats are inside each other")
         self.check_options(layer)
         match layer:
-            case Residual():
+            case layers.Residual():
                 body = self.chain(layer.body, source, depth + 1)
-                return self.append(Add(), (body, self.chain(layer.shortcut, source, depth + 1)), layer)
-            case Concat():
+                return self.append(layers.Add(), (body, self.chain(layer.shortcut, source, depth + 1)), layer)
+            case layers.Concat():
                 ends = tuple(self.chain(branch, source, depth + 1) for branch in layer.branches)
-                return self.append(Join(), ends, layer)
-            case Fixed():
+                return self.append(layers.Join(), ends, layer)
+            case layers.Fixed():
                 return self.append(self.convolution(layer, self.nodes[source].shape[0]), (source,), layer)
-            case Dense() if len(self.nodes[source].shape) == 3:
-                return self.append(layer, (self.append(Flatten(), (source,), layer),), layer)
+            case layers.Dense() if len(self.nodes[source].shape) == 3:
+                return self.append(layer, (self.append(layers.Flatten(), (source,), layer),), layer)
             case _:
                 return self.append(layer, (source,), layer)
 
-    def convolution(self, layer: Fixed, channels: int) -> FilterBank:
+    def convolution(self, layer: layers.Fixed, channels: int) -> layers.FilterBank:
         """What a bank of fixed filters is to so many channels: each filter applied to each of them."""
         count, *kernel = bank(layer.bank).shape
-        return FilterBank(
+        return layers.FilterBank(
             channels * count,
             (kernel[0], kernel[1]),
             layer.stride,
@@ -265,12 +253,12 @@ class _Builder:
     def parameters(self, position: int) -> list[Parameter]:
         node = self.nodes[position]
         match node.layer:
-            case Conv2D() as conv:
+            case layers.Conv2D() as conv:
                 channels = self.nodes[node.inputs[0]].shape[0]
                 shape: Shape = (conv.filters, channels // conv.groups, *conv.kernel)
-            case Dense() as dense:
+            case layers.Dense() as dense:
                 shape = (dense.units, *self.nodes[node.inputs[0]].shape)
-            case Channelwise() as layer:
+            case layers.Channelwise() as layer:
                 shape = (node.shape[0], *[1] * (len(node.shape) - 1)) if layer.broadcast else node.shape[:1]
                 return [Parameter(position, role, shape) for role in layer.roles]
             case _:
@@ -295,17 +283,17 @@ class _Builder:
 def _kind(layer: Layer) -> str:
     """First part of the names of such layers: "conv" of "conv1"."""
     match layer:
-        case FilterBank():
+        case layers.FilterBank():
             return "fixed"
-        case Conv2D():
+        case layers.Conv2D():
             return "conv"
-        case MaxPool2D():
+        case layers.MaxPool2D():
             return "max"
-        case AvgPool2D():
+        case layers.AvgPool2D():
             return "average"
-        case GlobalAvgPool2D():
+        case layers.GlobalAvgPool2D():
             return "global"
-        case Elementwise():
+        case layers.Elementwise():
             return layer.word
         case _:
             return type(layer).__name__.lower()

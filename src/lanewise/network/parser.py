@@ -19,23 +19,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from lanewise.network import layers
 from lanewise.network.activations import ACTIVATIONS, Activation
 from lanewise.network.channelwise import CHANNELWISE, Channelwise
 from lanewise.network.filters import BANKS
-from lanewise.network.layers import (
-    AvgPool2D,
-    Concat,
-    Conv2D,
-    Dense,
-    Dropout,
-    Fixed,
-    Flatten,
-    GlobalAvgPool2D,
-    Layer,
-    MaxPool2D,
-    Residual,
-    Softmax,
-)
+from lanewise.network.layers import Layer
 from lanewise.network.options import MOST_DEPTH, MOST_LAYERS, option_problem
 from lanewise.network.tokens import Tokens, suggestion
 
@@ -62,20 +50,20 @@ class _Parser(Tokens):
         brace = next((token for token in self.tokens if token.text in ("{", "}")), None)
         if brace is not None:
             self.fail("one network is written without braces; alternatives in braces are for `lanewise vary`", brace)
-        layers = self.items()
+        found = self.items()
         if self.token.kind != "end":
             self.fail(f'"{self.token.text}" does not belong here; no bracket is open')
-        return layers
+        return found
 
     def items(self) -> tuple[Layer, ...]:
-        layers: list[Layer] = []
+        found: list[Layer] = []
         while True:
             first = self.token
-            layers += self.item()
-            if len(layers) > MOST_LAYERS:
+            found += self.item()
+            if len(found) > MOST_LAYERS:
                 self.fail(f"these are more than {MOST_LAYERS:,} layers", first, self.last)
             if not self.accept(","):
-                return tuple(layers)
+                return tuple(found)
 
     def item(self) -> tuple[Layer, ...]:
         if self.token.kind != "number":
@@ -180,7 +168,7 @@ def _conv(parser: _Parser) -> Layer:
     filters = parser.whole(f"the number of filters{example}")
     if not parser.accept("@"):
         parser.fail(f'"@" and the size of the kernel are missing{example}')
-    return Conv2D(filters, parser.pair("size of the kernel"), **parser.options(CONV))  # type: ignore[arg-type]
+    return layers.Conv2D(filters, parser.pair("size of the kernel"), **parser.options(CONV))  # type: ignore[arg-type]
 
 
 def _fixed(parser: _Parser) -> Layer:
@@ -191,7 +179,7 @@ def _fixed(parser: _Parser) -> Layer:
         names.append(_filters(parser))
     if parser.token.text in BANKS:
         parser.fail(f'a "+" is missing before "{parser.token.text}"')
-    return Fixed(tuple(names), **parser.options(WINDOW))  # type: ignore[arg-type]
+    return layers.Fixed(tuple(names), **parser.options(WINDOW))  # type: ignore[arg-type]
 
 
 def _filters(parser: _Parser) -> str:
@@ -205,23 +193,23 @@ def _filters(parser: _Parser) -> str:
 
 
 def _max_pool(parser: _Parser) -> Layer:
-    return MaxPool2D(parser.pair('size of the window, like "max 2"'), **parser.options(WINDOW))  # type: ignore[arg-type]
+    return layers.MaxPool2D(parser.pair('size of the window, like "max 2"'), **parser.options(WINDOW))  # type: ignore[arg-type]
 
 
 def _average_pool(parser: _Parser) -> Layer:
     window = parser.pair('size of the window, like "average 2"')
-    return AvgPool2D(window, **parser.options(AVERAGE))  # type: ignore[arg-type]
+    return layers.AvgPool2D(window, **parser.options(AVERAGE))  # type: ignore[arg-type]
 
 
 def _global_average(parser: _Parser) -> Layer:
     if not (parser.accept("average") or parser.accept("avg")):
         parser.fail('only "global average" is known')
-    return GlobalAvgPool2D()
+    return layers.GlobalAvgPool2D()
 
 
 def _dense(parser: _Parser) -> Layer:
     units = parser.whole('the number of units, like "dense 100"')
-    return Dense(units, **parser.options(WEIGHTS))  # type: ignore[arg-type]
+    return layers.Dense(units, **parser.options(WEIGHTS))  # type: ignore[arg-type]
 
 
 def _channelwise(kind: type[Channelwise], parser: _Parser) -> Layer:
@@ -230,15 +218,15 @@ def _channelwise(kind: type[Channelwise], parser: _Parser) -> Layer:
 
 
 def _dropout(parser: _Parser) -> Layer:
-    return Dropout(parser.fraction(Dropout().rate))
+    return layers.Dropout(parser.fraction(layers.Dropout().rate))
 
 
 def _residual(parser: _Parser) -> Layer:
-    return Residual(*parser.bracketed("residual", at_most=2))
+    return layers.Residual(*parser.bracketed("residual", at_most=2))
 
 
 def _concat(parser: _Parser) -> Layer:
-    return Concat(tuple(parser.bracketed("concat", at_most=MOST_LAYERS)))
+    return layers.Concat(tuple(parser.bracketed("concat", at_most=MOST_LAYERS)))
 
 
 def _activation(kind: type[Activation], parser: _Parser) -> Layer:
@@ -257,8 +245,8 @@ LAYERS: dict[str, Callable[[_Parser], Layer]] = {
     "dropout": _dropout,
     "residual": _residual,
     "concat": _concat,
-    "softmax": lambda parser: Softmax(),
-    "flatten": lambda parser: Flatten(),
+    "softmax": lambda parser: layers.Softmax(),
+    "flatten": lambda parser: layers.Flatten(),
     **{word: partial(_activation, kind) for word, kind in ACTIVATIONS.items()},
     **{word: partial(_channelwise, kind) for word, kind in CHANNELWISE.items()},
 }

@@ -5,21 +5,8 @@ from __future__ import annotations
 import math
 
 from lanewise.errors import ShapeError
-from lanewise.network.layers import (
-    Add,
-    AvgPool2D,
-    Conv2D,
-    Dense,
-    Flatten,
-    GlobalAvgPool2D,
-    Join,
-    Layer,
-    MaxPool2D,
-    Padding,
-    Pair,
-    Sides,
-    Softmax,
-)
+from lanewise.network import layers
+from lanewise.network.layers import Layer, Padding, Pair, Sides
 
 Shape = tuple[int, ...]
 """Of one image: (channels, rows, columns) or (features,)."""
@@ -36,34 +23,34 @@ def output_shape(layer: Layer, inputs: tuple[Shape, ...]) -> tuple[Shape, Sides]
     (shape, *_), none = inputs, (0, 0, 0, 0)
     _few_enough(inputs)
     match layer:
-        case Conv2D():
+        case layers.Conv2D():
             channels, rows, columns = _image(shape)
             _groups_divide(layer, channels)
             sides = _sides(layer.padding, (rows, columns), layer.kernel, layer.stride, layer.dilation)
             return (layer.filters, *_positions(layer, (rows, columns), sides)), sides
-        case MaxPool2D() | AvgPool2D():
+        case layers.MaxPool2D() | layers.AvgPool2D():
             channels, rows, columns = _image(shape)
             sides = _sides(layer.padding, (rows, columns), layer.window, layer.stride or layer.window, (1, 1))
             out = _positions(layer, (rows, columns), sides)
             _no_window_of_padding(layer, (rows, columns), out, sides)
             return (channels, *out), sides
-        case GlobalAvgPool2D():
+        case layers.GlobalAvgPool2D():
             return _image(shape)[:1], none
-        case Dense():
+        case layers.Dense():
             if len(shape) != 1:
                 raise ShapeError(f"needs features, not {describe(shape)}; put `flatten` before it")
             return (layer.units,), none
-        case Softmax():
+        case layers.Softmax():
             if len(shape) != 1:
                 raise ShapeError(f"needs features, not {describe(shape)}; put `flatten` or `global average` before it")
             return shape, none
-        case Flatten():
+        case layers.Flatten():
             return (math.prod(shape),), none
-        case Add():
+        case layers.Add():
             for other in inputs[1:]:
                 _branches_equal(shape, other)
             return shape, none
-        case Join():
+        case layers.Join():
             return _joined(inputs), none
         case _:
             return shape, none
@@ -84,7 +71,7 @@ def _image(shape: Shape) -> tuple[int, int, int]:
     return channels, rows, columns
 
 
-def _groups_divide(layer: Conv2D, channels: int) -> None:
+def _groups_divide(layer: layers.Conv2D, channels: int) -> None:
     if channels % layer.groups or layer.filters % layer.groups:
         fits = [n for n in range(1, math.gcd(channels, layer.filters) + 1) if not (channels % n or layer.filters % n)]
         raise ShapeError(
@@ -107,11 +94,11 @@ def _sides(padding: Padding, size: Pair, kernel: Pair, stride: Pair, dilation: P
     return (top, left, total[0] - top, total[1] - left)
 
 
-def _positions(layer: Conv2D | MaxPool2D | AvgPool2D, size: Pair, sides: Sides) -> Pair:
+def _positions(layer: layers.Conv2D | layers.MaxPool2D | layers.AvgPool2D, size: Pair, sides: Sides) -> Pair:
     """Rows and columns of positions at which the kernel or window fits into the padded image."""
-    convolution = isinstance(layer, Conv2D)
-    kernel = layer.kernel if isinstance(layer, Conv2D) else layer.window
-    dilation = layer.dilation if isinstance(layer, Conv2D) else (1, 1)
+    convolution = isinstance(layer, layers.Conv2D)
+    kernel = layer.kernel if isinstance(layer, layers.Conv2D) else layer.window
+    dilation = layer.dilation if isinstance(layer, layers.Conv2D) else (1, 1)
     stride = layer.stride or kernel
     padded = (sides[0] + size[0] + sides[2], sides[1] + size[1] + sides[3])
     spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
@@ -128,7 +115,7 @@ def _positions(layer: Conv2D | MaxPool2D | AvgPool2D, size: Pair, sides: Sides) 
     return rows, columns
 
 
-def _no_window_of_padding(layer: MaxPool2D | AvgPool2D, size: Pair, out: Pair, sides: Sides) -> None:
+def _no_window_of_padding(layer: layers.MaxPool2D | layers.AvgPool2D, size: Pair, out: Pair, sides: Sides) -> None:
     stride = layer.stride or layer.window
     for axis, what in enumerate(("row", "column")):
         before, window = sides[axis], layer.window[axis]

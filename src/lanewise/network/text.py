@@ -4,24 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from lanewise.network import layers
 from lanewise.network.base import is_frozen
-from lanewise.network.layers import (
-    Activation,
-    AvgPool2D,
-    Channelwise,
-    Concat,
-    Conv2D,
-    Dense,
-    Dropout,
-    FilterBank,
-    Fixed,
-    GlobalAvgPool2D,
-    Layer,
-    MaxPool2D,
-    Padding,
-    Pair,
-    Residual,
-)
+from lanewise.network.layers import Layer, Padding, Pair
 from lanewise.network.parser import parse
 
 __all__ = ["layer_text", "parse", "to_text"]
@@ -35,13 +20,13 @@ def to_text(layers: Iterable[Layer]) -> str:
 def layer_text(layer: Layer) -> str:
     """Text of one layer, like "conv 16@3x3 same"; for the graph's own `Input`, `Add` and `Join` the name alone."""
     match layer:
-        case Fixed() | FilterBank():
+        case layers.Fixed() | layers.FilterBank():
             words = [
                 f"fixed {'+'.join(layer.bank)}",
                 _padding_text(layer.padding, usual="same"),
                 f"stride {_pair_text(layer.stride)}" if layer.stride != (1, 1) else "",
             ]
-        case Conv2D():
+        case layers.Conv2D():
             words = [
                 f"conv {layer.filters}@{layer.kernel[0]}x{layer.kernel[1]}",
                 _padding_text(layer.padding, usual="valid"),
@@ -51,28 +36,28 @@ def layer_text(layer: Layer) -> str:
                 "" if layer.bias else "nobias",
                 "frozen" if layer.frozen else "",
             ]
-        case MaxPool2D() | AvgPool2D():
+        case layers.MaxPool2D() | layers.AvgPool2D():
             words = [
-                f"{'max' if isinstance(layer, MaxPool2D) else 'average'} {_pair_text(layer.window)}",
+                f"{'max' if isinstance(layer, layers.MaxPool2D) else 'average'} {_pair_text(layer.window)}",
                 _padding_text(layer.padding, usual="valid"),
                 f"stride {_pair_text(layer.stride)}" if layer.stride else "",
-                "count-padding" if isinstance(layer, AvgPool2D) and layer.count_padding else "",
+                "count-padding" if isinstance(layer, layers.AvgPool2D) and layer.count_padding else "",
             ]
-        case GlobalAvgPool2D():
+        case layers.GlobalAvgPool2D():
             words = ["global average"]
-        case Dense():
+        case layers.Dense():
             words = [f"dense {layer.units}", "" if layer.bias else "nobias", "frozen" if layer.frozen else ""]
-        case Activation():
+        case layers.Activation():
             words = [layer.word, *(repr(float(value)) for value in layer.options.values())]
-        case Channelwise():
+        case layers.Channelwise():
             numbers = [] if layer.options == type(layer)().options else map(float, layer.options.values())
             words = [layer.word, *map(repr, numbers), "frozen" if is_frozen(layer) else ""]
-        case Dropout():
+        case layers.Dropout():
             words = [f"dropout {float(layer.rate)!r}"]
-        case Residual():
+        case layers.Residual():
             shortcut = f" | {to_text(layer.shortcut)}" if layer.shortcut else ""
             words = [f"residual({to_text(layer.body)}{shortcut})"]
-        case Concat():
+        case layers.Concat():
             words = [f"concat({' | '.join(to_text(branch) for branch in layer.branches)})"]
         case _:
             words = [type(layer).__name__.lower()]
