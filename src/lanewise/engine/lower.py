@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from lanewise.engine.fuse import Operation, conv_of, first_place, pool_of
 from lanewise.kernels import (
@@ -24,7 +25,9 @@ from lanewise.kernels import (
     winograd,
 )
 from lanewise.kernels import winograd_weight_gradient as winograd_weight
+from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout
+from lanewise.kernels.pool import Pool
 from lanewise.kernels.single import features
 from lanewise.kernels.single.blocked import Blocked
 from lanewise.lanes.program import Program
@@ -33,13 +36,53 @@ from lanewise.network.graph import Graph
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Forward:
-    """An operation, and how what it reads and leaves lies in memory.
+class _Lowered:
+    """An operation that is to be computed.
 
     Attributes
     ----------
     graph, operation
         What is computed.
+    registers : int
+        How many values of 16 lanes the target's registers hold.
+    """
+
+    graph: Graph
+    operation: Operation
+    registers: int
+
+    @property
+    def layer(self) -> layers.Layer:
+        """What its node is."""
+        return self.operation.node.layer
+
+    @property
+    def relu(self) -> bool:
+        """Whether its kernel does a ReLU at the end."""
+        return self.operation.activation is not None
+
+    @property
+    def conv(self) -> Conv:
+        """Its geometry, if it is a convolution."""
+        return conv_of(self.graph, self.operation.node)
+
+    @property
+    def pool(self) -> Pool:
+        """Its geometry, if it is a pool."""
+        return pool_of(self.operation.node)
+
+    @property
+    def joined(self) -> Pool | None:
+        """The pool that its kernel does, if it does one."""
+        return None if self.operation.pool is None else pool_of(self.graph.nodes[self.operation.pool])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forward(_Lowered):
+    """An operation, and how what it reads and leaves lies in memory.
+
+    Attributes
+    ----------
     xs : tuple of Layout
         How its inputs lie; of an operation that adds `operation.plus`, that is not among them.
     y : Layout
@@ -50,39 +93,31 @@ class Forward:
         Whether Dropout drops, and BatchNorm takes the statistics of the images that are there.
     accumulate : bool
         Whether it adds to what is noted of these statistics.
-    registers : int
-        How many values of 16 lanes the target's registers hold.
     """
 
-    graph: Graph
-    operation: Operation
     xs: tuple[Layout, ...]
     y: Layout
     plus: Layout | None = None
     argmax: Layout | None = None
     training: bool = False
     accumulate: bool = False
-    registers: int
-
-    @property
-    def layer(self) -> layers.Layer:
-        """What its node is."""
-        return self.operation.node.layer
 
     @property
     def x(self) -> Layout:
         """How its first input lies."""
         return self.xs[0]
 
+    def program(self) -> Program:
+        """What computes it."""
+        return lowering_of(self.layer).forward(self.layer, self)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Backward:
+class Backward(_Lowered):
     """An operation, and how the gradient of its result lies, and that of its input number `position`.
 
     Attributes
     ----------
-    graph, operation
-        What was computed.
     x, y, dy, dx : Layout
         How that input and the result lie, and their gradients. For gradients of parameters dx plays no part.
     mask : bool
@@ -91,12 +126,8 @@ class Backward:
         Whether to add to what is there.
     accumulate_parameters : bool
         The same for gradients of parameters, where one program computes these and that of the input.
-    registers : int
-        As for `Forward`.
     """
 
-    graph: Graph
-    operation: Operation
     position: int = 0
     x: Layout
     y: Layout
@@ -105,17 +136,23 @@ class Backward:
     mask: bool = False
     accumulate: bool
     accumulate_parameters: bool = False
-    registers: int
 
-    @property
-    def layer(self) -> layers.Layer:
-        """What its node is."""
-        return self.operation.node.layer
+    def input_gradient(self) -> Program:
+        """What writes or adds to dx."""
+        return lowering_of(self.layer).input_gradient(self.layer, self)
+
+    def parameter_gradients(self) -> Program:
+        """What computes the gradients of its parameters."""
+        lower = lowering_of(self.layer).parameter_gradients
+        assert lower is not None, self.operation
+        return lower(self.layer, self)
 
 
 @dataclass(frozen=True, slots=True)
 class Lowering:
     """The kernels of one kind of layer.
+
+    All but `single` are functions of the layer and of what is known of the operation.
 
     Attributes
     ----------
@@ -132,9 +169,9 @@ class Lowering:
         alike, and is given blocks of channels for channels.
     """
 
-    forward: Callable[[Forward], Program]
-    input_gradient: Callable[[Backward], Program]
-    parameter_gradients: Callable[[Backward], Program] | None = None
+    forward: Callable[[Any, Forward], Program]
+    input_gradient: Callable[[Any, Backward], Program]
+    parameter_gradients: Callable[[Any, Backward], Program] | None = None
     together: bool = False
     single: Callable[[tuple[Blocked, ...], Blocked], Program] | None = None
 
@@ -150,50 +187,37 @@ def lowering_of(layer: layers.Layer) -> Lowering:
 # Convolution
 
 
-def _convolution(f: Forward) -> Program:
-    operation = f.operation
-    forward = winograd.forward if "forward" in operation.winograd else conv.forward
-    return forward(
-        conv_of(f.graph, operation.node),
-        f.x,
-        f.y,
-        relu=operation.activation is not None,
-        plus=f.plus,
-        pool=None if operation.pool is None else pool_of(f.graph.nodes[operation.pool]),
-        argmax=f.argmax,
-        registers=f.registers,
-    )
+def _convolution(layer: layers.Conv2D, f: Forward) -> Program:
+    forward = winograd.forward if "forward" in f.operation.winograd else conv.forward
+    return forward(f.conv, f.x, f.y, relu=f.relu, plus=f.plus, pool=f.joined, argmax=f.argmax, registers=f.registers)
 
 
-def _unpooled(b: Backward) -> pool.Pool | None:
+def _unpooled(b: Backward) -> Pool | None:
     """The pool of a convolution whose gradient before it is not in memory."""
-    operation = b.operation
-    if operation.unpooled is None or operation.pool is None:
-        return None
-    return pool_of(b.graph.nodes[operation.pool])
+    return None if b.operation.unpooled is None else b.joined
 
 
-def _convolution_input(b: Backward) -> Program:
-    geometry, options = conv_of(b.graph, b.operation.node), {"mask": b.mask, "accumulate": b.accumulate}
+def _convolution_input(layer: layers.Conv2D, b: Backward) -> Program:
+    options = {"mask": b.mask, "accumulate": b.accumulate}
     if "input" in b.operation.winograd:
-        return winograd.backward_input(geometry, b.x, b.dy, b.dx, pool=_unpooled(b), registers=b.registers, **options)
+        return winograd.backward_input(b.conv, b.x, b.dy, b.dx, pool=_unpooled(b), registers=b.registers, **options)
     onto = None if b.operation.onto is None else conv_of(b.graph, b.graph.nodes[b.operation.onto])
     return conv.backward_input(
-        geometry, b.x, b.dy, b.dx, gaps=b.operation.gaps, onto=onto, registers=b.registers, **options
+        b.conv, b.x, b.dy, b.dx, gaps=b.operation.gaps, onto=onto, registers=b.registers, **options
     )
 
 
-def _convolution_weight(b: Backward) -> Program:
-    geometry, joined = conv_of(b.graph, b.operation.node), _unpooled(b)
+def _convolution_weight(layer: layers.Conv2D, b: Backward) -> Program:
+    joined = _unpooled(b)
     if "weight" in b.operation.winograd:
         return winograd_weight.backward_weight(
-            geometry, b.x, b.dy, pool=joined, accumulate=b.accumulate, registers=b.registers
+            b.conv, b.x, b.dy, pool=joined, accumulate=b.accumulate, registers=b.registers
         )
     if joined:
         return conv_pooled_gradient.backward_weight(
-            geometry, b.x, b.dy, joined, accumulate=b.accumulate, registers=b.registers
+            b.conv, b.x, b.dy, joined, accumulate=b.accumulate, registers=b.registers
         )
-    return conv_weight_gradient.backward_weight(geometry, b.x, b.dy, accumulate=b.accumulate, registers=b.registers)
+    return conv_weight_gradient.backward_weight(b.conv, b.x, b.dy, accumulate=b.accumulate, registers=b.registers)
 
 
 def transformed_weights(graph: Graph, operation: Operation, *, gradient: bool) -> Program:
@@ -215,22 +239,17 @@ def transformed_weights(graph: Graph, operation: Operation, *, gradient: bool) -
 # Dense
 
 
-def _dense(f: Forward) -> Program:
-    layer = f.layer
-    assert isinstance(layer, layers.Dense)
-    relu = f.operation.activation is not None
-    return dense.forward(f.x.elements, layer.units, bias=layer.bias, relu=relu, registers=f.registers)
+def _dense(layer: layers.Dense, f: Forward) -> Program:
+    return dense.forward(f.x.elements, layer.units, bias=layer.bias, relu=f.relu, registers=f.registers)
 
 
-def _dense_input(b: Backward) -> Program:
+def _dense_input(layer: layers.Dense, b: Backward) -> Program:
     return dense.backward_input(
         b.x.elements, b.dy.elements, mask=b.mask, accumulate=b.accumulate, registers=b.registers
     )
 
 
-def _dense_weight(b: Backward) -> Program:
-    layer = b.layer
-    assert isinstance(layer, layers.Dense)
+def _dense_weight(layer: layers.Dense, b: Backward) -> Program:
     return dense.backward_weight(
         b.x.elements, layer.units, bias=layer.bias, accumulate=b.accumulate, registers=b.registers
     )
@@ -239,17 +258,13 @@ def _dense_weight(b: Backward) -> Program:
 # Normalisation
 
 
-def _batch_norm(f: Forward) -> Program:
-    layer, relu = f.layer, f.operation.activation is not None
-    assert isinstance(layer, layers.BatchNorm)
+def _batch_norm(layer: layers.BatchNorm, f: Forward) -> Program:
     if f.training and not layer.frozen:
-        return batchnorm.forward(f.x, f.y, layer.epsilon, f.accumulate, relu, f.plus)
-    return batchnorm.apply(f.x, f.y, layer.epsilon, relu, f.plus)
+        return batchnorm.forward(f.x, f.y, layer.epsilon, f.accumulate, f.relu, f.plus)
+    return batchnorm.apply(f.x, f.y, layer.epsilon, f.relu, f.plus)
 
 
-def _batch_norm_input(b: Backward) -> Program:
-    layer = b.layer
-    assert isinstance(layer, layers.BatchNorm)
+def _batch_norm_input(layer: layers.BatchNorm, b: Backward) -> Program:
     if layer.frozen:
         return batchnorm.backward_applied(b.dy, b.dx, layer.epsilon, b.accumulate)
     return batchnorm.backward(b.x, b.dy, b.dx, b.accumulate, b.accumulate_parameters)
@@ -258,45 +273,28 @@ def _batch_norm_input(b: Backward) -> Program:
 # Pooling
 
 
-def _max_pool_input(b: Backward) -> Program:
-    geometry = pool_of(b.operation.node)
+def _max_pool_input(layer: layers.MaxPool2D, b: Backward) -> Program:
     if b.operation.done_by is not None:  # the convolution that did it noted the argmax
-        return pool.argmax_backward(geometry, b.dy, b.dx)
-    return pool.max_backward(geometry, b.x, b.y, b.dy, b.dx, mask=b.mask, accumulate=b.accumulate)
+        return pool.argmax_backward(b.pool, b.dy, b.dx)
+    return pool.max_backward(b.pool, b.x, b.y, b.dy, b.dx, mask=b.mask, accumulate=b.accumulate)
 
 
-def _average_pool(f: Forward) -> Program:
-    layer = f.layer
-    assert isinstance(layer, layers.AvgPool2D)
-    return pool.average_forward(pool_of(f.operation.node), f.x, f.y, count_padding=layer.count_padding)
+def _average_pool(layer: layers.AvgPool2D, f: Forward) -> Program:
+    return pool.average_forward(f.pool, f.x, f.y, count_padding=layer.count_padding)
 
 
-def _average_pool_input(b: Backward) -> Program:
-    layer = b.layer
-    assert isinstance(layer, layers.AvgPool2D)
-    return pool.average_backward(
-        pool_of(b.operation.node),
-        b.x,
-        b.dy,
-        b.dx,
-        count_padding=layer.count_padding,
-        mask=b.mask,
-        accumulate=b.accumulate,
-    )
+def _average_pool_input(layer: layers.AvgPool2D, b: Backward) -> Program:
+    return pool.average_backward(b.pool, b.x, b.dy, b.dx, b.accumulate, mask=b.mask, count_padding=layer.count_padding)
 
 
 # Functions of single values, and copies
 
 
-def _activation(f: Forward) -> Program:
-    layer = f.layer
-    assert isinstance(layer, layers.Activation)
+def _activation(layer: layers.Activation, f: Forward) -> Program:
     return pointwise.activation(layer.word, numbers(layer), f.x, f.y)
 
 
-def _activation_input(b: Backward) -> Program:
-    layer = b.layer
-    assert isinstance(layer, layers.Activation)
+def _activation_input(layer: layers.Activation, b: Backward) -> Program:
     known = b.x if layer.derivative_from == "x" else b.y
     return pointwise.activation_backward(
         layer.word, numbers(layer), known, b.dy, b.dx, layer.derivative_from, accumulate=b.accumulate
@@ -308,27 +306,23 @@ def numbers(activation: layers.Activation) -> tuple[float, ...]:
     return tuple(map(float, activation.options.values()))
 
 
-def _dropout(f: Forward) -> Program:
-    layer = f.layer
-    assert isinstance(layer, layers.Dropout)
+def _dropout(layer: layers.Dropout, f: Forward) -> Program:
     if not f.training:
         return pointwise.copy(f.x, f.y)
     return pointwise.dropout(f.x, f.y, layer.rate, first_place(f.graph, f.operation.number))
 
 
-def _dropout_input(b: Backward) -> Program:
-    layer = b.layer
-    assert isinstance(layer, layers.Dropout)
+def _dropout_input(layer: layers.Dropout, b: Backward) -> Program:
     place = first_place(b.graph, b.operation.number)
     return pointwise.dropout_backward(b.dy, b.dx, layer.rate, place, accumulate=b.accumulate)
 
 
-def _join_input(b: Backward) -> Program:
+def _join_input(layer: layers.Join, b: Backward) -> Program:
     before = sum(b.graph.nodes[source].shape[0] for source in b.operation.node.inputs[: b.position])
     return pointwise.join_backward(b.dy, b.dx, before, accumulate=b.accumulate)
 
 
-def _copied(b: Backward) -> Program:
+def _copied(layer: layers.Layer, b: Backward) -> Program:
     return pointwise.copy_backward(b.dy, b.dx, accumulate=b.accumulate)
 
 
@@ -338,31 +332,33 @@ LOWERINGS: dict[type[layers.Layer], Lowering] = {
     layers.BatchNorm: Lowering(
         _batch_norm,
         _batch_norm_input,
-        lambda b: batchnorm.backward_parameters(b.x, b.dy, b.accumulate),
+        lambda layer, b: batchnorm.backward_parameters(b.x, b.dy, b.accumulate),
         together=True,
         single=lambda xs, y: features.scale_and_shift(xs[0], y),
     ),
     layers.Scale: Lowering(
-        lambda f: scale.forward(f.x, f.y, f.operation.activation is not None, f.plus),
-        lambda b: scale.backward_input(b.dy, b.dx, b.accumulate),
-        lambda b: scale.backward_parameters(b.x, b.dy, b.accumulate),
+        lambda layer, f: scale.forward(f.x, f.y, f.relu, f.plus),
+        lambda layer, b: scale.backward_input(b.dy, b.dx, b.accumulate),
+        lambda layer, b: scale.backward_parameters(b.x, b.dy, b.accumulate),
         single=lambda xs, y: features.scale_and_shift(xs[0], y),
     ),
-    layers.MaxPool2D: Lowering(lambda f: pool.max_forward(pool_of(f.operation.node), f.x, f.y), _max_pool_input),
+    layers.MaxPool2D: Lowering(lambda layer, f: pool.max_forward(f.pool, f.x, f.y), _max_pool_input),
     layers.AvgPool2D: Lowering(_average_pool, _average_pool_input),
     layers.GlobalAvgPool2D: Lowering(
-        lambda f: pool.global_average_forward(f.x, f.y),
-        lambda b: pool.global_average_backward(b.x, b.dy, b.dx, mask=b.mask, accumulate=b.accumulate),
+        lambda layer, f: pool.global_average_forward(f.x, f.y),
+        lambda layer, b: pool.global_average_backward(b.x, b.dy, b.dx, mask=b.mask, accumulate=b.accumulate),
     ),
     layers.Activation: Lowering(_activation, _activation_input),
     layers.Softmax: Lowering(
-        lambda f: pointwise.softmax(f.x, f.y),
-        lambda b: pointwise.softmax_backward(b.y, b.dy, b.dx, accumulate=b.accumulate),
+        lambda layer, f: pointwise.softmax(f.x, f.y),
+        lambda layer, b: pointwise.softmax_backward(b.y, b.dy, b.dx, accumulate=b.accumulate),
         single=lambda xs, y: features.softmax(xs[0]),
     ),
     layers.Dropout: Lowering(_dropout, _dropout_input),
-    layers.Flatten: Lowering(lambda f: pointwise.copy(f.x, f.y), _copied, single=lambda xs, y: features.flatten(xs[0])),
-    layers.Add: Lowering(lambda f: pointwise.add(f.xs, f.y, relu=f.operation.activation is not None), _copied),
-    layers.Join: Lowering(lambda f: pointwise.join(f.xs, f.y), _join_input, single=features.join),
+    layers.Flatten: Lowering(
+        lambda layer, f: pointwise.copy(f.x, f.y), _copied, single=lambda xs, y: features.flatten(xs[0])
+    ),
+    layers.Add: Lowering(lambda layer, f: pointwise.add(f.xs, f.y, relu=f.relu), _copied),
+    layers.Join: Lowering(lambda layer, f: pointwise.join(f.xs, f.y), _join_input, single=features.join),
 }
 """By the class of the layer; each subclass is lowered as its base."""

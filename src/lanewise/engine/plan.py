@@ -94,20 +94,18 @@ class Planner:
     def _forward(self, operation: Operation) -> None:
         argmax = operation.pool is not None and self.training and self.fused.values[operation.number].trained
         plus = None if operation.plus is None else self.operands.value(operation.plus)
-        program = lowering_of(operation.node.layer).forward(
-            Forward(
-                graph=self.graph,
-                operation=operation,
-                xs=tuple(self.operands.value(source)[1] for source in operation.node.inputs),
-                y=self.operands.value(operation.result)[1],
-                plus=plus[1] if plus else None,
-                argmax=self.operands.argmax(operation)[1] if argmax else None,
-                training=self.training,
-                accumulate=self.gradients is not None and self.gradients.accumulate,
-                registers=self.registers,
-            )
+        forward = Forward(
+            graph=self.graph,
+            operation=operation,
+            xs=tuple(self.operands.value(source)[1] for source in operation.node.inputs),
+            y=self.operands.value(operation.result)[1],
+            plus=plus[1] if plus else None,
+            argmax=self.operands.argmax(operation)[1] if argmax else None,
+            training=self.training,
+            accumulate=self.gradients is not None and self.gradients.accumulate,
+            registers=self.registers,
         )
-        self.operands.bind(program, operation, **({"plus": plus[0]} if plus else {}))
+        self.operands.bind(forward.program(), operation, **({"plus": plus[0]} if plus else {}))
 
     # backward
 
@@ -173,46 +171,34 @@ class Planner:
             for bias_place in places[1:]:
                 self.operands.call(dense.backward_bias(layer.units, accumulate=accumulate), dy[0], bias_place)
             return
-        lower = lowering_of(layer).parameter_gradients
-        assert lower is not None, operation
-        program = lower(
-            Backward(
-                graph=self.graph,
-                operation=operation,
-                x=x_layout,
-                y=self.operands.value(operation.result)[1],
-                dy=dy[1],
-                dx=x_layout,
-                accumulate=accumulate,
-                registers=self.registers,
-            )
-        )
-        self.operands.bind(program, operation, dy=dy[0])
+        backward = self._backward(operation, 0, dy[1], x_layout, accumulate)
+        self.operands.bind(backward.parameter_gradients(), operation, dy=dy[0])
 
     def _input_gradient(self, operation: Operation, position: int, dy: tuple[Slot, Layout]) -> None:
         source = operation.node.inputs[position]
-        number, (x, x_layout), (dx, dx_layout) = (
-            self.fused.of_node[source],
-            self.operands.value(source),
-            self.operands.gradient(source),
-        )
-        accumulate, value = number in self._with_gradient, self.fused.values[number]
+        number, (dx, dx_layout) = self.fused.of_node[source], self.operands.gradient(source)
+        accumulate = number in self._with_gradient
         self._with_gradient.add(number)
         if dx == dy[0]:  # a sum's, in the same memory as that of what it adds
             return
-        program = lowering_of(operation.node.layer).input_gradient(
-            Backward(
-                graph=self.graph,
-                operation=operation,
-                position=position,
-                x=x_layout,
-                y=self.operands.value(operation.number)[1],
-                dy=dy[1],
-                dx=dx_layout,
-                mask=value.masked and operation.number == min(value.users),
-                accumulate=accumulate,
-                accumulate_parameters=self.gradients is not None and self.gradients.accumulate,
-                registers=self.registers,
-            )
+        backward = self._backward(operation, position, dy[1], dx_layout, accumulate)
+        x = self.operands.value(source)[0]
+        self.operands.bind(backward.input_gradient(), operation, x=x, dy=dy[0], dx=dx)
+
+    def _backward(self, operation: Operation, position: int, dy: Layout, dx: Layout, accumulate: bool) -> Backward:
+        """What is known of an operation whose gradients are computed, those of one input or of the parameters."""
+        source = operation.node.inputs[position]
+        value = self.fused.values[self.fused.of_node[source]]
+        return Backward(
+            graph=self.graph,
+            operation=operation,
+            position=position,
+            x=self.operands.value(source)[1],
+            y=self.operands.value(operation.number)[1],
+            dy=dy,
+            dx=dx,
+            mask=value.masked and operation.number == min(value.users),
+            accumulate=accumulate,
+            accumulate_parameters=self.gradients is not None and self.gradients.accumulate,
+            registers=self.registers,
         )
-        self.operands.bind(program, operation, x=x, dy=dy[0], dx=dx)

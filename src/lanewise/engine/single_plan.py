@@ -175,16 +175,14 @@ class SinglePlanner:
                 program = dense.forward(x_layout, units, relu=number in self.rectified, registers=self.registers)
                 self.call(program, x, weight, bias, y)
             case layer:
-                lowering, layouts = lowering_of(layer), tuple(layout for _, layout in inputs)
-                if lowering.single is not None:
-                    program = lowering.single(layouts, y_layout)
+                single, layouts = lowering_of(layer).single, tuple(layout for _, layout in inputs)
+                if single is not None:
+                    program = single(layouts, y_layout)
                 else:
                     xs, operation = tuple(layout.lanes for layout in layouts), Operation(number, node, number)
-                    program = lowering.forward(
-                        Forward(
-                            graph=self.graph, operation=operation, xs=xs, y=y_layout.lanes, registers=self.registers
-                        )
-                    )
+                    program = Forward(
+                        graph=self.graph, operation=operation, xs=xs, y=y_layout.lanes, registers=self.registers
+                    ).program()
                 self.call(program, *(slot for slot, _ in inputs), *self._factors(number, layer), y)
 
     def _factors(self, number: int, layer: Layer) -> list[Place]:

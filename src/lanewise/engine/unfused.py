@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lanewise.engine.fuse import conv_of, unfused
-from lanewise.engine.lower import Forward, lowering_of
+from lanewise.engine.lower import Forward
 from lanewise.engine.memory import Slot
 from lanewise.kernels import gather
 from lanewise.kernels.layout import Layout
@@ -69,7 +69,7 @@ def plain_plan(graph: Graph, pixels: Literal["u8", "f32"], *, registers: int = R
         else:
             xs = tuple(layouts[source] for source in node.inputs)
             forward = Forward(graph=graph, operation=operation, xs=xs, y=layouts[number], registers=registers)
-            program = lowering_of(node.layer).forward(forward)
+            program = forward.program()
         parameters: list[Slot] = [("parameter", n) for n in graph.parameters_of(number)]
         calls.append(PlainCall(program, (*sources, *parameters, ("value", number))))
     return PlainPlan(tuple(calls), tuple(layouts))
