@@ -16,6 +16,8 @@ alone. Summing them apart costs nothing, and on a map of 32x32 one long sum had 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from lanewise.kernels.across import lane_sum, transpose
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout
@@ -44,6 +46,7 @@ def backward_weight(
     """
     k = Recorder("winograd backward weight")
     tiling, vectors = tiling_forward(conv, whole(conv, x)), conv.channels // LANES
+    part = _Sums(k, tiling, vectors, registers)
     rows, columns = tiling.rows, tiling.columns
     one_block = tiling.block == tiling.tiles
     together = _together(tiling) if one_block else conv.filters
@@ -65,7 +68,7 @@ def backward_weight(
     for r, height, below in rows.spans(k):
         for c, width, beside in columns.spans(k):
             for i in k.loop(vectors):
-                _turn(k, tiling, x_in, turned, (i, r, c), (height, width))
+                part.turn(x_in, turned, (i, r, c), (height, width))
                 for p in k.loop(height):
                     for q in k.loop(width):
                         at = ((p * width + q) * vectors + i) * LANES
@@ -77,15 +80,15 @@ def backward_weight(
                 for p, whole_rows in rows.inside(k, height, below):
                     for q, whole_columns in columns.inside(k, width, beside):
                         at = (o * tiling.block + p * width + q) * LANES
-                        total = _spread(k, tiling, dy_in, z, (o, r + p, c + q), (whole_rows, whole_columns), at)
+                        total = part.spread(dy_in, z, (o, r + p, c + q), (whole_rows, whole_columns), at)
                         if bias_sums:
                             bias_sums[o] = bias_sums[o] + total
             for o, count in blocks(k, conv.filters, together):
-                _multiply(k, tiling, (v, z, s), (o, count, height * width), vectors, registers, add=not one_block)
+                part.multiply((v, z, s), (o, count, height * width), add=not one_block)
                 if one_block:
-                    _collect(k, tiling, s, dw, (o, count), vectors, accumulate)
+                    part.collect(s, dw, (o, count), accumulate)
     if not one_block:
-        _collect(k, tiling, s, dw, (0, conv.filters), vectors, accumulate)
+        part.collect(s, dw, (0, conv.filters), accumulate)
     if bias_sums:
         db = k.scalars("dbias", (conv.filters,))
         for o in k.loop(conv.filters):
@@ -99,95 +102,78 @@ def _together(tiling: Tiling) -> int:
     return min(tiling.outputs, max(LANES, CACHED // (tiling.points * tiling.inputs // LANES)))
 
 
-def _turn(
-    k: Recorder,
-    tiling: Tiling,
-    x: Buffer,
-    turned: Buffer,
-    first: tuple[Index, Index, Index],
-    size: tuple[int, int],
-) -> None:
-    """Copy what a block of tiles reads, so that lanes hold 16 channels and the first axis images."""
-    (i, r, c), (rows, columns) = first, (tiling.rows, tiling.columns)
-    for a in k.loop(rows.reads(size[0])):
-        for b in k.loop(columns.reads(size[1])):
-            row = r * rows.scheme.outputs - rows.before + a
-            column = c * columns.scheme.outputs - columns.before + b
-            channels = [x[i * LANES + n, row, column] for n in range(LANES)]
-            for n, value in enumerate(transpose(k, channels)):
-                turned.set_vector(value, n, a, b, more=True)
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """The steps of `backward_weight`, for `vectors` times 16 channels."""
 
+    k: Recorder
+    tiling: Tiling
+    vectors: int
+    registers: int
 
-def _spread(
-    k: Recorder,
-    tiling: Tiling,
-    dy: Source,
-    z: Buffer,
-    tile: tuple[Index, Index, Index],
-    inside: tuple[int, int],
-    at: Index,
-) -> Value:
-    """Store the gradients of one tile, zero outside the map, at all points; return their sum."""
-    (o, r, c), rows, columns = tile, tiling.rows.scheme, tiling.columns.scheme
-    there = read(dy, (o, r * rows.outputs, c * columns.outputs), inside)
-    zero = k.constant(0.0)
-    grid = [row + [zero] * (columns.outputs - inside[1]) for row in there]
-    grid += [[zero] * columns.outputs] * (rows.outputs - inside[0])
-    for a, line in enumerate(both_axes(k, rows.spread, columns.spread, grid)):
-        for b, value in enumerate(line):
-            z.set_vector(value, tiling.point(a, b), at, more=True)
-    return _total([_total(row) for row in there])
+    def turn(self, x: Buffer, turned: Buffer, first: tuple[Index, Index, Index], size: tuple[int, int]) -> None:
+        """Copy what a block of tiles reads, so that lanes hold 16 channels and the first axis images."""
+        k, (i, r, c), (rows, columns) = self.k, first, (self.tiling.rows, self.tiling.columns)
+        for a in k.loop(rows.reads(size[0])):
+            for b in k.loop(columns.reads(size[1])):
+                row = r * rows.scheme.outputs - rows.before + a
+                column = c * columns.scheme.outputs - columns.before + b
+                channels = [x[i * LANES + n, row, column] for n in range(LANES)]
+                for n, value in enumerate(transpose(k, channels)):
+                    turned.set_vector(value, n, a, b, more=True)
+
+    def spread(
+        self, dy: Source, z: Buffer, tile: tuple[Index, Index, Index], inside: tuple[int, int], at: Index
+    ) -> Value:
+        """Store the gradients of one tile, zero outside the map, at all points; return their sum."""
+        k, (o, r, c), rows, columns = self.k, tile, self.tiling.rows.scheme, self.tiling.columns.scheme
+        there = read(dy, (o, r * rows.outputs, c * columns.outputs), inside)
+        zero = k.constant(0.0)
+        grid = [row + [zero] * (columns.outputs - inside[1]) for row in there]
+        grid += [[zero] * columns.outputs] * (rows.outputs - inside[0])
+        for a, line in enumerate(both_axes(k, rows.spread, columns.spread, grid)):
+            for b, value in enumerate(line):
+                z.set_vector(value, self.tiling.point(a, b), at, more=True)
+        return _total([_total(row) for row in there])
+
+    def multiply(self, buffers: tuple[Buffer, Buffer, Buffer], part: tuple[Index, int, int], *, add: bool) -> None:
+        """s[point, o, i] = sum over tiles and images of z[point, o, tile, image] v[point, tile, i, image]."""
+        k, tiling, vectors = self.k, self.tiling, self.vectors
+        (v, z, s), (o, together, tiles) = buffers, part
+        tile_o, tile_i = matrix_tile(together, vectors, tiles * LANES, self.registers)
+        for point in k.loop(tiling.points):
+            for n, height in blocks(k, together, tile_o):
+                for i, width in blocks(k, vectors, tile_i):
+                    places = [[(point, (n + p) * vectors + i + q) for q in range(width)] for p in range(height)]
+                    total = [[k.register() for _ in row] for row in places]
+                    for t in k.loop(tiles):
+                        for first in k.loop(LANES // UNROLLED_SUM):
+                            for image in (first * UNROLLED_SUM + step for step in range(UNROLLED_SUM)):
+                                seen = [v[point, (t * vectors + i + q) * LANES + image] for q in range(width)]
+                                for p in range(height):
+                                    gradient = z[point, ((o + n + p) * tiling.block + t) * LANES + image]
+                                    for q in range(width):
+                                        total[p][q].accumulate(gradient, seen[q])
+                    for p in range(height):
+                        for q in range(width):
+                            place = places[p][q]
+                            s[place] = s[place] + total[p][q].get() if add else total[p][q].get()
+
+    def collect(self, s: Buffer, dw: Buffer, part: tuple[Index, int], accumulate: bool) -> None:
+        """The taps' gradients, 16 channels at a time: written, or added to what is there."""
+        k, tiling, rows, columns = self.k, self.tiling, self.tiling.rows.scheme, self.tiling.columns.scheme
+        for n in k.loop(part[1]):
+            for i in k.loop(self.vectors):
+                at = n * self.vectors + i
+                grid = [[s[tiling.point(a, b), at] for b in range(columns.points)] for a in range(rows.points)]
+                taps = [tap for line in both_axes(k, rows.collect, columns.collect, grid) for tap in line]
+                for m, value in enumerate(_interleaved(k, taps)):
+                    place = (part[0] + n, i * (LANES * tiling.taps) + m * LANES)
+                    dw.set_vector(dw.vector(*place) + value if accumulate else value, *place)
 
 
 def _total(values: list[Value]) -> Value:
     return sum(values[1:], values[0])
-
-
-def _multiply(
-    k: Recorder,
-    tiling: Tiling,
-    buffers: tuple[Buffer, Buffer, Buffer],
-    part: tuple[Index, int, int],
-    vectors: int,
-    registers: int,
-    *,
-    add: bool,
-) -> None:
-    """s[point, o, i] = sum over tiles and images of z[point, o, tile, image] v[point, tile, i, image]."""
-    (v, z, s), (o, together, tiles) = buffers, part
-    tile_o, tile_i = matrix_tile(together, vectors, tiles * LANES, registers)
-    for point in k.loop(tiling.points):
-        for n, height in blocks(k, together, tile_o):
-            for i, width in blocks(k, vectors, tile_i):
-                places = [[(point, (n + p) * vectors + i + q) for q in range(width)] for p in range(height)]
-                total = [[k.register() for _ in row] for row in places]
-                for t in k.loop(tiles):
-                    for first in k.loop(LANES // UNROLLED_SUM):
-                        for image in (first * UNROLLED_SUM + step for step in range(UNROLLED_SUM)):
-                            seen = [v[point, (t * vectors + i + q) * LANES + image] for q in range(width)]
-                            for p in range(height):
-                                gradient = z[point, ((o + n + p) * tiling.block + t) * LANES + image]
-                                for q in range(width):
-                                    total[p][q].accumulate(gradient, seen[q])
-                for p in range(height):
-                    for q in range(width):
-                        place = places[p][q]
-                        s[place] = s[place] + total[p][q].get() if add else total[p][q].get()
-
-
-def _collect(
-    k: Recorder, tiling: Tiling, s: Buffer, dw: Buffer, part: tuple[Index, int], vectors: int, accumulate: bool
-) -> None:
-    """The taps' gradients, 16 channels at a time: written, or added to what is there."""
-    rows, columns = tiling.rows.scheme, tiling.columns.scheme
-    for n in k.loop(part[1]):
-        for i in k.loop(vectors):
-            at = n * vectors + i
-            grid = [[s[tiling.point(a, b), at] for b in range(columns.points)] for a in range(rows.points)]
-            taps = [tap for line in both_axes(k, rows.collect, columns.collect, grid) for tap in line]
-            for m, value in enumerate(_interleaved(k, taps)):
-                place = (part[0] + n, i * (LANES * tiling.taps) + m * LANES)
-                dw.set_vector(dw.vector(*place) + value if accumulate else value, *place)
 
 
 def _interleaved(k: Recorder, taps: list[Value]) -> list[Value]:
