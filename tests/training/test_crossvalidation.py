@@ -51,7 +51,7 @@ def test_folds_evaluate_every_image_once_and_the_final_model_has_all(few):
     assert figures["correct"] == np.trace(figures["confusion"])
     assert model.provenance["images"] == 200
     assert any(
-        "4-fold cross-validation accuracy" in note and "no image evaluated by a network" in note for note in said
+        "4-fold cross-validation accuracy" in note and "No image was evaluated by a network" in note for note in said
     )
     assert sum(note.startswith("Fold ") for note in said) == 4
     found = cross_validated(model)
