@@ -49,6 +49,7 @@ FLOORS: dict[str, int] = {
     "inputs.py": 6,
     "model.py": 6,
     "foreign.py": 6,
+    "pretrained/": 6,
     "training/": 7,
     "evaluation/": 8,
     "estimator.py": 8,

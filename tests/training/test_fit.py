@@ -156,8 +156,6 @@ def test_other_classes_are_learned_from_the_same_features(model, digits):
     half = digits.train.take(np.flatnonzero(digits.train.labels < 5))
     few = replace(half, classes=tuple("abcde"))
     text = "conv 8@3 same frozen, relu, max 2, dense {}"
-    with pytest.raises(DataError, match=r"has the classes 0, 1, .* also give a network"):
-        lanewise.train(few, start=model)
     said: list[str] = []
     taught = lanewise.train(few, start=model, network=text.format(5), epochs=3, augment="none", notes=said.append)
     assert "Weights from the starting model: conv1 (frozen); initialised at random: dense1." in said

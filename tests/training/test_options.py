@@ -135,7 +135,7 @@ def test_a_value_of_any_type_trains_or_is_refused(name, value):
     [
         ({"learning_rate": "fast"}, "the learning rate must be above 0, not 'fast'"),
         ({"early_stopping": "no"}, "early_stopping must be True or False, not 'no'"),
-        ({"start": "model.onnx"}, "start must be a Model: lanewise.Model.load(path) gives one, not 'model.onnx'"),
+        ({"start": 3}, "start must be a Model, a model file, or the name of a pretrained network: 'lite0', not 3"),
         ({"class_weight": {"a": "2"}}, "class_weight must be 'balanced' or a dict of class to weight"),
         ({"seed": 0.5}, "seed must be a whole number from 0 to 2**64 - 1, not 0.5"),
     ],

@@ -12,6 +12,7 @@ import itertools
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,14 @@ from lanewise.evaluation.unseen import called, evaluating_part
 from lanewise.foreign import fitted
 from lanewise.model import Model
 from lanewise.network.graph import Graph
+from lanewise.network.layers import Dense
 from lanewise.network.summary import summary, totals
-from lanewise.network.text import parse
+from lanewise.network.text import layer_text, parse
 from lanewise.notes import unheard
+from lanewise.pretrained.load import load_start
+from lanewise.training.new_head import with_new_head
 from lanewise.training.recipe import many_and_easy, network_for
+from lanewise.training.start import knows
 from lanewise.wording import duration, file_size, plural, quoted, shape, shown
 
 READING = ("size", "channels", "strict")
@@ -90,7 +95,7 @@ def prepare(out: Output, name: str, options: Mapping[str, Any]) -> Prepared:
     wanted = options["network"] or "auto"
     if wanted != "auto":
         parse(wanted)  # a typo is told before images are read
-    start = None if options["start"] is None else Model.load(options["start"])
+    start = None if options["start"] is None else load_start(options["start"])
     size, channels = options["size"], options["channels"]
     if start is not None:
         rows, columns, own_channels = start.preprocessing.shape
@@ -107,13 +112,17 @@ def prepare(out: Output, name: str, options: Mapping[str, Any]) -> Prepared:
     out.skipped(sets.skipped)
     train = sets.train
     text: str | None
-    if start is not None and wanted == "auto":
-        graph, text = start.graph, start.network
+    new_head = start is not None and wanted == "auto" and not knows(start, train)
+    if start is not None and new_head:
+        _tell_new_head(out, options["start"], with_new_head(start, len(train.classes)).graph)
     else:
-        easy = wanted == "auto" and many_and_easy(train)
-        graph, wanted = network_for(wanted, (train.channels, *train.size), len(train.classes), easy=easy)
-        text = wanted
-    _tell_network(out, graph, text, chosen=start is None and options["network"] in (None, "auto"))
+        if start is not None and wanted == "auto":
+            graph, text = start.graph, start.network
+        else:
+            easy = wanted == "auto" and many_and_easy(train)
+            graph, wanted = network_for(wanted, (train.channels, *train.size), len(train.classes), easy=easy)
+            text = wanted
+        _tell_network(out, graph, text, chosen=start is None and options["network"] in (None, "auto"))
     only = tuple((pattern, part.matching(pattern)) for pattern in options["only"])
     return Prepared(name, sets, wanted, start, part, split, only, notes)
 
@@ -279,6 +288,17 @@ def _tell_network(out: Output, graph: Graph, text: str | None, *, chosen: bool) 
     if straight and len(changes) <= MOST_SHAPES:
         out.tell("", " -> ".join(changes))
     out.tell("", connectedness(graph))
+
+
+def _tell_new_head(out: Output, start: str, graph: Graph) -> None:
+    """What training on the features of another model is, without the hundred layers of it."""
+    dense = next(node for node in reversed(graph.nodes) if isinstance(node.layer, Dense))
+    (features,) = graph.nodes[dense.inputs[0]].shape
+    head = ", ".join(layer_text(node.layer) for node in graph.nodes[-2:])
+    out.tell("Network", f"{shown(start)} up to its {features:,} features, then {head}")
+    weights = graph.parameter_count
+    new = sum(prod(graph.parameters[place].shape) for place in graph.parameters_of(len(graph.nodes) - 2))
+    out.tell("", f"{weights:,} weights and biases, of which the last {new:,} are trained")
 
 
 def connectedness(graph: Graph) -> str:

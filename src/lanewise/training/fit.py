@@ -32,6 +32,7 @@ from lanewise.model import Model
 from lanewise.notes import Note, Say, unheard
 from lanewise.notes import say as tell_user
 from lanewise.preprocessing import Preprocessing
+from lanewise.pretrained.load import better_start, load_start
 from lanewise.training import augment as augmenting
 from lanewise.training import recipe
 from lanewise.training.assemble import labels_of, model_of, preprocessing_of
@@ -45,11 +46,12 @@ from lanewise.training.crossvalidation import (
 )
 from lanewise.training.held_out import held_out
 from lanewise.training.learning_rate import SCHEDULES
+from lanewise.training.new_head import Examples, trained, with_new_head
 from lanewise.training.options import LEARNING_RATES, WEIGHT_DECAYS, TrainOptions
 from lanewise.training.progress import ending, fold_of, watched
 from lanewise.training.run import Engine, as_it_starts, run
 from lanewise.training.signatures import Source, options_of_training
-from lanewise.training.start import GOING_ON, Start, moments, network_and_weights, outcome
+from lanewise.training.start import GOING_ON, Start, check_images, knows, moments, network_and_weights, outcome
 from lanewise.training.task import Indices, TrainingTask, TrainResult, Validation
 
 MOST_TIMES = 3
@@ -86,8 +88,10 @@ def train(source: Source, y: ArrayLike | None, options: TrainOptions) -> Model:
 def _train(source: Source, y: ArrayLike | None, options: TrainOptions) -> Model:
     began = budget_from = time.perf_counter()
     say = options.notes or tell_user
-    sets, options = _read(source, y, options, say)
-    data, options = _hold_out(sets, options, say)
+    sets, start = _read(source, y, options, say)
+    data, options = _hold_out(sets, start, options, say)
+    if start is not None and options.network == "auto" and not knows(start, data.images):
+        return _train_new_head(data, start, options, y, began, say)
     chosen = _choose(data, options, say)
     figures = None
     if options.folds:
@@ -131,11 +135,48 @@ def _train(source: Source, y: ArrayLike | None, options: TrainOptions) -> Model:
     )
 
 
+def _train_new_head(
+    data: _Data, start: Model, options: TrainOptions, y: ArrayLike | None, began: float, say: Say
+) -> Model:
+    """Train a last layer for other classes on the features of a model."""
+    images = data.images
+    head = with_new_head(start, len(images.classes))
+    check_images(start, images)
+    assert images.labels is not None
+    examples = Examples(images.pixels, images.labels, data.weights, data.trained, data.validation)
+    with watched(options.verbose, options.progress) as watch:
+        outcome = trained(start, head, examples, options, began, watch, say)
+        watch.said = ending(outcome.result)
+    if outcome.result.interrupted and outcome.result.steps == 0:
+        raise KeyboardInterrupt
+    return model_of(
+        outcome.engine,
+        head.text,
+        outcome.parameters,
+        outcome.result,
+        labels_of(images, y),
+        {
+            "seed": options.seed,
+            "images": len(data.trained),
+            "batch_size": outcome.batch_size,
+            "learning_rate": outcome.learning_rate,
+            "augment": "none",
+            "seconds": round(time.perf_counter() - began, 3),
+            "cross_validation": None,
+            "start": None,
+            "pretrained": start.provenance.get("pretrained"),
+            "seen": data.seen.to_json(),
+        },
+    )
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Data:
-    """Images, each with a weight and a hash; which of them are trained on, and which are the validation set."""
+    """Images, each with a weight and a hash; which of them are trained on, which are the validation set, and a model
+    to start from."""
 
     images: Images
+    start: Model | None
     weights: Floats
     hashes: Hashes
     trained: Indices
@@ -155,19 +196,22 @@ class _Recipe:
     default_epochs: int
 
 
-def _read(source: Source, y: ArrayLike | None, options: TrainOptions, say: Say) -> tuple[ImageSets, TrainOptions]:
+def _read(source: Source, y: ArrayLike | None, options: TrainOptions, say: Say) -> tuple[ImageSets, Model | None]:
     """The images, and a model to start from fitted to them."""
-    sets = _sets(source, y, options)
-    if options.start is not None:
-        start, sets = fitted(options.start, sets, say)
-        options = replace(options, start=start)
+    start = load_start(options.start) if isinstance(options.start, str | os.PathLike) else options.start
+    size = options.size
+    if start is not None and size is None:
+        size = start.preprocessing.shape[:2]
+    sets = _sets(source, y, replace(options, size=size))
+    if start is not None:
+        start, sets = fitted(start, sets, say)
     # Sets that were loaded before have had their notes said then.
     for note in () if options.notes is None and isinstance(source, ImageSets | Images) else sets.notes:
         say(note)
-    return sets, options
+    return sets, start
 
 
-def _hold_out(sets: ImageSets, options: TrainOptions, say: Say) -> tuple[_Data, TrainOptions]:
+def _hold_out(sets: ImageSets, start: Model | None, options: TrainOptions, say: Say) -> tuple[_Data, TrainOptions]:
     """Which images to train on, and which to validate by; the options with the number of folds settled."""
     images = sets.train
     assert images.labels is not None
@@ -175,14 +219,14 @@ def _hold_out(sets: ImageSets, options: TrainOptions, say: Say) -> tuple[_Data, 
     if options.folds is None and sets.validation is None and sets.test is None and _all_default(options):
         options = replace(options, folds=default_folds(options.network, images, options.batch_size, say))
     if options.folds:
-        check_folds(sets, options.start)
+        check_folds(sets, start)
         budget = None if options.budget is None else options.budget / (options.folds + 1)
         options = replace(options, validation_fraction=0.0, budget=budget)
-    holding, validation, seen = held_out(sets, weights, options.validation_fraction, options.seed, options.start, say)
-    if validation is not None and options.start is None and not options.folds:
+    holding, validation, seen = held_out(sets, weights, options.validation_fraction, options.seed, start, say)
+    if validation is not None and start is None and not options.folds:
         for note in offered(len(validation.indices), len(images)):
             say(note)
-    return _Data(images, weights, holding.hashes, holding.trained, validation, seen), options
+    return _Data(images, start, weights, holding.hashes, holding.trained, validation, seen), options
 
 
 def _all_default(options: TrainOptions) -> bool:
@@ -194,7 +238,7 @@ def _all_default(options: TrainOptions) -> bool:
 def _choose(data: _Data, options: TrainOptions, say: Say) -> _Recipe:
     """Network and initial weights, preprocessing, augmentation, and how long to train."""
     images, trained, auto = data.images, data.trained, options.network == "auto"
-    mean, std = moments(options.start, images, trained, new_classes=not auto)
+    mean, std = moments(data.start, images, trained)
     free = options.epochs is None and options.budget is None
     easy = (auto or free) and recipe.many_and_easy(images)
     if easy:
@@ -202,7 +246,9 @@ def _choose(data: _Data, options: TrainOptions, say: Say) -> _Recipe:
             "These images are many and easy to tell apart, so few filters and few epochs are the default; more of "
             "both may still be a little better."
         )
-    start = network_and_weights(options.network, options.start, images, easy, options.seed, say)
+    if auto and data.start is None and recipe.few_photographs(images):
+        say(better_start())
+    start = network_and_weights(options.network, data.start, images, easy, options.seed, say)
     assert images.labels is not None
     picked = augmenting.choose(options.augment, images.pixels, images.labels, trained)
     say(picked.said)
@@ -210,7 +256,7 @@ def _choose(data: _Data, options: TrainOptions, say: Say) -> _Recipe:
     default_epochs = recipe.default_epochs(len(trained), batch_size, easy=easy)
     return _Recipe(
         start,
-        preprocessing_of(images, trained, mean, std, options.start),
+        preprocessing_of(images, trained, mean, std, data.start),
         picked.augment,
         batch_size,
         default_epochs if free else options.epochs,

@@ -8,6 +8,7 @@ Nothing heavy is imported: the command line shows its help without NumPy.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, Field, dataclass, field, fields
 from numbers import Real
@@ -283,14 +284,18 @@ class TrainOptions(FitOptions):
         more="The same data and version give the same bits; a budget depends on speed.",
         values=such("a whole number from 0 to 2**64 - 1", lambda value: value % 1 == 0 and 0 <= value < 2**64),
     )
-    start: Model | None = option(
+    start: Model | str | os.PathLike[str] | None = option(
         None,
-        "Model to fine-tune, by default at a tenth of the learning rate; with --network, its "
-        "weights are kept up to the first layer that differs.",
+        "Model or model file to start from, or the name of a pretrained network: lite0. If it has other classes, a new "
+        "last layer is trained on its features.",
         "none",
-        more="Pixels are scaled as for this model. It is evaluated on the validation set first, and the result is "
-        "no worse there. If it has other classes, the last layer is initialised at random.",
-        values=such("a Model: lanewise.Model.load(path) gives one", lambda value: hasattr(value, "preprocessing")),
+        more="Pixels are scaled as for this model. If it has the same classes, all of it is trained, by default at a "
+        "tenth of the learning rate; it is evaluated on the validation set first, and the result is no worse there. "
+        "With a network of one's own, its weights are kept up to the first layer that differs.",
+        values=such(
+            "a Model, a model file, or the name of a pretrained network: 'lite0'",
+            lambda value: isinstance(value, str | os.PathLike) or hasattr(value, "preprocessing"),
+        ),
         metavar="MODEL",
     )
     progress: Callable[[Progress], None] | None = option(

@@ -225,7 +225,9 @@ def _among_folds(now: Progress) -> Progress:
 
 
 def epoch(now: Progress) -> str:
-    """Which epoch of how many, "Epoch  3/12", or which fold of how many, "Fold 2/5"."""
+    """Which epoch of how many, "Epoch  3/12", or which fold of how many, "Fold 2/5"; "Features" before the first."""
+    if now.features:
+        return "Features"
     return f"Fold {now.fold}/{now.folds}" if 0 < now.fold <= now.folds else f"Epoch {_epoch(now)}"
 
 
@@ -236,6 +238,8 @@ def _epoch(now: Progress) -> str:
 
 def figures(now: Progress) -> str:
     """Loss, accuracies and speed."""
+    if now.features:
+        return f"{now.features:,} images  {now.images_per_second:,.0f} images/s"
     which = [f"epoch {_epoch(now)}"] if 0 < now.fold <= now.folds else []
     parts = [*which, f"loss {now.loss:.4f}", f"accuracy {100 * now.accuracy:.1f} %"]
     if now.validation_accuracy is not None:

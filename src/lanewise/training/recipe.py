@@ -17,6 +17,10 @@ DROPOUT = 0.25
 MANY = 30_000
 """Images from which on steps are large, and a network may learn enough from few filters and few epochs."""
 
+FEW = 5_000
+LARGE = 64
+"""Fewer images of so many rows or columns, in colour, are better told apart by another network's features."""
+
 
 def many_and_easy(images: Images) -> bool:
     """Whether a small network and few epochs will do for these images.
@@ -28,6 +32,11 @@ def many_and_easy(images: Images) -> bool:
         return False
     guessed = 1 - max(images.counts()) / len(images)
     return 1 - agreement(images.pixels, images.labels, np.arange(len(images))) <= guessed / 5
+
+
+def few_photographs(images: Images) -> bool:
+    """Whether these seem to be photographs, colour files that were made smaller, and too few to learn filters from."""
+    return len(images) < FEW and images.channels == 3 and images.resize is not None and max(images.size) >= LARGE
 
 
 def default_network(shape: tuple[int, int, int], classes: int, *, easy: bool = False) -> str:

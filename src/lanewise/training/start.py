@@ -86,7 +86,7 @@ SMALLEST = 2.0**-120
 
 
 def moments(
-    start: Model | None, images: Images, chosen: NDArray[np.int64], *, new_classes: bool
+    start: Model | None, images: Images, chosen: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and standard deviation by which pixels are standardised; when fine-tuning, those of the model.
 
@@ -97,8 +97,6 @@ def moments(
     images : Images
     chosen : (n,) int64
         Positions of the training images.
-    new_classes : bool
-        Whether the model has other classes.
 
     Returns
     -------
@@ -117,22 +115,21 @@ def moments(
                 "multiply them all by one number, so that they reach about 1"
             )
         return mean, std
+    check_images(start, images)
+    scale = np.array(start.preprocessing.scale, np.float64)
+    return -np.array(start.preprocessing.offset, np.float64) / scale, 1 / scale
+
+
+def check_images(start: Model, images: Images) -> None:
+    """Refuse images of another shape than the model takes, by a DataError."""
     if start.preprocessing.shape != (*images.size, images.channels):
         raise DataError(
             f"the starting model takes images of {start.preprocessing.shape}, "
             f"but these are {(*images.size, images.channels)} (rows, columns, channels)"
         )
-    if not (new_classes or _knows(start, images)):
-        raise DataError(
-            f"the starting model has the classes {', '.join(start.class_names)}, "
-            f"but these images have {', '.join(map(str, images.classes))}; to train it on other classes, "
-            "also give a network whose first layers are the model's"
-        )
-    scale = np.array(start.preprocessing.scale, np.float64)
-    return -np.array(start.preprocessing.offset, np.float64) / scale, 1 / scale
 
 
-def _knows(start: Model, images: Images) -> bool:
+def knows(start: Model, images: Images) -> bool:
     """Whether the images are of the classes that the model has."""
     return start.class_names == tuple(map(str, images.classes))
 
@@ -179,7 +176,7 @@ def network_and_weights(
     parameters = initial_parameters(graph, seed)
     if start is None:
         return Start(graph, text, parameters, whole=False)
-    same = _knows(start, images)
+    same = knows(start, images)
     parameters, taken, origin = take_over(graph, parameters, start.graph, start.parameters, same_classes=same)
     say(origin)
     return Start(graph, text, parameters, whole=taken == len(parameters) == len(start.parameters))

@@ -32,6 +32,7 @@ class Progress:
     seconds, seconds_left : since the start, and still to go (an estimate)
     epoch_done : whether this is the last report of its epoch
     fold, folds : of cross-validation, from 1, and `folds` + 1 for the final model; 0 without folds
+    features : before the first epoch, images whose features are computed, if training is on those; otherwise 0
     """
 
     epoch: int
@@ -48,6 +49,7 @@ class Progress:
     epoch_done: bool
     fold: int = 0
     folds: int = 0
+    features: int = 0
 
 
 @short

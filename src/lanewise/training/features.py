@@ -1,0 +1,172 @@
+"""The features of images: what a network that was trained on others gives before its last layer.
+
+Each image goes through the network once. What comes out is kept on disk by network and image, so that the next training
+on these images begins where this one did.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lanewise.caching import Cache, cache_folder
+from lanewise.data.images import Pixels
+from lanewise.engine.inference import Inference
+from lanewise.engine.parameters import Floats
+from lanewise.engine.single import SingleInference
+from lanewise.network.comparing import comparable
+from lanewise.network.graph import Graph
+from lanewise.preprocessing import Preprocessing, type_of
+from lanewise.target import usable_threads
+from lanewise.version import __version__
+
+LARGE = 2**14
+"""Values of the largest map, for one image, above which 16 images side by side no longer fit into the cache of a
+processor; then it is one image at a time. A constant, so that the same features come out everywhere."""
+
+CHUNK = 64
+"""Images between two reports of progress."""
+
+SHELVES = 64
+"""Files that the features of one network are kept in."""
+
+_KEY = 16
+
+Done = Callable[[int, int], None]
+"""Told how many images are done, of how many."""
+
+
+@dataclass(eq=False)
+class Backbone:
+    """A network up to its features.
+
+    Attributes
+    ----------
+    graph : Graph
+        Its output is the features.
+    parameters : sequence of arrays
+    preprocessing : Preprocessing
+    threads : int, optional
+    """
+
+    graph: Graph
+    parameters: Sequence[Floats]
+    preprocessing: Preprocessing
+    threads: int | None = None
+    cache: Cache = field(default_factory=lambda: Cache(cache_folder("features"), ".features"))
+
+    def features(self, pixels: Pixels, done: Done | None = None) -> Floats:
+        """The features of images, from disk as far as they are there.
+
+        Parameters
+        ----------
+        pixels : (N, rows, columns, channels) uint8 or float32
+            Raw.
+        done : callable, optional
+            Told how many images are done, of how many.
+
+        Returns
+        -------
+        (N, features) float32
+        """
+        keys = [hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=_KEY).digest() for image in pixels]
+        shelves = _Shelves(self.cache, self._name(pixels), self.graph.output_shape[0])
+        known = shelves.read(keys)
+        new = np.array([place for place, key in enumerate(keys) if key not in known], np.int64)
+        computed: dict[bytes, Floats] = {}
+        try:
+            if len(new):
+                run = self._runner(pixels, len(new))
+            for first in range(0, len(new), CHUNK):
+                places = new[first : first + CHUNK]
+                computed.update(zip((keys[place] for place in places), run(pixels[places]), strict=True))
+                if done is not None:
+                    done(first + len(places), len(new))
+        finally:  # what an interruption leaves is not computed again
+            shelves.write(computed)
+        known |= computed
+        return np.array([known[key] for key in keys], np.float32).reshape(len(keys), -1)
+
+    def _name(self, pixels: Pixels) -> str:
+        """A digest of all that features depend on besides an image."""
+        digest = hashlib.blake2b(digest_size=_KEY)
+        digest.update(
+            repr((__version__, comparable(self.graph), self.preprocessing, pixels.shape[1:], pixels.dtype.str)).encode()
+        )
+        for array in self.parameters:
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+    def _runner(self, pixels: Pixels, count: int) -> Callable[[Pixels], Floats]:
+        """What computes features of some images."""
+        preprocessing = self.preprocessing.taking(type_of(pixels))
+        if max(prod(node.shape) for node in self.graph.nodes) < LARGE:
+            return Inference(self.graph, self.parameters, preprocessing, threads=self.threads).run
+        engines = [
+            SingleInference(self.graph, self.parameters, preprocessing)
+            for _ in range(min(usable_threads(self.threads), count))
+        ]
+
+        def run(images: Pixels) -> Floats:
+            result = np.empty((len(images), *self.graph.output_shape), np.float32)
+
+            def some(start: int) -> None:
+                for place in range(start, len(images), len(engines)):
+                    result[place] = engines[start].run(images[place])
+
+            with ThreadPoolExecutor(len(engines)) as pool:
+                list(pool.map(some, range(len(engines))))
+            return result
+
+        return run
+
+
+class _Shelves:
+    """Features on disk, in as many files as there are shelves: by the first byte of an image's key.
+
+    Parameters
+    ----------
+    cache : Cache
+    name : str
+        Of the network.
+    width : int
+        Features of an image.
+    """
+
+    def __init__(self, cache: Cache, name: str, width: int) -> None:
+        self.cache, self.name = cache, name
+        self.record = np.dtype([("key", f"V{_KEY}"), ("features", "<f4", (width,))])
+
+    def read(self, keys: Sequence[bytes]) -> dict[bytes, Floats]:
+        """Those of these images that are there."""
+        found: dict[bytes, Floats] = {}
+        wanted = set(keys)
+        for shelf in {key[0] % SHELVES for key in wanted}:
+            for record in self._records(shelf):
+                key = record["key"].tobytes()
+                if key in wanted:
+                    found[key] = record["features"]
+        return found
+
+    def write(self, new: dict[bytes, Floats]) -> None:
+        """Add some."""
+        for shelf in {key[0] % SHELVES for key in new}:
+            here = {key: features for key, features in new.items() if key[0] % SHELVES == shelf}
+            records = np.empty(len(here), self.record)
+            for record, (key, features) in zip(records, here.items(), strict=True):
+                record["key"], record["features"] = np.void(key), features
+            self.cache.keep(self._entry(shelf), self._records(shelf).tobytes() + records.tobytes())
+
+    def _records(self, shelf: int) -> NDArray[np.void]:
+        content = self.cache.find(self._entry(shelf)) or b""
+        whole = len(content) % self.record.itemsize == 0
+        return np.frombuffer(content if whole else b"", self.record)
+
+    def _entry(self, shelf: int) -> str:
+        return f"{self.name}-{shelf:02d}"

@@ -1,0 +1,300 @@
+"""Other classes for a model: its features stay as they are, and a last layer for the new classes is trained on them.
+
+    with_new_head(model, classes) -> NewHead        the network, and where its features are
+    trained(...) -> Outcome                          the features of all images, once; the last layer, in seconds
+
+The last layer has far more weights than a small data set has images. It begins with zeros, as random weights would stay
+where no image says otherwise; features keep their scales, so that those that vary most count most; and of several
+weight decays the validation images choose one.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lanewise.data.images import Pixels, statistics
+from lanewise.engine.parameters import Floats
+from lanewise.engine.trainer import Optimizer
+from lanewise.model import Model
+from lanewise.network.cutting import features_at, until
+from lanewise.network.graph import Graph, assemble, build
+from lanewise.network.layers import Dense, GlobalAvgPool2D, Layer
+from lanewise.network.text import parse, to_text
+from lanewise.notes import Note, Say
+from lanewise.preprocessing import Preprocessing
+from lanewise.training.features import Backbone
+from lanewise.training.learning_rate import SCHEDULES
+from lanewise.training.options import TrainOptions
+from lanewise.training.recipe import default_batch_size, output_layers
+from lanewise.training.run import Engine, run
+from lanewise.training.task import Indices, Progress, TrainingTask, TrainResult, Validation
+from lanewise.wording import duration
+
+WEIGHT_DECAYS = (0.001, 0.01, 0.03, 0.1)
+"""Those that are tried, where none is given."""
+
+WEIGHT_DECAY = 0.01
+"""Where there are no validation images to choose by."""
+
+RATE = 12.8
+"""The learning rate, times the number of features: they pull together."""
+
+STEPS = 300
+"""Training takes so many at least, and 20 epochs."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewHead:
+    """A model's network with a last layer for other classes.
+
+    Attributes
+    ----------
+    graph : Graph
+    text : str or None
+        Its text, where that of the model is known.
+    backbone : Graph
+        The part up to the features.
+    taken : tuple of int
+        Positions of the backbone's parameters in those of the model.
+    """
+
+    graph: Graph
+    text: str | None
+    backbone: Graph
+    taken: tuple[int, ...]
+
+
+def with_new_head(model: Model, classes: int) -> NewHead:
+    """The network with so many classes.
+
+    Parameters
+    ----------
+    model : Model
+    classes : int
+
+    Raises
+    ------
+    NetworkError
+        It has no features to start from.
+    """
+    at = features_at(model.graph)
+    backbone, taken = until(model.graph, at)
+    head = parse(output_layers(classes))
+    text = None if model.network is None else _text(parse(model.network), head)
+    if text is not None:
+        graph = build(parse(text), model.graph.input_shape)
+        if graph.nodes[: len(backbone.nodes)] == backbone.nodes:
+            return NewHead(graph, text, backbone, taken)
+    steps = [(node.layer, node.inputs) for node in backbone.nodes[1:]]
+    first = len(backbone.nodes) - 1
+    steps += [(layer, (first + number,)) for number, layer in enumerate(head)]
+    return NewHead(assemble(steps, backbone.input_shape), None, backbone, taken)
+
+
+def _text(layers: tuple[Layer, ...], head: tuple[Layer, ...]) -> str | None:
+    """The text of layers up to the features, with another head; None where the features are within a branch."""
+    for kind in (GlobalAvgPool2D, Dense):
+        found = [place for place, layer in enumerate(layers) if isinstance(layer, kind)]
+        if found:
+            return to_text((*layers[: found[-1] + (kind is GlobalAvgPool2D)], *head))
+    return None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """The trained network.
+
+    Attributes
+    ----------
+    engine : Engine
+        Of the whole network, as if all of it had been trained.
+    parameters : list of arrays
+    result : TrainResult
+    learning_rate : float
+    batch_size : int
+    """
+
+    engine: Engine
+    parameters: list[Floats]
+    result: TrainResult
+    learning_rate: float
+    batch_size: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Examples:
+    """What to train on: all images at hand with their labels and weights, and which of them are the training set."""
+
+    pixels: Pixels
+    labels: NDArray[np.int32]
+    weights: Floats
+    trained: Indices
+    validation: Validation | None
+
+
+def trained(
+    start: Model,
+    head: NewHead,
+    examples: Examples,
+    options: TrainOptions,
+    began: float,
+    progress: Callable[[Progress], None],
+    say: Say,
+) -> Outcome:
+    """Train the last layer on the features of the images.
+
+    Parameters
+    ----------
+    start : Model
+    head : NewHead
+    examples : Examples
+    options : TrainOptions
+    began : float
+        When a budget of time began to run, by `time.perf_counter`.
+    progress : callable
+        Given a `Progress` while features are computed, and while the last layer is trained.
+    say : callable
+        Given each note.
+    """
+    parameters = [start.parameters[place] for place in head.taken]
+    backbone = Backbone(head.backbone, parameters, start.preprocessing, options.threads)
+    pixels, validation = _on_features(backbone, examples, progress, say)
+    mean, std = statistics(pixels, examples.trained)
+    width = pixels.shape[1]
+    preprocessing = Preprocessing(
+        rows=width,
+        columns=1,
+        channels=1,
+        dtype="float32",
+        scale=tuple((1 / std).tolist()),
+        offset=tuple((-mean / std).tolist()),
+    )
+    graph = build(tuple(node.layer for node in head.graph.nodes[len(head.backbone.nodes) :]), (1, width, 1))
+    batch_size = min(options.batch_size or default_batch_size(len(examples.trained)), len(examples.trained))
+    steps = -(-len(examples.trained) // batch_size)
+    epochs = options.epochs or (None if options.budget else max(20, -(-STEPS // steps)))
+    task = TrainingTask(
+        pixels=pixels,
+        labels=examples.labels,
+        indices=examples.trained,
+        weights=examples.weights,
+        validation=validation,
+        batch_size=batch_size,
+        seed=options.seed,
+        learning_rate=options.learning_rate or RATE / width,
+        schedule=SCHEDULES[options.schedule],
+        epochs=epochs,
+        budget=options.budget,
+        most_epochs=1000,
+        patience=None,
+        started=began,
+    )
+    decays = WEIGHT_DECAYS if options.weight_decay is None and validation else (options.weight_decay or WEIGHT_DECAY,)
+    best: tuple[float, Engine, TrainResult, list[Floats], float] | None = None
+    candidates = 0.0
+    for number, decay in enumerate(decays):
+        optimizer = Optimizer(options.optimizer, momentum=options.momentum, weight_decay=decay)
+        engine = Engine(
+            graph, preprocessing, optimizer, options.label_smoothing, None, options.winograd, options.threads
+        )
+        result, trainer, rate = run(
+            engine,
+            [np.zeros(parameter.shape, np.float32) for parameter in graph.parameters],
+            task,
+            options.learning_rate is None,
+            partial(_among, progress, number, len(decays)),
+            say,
+        )
+        candidates += result.candidates
+        loss = _loss(result)
+        if best is None or loss < best[0]:
+            best = loss, engine, result, trainer.flat.unpack(result.vector), rate
+        if result.interrupted:
+            break
+    assert best is not None
+    _, engine, result, last, rate = best
+    result.candidates = candidates
+    if len(decays) > 1:
+        say(
+            Note(
+                f"Weight decay of the last layer: {engine.optimizer.weight_decay:g}, the best of "
+                f"{', '.join(f'{decay:g}' for decay in decays)} on the validation images."
+            )
+        )
+    return Outcome(
+        replace(engine, graph=head.graph, preprocessing=start.preprocessing),
+        [*parameters, *_on_raw_features(last, preprocessing)],
+        result,
+        rate,
+        batch_size,
+    )
+
+
+def _on_features(
+    backbone: Backbone, examples: Examples, progress: Callable[[Progress], None], say: Say
+) -> tuple[Floats, Validation | None]:
+    """The features of all images as pixels of images of 1x1, and the validation set on them."""
+    began = time.perf_counter()
+    computed = 0
+
+    def done(images: int, count: int) -> None:
+        nonlocal computed
+        computed, seconds = images, time.perf_counter() - began
+        left = seconds / images * (count - images)
+        speed = images / max(seconds, 1e-9)
+        progress(
+            Progress(0, 0, images / count, 0.0, 0.0, None, None, 0.0, speed, seconds, left, False, features=images)
+        )
+
+    pixels = backbone.features(examples.pixels, done)[:, :, None, None]
+    count, validation = len(pixels), examples.validation
+    if validation is not None:
+        others = pixels
+        if validation.pixels is not examples.pixels:
+            known, computed = computed, 0
+            others = backbone.features(validation.pixels, done)[:, :, None, None]
+            count, computed = count + len(others), computed + known
+        validation = replace(validation, pixels=others)
+    how = f"computed in {duration(time.perf_counter() - began)}" if computed else "known from before"
+    say(Note(f"{pixels.shape[1]:,} features of each of {count:,} images: {how}."))
+    return pixels, validation
+
+
+def _among(progress: Callable[[Progress], None], number: int, count: int, now: Progress) -> None:
+    """Pass on the progress of one training as a part of `count` of the same length."""
+    whole = now.seconds + now.seconds_left
+    progress(
+        replace(
+            now,
+            epoch=round(number * now.epochs) + now.epoch,
+            epochs=count * now.epochs,
+            fraction=(number + now.fraction) / count,
+            seconds=number * whole + now.seconds,
+            seconds_left=now.seconds_left + (count - 1 - number) * whole,
+        )
+    )
+
+
+def _loss(result: TrainResult) -> float:
+    """What the best weights lose on the validation images, or the last ones on the training images."""
+    if not result.history:
+        return math.inf
+    record = result.history[(result.best_epoch or len(result.history)) - 1]
+    found = record["validation_loss"] if record["validation_loss"] is not None else record["loss"]
+    return math.inf if found is None else float(found)
+
+
+def _on_raw_features(last: list[Floats], preprocessing: Preprocessing) -> list[Floats]:
+    """Weights and biases that do to features what these do to scaled ones; sums are exact."""
+    weight, bias = (array.astype(np.float64) for array in last)
+    (scale,), (offset,) = preprocessing.scale, preprocessing.offset
+    rows = weight.reshape(len(weight), -1)
+    moved = [b + math.fsum(row) * offset for row, b in zip(rows, bias, strict=True)]
+    return [(rows * scale).astype(np.float32), np.array(moved, np.float32)]
