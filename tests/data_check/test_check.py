@@ -125,7 +125,7 @@ def test_files_that_cannot_be_read(photos):
     (photos / "train/apple/00.png").write_bytes(data[: len(data) // 2])
     (photos / "train/apple/01.png").write_bytes(b"")
     (photos / "train/apple/02.png").write_bytes(b"not an image")
-    (photos / "train/apple/notes.txt").write_text("mine")
+    (photos / "train/apple/notes.txt").write_text("images")
     found = checked(photos)
     reasons = {case.names[0]: case.detail for case in found.of("unreadable").cases}
     assert set(reasons) == {f"train/apple/0{n}.png" for n in range(3)}
@@ -241,8 +241,8 @@ def test_images_in_memory_are_looked_at_quickly_whatever_their_sets_are_called()
         "empty": Images(x[:0], y[:0], ("a", "b")),
         "evaluated": Images(x[40:], y[40:], ("a", "b")),
     }
-    found = look(parts, source="mine")
-    assert (found.source, found.collection.part_names) == ("mine", ("train", "evaluated"))
+    found = look(parts)
+    assert (found.source, found.collection.part_names) == ("images", ("train", "evaluated"))
     assert [(one.kind, cases(found, one.kind)) for one in found.items] == [
         (kind, [{"train 4", "evaluated 5"}]) for kind in ("across-splits", "two-labels")
     ]

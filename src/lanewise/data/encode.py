@@ -68,6 +68,17 @@ def indexed(numbers: npt.NDArray[np.uint8], colours: list[tuple[int, int, int]],
     return _drawn(image, form, {**options, "transparency": bytes(opacities)})
 
 
+def tiled(images: npt.NDArray[Any], columns: int, gap: Any) -> npt.NDArray[Any]:
+    """Images (N, rows, columns, ...) on one sheet, `columns` in a row, with a line of `gap` between them."""
+    count, high, wide = images.shape[:3]
+    down, across = -(-count // columns), min(columns, count)
+    sheet = np.full((down * (high + 1) - 1, across * (wide + 1) - 1, *images.shape[3:]), gap, images.dtype)
+    for n, image in enumerate(images):
+        top, left = n // columns * (high + 1), n % columns * (wide + 1)
+        sheet[top : top + high, left : left + wide] = image
+    return sheet
+
+
 PNG: tuple[str, dict[str, Any]] = ("PNG", {"optimize": True})
 
 

@@ -101,6 +101,10 @@ class Images:
             names=tuple(self.names[n] for n in indices) if self.names else (),
         )
 
+    def name(self, n: int) -> str:
+        """The file name of image `n`, or its position in an array."""
+        return self.names[n] if self.names else f"image {n}"
+
     def matching(self, pattern: str) -> Images:
         """Copy the images whose file name, with or without its folders, matches a shell pattern like `street-*`."""
         if not self.names:

@@ -85,13 +85,14 @@ def load(
     """
     target = Target(parse_size(size), _check_channels(channels), max_pixels, bits)
     if isinstance(source, tuple):
-        sets = _checked(ImageSets(from_arrays(*source)), target)
+        sets = ImageSets(from_arrays(*source))
     elif source == DIGITS:
-        sets = _checked(_digits(), target)
+        sets = _digits()
     elif _is_npz(source):
-        sets = _checked(read_npz(Path(source)), target)
+        sets = read_npz(Path(source))
     else:
         sets = _from_folder(Path(source), target, cache_dir, progress, strict)
+    _check_fit(sets.train, target)
     for note in sets.notes:
         (notes or say)(note)
     return sets
@@ -149,7 +150,7 @@ def load_to_evaluate(
     elif source == DIGITS or _is_npz(source):
         part, images = read_npz_to_evaluate(DIGITS_FILE if source == DIGITS else Path(source), classes)
     else:
-        _check_files_will_do(channels)
+        check_files_will_do(channels)
         part, listing = list_to_evaluate(Path(source), classes)
         return _read(listing, target, cache_dir, progress, strict), part
     _check_fit(images, target)
@@ -190,7 +191,7 @@ def load_for_prediction(
         When one of `paths` does not exist, or there is no image in any of them.
     """
     _check_resize(resize)
-    _check_files_will_do(channels)
+    check_files_will_do(channels)
     files: list[ImageFile] = []
     skipped: list[tuple[str, str]] = []
     for path in map(Path, paths):
@@ -227,6 +228,12 @@ def parse_size(size: Size | None) -> tuple[int, int] | None:
     return sides[0], sides[-1]
 
 
+def check_files_will_do(channels: int) -> None:
+    """Refuse a model of other images than files give."""
+    if channels not in (1, 3):
+        raise DataError(f"the model takes images of {channels} channels: files give 1 or 3, so give it arrays")
+
+
 def _read(
     listing: Listing,
     target: Target,
@@ -261,11 +268,6 @@ def _is_npz(source: str | os.PathLike[str]) -> bool:
     return os.fspath(source).lower().endswith(".npz") and not os.path.isdir(source)
 
 
-def _checked(sets: ImageSets, target: Target) -> ImageSets:
-    _check_fit(sets.train, target)
-    return sets
-
-
 def _check_fit(images: Images, target: Target) -> None:
     """Arrays are never resized."""
     came = (*images.size, images.channels)
@@ -281,11 +283,6 @@ def _check_channels(channels: int | None) -> int | None:
     if channels not in (None, 1, 3):
         raise OptionError(f"images of {channels} channels cannot be read from files: give 1 for grey or 3 for colour")
     return channels
-
-
-def _check_files_will_do(channels: int) -> None:
-    if channels not in (1, 3):
-        raise DataError(f"the model takes images of {channels} channels: files give 1 or 3, so give it arrays")
 
 
 def _check_resize(resize: str | None) -> None:

@@ -17,15 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from lanewise.data import image_cache
-from lanewise.data.decode import (
-    DECODER,
-    MAX_PIXELS,
-    Header,
-    PassingError,
-    bits_in_use,
-    read_header,
-    read_pixels,
-)
+from lanewise.data.decode import DECODER, MAX_PIXELS, Header, PassingError, bits_in_use, read_header, read_pixels
 from lanewise.data.folders import ImageFile, Listing, perhaps_parts, printable
 from lanewise.data.images import STRETCH, Images, Pixels, empty_pixels
 from lanewise.errors import DataError

@@ -121,8 +121,6 @@ def check(
 def look(
     parts: Mapping[str, Images],
     *,
-    source: str = "images",
-    threads: int | None = None,
     progress: StageProgress | None = None,
 ) -> Findings:
     """Find quickly, in images that are in memory, all that `check` finds except wrong labels.
@@ -132,10 +130,6 @@ def look(
     parts : mapping of str to Images
         Sets by their names, like "train", "validation" and "test"; all of the same classes and shape. Empty ones are
         left out.
-    source : str
-        The name of the images in the findings.
-    threads : int, optional
-        All processors by default.
     progress : callable, optional
 
     Returns
@@ -149,8 +143,8 @@ def look(
     """
     began = time.perf_counter()
     collection = from_parts(parts)
-    items, _ = _without_labels(collection, threads, progress or (lambda stage, done, total: None))
-    return Findings(source, by_severity(items), collection, None, time.perf_counter() - began)
+    items, _ = _without_labels(collection, None, progress or (lambda stage, done, total: None))
+    return Findings("images", by_severity(items), collection, None, time.perf_counter() - began)
 
 
 def _without_labels(

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 
 from lanewise.data.decode import MAX_PIXELS, Header, read_header
 from lanewise.data.folders import ImageFile, entered, list_sets, list_tree, part_named, printable
-from lanewise.data.images import Images, ImageSets, empty_pixels
-from lanewise.data.load import load
+from lanewise.data.images import Images, ImageSets, Pixels, empty_pixels
+from lanewise.data.load import check_files_will_do, load
 from lanewise.data.reading import FilesProgress, choose_size, decode_into
 from lanewise.data_check.findings import Collection
 from lanewise.errors import DataError
@@ -22,7 +22,6 @@ from lanewise.notes import unheard
 from lanewise.preprocessing import Preprocessing
 
 _STARTS = ((b"\x89PNG\r\n\x1a\n", ".png"), (b"\xff\xd8\xff", ".jpg"), (b"GIF8", ".gif"), (b"BM", ".bmp"))
-_BLOCK = 2**20  # bytes of a file that are looked at together
 
 
 def gather(
@@ -101,70 +100,54 @@ def from_parts(parts: Mapping[str, Images], unreadable: tuple[tuple[str, str], .
 
 
 def _from_sets(sets: ImageSets) -> Collection:
-    given = {"train": sets.train, "validation": sets.validation, "test": sets.test}
-    return from_parts({name: part for name, part in given.items() if part is not None}, sets.skipped)
+    return from_parts(sets.parts, sets.skipped)
 
 
 def _from_folder(root: Path, progress: FilesProgress | None, like: Preprocessing | None) -> Collection:
     listing = list_tree(root)
-    start = len(printable(str(root)).rstrip("/")) + 1
-    ignored = tuple((name[start:], reason) for name, reason in listing.skipped)
     if not listing.files:
         raise DataError(f"there are no images in {root}")
-    headers, bad = _headers(listing.files)
-    good = [file for file, header in zip(listing.files, headers, strict=True) if header is not None]
-    known = [header for header in headers if header is not None]
-    if not good:
-        raise DataError(f"none of {len(listing.files):,} images in {root} can be read; {bad[0][0]!r}: {bad[0][1]}")
-    size: Sequence[int] = choose_size([(header.rows, header.columns) for header in known])
-    channels = 1 if all(header.grey for header in known) else 3
-    bits = None
+    none = f"none of {len(listing.files):,} images in {root} can be read"
+    known, bad = _headers(listing.files)
+    if not known:
+        raise DataError(f"{none}; {bad[0][0]!r}: {bad[0][1]}")
+    size = choose_size([(header.rows, header.columns) for _, header in known])
+    channels, bits = 1 if all(header.grey for _, header in known) else 3, None
     if like is not None:
-        *size, channels = like.shape
-        bits = like.bits
-        if channels not in (1, 3):
-            raise DataError(f"the model takes images of {channels} channels: files give 1 or 3, so give it arrays")
-    pixels = empty_pixels((len(good), *size, channels))
-    broken = {int(n): str(reason) for n, reason in decode_into(pixels, good, MAX_PIXELS, progress, bits)["bad"]}
-    if len(broken) == len(good):
-        raise DataError(f"none of {len(listing.files):,} images in {root} can be read; {good[0].name!r}: {broken[0]}")
-    bad += [(good[n].name, reason) for n, reason in broken.items()]
-    kept = [n for n in range(len(good)) if n not in broken]
-    return _collected(
-        root,
-        pixels[: len(kept)],
-        [good[n] for n in kept],
-        [known[n] for n in kept],
-        sorted((name[start:], reason) for name, reason in bad),
-        ignored,
-    )
+        check_files_will_do(like.channels)
+        size, channels, bits = (like.rows, like.columns), like.channels, like.bits
+    pixels = empty_pixels((len(known), *size, channels))
+    files = [file for file, _ in known]
+    broken = {int(n): str(reason) for n, reason in decode_into(pixels, files, MAX_PIXELS, progress, bits)["bad"]}
+    if len(broken) == len(files):
+        raise DataError(f"{none}; {files[0].name!r}: {broken[0]}")
+    bad += [(files[n].name, reason) for n, reason in broken.items()]
+    good = [pair for n, pair in enumerate(known) if n not in broken]
+    return _collected(root, pixels[: len(good)], good, sorted(bad), listing.skipped)
 
 
-def _headers(files: Sequence[ImageFile]) -> tuple[list[Header | None], list[tuple[str, str]]]:
-    """What each file says of itself; None, and the reason, where it says nothing."""
-    headers: list[Header | None] = []
-    bad = []
+def _headers(files: Sequence[ImageFile]) -> tuple[list[tuple[ImageFile, Header]], list[tuple[str, str]]]:
+    """The files that say what they are, with that; names and reasons of the others."""
+    known, bad = [], []
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")  # about metadata, which is no concern here
         for file in files:
             try:
-                headers.append(read_header(file.path))
+                known.append((file, read_header(file.path)))
             except DataError as reason:
-                headers.append(None)
                 bad.append((file.name, str(reason)))
-    return headers, bad
+    return known, bad
 
 
 def _collected(
     root: Path,
-    pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8 | np.float32]],
-    files: Sequence[ImageFile],
-    headers: Sequence[Header],
+    pixels: Pixels,
+    known: Sequence[tuple[ImageFile, Header]],
     unreadable: Sequence[tuple[str, str]],
-    ignored: tuple[tuple[str, str], ...],
+    ignored: Sequence[tuple[str, str]],
 ) -> Collection:
     start = len(printable(str(root)).rstrip("/")) + 1
-    names = [file.name[start:] for file in files]
+    names = [file.name[start:] for file, _ in known]
     folders = [name.split("/")[:-1] for name in names]
     in_parts = all(part_named(path[0]) for path in folders if path)
     parts, labels = [], []
@@ -175,7 +158,7 @@ def _collected(
         labels.append(inside[0] if inside else None)
     part_names = tuple(part for part in ("train", "validation", "test") if part in parts)
     classes = tuple(sorted({label for label in labels if label is not None}))
-    read = [_digest(file.path) for file in files]
+    read = [_digest(file.path) for file, _ in known]
     return Collection(
         pixels=pixels,
         labels=np.array([-1 if label is None else classes.index(label) for label in labels], np.int32),
@@ -183,13 +166,13 @@ def _collected(
         parts=np.array([part_names.index(part) for part in parts], np.int32),
         part_names=part_names,
         names=tuple(names),
-        sizes=np.array([(header.rows, header.columns) for header in headers], np.int32),
-        grey=np.array([header.grey for header in headers]),
-        alpha=np.array([header.alpha for header in headers]),
+        sizes=np.array([(header.rows, header.columns) for _, header in known], np.int32),
+        grey=np.array([header.grey for _, header in known]),
+        alpha=np.array([header.alpha for _, header in known]),
         files=tuple(digest for digest, _ in read),
         kinds=tuple(kind for _, kind in read),
-        unreadable=tuple(unreadable),
-        ignored=ignored,
+        unreadable=tuple((name[start:], reason) for name, reason in unreadable),
+        ignored=tuple((name[start:], reason) for name, reason in ignored),
         layout=_layout(root),
     )
 
@@ -205,11 +188,8 @@ def _layout(root: Path) -> str | None:
 
 def _digest(path: str) -> tuple[bytes, str]:
     """A digest of a file, and the suffix that its first bytes ask for."""
-    digest = hashlib.blake2b(digest_size=16)
     with open(path, "rb") as file:
-        block = file.read(_BLOCK)
-        kind = next((suffix for start, suffix in _STARTS if block.startswith(start)), "")
-        while block:
-            digest.update(block)
-            block = file.read(_BLOCK)
-    return digest.digest(), kind
+        start = file.read(8)
+        file.seek(0)
+        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()
+    return digest, next((suffix for sign, suffix in _STARTS if start.startswith(sign)), "")

@@ -149,10 +149,7 @@ def evaluate_images(
     given = probabilities[np.arange(count), labels].astype(np.float64)
     size = len(model.classes)
     confusion = np.bincount(labels.astype(np.int64) * size + predicted, minlength=size * size).reshape(size, size)
-    wrong = np.flatnonzero(~right)
-    confidence = probabilities[wrong, predicted[wrong]]
     kinds = kinds_of(model, images)
-    worst = wrong[np.argsort(-confidence, kind="stable")[:most_mistakes]]
     candidates = candidates_of(model, kinds)
     among = None if top is None else _among(probabilities, labels, int(top))
     return Evaluation(
@@ -173,11 +170,25 @@ def evaluate_images(
                 probability=float(probabilities[n, predicted[n]]),
                 rank=1 + int(np.flatnonzero(_by_probability(probabilities[n : n + 1])[0] == labels[n])[0]),
             )
-            for n in worst
+            for n in worst_mistakes(probabilities, labels, most_mistakes)
         ),
         groups=_groups(kinds, right, among, top),
         top=_top(top, among, candidates),
     )
+
+
+def worst_mistakes(probabilities: NDArray[np.float32], labels: NDArray[np.int32], most: int) -> NDArray[np.int64]:
+    """Positions of the images that are classified wrong with the greatest confidence, the worst first.
+
+    Parameters
+    ----------
+    probabilities : (N, classes) float32
+    labels : (N,) int32
+    most : int
+        How many at most.
+    """
+    wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
+    return wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")[:most]]
 
 
 def _among(probabilities: NDArray[np.float32], labels: NDArray[np.int32], top: int) -> NDArray[np.bool_]:
@@ -298,11 +309,11 @@ def images_for(
 
 def _of_sets(model: Model, sets: ImageSets, split: str | None) -> tuple[Images, str]:
     """The part that is asked for, or the first one that there is."""
-    parts = [name for name in PARTS if getattr(sets, name) is not None]
+    parts = [name for name in PARTS if name in sets.parts]
     if split == "all" and len(parts) > 1:
         raise DataError(f"these images have parts: choose one of them, {', '.join(parts)}, instead of all")
     if split is None or split == "all":
-        return fit_to_evaluate(model, getattr(sets, parts[0]), split, parts[0])
+        return fit_to_evaluate(model, sets.parts[parts[0]], split, parts[0])
     return called(model, _part_of(sets, "this set of images", split), split)
 
 
@@ -319,11 +330,10 @@ def _folder_of(source: str | os.PathLike[str], split: str) -> str | None:
 
 
 def _part_of(sets: ImageSets, source: str | os.PathLike[str], split: str) -> Images:
-    part: Images | None = getattr(sets, split)
-    if part is None:
-        found = [name for name in PARTS if getattr(sets, name) is not None]
+    if split not in sets.parts:
+        found = [name for name in PARTS if name in sets.parts]
         raise DataError(f"{os.fspath(source)} has no {split} images; it has {' and '.join(found)}")
-    return part
+    return sets.parts[split]
 
 
 def _relabelled(images: Images, classes: tuple[str, ...]) -> Images:

@@ -87,10 +87,6 @@ class TopFigures:
     accuracy: float
     interval: tuple[float, float]
 
-    def to_json(self) -> dict[str, Any]:
-        """The figures as values that JSON can hold."""
-        return {**asdict(self), "interval": list(self.interval)}
-
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -102,11 +98,6 @@ class Group:
     accuracy: float
     interval: tuple[float, float]
     top: TopFigures | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """The figures as values that JSON can hold."""
-        top = None if self.top is None else self.top.to_json()
-        return {**asdict(self), "interval": list(self.interval), "top": top}
 
 
 @short
@@ -167,20 +158,6 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """The evaluation as values that JSON can hold."""
-        return {
-            "split": self.split,
-            "count": self.count,
-            "correct": self.correct,
-            "accuracy": self.accuracy,
-            "interval": list(self.interval),
-            "loss": self.loss,
-            "classes": list(self.classes),
-            "per_class": [
-                {"class": figures.label, **{key: value for key, value in asdict(figures).items() if key != "label"}}
-                for figures in self.per_class
-            ],
-            "confusion": self.confusion.tolist(),
-            "mistakes": [asdict(mistake) for mistake in self.mistakes],
-            "groups": [group.to_json() for group in self.groups],
-            "top": None if self.top is None else self.top.to_json(),
-        }
+        told = asdict(self)
+        per_class = [{"class": figures.pop("label"), **figures} for figures in told["per_class"]]
+        return told | {"per_class": per_class, "confusion": self.confusion.tolist()}

@@ -93,7 +93,7 @@ def taken(images: Images, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Imag
     places = np.flatnonzero(chosen) if chosen.dtype == np.bool_ else np.asarray(chosen, np.int64)
     part = images.take(places)
     # Positions in a part would mislead: nobody else can see that array.
-    return part if part.names else replace(part, names=tuple(f"image {n}" for n in places))
+    return part if part.names else replace(part, names=tuple(map(images.name, places)))
 
 
 def evaluating_part(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lanewise.data.encode import tiled
 from lanewise.explain.expansion import Expansion
 from lanewise.explain.matrices import check_entries
 from lanewise.explain.subject import place
@@ -127,9 +128,7 @@ def _draw_inputs(axes: Axes, expansion: Expansion, row: int, colours: Colours) -
     cells, numbers = np.ones((expansion.matrix.shape[1], 3)), np.full(expansion.matrix.shape[1], -1)
     cells[columns], numbers[columns] = colours[entries], expansion.weight_index[entries]
     _draw_cells(axes, _sheet(cells, expansion.input_shape, GAP), _sheet(numbers, expansion.input_shape, -1))
-    axes.set_title(f"inputs: {_described(expansion.input_shape)}")
-    axes.set_xticks([])
-    axes.set_yticks([])
+    axes.set(title=f"inputs: {_described(expansion.input_shape)}", xticks=[], yticks=[])
 
 
 def _draw_output(axes: Axes, shape: Shape, where: tuple[int, ...]) -> None:
@@ -139,9 +138,8 @@ def _draw_output(axes: Axes, shape: Shape, where: tuple[int, ...]) -> None:
     cells[int(np.ravel_multi_index(where[-len(of_channel) :], of_channel))] = 0.1
     sheet = _sheet(cells, of_channel, GAP)
     _draw_cells(axes, sheet, np.full(sheet.shape[:2], -1))
-    axes.set_title(f"output {_tuple(where)}" + (f"\nin map {where[0]} of {shape[0]}" if shape[:-2] > (1,) else ""))
-    axes.set_xticks([])
-    axes.set_yticks([])
+    of_map = f"\nin map {where[0]} of {shape[0]}" if shape[:-2] > (1,) else ""
+    axes.set(title=f"output {_tuple(where)}{of_map}", xticks=[], yticks=[])
 
 
 def _draw_matrix(axes: Axes, expansion: Expansion, row: int, colours: Colours) -> None:
@@ -189,14 +187,9 @@ def _sheet(values: NDArray[Any], shape: Shape, gap: Any) -> NDArray[Any]:
     """Values (n, ...) of a shape laid out on a sheet: maps side by side with a gap, features folded to a square."""
     high, wide = shape[-2:] if len(shape) > 1 else _square(shape[0])
     maps = shape[0] if len(shape) == 3 else 1
-    down, across = _square(maps)
-    sheet = np.full((down * (high + 1) - 1, across * (wide + 1) - 1, *values.shape[1:]), gap, values.dtype)
-    for number in range(maps):
-        top, left = number // across * (high + 1), number % across * (wide + 1)
-        one = values[number * high * wide : (number + 1) * high * wide]
-        missing = np.full((high * wide - len(one), *values.shape[1:]), gap, values.dtype)
-        sheet[top : top + high, left : left + wide] = np.concatenate([one, missing]).reshape(high, wide, *one.shape[1:])
-    return sheet
+    missing = np.full((maps * high * wide - len(values), *values.shape[1:]), gap, values.dtype)
+    images = np.concatenate([values, missing]).reshape(maps, high, wide, *values.shape[1:])
+    return tiled(images, _square(maps)[1], gap)
 
 
 def _square(count: int) -> tuple[int, int]:

@@ -6,8 +6,8 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields
-from types import NoneType, UnionType
-from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Literal, NoReturn, TypedDict, Union, get_args, get_origin, get_type_hints
 
 from lanewise.errors import ModelFileError
 from lanewise.preprocessing import Preprocessing
@@ -25,60 +25,88 @@ EDITED = ": it was damaged or edited"
 
 LARGEST_FLOAT32 = 3.4028234663852886e38
 
-FIGURE = float | None
-RECORD: Mapping[str, Any] = {
-    "epoch": int,
-    "loss": FIGURE,
-    "accuracy": FIGURE,
-    "validation_loss": FIGURE,
-    "validation_accuracy": FIGURE,
-    "learning_rate": FIGURE,
-    "seconds": FIGURE,
-    "images": int | None,
-}
-"""What is known of the record of an epoch; it may hold more."""
-
-EVALUATED: Mapping[str, Any] = {"split": str, "images": int, "accuracy": float, "interval": tuple[float, float]}
-FOLDS: Mapping[str, Any] = {
-    "folds": int,
-    "images": int,
-    "correct": int,
-    "accuracy": float,
-    "interval": tuple[float, float],
-    "loss": float,
-    "accuracies": tuple[float, ...],
-    "confusion": tuple[tuple[int, ...], ...],
-}
-START: Mapping[str, Any] = {"validation_loss": FIGURE, "validation_accuracy": FIGURE}
-
-PROVENANCE: Mapping[str, Any] = {
-    "version": str,
-    "date": str,
-    "seed": int | None,
-    "images": int,
-    "epochs": int,
-    "steps": int,
-    "batch_size": int,
-    "optimizer": str,
-    "learning_rate": FIGURE,
-    "weight_decay": FIGURE,
-    "images_per_second": FIGURE,
-    "seconds": FIGURE,
-    "interrupted": bool,
-    "stopped_early": bool,
-    "best_epoch": int | None,
-    "held_out": dict | None,
-    "evaluated": dict | None,
-    "cross_validation": dict | None,
-    "candidates": FIGURE,
-    "augment": str | None,
-    "start": dict | None,
-    "seen": dict | None,
-}
-"""What is known of where a model came from; it may say more."""
-
-COUNTS = ("epoch", "images", "seed", "epochs", "steps", "batch_size", "best_epoch")
 LARGEST_COUNT = 1 << 63
+
+Figure = float | None
+Count = Annotated[int, (0, LARGEST_COUNT)]
+Share = Annotated[float, (0, 1)]
+"""Numbers that lie in a range, both ends counted."""
+
+
+class Record(TypedDict, total=False):
+    """What is known of the record of an epoch; it may hold more."""
+
+    epoch: Count
+    loss: Figure
+    accuracy: Figure
+    validation_loss: Figure
+    validation_accuracy: Figure
+    learning_rate: Figure
+    seconds: Figure
+    images: Count | None
+
+
+class HeldOut(TypedDict):
+    """The share that was held out, and the fingerprint of the images."""
+
+    fraction: Share
+    of: str
+
+
+class Evaluated(TypedDict, total=False):
+    """How good a model was on its validation or test set."""
+
+    split: str
+    images: Count
+    accuracy: Share
+    interval: tuple[Share, Share]
+
+
+class Folds(TypedDict):
+    """What cross-validation came to."""
+
+    folds: Count
+    images: Count
+    correct: Count
+    accuracy: Share
+    interval: tuple[Share, Share]
+    loss: float
+    accuracies: tuple[float, ...]
+    confusion: tuple[tuple[Count, ...], ...]
+
+
+class Start(TypedDict, total=False):
+    """How good the model was that training started from."""
+
+    validation_loss: Figure
+    validation_accuracy: Share | None
+
+
+class Provenance(TypedDict, total=False):
+    """What is known of where a model came from; it may say more."""
+
+    version: str
+    date: str
+    seed: Count | None
+    images: Count
+    epochs: Count
+    steps: Count
+    batch_size: Count
+    optimizer: str
+    learning_rate: Figure
+    weight_decay: Figure
+    images_per_second: Figure
+    seconds: Figure
+    interrupted: bool
+    stopped_early: bool
+    best_epoch: Count | None
+    held_out: HeldOut | None
+    evaluated: Evaluated | None
+    cross_validation: Folds | None
+    candidates: Figure
+    augment: str | None
+    start: Start | None
+    seen: dict[str, Any] | None
 
 
 def json_of(text: str, key: str, kind: type) -> Any:
@@ -124,7 +152,7 @@ def check_history(history: list[Any]) -> None:
             raise ModelFileError(
                 f"record {position} of the property 'history' lacks its epoch: it was damaged or edited"
             )
-        _check_known(record, RECORD, f"record {position} of the property 'history'")
+        _check_known(record, Record, f"record {position} of the property 'history'")
         for key, value in record.items():
             if isinstance(value, list | dict):
                 raise ModelFileError(
@@ -132,45 +160,14 @@ def check_history(history: list[Any]) -> None:
                 )
 
 
-def check_provenance(provenance: Mapping[str, Any]) -> None:
-    """Raise ModelFileError if something that is known of a model has the wrong type."""
-    _check_known(provenance, PROVENANCE, "the property 'provenance'")
-    held_out = provenance.get("held_out")
-    if held_out is not None and not (
-        conforms(held_out.get("fraction"), float)
-        and 0 <= held_out["fraction"] <= 1
-        and conforms(held_out.get("of"), str)
-    ):
-        raise ModelFileError(f"the property 'provenance' has a wrong value for 'held_out'{EDITED}")
-
-    for key, known in (("evaluated", EVALUATED), ("cross_validation", FOLDS), ("start", START)):
-        record = provenance.get(key)
-        if record is not None and not _holds(record, known):
-            raise ModelFileError(f"the property 'provenance' has a wrong value for {key!r}{EDITED}")
-
-
-def _holds(record: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
-    """Whether a record of figures holds possible ones; those of folds must all be there."""
-    if known is FOLDS and not record.keys() >= FOLDS.keys():
-        return False
-    if not all(conforms(record[name], hint) for name, hint in known.items() if name in record):
-        return False
-    counts = [record[name] for name in ("images", "correct", "folds") if name in known and name in record]
-    shares = [record[name] for name in ("accuracy", "validation_accuracy") if record.get(name) is not None]
-    shares += record.get("interval", []) if "interval" in known else []
-    if min(counts, default=0) < 0 or not all(0 <= share <= 1 for share in shares):
-        return False
-    if "confusion" not in known:
-        return True
-    rows, size = record["confusion"], len(record["confusion"])
-    square = all(len(row) == size and min(row) >= 0 for row in rows)
-    return square and record["folds"] >= 2 and 1 <= record["images"] >= record["correct"]
-
-
-def check_against_classes(provenance: Mapping[str, Any], classes: int) -> None:
-    """Raise ModelFileError if figures are of another number of classes."""
+def check_provenance(provenance: Mapping[str, Any], classes: int) -> None:
+    """Raise ModelFileError if something that is known of a model has the wrong type, or figures do not fit together."""
+    _check_known(provenance, Provenance, "the property 'provenance'")
     folds = provenance.get("cross_validation")
-    if folds is not None and len(folds["confusion"]) != classes:
+    if folds is None:
+        return
+    square = all(len(row) == classes for row in (folds["confusion"], *folds["confusion"]))
+    if not square or folds["folds"] < 2 or not 1 <= folds["images"] >= folds["correct"]:
         raise ModelFileError(f"the property 'provenance' has a wrong value for 'cross_validation'{EDITED}")
 
 
@@ -214,6 +211,14 @@ def conforms(value: object, hint: Any) -> bool:
     origin, parts = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
         return any(conforms(value, part) for part in parts)
+    if origin is Annotated:
+        kind, (low, high) = parts
+        return conforms(value, kind) and isinstance(value, int | float) and low <= value <= high
+    if hasattr(hint, "__required_keys__"):  # a TypedDict
+        hints = get_type_hints(hint, include_extras=True)
+        if not isinstance(value, dict) or not hint.__required_keys__ <= value.keys():
+            return False
+        return all(conforms(one, hints[name]) for name, one in value.items() if name in hints)
     if origin is Literal:
         return isinstance(value, str) and value in parts
     if origin is tuple:
@@ -222,25 +227,21 @@ def conforms(value: object, hint: Any) -> bool:
         if len(parts) == 2 and parts[1] is Ellipsis:
             return all(conforms(one, parts[0]) for one in value)
         return len(value) == len(parts) and all(map(conforms, value, parts))
-    if hint in (None, NoneType):
-        return value is None
-    if hint is bool:
-        return isinstance(value, bool)
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool) and abs(value) < LARGEST_COUNT
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if hint is str:
         return isinstance(value, str) and len(value) <= LONGEST_WORD
-    return not isinstance(hint, type) or isinstance(value, hint)
+    return not isinstance(kind := origin or hint, type) or isinstance(value, kind)
 
 
-def _check_known(record: Mapping[str, Any], known: Mapping[str, Any], where: str) -> None:
+def _check_known(record: Mapping[str, Any], known: type, where: str) -> None:
+    hints = get_type_hints(known, include_extras=True)
     for key, value in record.items():
         if len(key) > LONGEST_KEY:
             raise ModelFileError(f"{where} has a key of {len(key)} characters{EDITED}")
-        negative = key in COUNTS and isinstance(value, int) and value < 0
-        if key in known and (negative or not conforms(value, known[key])):
+        if key in hints and not conforms(value, hints[key]):
             raise ModelFileError(f"{where} has a wrong value for {key!r}{EDITED}")
 
 

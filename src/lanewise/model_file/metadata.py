@@ -25,13 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.errors import ModelFileError
-from lanewise.model_file.checked import (
-    LARGEST_PROPERTY,
-    check_against_classes,
-    check_history,
-    check_provenance,
-    json_of,
-)
+from lanewise.model_file.checked import LARGEST_PROPERTY, check_history, check_provenance, json_of
 from lanewise.model_file.contents import Contents, Label, label_problem
 
 FORMAT = 1
@@ -96,8 +90,7 @@ def from_properties(texts: Mapping[str, str]) -> Properties:
     if any(label_problem(label) for label in classes):
         raise ModelFileError("the property 'classes' must be a JSON list of texts or numbers")
     check_history(history)
-    check_provenance(provenance)
-    check_against_classes(provenance, len(classes))
+    check_provenance(provenance, len(classes))
     return Properties(
         classes=tuple(classes),
         network=texts["network"] or None,

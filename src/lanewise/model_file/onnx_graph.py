@@ -198,16 +198,14 @@ def _constant_of(node: Any) -> Constant:
         raise ModelFileError(f"{called(node)}: {error}") from None
     if len(node.input) or len(node.output) != 1:
         raise ModelFileError(f"{called(node)}: a constant reads nothing and writes one array")
-    match attributes:
-        case {"value": np.ndarray() as value, **rest} if not rest:
-            return value
-        case {"value_float": float(value), **rest} if not rest:
+    match [*attributes.items()]:
+        case [("value", np.ndarray() as array)]:
+            return array
+        case [("value_float", float(value)) | ("value_floats", tuple(value))]:
             return np.asarray(value, "f4")
-        case {"value_int": int(value), **rest} if not rest:
+        case [("value_int", int(value))]:
             return np.asarray(value, "i8")
-        case {"value_floats": tuple(value), **rest} if not rest:
-            return np.asarray(value, "f4")
-        case {"value_ints": tuple(value), **rest} if not rest and all(isinstance(one, int) for one in value):
+        case [("value_ints", tuple(value))] if all(isinstance(one, int) for one in value):
             return np.asarray(value, "i8")
     raise ModelFileError(f"{called(node)}: it must have one value, of numbers")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,12 +26,7 @@ from lanewise.model_file.tensors import attributes_of, quoted
 from lanewise.network import text
 from lanewise.network.comparing import comparable
 from lanewise.network.graph import Graph, build
-from lanewise.network.layers import (
-    Flatten,
-    Layer,
-    Sigmoid,
-    Softmax,
-)
+from lanewise.network.layers import Flatten, Layer, Sigmoid, Softmax
 from lanewise.notes import Caution
 from lanewise.preprocessing import Preprocessing
 
@@ -74,7 +68,7 @@ def read(
         raise ModelFileError(f"{where}: its metadata is not text: the file is damaged")
     try:
         if "lanewise_format" in texts or model.producer_name == "lanewise":
-            return _own(model, texts)
+            return read_own(model)
         return _foreign(model, classes)
     except LanewiseError as error:
         first_line, *_ = str(error).splitlines()
@@ -88,14 +82,26 @@ def read(
 
 
 def read_own(model: Any) -> Contents:
-    """The contents of an `onnx.ModelProto` that Lanewise made.
+    """The contents of an `onnx.ModelProto` that Lanewise made; what its metadata say must be what its graph does.
 
     Raises
     ------
     LanewiseError
         Says what does not fit, without the name of a file.
     """
-    return _own(model, {entry.key: entry.value for entry in model.metadata_props})
+    properties = from_properties({entry.key: entry.value for entry in model.metadata_props})
+    preprocessing = preprocessing_of(properties.preprocessing)
+    graph, parameters = _own_network(model, properties, preprocessing)
+    return Contents(
+        graph,
+        parameters,
+        properties.classes,
+        preprocessing,
+        properties.network,
+        properties.history,
+        properties.provenance,
+        label_type=properties.label_type,
+    )
 
 
 def read_graph(model: Any) -> Reading:
@@ -210,23 +216,6 @@ def _foreign(model: Any, classes: tuple[Label, ...] | None) -> Contents:
     labels = classes if classes is not None else tuple(map(str, range(max(2, *shape))))
     reading = _finish(builder, head)
     return Contents(reading.graph, reading.parameters, labels, reading.preprocessing, notes=tuple(notes))
-
-
-def _own(model: Any, texts: Mapping[str, str]) -> Contents:
-    """The contents of a file that Lanewise wrote; what the metadata says must be what the graph does."""
-    properties = from_properties(texts)
-    preprocessing = preprocessing_of(properties.preprocessing)
-    graph, parameters = _own_network(model, properties, preprocessing)
-    return Contents(
-        graph,
-        parameters,
-        properties.classes,
-        preprocessing,
-        properties.network,
-        properties.history,
-        properties.provenance,
-        label_type=properties.label_type,
-    )
 
 
 def _own_network(model: Any, properties: Properties, preprocessing: Preprocessing) -> tuple[Graph, tuple[Weights, ...]]:

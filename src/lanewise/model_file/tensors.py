@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -98,26 +99,22 @@ def attributes_of(node: Any) -> dict[str, Any]:
     """
     from onnx import AttributeProto as Kind
 
+    read: dict[int, Callable[[Any], Any]] = {
+        Kind.INT: lambda attribute: attribute.i,
+        Kind.FLOAT: lambda attribute: attribute.f,
+        Kind.STRING: lambda attribute: attribute.s.decode("utf-8", "replace"),
+        Kind.INTS: lambda attribute: tuple(attribute.ints),
+        Kind.FLOATS: lambda attribute: tuple(attribute.floats),
+        Kind.TENSOR: lambda attribute: array_of(attribute.t),
+    }
     values: dict[str, Any] = {}
     for attribute in node.attribute:
         name = quoted(attribute.name)
         if attribute.name in values:
             raise ModelFileError(f"attribute {name} is given twice")
-        if attribute.type == Kind.INT:
-            value: Any = attribute.i
-        elif attribute.type == Kind.FLOAT:
-            value = attribute.f
-        elif attribute.type == Kind.STRING:
-            value = attribute.s.decode("utf-8", "replace")
-        elif attribute.type == Kind.INTS:
-            value = tuple(attribute.ints)
-        elif attribute.type == Kind.FLOATS:
-            value = tuple(attribute.floats)
-        elif attribute.type == Kind.TENSOR:
-            value = array_of(attribute.t)
-        else:
+        if attribute.type not in read:
             raise ModelFileError(f"attribute {name} is neither a number, text nor a tensor")
         if attribute.ref_attr_name:
             raise ModelFileError(f"attribute {name} refers to a function, which is not read")
-        values[attribute.name] = value
+        values[attribute.name] = read[attribute.type](attribute)
     return values

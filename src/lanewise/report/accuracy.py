@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from lanewise.data.encode import Drawn, as_bytes, photograph
 from lanewise.data.images import Images
-from lanewise.evaluation.evaluate import cross_validated, evaluate_images, wilson
+from lanewise.evaluation.evaluate import cross_validated, evaluate_images, wilson, worst_mistakes
 from lanewise.evaluation.result import ClassFigures, Evaluation
 from lanewise.evaluation.unseen import candidates_of, kinds_of
 from lanewise.model import Model
@@ -192,12 +192,11 @@ def _image(shares: npt.NDArray[np.float64]) -> Drawn:
 def _wrong(images: Images, probabilities: npt.NDArray[np.float32]) -> tuple[Wrong, ...]:
     assert images.labels is not None
     answers, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    found = np.flatnonzero(answers != images.labels)
-    worst = found[np.argsort(-confidence[found], kind="stable")[:MOST_MISTAKES]]
+    worst = worst_mistakes(probabilities, images.labels, MOST_MISTAKES)
     shown = as_bytes(images.pixels[worst]) if len(worst) else ()
     return tuple(
         Wrong(
-            name=images.names[n] if images.names else f"image {n}",
+            name=images.name(n),
             true=images.classes[images.labels[n]],
             answer=images.classes[answers[n]],
             probability=float(confidence[n]),

@@ -155,7 +155,7 @@ def report_images(
     parts = {part: images}
     rows, columns, channels = model.preprocessing.shape
     bits = model.preprocessing.bits
-    # Images that can accuracy_of need not do for learning: then the report is about those that accuracy_of alone.
+    # Images that will do to evaluate by need not do to train on: then the report is about those that evaluate alone.
     with contextlib.suppress(DataError):
         found = parts_of(load(source, size=(rows, columns), channels=channels, bits=bits, notes=unheard), model)
         if part in found and all(one.classes == images.classes for one in found.values()):
@@ -167,9 +167,8 @@ def parts_of(sets: ImageSets, model: Model) -> dict[str, Images]:
     """The sets by name. Of images that `model` was trained on, those held out are a set, too."""
     if sets.validation is None and sets.test is None:
         sets = split_again(model, sets.train) or sets
-    found = {"train": sets.train, "validation": sets.validation, "test": sets.test}
-    # Compared with those that accuracy_of, so on the same scale.
-    return {name: scaled(part, model.preprocessing) for name, part in found.items() if part is not None}
+    # Compared with those that the model is evaluated by, so on the same scale.
+    return {name: scaled(part, model.preprocessing) for name, part in sets.parts.items()}
 
 
 def report_html(
@@ -186,7 +185,7 @@ def report_html(
     ----------
     model : Model
     images : Images
-        Those that accuracy_of; `split` says what they are: "test", "validation", "train" or "all".
+        The evaluation set; `split` says what they are: "test", "validation", "train" or "all".
     parts : mapping of name to Images
         All of the data, for its section.
     title : str
@@ -253,8 +252,7 @@ def without(known: Sequence[int], probabilities: npt.NDArray[np.float32], images
 
 def _example(images: Images, number: int) -> Example:
     assert images.labels is not None
-    name = images.names[number] if images.names else f"image {number}"
-    return Example(images.pixels[number], images.classes[images.labels[number]], name)
+    return Example(images.pixels[number], images.classes[images.labels[number]], images.name(number))
 
 
 def save_report(text: str, path: str | os.PathLike[str], *, new: bool = False) -> Path:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from lanewise.data.encode import Drawn, photograph
 from lanewise.data.images import Images
+from lanewise.evaluation.evaluate import worst_mistakes
 from lanewise.explain.maps import feature_maps, gradient_map, occlusion_map
 from lanewise.model import Model
 from lanewise.network.filters import resembles
@@ -147,8 +148,7 @@ def choose(labels: npt.NDArray[np.int32], probabilities: npt.NDArray[np.float32]
         Positions; the mistake is the last.
     """
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    wrong = np.flatnonzero(predicted != labels)
-    worst: list[int] = wrong[np.argsort(-confidence[wrong], kind="stable")[:1]].tolist()
+    worst: list[int] = worst_mistakes(probabilities, labels, 1).tolist()
     right = []
     for share in SHARES:
         for label in np.unique(labels):
@@ -178,7 +178,7 @@ def look(model: Model, images: Images, number: int) -> Seen:
     answer = int(probabilities.argmax())
     lost = occlusion_map(model, raw)
     return Seen(
-        name=images.names[number] if images.names else f"image {number}",
+        name=images.name(number),
         true=images.classes[images.labels[number]],
         answer=images.classes[answer],
         probability=float(probabilities[answer]),

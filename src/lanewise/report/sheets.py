@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from lanewise.data.encode import Drawn, exact, indexed
+from lanewise.data.encode import Drawn, exact, indexed, tiled
 
 POSITIVE, NEGATIVE, NOTHING = (222, 98, 20), (48, 118, 196), (128, 128, 128)
 """Red, green and blue."""
@@ -25,14 +25,10 @@ Values = npt.NDArray[np.float64]
 
 def contact_sheet(images: npt.NDArray[np.uint8], columns: int) -> Drawn:
     """Images (N, rows, columns, 1 or 3) side by side, `columns` in a row, a transparent pixel between them."""
-    _, rows, width, channels = images.shape
-    step = max(1, -(-max(rows, width) // 96))
+    step = max(1, -(-max(images.shape[1:3]) // 96))
     small = images[:, ::step, ::step]
-    sheet = np.zeros((*_sheet_size(small.shape[0], small.shape[1:3], columns), 4), np.uint8)
-    for at, one in zip(_places(len(small), small.shape[1:3], columns), small, strict=True):
-        sheet[*at, :3] = one if channels == 3 else one[..., :1]
-        sheet[*at, 3] = 255
-    return exact(sheet)
+    colours = np.broadcast_to(small, (*small.shape[:3], 3))
+    return exact(tiled(np.concatenate([colours, np.full_like(small[..., :1], 255)], axis=3), columns, 0))
 
 
 def coloured(maps: Values, columns: int, *, faint: bool = True) -> Drawn:
@@ -51,9 +47,7 @@ def coloured(maps: Values, columns: int, *, faint: bool = True) -> Drawn:
     -------
     Drawn
     """
-    sheet = np.full(_sheet_size(len(maps), maps.shape[1:], columns), GAP, np.uint8)
-    for at, one in zip(_places(len(maps), maps.shape[1:], columns), maps, strict=True):
-        sheet[at] = np.rint(np.clip(one, -1, 1) * MIDDLE + MIDDLE).astype(np.uint8)
+    sheet = tiled(np.rint(np.clip(maps, -1, 1) * MIDDLE + MIDDLE).astype(np.uint8), columns, GAP)
     numbers = range(256)
     return indexed(sheet, [_colour(number) for number in numbers], [_opacity(number, faint) for number in numbers])
 
@@ -78,13 +72,3 @@ def _opacity(number: int, faint: bool) -> int:
     if number == GAP:
         return 0
     return max(FAINT if faint else 0, round(255 * abs(number - MIDDLE) / MIDDLE))
-
-
-def _sheet_size(count: int, size: tuple[int, ...], columns: int) -> tuple[int, int]:
-    across = min(columns, count)
-    return -(-count // columns) * (size[0] + 1) - 1, across * (size[1] + 1) - 1
-
-
-def _places(count: int, size: tuple[int, ...], columns: int) -> list[tuple[slice, slice]]:
-    corners = [(n // columns * (size[0] + 1), n % columns * (size[1] + 1)) for n in range(count)]
-    return [(slice(r, r + size[0]), slice(c, c + size[1])) for r, c in corners]
