@@ -195,10 +195,7 @@ def _opened(file: BinaryIO, max_pixels: int) -> ImageFile.ImageFile:
     try:
         image = opener(file)
     except Exception as error:
-        bare = _bare_png(file, error)
-        if bare is None:
-            raise
-        image = opener(bare)
+        image = opener(_bare_png(file, error))
     columns, rows = image.size
     if columns * rows > max_pixels:
         raise DataError(f"its {columns} x {rows} pixels are more than the limit of {max_pixels:,}")
@@ -210,25 +207,23 @@ def _loaded(image: ImageFile.ImageFile, file: BinaryIO) -> ImageFile.ImageFile:
     try:
         image.load()
     except Exception as error:
-        bare = _bare_png(file, error)
-        if bare is None:
-            raise
-        image = type(image)(bare)
+        image = type(image)(_bare_png(file, error))
         image.load()
     return image
 
 
-def _bare_png(file: BinaryIO, error: Exception) -> BinaryIO | None:
-    """A PNG file that could not be read, with the chunks alone that its pixels need; None if that will not help.
+def _bare_png(file: BinaryIO, error: Exception) -> BinaryIO:
+    """A PNG file that could not be read, with the chunks alone that its pixels need.
 
-    Pillow refuses over 1 MB of compressed text or colour profile, and chunks that are damaged, wherever they stand.
+    The error is raised again if that will not help. Pillow refuses over 1 MB of compressed text or colour profile, and
+    chunks that are damaged, wherever they stand.
     """
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None):
-        return None
+        raise error
     file.seek(0)
     png = file.read()
     if not png.startswith(b"\x89PNG"):
-        return None
+        raise error
     kept, at = [png[:8]], 8
     while at + 8 <= len(png):
         end = at + 12 + int.from_bytes(png[at : at + 4], "big")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,16 +9,8 @@ from numpy.typing import NDArray
 
 from lanewise.brief import short
 from lanewise.errors import OptionError
-from lanewise.explain.subject import (
-    Image,
-    class_position,
-    log_odds,
-    raw_image,
-    score_position,
-    up_to,
-    values_of,
-    whole_number,
-)
+from lanewise.explain import subject
+from lanewise.explain.subject import Image, log_odds, raw_image, values_of
 from lanewise.keywords import renamed
 from lanewise.model import Model, Pixels
 from lanewise.model_file.contents import Label
@@ -120,7 +111,7 @@ def gradient_map(model: Model, image: Image, label: Label | None = None) -> NDAr
     """
     pixels = raw_image(model, image)
     wanted = _chosen_class(model, pixels, label)
-    graph = up_to(model.graph, score_position(model.graph))
+    graph = subject.up_to(model.graph, subject.score_position(model.graph))
     parameters = model.parameters[: len(graph.parameters)]
     values = forward(graph, parameters, model.preprocessing.apply(pixels))
     gradient = np.zeros((1, *graph.output_shape))
@@ -185,7 +176,9 @@ def occlusion_map(
     before = float(log_odds(model, pixels)[0, wanted])
     lost, times = np.zeros((rows, columns)), np.zeros((rows, columns))
     colour = _mean_colour(model, pixels)
-    for corners in _portions(_corners(patch, moved, (rows, columns)), max(1, MOST_COPIES // pixels.nbytes)):
+    everywhere, together = _corners(patch, moved, (rows, columns)), max(1, MOST_COPIES // pixels.nbytes)
+    for start in range(0, len(everywhere), together):
+        corners = everywhere[start : start + together]
         copies = np.repeat(pixels, len(corners), axis=0)
         covered = [(slice(r, r + patch[0]), slice(c, c + patch[1])) for r, c in corners]
         for copy, here in zip(copies, covered, strict=True):
@@ -199,11 +192,13 @@ def occlusion_map(
 def _chosen_class(model: Model, pixels: Pixels, label: Label | None) -> int:
     if label is None:
         return int(model.predict_proba(pixels)[0].argmax())
-    return class_position(model, label)
+    return subject.class_position(model, label)
 
 
 def _pair(what: str, given: int | Pair) -> Pair:
-    numbers = [whole_number(number) for number in (given if isinstance(given, tuple | list) else (given, given))]
+    numbers = [
+        subject.whole_number(number) for number in (given if isinstance(given, tuple | list) else (given, given))
+    ]
     if len(numbers) != 2 or not all(number is not None and number >= 1 for number in numbers):
         raise OptionError(f"the {what} of a patch is a number of pixels from 1, or (rows, columns), not {given!r}")
     rows, columns = (number for number in numbers if number is not None)
@@ -235,7 +230,3 @@ def _corners(patch: Pair, moved: Pair, image: Pair) -> list[Pair]:
         sorted({*range(0, whole - part, by), whole - part}) for part, by, whole in zip(patch, moved, image, strict=True)
     )
     return [(r, c) for r in rows for c in columns]
-
-
-def _portions(corners: list[Pair], most: int) -> Iterator[list[Pair]]:
-    return (corners[start : start + most] for start in range(0, len(corners), most))

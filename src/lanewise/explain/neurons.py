@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lanewise.brief import short
 from lanewise.errors import OptionError
-from lanewise.explain.fields import Lines, ReceptiveField, read_lines, receptive_field
+from lanewise.explain.fields import ReceptiveField, read_lines, receptive_field
 from lanewise.explain.subject import Image, graph_of, node_position, place, values_of
 from lanewise.keywords import renamed
 from lanewise.model import Model
@@ -227,7 +227,7 @@ def _window(node: Node, x: Array, channels: Iterable[int], here: tuple[int, ...]
     inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
     met = x[np.ix_(np.array(chosen), rows.clip(0, height - 1), columns.clip(0, width - 1))]
     everywhere = np.broadcast_to(inside, met.shape)
-    return _Read(np.where(inside, met, 0.0), everywhere, None, chosen, _numbers(rows), _numbers(columns))
+    return _Read(np.where(inside, met, 0.0), everywhere, None, chosen, tuple(rows.tolist()), tuple(columns.tolist()))
 
 
 def _all(x: Array, channels: Iterable[int]) -> _Read:
@@ -257,7 +257,3 @@ def _maximum(read: _Read) -> _Read:
     weights = np.zeros(read.patch.shape)
     weights.flat[np.where(read.inside, read.patch, -np.inf).argmax()] = 1
     return replace(read, weights=weights)
-
-
-def _numbers(lines: Lines) -> tuple[int, ...]:
-    return tuple(lines.tolist())

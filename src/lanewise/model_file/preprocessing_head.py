@@ -20,7 +20,7 @@ from lanewise.errors import ModelFileError
 from lanewise.model_file.builder import MOST_VALUES, Channels
 from lanewise.model_file.onnx_graph import STANDARD_DOMAINS, OnnxFile, called
 from lanewise.model_file.operators import OPERATORS, per_channel, scale_and_shift
-from lanewise.model_file.tensors import FLOAT, Constant, attributes_of, quoted, type_name
+from lanewise.model_file.tensors import FLOAT, Constant, attributes_of, listed, quoted, type_name
 from lanewise.network.activations import ACTIVATIONS
 from lanewise.network.shapes import Shape
 from lanewise.preprocessing import PixelType
@@ -163,13 +163,12 @@ def _added_axes(file: OnnxFile, node: Any) -> tuple[int, ...] | None:
     """The axes that an Unsqueeze adds to three, counted from the front; None if they are not known."""
     if node.op_type != "Unsqueeze":
         return None
-    listed: Any = attributes_of(node).get("axes")
-    if listed is None and len(node.input) == 2:
-        given = file.constant(node.input[1])
-        listed = tuple(given.tolist()) if given is not None and given.ndim == 1 and given.dtype.kind == "i" else None
-    if not isinstance(listed, tuple) or not all(isinstance(axis, int) for axis in listed):
+    axes: Any = attributes_of(node).get("axes")
+    if axes is None and len(node.input) == 2:
+        axes = listed(file.constant(node.input[1]))
+    if not isinstance(axes, tuple) or not all(isinstance(axis, int) for axis in axes):
         return None
-    return tuple(axis + 3 + len(listed) if axis < 0 else axis for axis in listed)
+    return tuple(axis + 3 + len(axes) if axis < 0 else axis for axis in axes)
 
 
 def _moves(file: OnnxFile, node: Any, sizes: tuple[int, ...]) -> bool:
@@ -179,12 +178,8 @@ def _moves(file: OnnxFile, node: Any, sizes: tuple[int, ...]) -> bool:
         return isinstance(perm, tuple) and perm == CHANNELS_FIRST
     if node.op_type != "Reshape" or len(sizes) != 3 or sizes[2] != 1 or len(node.input) != 2 or node.attribute:
         return False
-    if 1 in sizes[:2]:  # then it says nothing
-        return False
-    target = file.constant(node.input[1])
-    if target is None or target.ndim != 1 or target.dtype.kind != "i" or len(target) != 4:
-        return False
-    return bool(target.tolist() == [-1, 1, *sizes[:2]])
+    # where there is one row or column, it says nothing
+    return 1 not in sizes[:2] and listed(file.constant(node.input[1])) == (-1, 1, *sizes[:2])
 
 
 def _chain(file: OnnxFile, element: int, sizes: tuple[int, ...]) -> list[int]:

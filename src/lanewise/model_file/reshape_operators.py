@@ -10,7 +10,7 @@ import numpy as np
 from lanewise.errors import ModelFileError
 from lanewise.model_file.builder import TensorRef
 from lanewise.model_file.node import FileNode
-from lanewise.model_file.tensors import Constant
+from lanewise.model_file.tensors import Constant, listed
 from lanewise.network.layers import Flatten
 
 
@@ -34,19 +34,17 @@ def flatten(node: FileNode) -> TensorRef:
 
 def reshape(node: FileNode) -> TensorRef:
     """Reshape, to a shape in which each image's values stay together."""
-    x, target = node.value(), node.constant(1, "shape")
-    if target is None or target.ndim != 1 or target.dtype.kind != "i" or not 2 <= len(target) <= 4:
+    x, target = node.value(), listed(node.constant(1, "shape"))
+    if target is None or not 2 <= len(target) <= 4:
         node.fail("its shape must be a constant list of 2 to 4 whole numbers")
-    old, (images, *rest) = node.dims(x), (int(size) for size in target)
+    old, (images, *rest) = node.dims(x), target
     if node.whole("allowzero", 0) and 0 in (images, *rest):
         node.fail("it asks for a shape without any values")
     rest = [old[place] if size == 0 and place < len(old) else size for place, size in enumerate(rest)]
     if rest.count(-1) == 1 and images in (0, node.batch):
         rest[rest.index(-1)] = math.prod(old) // max(1, -math.prod(rest))
     if min(rest) < 1 or math.prod(rest) != math.prod(old) or images not in {0, -1, node.batch}:
-        node.fail(
-            f"the shape {target.tolist()} does not keep each image's {math.prod(old)} values together; (0, -1) does"
-        )
+        node.fail(f"the shape {list(target)} does not keep each image's {math.prod(old)} values together; (0, -1) does")
     return _shaped(node, x, tuple(rest))
 
 
@@ -75,9 +73,10 @@ def _axes(node: FileNode) -> tuple[int, ...]:
     given = node.constant(1, "list of axes")
     if given is None:
         return node.numbers("axes", ())
-    if given.ndim != 1 or given.dtype.kind != "i":
+    axes = listed(given)
+    if axes is None:
         node.fail("its axes must be a list of whole numbers")
-    return tuple(given.tolist())
+    return axes
 
 
 def _shaped(node: FileNode, x: TensorRef, sizes: tuple[int, ...]) -> TensorRef:
@@ -108,8 +107,8 @@ def fold(operator: str, inputs: tuple[Constant | None, ...], attributes: dict[st
         It is not one of those that only move numbers, or does not fit; there is no other arithmetic on constants.
     """
     array, second = (*inputs, None)[:2]
-    listed = second.tolist() if second is not None and second.ndim == 1 and second.dtype.kind == "i" else None
-    axes = attributes.get("axes", listed)
+    given = listed(second)
+    axes = attributes.get("axes", given)
     if array is not None:
         try:
             match operator:
@@ -121,8 +120,8 @@ def fold(operator: str, inputs: tuple[Constant | None, ...], attributes: dict[st
                     return np.expand_dims(array, tuple(axes))
                 case "Squeeze":
                     return np.squeeze(array, None if axes is None else tuple(axes))
-                case "Reshape" if listed is not None and 0 not in listed:
-                    return array.reshape(listed)
+                case "Reshape" if given is not None and 0 not in given:
+                    return array.reshape(given)
         except (ValueError, TypeError, OverflowError, IndexError):
             raise ModelFileError(f"it does not fit a constant of shape {array.shape}") from None
     raise ModelFileError(

@@ -89,6 +89,13 @@ def array_of(tensor: Any) -> Constant:
     return flat.reshape(sizes).astype(flat.dtype.newbyteorder("="), copy=False)
 
 
+def listed(constant: Constant | None) -> tuple[int, ...] | None:
+    """The numbers of a constant list of whole numbers, such as a shape; None if it is anything else."""
+    if constant is None or constant.ndim != 1 or constant.dtype.kind != "i":
+        return None
+    return tuple(constant.tolist())
+
+
 def attributes_of(node: Any) -> dict[str, Any]:
     """The attributes of a `NodeProto` by name, as numbers, text, lists of numbers and arrays.
 

@@ -84,8 +84,8 @@ def _window(node: FileNode, default_kernel: tuple[int, ...] | None) -> Window:
     axes = node.value().rank - 2
     if default_kernel and node.numbers("kernel_shape", default_kernel) != default_kernel:
         node.fail(f"its kernel_shape {node.numbers('kernel_shape')} is not that of its weight, {default_kernel}")
-    kernel = _pair(node, "kernel_shape", axes, default_kernel, 1)
-    stride, dilation = (_pair(node, name, axes, (1,) * axes, 1) for name in ("strides", "dilations"))
+    kernel = _pair(node, "kernel_shape", axes, default_kernel)
+    stride, dilation = (_pair(node, name, axes, (1,) * axes) for name in ("strides", "dilations"))
     pads = node.numbers("pads", (0,) * (2 * axes))
     if len(pads) != 2 * axes or min(pads) < 0:
         node.fail(f"its pads {pads[:8]} must be {2 * axes} numbers of 0 or more")
@@ -104,12 +104,12 @@ def _window(node: FileNode, default_kernel: tuple[int, ...] | None) -> Window:
     return Window(kernel, stride, dilation, sides if any(sides) else "valid", any(overhang))
 
 
-def _pair(node: FileNode, name: str, axes: int, default: tuple[int, ...] | None, missing: int) -> Pair:
-    """(rows, columns) of an attribute; a sequence has columns only, and `missing` for its one row."""
+def _pair(node: FileNode, name: str, axes: int, default: tuple[int, ...] | None) -> Pair:
+    """(rows, columns) of an attribute; a sequence has columns only, and 1 for its one row."""
     numbers = node.numbers(name, default)
     if len(numbers) != axes or min(numbers) < 1:
         node.fail(f"its {name} {numbers[:8]} must be {axes} numbers of 1 or more")
-    return (numbers[0], numbers[1]) if axes == 2 else (missing, numbers[0])
+    return (numbers[0], numbers[1]) if axes == 2 else (1, numbers[0])
 
 
 def _same(size: list[int], spans: list[int], stride: Pair, *, upper: bool) -> Sides:

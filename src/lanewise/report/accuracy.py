@@ -41,23 +41,6 @@ WORTH = {
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """One count of the confusion matrix; `share` of the true class's images, to shade it by."""
-
-    count: int
-    share: float
-    right: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ClassLine:
-    """The figures of a class, with the interval of its recall where it has images."""
-
-    figures: ClassFigures
-    interval: tuple[float, float] | None
-
-
-@dataclass(frozen=True, slots=True)
 class Wrong:
     """An image that was evaluated wrong."""
 
@@ -70,10 +53,11 @@ class Wrong:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluated:
-    """All figures of the accuracy section. `cells` is empty and `image` drawn where there are too many classes.
+    """All figures of the accuracy section; the confusion matrix is drawn as `image` where there are too many classes.
 
     `evaluation` is that of the folds where all images were trained on and folds evaluated them; `here` is the model's
-    own on the images at hand, from which calibration, curve and mistakes come.
+    own on the images at hand, from which calibration, curve and mistakes come. `shares` is the confusion matrix as
+    shares of the true classes' images. Each of the `classes` has the interval of its recall, where it has images.
     """
 
     evaluation: Evaluation
@@ -81,8 +65,8 @@ class Evaluated:
     probabilities: npt.NDArray[np.float32]
     worth: str
     wider: str
-    classes: tuple[ClassLine, ...]
-    cells: tuple[tuple[Cell, ...], ...]
+    classes: tuple[tuple[ClassFigures, tuple[float, float] | None], ...]
+    shares: npt.NDArray[np.float64]
     image: Drawn | None
     confusions: tuple[tuple[str, str, int], ...]
     calibration: Calibration
@@ -110,7 +94,6 @@ def accuracy_of(model: Model, images: Images, split: str) -> Evaluated:
     probabilities = model.predict_proba(images.pixels)
     assert images.labels is not None
     shares = evaluation.confusion / np.maximum(1, evaluation.confusion.sum(axis=1, keepdims=True))
-    small = len(model.classes) <= MOST_CELLS
     return Evaluated(
         evaluation=evaluation,
         here=here,
@@ -118,11 +101,11 @@ def accuracy_of(model: Model, images: Images, split: str) -> Evaluated:
         worth=_worth(evaluation),
         wider=_wider(evaluation),
         classes=tuple(
-            ClassLine(one, interval(int(evaluation.confusion[n, n]), one.count) if one.count else None)
+            (one, interval(int(evaluation.confusion[n, n]), one.count) if one.count else None)
             for n, one in enumerate(evaluation.per_class)
         ),
-        cells=_cells(evaluation.confusion, shares) if small else (),
-        image=None if small else _image(shares),
+        shares=shares,
+        image=_image(shares) if len(model.classes) > MOST_CELLS else None,
         confusions=tuple(
             (str(true), str(taken), count) for true, taken, count in evaluation.confusions()[:MOST_CONFUSIONS]
         ),
@@ -174,13 +157,6 @@ def _worth(evaluation: Evaluation) -> str:
             "accuracy on new ones."
         )
     return WORTH[evaluation.split]
-
-
-def _cells(confusion: npt.NDArray[np.int64], shares: npt.NDArray[np.float64]) -> tuple[tuple[Cell, ...], ...]:
-    return tuple(
-        tuple(Cell(int(count), float(share), n == m) for m, (count, share) in enumerate(zip(row, part, strict=True)))
-        for n, (row, part) in enumerate(zip(confusion, shares, strict=True))
-    )
 
 
 def _image(shares: npt.NDArray[np.float64]) -> Drawn:

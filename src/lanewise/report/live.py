@@ -108,7 +108,7 @@ def live_section(model: Model, examples: Sequence[Example] = ()) -> str:
             f"<p>This model’s {model.graph.parameter_count:,} weights are too many for a page "
             f"(at most {MOST_WEIGHTS:,}), so it does not run here.</p></section>\n"
         )
-    plan = plain_plan(model.graph, "u8" if model.preprocessing.dtype == "uint8" else "f32")
+    plan = plain_plan(model.graph, model.preprocessing.kernel_type)
     kernels, names = _kernels(plan)
     data = _data(model, plan, names, _checked(model, examples))
     rows, columns, _ = model.preprocessing.shape
@@ -200,11 +200,7 @@ def _data(
     """All that the scripts are told, as values that JSON can hold."""
     rows, columns, channels = model.preprocessing.shape
     flat = FlatParameters.of(model.graph)
-    pixels = (
-        np.stack([p for _, p in examples])
-        if examples
-        else np.zeros((0, rows, columns, channels), model.preprocessing.dtype)
-    )
+    pixels = np.array([own for _, own in examples], model.preprocessing.dtype).reshape(-1, rows, columns, channels)
     low, high = _range(model, pixels)
     answers = model.predict_proba(pixels)
     return {
@@ -213,7 +209,7 @@ def _data(
             "rows": rows,
             "columns": columns,
             "channels": channels,
-            "type": "u8" if model.preprocessing.dtype == "uint8" else "f32",
+            "type": model.preprocessing.kernel_type,
             "range": [low, high],
         },
         "scale": model.preprocessing.scale,
