@@ -69,7 +69,16 @@ def indexed(numbers: npt.NDArray[np.uint8], colours: list[tuple[int, int, int]],
 
 
 def tiled(images: npt.NDArray[Any], columns: int, gap: Any) -> npt.NDArray[Any]:
-    """Images (N, rows, columns, ...) on one sheet, `columns` in a row, with a line of `gap` between them."""
+    """Lay images out on one sheet, with a line of a pixel between them.
+
+    Parameters
+    ----------
+    images : (N, rows, columns, ...)
+    columns : int
+        Images in a row.
+    gap : scalar
+        What stands between them, and where there is no image.
+    """
     count, high, wide = images.shape[:3]
     down, across = -(-count // columns), min(columns, count)
     sheet = np.full((down * (high + 1) - 1, across * (wide + 1) - 1, *images.shape[3:]), gap, images.dtype)
