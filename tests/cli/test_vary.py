@@ -63,6 +63,14 @@ def test_options_go_to_training(photos, trained):
     assert (given["budget"], given["batch_size"], given["learning_rate"]) == (0.2, 8, 0.01)
 
 
+@pytest.mark.parametrize("fraction", [0, 0.2])
+def test_it_says_which_images_choose_the_weights(photos, fraction):
+    result = run("vary", photos, "--network", "dense 1", "--epochs", 1, "--validation-fraction", fraction)
+    said = " ".join(result.stdout.split())
+    assert "held out of the training set" in said
+    assert ("are chosen on other held-out images" in said) == (fraction > 0)
+
+
 def test_the_same_command_again_repeats_nothing(photos, trained):
     command = ("vary", photos, "--network", TEXT, "--epochs", 2)
     run(*command)

@@ -147,7 +147,7 @@ def read(out: Output, name: str, options: Mapping[str, Any]) -> tuple[ImageSets,
     name : str
         The images, as `lanewise.train` takes them.
     options : mapping
-        Those of the command; "size" and "channels" are used.
+        Those of the command; "size", "channels" and "validation_fraction" are used.
 
     Returns
     -------
@@ -158,7 +158,7 @@ def read(out: Output, name: str, options: Mapping[str, Any]) -> tuple[ImageSets,
     size, channels = options["size"], options["channels"]
     with out.reading() as progress:
         loaded = load(name, size=size, channels=channels, progress=progress, notes=unheard)
-    sets, roles = prepared(loaded, None, None)
+    sets, roles = prepared(loaded, None, None, options["validation_fraction"])
     train, test = sets.train, images_to_evaluate(sets)
     images = shape((train.channels, *train.size))
     out.tell("Images", f"{shown(name)}: {images}, {plural(len(train.classes), 'class')}")

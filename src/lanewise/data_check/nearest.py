@@ -30,7 +30,6 @@ CANDIDATES = 3
 _SIDE = 8
 _HALF = _SIDE * _SIDE // 2
 _KNOWN = 512  # images that are compared with those that ask while they are in the cache
-_LARGEST = 64  # images in a group
 _GROUPS = 1024  # at least, of images enough
 _BLOCK = 2048  # images that ask between two calls of `progress`
 

@@ -18,11 +18,10 @@ VARIABLES = {
     "#020202": "var(--muted)",
     "#030303": "var(--line)",
     "#040404": "var(--accent)",
-    "#050505": "var(--bad)",
 }
 """Colours that matplotlib is told -> what stands in the page for them."""
 
-INK, MUTED, LINE, ACCENT, BAD = VARIABLES
+INK, MUTED, LINE, ACCENT = VARIABLES
 
 STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: it can be read aloud, and is set in the reader's own font
