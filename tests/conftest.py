@@ -105,7 +105,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Let training, and what limits it to a time, go by a clock that only its steps move."""
     from lanewise.engine.trainer import Trainer
-    from lanewise.training import fit, loop
+    from lanewise.training import fit, loop, new_head
 
     clock, run = Clock(), Trainer.run
 
@@ -116,7 +116,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
         return result
 
     monkeypatch.setattr(Trainer, "run", counted)
-    for module in (loop, fit):
+    for module in (loop, fit, new_head):
         monkeypatch.setattr(module, "time", clock)
     return clock
 

@@ -184,8 +184,22 @@ def test_going_on_from_a_model_with_a_network_that_begins_as_its_own(photos, pho
 
 
 def test_going_on_from_a_model_of_other_classes(tmp_path, photos_model):
-    make_images(tmp_path / "other", {"big": 4, "small": 4})
-    assert "dark, light" in error_of("train", tmp_path / "other", "--start", photos_model)
+    make_images(tmp_path / "other", {"big": 6, "small": 6})
+    result = run("train", tmp_path / "other", "--start", photos_model, "--output", tmp_path / "other.onnx")
+    assert result.exit_code == 0, result.output
+    out = " ".join(result.stdout.split())
+    assert "photos.onnx up to its 64 features, then dense 1, sigmoid 65 weights and biases, of which the last 65" in out
+    assert Model.load(tmp_path / "other.onnx").classes == ("big", "small")
+
+
+def test_a_pretrained_start(photos, tmp_path):
+    result = run("train", photos, "--start", "lite0", "--output", tmp_path / "photos.onnx")
+    assert result.exit_code == 0, result.output
+    assert "lite0 up to its 1,280 features, then dense 1, sigmoid" in result.stdout
+    model = Model.load(tmp_path / "photos.onnx")
+    assert model.preprocessing.shape == (224, 224, 3)
+    assert model.provenance["pretrained"]["licence"] == "Apache-2.0"
+    assert 'did you mean "lite0"?' in error_of("train", photos, "--start", "lite")
 
 
 def test_a_budget_is_kept(photos, clock):

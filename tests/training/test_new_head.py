@@ -153,6 +153,32 @@ def test_an_interruption_later_gives_the_best_so_far(start, high):
     assert model.provenance["epochs"] >= 1
 
 
+def test_an_interruption_of_a_later_trial_counts_too(start, high):
+    seen: list[float] = []
+
+    def press(now):
+        seen.append(now.epochs)
+        if not now.features and now.fraction > 0.6:
+            raise KeyboardInterrupt
+
+    said: list[str] = []
+    model = lanewise.train(high, start=start, progress=press, notes=said.append)
+    assert model.provenance["interrupted"]
+    assert not any("Weight decay" in sentence for sentence in said)
+    assert (model.predict(high.test.pixels) == np.array(model.classes)[high.test.labels]).mean() > 0.8
+
+
+def test_a_budget_is_shared_by_all_trials(start, high, clock):
+    model = lanewise.train(high, start=start, budget=4.0)
+    assert 3.6 < clock.now <= 4.0
+    assert model.history[-1]["learning_rate"] < 0.1 * max(record["learning_rate"] for record in model.history)
+
+
+def test_augmentation_that_was_asked_for_is_not_dropped_in_silence(start, high):
+    with pytest.warns(lanewise.LanewiseWarning, match="images are not augmented"):
+        lanewise.train(high, start=start, augment="flip", epochs=2)
+
+
 def test_images_of_another_shape_are_refused(start, high):
     pixels = np.repeat(high.train.pixels, 2, axis=1)
     with pytest.raises(DataError, match="hold images of 16x8x1, not 8x8x1"):

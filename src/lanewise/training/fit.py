@@ -29,7 +29,7 @@ from lanewise.foreign import fitted
 from lanewise.interrupts import one_press_ends
 from lanewise.kernels.gather import Augment
 from lanewise.model import Model
-from lanewise.notes import Note, Say, unheard
+from lanewise.notes import Caution, Note, Say, unheard
 from lanewise.notes import say as tell_user
 from lanewise.preprocessing import Preprocessing
 from lanewise.pretrained.load import better_start, load_start
@@ -143,6 +143,8 @@ def _train_new_head(
     head = with_new_head(start, len(images.classes))
     check_images(start, images)
     assert images.labels is not None
+    if options.augment not in ("auto", "none"):
+        say(Caution("Features of a model are computed once for each image, so images are not augmented."))
     examples = Examples(images.pixels, images.labels, data.weights, data.trained, data.validation)
     with watched(options.verbose, options.progress) as watch:
         outcome = trained(start, head, examples, options, began, watch, say)

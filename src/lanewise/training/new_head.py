@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -48,6 +48,9 @@ RATE = 12.8
 
 STEPS = 300
 """Training takes so many at least, and 20 epochs."""
+
+MOST_EPOCHS = 1000
+"""A budget of time ends after these many epochs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,7 @@ class Outcome:
     Attributes
     ----------
     engine : Engine
-        Of the whole network, as if all of it had been trained.
+        That of the whole network, as if all of it had been trained.
     parameters : list of arrays
     result : TrainResult
     learning_rate : float
@@ -165,76 +168,85 @@ def trained(
     """
     parameters = [start.parameters[place] for place in head.taken]
     backbone = Backbone(head.backbone, parameters, start.preprocessing, options.threads)
-    pixels, validation = _on_features(backbone, examples, progress, say)
-    mean, std = statistics(pixels, examples.trained)
-    width = pixels.shape[1]
-    preprocessing = Preprocessing(
-        rows=width,
-        columns=1,
-        channels=1,
-        dtype="float32",
-        scale=tuple((1 / std).tolist()),
-        offset=tuple((-mean / std).tolist()),
+    features, validation = _on_features(backbone, examples, progress, say)
+    preprocessing = _one_scale(features, examples.trained)
+    layers = tuple(node.layer for node in head.graph.nodes[len(head.backbone.nodes) :])
+    engine = Engine(
+        build(layers, (1, preprocessing.rows, 1)),
+        preprocessing,
+        Optimizer(options.optimizer, momentum=options.momentum, weight_decay=options.weight_decay or WEIGHT_DECAY),
+        options.label_smoothing,
+        None,
+        options.winograd,
+        options.threads,
     )
-    graph = build(tuple(node.layer for node in head.graph.nodes[len(head.backbone.nodes) :]), (1, width, 1))
-    batch_size = min(options.batch_size or default_batch_size(len(examples.trained)), len(examples.trained))
-    steps = -(-len(examples.trained) // batch_size)
-    epochs = options.epochs or (None if options.budget else max(20, -(-STEPS // steps)))
+    decays = WEIGHT_DECAYS if options.weight_decay is None and validation else (engine.optimizer.weight_decay,)
+    count = len(examples.trained)
+    batch_size = min(options.batch_size or default_batch_size(count), count)
     task = TrainingTask(
-        pixels=pixels,
+        pixels=features,
         labels=examples.labels,
         indices=examples.trained,
         weights=examples.weights,
         validation=validation,
         batch_size=batch_size,
         seed=options.seed,
-        learning_rate=options.learning_rate or RATE / width,
+        learning_rate=options.learning_rate or RATE / preprocessing.rows,
         schedule=SCHEDULES[options.schedule],
-        epochs=epochs,
-        budget=options.budget,
-        most_epochs=1000,
+        epochs=options.epochs or (None if options.budget else max(20, -(-STEPS * batch_size // count))),
+        budget=options.budget and max(options.budget - (time.perf_counter() - began), 0.0) / len(decays),
+        most_epochs=MOST_EPOCHS,
         patience=None,
         started=began,
     )
-    decays = WEIGHT_DECAYS if options.weight_decay is None and validation else (options.weight_decay or WEIGHT_DECAY,)
-    best: tuple[float, Engine, TrainResult, list[Floats], float] | None = None
-    candidates = 0.0
-    for number, decay in enumerate(decays):
-        optimizer = Optimizer(options.optimizer, momentum=options.momentum, weight_decay=decay)
-        engine = Engine(
-            graph, preprocessing, optimizer, options.label_smoothing, None, options.winograd, options.threads
-        )
-        result, trainer, rate = run(
-            engine,
-            [np.zeros(parameter.shape, np.float32) for parameter in graph.parameters],
-            task,
-            options.learning_rate is None,
-            partial(_among, progress, number, len(decays)),
-            say,
-        )
-        candidates += result.candidates
-        loss = _loss(result)
-        if best is None or loss < best[0]:
-            best = loss, engine, result, trainer.flat.unpack(result.vector), rate
-        if result.interrupted:
-            break
-    assert best is not None
-    _, engine, result, last, rate = best
-    result.candidates = candidates
-    if len(decays) > 1:
-        say(
-            Note(
-                f"Weight decay of the last layer: {engine.optimizer.weight_decay:g}, the best of "
-                f"{', '.join(f'{decay:g}' for decay in decays)} on the validation images."
-            )
-        )
+    found = _best_of(decays, engine, task, options.learning_rate is None, progress, say)
     return Outcome(
-        replace(engine, graph=head.graph, preprocessing=start.preprocessing),
-        [*parameters, *_on_raw_features(last, preprocessing)],
-        result,
-        rate,
+        replace(found.engine, graph=head.graph, preprocessing=start.preprocessing),
+        [*parameters, *_on_raw_features(found.parameters, preprocessing)],
+        found.result,
+        found.learning_rate,
         batch_size,
     )
+
+
+def _one_scale(features: Floats, chosen: Indices) -> Preprocessing:
+    """What brings all features together, (N, features, 1, 1), to mean 0 and standard deviation 1."""
+    (mean,), (std,) = statistics(features, chosen)
+    rows = features.shape[1]
+    return Preprocessing(
+        rows=rows, columns=1, channels=1, dtype="float32", scale=(float(1 / std),), offset=(float(-mean / std),)
+    )
+
+
+def _best_of(
+    decays: Sequence[float],
+    engine: Engine,
+    task: TrainingTask,
+    restart: bool,
+    progress: Callable[[Progress], None],
+    say: Say,
+) -> Outcome:
+    """Train with each weight decay, and keep the one with the smallest loss; interrupted, the best so far."""
+    best: Outcome | None = None
+    candidates, interrupted = 0.0, False
+    for number, decay in enumerate(decays):
+        trial = replace(engine, optimizer=replace(engine.optimizer, weight_decay=decay))
+        zeros = [np.zeros(parameter.shape, np.float32) for parameter in engine.graph.parameters]
+        task = replace(task, started=time.perf_counter())
+        result, trainer, rate = run(trial, zeros, task, restart, partial(_among, progress, number, len(decays)), say)
+        candidates += result.candidates
+        interrupted = interrupted or result.interrupted
+        if best is None or _loss(result) < _loss(best.result):
+            best = Outcome(trial, trainer.flat.unpack(result.vector), result, rate, task.batch_size)
+        if interrupted:
+            break
+    assert best is not None, "there is at least one weight decay"
+    best.result.candidates, best.result.interrupted = candidates, interrupted
+    if len(decays) > 1 and not interrupted:
+        tried = ", ".join(f"{decay:g}" for decay in decays)
+        chosen = best.engine.optimizer.weight_decay
+        say(Note(f"Weight decay of the last layer: {chosen:g}, the best of {tried} on the validation images."))
+    return best
 
 
 def _on_features(
