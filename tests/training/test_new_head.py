@@ -129,6 +129,8 @@ def test_progress_begins_with_the_features(start, high, tmp_path, monkeypatch):
     assert seen[0].features == 64
     fractions = [now.fraction for now in seen if not now.features]
     assert fractions == sorted(fractions)
+    seconds = [now.seconds for now in seen if not now.features]
+    assert seconds == sorted(seconds)
     assert fractions[-1] == 1
     assert seen[-1].epoch == seen[-1].epochs
 

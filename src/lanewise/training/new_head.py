@@ -229,11 +229,14 @@ def _best_of(
     """Train with each weight decay, and keep the one with the smallest loss; interrupted, the best so far."""
     best: Outcome | None = None
     candidates, interrupted = 0.0, False
+    began = time.perf_counter()
     for number, decay in enumerate(decays):
         trial = replace(engine, optimizer=replace(engine.optimizer, weight_decay=decay))
         zeros = [np.zeros(parameter.shape, np.float32) for parameter in engine.graph.parameters]
         task = replace(task, started=time.perf_counter())
-        result, trainer, rate = run(trial, zeros, task, restart, partial(_among, progress, number, len(decays)), say)
+        result, trainer, rate = run(
+            trial, zeros, task, restart, partial(_among, progress, number, len(decays), began), say
+        )
         candidates += result.candidates
         interrupted = interrupted or result.interrupted
         if best is None or _loss(result) < _loss(best.result):
@@ -279,17 +282,18 @@ def _on_features(
     return pixels, validation
 
 
-def _among(progress: Callable[[Progress], None], number: int, count: int, now: Progress) -> None:
-    """Pass on the progress of one training as a part of `count` of the same length."""
-    whole = now.seconds + now.seconds_left
+def _among(progress: Callable[[Progress], None], number: int, count: int, began: float, now: Progress) -> None:
+    """Pass on the progress of one training as a part of `count` of the same length, the first of which began then."""
+    seconds = time.perf_counter() - began
+    fraction = (number + now.fraction) / count
     progress(
         replace(
             now,
             epoch=round(number * now.epochs) + now.epoch,
             epochs=count * now.epochs,
-            fraction=(number + now.fraction) / count,
-            seconds=number * whole + now.seconds,
-            seconds_left=now.seconds_left + (count - 1 - number) * whole,
+            fraction=fraction,
+            seconds=seconds,
+            seconds_left=seconds * (1 - fraction) / fraction if fraction else now.seconds_left * count,
         )
     )
 
