@@ -122,6 +122,11 @@ def test_without_validation_images_one_weight_decay_is_used(start, high):
     assert not any("Weight decay" in sentence for sentence in said)
 
 
+@pytest.mark.parametrize("decay", [0.0, 0.2])
+def test_a_weight_decay_that_was_given_is_used(start, high, decay):
+    assert lanewise.train(high, start=start, weight_decay=decay, epochs=2).provenance["weight_decay"] == decay
+
+
 def test_progress_begins_with_the_features(start, high, tmp_path, monkeypatch):
     monkeypatch.setenv("LANEWISE_CACHE", str(tmp_path))
     seen: list[lanewise.Progress] = []

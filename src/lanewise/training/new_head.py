@@ -171,16 +171,17 @@ def trained(
     features, validation = _on_features(backbone, examples, progress, say)
     preprocessing = _one_scale(features, examples.trained)
     layers = tuple(node.layer for node in head.graph.nodes[len(head.backbone.nodes) :])
+    decay = WEIGHT_DECAY if options.weight_decay is None else options.weight_decay
     engine = Engine(
         build(layers, (1, preprocessing.rows, 1)),
         preprocessing,
-        Optimizer(options.optimizer, momentum=options.momentum, weight_decay=options.weight_decay or WEIGHT_DECAY),
+        Optimizer(options.optimizer, momentum=options.momentum, weight_decay=decay),
         options.label_smoothing,
         None,
         options.winograd,
         options.threads,
     )
-    decays = WEIGHT_DECAYS if options.weight_decay is None and validation else (engine.optimizer.weight_decay,)
+    decays = WEIGHT_DECAYS if options.weight_decay is None and validation else (decay,)
     count = len(examples.trained)
     batch_size = min(options.batch_size or default_batch_size(count), count)
     task = TrainingTask(
