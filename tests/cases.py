@@ -127,6 +127,8 @@ LAYER_CASES = [
     Case("hardswish", "hardswish", (2, 3, 5)),
     Case("hardsigmoid", "hardsigmoid", (2, 3, 5)),
     Case("elu", "elu", (2, 3, 5)),
+    Case("softplus", "softplus", (2, 3, 5)),
+    Case("mish", "mish", (2, 3, 5)),
     Case("softmax", "flatten, softmax", (1, 1, 7)),
     Case("softmax_seventeen", "dense 17, softmax", (1, 2, 3)),
     Case("dropout", "dropout 0.25", (2, 3, 5)),

@@ -123,6 +123,28 @@ LESSONS = {
         "cd5f923270d1cca40e07fa73dd486acce559140bd49187cf85a6ed0068ffc176",
         "b864a8ea9b9d843c8abf3502f4dbe2be11ab459b34ea8157aac411f278ce1fa7",
     ),
+    "mish": Lesson(
+        "conv 5@3 same, mish, max 2, dense 9, mish, dense 3, softmax",
+        (2, 7, 6),
+        Optimizer(weight_decay=5e-4),
+        37,
+        3,
+        0.0,
+        None,
+        "134164c9ef89ff7673676bf60499dd5614ec43aad950da776518bc1cb34cd7be",
+        "fd229133a3da30d2f41631cfc3f9eb8dc68a975bdbf975c92986aeedeb2e4cf7",
+    ),
+    "softplus": Lesson(
+        "conv 5@3 same, softplus, max 2, dense 9, softplus, dense 3, softmax",
+        (2, 7, 6),
+        Optimizer(weight_decay=5e-4),
+        37,
+        3,
+        0.0,
+        None,
+        "c36c51094125d4fb5e05eb194ada85b3dcb67c9911307a8570310fe0793aaa4a",
+        "932659f9f62f7926cf042c5c9998ba4715edb095fb24cd90de0a73765915941c",
+    ),
     "every_layer": Lesson(
         "conv 5@3 pad 1:0:2:1 dilation 1x2, leaky, concat(conv 2@1 | max 3 same stride 1 | ), average 2, "
         "residual(conv 8@3 same groups 4 nobias, tanh, dropout 0.25 | conv 8@1), relu, max 3 stride 2, "

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from lanewise.kernels import functions
+from lanewise.kernels.activations import EXPRESSIONS
 from lanewise.lanes.program import LANES, Program, Recorder, Value
 from tests.kernels.support import TARGETS, aligned, buffer, run_everywhere, run_native
 
@@ -45,6 +47,9 @@ def normal_bits(low: float, high: float, count: int = 200_000) -> Array:
     return np.random.default_rng(0).integers(bits[0], bits[1], count, dtype=np.int32).view(np.float32)
 
 
+mish = EXPRESSIONS["mish"].forward
+
+
 def both_signs(x: Array) -> Array:
     return np.concatenate([x, -x])
 
@@ -65,6 +70,8 @@ def exact_sigmoid(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         (functions.tanh, np.tanh, both_signs(normal_bits(1e-30, 30.0)), 1.5),
         (functions.tanh, np.tanh, np.linspace(-2, 2, 400_000, dtype=np.float32), 1.5),
         (functions.sigmoid, exact_sigmoid, np.linspace(-87.0, 87.0, 400_000, dtype=np.float32), 2.5),
+        (functions.softplus, partial(np.logaddexp, 0.0), np.linspace(-87.0, 87.0, 400_000, dtype=np.float32), 2.5),
+        (functions.softplus, partial(np.logaddexp, 0.0), np.linspace(-3.0, 3.0, 400_000, dtype=np.float32), 2.5),
     ],
     ids=[
         "exp",
@@ -76,6 +83,8 @@ def exact_sigmoid(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         "tanh",
         "tanh_near_0",
         "sigmoid",
+        "softplus",
+        "softplus_near_0",
     ],
 )
 def test_error(function: Function, exact: Callable[..., npt.NDArray[np.float64]], x: Array, bound: float) -> None:
@@ -102,8 +111,10 @@ INF, NAN = float("inf"), float("nan")
         (functions.tanh, [0.0, INF, -INF, 20.0, -1e30], [0, 1, -1, 1, -1]),
         (lambda k, x: functions.normal(k, x)[0], [INF, -INF, 40.0, -40.0], [1, 0, 1, 0]),
         (functions.sigmoid, [0.0, INF, -INF, 1e30, -1e30], [0.5, 1, 0, 1, 0]),
+        (functions.softplus, [INF, -INF, 2.0**99, -1e30], [INF, 0, 2.0**99, 0]),
+        (mish, [0.0, INF, 2.0**99, -1e30], [0, INF, 2.0**99, 0]),
     ],
-    ids=["exp", "log", "tanh", "normal", "sigmoid"],
+    ids=["exp", "log", "tanh", "normal", "sigmoid", "softplus", "mish"],
 )
 def test_limits(function: Function, x: list[float], expected: list[float]) -> None:
     assert np.array_equal(computed(function, np.array([*x, NAN], np.float32)), [*expected, NAN], equal_nan=True)

@@ -10,6 +10,11 @@
     hardswish  y = x min(max(x / 6 + 1/2, 0), 1) dx = dy (x / 3 + 1/2) where -3 < x < 3, 0 below, dy above
     hardsigmoid  y = min(max(x / 6 + 1/2, 0), 1) dx = dy / 6 where 0 < y < 1, else 0
     elu        y = x where x > 0, else a (exp(x) - 1); dx = dy where y > 0, else dy (y + a)
+    softplus   y = log(1 + exp(x))               dx = dy (1 - exp(-y))
+    mish       y = x w, w = tanh(softplus(x))    dx = dy (w + x w'), w' = (1 - w**2) / (1 + exp(-x))
+
+With e = exp(x), mish's w is (e**2 + 2 e) / d and its w' is 4 e (e + 1) / d**2, where d = e**2 + 2 e + 2. For x > 0 they
+are worked out with exp(-x), which does not overflow: numerator and denominator both divided by e**2.
 
 NaN stays NaN.
 """
@@ -120,6 +125,30 @@ def _elu_backward(k: Recorder, y: Value, dy: Value, alpha: float) -> Value:
     return k.apply("where_gt", y, 0.0, dy, dy * (y + alpha))
 
 
+def _softplus_backward(k: Recorder, y: Value, dy: Value) -> Value:
+    return dy * functions.negative(k, functions.exp_minus_one(k, functions.negative(k, y)))
+
+
+def _mish_share(k: Recorder, x: Value) -> tuple[Value, Value, Value]:
+    """w, exp(-|x|) and 1 / d."""
+    t = functions.exp(k, functions.negative(k, functions.magnitude(k, x)))
+    above, below = k.apply("fma", t, 2.0, 1.0), t * (t + 2.0)
+    d = k.apply("where_gt", x, 0.0, k.apply("fma", t * t, 2.0, above), below + 2.0)
+    part = k.apply("div", 1.0, d)
+    return k.apply("where_gt", x, 0.0, above, below) * part, t, part
+
+
+def _mish(k: Recorder, x: Value) -> Value:
+    share, _, _ = _mish_share(k, x)
+    return x * share
+
+
+def _mish_backward(k: Recorder, x: Value, dy: Value) -> Value:
+    share, t, part = _mish_share(k, x)
+    rise = (t * (t + 1.0)) * (part * part) * k.apply("where_gt", x, 0.0, t * 4.0, 4.0)
+    return dy * k.apply("fma", x, rise, share)
+
+
 EXPRESSIONS: dict[str, Expression] = {
     "relu": Expression(_relu, _relu_backward),
     "leaky": Expression(_leaky, _leaky_backward),
@@ -131,5 +160,7 @@ EXPRESSIONS: dict[str, Expression] = {
     "hardswish": Expression(_hardswish, _hardswish_backward),
     "hardsigmoid": Expression(_hard_share, _hardsigmoid_backward),
     "elu": Expression(_elu, _elu_backward, unroll=2),
+    "softplus": Expression(functions.softplus, _softplus_backward, unroll=2, unroll_backward=2),
+    "mish": Expression(_mish, _mish_backward, unroll=2, unroll_backward=2),
 }
 """By the words of `network/activations.py`."""

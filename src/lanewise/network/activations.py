@@ -294,7 +294,68 @@ class ELU(Activation):
         return 1 / (0.5 + 0.14495 * self.alpha * self.alpha)
 
 
+@dataclass(frozen=True, slots=True)
+class Softplus(Activation):
+    """log(1 + exp(x)), a ReLU without its corner.
+
+    Dugas et al. 2001, "Incorporating Second-Order Functional Knowledge for Better Option Pricing".
+    """
+
+    word: ClassVar[str] = "softplus"
+    onnx: ClassVar[tuple[OnnxNode, ...]] = (OnnxNode("Softplus"),)
+    note: ClassVar[str] = "negative values fade to 0"
+    formula: ClassVar[str] = "log(1 + exp({x})) = {y}"
+    usual_gain: ClassVar[float] = 1.0855
+
+    def value(self, x: Array) -> Array:
+        """See `Activation`."""
+        return np.logaddexp(0.0, x)
+
+    def derivative(self, x: Array, y: Array) -> Array:
+        """See `Activation`."""
+        return -np.expm1(-y)
+
+
+@dataclass(frozen=True, slots=True)
+class Mish(Activation):
+    """x tanh(log(1 + exp(x))).
+
+    Misra 2020, "Mish: A Self Regularized Non-Monotonic Activation Function".
+    """
+
+    word: ClassVar[str] = "mish"
+    derivative_from: ClassVar[str] = "x"
+    onnx: ClassVar[tuple[OnnxNode, ...]] = (OnnxNode("Mish"),)
+    opset: ClassVar[int] = 18
+    note: ClassVar[str] = "negative values fade to 0"
+    formula: ClassVar[str] = "{x} × tanh(log(1 + exp({x}))) = {y}"
+    usual_gain: ClassVar[float] = 2.2107
+
+    def value(self, x: Array) -> Array:
+        """See `Activation`."""
+        return x * np.tanh(Softplus().value(x))
+
+    def derivative(self, x: Array, y: Array) -> Array:
+        """See `Activation`."""
+        share = np.tanh(Softplus().value(x))
+        return np.asarray(share + x * (1 - share * share) * Sigmoid().value(x))
+
+
 ACTIVATIONS: dict[str, type[Activation]] = {
-    kind.word: kind for kind in (ReLU, LeakyReLU, Sigmoid, Tanh, GELU, ReLU6, SiLU, HardSwish, HardSigmoid, ELU)
+    kind.word: kind
+    for kind in (
+        ReLU,
+        LeakyReLU,
+        Sigmoid,
+        Tanh,
+        GELU,
+        ReLU6,
+        SiLU,
+        HardSwish,
+        HardSigmoid,
+        ELU,
+        Softplus,
+        Mish,
+    )
 }
 """The activations by their words."""
