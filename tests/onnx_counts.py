@@ -26,6 +26,7 @@ from lanewise.engine.inference import Inference
 from lanewise.errors import ModelFileError
 from lanewise.model_file import Reading, read_graph
 from lanewise.model_file.operators import OPERATORS
+from lanewise.model_file.tensors import quoted
 from lanewise.network.reference import forward
 from lanewise.preprocessing import Preprocessing
 
@@ -155,7 +156,7 @@ def outcome(test: OnnxTest, compute: Compute = by_reference) -> tuple[str, str]:
         reading = read_graph(model)
     except ModelFileError as error:
         named = any(
-            word and f'"{word}"' in str(error) for node in test.model.graph.node for word in (node.name, *node.output)
+            word and quoted(word) in str(error) for node in test.model.graph.node for word in (node.name, *node.output)
         )
         return ("refused" if named else "wrong"), str(error)
     expected = np.asarray(test.outputs[0])

@@ -23,4 +23,4 @@ def test_none_of_onnx_own_tests_gives_a_wrong_answer(tests, passed, least, compu
 
 def test_every_operator_meets_a_test():
     _, by_operator, _ = count(node_tests())
-    assert set(OPERATORS) - {"Cast"} <= set(by_operator), "ONNX casts to and from everything but float32 alone"
+    assert set(OPERATORS) - {"Cast", "Shape"} <= set(by_operator), "these two write other types than float32"

@@ -8,8 +8,11 @@
     tensors.py     the arrays and attributes of a file that nobody vouches for
     builder.py     a network while it is being read: nodes that can still change
     node.py        one node of a file, asked for its inputs and attributes by kind
-    operators.py, window_operators.py, reshape_operators.py   one function for each ONNX operator: what it means as a
-                   layer, or why it is refused
+    axes.py        how the axes of a file's tensor are made of a value of the network
+    constants.py   what operators make of constants alone
+    curves.py      activations told by their numbers, whatever operators a file writes them as
+    operators.py, pointwise_operators.py, window_operators.py, reshape_operators.py   one function for each ONNX
+                   operator: what it means as a layer, or why it is refused
     preprocessing_head.py   the preprocessing at the beginning of a file's graph
     rebuild.py     our own files: text and weights -> graph, which must be the one in the file
     read.py        disk -> ONNX -> contents

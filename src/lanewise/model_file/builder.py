@@ -5,13 +5,16 @@ y = (x * weight + bias) * scale + shift   =   x * (weight * scale) + (bias * sca
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lanewise.errors import NetworkError
+from lanewise.errors import ModelFileError, NetworkError, TooLargeError
+from lanewise.model_file.axes import Axes, written
 from lanewise.network.graph import Graph, Shape, assemble
 from lanewise.network.layers import BatchNorm, Conv2D, Dense, Input, Layer
 from lanewise.network.options import option_problem
@@ -28,24 +31,39 @@ Channels = NDArray[np.float64]
 """One number for each channel or feature."""
 
 
+class NodeError(ModelFileError):
+    """A node of the file that is not read; the message begins with what it is called."""
+
+
 @dataclass(frozen=True, slots=True)
 class TensorRef:
     """What a tensor of the file is here.
 
-    `rank` counts the file's axes with the batch: 4 (N, C, H, W); 3 (N, C, L), which is read as images of one row, or
-    (N, H, W), grey images that are about to be flattened or to get a channel; or 2 (N, F). `single_use` says that one
-    node alone reads this value, so that the node that makes it may change.
+    `axes` says how the file's axes, without the batch, are made of the node's value. `single_use` says that one node
+    of the file alone reads this value, so that the node that makes it may change.
     """
 
     node: int
-    rank: int
+    axes: Axes
     single_use: bool
+
+    @property
+    def rank(self) -> int:
+        """How many axes the file gives it, with the batch."""
+        return len(self.axes) + 1
+
+    def settle(self, builder: NetworkBuilder) -> TensorRef:
+        """Itself: what is not yet a value of the network has a method of that name, too."""
+        return self
 
 
 @dataclass(slots=True)
 class UnfinishedNode:
-    """A node of the network that can still change. `weight` and `bias` are scale and shift of a batch normalisation,
-    whose mean and variance are its `statistics`."""
+    """A node of the network that can still change; `changes` counts how often it did.
+
+    `weight` and `bias` are scale and shift of a batch normalisation, whose mean and variance are its `statistics`.
+    `place` is that of the file's node that it comes from.
+    """
 
     layer: Layer
     inputs: tuple[int, ...]
@@ -53,6 +71,9 @@ class UnfinishedNode:
     weight: Weights | None = None
     bias: Weights | None = None
     statistics: tuple[Weights, ...] = ()
+    place: int = 0
+    is_read: bool = False
+    changes: int = 0
 
 
 class NetworkBuilder:
@@ -62,13 +83,27 @@ class NetworkBuilder:
         """Begin with images of `input_shape`."""
         self.nodes = [UnfinishedNode(Input(), (), input_shape)]
         self.weights = 0
+        self.place = 0
+
+    @contextlib.contextmanager
+    def at(self, place: int, maker: str) -> Iterator[None]:
+        """While the file's node at `place` is read: errors get its name, `maker`, unless they have another's."""
+        before, self.place = self.place, place
+        try:
+            yield
+        except NodeError:
+            raise
+        except (ModelFileError, NetworkError, TooLargeError) as error:
+            raise NodeError(f"{maker}: {error}") from None
+        finally:
+            self.place = before
 
     def shape(self, value: TensorRef) -> Shape:
         """Shape of one image at `value`."""
         return self.nodes[value.node].shape
 
     def add(
-        self, layer: Layer, inputs: tuple[TensorRef, ...], *, single_use: bool, rank: int | None = None
+        self, layer: Layer, inputs: tuple[TensorRef, ...], *, single_use: bool, axes: Axes | None = None
     ) -> TensorRef:
         """Append a layer without weights.
 
@@ -79,8 +114,8 @@ class NetworkBuilder:
             What it reads.
         single_use : bool
             Whether one node of the file alone reads its output.
-        rank : int, optional
-            Axes that the file gives the output, the batch counted; those of the first input by default.
+        axes : Axes, optional
+            How the file's axes are made of the output; by default like those of the first input.
 
         Raises
         ------
@@ -88,11 +123,18 @@ class NetworkBuilder:
             The layer does not fit its inputs.
         """
         return self._append(
-            UnfinishedNode(layer, tuple(value.node for value in inputs), ()), single_use, rank or inputs[0].rank
+            UnfinishedNode(layer, tuple(value.node for value in inputs), ()), inputs[0], single_use, axes
         )
 
     def add_weighted(
-        self, layer: Conv2D | Dense, x: TensorRef, weight: Weights, bias: Weights | None, *, single_use: bool
+        self,
+        layer: Conv2D | Dense,
+        x: TensorRef,
+        weight: Weights,
+        bias: Weights | None,
+        *,
+        single_use: bool,
+        axes: Axes | None = None,
     ) -> TensorRef:
         """Append a layer with weights.
 
@@ -105,6 +147,8 @@ class NetworkBuilder:
         bias : (o,) float32, or None
         single_use : bool
             Whether one node of the file alone reads its output.
+        axes : Axes, optional
+            How the file's axes are made of the output; by default like those of the input.
 
         Raises
         ------
@@ -114,7 +158,7 @@ class NetworkBuilder:
         self.weights += weight.size
         if self.weights > MOST_WEIGHTS:
             raise NetworkError(f"the network has more than {MOST_WEIGHTS:,} weights")
-        return self._append(UnfinishedNode(layer, (x.node,), (), weight, bias), single_use, x.rank)
+        return self._append(UnfinishedNode(layer, (x.node,), (), weight, bias), x, single_use, axes)
 
     def add_batch_norm(self, layer: BatchNorm, x: TensorRef, arrays: list[Weights], *, single_use: bool) -> TensorRef:
         """Append a batch normalisation.
@@ -130,7 +174,9 @@ class NetworkBuilder:
             Whether one node of the file alone reads its output.
         """
         weight, bias, *statistics = arrays
-        return self._append(UnfinishedNode(layer, (x.node,), (), weight, bias, tuple(statistics)), single_use, x.rank)
+        return self._append(
+            UnfinishedNode(layer, (x.node,), (), weight, bias, tuple(statistics)), x, single_use, x.axes
+        )
 
     def scale_and_shift(self, x: TensorRef, scale: Channels, shift: Channels, *, single_use: bool) -> TensorRef:
         """x * scale + shift for each channel: taken into the layer before, or as a 1x1 convolution.
@@ -150,7 +196,8 @@ class NetworkBuilder:
         node = self.nodes[x.node]
         if not (np.isfinite(scale).all() and np.isfinite(shift).all()):
             raise NetworkError("its constants make NaN or infinity")
-        if x.single_use and node.weight is not None:
+        if x.single_use and not node.is_read and node.weight is not None:
+            node.changes += 1
             by_filter = scale.reshape(-1, *[1] * (node.weight.ndim - 1))
             old = 0.0 if node.bias is None else node.bias.astype(np.float64)
             node.weight = (node.weight * by_filter).astype(np.float32)
@@ -158,28 +205,35 @@ class NetworkBuilder:
             if isinstance(node.layer, Conv2D | Dense):
                 node.layer = replace(node.layer, bias=True)
             return replace(x, single_use=single_use)
-        if x.rank == 2:
+        if len(node.shape) == 1:
             raise NetworkError(
                 "it scales or shifts features that do not come straight from a dense layer; scale them in one"
             )
         channels = len(scale)
         each = Conv2D(channels, (1, 1), groups=channels)
         weight = scale.astype(np.float32).reshape(channels, 1, 1, 1)
-        return self.add_weighted(each, x, weight, shift.astype(np.float32), single_use=single_use)
+        return self.add_weighted(each, x, weight, shift.astype(np.float32), single_use=single_use, axes=x.axes)
 
     def finish(self) -> tuple[Graph, tuple[Weights, ...]]:
         """The graph, and its weights and biases in order."""
-        graph = assemble(((node.layer, node.inputs) for node in self.nodes[1:]), self.nodes[0].shape)
-        arrays = [
-            array for node in self.nodes for array in (node.weight, node.bias, *node.statistics) if array is not None
-        ]
+        order = sorted(range(len(self.nodes)), key=lambda position: self.nodes[position].place)  # curves came later
+        new = {old: position for position, old in enumerate(order)}
+        nodes = [self.nodes[old] for old in order]
+        steps = ((node.layer, tuple(new[source] for source in node.inputs)) for node in nodes[1:])
+        graph = assemble(steps, nodes[0].shape)
+        arrays = [array for node in nodes for array in (node.weight, node.bias, *node.statistics) if array is not None]
         return graph, tuple(map(np.ascontiguousarray, arrays))
 
-    def _append(self, node: UnfinishedNode, single_use: bool, rank: int) -> TensorRef:
+    def _append(self, node: UnfinishedNode, first: TensorRef, single_use: bool, axes: Axes | None) -> TensorRef:
         if problem := option_problem(node.layer):
             raise NetworkError(problem)
         node.shape, _ = output_shape(node.layer, tuple(self.nodes[source].shape for source in node.inputs))
         if math.prod(node.shape) > MOST_VALUES:
             raise NetworkError(f"an image has {math.prod(node.shape):,} values there; at most {MOST_VALUES:,} are read")
+        node.place = self.place
+        for source in node.inputs:
+            self.nodes[source].is_read = True
         self.nodes.append(node)
-        return TensorRef(len(self.nodes) - 1, rank, single_use)
+        if axes is None:
+            axes = first.axes if node.shape == self.shape(first) else written(node.shape, first.rank)
+        return TensorRef(len(self.nodes) - 1, axes, single_use)

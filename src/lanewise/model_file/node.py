@@ -2,41 +2,51 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lanewise.errors import ModelFileError
+from lanewise.model_file.axes import Axes, channels_of, places, sizes, written
 from lanewise.model_file.builder import NetworkBuilder, TensorRef, Weights
+from lanewise.model_file.curves import Curve
 from lanewise.model_file.tensors import Constant
-from lanewise.network.layers import Layer
+from lanewise.network.layers import Conv2D, Dense, Layer, Sides
+
+MOST_TAKEN = 1 << 24
+"""Weights of a layer that only takes some channels out of others."""
 
 
 @dataclass(frozen=True, eq=False)
 class FileNode:
     """One node of a file, on its way to becoming a layer.
 
-    `inputs` are values of the network, constants of the file, or None where an optional input is left out; `batch` is
-    the number of images the file was fixed to, None if it takes any; `users` are the operators that read
-    the output.
+    `inputs` are values of the network, constants of the file, or None where an optional input is left out; operators
+    that compute each number by itself may get curves, too. `batch` is the number of images the file was fixed to, None
+    if it takes any; `users` are the operators that read the output; `maker` is what messages call the node; `padding`
+    the zeros, or what counts as such, that a node before it put around its first input.
     """
 
     operator: str
-    inputs: tuple[TensorRef | Constant | None, ...]
+    inputs: tuple[TensorRef | Curve | Constant | None, ...]
     attributes: dict[str, Any]
     outputs: int
     users: tuple[str, ...]
     opset: int
     batch: int | None
     builder: NetworkBuilder
+    maker: str = ""
+    padding: Sides = (0, 0, 0, 0)
 
     @property
     def single_use(self) -> bool:
         """Whether one node alone reads the output."""
         return len(self.users) == 1
 
-    def add(self, layer: Layer, *inputs: TensorRef, rank: int | None = None) -> TensorRef:
+    def add(self, layer: Layer, *inputs: TensorRef, axes: Axes | None = None) -> TensorRef:
         """Append the layer that this node is.
 
         Parameters
@@ -44,8 +54,8 @@ class FileNode:
         layer : Layer
         *inputs : TensorRef
             Values of the network that it reads.
-        rank : int, optional
-            Axes of its output in the file, with the batch; by default those of the first input.
+        axes : Axes, optional
+            How the file's axes are made of its output; by default like those of the first input.
 
         Returns
         -------
@@ -57,7 +67,7 @@ class FileNode:
         NetworkError
             It does not fit its inputs.
         """
-        return self.builder.add(layer, inputs, single_use=self.single_use, rank=rank)
+        return self.builder.add(layer, inputs, single_use=self.single_use, axes=axes)
 
     def fail(self, reason: str) -> NoReturn:
         """Refuse the node; the caller puts its name before the reason."""
@@ -73,7 +83,7 @@ class FileNode:
     def constant(self, position: int, what: str) -> Constant | None:
         """Input `position`, which must be a constant, or None if it is left out."""
         found = self.inputs[position] if position < len(self.inputs) else None
-        if isinstance(found, TensorRef):
+        if isinstance(found, TensorRef | Curve):
             self.fail(f"its {what} (input {position + 1}) is computed by the network; it must be a constant")
         return found
 
@@ -114,13 +124,57 @@ class FileNode:
 
     def dims(self, value: TensorRef) -> tuple[int, ...]:
         """The file's shape of `value`, without the batch."""
-        shape = self.builder.shape(value)
-        if value.rank == 4 and len(shape) == 1:  # a global average, of which the file keeps the rows and columns
-            return (*shape, 1, 1)
-        if value.rank == 3:
-            return (shape[0], shape[2]) if shape[1] == 1 else (shape[1], shape[2])
-        return shape
+        return sizes(value.axes)
 
-    def passed(self, value: TensorRef, rank: int | None = None) -> TensorRef:
-        """`value` itself under another name."""
-        return replace(value, single_use=value.single_use and self.single_use, rank=rank or value.rank)
+    def passed(self, value: TensorRef, axes: Axes | None = None) -> TensorRef:
+        """`value` itself under another name, and maybe with other axes."""
+        return replace(
+            value, single_use=value.single_use and self.single_use, axes=value.axes if axes is None else axes
+        )
+
+    def image(self, x: TensorRef) -> TensorRef:
+        """`x` as images (N, C, H, W) or sequences (N, C, L); channels that were moved about are put in order."""
+        shape = self.builder.shape(x)
+        if x.rank not in (3, 4) or len(shape) != 3:
+            self.fail("it needs images (N, C, H, W) or sequences (N, C, L)")
+        usual = written(shape, x.rank)
+        if x.axes != usual:
+            order = self.channel_order(x, 1)
+            if order is None or x.axes[1:] != usual[1:]:
+                self.fail(
+                    f"its input {self.dims(x)} is no image with the channels first; channels last are read up to the"
+                    " next Transpose"
+                )
+            x = self.taken(x, 1, order)
+        return x
+
+    def channel_order(self, x: TensorRef, axis: int) -> NDArray[np.int64] | None:
+        """Which channel of `x` stands where along axis `axis` of the file; None if that axis does not hold them all."""
+        shape, runs = self.builder.shape(x), x.axes[axis - 1]
+        inside = math.prod(shape[1:])
+        if any(stride % inside for _, stride in runs) or math.prod(size for size, _ in runs) != shape[0]:
+            return None
+        return places([runs]) // inside
+
+    def taken(self, x: TensorRef, axis: int, channels: NDArray[np.int64]) -> TensorRef:
+        """Some channels of `x`, by a layer of ones and zeros.
+
+        Parameters
+        ----------
+        x : TensorRef
+        axis : int
+            Of the file, the batch counted; the channels lie along it.
+        channels : array of int
+            Those of `x`, in the order that they get.
+        """
+        shape = self.builder.shape(x)
+        if len(channels) * shape[0] > MOST_TAKEN or not len(channels):
+            self.fail(f"it takes {len(channels)} of {shape[0]} channels, which is not read")
+        weight = np.zeros((len(channels), shape[0]), np.float32)
+        weight[np.arange(len(channels)), channels] = 1
+        axes = (*x.axes[: axis - 1], channels_of((len(channels), *shape[1:])), *x.axes[axis:])
+        if len(shape) == 1:
+            layer: Conv2D | Dense = Dense(len(channels), bias=False)
+        else:
+            layer, weight = Conv2D(len(channels), (1, 1), bias=False), weight[:, :, np.newaxis, np.newaxis]
+        return self.builder.add_weighted(layer, x, weight, None, single_use=self.single_use, axes=axes)

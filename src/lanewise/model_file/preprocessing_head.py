@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 
 from lanewise.errors import ModelFileError
+from lanewise.model_file.axes import Axes, plain, reshaped
 from lanewise.model_file.builder import MOST_VALUES, Channels
 from lanewise.model_file.onnx_graph import STANDARD_DOMAINS, OnnxFile, called
-from lanewise.model_file.operators import OPERATORS, per_channel, scale_and_shift
+from lanewise.model_file.operators import OPERATORS
+from lanewise.model_file.pointwise_operators import per_channel, scale_and_shift
 from lanewise.model_file.tensors import FLOAT, Constant, attributes_of, listed, quoted, type_name
 from lanewise.network.activations import ACTIVATIONS
 from lanewise.network.shapes import Shape
@@ -41,14 +43,14 @@ CHANNELS_FIRST = (0, 3, 1, 2)
 class PreprocessingHead:
     """How images enter: after the nodes at `passed`, tensor `tensor` holds raw * scale + offset.
 
-    `shape` is (channels, rows, columns), `rank` the axes that the file gives `tensor` with the batch, `batch` the
-    number of images the file is fixed to, or None.
+    `shape` is (channels, rows, columns), `axes` how the axes of `tensor` are made of that, `batch` the number of images
+    the file is fixed to, or None.
     """
 
     tensor: str
     passed: frozenset[int]
     shape: Shape
-    rank: int
+    axes: Axes
     batch: int | None
     dtype: PixelType
     scale: Channels
@@ -80,24 +82,31 @@ def find_head(file: OnnxFile) -> PreprocessingHead:
     if math.prod(shape) > MOST_VALUES or shape[0] > MOST_CHANNELS:
         _refuse(file, f"takes images of {math.prod(shape):,} numbers in {shape[0]:,} channels, more than are read")
     scale, offset = np.ones(shape[0]), np.zeros(shape[0])
-    axis, axes = (3 if rank == 4 and channels_last else 1), rank
+    usual = plain(shape)
+    last = (usual[1], usual[2], usual[0])
+    axes = (last if rank == 4 else last[:2]) if channels_last else _axes(shape, sizes)
     with np.errstate(all="ignore"):  # of what comes out, only finite numbers are taken
         for position in chain:
             node = file.nodes[position]
             if position in moves:
-                axis, axes = 1, 4
+                axes = usual
             elif node.op_type == "Unsqueeze":  # a grey image gets a last axis, which a move brings to the front
-                axis, axes = 3, 4
+                axes = last
             elif node.op_type != "Cast":
-                gain, shift = _affine(file, node, axes, axis, shape[0])
+                gain, shift = _affine(file, node, axes, shape)
                 scale, offset = scale * gain, offset * gain + shift
     tensor = file.nodes[chain[-1]].output[0] if chain else file.input.name
     if element == UINT8 and "Cast" not in operators:
         _refuse(file, "takes uint8 but is never cast to float32")
     dtype: PixelType = "uint8" if element == UINT8 else "float32"
-    return PreprocessingHead(
-        tensor, frozenset(chain), shape, 4 if moves else rank, batch, dtype, scale, offset, not moves
-    )
+    return PreprocessingHead(tensor, frozenset(chain), shape, axes, batch, dtype, scale, offset, not moves)
+
+
+def _axes(shape: Shape, sizes: tuple[int, ...]) -> Axes:
+    """How the axes of an input that is not moved are made of an image: the same numbers in the same order."""
+    axes = reshaped(plain(shape), sizes)
+    assert axes is not None
+    return axes
 
 
 def _input_type(file: OnnxFile) -> tuple[int, int | None, tuple[int, ...]]:
@@ -230,13 +239,13 @@ def _constant(file: OnnxFile, node: Any) -> tuple[int, Constant] | None:
     return constants[0] if len(found) == 2 and len(constants) == 1 else None
 
 
-def _affine(file: OnnxFile, node: Any, rank: int, axis: int, channels: int) -> tuple[Channels, Channels]:
+def _affine(file: OnnxFile, node: Any, axes: Axes, shape: Shape) -> tuple[Channels, Channels]:
     place, constant = _constant(file, node) or (0, np.zeros(0))
-    numbers = per_channel(constant, rank, axis, channels)
+    numbers = per_channel(constant, axes, shape)
     pair = None if numbers is None else scale_and_shift(node.op_type, numbers, constant_first=place == 0)
     if pair is None or not np.isfinite(pair).all():
         raise ModelFileError(
-            f"{called(node)}: its constant of shape {constant.shape} is no finite number for {channels} channels"
+            f"{called(node)}: its constant of shape {constant.shape} is no finite number for {shape[0]} channels"
         )
     return pair
 

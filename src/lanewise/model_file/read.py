@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 from dataclasses import dataclass
@@ -10,28 +11,41 @@ from typing import Any
 
 import numpy as np
 
-from lanewise.errors import LanewiseError, ModelFileError, NetworkError, TooLargeError
+from lanewise.errors import LanewiseError, ModelFileError
 from lanewise.escaping import escaped
+from lanewise.model_file.axes import channels_of, merged
 from lanewise.model_file.builder import NetworkBuilder, TensorRef, Weights
 from lanewise.model_file.checked import preprocessing_of
+from lanewise.model_file.constants import FOLDED, fold
 from lanewise.model_file.contents import Contents, Label
+from lanewise.model_file.curves import Curve
 from lanewise.model_file.metadata import Properties, digest, from_properties
 from lanewise.model_file.node import FileNode
 from lanewise.model_file.onnx_graph import STANDARD_DOMAINS, OnnxFile, called, outline, parse
-from lanewise.model_file.operators import OPERATORS
+from lanewise.model_file.operators import ON_CURVES, OPERATORS
 from lanewise.model_file.preprocessing_head import PreprocessingHead, find_head
 from lanewise.model_file.rebuild import DifferenceError, rebuild
-from lanewise.model_file.reshape_operators import fold
-from lanewise.model_file.tensors import attributes_of, quoted
+from lanewise.model_file.tensors import Constant, attributes_of, quoted
+from lanewise.model_file.window_operators import Padded
 from lanewise.network import text
 from lanewise.network.comparing import comparable
 from lanewise.network.graph import Graph, build
-from lanewise.network.layers import Flatten, Layer, Sigmoid, Softmax
+from lanewise.network.layers import (
+    Flatten,
+    Layer,
+    Sides,
+    Sigmoid,
+    Softmax,
+)
 from lanewise.notes import Caution
 from lanewise.preprocessing import Preprocessing
 
 MOST_BYTES = 2 << 30
 """Protocol buffers can hold no more."""
+
+
+Value = TensorRef | Curve | Padded
+"""What the name of a tensor stands for, unless for a constant."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,43 +147,65 @@ def _bytes(path: Path, where: str, most_bytes: int) -> bytes:
 
 def _walk(model: Any) -> tuple[NetworkBuilder, TensorRef, PreprocessingHead]:
     file = outline(model)
-    head = find_head(file)
-    builder = NetworkBuilder(head.shape)
-    value = TensorRef(0, max(head.rank, 3), single_use=False)
-    if head.rank == 2:
-        value = builder.add(Flatten(), (value,), single_use=False, rank=2)
-    values = {head.tensor: value}
     # Weights that are not finite are refused later, with all the others; arithmetic on them says nothing before.
     with np.errstate(all="ignore"):
+        head = find_head(file)
+        builder = NetworkBuilder(head.shape)
+        value = TensorRef(0, head.axes, single_use=False)
+        if len(head.axes) == 1:
+            value = builder.add(Flatten(), (value,), single_use=False)
+        values: dict[str, Value] = {head.tensor: value}
         for position, node in enumerate(file.nodes):
             if position not in head.passed:
-                _step(node, file, values, builder, head.batch)
-    return builder, values[file.output], head
+                with builder.at(position + 1, called(node)):
+                    _step(node, file, values, builder, head.batch)
+        builder.place = len(file.nodes) + 1
+        output = values[file.output].settle(builder)
+    if merged(output.axes) != channels_of((math.prod(builder.shape(output)),)):
+        raise ModelFileError(f"the output {quoted(file.output)} has its axes in another order than the network")
+    return builder, output, head
 
 
-def _step(node: Any, file: OnnxFile, values: dict[str, TensorRef], builder: NetworkBuilder, batch: int | None) -> None:
-    """Read one node of the file: a new value of the network, or a new constant if it reads constants alone."""
-    try:
-        if node.domain not in STANDARD_DOMAINS or node.op_type not in OPERATORS:
-            domain = f" of domain {quoted(node.domain)}" if node.domain not in STANDARD_DOMAINS else ""
-            raise ModelFileError(f"the operator{domain} is not supported; those that are: {', '.join(OPERATORS)}")
-        function, most_inputs, known = OPERATORS[node.op_type]
-        attributes = attributes_of(node)
-        if unknown := attributes.keys() - set(known.split()):
-            raise ModelFileError(f"its attribute {quoted(min(unknown, key=str))} is not supported")
-        if len(node.input) > most_inputs or any(name in file.users for name in node.output[1:] if name):
-            raise ModelFileError("it has more inputs, or outputs that are read, than are supported")
-        inputs = tuple(values[name] if name in values else file.constant(name) for name in node.input)
-        constants = tuple(found for found in inputs if not isinstance(found, TensorRef))
-        if inputs and len(constants) == len(inputs):
-            file.constants[node.output[0]] = fold(node.op_type, constants, attributes)
-            return
-        outputs, users = sum(map(bool, node.output)), file.users.get(node.output[0], ())
-        values[node.output[0]] = function(
-            FileNode(node.op_type, inputs, attributes, outputs, users, file.opset, batch, builder)
+def _step(node: Any, file: OnnxFile, values: dict[str, Value], builder: NetworkBuilder, batch: int | None) -> None:
+    """Read one node of the file: a new value of the network, or a new constant."""
+    if node.domain not in STANDARD_DOMAINS or node.op_type not in OPERATORS.keys() | FOLDED.keys():
+        domain = f" of domain {quoted(node.domain)}" if node.domain not in STANDARD_DOMAINS else ""
+        raise ModelFileError(f"the operator{domain} is not supported; those that are: {', '.join(OPERATORS)}")
+    attributes = attributes_of(node)
+    if not any(name in values for name in node.input):
+        constants = tuple(file.constant(name) for name in node.input)
+        file.constants[node.output[0]] = fold(node.op_type, constants, attributes)
+        return
+    function, most_inputs, known = OPERATORS.get(node.op_type, (None, 0, ""))
+    if function is None:
+        raise ModelFileError("it is read for constants alone, and its input comes from the network")
+    if unknown := attributes.keys() - set(known.split()):
+        raise ModelFileError(f"its attribute {quoted(min(unknown, key=str))} is not supported")
+    several = any(name in file.users for name in node.output[1:] if name) and node.op_type != "Split"
+    if len(node.input) > most_inputs or several:
+        raise ModelFileError("it has more inputs, or outputs that are read, than are supported")
+    padding: Sides = (0, 0, 0, 0)
+    inputs: list[TensorRef | Curve | Constant | None] = []
+    for name in node.input:
+        found = values.get(name)
+        if isinstance(found, Padded) and not inputs and found.taken_by(node.op_type, builder):
+            padding = found.sides
+            found = found.value
+        if isinstance(found, Padded) or (isinstance(found, Curve) and node.op_type not in ON_CURVES):
+            found = values[name] = found.settle(builder)
+        inputs.append(file.constant(name) if found is None else found)
+    outputs, users = sum(map(bool, node.output)), file.users.get(node.output[0], ())
+    made = function(
+        FileNode(
+            node.op_type, tuple(inputs), attributes, outputs, users, file.opset, batch, builder, called(node), padding
         )
-    except (ModelFileError, NetworkError, TooLargeError) as error:
-        raise ModelFileError(f"{called(node)}: {error}") from None
+    )
+    if isinstance(made, np.ndarray):
+        file.constants[node.output[0]] = made
+    elif isinstance(made, tuple):
+        values.update(zip(filter(None, node.output), made, strict=True))
+    else:
+        values[node.output[0]] = made
 
 
 def _finish(builder: NetworkBuilder, head: PreprocessingHead) -> Reading:
@@ -187,7 +223,7 @@ def _foreign(model: Any, classes: tuple[Label, ...] | None) -> Contents:
     """The contents of a file that somebody else wrote, made to end in probabilities."""
     builder, output, head = _walk(model)
     notes: list[str] = ["It was not written by Lanewise: images must be prepared as its author did."]
-    if head.rank == 4 and head.channels_first and head.shape[0] > 1:
+    if len(head.axes) == 3 and head.channels_first and head.shape[0] > 1:
         channels, rows, columns = head.shape
         unclear = channels == rows == columns  # no shape tells which axis is which
         notes.append(
@@ -196,14 +232,14 @@ def _foreign(model: Any, classes: tuple[Label, ...] | None) -> Contents:
                 f"(N, {rows}, {columns}, {channels}), channels last{': give x.transpose(0, 2, 3, 1)' * unclear}."
             )
         )
-    if head.rank == 3 and head.shape[1] == 1 and head.shape[0] > 1:
+    if len(head.axes) == 2 and head.shape[1] == 1 and head.shape[0] > 1:
         channels, _, length = head.shape
         notes.append(
             f"It takes sequences (N, {channels}, {length}); each is an image of one row with {channels} channels."
         )
     shape = builder.shape(output)
     if len(shape) == 3 and shape[1:] == (1, 1):
-        output = builder.add(Flatten(), (output,), single_use=True, rank=2)
+        output = builder.add(Flatten(), (output,), single_use=True)
         shape = builder.shape(output)
     if len(shape) != 1:
         raise ModelFileError(

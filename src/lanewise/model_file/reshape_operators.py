@@ -1,25 +1,25 @@
-"""ONNX operators that write the same values with other axes: only flattening changes anything for a layer."""
+"""ONNX operators that write the same values with other axes, and those that take some channels out."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
-from lanewise.errors import ModelFileError
+from lanewise.model_file.axes import merged, reshaped
 from lanewise.model_file.builder import TensorRef
+from lanewise.model_file.constants import IMAGES, listed, sliced
 from lanewise.model_file.node import FileNode
-from lanewise.model_file.tensors import Constant, listed
 from lanewise.network.layers import Flatten
 
 
 def transpose(node: FileNode) -> TensorRef:
-    """Transpose, if it moves nothing."""
-    rank = node.value().rank
-    if node.numbers("perm", tuple(reversed(range(rank)))) != tuple(range(rank)):
-        node.fail("it moves axes inside the network; only channels moved to the front of the input are read")
-    return node.passed(node.value())
+    """Transpose."""
+    x = node.value()
+    perm = node.numbers("perm", tuple(reversed(range(x.rank))))
+    if sorted(perm) != list(range(x.rank)) or perm[0] != 0:
+        node.fail(f"its perm {perm[:8]} must be an order of {x.rank} axes that leaves the batch the first")
+    return node.passed(x, tuple(x.axes[axis - 1] for axis in perm[1:]))
 
 
 def flatten(node: FileNode) -> TensorRef:
@@ -27,24 +27,23 @@ def flatten(node: FileNode) -> TensorRef:
     x = node.value()
     if node.axis(1, x.rank) != 1:
         node.fail(f"it flattens from axis {node.axis(1, x.rank)}; only axis 1 keeps images apart")
-    if len(node.builder.shape(x)) == 1 and x.rank == 4:
-        return node.passed(x, rank=2)
-    return node.add(Flatten(), x, rank=2)
+    return _flat(node, x)
 
 
 def reshape(node: FileNode) -> TensorRef:
     """Reshape, to a shape in which each image's values stay together."""
     x, target = node.value(), listed(node.constant(1, "shape"))
-    if target is None or not 2 <= len(target) <= 4:
-        node.fail("its shape must be a constant list of 2 to 4 whole numbers")
+    if target is None or not 2 <= len(target) <= 8:
+        node.fail("its shape must be a constant list of 2 to 8 whole numbers")
     old, (images, *rest) = node.dims(x), target
     if node.whole("allowzero", 0) and 0 in (images, *rest):
         node.fail("it asks for a shape without any values")
     rest = [old[place] if size == 0 and place < len(old) else size for place, size in enumerate(rest)]
-    if rest.count(-1) == 1 and images in (0, node.batch):
+    if rest.count(-1) == 1 and images in (0, node.batch, IMAGES):
         rest[rest.index(-1)] = math.prod(old) // max(1, -math.prod(rest))
-    if min(rest) < 1 or math.prod(rest) != math.prod(old) or images not in {0, -1, node.batch}:
-        node.fail(f"the shape {list(target)} does not keep each image's {math.prod(old)} values together; (0, -1) does")
+    if min(rest) < 1 or math.prod(rest) != math.prod(old) or images not in {0, -1, node.batch, IMAGES}:
+        said = ["N" if size == IMAGES else size for size in target]
+        node.fail(f"the shape {said} does not keep each image's {math.prod(old)} values together; (0, -1) does")
     return _shaped(node, x, tuple(rest))
 
 
@@ -59,71 +58,90 @@ def squeeze(node: FileNode) -> TensorRef:
 
 def unsqueeze(node: FileNode) -> TensorRef:
     """Unsqueeze."""
-    x, sizes = node.value(), list(node.dims(node.value()))
+    x, dims = node.value(), list(node.dims(node.value()))
     rank = x.rank + len(_axes(node))
     axes = sorted(axis + rank if axis < 0 else axis for axis in _axes(node))
     if not axes or len(set(axes)) != len(axes) or axes[0] < 1 or axes[-1] >= rank:
         node.fail("it must add axes after the batch")
     for axis in axes:
-        sizes.insert(axis - 1, 1)
-    return _shaped(node, x, tuple(sizes))
+        dims.insert(axis - 1, 1)
+    return _shaped(node, x, tuple(dims))
+
+
+def slice_(node: FileNode) -> TensorRef:
+    """Slice, of channels."""
+    x, dims = node.value(), node.dims(node.value())
+    cuts = sliced(
+        tuple(node.constant(k, "list") if k else None for k in range(len(node.inputs))), node.attributes, x.rank
+    )
+    if cuts is None:
+        node.fail(
+            "its starts, ends, axes and steps must be constant lists, as long as each other, with steps of 1 or more"
+        )
+    for axis, cut in cuts.items():
+        if (axis == 0 and cut != slice(0, cut.stop, 1)) or (axis == 0 and cut.stop < np.iinfo(np.int32).max):
+            node.fail("it takes some of the images")
+        chosen = np.arange(dims[axis - 1])[cut] if axis else np.arange(0)
+        if axis and len(chosen) < dims[axis - 1]:
+            x = _chosen(node, x, axis, chosen)
+    return node.passed(x)
+
+
+def gather(node: FileNode) -> TensorRef:
+    """Gather, of channels."""
+    x, axis, index = node.value(), node.axis(0, node.value().rank), node.constant(1, "index")
+    if index is None or index.ndim != 1 or index.dtype.kind != "i" or not 1 <= axis < x.rank:
+        node.fail("its index must be a constant list of channels")
+    size = node.dims(x)[axis - 1]
+    if np.any(index < -size) or np.any(index >= size):
+        node.fail(f"its index goes beyond {size} channels")
+    return _chosen(node, x, axis, index % size)
+
+
+def split(node: FileNode) -> tuple[TensorRef, ...]:
+    """Split, of channels."""
+    x, axis, given = node.value(), node.axis(0, node.value().rank), listed(node.constant(1, "list of sizes"))
+    if not 1 <= axis < x.rank:
+        node.fail("it must split channels")
+    size = node.dims(x)[axis - 1]
+    if given is None and "split" in node.attributes:
+        given = node.numbers("split")
+    if given is None:
+        each = -(-size // max(1, node.outputs))
+        given = tuple(min(each, size - first) for first in range(0, size, each))
+    if len(given) != node.outputs or min(given, default=0) < 1 or sum(given) != size:
+        node.fail(f"its sizes {given[:8]} must be {node.outputs} that make {size}")
+    ends = np.cumsum(given)
+    return tuple(_chosen(node, x, axis, np.arange(end - count, end)) for end, count in zip(ends, given, strict=True))
+
+
+def _chosen(node: FileNode, x: TensorRef, axis: int, chosen: np.ndarray) -> TensorRef:
+    order = node.channel_order(x, axis)
+    if order is None:
+        node.fail(f"it takes a part of axis {axis} of {node.dims(x)}; only channels are taken out of others")
+    return node.taken(x, axis, order[chosen])
 
 
 def _axes(node: FileNode) -> tuple[int, ...]:
     given = node.constant(1, "list of axes")
     if given is None:
         return node.numbers("axes", ())
-    axes = listed(given)
-    if axes is None:
+    if listed(given) is None:
         node.fail("its axes must be a list of whole numbers")
-    return axes
+    return listed(given) or ()
 
 
-def _shaped(node: FileNode, x: TensorRef, sizes: tuple[int, ...]) -> TensorRef:
-    """`x` with these sizes: flattened, or the same image written with another number of axes."""
-    shape = node.builder.shape(x)
-    if len(sizes) == 1 and len(shape) == 1:
-        return node.passed(x, rank=2)
-    if len(sizes) == 1:
-        return node.add(Flatten(), x, rank=2)
-    if (len(sizes) == 3 and sizes == shape) or (len(sizes) == 2 and (sizes[0], 1, sizes[1]) == shape):
-        return node.passed(x, rank=len(sizes) + 1)
-    node.fail(f"it turns {node.dims(x)} into {sizes}; only flattening to (N, {math.prod(shape)}) is read")
+def _shaped(node: FileNode, x: TensorRef, dims: tuple[int, ...]) -> TensorRef:
+    """`x` with these sizes."""
+    if len(dims) == 1:
+        return _flat(node, x)
+    axes = reshaped(x.axes, dims)
+    if axes is None:
+        node.fail(f"it turns {node.dims(x)} into {dims}, across axes that were moved")
+    return node.passed(x, axes)
 
 
-def fold(operator: str, inputs: tuple[Constant | None, ...], attributes: dict[str, Any]) -> Constant:
-    """What an operator makes of constants alone, for files that write a weight one way and use it another.
-
-    Parameters
-    ----------
-    operator : str
-    inputs : tuple of arrays, or None for those left out
-    attributes : dict
-        The node's attributes by name.
-
-    Raises
-    ------
-    ModelFileError
-        It is not one of those that only move numbers, or does not fit; there is no other arithmetic on constants.
-    """
-    array, second = (*inputs, None)[:2]
-    given = listed(second)
-    axes = attributes.get("axes", given)
-    if array is not None:
-        try:
-            match operator:
-                case "Identity":
-                    return array
-                case "Transpose":
-                    return array.transpose(attributes.get("perm"))
-                case "Unsqueeze" if axes is not None:
-                    return np.expand_dims(array, tuple(axes))
-                case "Squeeze":
-                    return np.squeeze(array, None if axes is None else tuple(axes))
-                case "Reshape" if given is not None and 0 not in given:
-                    return array.reshape(given)
-        except (ValueError, TypeError, OverflowError, IndexError):
-            raise ModelFileError(f"it does not fit a constant of shape {array.shape}") from None
-    raise ModelFileError(
-        "it computes with constants alone; simplify the model before (onnxsim, or export with folding)"
-    )
+def _flat(node: FileNode, x: TensorRef) -> TensorRef:
+    """`x` as features, in whatever order the file has them: the next dense layer puts them right."""
+    axes = (merged(x.axes),)
+    return node.passed(x, axes) if len(node.builder.shape(x)) == 1 else node.add(Flatten(), x, axes=axes)
