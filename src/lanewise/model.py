@@ -148,7 +148,14 @@ class Model(Contents):
         write(self, path, input_name)
 
     @classmethod
-    def load(cls, path: Path, *, classes: Sequence[Label] | None = None, most_bytes: int = MOST_BYTES) -> Self:
+    def load(
+        cls,
+        path: Path,
+        *,
+        classes: Sequence[Label] | None = None,
+        most_bytes: int = MOST_BYTES,
+        external_data: bool = False,
+    ) -> Self:
         """Load a model that Lanewise saved, or any ONNX classifier made of layers that Lanewise has.
 
         Parameters
@@ -158,13 +165,16 @@ class Model(Contents):
             Names for the outputs of a file from elsewhere; "0", "1", ... unless given.
         most_bytes : int
             Largest file that is read.
+        external_data : bool
+            Whether to read weights that the file keeps in a second one, which must lie in the same folder.
 
         Raises
         ------
         ModelFileError
             The file cannot be read; the message names what is wrong with it.
         """
-        contents = read(path, classes=None if classes is None else tuple(classes), most_bytes=most_bytes)
+        names = None if classes is None else tuple(classes)
+        contents = read(path, classes=names, most_bytes=most_bytes, external_data=external_data)
         for note in contents.notes:
             notes.say(note)
         return cls(**{entry.name: getattr(contents, entry.name) for entry in fields(contents)})

@@ -19,6 +19,7 @@ from lanewise.model_file.checked import preprocessing_of
 from lanewise.model_file.constants import FOLDED, fold
 from lanewise.model_file.contents import Contents, Label
 from lanewise.model_file.curves import Curve
+from lanewise.model_file.external_data import take_in
 from lanewise.model_file.metadata import Properties, digest, from_properties
 from lanewise.model_file.node import FileNode
 from lanewise.model_file.onnx_graph import STANDARD_DOMAINS, OnnxFile, called, outline, parse
@@ -58,7 +59,11 @@ class Reading:
 
 
 def read(
-    path: str | os.PathLike[str], *, classes: tuple[Label, ...] | None = None, most_bytes: int = MOST_BYTES
+    path: str | os.PathLike[str],
+    *,
+    classes: tuple[Label, ...] | None = None,
+    most_bytes: int = MOST_BYTES,
+    external_data: bool = False,
 ) -> Contents:
     """Read a model file, Lanewise's own or any ONNX file made of operators that are layers here.
 
@@ -69,6 +74,8 @@ def read(
         Names for the outputs of a file that is not Lanewise's own; "0", "1", ... unless given.
     most_bytes : int
         Largest file that is read, in bytes.
+    external_data : bool
+        Whether to read weights from a second file, which must lie in the same folder.
 
     Raises
     ------
@@ -81,6 +88,8 @@ def read(
     if any(isinstance(text, bytes) for pair in texts.items() for text in pair):
         raise ModelFileError(f"{where}: its metadata is not text: the file is damaged")
     try:
+        if external_data:
+            take_in(model, Path(path).parent, most_bytes)
         if "lanewise_format" in texts or model.producer_name == "lanewise":
             return read_own(model)
         return _foreign(model, classes)

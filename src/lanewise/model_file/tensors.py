@@ -56,7 +56,8 @@ def refuse_external(tensor: Any) -> None:
     if tensor.data_location == EXTERNAL or len(tensor.external_data):
         raise ModelFileError(
             f"tensor {quoted(tensor.name)} keeps its numbers in another file; "
-            "no file but the model itself is opened: save it as one (onnx.save_model with save_as_external_data=False)"
+            "no file but the model is opened unless you say so: `lanewise import FILE --external-data`, or "
+            "Model.load(path, external_data=True)"
         )
 
 
@@ -69,15 +70,7 @@ def array_of(tensor: Any) -> Constant:
         External data, an element type that is not read, a negative size, or sizes that do not match the bytes.
     """
     refuse_external(tensor)
-    name, sizes = quoted(tensor.name), tuple(tensor.dims)
-    if tensor.data_type not in _ELEMENTS:
-        raise ModelFileError(
-            f"tensor {name} holds {type_name(tensor.data_type)}; weights are read as float32 (shapes as int64)"
-        )
-    if tensor.HasField("segment") or any(size < 0 for size in sizes) or len(sizes) > 8:
-        raise ModelFileError(
-            f"tensor {name} claims the shape {list(sizes)[:9]}, which no array has: the file is damaged"
-        )
+    name, sizes = quoted(tensor.name), _sizes(tensor)
     element, field = _ELEMENTS[tensor.data_type]
     count, typed = math.prod(sizes), getattr(tensor, field)
     there = len(tensor.raw_data) / np.dtype(element).itemsize if tensor.raw_data else len(typed)
@@ -89,11 +82,28 @@ def array_of(tensor: Any) -> Constant:
     return flat.reshape(sizes).astype(flat.dtype.newbyteorder("="), copy=False)
 
 
-def listed(constant: Constant | None) -> tuple[int, ...] | None:
-    """The numbers of a constant list of whole numbers, such as a shape; None if it is anything else."""
-    if constant is None or constant.ndim != 1 or constant.dtype.kind != "i":
-        return None
-    return tuple(constant.tolist())
+def bytes_of(tensor: Any) -> int:
+    """How many bytes the numbers of a `TensorProto` take, by what it claims.
+
+    Raises
+    ------
+    ModelFileError
+        An element type that is not read, or a size that no array has.
+    """
+    return math.prod(_sizes(tensor)) * np.dtype(_ELEMENTS[tensor.data_type][0]).itemsize
+
+
+def _sizes(tensor: Any) -> tuple[int, ...]:
+    name, sizes = quoted(tensor.name), tuple(tensor.dims)
+    if tensor.data_type not in _ELEMENTS:
+        raise ModelFileError(
+            f"tensor {name} holds {type_name(tensor.data_type)}; weights are read as float32 (shapes as int64)"
+        )
+    if tensor.HasField("segment") or any(size < 0 for size in sizes) or len(sizes) > 8:
+        raise ModelFileError(
+            f"tensor {name} claims the shape {list(sizes)[:9]}, which no array has: the file is damaged"
+        )
+    return sizes
 
 
 def attributes_of(node: Any) -> dict[str, Any]:
