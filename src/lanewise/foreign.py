@@ -20,6 +20,7 @@ from lanewise.errors import LanewiseError
 from lanewise.model import Model
 from lanewise.notes import Caution, Note, Say
 from lanewise.pixel_scale import on_scale, range_of
+from lanewise.preprocessing import IMAGENET
 
 Channels = NDArray[np.float64]
 
@@ -31,9 +32,6 @@ CLEARLY = 0.05
 
 SURE = 3.0
 """Standard errors that a difference must exceed."""
-
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-"""Means and standard deviations that most networks for colour photographs were trained with."""
 
 
 def fitted(start: Model, sets: ImageSets, say: Say) -> tuple[Model, ImageSets]:

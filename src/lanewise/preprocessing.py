@@ -14,6 +14,17 @@ from lanewise.errors import OptionError
 
 PixelType = Literal["uint8", "float32"]
 
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""Means and standard deviations that most networks for colour photographs were trained with."""
+
+USUAL: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "imagenet": IMAGENET,
+    "unit": ((0.0,), (1.0,)),
+    "symmetric": ((0.5,), (0.5,)),
+    "bytes": ((0.0,), (1 / 255,)),
+}
+"""The usual ways to prepare pixels, by a mean and a standard deviation on the scale from 0 to 1."""
+
 
 def type_of(pixels: NDArray[Any]) -> PixelType:
     """The type of raw pixels: bytes, or else floats."""
@@ -92,6 +103,35 @@ class Preprocessing:
         """Whether the same images of the same size and type become the same numbers."""
         ours, theirs = ((one.shape, one.dtype, one.scale, one.offset) for one in (self, other))
         return ours == theirs
+
+    def of_bytes(self, mean: tuple[float, ...], std: tuple[float, ...], resize: str) -> Preprocessing:
+        """That of a network from elsewhere which takes (x / 255 - mean) / std, for bytes x.
+
+        Parameters
+        ----------
+        mean, std : tuple of float
+            One for each channel, or one for all.
+        resize : str
+            How images of another size are brought to this one.
+
+        Raises
+        ------
+        OptionError
+            Numbers that do not fit, or a network that prepares its images itself.
+        """
+        ones, zeros = (1.0,) * self.channels, (0.0,) * self.channels
+        if self.dtype != "float32" or self.value_range is not None or (self.scale, self.offset) != (ones, zeros):
+            raise OptionError("the model prepares its images itself: leave out how they are to be prepared")
+        for name, numbers in (("mean", mean), ("std", std)):
+            if len(numbers) not in (1, self.channels) or not all(map(math.isfinite, numbers)):
+                raise OptionError(
+                    f"{name} is {numbers}: one finite number, or one for each of {self.channels} channels"
+                )
+        if min(std) <= 0:
+            raise OptionError(f"std is {std}: standard deviations are above 0")
+        means, stds = (np.broadcast_to(numbers, self.channels).astype(np.float64) for numbers in (mean, std))
+        scale, offset = tuple((1 / (255 * stds)).tolist()), tuple((-means / stds).tolist())
+        return replace(self, dtype="uint8", scale=scale, offset=offset, value_range=(0.0, 255.0), resize=resize)
 
     def taking(self, dtype: PixelType) -> Preprocessing:
         """The same for raw pixels of another type."""

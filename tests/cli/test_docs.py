@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from lanewise.cli.group import ALIASES, lanewise
 from lanewise.cli.output import FORMER_KEYS
 from lanewise.evaluation.evaluate import SPLITS
+from lanewise.preprocessing import USUAL
 from lanewise.training.learning_rate import SCHEDULES
 from lanewise.training.options import AUGMENTATIONS, LEARNING_RATES
 from tests.cli.conftest import run
@@ -43,6 +44,7 @@ def test_choices_are_those_that_the_library_has():
     assert choices("train", "augment") == AUGMENTATIONS
     assert choices("train", "optimizer") == tuple(LEARNING_RATES)
     assert choices("evaluate", "split") == SPLITS
+    assert choices("import", "preprocess") == tuple(USUAL)
 
 
 @pytest.mark.parametrize(

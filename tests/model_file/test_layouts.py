@@ -183,7 +183,6 @@ REFUSED = {
     "sequence as image of one row",
     "sequence or image",
     "channels last, grey, by a reshape that turns",
-    "channels last, flattened",
     "moved twice",
     "moved three times",
     "moved, scaled, moved",

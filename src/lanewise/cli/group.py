@@ -23,6 +23,7 @@ from lanewise.cli.bench import bench
 from lanewise.cli.check import check
 from lanewise.cli.compare import compare
 from lanewise.cli.evaluate import evaluate
+from lanewise.cli.import_ import import_
 from lanewise.cli.inspect import inspect
 from lanewise.cli.lesson import lesson
 from lanewise.cli.options import FAILED, INTERRUPTED
@@ -217,6 +218,7 @@ def lanewise() -> None:
     lanewise evaluate photos.onnx other/  evaluate a model on labelled images
     lanewise inspect photos.onnx          show its layers and weights
     lanewise report photos.onnx other/    write a page on the model and its mistakes
+    lanewise import model.onnx            use a classifier from PyTorch or Keras
     lanewise compare photos/              measure what learned filters are worth
     lanewise vary photos/ --network ...   train many variants of a network
     lanewise check photos/                check images before training
@@ -225,5 +227,5 @@ def lanewise() -> None:
     """
 
 
-for _command in (train, predict, evaluate, inspect, report, check, compare, vary, bench, lesson):
+for _command in (train, predict, evaluate, inspect, report, check, import_, compare, vary, bench, lesson):
     lanewise.add_command(_command)

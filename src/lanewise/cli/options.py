@@ -68,6 +68,26 @@ def seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> fl
     return found
 
 
+def numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, ...] | None:
+    """Read numbers separated by commas, like "0.5" or "0.485,0.456,0.406".
+
+    Parameters
+    ----------
+    ctx, param, value
+        As for every callback of click.
+
+    Returns
+    -------
+    tuple of float, or None
+    """
+    if value is None:
+        return None
+    try:
+        return tuple(float(word) for word in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is no list of numbers like 0.485,0.456,0.406.", ctx, param) from None
+
+
 def image_shape(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int, int] | None:
     """Read a shape, rows x columns x channels like "30x30x3" (without channels, one).
 

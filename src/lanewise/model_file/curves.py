@@ -51,8 +51,8 @@ class Curve:
         Whether one node of the file alone reads the result.
     alone : bool
         Whether nothing but the nodes of this curve reads x, or anything between.
-    direct : bool
-        Whether the last operator is the only one.
+    is_layer : bool
+        Whether the last operator is the only one, and an activation.
     changes : int
         How often the node of x had changed when the curve began.
     """
@@ -65,7 +65,7 @@ class Curve:
     place: int
     single_use: bool
     alone: bool
-    direct: bool
+    is_layer: bool
     changes: int
     settled: TensorRef | None = None
 
@@ -86,7 +86,7 @@ class Curve:
         unchanged = builder.nodes[self.base.node].changes == self.changes
         if unchanged and self.alone and self.affine is not None:
             return scaled(builder, self.base, self.affine, self.single_use)
-        found = recognised(self.samples) if unchanged and not self.direct else None
+        found = recognised(self.samples) if unchanged and not self.is_layer else None
         if found is not None:
             return builder.add(found, (self.base,), single_use=self.single_use)
         return self.step()

@@ -59,10 +59,12 @@ def pointwise(node: FileNode) -> TensorRef | Curve:
         place=node.builder.place,
         single_use=node.single_use,
         alone=len(values) == 1 and all(one.single_use and (not isinstance(one, Curve) or one.alone) for one in values),
-        direct=not any(isinstance(one, Curve) for one in values),
+        is_layer=layer is not None and not any(isinstance(one, Curve) for one in values),
         changes=node.builder.nodes[bases[0].node].changes,
     )
-    return curve
+    # What several nodes read begins a curve of its own: the sigmoid in y sigmoid(y) is of y, not of what y is made of.
+    joint = not node.single_use and (curve.is_layer or affine is not None)
+    return curve.settle(node.builder) if joint else curve
 
 
 def _current(builder: NetworkBuilder, found: Operand) -> Operand:

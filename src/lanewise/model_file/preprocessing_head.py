@@ -71,11 +71,11 @@ def find_head(file: OnnxFile) -> PreprocessingHead:
     rank = len(sizes) + 1
     chain = _chain(file, element, sizes)
     moves = [position for position in chain if _moves(file, file.nodes[position], sizes)]
-    channels_last = bool(moves)
+    channels_last = bool(moves) or _colours_last(file, sizes)
     added = [place for place, position in enumerate(chain) if file.nodes[position].op_type == "Unsqueeze"]
     if added and not moves:
         chain = chain[: added[0]]
-    if not channels_last and "Cast" not in {file.nodes[position].op_type for position in chain}:
+    if not moves and "Cast" not in {file.nodes[position].op_type for position in chain}:
         chain = []
     operators = [file.nodes[position].op_type for position in chain]
     shape = _shape(file, sizes, channels_last)
@@ -99,7 +99,7 @@ def find_head(file: OnnxFile) -> PreprocessingHead:
     if element == UINT8 and "Cast" not in operators:
         _refuse(file, "takes uint8 but is never cast to float32")
     dtype: PixelType = "uint8" if element == UINT8 else "float32"
-    return PreprocessingHead(tensor, frozenset(chain), shape, axes, batch, dtype, scale, offset, not moves)
+    return PreprocessingHead(tensor, frozenset(chain), shape, axes, batch, dtype, scale, offset, not channels_last)
 
 
 def _axes(shape: Shape, sizes: tuple[int, ...]) -> Axes:
@@ -147,12 +147,15 @@ def _shape(file: OnnxFile, sizes: tuple[int, ...], channels_last: bool) -> Shape
                 f"may hold images or sequences of {sizes[0]} channels; export it for (N, 1, {sizes[0]}, {sizes[1]})",
             )
         return (sizes[0], 1, sizes[1])
-    first, second, last = sizes
-    if shaping and last in COLOURS and min(first, second) > max(COLOURS):
-        if last == 1:
-            return (1, first, second)
-        _refuse(file, f"has its {last} channels last and flattens them; export the model for (N, {last}, H, W)")
-    return (first, second, last)
+    return (sizes[0], sizes[1], sizes[2])
+
+
+def _colours_last(file: OnnxFile, sizes: tuple[int, ...]) -> bool:
+    """Whether an input that nothing moves at once has its colours last: the network begins by laying it out anew."""
+    if len(sizes) != 3 or sizes[2] not in COLOURS or min(sizes[:2]) <= max(COLOURS):
+        return False
+    users = {node.op_type for node in _first_to_care(file)}
+    return bool(users) and users <= {*SHAPING, "Pad", "Transpose"}
 
 
 def _first_to_care(file: OnnxFile) -> list[Any]:
