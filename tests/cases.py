@@ -136,6 +136,9 @@ LAYER_CASES = [
     Case("residual_identity", "residual(conv 3@3 same)", (3, 4, 5)),
     Case("residual_shortcut", "residual(conv 5@3 same stride 2, relu | conv 5@1 stride 2)", (3, 5, 7)),
     Case("residual_features", "dense 7, residual(tanh, dense 7)", (1, 2, 3)),
+    Case("gate", "conv 5@3 same, gate(global average, dense 3, relu, dense 5, sigmoid)", (3, 4, 5)),
+    Case("gate_features", "dense 7, gate(dense 7, sigmoid), dense 4", (1, 2, 3)),
+    Case("gate_of_the_input", "gate(global average, dense 3, hardsigmoid), conv 2@3 same", (3, 5, 4)),
     Case("residual_both_from_input", "residual(relu)", (2, 3, 4)),
     Case("concat_three", "concat(conv 2@1 | max 3 same stride 1 | )", (3, 4, 5)),
     Case("concat_twice_the_same", "concat( | )", (2, 3, 4)),
@@ -198,6 +201,14 @@ NETWORK_CASES = [
     ),
     Case("norms_first", "batchnorm, conv 4@3 same frozen, batchnorm, tanh, fixed blur, batchnorm, dense 4", (2, 7, 6)),
     Case("norms_winograd", "conv 16@3 same, batchnorm, relu, conv 32@3 same, batchnorm, relu, dense 3", (3, 16, 14)),
+    Case(
+        "gates",
+        "conv 5@3 same, relu, gate(global average, dense 3, relu, dense 5, hardsigmoid), relu, "
+        "residual(conv 5@3 same, gate(global average, dense 5, sigmoid), conv 5@1), tanh, "
+        "residual(gate(global average, dense 5, tanh)), max 2, tanh, gate(conv 5@3, relu, max 2, conv 5@1, tanh), "
+        "gate(dropout 0.0, global average), dense 7, relu, gate(relu, dense 7, sigmoid), dense 4",
+        (3, 9, 8),
+    ),
     Case("frozen_branch", "residual(conv 3@3 same, relu | fixed blur, conv 3@1 frozen), relu, dense 4", (3, 5, 6)),
 ]
 """Small networks, for whatever joins layers."""

@@ -180,6 +180,19 @@ LESSONS = {
         "0949db43149197b591f92c99a892b60e9326bc78250f802acb9151c31490167f",
         "158b0810122ada45629ed6b85990cc626f3e9b58786ec23f86c9cdb10c9dc81a",
     ),
+    "gates": Lesson(
+        "conv 5@3 same, relu, gate(global average, dense 3, relu, dense 5, sigmoid), max 2, "
+        "residual(conv 5@3 same, gate(global average, dense 5, hardsigmoid)), flatten, gate(dense 30, sigmoid), "
+        "dense 3, softmax",
+        (2, 6, 5),
+        Optimizer(weight_decay=5e-4),
+        37,
+        3,
+        0.0,
+        None,
+        "6cbe7110d09bab7348c5be980df01d883494604faf01e244ad9f9c4ec86f1fe2",
+        "29d727bce9bee389042f72332de660911de17644cacc048e8d0a509b338f0b8e",
+    ),
     "norms": Lesson(
         "conv 5@3 same nobias, batchnorm, relu, max 2, residual(conv 5@3 same nobias, batchnorm, relu, "
         "conv 5@3 same, batchnorm), relu, batchnorm 0.001, conv 18@3, batchnorm frozen, relu, dense 6, batchnorm, "
@@ -290,7 +303,7 @@ def test_bits_depend_on_what_they_should() -> None:
 def test_every_layer_is_there() -> None:
     kinds = {type(node.layer) for lesson in LESSONS.values() for node in network(lesson.text, lesson.input_shape).nodes}
     bases = {layers.Layer, layers.Elementwise, layers.Activation, layers.Channelwise}
-    in_graphs_otherwise = {layers.Residual, layers.Concat, layers.Fixed}
+    in_graphs_otherwise = {layers.Residual, layers.Gate, layers.Concat, layers.Fixed}
     every = [*vars(layers).values(), *ACTIVATIONS.values(), *CHANNELWISE.values()]
     all_kinds = {kind for kind in every if isinstance(kind, type) and issubclass(kind, layers.Layer)}
     missing = sorted(kind.__name__ for kind in all_kinds - kinds - bases - in_graphs_otherwise)

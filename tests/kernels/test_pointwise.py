@@ -203,6 +203,41 @@ def test_add(count: int) -> None:
     np.testing.assert_array_equal(from_lanes(came, y), total)
 
 
+@pytest.mark.parametrize("accumulate", [False, True], ids=["write", "add"])
+@pytest.mark.parametrize("border", [PLAIN, BORDERED])
+def test_multiply_and_back(border: tuple[int, int, int, int], accumulate: bool) -> None:
+    layout, small = Layout(SHAPE, border), Layout((SHAPE[0], 1, 1), border)
+    rng = np.random.default_rng(0)
+    x, dy = rng.integers(-8, 9, (2, 16, *SHAPE)).astype(np.float32)
+    factors = rng.integers(-8, 9, (16, SHAPE[0], 1, 1)).astype(np.float32)
+    programs = (
+        (pointwise.multiply(layout, small, layout), layout, (x, layout), (factors, small), x * factors, False),
+        (
+            pointwise.multiply_backward(small, layout, layout, accumulate),
+            layout,
+            (dy, layout),
+            (factors, small),
+            dy * factors,
+            accumulate,
+        ),
+        (
+            pointwise.multiply_backward_factors(layout, layout, small, accumulate),
+            small,
+            (x, layout),
+            (dy, layout),
+            (x * dy).sum(axis=(2, 3), keepdims=True),
+            accumulate,
+        ),
+    )
+    for program, written, one, other, expected, adds in programs:
+        before = noise(written)
+        after = run_everywhere(program, [into_lanes(*one), into_lanes(*other), before])[2]
+        np.testing.assert_array_equal(
+            from_lanes(after, written), expected + (from_lanes(before, written) if adds else 0)
+        )
+        np.testing.assert_array_equal(border_of(after, written), border_of(before, written))
+
+
 def test_join_and_back() -> None:
     inputs = [Layout((1, 3, 11), BORDERED), Layout((4, 3, 11)), Layout((2, 3, 11))]
     y = Layout((7, 3, 11), (0, 1, 1, 0))

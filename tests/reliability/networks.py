@@ -89,7 +89,7 @@ def _layer(random: np.random.Generator, depth: int = 0) -> str:
     kinds = ["conv"] * 6 + ["max"] * 3 + ["average"] * 2 + ["relu"] * 4
     kinds += ["batchnorm"] * 2 + ["batchnorm 0.125", "batchnorm frozen"]
     kinds += ["fixed", "dropout 0.25", "global average", "dense", "flatten", *ACTIVATIONS, *CHANNELWISE]
-    kinds += ["residual", "concat", "repeat"] if depth < 2 else []
+    kinds += ["residual", "gate", "concat", "repeat"] if depth < 2 else []
     kind = str(random.choice(kinds))
     if kind == "conv":
         text = f"conv {random.choice([1, 2, 3, 4, 7, 16, 17, 32])}@{_pair(random, [1, 2, 3, 3, 5, 7])}{_window(random)}"
@@ -105,6 +105,9 @@ def _layer(random: np.random.Generator, depth: int = 0) -> str:
         return f"dense {random.choice([1, 5, 16, 33])}{_sometimes(random, ' nobias', ' frozen')}"
     if kind == "residual":
         return f"residual({_items(random, depth)}{random.choice(['', ' | ' + _items(random, depth)])})"
+    if kind == "gate":
+        squeezed = f"global average, {_sometimes(random, 'dense 3, relu, ') or 'tanh, '}"
+        return f"gate({random.choice([squeezed, ''])}dense {random.choice([1, 2, 3, 4, 16, 17])}, sigmoid)"
     if kind == "concat":
         return f"concat({_items(random, depth)} | {random.choice(['', _items(random, depth)])})"
     if kind == "repeat":

@@ -19,14 +19,15 @@ NETWORKS = {
     "pooled": "conv 2@3 same, relu, max 2, conv 2@3 same, average 3 stride 2 pad 1",
     "gaps": "max 2 stride 3, average 2x1 stride 2, conv 2@1x2",
     "branches": "conv 2@3, residual(conv 2@3 same | conv 2@1), concat(max 3 same stride 1 | conv 1@1x5 pad 0x2)",
+    "gates": "conv 2@3 stride 2, gate(global average, dense 2), conv 3@2",
     "banks": "fixed gabor+blur stride 2, relu, conv 2@2",
 }
 ENDING = ", dense 3, softmax"
 
 
 def positive(graph: Graph) -> list[np.ndarray]:
-    """Weights that let every change through."""
-    return [np.full(p.shape, float(p.role == "weight")) for p in graph.parameters]
+    """Weights that let every change through, and biases so that no product is 0."""
+    return [np.ones(p.shape) for p in graph.parameters]
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -118,6 +118,8 @@ class Backward(_Lowered):
 
     Attributes
     ----------
+    xs : tuple of Layout
+        How all its inputs lie.
     x, y, dy, dx : Layout
         How that input and the result lie, and their gradients. For gradients of parameters dx plays no part.
     mask : bool
@@ -129,6 +131,7 @@ class Backward(_Lowered):
     """
 
     position: int = 0
+    xs: tuple[Layout, ...] = ()
     x: Layout
     y: Layout
     dy: Layout
@@ -317,6 +320,12 @@ def _dropout_input(layer: layers.Dropout, b: Backward) -> Program:
     return pointwise.dropout_backward(b.dy, b.dx, layer.rate, place, accumulate=b.accumulate)
 
 
+def _multiply_input(layer: layers.Multiply, b: Backward) -> Program:
+    if b.position == 0:
+        return pointwise.multiply_backward(b.xs[1], b.dy, b.dx, accumulate=b.accumulate)
+    return pointwise.multiply_backward_factors(b.xs[0], b.dy, b.dx, accumulate=b.accumulate)
+
+
 def _join_input(layer: layers.Join, b: Backward) -> Program:
     before = sum(b.graph.nodes[source].shape[0] for source in b.operation.node.inputs[: b.position])
     return pointwise.join_backward(b.dy, b.dx, before, accumulate=b.accumulate)
@@ -359,6 +368,7 @@ LOWERINGS: dict[type[layers.Layer], Lowering] = {
         lambda layer, f: pointwise.copy(f.x, f.y), _copied, single=lambda xs, y: features.flatten(xs[0])
     ),
     layers.Add: Lowering(lambda layer, f: pointwise.add(f.xs, f.y, relu=f.relu), _copied),
+    layers.Multiply: Lowering(lambda layer, f: pointwise.multiply(f.xs[0], f.xs[1], f.y), _multiply_input),
     layers.Join: Lowering(lambda layer, f: pointwise.join(f.xs, f.y), _join_input, single=features.join),
 }
 """By the class of the layer; each subclass is lowered as its base."""

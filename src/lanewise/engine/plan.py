@@ -193,6 +193,7 @@ class Planner:
             graph=self.graph,
             operation=operation,
             position=position,
+            xs=tuple(self.operands.value(one)[1] for one in operation.node.inputs),
             x=self.operands.value(source)[1],
             y=self.operands.value(operation.number)[1],
             dy=dy,

@@ -180,7 +180,7 @@ def expand(
     OptionError
         There is no such layer, or its matrix depends on the image and there is none.
     NetworkError
-        The layer is no weighted sum: sigmoid, tanh and softmax bend.
+        The layer is no weighted sum: sigmoid, tanh and softmax bend, and a gate multiplies two values.
     TooLargeError
         The matrix would not fit in memory.
     MissingPackageError

@@ -7,6 +7,7 @@ padding depends on nothing.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ from lanewise.errors import OptionError
 from lanewise.explain.subject import graph_of, node_position, whole_number
 from lanewise.model_file.contents import Contents
 from lanewise.network.graph import Graph, Node
-from lanewise.network.layers import Dense, Flatten, GlobalAvgPool2D, Sides, Softmax
+from lanewise.network.layers import Dense, Flatten, GlobalAvgPool2D, Multiply, Sides, Softmax
 from lanewise.network.shapes import describe
 from lanewise.network.summary import neighbourhood
 
@@ -152,6 +153,8 @@ def _back(node: Node, source: Node, both: tuple[_Reach, _Reach]) -> tuple[_Reach
     """What a node reads of one of its inputs."""
     if isinstance(node.layer, Dense | Flatten | GlobalAvgPool2D | Softmax):
         return _whole(source)
+    if isinstance(node.layer, Multiply) and math.prod(source.shape) != math.prod(node.shape):
+        return _whole(source)  # the factors, one for each channel
     if neighbourhood(node) is None:
         return both
     rows, columns = (_read(node, axis, reach, source.shape[1 + axis]) for axis, reach in enumerate(both))

@@ -32,6 +32,7 @@ from lanewise.network.layers import (
     Input,
     Join,
     MaxPool2D,
+    Multiply,
     Softmax,
 )
 from lanewise.network.reference import Array
@@ -212,6 +213,8 @@ def _read(model: Model, number: int, here: tuple[int, ...], values: list[Array])
             branch = int(np.searchsorted(starts, here[0], side="right")) - 1
             one = _one(inputs[branch], (here[0] - int(starts[branch]), *here[1:]), 1.0)
             return replace(one, branch=branch)
+        case Multiply():
+            return replace(_one(x, here, float(inputs[1].reshape(-1)[here[0]])), branch=0)
         case Activation() as activation:
             return _one(x, here, 1.0 if activation.below is not None and x[here] > 0 else activation.below)
         case _:

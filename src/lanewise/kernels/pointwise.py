@@ -5,6 +5,7 @@
                with e[j] = exp(x[j] - max x)
     dropout    y = x / (1 - rate), or 0 for those dropped; dx from dy likewise
     add        y = x0 + x1 + ...                 dx = dy
+    multiply   y[i] = x0[i] x1[i], by channel    dx0[i] = dy[i] x1[i], dx1[i] = sum over r, c of dy[i, r, c] x0[i, r, c]
     join       y = x0, then x1, ... by channel   dx = those channels of dy
 
 With `accumulate` backward kernels add to dx, else they replace
@@ -181,6 +182,52 @@ def add(inputs: tuple[Layout, ...], y: Layout, *, relu: bool = False) -> Program
         for x in xs[1:]:
             total = total + x[at]
         ys[at] = k.apply("max", 0.0, total) if relu else total
+    return k.program()
+
+
+@kernel
+def multiply(x: Layout, factors: Layout, y: Layout) -> Program:
+    """y[i, r, c] = x0[i, r, c] x1[i]. Buffers: x0, x1, y."""
+    return _multiply(Recorder("multiply"), {"x0": x, "x1": factors, "y": y}, False)
+
+
+@kernel
+def multiply_backward(factors: Layout, dy: Layout, dx: Layout, accumulate: bool) -> Program:
+    """dx0[i, r, c] = dy[i, r, c] x1[i]. Buffers: dy, x1, dx, which is that of x0."""
+    return _multiply(Recorder("multiply_backward"), {"dy": dy, "x1": factors, "dx": dx}, accumulate)
+
+
+def _multiply(k: Recorder, layouts: dict[str, Layout], accumulate: bool) -> Program:
+    """The third = the first times one number of the second for each channel."""
+    xs, factors, ys = (layout.buffer(k, name) for name, layout in layouts.items())
+    channels, rows, columns = next(iter(layouts.values())).shape
+    for i in k.loop(channels):
+        factor = factors[i, 0, 0]
+        for r in k.loop(rows):
+            for first, width in blocks(k, columns, UNROLL):
+                for q in range(width):
+                    at = (i, r, first + q)
+                    put(ys, at, xs[at] * factor, accumulate)
+    return k.program()
+
+
+@kernel
+def multiply_backward_factors(x: Layout, dy: Layout, dx: Layout, accumulate: bool) -> Program:
+    """dx1[i] = sum over r, c of dy[i, r, c] x0[i, r, c]. Buffers: x0, dy, dx, which is that of x1.
+
+    Each sum is one chain; several channels are worked on at once to hide their latency.
+    """
+    k = Recorder("multiply_backward_factors")
+    xs, dys, dxs = x.buffer(k, "x0"), dy.buffer(k, "dy"), dx.buffer(k, "dx")
+    channels, rows, columns = x.shape
+    for first, width in blocks(k, channels, UNROLL):
+        totals = [k.register(0.0) for _ in range(width)]
+        for r in k.loop(rows):
+            for c in k.loop(columns):
+                for p, total in enumerate(totals):
+                    total.accumulate(dys[first + p, r, c], xs[first + p, r, c])
+        for p, total in enumerate(totals):
+            put(dxs, (first + p, 0, 0), total.get(), accumulate)
     return k.program()
 
 

@@ -147,8 +147,25 @@ def _layer(node: Node, sources: list[str], output: str) -> list[Any]:
             )
         case layers.Add():
             return one("Add")
+        case layers.Multiply():
+            return _multiply(node, sources, output)
         case layer:
             raise ModelFileError(f"{node.name}: a layer of type {type(layer).__name__} cannot be written as ONNX")
+
+
+def _multiply(node: Node, sources: list[str], output: str) -> list[Any]:
+    """The nodes of a product with a factor for each channel, which for an image get rows and columns of size 1."""
+    from onnx import TensorProto, helper
+
+    if len(node.shape) == 1:
+        return [helper.make_node("Mul", sources, [output], node.name)]
+    shape, factors = f"{node.name}.shape", f"{node.name}.factors"
+    sizes = helper.make_tensor(shape, TensorProto.INT64, (4,), (0, node.shape[0], 1, 1))
+    return [
+        helper.make_node("Constant", [], [shape], shape, value=sizes),
+        helper.make_node("Reshape", [sources[1], shape], [factors], factors),
+        helper.make_node("Mul", [sources[0], factors], [output], node.name),
+    ]
 
 
 def _elementwise(name: str, layer: layers.Elementwise, source: str, output: str) -> list[Any]:

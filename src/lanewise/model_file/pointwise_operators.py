@@ -10,13 +10,13 @@ from functools import partial, reduce
 import numpy as np
 
 from lanewise.errors import ModelFileError
-from lanewise.model_file.axes import Axes, places, sizes
+from lanewise.model_file.axes import Axes, channels_of, places, sizes
 from lanewise.model_file.builder import Channels, NetworkBuilder, TensorRef
 from lanewise.model_file.curves import FORMULAS, Curve, Samples, X, computed, scaled
 from lanewise.model_file.node import FileNode
 from lanewise.model_file.tensors import Constant
 from lanewise.network.activations import ACTIVATIONS, Activation
-from lanewise.network.layers import Add
+from lanewise.network.layers import Add, Multiply
 from lanewise.network.options import option_problem
 from lanewise.network.shapes import Shape
 
@@ -155,13 +155,26 @@ def _arithmetic(node: FileNode) -> TensorRef:
 
 
 def _two(node: FileNode, first: TensorRef, second: TensorRef) -> TensorRef:
+    if node.operator == "Mul":
+        for x, factors in ((first, second), (second, first)):
+            if _is_gate(node, x, factors):
+                return node.add(Multiply(), x, factors)
     if node.operator not in ("Add", "Sum"):
-        node.fail("it combines two values of the network; only sums and concatenations do that here")
+        node.fail("it combines two values of the network; only sums, joins and a factor for each channel do that here")
     if first.axes != second.axes:
         same = node.dims(first) == node.dims(second)
         how = "of the same sizes but with axes that were moved" if same else "they must be equal"
         node.fail(f"it adds shapes {node.dims(first)} and {node.dims(second)}; {how}")
     return node.add(Add(), first, second)
+
+
+def _is_gate(node: FileNode, x: TensorRef, factors: TensorRef) -> bool:
+    """Whether `factors` holds one number for each channel of `x`, along the same axis."""
+    shape, channels = node.builder.shape(x), channels_of(node.builder.shape(factors))
+    if len(channels) != 1 or x.rank != factors.rank or math.prod(node.dims(factors)) != shape[0]:
+        return False
+    place = next((place for place, axis in enumerate(factors.axes) if axis == channels), None)
+    return place is not None and x.axes[place] == channels_of(shape)
 
 
 def per_channel(constant: Constant, axes: Axes, shape: Shape) -> Channels | None:

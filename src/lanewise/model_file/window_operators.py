@@ -161,7 +161,7 @@ def _averaged(node: FileNode, x: TensorRef, axes: Iterable[int], *, keep: bool) 
         return node.passed(x, left)
     if any(stride >= inside for _, stride in runs) or math.prod(size for size, _ in runs) != inside:
         node.fail(f"of {node.dims(x)}, it must average over all rows and columns, and nothing else")
-    flat = len(left) == 1 or (bool(node.users) and set(node.users) <= {"Flatten", "Reshape", "Squeeze"})
+    flat = len(left) == 1 or (bool(node.users) and set(node.users) <= {"Conv", "Flatten", "Reshape", "Squeeze"})
     at_one = tuple(tuple((size, stride // inside) for size, stride in axis) for axis in left)
     if len(shape) == 1:
         node.fail("features are not averaged")

@@ -2,9 +2,9 @@
 
     build(layers, (channels, rows, columns)) -> Graph
 
-`Residual` and `Concat` become ordinary nodes here, so whoever walks a graph sees one flat list and branching costs
-nothing. A `Fixed` becomes the convolution of each channel by itself that it is, a `FilterBank`. A `Flatten` node is put
-before a `Dense` that is given an image, so that the list hides nothing.
+`Residual`, `Gate` and `Concat` become ordinary nodes here, so whoever walks a graph sees one flat list and branching
+costs nothing. A `Fixed` becomes the convolution of each channel by itself that it is, a `FilterBank`. A `Flatten` node
+is put before a `Dense` that is given an image, so that the list hides nothing.
 """
 
 from __future__ import annotations
@@ -31,6 +31,13 @@ MOST_VALUES = 2**28
 
 MOST_PARAMETERS = 2**31 - 1
 """Weights and biases of a whole network: 8 GiB of float32."""
+
+
+BRANCHING = layers.Residual | layers.Gate | layers.Concat
+"""Layers that become several nodes."""
+
+MADE_HERE = layers.Input | layers.Add | layers.Multiply | layers.Join | layers.FilterBank
+"""Layers that nobody builds from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +147,8 @@ def assemble(steps: Iterable[tuple[Layer, tuple[int, ...]]], input_shape: Shape)
     Parameters
     ----------
     steps : iterable of (layer, inputs)
-        The nodes after the input in order, `Add`, `Join` and `Flatten` among them. `inputs` are positions in
-        `Graph.nodes`, where 0 is the input.
+        The nodes after the input in order, `Add`, `Multiply`, `Join` and `Flatten` among them. `inputs` are positions
+        in `Graph.nodes`, where 0 is the input.
     input_shape : tuple of three int
         (channels, rows, columns) of one image.
 
@@ -160,8 +167,9 @@ def assemble(steps: Iterable[tuple[Layer, tuple[int, ...]]], input_shape: Shape)
 
 
 def _can_read(layer: Layer, inputs: tuple[int, ...], position: int) -> bool:
-    right_number = len(inputs) >= 1 if isinstance(layer, layers.Add | layers.Join) else len(inputs) == 1
-    possible = right_number and not isinstance(layer, layers.Residual | layers.Concat | layers.Fixed | layers.Input)
+    many, two = isinstance(layer, layers.Add | layers.Join), isinstance(layer, layers.Multiply)
+    right_number = len(inputs) >= 1 if many else len(inputs) == 1 + two
+    possible = right_number and not isinstance(layer, BRANCHING | layers.Fixed | layers.Input)
     return possible and all(0 <= n < position for n in inputs)
 
 
@@ -187,11 +195,7 @@ class _Builder:
         return source
 
     def layer(self, layer: Layer, source: int, depth: int) -> int:
-        if (
-            not isinstance(layer, Layer)
-            or type(layer) is Layer
-            or isinstance(layer, layers.Input | layers.Add | layers.Join | layers.FilterBank)
-        ):
+        if not isinstance(layer, Layer) or type(layer) is Layer or isinstance(layer, MADE_HERE):
             raise NetworkError(f"node {len(self.nodes)} of the network is {layer!r}, not a layer to build from")
         if depth > MOST_DEPTH:
             raise NetworkError(f"more than {MOST_DEPTH} residuals and concats are inside each other")
@@ -200,6 +204,8 @@ class _Builder:
             case layers.Residual():
                 body = self.chain(layer.body, source, depth + 1)
                 return self.append(layers.Add(), (body, self.chain(layer.shortcut, source, depth + 1)), layer)
+            case layers.Gate():
+                return self.append(layers.Multiply(), (source, self.chain(layer.body, source, depth + 1)), layer)
             case layers.Concat():
                 ends = tuple(self.chain(branch, source, depth + 1) for branch in layer.branches)
                 return self.append(layers.Join(), ends, layer)

@@ -26,12 +26,14 @@ __all__ = [
     "FilterBank",
     "Fixed",
     "Flatten",
+    "Gate",
     "GlobalAvgPool2D",
     "Input",
     "Join",
     "Layer",
     "LeakyReLU",
     "MaxPool2D",
+    "Multiply",
     "Padding",
     "Pair",
     "ReLU",
@@ -143,6 +145,16 @@ class Residual(Layer):
 
 
 @dataclass(frozen=True, slots=True)
+class Gate(Layer):
+    """x times a factor for each channel (or feature), which its body makes of x.
+
+    With `global average` in front it is squeeze-and-excitation (Hu, Shen and Sun 2018).
+    """
+
+    body: tuple[Layer, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Concat(Layer):
     """The channels of several branches, one after the other; an empty branch is x itself."""
 
@@ -157,6 +169,11 @@ class Input(Layer):
 @dataclass(frozen=True, slots=True)
 class Add(Layer):
     """The sum of its inputs, all of one shape. Only `graph.py` makes it, for `Residual`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Multiply(Layer):
+    """Each channel of its first input times a number of the second. Only `graph.py` makes it, for `Gate`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,8 @@ def option_problem(layer: layers.Layer) -> str | None:
             return problem
     if isinstance(layer, layers.Residual) and not layer.body:
         return "its body is empty; put layers into it, like residual(conv 16@3x3 same, relu)"
+    if isinstance(layer, layers.Gate) and not layer.body:
+        return "its body is empty; put layers into it, like gate(global average, dense 32, sigmoid)"
     return None
 
 

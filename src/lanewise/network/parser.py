@@ -225,6 +225,10 @@ def _residual(parser: _Parser) -> Layer:
     return layers.Residual(*parser.bracketed("residual", at_most=2))
 
 
+def _gate(parser: _Parser) -> Layer:
+    return layers.Gate(*parser.bracketed("gate", at_most=1))
+
+
 def _concat(parser: _Parser) -> Layer:
     return layers.Concat(tuple(parser.bracketed("concat", at_most=MOST_LAYERS)))
 
@@ -244,6 +248,7 @@ LAYERS: dict[str, Callable[[_Parser], Layer]] = {
     "dense": _dense,
     "dropout": _dropout,
     "residual": _residual,
+    "gate": _gate,
     "concat": _concat,
     "softmax": lambda parser: layers.Softmax(),
     "flatten": lambda parser: layers.Flatten(),

@@ -135,6 +135,8 @@ def _forward(
             return x if mask is None else x * np.asarray(mask, np.float64) / (1 - rate)
         case layers.Add():
             return sum(inputs[1:], start=x)
+        case layers.Multiply():
+            return x * inputs[1].reshape(*x.shape[:2], *[1] * (x.ndim - 2))
         case layers.Join():
             return np.concatenate(inputs, axis=1)
     raise TypeError(f"{node.name}: {type(node.layer).__name__} is computed nowhere: give it a case in _forward")
@@ -178,6 +180,9 @@ def _backward(
             return [], [dy if mask is None else dy * np.asarray(mask, np.float64) / (1 - rate)]
         case layers.Add():
             return [], [dy for _ in inputs]
+        case layers.Multiply():
+            factors = inputs[1].reshape(*x.shape[:2], *[1] * (x.ndim - 2))
+            return [], [dy * factors, (dy * x).sum(axis=tuple(range(2, x.ndim))).reshape(inputs[1].shape)]
         case layers.Join():
             ends = np.cumsum([branch.shape[1] for branch in inputs])
             return [], np.split(dy, ends[:-1], axis=1)

@@ -50,6 +50,9 @@ def output_shape(layer: Layer, inputs: tuple[Shape, ...]) -> tuple[Shape, Sides]
             for other in inputs[1:]:
                 _branches_equal(shape, other)
             return shape, none
+        case layers.Multiply():
+            _one_for_each_channel(shape, inputs[1])
+            return shape, none
         case layers.Join():
             return _joined(inputs), none
         case _:
@@ -145,6 +148,14 @@ def _branches_equal(body: Shape, shortcut: Shape) -> None:
     raise ShapeError(
         f"its body gives {describe(body)} and its shortcut {describe(shortcut)}, which cannot be added; {advice}"
     )
+
+
+def _one_for_each_channel(shape: Shape, factors: Shape) -> None:
+    if (factors[0], math.prod(factors)) != (shape[0], shape[0]):
+        raise ShapeError(
+            f"its body gives {describe(factors)} for {describe(shape)}, which needs {shape[0]} features: begin it with "
+            f"`global average` and end it with `dense {shape[0]}, sigmoid`"
+        )
 
 
 MOST_BRANCHES = 60

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from lanewise.brief import short
 from lanewise.network.graph import Graph, Node, Shape
-from lanewise.network.layers import AvgPool2D, Conv2D, Dense, GlobalAvgPool2D, MaxPool2D, Pair
+from lanewise.network.layers import AvgPool2D, Conv2D, Dense, GlobalAvgPool2D, MaxPool2D, Multiply, Pair
 
 
 @short
@@ -185,9 +185,10 @@ def _view(node: Node, sources: list[LayerSummary], image: Shape) -> tuple[Pair, 
     if isinstance(node.layer, Dense | GlobalAvgPool2D):
         return (rows, columns), (rows, columns)
     fields, jumps = [], []
+    steps = sources[:1] if isinstance(node.layer, Multiply) else sources
     kernel, stride, dilation = neighbourhood(node) or ((1, 1), (1, 1), (1, 1))
     for axis, whole in enumerate(image):
-        jump = max(source.jump[axis] for source in sources)
+        jump = max(source.jump[axis] for source in steps)
         field = max(source.receptive_field[axis] for source in sources)
         fields.append(min(whole, field + (kernel[axis] - 1) * dilation[axis] * jump))
         jumps.append(jump * stride[axis])

@@ -18,7 +18,7 @@ def to_text(layers: Iterable[Layer]) -> str:
 
 
 def layer_text(layer: Layer) -> str:
-    """Text of one layer, like "conv 16@3x3 same"; for the graph's own `Input`, `Add` and `Join` the name alone."""
+    """Text of one layer, like "conv 16@3x3 same"; for layers that only a graph makes, like `Add`, the name alone."""
     match layer:
         case layers.Fixed() | layers.FilterBank():
             words = [
@@ -57,6 +57,8 @@ def layer_text(layer: Layer) -> str:
         case layers.Residual():
             shortcut = f" | {to_text(layer.shortcut)}" if layer.shortcut else ""
             words = [f"residual({to_text(layer.body)}{shortcut})"]
+        case layers.Gate():
+            words = [f"gate({to_text(layer.body)})"]
         case layers.Concat():
             words = [f"concat({' | '.join(to_text(branch) for branch in layer.branches)})"]
         case _:

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 from lanewise.network.graph import Graph, Node
-from lanewise.network.layers import Add, Flatten, GlobalAvgPool2D, Input, Join
+from lanewise.network.layers import Add, Flatten, GlobalAvgPool2D, Input, Join, Multiply
 from lanewise.network.shapes import Shape
 from lanewise.network.summary import LayerSummary, summary
 from lanewise.network.text import layer_text
@@ -102,7 +102,7 @@ def _lines(graph: Graph) -> list[_Line]:
 def _has_box(graph: Graph, number: int) -> bool:
     """Boxes are for the image, for layers with weights, where branches meet, and where the shape changes."""
     node = graph.nodes[number]
-    if isinstance(node.layer, Input | Add | Join) or graph.parameters_of(number):
+    if isinstance(node.layer, Input | Add | Multiply | Join) or graph.parameters_of(number):
         return True
     changed = node.shape != graph.nodes[node.inputs[0]].shape
     return changed and not isinstance(node.layer, Flatten) and (len(node.shape) == 3 or _is_mean(node))

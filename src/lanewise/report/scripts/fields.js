@@ -73,6 +73,11 @@ function askInputs(network, number, { channels, rows, columns }, ask) {
       }
       return;
     }
+    case "multiply": {
+      const [x, factors] = node.inputs;
+      ask(x, channels, rows, columns);
+      return ask(factors, channels, [0], [0]);
+    }
     default:
       for (const input of node.inputs) ask(input, channels, rows, columns);
   }

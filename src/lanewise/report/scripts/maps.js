@@ -15,6 +15,7 @@ const NOTES = {
   global: "the mean of each map",
   softmax: "turned into probabilities that add up to 1",
   add: "the sum of two branches",
+  multiply: "each map of one branch times its own number of the other",
   join: "the maps of several branches, side by side",
 };
 

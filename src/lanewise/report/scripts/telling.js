@@ -250,6 +250,15 @@ const TELLINGS = {
     formula(`${parts.map((part, n) => (n ? plus(part.x) : wordNumber(part.x))).join(" ")} = ${wordNumber(value)}`),
   ],
 
+  multiply: (network, { parts: [one, factor], value, channel }) => [
+    make(
+      "p",
+      {},
+      `${network.nodes[one.number].name} times the factor of channel ${channel + 1} in ${network.nodes[factor.number].name}:`,
+    ),
+    formula(`${wordNumber(one.x)} × ${wordNumber(factor.x)} = ${wordNumber(value)}`),
+  ],
+
   join: (network, { from }) => {
     const { name, features } = network.nodes[from.number];
     return [make("p", {}, `Copied from ${name}${features ? "" : `, map ${from.channel + 1}`}.`)];

@@ -6,6 +6,7 @@
 //   max, average    taps: [{row, column, inside, x}], count; argmax is the first largest tap of a max pool
 //   global          total, count
 //   add             parts: [{number, x}]
+//   multiply        parts: [{number, x}], the value and its factor
 //   join            from: {number, channel}
 //   input           raw, scale, offset
 //   others          x, numbers: the options and parameters that its formula names; softmax also has largest and total
@@ -118,6 +119,15 @@ const WORKINGS = {
   add(network, node, { channel, row, column }) {
     const parts = node.inputs.map((n) => ({ number: network.shown(n), x: network.value(n, channel, row, column) }));
     return { parts, reads: node.inputs.map((n) => pointRead(n, channel, row, column)) };
+  },
+
+  multiply(network, node, { channel, row, column }) {
+    const [x, factors] = node.inputs;
+    const parts = [
+      { number: network.shown(x), x: network.value(x, channel, row, column) },
+      { number: network.shown(factors), x: network.value(factors, channel, 0, 0) },
+    ];
+    return { parts, reads: [pointRead(x, channel, row, column), pointRead(factors, channel, 0, 0)] };
   },
 
   join(network, node, { channel, row, column }) {
