@@ -136,6 +136,12 @@ FOREIGN = {
     "reshape to fixed features": (IMAGE, "y = Reshape(x, s)", {"s": [-1, 216]}),
     "gemm, alpha and beta": (FEATURES, "y = Gemm<alpha=0.5, beta=2.0>(x, w, b)", {"w": (6, 4), "b": (4,)}),
     "gemm, transposed, one bias": (FEATURES, "y = Gemm<transB=1>(x, w, b)", {"w": (4, 6), "b": (1,)}),
+    "features scaled by themselves": (FEATURES, "a = Relu(x) y = Mul(a, w)", {"w": (6,)}),
+    "an image scaled by itself": (
+        IMAGE,
+        "a = Relu(x) b = Mul(a, w) c = Sub(v, b) d = Relu(c) y = Flatten(d)",
+        {"w": (3, 1, 1), "v": (1, 3, 1, 1)},
+    ),
     "matmul and bias": (FEATURES, "a = MatMul(x, w) y = Add(b, a)", {"w": (6, 4), "b": (4,)}),
     "matmul twice with one matrix": (
         FEATURES,
@@ -304,7 +310,6 @@ REFUSED = [
         13,
         "its bias of shape (4, 3) is not one number for each of",
     ),
-    (FEATURES, "a = Relu(x) y = Mul(a, w)", {"w": (6,)}, 13, "it scales or shifts features that do not come straight"),
     (FEATURES, "a = Tan(w) y = Add(x, a)", {"w": (6,)}, 13, "(Tan): the operator is not supported"),
     (FEATURES, "a = Relu(w) y = Add(x, a)", {"w": (6,)}, 13, "it computes with constants alone"),
     (FEATURES, "y = Unsqueeze(x, a)", {"a": [0]}, 13, "it must add axes after the batch"),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lanewise.errors import ModelFileError, NetworkError, TooLargeError
 from lanewise.model_file.axes import Axes, written
 from lanewise.network.graph import Graph, Shape, assemble
-from lanewise.network.layers import BatchNorm, Conv2D, Dense, Input, Layer
+from lanewise.network.layers import BatchNorm, Conv2D, Dense, Input, Layer, Scale
 from lanewise.network.options import option_problem
 from lanewise.network.shapes import output_shape
 
@@ -179,7 +179,7 @@ class NetworkBuilder:
         )
 
     def scale_and_shift(self, x: TensorRef, scale: Channels, shift: Channels, *, single_use: bool) -> TensorRef:
-        """x * scale + shift for each channel: taken into the layer before, or as a 1x1 convolution.
+        """x * scale + shift for each channel: taken into the layer before, or as a layer of its own.
 
         Parameters
         ----------
@@ -191,7 +191,7 @@ class NetworkBuilder:
         Raises
         ------
         NetworkError
-            A number is not finite, or features are scaled that no dense layer made.
+            A number is not finite.
         """
         node = self.nodes[x.node]
         if not (np.isfinite(scale).all() and np.isfinite(shift).all()):
@@ -205,14 +205,12 @@ class NetworkBuilder:
             if isinstance(node.layer, Conv2D | Dense):
                 node.layer = replace(node.layer, bias=True)
             return replace(x, single_use=single_use)
-        if len(node.shape) == 1:
-            raise NetworkError(
-                "it scales or shifts features that do not come straight from a dense layer; scale them in one"
-            )
-        channels = len(scale)
-        each = Conv2D(channels, (1, 1), groups=channels)
-        weight = scale.astype(np.float32).reshape(channels, 1, 1, 1)
-        return self.add_weighted(each, x, weight, shift.astype(np.float32), single_use=single_use, axes=x.axes)
+        numbers = scale.astype(np.float32), shift.astype(np.float32)
+        if isinstance(node.layer, Input):  # in a file, a scale there would be taken for preprocessing
+            each = Conv2D(len(scale), (1, 1), groups=len(scale))
+            weight = numbers[0].reshape(-1, 1, 1, 1)
+            return self.add_weighted(each, x, weight, numbers[1], single_use=single_use, axes=x.axes)
+        return self._append(UnfinishedNode(Scale(), (x.node,), (), *numbers), x, single_use, x.axes)
 
     def finish(self) -> tuple[Graph, tuple[Weights, ...]]:
         """The graph, and its weights and biases in order."""
@@ -222,7 +220,8 @@ class NetworkBuilder:
         steps = ((node.layer, tuple(new[source] for source in node.inputs)) for node in nodes[1:])
         graph = assemble(steps, nodes[0].shape)
         arrays = [array for node in nodes for array in (node.weight, node.bias, *node.statistics) if array is not None]
-        return graph, tuple(map(np.ascontiguousarray, arrays))
+        shaped = (array.reshape(parameter.shape) for array, parameter in zip(arrays, graph.parameters, strict=True))
+        return graph, tuple(map(np.ascontiguousarray, shaped))
 
     def _append(self, node: UnfinishedNode, first: TensorRef, single_use: bool, axes: Axes | None) -> TensorRef:
         if problem := option_problem(node.layer):
