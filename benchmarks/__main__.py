@@ -104,6 +104,32 @@ def latency(nets: tuple[str, ...], threads: int, rounds: int, burst: float, **ou
 
 
 @main.command()
+@click.option(
+    "--files",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Folder of the files that torchvision's and timm's networks were exported to.",
+)
+@click.option("--nets", default="", help="Names separated by commas, like resnet18; all by default.")
+@click.option("--export", is_flag=True, help="First export them, in the environment of --peers-env.")
+@options.threads()
+@click.option(
+    "--burst", type=click.FloatRange(0), default=0, show_default=True, help="Seconds to time each; 0 for none."
+)
+@options.peers_env
+@options.output
+def foreign(folder: Path, nets: str, export: bool, threads: int, burst: float, peers_env: Path, **output: Any) -> None:
+    """Networks from elsewhere: which are read, and how far from ONNX Runtime they are; with --burst, images/s."""
+    from benchmarks import foreign
+
+    before, names = _with_onnxruntime(), tuple(filter(None, nets.split(",")))
+    if export:
+        foreign.export(environment.python_of(peers_env), folder, names)
+    _show(foreign.measure(folder, names, threads, burst, _say), before, **output)
+
+
+@main.command()
 @options.nets()
 @options.threads()
 @options.batch
