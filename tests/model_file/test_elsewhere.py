@@ -119,6 +119,68 @@ CASES: dict[str, tuple[str, str, dict]] = {
         + HEAD.format("r"),
         {"a": longs(2, 3), "w": (5, 4, 1, 1), "b": (5,), "d": (5, 3)},
     ),
+    "largest of rows and columns": (IMAGE, "m = GlobalMaxPool(x) " + HEAD.format("m"), {"d": (4, 3)}),
+    "largest of rows and columns, channels last": (
+        IMAGE,
+        NHWC.format("x") + "m = ReduceMax<axes=[1,2], keepdims=0>(h) y = Gemm(m, d)",
+        {"d": (4, 3)},
+    ),
+    "largest that a convolution reads": (
+        IMAGE,
+        "m = ReduceMax<axes=[2,3]>(x) r = Relu(m) c = Conv(r, w) " + HEAD.format("c"),
+        {"w": (5, 4, 1, 1), "d": (5, 3)},
+    ),
+    # as Keras' networks come out of tf2onnx
+    "a view whose shape goes by way of 32 bits": (
+        LAST,
+        NCHW.format("x") + "c = Conv(g, w) " + NHWC.format("c") + "s = Shape(h) i = Cast<to=6>(s) "
+        "n = Slice(i, zero, one) q = Squeeze(n, zero) u = Unsqueeze(q, zero) k = Concat<axis=0>(u, rest) "
+        "l = Cast<to=7>(k) f = Reshape(h, l) m = MatMul(f, d) y = Add(m, b)",
+        {
+            "w": (3, 4, 2, 2),
+            "zero": longs(0),
+            "one": longs(1),
+            "rest": np.array([-1], np.int32),
+            "d": (60, 3),
+            "b": (3,),
+        },
+    ),
+    "rescaled, normalised and padded before it is moved": (
+        LAST,
+        "a = Mul(x, k) b = Sub(a, m) e = Div(b, v) p = Pad(e, s) "
+        + NCHW.format("p")
+        + "c = Conv<strides=[2,2]>(g, w, t) r = Clip(c, zero, six) q = ReduceMean<axes=[2,3], keepdims=0>(r) "
+        "o = MatMul(q, d) y = Add(o, t)",
+        {
+            "k": number(0.5),
+            "m": (1, 1, 1, 4),
+            "v": np.float32([[[[1, 2, 3, 4]]]]),
+            "s": longs(0, 0, 0, 0, 0, 1, 1, 0),
+            "w": (3, 4, 3, 3),
+            "t": (3,),
+            "zero": number(0),
+            "six": number(6),
+            "d": (3, 3),
+        },
+    ),
+    "squeeze-and-excitation with channels last": (
+        LAST,
+        NCHW.format("x") + "c = Conv(g, w) " + NHWC.format("c") + "m = ReduceMean<axes=[1,2], keepdims=0>(h) "
+        "u = Reshape(m, s) z = Transpose<perm=[0,3,1,2]>(u) e = Conv(z, v) r = Relu(e) o = Conv(r, v2) "
+        "i = Sigmoid(o) j = Transpose<perm=[0,2,3,1]>(i) k = Mul(h, j) " + HEAD.format("k"),
+        {"w": (3, 4, 2, 2), "s": longs(-1, 1, 1, 3), "v": (2, 3, 1, 1), "v2": (3, 2, 1, 1), "d": (60, 3)},
+    ),
+    "squeeze-and-excitation": (
+        IMAGE,
+        "c = Conv(x, w) g = GlobalAveragePool(c) e = Conv(g, v) r = Relu(e) o = Conv(r, v2) "
+        "i = HardSigmoid<alpha=0.16666667>(o) k = Mul(i, c) " + HEAD.format("k"),
+        {"w": (3, 4, 2, 2), "v": (2, 3, 1, 1), "v2": (3, 2, 1, 1), "d": (60, 3)},
+    ),
+    "a gate of features": (
+        IMAGE,
+        "f = Flatten(x) a = Gemm(f, d) b = Gemm(f, e) s = Sigmoid(b) y = Mul(a, s)",
+        {"d": (120, 3), "e": (120, 3)},
+    ),
     # padding
     "padding taken in by a convolution": (
         IMAGE,
@@ -241,6 +303,9 @@ FUNCTIONS: dict[str, tuple[str, str]] = {
     "silu": ("silu", "s = Sigmoid(c) a = Mul(c, s)"),
     "silu, the sigmoid first": ("silu", "s = Sigmoid(c) a = Mul(s, c)"),
     "silu by exp": ("silu", "n = Neg(c) e = Exp(n) p = Add(e, one) a = Div(c, p)"),
+    "relu by a slope of 0": ("relu", "a = PRelu(c, zero)"),
+    "leaky by a slope": ("leaky", "a = PRelu(c, half)"),
+    "leaky by the larger": ("leaky", "m = Mul(c, half) a = Max(c, m)"),
     "hardswish, divided last": ("hardswish", "p = Add(c, three) k = Clip(p, zero, six) m = Mul(c, k) a = Div(m, six)"),
     "hardswish, divided first": ("hardswish", "p = Add(three, c) k = Clip(p, zero, six) m = Div(k, six) a = Mul(m, c)"),
     "hardswish by a hardsigmoid": ("hardswish", "k = HardSigmoid<alpha=0.16666667, beta=0.5>(c) a = Mul(c, k)"),
@@ -307,9 +372,9 @@ def test_what_is_no_activation_is_refused(nodes, problem):
 
 REFUSED = [
     ("s = Shape(x) m = Mul(s, s) f = Reshape(x, m) y = Relu(f)", {}, "(Mul): it does not fit constants"),
-    ("m = ReduceMean<axes=[2]>(x) y = Relu(m)", {}, "it must average over all rows and columns, and nothing else"),
-    ("m = ReduceMean<axes=[1]>(x) y = Relu(m)", {}, "it must average over all rows and columns, and nothing else"),
-    ("m = ReduceMean<axes=[0,2,3]>(x) y = Relu(m)", {}, "it averages over images"),
+    ("m = ReduceMean<axes=[2]>(x) y = Relu(m)", {}, "it must go over all rows and columns, and nothing else"),
+    ("m = ReduceMean<axes=[1]>(x) y = Relu(m)", {}, "it must go over all rows and columns, and nothing else"),
+    ("m = ReduceMean<axes=[0,2,3]>(x) y = Relu(m)", {}, "it goes over the images"),
     ("m = ReduceMean(x) y = Relu(m)", {}, "it must name the axes"),
     ("p = Pad(x, s) y = Relu(p)", {"s": longs(0, 1, 0, 0, 0, 0, 0, 0)}, "only rows and columns of images are padded"),
     ("p = Pad(x, s) y = Relu(p)", {"s": longs(0, 0, -1, 0, 0, 0, 0, 0)}, "its pads must be 0 or more"),

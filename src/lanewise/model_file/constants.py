@@ -16,8 +16,8 @@ from lanewise.errors import ModelFileError
 from lanewise.model_file.builder import MOST_WEIGHTS
 from lanewise.model_file.tensors import BOOL, FLOAT, INT32, INT64, Constant
 
-IMAGES = -0x1A9E_0000_0000
-"""The number of images, in constants of whole numbers."""
+IMAGES = -0x6A9E_5101
+"""The number of images, in constants of whole numbers: an odd one, which fits into 32 bits."""
 
 MOST_COMPUTED = 1 << 25
 """Numbers that arithmetic on constants may make at once; what only says a value again takes no memory."""
@@ -149,7 +149,7 @@ def _expand(inputs: Inputs, attributes: Attributes) -> Constant | None:
 
 def _cast(inputs: Inputs, attributes: Attributes) -> Constant | None:
     (array,), to = inputs, _TYPES.get(attributes["to"])
-    if array is None or to is None or (to != np.int64 and _counts_images(array)):
+    if array is None or to is None or (to not in (np.int32, np.int64) and _counts_images(array)):
         return None
     return array.astype(to)
 
@@ -168,7 +168,7 @@ def _gather(inputs: Inputs, attributes: Attributes) -> Constant | None:
 
 
 def _counts_images(array: Constant) -> bool:
-    return array.dtype == np.int64 and bool(np.any(array == IMAGES))
+    return array.dtype.kind == "i" and bool(np.any(array == IMAGES))
 
 
 def _arithmetic(function: Callable[..., Constant]) -> Callable[[Inputs, Attributes], Constant | None]:

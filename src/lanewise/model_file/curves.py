@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.model_file.builder import NetworkBuilder, TensorRef
-from lanewise.network.activations import ACTIVATIONS, Activation
+from lanewise.network.activations import ACTIVATIONS, Activation, LeakyReLU
 
 Samples = NDArray[np.float64]
 
@@ -111,14 +111,13 @@ def scaled(builder: NetworkBuilder, x: TensorRef, affine: tuple[float, float], s
 
 
 def recognised(samples: Samples) -> Activation | None:
-    """The activation without options that has these values at `X`, if there is one."""
+    """The activation that has these values at `X`, if one without options does, or a leaky ReLU."""
     if not np.isfinite(samples).all():
         return None
-    room = TOLERANCE * (1 + np.abs(X))
-    for kind in ACTIVATIONS.values():
-        if not kind().options and np.all(np.abs(kind().value(X) - samples) <= room):
-            return kind()
-    return None
+    room, slope = TOLERANCE * (1 + np.abs(X)), float(-samples[X == -1].item())
+    known: list[Activation] = [kind() for kind in ACTIVATIONS.values() if not kind().options]
+    known += [LeakyReLU(slope)] if 0 < slope < 1 else []
+    return next((one for one in known if np.all(np.abs(one.value(X) - samples) <= room)), None)
 
 
 _erf = np.vectorize(math.erf, [np.float64])
@@ -160,6 +159,7 @@ FORMULAS: Mapping[str, Callable[[Sequence[Any], Mapping[str, float]], Number]] =
     "Min": lambda of, _: reduce(np.minimum, of),
     "Mul": lambda of, _: of[0] * of[1],
     "Neg": lambda of, _: -of[0],
+    "PRelu": lambda of, _: np.where(of[0] > 0, of[0], of[1] * of[0]),
     "Pow": lambda of, _: of[0] ** of[1],
     "Softplus": lambda of, _: np.logaddexp(0, of[0]),
     "Sub": lambda of, _: of[0] - of[1],

@@ -14,7 +14,7 @@ from lanewise.model_file.builder import NetworkBuilder, TensorRef, Weights
 from lanewise.model_file.constants import listed
 from lanewise.model_file.node import FileNode
 from lanewise.network.activations import ReLU
-from lanewise.network.layers import AvgPool2D, Conv2D, Dense, GlobalAvgPool2D, MaxPool2D, Padding, Pair, Sides
+from lanewise.network.layers import AvgPool2D, Conv2D, Dense, Flatten, GlobalAvgPool2D, MaxPool2D, Padding, Pair, Sides
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,23 +131,23 @@ def average_pool(node: FileNode) -> TensorRef:
     return node.add(AvgPool2D(window.kernel, window.stride, window.padding, counted), x)
 
 
-def global_average_pool(node: FileNode) -> TensorRef:
-    """GlobalAveragePool."""
+def global_pool(node: FileNode) -> TensorRef:
+    """GlobalAveragePool or GlobalMaxPool."""
     x = node.value()
-    return _averaged(node, x, range(2, x.rank), keep=True)
+    return _reduced(node, x, range(2, x.rank), keep=True)
 
 
-def reduce_mean(node: FileNode) -> TensorRef:
-    """ReduceMean over all rows and columns, wherever the file has them."""
+def reduce(node: FileNode) -> TensorRef:
+    """ReduceMean or ReduceMax over all rows and columns, wherever the file has them."""
     x, given = node.value(), node.constant(1, "list of axes")
     axes = node.numbers("axes", ()) if given is None else listed(given)
     if not axes or any(not -x.rank <= axis < x.rank for axis in axes):
-        node.fail("it must name the axes it averages over")
-    return _averaged(node, x, sorted({axis % x.rank for axis in axes}), keep=bool(node.whole("keepdims", 1)))
+        node.fail("it must name the axes it goes over")
+    return _reduced(node, x, sorted({axis % x.rank for axis in axes}), keep=bool(node.whole("keepdims", 1)))
 
 
-def _averaged(node: FileNode, x: TensorRef, axes: Iterable[int], *, keep: bool) -> TensorRef:
-    """The mean of each channel over `axes` of the file, which stay with size 1 if `keep`.
+def _reduced(node: FileNode, x: TensorRef, axes: Iterable[int], *, keep: bool) -> TensorRef:
+    """The mean or maximum of each channel over `axes` of the file, which stay with size 1 if `keep`.
 
     Where rows and columns stay, what follows may be a convolution, or only drop them: the layer depends on it.
     """
@@ -156,16 +156,20 @@ def _averaged(node: FileNode, x: TensorRef, axes: Iterable[int], *, keep: bool) 
     left = tuple(() if axis in gone else x.axes[axis - 1] for axis in range(1, x.rank) if keep or axis not in gone)
     runs = [run for axis in gone - {0} for run in x.axes[axis - 1]]
     if 0 in gone or not left:
-        node.fail("it averages over images")
+        node.fail("it goes over the images")
     if not runs:
         return node.passed(x, left)
     if any(stride >= inside for _, stride in runs) or math.prod(size for size, _ in runs) != inside:
-        node.fail(f"of {node.dims(x)}, it must average over all rows and columns, and nothing else")
+        node.fail(f"of {node.dims(x)}, it must go over all rows and columns, and nothing else")
     flat = len(left) == 1 or (bool(node.users) and set(node.users) <= {"Conv", "Flatten", "Reshape", "Squeeze"})
     at_one = tuple(tuple((size, stride // inside) for size, stride in axis) for axis in left)
     if len(shape) == 1:
-        node.fail("features are not averaged")
-    return node.add(GlobalAvgPool2D() if flat else AvgPool2D((shape[1], shape[2]), (1, 1)), x, axes=at_one)
+        node.fail("features are neither averaged nor compared")
+    whole = (shape[1], shape[2])
+    if node.operator in ("GlobalMaxPool", "ReduceMax"):
+        most = node.add(MaxPool2D(whole, (1, 1)), x, axes=at_one)
+        return node.add(Flatten(), most, axes=at_one) if flat else most
+    return node.add(GlobalAvgPool2D() if flat else AvgPool2D(whole, (1, 1)), x, axes=at_one)
 
 
 def pad(node: FileNode) -> Padded:
