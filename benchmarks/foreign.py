@@ -85,7 +85,7 @@ def files(folder: Path, scratch: Path) -> Iterator[tuple[str, str, Path]]:
         yield net, exporter, path
     for path in sorted(LIGHT.glob("*.onnx")):
         model = onnx.load(path)
-        _draw_weights(model)
+        draw_weights(model)
         onnx.save(model, scratch / path.name)
         yield path.stem.removeprefix("light_"), "onnx", scratch / path.name
 
@@ -142,8 +142,11 @@ def _speed(call: Callable[[], object], images: int, burst: float) -> float:
     return images / min(times)
 
 
-def _draw_weights(model: Any) -> None:
-    """Random weights in place of the constants of one number."""
+def draw_weights(model: Any) -> None:
+    """Random weights in place of the constants of one number.
+
+    They are small in networks that add, whose values grow from sum to sum: one class would get all.
+    """
     from onnx import numpy_helper
 
     arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
@@ -151,13 +154,14 @@ def _draw_weights(model: Any) -> None:
     for node in model.graph.node:
         if node.op_type == "BatchNormalization":
             roles |= {name: place for place, name in enumerate(node.input)}
+    gain = 0.3 if any(node.op_type == "Sum" for node in model.graph.node) else 2
     draw, kept = np.random.default_rng(0), []
     for node in model.graph.node:
         if node.op_type != "ConstantOfShape":
             kept.append(node)
             continue
         name, shape = node.output[0], tuple(arrays[node.input[0]].tolist())
-        array = draw.normal(0, (2 / max(1, np.prod(shape[1:]))) ** 0.5, shape)
+        array = draw.normal(0, (gain / max(1, np.prod(shape[1:]))) ** 0.5, shape)
         if len(shape) == 1:
             low, high = (0.6, 1.4) if roles.get(name) in (1, 4) else (-0.2, 0.2)
             array = draw.uniform(low, high, shape)

@@ -9,8 +9,23 @@ from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
+import onnx
 import pytest
-from benchmarks import busy, compiling, environment, growth, infer, kernels, memory, mnist, report, svg, threads, train
+from benchmarks import (
+    busy,
+    compiling,
+    environment,
+    foreign,
+    growth,
+    infer,
+    kernels,
+    memory,
+    mnist,
+    report,
+    svg,
+    threads,
+    train,
+)
 from benchmarks.__main__ import chosen_peers, main
 from click.testing import CliRunner
 
@@ -22,6 +37,7 @@ from lanewise.bench.race import Entry, Settings
 from lanewise.bench.tables import Table
 from lanewise.engine.fuse import fuse
 from tests.bench.support import entries
+from tests.model_file.models import foreign as exported
 
 ROOT = Path(__file__).parent.parent
 
@@ -323,3 +339,20 @@ def test_kernels_that_are_slower_than_wanted_are_named() -> None:
     assert kernels.shares(found, "avx2").rows == (("mid: conv 8", "65 %", "", ""), ("mid: conv 6", "10 %", "", ""))
     assert kernels.report(found, "avx2").remarks[-1].startswith("avx2: 1 of 1 direct convolutions")
     assert kernels.verdict(found, "x86-64") == []
+
+
+def test_networks_from_elsewhere_are_compared_or_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "c = Conv(x, w) r = Relu(c) a = GlobalAveragePool(r) f = Flatten(a) y = Gemm(f, d)"
+    arrays = {"w": (4, 3, 2, 2), "d": (4, 3)}
+    onnx.save(exported("float[N,3,9,8] x => float[N,3] y", text, **arrays), tmp_path / "good.legacy.onnx")
+    odd = text.replace("Relu(c)", "Sin(c)")
+    onnx.save(exported("float[N,3,9,8] x => float[N,3] y", odd, **arrays), tmp_path / "odd.dynamo.onnx")
+    monkeypatch.setattr(foreign, "LIGHT", tmp_path / "nowhere")
+    made = foreign.measure(tmp_path, (), 1, 0.001, lambda sentence: None)
+    good, refused = made.tables[0].rows
+    assert good[:4] == ("good", "legacy", "5", "read")
+    assert float(good[4]) < foreign.ENOUGH
+    assert refused[:2] == ("odd", "dynamo")
+    assert "(Sin): the operator is not supported" in refused[3]
+    assert made.remarks == ("Of 2 files 1 are read; none of them wrong.",)
+    assert len(foreign.measure(tmp_path, ("good",), 1, 0, lambda sentence: None).tables[0].rows) == 1

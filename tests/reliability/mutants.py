@@ -22,6 +22,7 @@ from lanewise import Model
 from lanewise.errors import LanewiseError, ModelFileError
 from lanewise.model_file import to_onnx
 from tests.model_file.models import contents
+from tests.reliability import elsewhere
 from tests.reliability.running import main
 
 TEXTS = (
@@ -36,8 +37,11 @@ SIZES = (0, 1, 2, 3, 5, 9, 1 << 20, 1 << 40, -1)
 
 
 def mutant(draw: np.random.Generator) -> onnx.ModelProto:
-    """A sound file with one to three changes."""
-    model = to_onnx(contents(str(draw.choice(TEXTS)), (3, 9, 9), str(draw.choice(["uint8", "float32"]))))
+    """A sound file with one to three changes: one of ours, or as others write them."""
+    if draw.random() < 0.4:
+        model = elsewhere.drawn(draw)
+    else:
+        model = to_onnx(contents(str(draw.choice(TEXTS)), (3, 9, 9), str(draw.choice(["uint8", "float32"]))))
     for _ in range(int(draw.integers(1, 4))):
         change = CHANGES[int(draw.integers(len(CHANGES)))]
         if model.graph.node and (model.metadata_props or change is not _metadata):

@@ -14,7 +14,7 @@ import numpy as np
 
 from lanewise.errors import ModelFileError
 from lanewise.model_file.builder import MOST_WEIGHTS
-from lanewise.model_file.tensors import BOOL, FLOAT, INT32, INT64, Constant
+from lanewise.model_file.tensors import BOOL, FLOAT, INT32, INT64, Constant, listed
 
 IMAGES = -0x6A9E_5101
 """The number of images, in constants of whole numbers: an odd one, which fits into 32 bits."""
@@ -72,13 +72,6 @@ def shape_of(dims: Sequence[int], batch: int | None, attributes: Attributes) -> 
     start, end = attributes.get("start", 0), attributes.get("end")
     found = np.array([IMAGES if batch is None else batch, *dims], np.int64)
     return found[slice(start, end)]
-
-
-def listed(array: Constant | None) -> tuple[int, ...] | None:
-    """A constant list of whole numbers, or None if it is none."""
-    if array is None or array.ndim != 1 or array.dtype.kind != "i":
-        return None
-    return tuple(array.tolist())
 
 
 def _axes(inputs: Inputs, attributes: Attributes) -> tuple[int, ...] | None:

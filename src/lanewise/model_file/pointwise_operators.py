@@ -45,14 +45,11 @@ def pointwise(node: FileNode) -> TensorRef | Curve:
             if node.operator not in FORMULAS:
                 raise
             problem = str(error)
-    operands = [_operand(found) for found in node.inputs]
     affine = _affine(node.operator, node.inputs)
     before = values[0].affine if isinstance(values[0], Curve) else (1.0, 0.0)
     curve = Curve(
         base=bases[0],
-        samples=layer.value(X if operands[0] is None else np.asarray(operands[0]))
-        if layer
-        else computed(node.operator, operands, node.attributes),
+        samples=_samples(node, layer),
         affine=None if affine is None or before is None else (before[0] * affine[0], before[1] * affine[0] + affine[1]),
         step=lambda: _step(node, layer, affine, problem),
         maker=node.maker,
@@ -65,6 +62,15 @@ def pointwise(node: FileNode) -> TensorRef | Curve:
     # What several nodes read begins a curve of its own: the sigmoid in y sigmoid(y) is of y, not of what y is made of.
     joint = not node.single_use and (curve.is_layer or affine is not None)
     return curve.settle(node.builder) if joint else curve
+
+
+def _samples(node: FileNode, layer: Activation | None) -> Samples:
+    """What comes out of the node for `X`."""
+    operands = [_operand(found) for found in node.inputs]
+    try:
+        return layer.value(np.asarray(operands[0])) if layer else computed(node.operator, operands, node.attributes)
+    except (IndexError, TypeError, ValueError):
+        node.fail("its inputs are not those that the operator has")
 
 
 def _current(builder: NetworkBuilder, found: Operand) -> Operand:
@@ -117,7 +123,8 @@ def _activation(kind: type[Activation], node: FileNode) -> Activation:
     (written,) = kind.onnx
     for name, (wanted, default) in written.attributes.items():
         given = node.attributes.get(name, default)
-        same = np.float32(given) == np.float32(wanted) if isinstance(given, float) else given == wanted
+        numbers = isinstance(given, float) and isinstance(wanted, float)
+        same = np.float32(given) == np.float32(wanted) if numbers else str(given) == str(wanted)
         if not same:
             node.fail(f"its attribute {name} is {given}; only {wanted} is read")
     for position, number in enumerate(written.inputs[1:], 1):

@@ -8,8 +8,9 @@ import numpy as np
 
 from lanewise.model_file.axes import merged, reshaped
 from lanewise.model_file.builder import TensorRef
-from lanewise.model_file.constants import IMAGES, listed, sliced
+from lanewise.model_file.constants import IMAGES, sliced
 from lanewise.model_file.node import FileNode
+from lanewise.model_file.tensors import listed
 from lanewise.network.layers import Flatten
 
 

@@ -106,6 +106,13 @@ def _sizes(tensor: Any) -> tuple[int, ...]:
     return sizes
 
 
+def listed(constant: Constant | None) -> tuple[int, ...] | None:
+    """The numbers of a constant list of whole numbers, such as a shape; None if it is anything else."""
+    if constant is None or constant.ndim != 1 or constant.dtype.kind != "i":
+        return None
+    return tuple(constant.tolist())
+
+
 def attributes_of(node: Any) -> dict[str, Any]:
     """The attributes of a `NodeProto` by name, as numbers, text, lists of numbers and arrays.
 

@@ -11,8 +11,8 @@ import numpy as np
 from lanewise.errors import ModelFileError
 from lanewise.model_file.axes import channels_of, plain
 from lanewise.model_file.builder import NetworkBuilder, TensorRef, Weights
-from lanewise.model_file.constants import listed
 from lanewise.model_file.node import FileNode
+from lanewise.model_file.tensors import listed
 from lanewise.network.activations import ReLU
 from lanewise.network.layers import AvgPool2D, Conv2D, Dense, Flatten, GlobalAvgPool2D, MaxPool2D, Padding, Pair, Sides
 
