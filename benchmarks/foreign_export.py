@@ -3,7 +3,7 @@
     python foreign_export.py FOLDER [NET ...]
 
 Weights are random, and each batch normalisation gets statistics that a trained one could have: with those of a new
-network, 0 and 1, a reader that mixed them up would go unnoticed.
+network, 0 and 1, a reader that mixed them up would go unnoticed. The last layer's are scaled so that classes differ.
 """
 
 from __future__ import annotations
@@ -54,13 +54,22 @@ def made(name: str) -> torch.nn.Module:
             torch.nn.init.uniform_(module.bias, -0.2, 0.2)
         elif hasattr(module, "layer_scale"):  # of ConvNeXt: it starts at 1e-6, where no block does anything
             torch.nn.init.uniform_(module.layer_scale, 0.3, 0.7)
-    return net.eval()
+    net.eval()
+    last = [one for one in net.modules() if isinstance(one, torch.nn.Conv2d | torch.nn.Linear)][-1]
+    with torch.no_grad():
+        last.weight *= 3 / net(image_for(name)).std()
+    return net
+
+
+def image_for(name: str) -> torch.Tensor:
+    """An image of the size that a net takes."""
+    size = NETS[name][1]
+    return torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(1))
 
 
 def export(name: str, folder: Path) -> None:
     """Write `name` as FOLDER/NAME.legacy.onnx and FOLDER/NAME.dynamo.onnx, and beside the latter its weights."""
-    net, size = made(name), NETS[name][1]
-    image = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(1))
+    net, image = made(name), image_for(name)
     torch.onnx.export(
         net,
         (image,),
