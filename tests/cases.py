@@ -139,6 +139,9 @@ LAYER_CASES = [
     Case("gate", "conv 5@3 same, gate(global average, dense 3, relu, dense 5, sigmoid)", (3, 4, 5)),
     Case("gate_features", "dense 7, gate(dense 7, sigmoid), dense 4", (1, 2, 3)),
     Case("gate_of_the_input", "gate(global average, dense 3, hardsigmoid), conv 2@3 same", (3, 5, 4)),
+    Case("layernorm", "conv 5@3 same, layernorm", (3, 4, 5)),
+    Case("layernorm_wide", "conv 19@3 same, layernorm 0.5, conv 2@3 same", (2, 3, 6)),
+    Case("layernorm_features", "dense 21, layernorm", (1, 2, 3)),
     Case("residual_both_from_input", "residual(relu)", (2, 3, 4)),
     Case("concat_three", "concat(conv 2@1 | max 3 same stride 1 | )", (3, 4, 5)),
     Case("concat_twice_the_same", "concat( | )", (2, 3, 4)),
@@ -207,6 +210,12 @@ NETWORK_CASES = [
         "residual(conv 5@3 same, gate(global average, dense 5, sigmoid), conv 5@1), tanh, "
         "residual(gate(global average, dense 5, tanh)), max 2, tanh, gate(conv 5@3, relu, max 2, conv 5@1, tanh), "
         "gate(dropout 0.0, global average), dense 7, relu, gate(relu, dense 7, sigmoid), dense 4",
+        (3, 9, 8),
+    ),
+    Case(
+        "layer_norms",
+        "conv 18@3 same, relu, layernorm, scale, residual(conv 18@3 same groups 18, layernorm 1e-06, scale, conv 7@1, "
+        "gelu, conv 18@1), max 2, residual(layernorm), global average, layernorm, dense 4",
         (3, 9, 8),
     ),
     Case("frozen_branch", "residual(conv 3@3 same, relu | fixed blur, conv 3@1 frozen), relu, dense 4", (3, 5, 6)),

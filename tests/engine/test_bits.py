@@ -193,6 +193,18 @@ LESSONS = {
         "6cbe7110d09bab7348c5be980df01d883494604faf01e244ad9f9c4ec86f1fe2",
         "29d727bce9bee389042f72332de660911de17644cacc048e8d0a509b338f0b8e",
     ),
+    "layer_norms": Lesson(
+        "conv 18@3 same, relu, layernorm, scale, residual(conv 18@3 same groups 18, layernorm, conv 7@1, gelu, "
+        "conv 18@1), max 2, layernorm 0.001, global average, layernorm, dense 3, softmax",
+        (2, 6, 5),
+        Optimizer("adamw", weight_decay=1e-2),
+        37,
+        3,
+        0.0,
+        None,
+        "68031279ec1f53afe3c96e8da449477c981f28ea73539c2726a5e1a05bf6af5f",
+        "59201db73ccbbeced7f7a299438a89621c11bbcde692e213b93503322795562f",
+    ),
     "norms": Lesson(
         "conv 5@3 same nobias, batchnorm, relu, max 2, residual(conv 5@3 same nobias, batchnorm, relu, "
         "conv 5@3 same, batchnorm), relu, batchnorm 0.001, conv 18@3, batchnorm frozen, relu, dense 6, batchnorm, "

@@ -21,6 +21,7 @@ from lanewise.kernels import (
     conv_weight_gradient,
     dense,
     gather,
+    layernorm,
     loss,
     optimizers,
     pointwise,
@@ -90,6 +91,8 @@ case(dense.backward_input, 3, 2)
 case(dense.backward_weight, 3, 2)
 case(dense.backward_bias, 2)
 case(dense.backward_weight_slice, 2, 1, 1, 2, 1)
+case(layernorm.forward, SMALL, SMALL, 0.5)
+case(layernorm.backward, SMALL, SMALL, SMALL, 0.5, True)
 case(pool.max_forward, HALVES, LARGE, SMALL)
 case(pool.argmax_backward, HALVES, Layout((1, 1, 1)), SMALL)
 case(pool.max_backward, HALVES, SMALL, Layout((1, 1, 1)), Layout((1, 1, 1)), SMALL, False)
@@ -129,6 +132,7 @@ case(single_conv.forward, Conv(2, 1, (2, 2)), Blocked((1, 3, 3)), Blocked((2, 2,
 case(single_dense.forward, Blocked((2, 1, 1)), 2, relu=True)
 case(features.prepare, Blocked((1, 1, 2)))
 case(features.flatten, Blocked((2, 1, 2)))
+case(features.layer_norm, Blocked((18, 1, 1)), Blocked((18, 1, 1)), 0.5)
 case(features.join, (Blocked((2, 1, 1)), Blocked((1, 1, 1))), Blocked((3, 1, 1)))
 case(features.scale_and_shift, Blocked((2, 1, 2)), Blocked((2, 1, 2)))
 case(features.softmax, Blocked((2, 1, 1)))

@@ -101,6 +101,25 @@ CASES: dict[str, tuple[str, str, dict]] = {
         "p = Pad(x, s) " + NCHW.format("p") + "c = Conv(g, w) " + HEAD.format("c"),
         {"s": longs(0, 1, 2, 0, 0, 0, 1, 0), "w": (3, 4, 2, 2), "d": (126, 3)},
     ),
+    # layer normalisation
+    "layer normalisation between moves": (
+        IMAGE,
+        NHWC.format("x")
+        + "l = LayerNormalization<axis=-1, epsilon=0.000001>(h, s, t) m = MatMul(l, w) "
+        + NCHW.format("m")
+        + HEAD.format("g"),
+        {"s": (4,), "t": (4,), "w": (4, 7), "d": (210, 3)},
+    ),
+    "layer normalisation without a shift": (
+        LAST,
+        "h = LayerNormalization<axis=3>(x, s) " + NCHW.format("h") + "c = Conv(g, w) " + HEAD.format("c"),
+        {"s": (4,), "w": (3, 4, 2, 2), "d": (60, 3)},
+    ),
+    "layer normalisation of features": (
+        IMAGE,
+        "f = Flatten(x) e = Gemm(f, d) y = LayerNormalization(e, s, t)",
+        {"d": (120, 5), "s": (5,), "t": (5,)},
+    ),
     # averages
     "average of rows and columns": (IMAGE, "m = ReduceMean<axes=[2,3]>(x) " + HEAD.format("m"), {"d": (4, 3)}),
     "average of rows and columns, without them": (
@@ -331,7 +350,7 @@ def agrees(model: onnx.ModelProto, seed: int = 5) -> Contents:
 @pytest.mark.parametrize("name", CASES)
 def test_it_predicts_like_onnx_runtime(name, tmp_path):
     head, nodes, arrays = CASES[name]
-    model = foreign(head, nodes, 15 if "start=" in nodes else 13, **arrays)
+    model = foreign(head, nodes, 17 if "start=" in nodes or "LayerNorm" in nodes else 13, **arrays)
     agrees(model)
     onnx.save(model, tmp_path / "m.onnx")
     contents = read(tmp_path / "m.onnx")
@@ -372,6 +391,8 @@ def test_what_is_no_activation_is_refused(nodes, problem):
 
 REFUSED = [
     ("s = Shape(x) m = Mul(s, s) f = Reshape(x, m) y = Relu(f)", {}, "(Mul): it does not fit constants"),
+    ("y = LayerNormalization<axis=1>(x, s)", {"s": (4,)}, "it is read over the last axis"),
+    ("y = LayerNormalization(x, s)", {"s": (5,)}, "it is read over the last axis, if that holds the channels"),
     ("m = ReduceMean<axes=[2]>(x) y = Relu(m)", {}, "it must go over all rows and columns, and nothing else"),
     ("m = ReduceMean<axes=[1]>(x) y = Relu(m)", {}, "it must go over all rows and columns, and nothing else"),
     ("m = ReduceMean<axes=[0,2,3]>(x) y = Relu(m)", {}, "it goes over the images"),

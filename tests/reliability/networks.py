@@ -88,6 +88,7 @@ def _fits(text: str, shape: tuple[int, int, int]) -> bool:
 def _layer(random: np.random.Generator, depth: int = 0) -> str:
     kinds = ["conv"] * 6 + ["max"] * 3 + ["average"] * 2 + ["relu"] * 4
     kinds += ["batchnorm"] * 2 + ["batchnorm 0.125", "batchnorm frozen"]
+    kinds += ["layernorm"] * 2
     kinds += ["fixed", "dropout 0.25", "global average", "dense", "flatten", *ACTIVATIONS, *CHANNELWISE]
     kinds += ["residual", "gate", "concat", "repeat"] if depth < 2 else []
     kind = str(random.choice(kinds))

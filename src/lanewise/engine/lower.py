@@ -19,6 +19,7 @@ from lanewise.kernels import (
     conv_pooled_gradient,
     conv_weight_gradient,
     dense,
+    layernorm,
     pointwise,
     pool,
     scale,
@@ -155,7 +156,7 @@ class Backward(_Lowered):
 class Lowering:
     """The kernels of one kind of layer.
 
-    All but `single` are functions of the layer and of what is known of the operation.
+    All are functions of the layer and of what is known of the operation.
 
     Attributes
     ----------
@@ -176,7 +177,7 @@ class Lowering:
     input_gradient: Callable[[Any, Backward], Program]
     parameter_gradients: Callable[[Any, Backward], Program] | None = None
     together: bool = False
-    single: Callable[[tuple[Blocked, ...], Blocked], Program] | None = None
+    single: Callable[[Any, tuple[Blocked, ...], Blocked], Program] | None = None
 
 
 def lowering_of(layer: layers.Layer) -> Lowering:
@@ -343,13 +344,18 @@ LOWERINGS: dict[type[layers.Layer], Lowering] = {
         _batch_norm_input,
         lambda layer, b: batchnorm.backward_parameters(b.x, b.dy, b.accumulate),
         together=True,
-        single=lambda xs, y: features.scale_and_shift(xs[0], y),
+        single=lambda layer, xs, y: features.scale_and_shift(xs[0], y),
     ),
     layers.Scale: Lowering(
         lambda layer, f: scale.forward(f.x, f.y, f.relu, f.plus),
         lambda layer, b: scale.backward_input(b.dy, b.dx, b.accumulate),
         lambda layer, b: scale.backward_parameters(b.x, b.dy, b.accumulate),
-        single=lambda xs, y: features.scale_and_shift(xs[0], y),
+        single=lambda layer, xs, y: features.scale_and_shift(xs[0], y),
+    ),
+    layers.LayerNorm: Lowering(
+        lambda layer, f: layernorm.forward(f.x, f.y, layer.epsilon),
+        lambda layer, b: layernorm.backward(b.x, b.dy, b.dx, layer.epsilon, b.accumulate),
+        single=lambda layer, xs, y: features.layer_norm(xs[0], y, layer.epsilon),
     ),
     layers.MaxPool2D: Lowering(lambda layer, f: pool.max_forward(f.pool, f.x, f.y), _max_pool_input),
     layers.AvgPool2D: Lowering(_average_pool, _average_pool_input),
@@ -361,14 +367,16 @@ LOWERINGS: dict[type[layers.Layer], Lowering] = {
     layers.Softmax: Lowering(
         lambda layer, f: pointwise.softmax(f.x, f.y),
         lambda layer, b: pointwise.softmax_backward(b.y, b.dy, b.dx, accumulate=b.accumulate),
-        single=lambda xs, y: features.softmax(xs[0]),
+        single=lambda layer, xs, y: features.softmax(xs[0]),
     ),
     layers.Dropout: Lowering(_dropout, _dropout_input),
     layers.Flatten: Lowering(
-        lambda layer, f: pointwise.copy(f.x, f.y), _copied, single=lambda xs, y: features.flatten(xs[0])
+        lambda layer, f: pointwise.copy(f.x, f.y), _copied, single=lambda layer, xs, y: features.flatten(xs[0])
     ),
     layers.Add: Lowering(lambda layer, f: pointwise.add(f.xs, f.y, relu=f.relu), _copied),
     layers.Multiply: Lowering(lambda layer, f: pointwise.multiply(f.xs[0], f.xs[1], f.y), _multiply_input),
-    layers.Join: Lowering(lambda layer, f: pointwise.join(f.xs, f.y), _join_input, single=features.join),
+    layers.Join: Lowering(
+        lambda layer, f: pointwise.join(f.xs, f.y), _join_input, single=lambda layer, xs, y: features.join(xs, y)
+    ),
 }
 """By the class of the layer; each subclass is lowered as its base."""

@@ -177,7 +177,7 @@ class SinglePlanner:
             case layer:
                 single, layouts = lowering_of(layer).single, tuple(layout for _, layout in inputs)
                 if single is not None:
-                    program = single(layouts, y_layout)
+                    program = single(layer, layouts, y_layout)
                 else:
                     xs, operation = tuple(layout.lanes for layout in layouts), Operation(number, node, number)
                     program = Forward(

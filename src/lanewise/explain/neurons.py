@@ -31,6 +31,7 @@ from lanewise.network.layers import (
     GlobalAvgPool2D,
     Input,
     Join,
+    LayerNorm,
     MaxPool2D,
     Multiply,
     Softmax,
@@ -203,7 +204,11 @@ def _read(model: Model, number: int, here: tuple[int, ...], values: list[Array])
         case Channelwise() as layer:
             factor, offset = layer.factor_and_offset(weights)
             return replace(_one(x, here, float(factor[here[0]])), bias=float(offset[here[0]]))
-        case Softmax():
+        case LayerNorm() if x.ndim == 3:
+            _, row, column = here
+            seen = _all(x[:, row : row + 1, column : column + 1], range(len(x)))
+            return replace(seen, rows=(row,), columns=(column,))
+        case Softmax() | LayerNorm():
             return _all(x, range(len(x)))
         case Flatten():
             channel, *lines = map(int, np.unravel_index(here[0], x.shape))

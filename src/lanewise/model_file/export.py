@@ -70,7 +70,7 @@ def without_weights(graph: Graph, preprocessing: Preprocessing, input_name: str 
     taken = {name for node in nodes for name in node.output} | {*preprocessing.constants, *parameter_names(graph)}
     if input_name in taken or not input_name:
         raise ModelFileError(problem)
-    opset = max(node.layer.opset if isinstance(node.layer, layers.Elementwise) else OPSET for node in graph.nodes)
+    opset = max(getattr(node.layer, "opset", OPSET) for node in graph.nodes)
     element = TensorProto.UINT8 if preprocessing.dtype == "uint8" else TensorProto.FLOAT
     return helper.make_model(
         helper.make_graph(
@@ -147,10 +147,34 @@ def _layer(node: Node, sources: list[str], output: str) -> list[Any]:
             )
         case layers.Add():
             return one("Add")
+        case layers.LayerNorm() as layer:
+            return _layer_norm(node, layer, sources[0], output)
         case layers.Multiply():
             return _multiply(node, sources, output)
         case layer:
             raise ModelFileError(f"{node.name}: a layer of type {type(layer).__name__} cannot be written as ONNX")
+
+
+def _layer_norm(node: Node, layer: layers.LayerNorm, source: str, output: str) -> list[Any]:
+    """The nodes of a layer normalisation, around which an image has its channels last; ONNX wants a scale: ones."""
+    from onnx import TensorProto, helper
+
+    ones, last, normal = (f"{node.name}.{part}" for part in ("ones", "channels_last", "normal"))
+    scale = helper.make_tensor(ones, TensorProto.FLOAT, node.shape[:1], [1.0] * node.shape[0])
+    constant = helper.make_node("Constant", [], [ones], ones, value=scale)
+    image = len(node.shape) == 3
+    own = helper.make_node(
+        "LayerNormalization",
+        [last if image else source, ones],
+        [normal if image else output],
+        node.name,
+        axis=-1,
+        epsilon=float(layer.epsilon),
+    )
+    if not image:
+        return [constant, own]
+    before = helper.make_node("Transpose", [source], [last], last, perm=(0, 2, 3, 1))
+    return [constant, before, own, helper.make_node("Transpose", [normal], [output], normal, perm=(0, 3, 1, 2))]
 
 
 def _multiply(node: Node, sources: list[str], output: str) -> list[Any]:

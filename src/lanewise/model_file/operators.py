@@ -19,7 +19,7 @@ from lanewise.model_file.curves import Curve
 from lanewise.model_file.node import FileNode
 from lanewise.model_file.pointwise_operators import BY_OPERATOR, pointwise
 from lanewise.model_file.tensors import FLOAT, Constant, type_name
-from lanewise.network.layers import BatchNorm, Conv2D, Dense, Flatten, Join, Softmax
+from lanewise.network.layers import BatchNorm, Conv2D, Dense, Flatten, Join, LayerNorm, Softmax
 from lanewise.network.options import option_problem
 
 
@@ -126,6 +126,27 @@ def _batch_normalization(node: FileNode) -> TensorRef:
     return node.builder.scale_and_shift(x, scale, shift - mean * scale, single_use=node.single_use)
 
 
+def _layer_normalization(node: FileNode) -> TensorRef:
+    """Over the channels, wherever the file has them; its scale and shift are a layer of their own."""
+    x, scale, shift = node.value(), node.weights(1, "scale"), node.weights(2, "shift")
+    axis = node.axis(-1, x.rank)
+    order = node.channel_order(x, axis) if axis == x.rank - 1 else None
+    if order is None:
+        node.fail(f"it is read over the last axis, if that holds the channels; here it is over axis {axis} of {x.rank}")
+    if scale is None or scale.shape != order.shape or (shift is not None and shift.shape != order.shape):
+        node.fail(f"its scale and shift must be {len(order)} numbers each, one for each channel")
+    if node.whole("stash_type", 1) != 1 or node.outputs > 1:
+        node.fail("it computes in another type than float32, or gives more than its result")
+    ours = np.argsort(order)
+    epsilon = float(str(np.float32(node.number("epsilon", 1e-5))))
+    plain_scale = shift is None and bool(np.all(scale == 1))
+    normal = node.builder.add(LayerNorm(epsilon), (x,), single_use=plain_scale and node.single_use)
+    if plain_scale:
+        return normal
+    offsets = np.zeros(len(order)) if shift is None else shift[ours].astype(np.float64)
+    return node.builder.scale_and_shift(normal, scale[ours].astype(np.float64), offsets, single_use=node.single_use)
+
+
 def _softmax(node: FileNode) -> TensorRef:
     x, dims = node.value(), node.dims(node.value())
     axis = node.axis(-1 if node.opset >= 13 else 1, x.rank)
@@ -197,6 +218,7 @@ _OTHERS: dict[str, OperatorEntry] = {
     "GlobalAveragePool": (window_operators.global_pool, 1, ""),
     "GlobalMaxPool": (window_operators.global_pool, 1, ""),
     "Identity": (_identity, 1, ""),
+    "LayerNormalization": (_layer_normalization, 3, "axis epsilon stash_type"),
     "MatMul": (_matmul, 2, ""),
     "Max": (pointwise, 2, ""),
     "MaxPool": (window_operators.max_pool, 1, f"{_WINDOW} ceil_mode storage_order"),

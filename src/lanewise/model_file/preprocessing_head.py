@@ -155,7 +155,7 @@ def _colours_last(file: OnnxFile, sizes: tuple[int, ...]) -> bool:
     if len(sizes) != 3 or sizes[2] not in COLOURS or min(sizes[:2]) <= max(COLOURS):
         return False
     users = {node.op_type for node in _first_to_care(file)}
-    return bool(users) and users <= {*SHAPING, "Pad", "Transpose"}
+    return bool(users) and users <= {*SHAPING, "LayerNormalization", "Pad", "Transpose"}
 
 
 def _first_to_care(file: OnnxFile) -> list[Any]:

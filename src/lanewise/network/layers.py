@@ -7,6 +7,7 @@ columns. A shape of one image is `(channels, rows, columns)`, or `(features,)` a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from lanewise.network.activations import Activation, LeakyReLU, ReLU, Sigmoid, Tanh
 from lanewise.network.base import Elementwise, Layer, Padding, Pair, Sides
@@ -31,6 +32,7 @@ __all__ = [
     "Input",
     "Join",
     "Layer",
+    "LayerNorm",
     "LeakyReLU",
     "MaxPool2D",
     "Multiply",
@@ -122,6 +124,20 @@ class Dense(Layer):
 @dataclass(frozen=True, slots=True)
 class Softmax(Layer):
     """exp(x) over its sum, over the features of one image."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerNorm(Layer):
+    """The channels at each position, or all features, less their mean, divided by their standard deviation.
+
+        y = (x - mean) / sqrt(variance + epsilon)
+
+    Ba, Kiros and Hinton 2016, "Layer Normalization". The learned scale and shift are a layer of their own, `Scale`.
+    """
+
+    epsilon: float = 1e-5
+
+    opset: ClassVar[int] = 17
 
 
 @dataclass(frozen=True, slots=True)

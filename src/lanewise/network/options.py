@@ -130,5 +130,6 @@ _CHECKS: dict[str, Callable[[str, object], str | None]] = {
     "bank": _bank,
     "branches": _branches,
     "rate": _rate,
+    "epsilon": lambda option, value: _within(option, value, 1e-12, 1.0),
 }
 """What says whether an option makes sense, by its name, which means the same in all layers."""

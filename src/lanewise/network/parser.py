@@ -217,6 +217,10 @@ def _channelwise(kind: type[Channelwise], parser: _Parser) -> Layer:
     return kind(*numbers, **parser.options(FROZEN))
 
 
+def _layer_norm(parser: _Parser) -> Layer:
+    return layers.LayerNorm(parser.fraction(layers.LayerNorm().epsilon))
+
+
 def _dropout(parser: _Parser) -> Layer:
     return layers.Dropout(parser.fraction(layers.Dropout().rate))
 
@@ -246,6 +250,7 @@ LAYERS: dict[str, Callable[[_Parser], Layer]] = {
     "avg": _average_pool,
     "global": _global_average,
     "dense": _dense,
+    "layernorm": _layer_norm,
     "dropout": _dropout,
     "residual": _residual,
     "gate": _gate,

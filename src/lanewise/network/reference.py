@@ -127,6 +127,8 @@ def _forward(
             return _batch_norm(node, weights, x, group)
         case layers.Scale():
             return x * weights[0] + weights[1]
+        case layers.LayerNorm(epsilon):
+            return np.asarray((x - x.mean(axis=1, keepdims=True)) / np.sqrt(x.var(axis=1, keepdims=True) + epsilon))
         case layers.Softmax():
             return _softmax(x)
         case layers.Flatten():
@@ -172,6 +174,9 @@ def _backward(
         case layers.Scale():
             axes = (0, *range(2, x.ndim))
             return [part.sum(axis=axes).reshape(weights[0].shape) for part in (dy * x, dy)], [dy * weights[0]]
+        case layers.LayerNorm(epsilon):
+            along = (dy - dy.mean(axis=1, keepdims=True)) - y * (dy * y).mean(axis=1, keepdims=True)
+            return [], [along / np.sqrt(x.var(axis=1, keepdims=True) + epsilon)]
         case layers.Softmax():
             return [], [y * (dy - (dy * y).sum(axis=1, keepdims=True))]
         case layers.Flatten():

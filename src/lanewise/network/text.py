@@ -52,6 +52,8 @@ def layer_text(layer: Layer) -> str:
         case layers.Channelwise():
             numbers = [] if layer.options == type(layer)().options else map(float, layer.options.values())
             words = [layer.word, *map(repr, numbers), "frozen" if is_frozen(layer) else ""]
+        case layers.LayerNorm():
+            words = ["layernorm", "" if layer == layers.LayerNorm() else repr(float(layer.epsilon))]
         case layers.Dropout():
             words = [f"dropout {float(layer.rate)!r}"]
         case layers.Residual():

@@ -4,6 +4,7 @@ prepare   y[i, r, c] = scale[i] * image[r, c, i] + offset[i]
 flatten   y[n] = x[i, r, c] with n counting (i, r, c)
 join      y = the channels of x0, then those of x1, ...
 scale     y[i, r, c] = scale[i] * x[i, r, c] + offset[i]
+layernorm y[i, r, c] = (x[i, r, c] - mean) / sqrt(variance + epsilon), both over i
 softmax   y[j] = e[j] / sum of e, with e[j] = exp(x[j] - max x)
 """
 
@@ -139,6 +140,42 @@ def scale_and_shift(x: Blocked, y: Blocked) -> Program:
             for c, width in blocks(k, columns, UNROLL):
                 for q in range(width):
                     ys[b, r, c + q] = k.apply("fma", xs[b, r, c + q], factor, shift)
+    return k.program()
+
+
+@kernel
+def layer_norm(x: Blocked, y: Blocked, epsilon: float) -> Program:
+    """Each position less the mean of its channels, divided by their standard deviation. Buffers: x, y.
+
+    Sums go block by block, then over the lanes by a tree.
+    """
+    channels, rows, columns = x.shape
+    k = Recorder("single layernorm")
+    xs, ys, inside = x.lanes.buffer(k, "x"), y.lanes.buffer(k, "y"), k.lane_number()
+    full, rest = divmod(channels, LANES)
+
+    def only_channels(value: Value) -> Value:
+        """The value of the last block, with 0 in the lanes past the last channel."""
+        return k.apply("where_ult", inside, k.integer(rest), value, 0.0)
+
+    for r in k.loop(rows):
+        for c in k.loop(columns):
+            total = k.register(0.0)
+            for b in k.loop(full):
+                total.add(xs[b, r, c])
+            if rest:
+                total.add(only_channels(xs[full, r, c]))
+            mean = lane_sum(k, total.get()) * (1 / channels)
+            square = k.register(0.0)
+            for b in k.loop(full):
+                square.accumulate(xs[b, r, c] - mean, xs[b, r, c] - mean)
+            if rest:
+                difference = only_channels(xs[full, r, c] - mean)
+                square.accumulate(difference, difference)
+            variance = lane_sum(k, square.get()) * (1 / channels)
+            inverse = k.apply("div", 1.0, k.apply("sqrt", variance + epsilon))
+            for b in k.loop(x.blocks):
+                ys[b, r, c] = (xs[b, r, c] - mean) * inverse
     return k.program()
 
 

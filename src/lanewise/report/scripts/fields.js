@@ -57,6 +57,8 @@ function askInputs(network, number, { channels, rows, columns }, ask) {
     case "dense":
     case "softmax":
       return ask(source, range(depth), range(height), range(width));
+    case "layernorm":
+      return ask(source, range(depth), rows, columns);
     case "flatten":
       for (const n of channels) {
         const { channel, row, column } = unflatten(network.nodes[source].shape, n);

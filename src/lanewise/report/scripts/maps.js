@@ -13,6 +13,7 @@ const NOTES = {
   max: "the largest value of each neighbourhood",
   average: "the mean of each neighbourhood",
   global: "the mean of each map",
+  layernorm: "the values of all maps at each place, less their mean, divided by their spread",
   softmax: "turned into probabilities that add up to 1",
   add: "the sum of two branches",
   multiply: "each map of one branch times its own number of the other",

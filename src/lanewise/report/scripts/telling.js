@@ -245,6 +245,15 @@ const TELLINGS = {
     formula(`exp(${wordNumber(x - largest)}) / ${wordNumber(total)} = ${wordNumber(value)}`),
   ],
 
+  layernorm: (network, { x, mean, variance, epsilon, count, value }) => [
+    make(
+      "p",
+      {},
+      `Less the mean of the ${counted(count, "value")} here, ${wordNumber(mean)}, divided by the root of their variance:`,
+    ),
+    formula(`(${wordNumber(x)} − ${wordNumber(mean)}) / √(${wordNumber(variance)} + ${wordNumber(epsilon)}) = ${wordNumber(value)}`),
+  ],
+
   add: (network, { parts, value }) => [
     make("p", {}, `The sum of the branches: ${parts.map((part) => network.nodes[part.number].name).join(" plus ")}.`),
     formula(`${parts.map((part, n) => (n ? plus(part.x) : wordNumber(part.x))).join(" ")} = ${wordNumber(value)}`),

@@ -5,6 +5,7 @@
 //   dense           terms: [{channel, x, weight, product}], bias, total
 //   max, average    taps: [{row, column, inside, x}], count; argmax is the first largest tap of a max pool
 //   global          total, count
+//   layernorm       x, mean, variance, epsilon, count
 //   add             parts: [{number, x}]
 //   multiply        parts: [{number, x}], the value and its factor
 //   join            from: {number, channel}
@@ -114,6 +115,16 @@ const WORKINGS = {
       total: sum(all.map((one) => Math.exp(one - largest))),
       reads: [wholeRead(network, source)],
     };
+  },
+
+  layernorm(network, node, { channel, row, column }) {
+    const [source] = node.inputs;
+    const [channels] = node.shape;
+    const all = range(channels).map((i) => network.value(source, i, row, column));
+    const mean = sum(all) / channels;
+    const variance = sum(all.map((one) => (one - mean) ** 2)) / channels;
+    const reads = [{ ...pointRead(source, channel, row, column), channels: range(channels) }];
+    return { x: all[channel], mean, variance, epsilon: node.epsilon, count: channels, reads };
   },
 
   add(network, node, { channel, row, column }) {
