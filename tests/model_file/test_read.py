@@ -245,6 +245,7 @@ def test_other_files_give_the_numbers_of_onnx_runtime(case):
 REFUSED = [
     (IMAGE, "y = LRN<size=3>(x)", {}, 13, "(LRN): the operator is not supported"),
     (IMAGE, "y = Reshape(x, s)", {"s": [1, 216]}, 13, "the shape [1, 216] does not keep each image's 216 values"),
+    (IMAGE, "y = Reshape(x, s)", {"s": [-1]}, 13, "it lays all images out in one row"),
     (IMAGE, "y = Reshape(x, s)", {"s": [-1, -1]}, 13, "the shape [-1, -1] does not keep"),
     (
         IMAGE,

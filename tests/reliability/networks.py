@@ -25,7 +25,7 @@ from lanewise.network.activations import ACTIVATIONS
 from lanewise.network.channelwise import CHANNELWISE
 from lanewise.network.filters import BANKS
 from lanewise.network.graph import Graph, build
-from lanewise.network.layers import Activation, BatchNorm, MaxPool2D, Sigmoid, Softmax
+from lanewise.network.layers import Activation, BatchNorm, LayerNorm, MaxPool2D, Sigmoid, Softmax
 from lanewise.network.text import parse, to_text
 from lanewise.target import named
 from tests.engine.support import Array, as_values, images_for, parameters_for, raw_for, steps_of
@@ -81,6 +81,9 @@ def _fits(text: str, shape: tuple[int, int, int]) -> bool:
         graph = build(parse(text), shape)
     except NetworkError:
         return False
+    # Of one channel or two, a layer normalisation makes 0 or 1, and what comes back is rounding.
+    if any(isinstance(node.layer, LayerNorm) and node.shape[0] < 3 for node in graph.nodes):
+        return False
     small = all(node.shape[0] <= MOST_CHANNELS for node in graph.nodes if len(node.shape) == 3)
     return small and all(np.prod(node.shape) <= MOST_VALUES for node in graph.nodes)
 
@@ -88,7 +91,7 @@ def _fits(text: str, shape: tuple[int, int, int]) -> bool:
 def _layer(random: np.random.Generator, depth: int = 0) -> str:
     kinds = ["conv"] * 6 + ["max"] * 3 + ["average"] * 2 + ["relu"] * 4
     kinds += ["batchnorm"] * 2 + ["batchnorm 0.125", "batchnorm frozen"]
-    kinds += ["layernorm"] * 2
+    kinds += ["layernorm"]
     kinds += ["fixed", "dropout 0.25", "global average", "dense", "flatten", *ACTIVATIONS, *CHANNELWISE]
     kinds += ["residual", "gate", "concat", "repeat"] if depth < 2 else []
     kind = str(random.choice(kinds))

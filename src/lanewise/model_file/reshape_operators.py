@@ -34,6 +34,8 @@ def flatten(node: FileNode) -> TensorRef:
 def reshape(node: FileNode) -> TensorRef:
     """Reshape, to a shape in which each image's values stay together."""
     x, target = node.value(), listed(node.constant(1, "shape"))
+    if target is not None and len(target) == 1:
+        node.fail("it lays all images out in one row; only shapes that keep them apart are read")
     if target is None or not 2 <= len(target) <= 8:
         node.fail("its shape must be a constant list of 2 to 8 whole numbers")
     old, (images, *rest) = node.dims(x), target
