@@ -7,6 +7,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
+import lanewise
 from lanewise.errors import ModelFileError
 from lanewise.model_file import Contents, read, read_graph, write
 from lanewise.network import layers
@@ -527,3 +528,23 @@ def test_a_second_file_of_constants(tmp_path):
     with pytest.raises(ModelFileError, match="in another file"):
         read(tmp_path / "m")
     assert np.all(read(tmp_path / "m", external_data=True).parameters[0] == 1)
+
+
+@pytest.mark.parametrize(
+    "name", ["channel shuffle", "squeeze-and-excitation", "layer normalisation between moves", "padding read by two"]
+)
+def test_what_was_read_can_be_trained_on(name, tmp_path):
+    head, nodes, arrays = CASES[name]
+    onnx.save(foreign(head, nodes, 17 if "LayerNorm" in nodes else 13, **arrays), tmp_path / "m.onnx")
+    start = lanewise.Model.load(tmp_path / "m.onnx")
+    draw = np.random.default_rng(0)
+    x, y = draw.normal(size=(32, 6, 5, 4)).astype(np.float32), np.arange(32) % 3
+    model = lanewise.train(x, y, start=start, epochs=1, folds=0, verbose=0, notes=[].append)
+    model.save(tmp_path / "n.onnx")
+    back = lanewise.Model.load(tmp_path / "n.onnx")
+    assert np.array_equal(back.predict_proba(x), model.predict_proba(x))
+    one = back.predict_one(x[0])
+    assert one == pytest.approx(back.predict_proba(x[:1])[0], abs=1e-5)
+    for node in back.graph.nodes[1:]:
+        lanewise.explain.receptive_field(back, node.name)
+    assert lanewise.network.summary.summary(back.graph)
