@@ -52,6 +52,8 @@ def made(name: str) -> torch.nn.Module:
             torch.nn.init.uniform_(module.running_var, 0.6, 1.6)
             torch.nn.init.uniform_(module.weight, 0.6, 1.4)
             torch.nn.init.uniform_(module.bias, -0.2, 0.2)
+        elif getattr(module, "bias", None) is not None:  # those that are 0 are left out by the exporter
+            torch.nn.init.uniform_(module.bias, -0.2, 0.2)
         elif hasattr(module, "layer_scale"):  # of ConvNeXt: it starts at 1e-6, where no block does anything
             torch.nn.init.uniform_(module.layer_scale, 0.3, 0.7)
     net.eval()
