@@ -199,6 +199,8 @@ def test_images_of_another_shape_are_refused(start, high):
         ("conv 4@3x3, relu, dense 8, relu, dense 3", "relu2"),
         ("conv 4@3x3, dense 3", "flatten1"),
         ("concat(conv 4@3x3, global average | conv 2@3x3, global average), dense 3", "global2"),
+        ("conv 4@3x3, gate(global average, dense 4, sigmoid), global average, dense 3", "global2"),
+        ("conv 4@3x3, gate(global average, dense 4, sigmoid), dense 3", "flatten1"),
     ],
 )
 def test_a_network_is_cut_at_its_last_global_pooling_or_before_its_last_dense_layer(text, at):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from lanewise.errors import NetworkError
 from lanewise.network.graph import Graph, assemble
-from lanewise.network.layers import Dense, GlobalAvgPool2D
+from lanewise.network.layers import Dense, GlobalAvgPool2D, Multiply
 
 
 def features_at(graph: Graph) -> int:
@@ -20,8 +20,13 @@ def features_at(graph: Graph) -> int:
     NetworkError
         The network has neither.
     """
+    main = {len(graph.nodes) - 1}  # without what only gates make
+    for position in range(len(graph.nodes) - 1, 0, -1):
+        if position in main:
+            node = graph.nodes[position]
+            main.update(node.inputs[:1] if isinstance(node.layer, Multiply) else node.inputs)
     for kind in (GlobalAvgPool2D, Dense):
-        found = [position for position, node in enumerate(graph.nodes) if isinstance(node.layer, kind)]
+        found = [position for position in sorted(main) if isinstance(graph.nodes[position].layer, kind)]
         if found:
             return found[-1] if kind is GlobalAvgPool2D else graph.nodes[found[-1]].inputs[0]
     raise NetworkError(
