@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cache, reduce
 from typing import Any
 
 import numpy as np
@@ -114,10 +114,16 @@ def recognised(samples: Samples) -> Activation | None:
     """The activation that has these values at `X`, if one without options does, or a leaky ReLU."""
     if not np.isfinite(samples).all():
         return None
-    room, slope = TOLERANCE * (1 + np.abs(X)), float(-samples[X == -1].item())
-    known: list[Activation] = [kind() for kind in ACTIVATIONS.values() if not kind().options]
-    known += [LeakyReLU(slope)] if 0 < slope < 1 else []
-    return next((one for one in known if np.all(np.abs(one.value(X) - samples) <= room)), None)
+    slope = float(-samples[X == -1].item())
+    known = _known() + ([(LeakyReLU(slope), LeakyReLU(slope).value(X))] if 0 < slope < 1 else [])
+    return next((one for one, values in known if np.all(np.abs(values - samples) <= TOLERANCE * (1 + np.abs(X)))), None)
+
+
+@cache
+def _known() -> list[tuple[Activation, Samples]]:
+    """The activations without options, and their values at `X`."""
+    plain = [kind() for kind in ACTIVATIONS.values() if not kind().options]
+    return [(one, one.value(X)) for one in plain]
 
 
 _erf = np.vectorize(math.erf, [np.float64])
