@@ -278,6 +278,11 @@ CASES: dict[str, tuple[str, str, dict]] = {
         "a, b = Split<axis=1>(x) c = Conv(b, w) j = Concat<axis=1>(c, a) " + HEAD.format("j"),
         {"w": (2, 2, 1, 1), "d": (120, 3)},
     ),
+    "split, and a part read by two": (
+        IMAGE,
+        "a, b = Split<axis=1>(x) s = Mul(b, k) r = Relu(b) t = Add(s, r) u = Add(t, a) " + HEAD.format("u"),
+        {"k": number(-2), "d": (60, 3)},
+    ),
     "split by sizes": (
         IMAGE,
         "a, b = Split<axis=-3>(x, s) c = Conv(b, w) e = Add(a, c) " + HEAD.format("e"),

@@ -132,6 +132,20 @@ def part(g: Graph) -> None:
         g.add("Slice", [g.now, g.longs(first), g.longs(last), g.longs(axis)], shape)
 
 
+def split(g: Graph) -> None:
+    """Two parts, of which the next step reads the second; the first is there for sums and joins."""
+    axis = 1 + g.channels() % len(g.shape)
+    size = g.shape[axis - 1]
+    if size < 2:
+        return
+    first = int(g.draw.integers(1, size))
+    names = [f"s{len(g.nodes)}", f"t{len(g.nodes)}"]
+    g.nodes.append(helper.make_node("Split", [g.now, g.longs(first, size - first)], names, axis=axis))
+    for name, count in zip(names, (first, size - first), strict=True):
+        g.shapes[name] = (*g.shape[: axis - 1], count, *g.shape[axis:])
+    g.now = names[1]
+
+
 def arithmetic(g: Graph) -> None:
     for _ in range(int(g.draw.integers(1, 4))):
         shape: list[int] = []
@@ -197,6 +211,24 @@ def matrix(g: Graph) -> None:
     g.add("MatMul", [g.now, g.normal(g.shape[-1], outputs)], (*g.shape[:-1], outputs))
 
 
+def layer_norm(g: Graph) -> None:
+    """Over the last axis."""
+    size = g.shape[-1]
+    g.add("LayerNormalization", [g.now, g.normal(size), g.normal(size)], g.shape, epsilon=0.1)
+
+
+def gate(g: Graph) -> None:
+    """Squeeze and excitation."""
+    x, shape = g.now, g.shape
+    c = shape[0]
+    g.add("GlobalAveragePool", [x], (c, 1, 1))
+    g.add("Conv", [g.now, g.normal(3, c, 1, 1), g.normal(3)], (3, 1, 1))
+    g.add("Relu", [g.now], (3, 1, 1))
+    g.add("Conv", [g.now, g.normal(c, 3, 1, 1)], (c, 1, 1))
+    factors = g.add("Sigmoid", [g.now], (c, 1, 1))
+    g.add("Mul", g.pick([x, factors], [factors, x]), shape)
+
+
 def there_and_back(g: Graph) -> None:
     """Another arrangement, something that is done in it, and back."""
     if len(g.shape) != 3:
@@ -204,7 +236,7 @@ def there_and_back(g: Graph) -> None:
     c, h, w = g.shape
     g.add("Transpose", [g.now], (h, w, c), perm=[0, 2, 3, 1])
     g.last = True
-    g.pick(arithmetic, activation, matrix, pad, part, another)(g)
+    g.pick(arithmetic, activation, matrix, pad, part, another, layer_norm)(g)
     g.last = False
     h, w, c = g.shape
     g.add("Transpose", [g.now], (c, h, w), perm=[0, 3, 1, 2])
@@ -226,11 +258,13 @@ STEPS: tuple[Callable[[Graph], None], ...] = (
     pad,
     shuffle,
     part,
+    split,
     arithmetic,
     activation,
     activation,
     norm,
     another,
+    gate,
     there_and_back,
     there_and_back,
     there_and_back,
@@ -266,8 +300,8 @@ def drawn(draw: np.random.Generator) -> onnx.ModelProto:
             [helper.make_tensor_value_info(g.now, TensorProto.FLOAT, ["N", 3])],
             g.constants,
         ),
-        opset_imports=[helper.make_opsetid("", 13)],
-        ir_version=7,
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -110,12 +111,13 @@ def split(node: FileNode) -> tuple[TensorRef, ...]:
     if given is None and "split" in node.attributes:
         given = node.numbers("split")
     if given is None:
-        each = -(-size // max(1, node.outputs))
-        given = tuple(min(each, size - first) for first in range(0, size, each))
+        step = -(-size // max(1, node.outputs))
+        given = tuple(min(step, size - first) for first in range(0, size, step))
     if len(given) != node.outputs or min(given, default=0) < 1 or sum(given) != size:
         node.fail(f"its sizes {given[:8]} must be {node.outputs} that make {size}")
     ends = np.cumsum(given)
-    return tuple(_chosen(node, x, axis, np.arange(end - count, end)) for end, count in zip(ends, given, strict=True))
+    each = replace(node, users=())  # they are those of the first output
+    return tuple(_chosen(each, x, axis, np.arange(end - count, end)) for end, count in zip(ends, given, strict=True))
 
 
 def _chosen(node: FileNode, x: TensorRef, axis: int, chosen: np.ndarray) -> TensorRef:
