@@ -14,7 +14,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import torch  # type: ignore[import-not-found]
+import torch  # type: ignore[import-not-found, unused-ignore]
 
 NETS = {
     "resnet18": ("torchvision", 224),
