@@ -283,6 +283,11 @@ CASES: dict[str, tuple[str, str, dict]] = {
         "a, b = Split<axis=1>(x) s = Mul(b, k) r = Relu(b) t = Add(s, r) u = Add(t, a) " + HEAD.format("u"),
         {"k": number(-2), "d": (60, 3)},
     ),
+    "split, and a part that nobody reads": (
+        IMAGE,
+        "f = Flatten(x) g = Gemm(f, d) y, z = Split<axis=1>(g)",
+        {"d": (120, 6)},
+    ),
     "split by sizes": (
         IMAGE,
         "a, b = Split<axis=-3>(x, s) c = Conv(b, w) e = Add(a, c) " + HEAD.format("e"),

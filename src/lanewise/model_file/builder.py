@@ -79,8 +79,9 @@ class UnfinishedNode:
 class NetworkBuilder:
     """The nodes read so far, in order; node 0 is the input."""
 
-    def __init__(self, input_shape: Shape) -> None:
-        """Begin with images of `input_shape`."""
+    def __init__(self, input_shape: Shape, *, merging: bool = True) -> None:
+        """Begin with images of `input_shape`; `merging` takes scales and shifts into the layers before them."""
+        self.merging = merging
         self.nodes = [UnfinishedNode(Input(), (), input_shape)]
         self.weights = 0
         self.place = 0
@@ -196,7 +197,8 @@ class NetworkBuilder:
         node = self.nodes[x.node]
         if not (np.isfinite(scale).all() and np.isfinite(shift).all()):
             raise NetworkError("its constants make NaN or infinity")
-        if x.single_use and not node.is_read and node.weight is not None:
+        own = self.merging or (isinstance(node.layer, Scale) and bool(np.all(scale == 1)) and not np.any(node.bias))
+        if own and x.single_use and not node.is_read and node.weight is not None:
             node.changes += 1
             by_filter = scale.reshape(-1, *[1] * (node.weight.ndim - 1))
             old = 0.0 if node.bias is None else node.bias.astype(np.float64)
@@ -212,9 +214,13 @@ class NetworkBuilder:
             return self.add_weighted(each, x, weight, numbers[1], single_use=single_use, axes=x.axes)
         return self._append(UnfinishedNode(Scale(), (x.node,), (), *numbers), x, single_use, x.axes)
 
-    def finish(self) -> tuple[Graph, tuple[Weights, ...]]:
-        """The graph, and its weights and biases in order."""
-        order = sorted(range(len(self.nodes)), key=lambda position: self.nodes[position].place)  # curves came later
+    def finish(self, output: TensorRef) -> tuple[Graph, tuple[Weights, ...]]:
+        """The graph that ends with `output`, without what that does not need, and its weights and biases in order."""
+        needed = {0, output.node}
+        for position in range(output.node, 0, -1):
+            if position in needed:
+                needed.update(self.nodes[position].inputs)
+        order = sorted(needed, key=lambda position: (self.nodes[position].place, position))  # curves came later
         new = {old: position for position, old in enumerate(order)}
         nodes = [self.nodes[old] for old in order]
         steps = ((node.layer, tuple(new[source] for source in node.inputs)) for node in nodes[1:])

@@ -127,16 +127,22 @@ def read_own(model: Any) -> Contents:
     )
 
 
-def read_graph(model: Any) -> Reading:
+def read_graph(model: Any, *, merging: bool = True) -> Reading:
     """The network in an `onnx.ModelProto` made of supported operators.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+    merging : bool
+        Whether scales and shifts are taken into the layers before them; in a file of ours they are layers.
 
     Raises
     ------
     ModelFileError
         Names the node (by its name, or by what it writes), its operator, and why it is not read.
     """
-    builder, _, head = _walk(model)
-    return _finish(builder, head)
+    builder, output, head = _walk(model, merging=merging)
+    return _finish(builder, output, head)
 
 
 def _bytes(path: Path, where: str, most_bytes: int) -> bytes:
@@ -154,12 +160,12 @@ def _bytes(path: Path, where: str, most_bytes: int) -> bytes:
         raise ModelFileError(f"{where} cannot be read: {error.strerror or error}") from None
 
 
-def _walk(model: Any) -> tuple[NetworkBuilder, TensorRef, PreprocessingHead]:
+def _walk(model: Any, *, merging: bool = True) -> tuple[NetworkBuilder, TensorRef, PreprocessingHead]:
     file = outline(model)
     # Weights that are not finite are refused later, with all the others; arithmetic on them says nothing before.
     with np.errstate(all="ignore"):
         head = find_head(file)
-        builder = NetworkBuilder(head.shape)
+        builder = NetworkBuilder(head.shape, merging=merging)
         value = TensorRef(0, head.axes, single_use=False)
         if len(head.axes) == 1:
             value = builder.add(Flatten(), (value,), single_use=False)
@@ -217,10 +223,10 @@ def _step(node: Any, file: OnnxFile, values: dict[str, Value], builder: NetworkB
         values[node.output[0]] = made
 
 
-def _finish(builder: NetworkBuilder, head: PreprocessingHead) -> Reading:
+def _finish(builder: NetworkBuilder, output: TensorRef, head: PreprocessingHead) -> Reading:
     scale, offset = (tuple(map(float, numbers)) for numbers in (head.scale, head.offset))
     try:
-        graph, parameters = builder.finish()
+        graph, parameters = builder.finish(output)
         channels, rows, columns = graph.input_shape
         done = Preprocessing(rows, columns, channels, head.dtype, scale, offset, standardised=False)
     except LanewiseError as error:
@@ -254,12 +260,12 @@ def _foreign(model: Any, classes: tuple[Label, ...] | None) -> Contents:
         raise ModelFileError(
             f"its output has the shape {shape} for each image; a classifier has one number for each class"
         )
-    if not isinstance(builder.nodes[-1].layer, Softmax | Sigmoid):
+    if not isinstance(builder.nodes[output.node].layer, Softmax | Sigmoid):
         last: Layer = Sigmoid() if shape == (1,) else Softmax()
         output = builder.add(last, (output,), single_use=True)
         notes.append(f"It ends without probabilities, so a {type(last).__name__.lower()} was added.")
     labels = classes if classes is not None else tuple(map(str, range(max(2, *shape))))
-    reading = _finish(builder, head)
+    reading = _finish(builder, output, head)
     return Contents(reading.graph, reading.parameters, labels, reading.preprocessing, notes=tuple(notes))
 
 
@@ -275,7 +281,7 @@ def _own_network(model: Any, properties: Properties, preprocessing: Preprocessin
             _check_weights(parameters, properties)
             return graph, parameters
     try:
-        reading = read_graph(model)
+        reading = read_graph(model, merging=False)
     except ModelFileError as error:
         changed = "" if difference is None else f"; its graph and its text first differ at {difference}"
         raise ModelFileError(f"{error}{changed}") from None
