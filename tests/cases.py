@@ -92,6 +92,10 @@ LAYER_CASES = [
     Case("average_count_padding", "average 3 pad 1:0:2:1 stride 2 count-padding", (2, 6, 7)),
     Case("average_same", "average 2x3 same stride 1", (2, 5, 3)),
     Case("global_average", "global average", (5, 3, 7)),
+    Case("global_max", "global max", (5, 3, 7)),
+    Case("global_max_of_one_pixel", "global max", (5, 1, 1)),
+    Case("global_max_behind_conv", "conv 5@3, relu, global max, dense 3", (2, 7, 9)),
+    Case("global_max_branch", "concat(global average | global max), dense 3", (3, 4, 7)),
     # Features
     Case("dense_one_unit", "dense 1", (1, 1, 13)),
     Case("dense_of_one", "dense 3", (1, 1, 1)),

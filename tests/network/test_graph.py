@@ -119,6 +119,7 @@ SHAPE_ERRORS = [
     ("conv 6@1, conv 9@3 groups 6", "groups can be 1, 3"),
     ("dense 4, conv 4@3", "conv1 (conv 4@3x3): needs images, but gets 4 features; put it before flatten"),
     ("flatten, max 2", "max1 (max 2): needs images, but gets 784 features"),
+    ("global average, global max", "max1 (global max): needs images, but gets 1 feature;"),
     ("global average, global average", "global2 (global average): needs images, but gets 1 feature;"),
     ("softmax", "softmax1 (softmax): needs features, not images of 28x28 with 1 channel; put `flatten`"),
     ("max 2 pad 2", "max1 (max 2 pad 2): a window of 2x2 would lie entirely in the padding 2:2:2:2"),

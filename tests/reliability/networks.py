@@ -92,7 +92,7 @@ def _layer(random: np.random.Generator, depth: int = 0) -> str:
     kinds = ["conv"] * 6 + ["max"] * 3 + ["average"] * 2 + ["relu"] * 4
     kinds += ["batchnorm"] * 2 + ["batchnorm 0.125", "batchnorm frozen"]
     kinds += ["layernorm"]
-    kinds += ["fixed", "dropout 0.25", "global average", "dense", "flatten", *ACTIVATIONS, *CHANNELWISE]
+    kinds += ["fixed", "dropout 0.25", "global average", "global max", "dense", "flatten", *ACTIVATIONS, *CHANNELWISE]
     kinds += ["residual", "gate", "concat", "repeat"] if depth < 2 else []
     kind = str(random.choice(kinds))
     if kind == "conv":

@@ -3,8 +3,9 @@
     build(layers, (channels, rows, columns)) -> Graph
 
 `Residual`, `Gate` and `Concat` become ordinary nodes here, so whoever walks a graph sees one flat list and branching
-costs nothing. A `Fixed` becomes the convolution of each channel by itself that it is, a `FilterBank`. A `Flatten` node
-is put before a `Dense` that is given an image, so that the list hides nothing.
+costs nothing. A `GlobalMaxPool2D` becomes a max pool and a `Flatten`, a `Fixed` the convolution of each channel by
+itself that it is, a `FilterBank`. A `Flatten` node is put before a `Dense` that is given an image, so that the list
+hides nothing.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ MOST_PARAMETERS = 2**31 - 1
 """Weights and biases of a whole network: 8 GiB of float32."""
 
 
-BRANCHING = layers.Residual | layers.Gate | layers.Concat
-"""Layers that become several nodes."""
+BECOMES_OTHERS = layers.Residual | layers.Gate | layers.Concat | layers.GlobalMaxPool2D | layers.Fixed
+"""Layers in whose place a graph has others."""
 
 MADE_HERE = layers.Input | layers.Add | layers.Multiply | layers.Join | layers.FilterBank
 """Layers that nobody builds from."""
@@ -169,7 +170,7 @@ def assemble(steps: Iterable[tuple[Layer, tuple[int, ...]]], input_shape: Shape)
 def _can_read(layer: Layer, inputs: tuple[int, ...], position: int) -> bool:
     many, two = isinstance(layer, layers.Add | layers.Join), isinstance(layer, layers.Multiply)
     right_number = len(inputs) >= 1 if many else len(inputs) == 1 + two
-    possible = right_number and not isinstance(layer, BRANCHING | layers.Fixed | layers.Input)
+    possible = right_number and not isinstance(layer, BECOMES_OTHERS | layers.Input)
     return possible and all(0 <= n < position for n in inputs)
 
 
@@ -211,6 +212,10 @@ class _Builder:
                 return self.append(layers.Join(), ends, layer)
             case layers.Fixed():
                 return self.append(self.convolution(layer, self.nodes[source].shape[0]), (source,), layer)
+            case layers.GlobalMaxPool2D():
+                _, rows, columns = (*self.nodes[source].shape, 1, 1)[:3]  # features are refused as it is appended
+                largest = self.append(layers.MaxPool2D((rows, columns)), (source,), layer)
+                return self.append(layers.Flatten(), (largest,), layer)
             case layers.Dense() if len(self.nodes[source].shape) == 3:
                 return self.append(layer, (self.append(layers.Flatten(), (source,), layer),), layer)
             case _:

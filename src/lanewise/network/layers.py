@@ -29,6 +29,7 @@ __all__ = [
     "Flatten",
     "Gate",
     "GlobalAvgPool2D",
+    "GlobalMaxPool2D",
     "Input",
     "Join",
     "Layer",
@@ -105,6 +106,14 @@ class AvgPool2D(Layer):
 @dataclass(frozen=True, slots=True)
 class GlobalAvgPool2D(Layer):
     """The mean of each whole channel: (channels, rows, columns) to (channels,)."""
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalMaxPool2D(Layer):
+    """The largest value of each whole channel: (channels, rows, columns) to (channels,).
+
+    A graph has a `MaxPool2D` of the whole image and a `Flatten` in its place.
+    """
 
 
 @dataclass(frozen=True, slots=True)

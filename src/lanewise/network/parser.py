@@ -4,7 +4,7 @@
     item      layer, or 3 * (item, item, ...)
     conv      conv 16@3x3  [same | valid | pad P] [stride S] [dilation S] [groups 4] [nobias] [frozen]
     fixed     fixed sobel+blur  [same | valid | pad P] [stride S]
-    pools     max 2 | average 2  [same | valid | pad P] [stride S] [count-padding, of average];  global average
+    pools     max 2 | average 2  [same | valid | pad P] [stride S] [count-padding, of average];  global average | max
     dense     dense 100 [nobias] [frozen]
     channels  batchnorm [0.00001] [frozen],  scale [frozen]
     others    relu, leaky 0.1 and the other activations, softmax, flatten, dropout 0.5
@@ -201,10 +201,12 @@ def _average_pool(parser: _Parser) -> Layer:
     return layers.AvgPool2D(window, **parser.options(AVERAGE))  # type: ignore[arg-type]
 
 
-def _global_average(parser: _Parser) -> Layer:
-    if not (parser.accept("average") or parser.accept("avg")):
-        parser.fail('only "global average" is known')
-    return layers.GlobalAvgPool2D()
+def _global_pool(parser: _Parser) -> Layer:
+    if parser.accept("max"):
+        return layers.GlobalMaxPool2D()
+    if parser.accept("average") or parser.accept("avg"):
+        return layers.GlobalAvgPool2D()
+    parser.fail('only "global average" and "global max" are known')
 
 
 def _dense(parser: _Parser) -> Layer:
@@ -248,7 +250,7 @@ LAYERS: dict[str, Callable[[_Parser], Layer]] = {
     "max": _max_pool,
     "average": _average_pool,
     "avg": _average_pool,
-    "global": _global_average,
+    "global": _global_pool,
     "dense": _dense,
     "layernorm": _layer_norm,
     "dropout": _dropout,

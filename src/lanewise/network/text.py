@@ -45,6 +45,8 @@ def layer_text(layer: Layer) -> str:
             ]
         case layers.GlobalAvgPool2D():
             words = ["global average"]
+        case layers.GlobalMaxPool2D():
+            words = ["global max"]
         case layers.Dense():
             words = [f"dense {layer.units}", "" if layer.bias else "nobias", "frozen" if layer.frozen else ""]
         case layers.Activation():
