@@ -13,7 +13,7 @@ import pytest
 from lanewise.engine.inference import Inference
 from lanewise.engine.schedule import Call, Executable, Phase, Place, Section, aligned
 from lanewise.engine.trainer import Optimizer, Trainer
-from lanewise.kernels.gather import Augment
+from lanewise.kernels.augmentation import Augment
 from lanewise.lanes.ir import LANES
 from lanewise.lanes.program import Recorder
 from lanewise.network import layers
@@ -240,6 +240,17 @@ LESSONS = {
         None,
         "c245d7b9671621f5fbd548eb485f7cefef0d14ea4c85fd544f11b0435fa3acdb",
         "639ca07d984bc1b1fc00630908eb635f42df6e46a7ebcaaf7c3ac25d2e4ff854",
+    ),
+    "augmented": Lesson(
+        "conv 5@3 same, relu, max 2, dense 3, softmax",
+        (3, 9, 8),
+        Optimizer(weight_decay=5e-4),
+        37,
+        3,
+        0.0,
+        Augment(1, 1, False, True, 1.5, 15.0, 0.2, 0.2, 0.2, 0.25),
+        "f318c73e2ef7b5c3f25a376f5d3e67a22d37ab9d50081fdc0ed90d6e922fc40f",
+        "6572a243f5703fd71c20c55d070e2db9257dba303f887d9921cc1d04c820e749",
     ),
     "sigmoid": Lesson(
         "conv 4@3 same stride 2, relu, dense 1, sigmoid",

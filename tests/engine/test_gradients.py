@@ -8,7 +8,7 @@ import pytest
 from lanewise.engine import gradients
 from lanewise.engine.gradients import Gradients, even, pieces
 from lanewise.engine.trainer import Optimizer, Trainer
-from lanewise.kernels.gather import Augment
+from lanewise.kernels.augmentation import Augment
 from lanewise.lanes.program import LANES
 from tests.engine.support import Array, images_for, network, parameters_for, raw_for, steps_of
 

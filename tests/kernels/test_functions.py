@@ -58,6 +58,13 @@ def exact_sigmoid(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.asarray(1 / (1 + np.exp(-x)))
 
 
+@pytest.mark.parametrize(("which", "exact"), [(0, np.sin), (1, np.cos)])
+def test_sine_and_cosine_are_near_over_the_whole_circle(which: int, exact: Callable[[Array], Array]) -> None:
+    x = np.linspace(-np.pi, np.pi, 200_000).astype(np.float32)
+    came = computed(lambda k, value: functions.sine_and_cosine(k, value)[which], x)
+    assert np.abs(came - exact(x.astype(np.float64))).max() < 5e-7
+
+
 @pytest.mark.parametrize(
     ("function", "exact", "x", "bound"),
     [

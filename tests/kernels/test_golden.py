@@ -31,6 +31,7 @@ from lanewise.kernels import (
     winograd,
     winograd_weight_gradient,
 )
+from lanewise.kernels.augmentation import Augment
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout
 from lanewise.kernels.pool import Pool
@@ -114,7 +115,7 @@ case(pointwise.copy, FLAT, FLAT)
 case(pointwise.copy_backward, FLAT, FLAT, True)
 case(pointwise.join, (FLAT, Layout((1, 1, 1))), Layout((3, 1, 1)))
 case(pointwise.join_backward, Layout((3, 1, 1)), FLAT, 1, False)
-case(gather.gather, (2, 2, 1), "u8", SMALL, gather.Augment(shift_columns=1, flip_columns=True))
+case(gather.gather, (2, 2, 1), "u8", SMALL, Augment(shift_columns=1, flip_columns=True))
 case(loss.softmax_cross_entropy, 2, 0.1)
 case(loss.sigmoid_cross_entropy)
 case(optimizers.sgd, 16, 2, 32, nesterov=True)

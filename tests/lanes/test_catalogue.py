@@ -18,7 +18,8 @@ import pytest
 from lanewise.engine import inference, trainer
 from lanewise.engine.single_plan import SinglePlanner
 from lanewise.errors import ProgramError
-from lanewise.kernels import gather, optimizers
+from lanewise.kernels import optimizers
+from lanewise.kernels.augmentation import Augment
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Layout
 from lanewise.kernels.single.blocked import Blocked
@@ -140,7 +141,7 @@ def all_programs(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> list[Program]
     programs = [call.program for call in plan.calls]
     programs += programs_of(lambda: inference.Inference(graph, given, images), monkeypatch)
     if graph.parameters and len(graph.output_shape) == 1:
-        options: dict[str, Any] = {"augment": gather.Augment(1, 1)}
+        options: dict[str, Any] = {"augment": Augment(1, 1)}
         for name in ("sgd", "adamw"):
             options["optimizer"] = trainer.Optimizer(name)
             programs += programs_of(partial(trainer.Trainer, graph, given, images, **options), monkeypatch)

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from lanewise.data.load import load
-from lanewise.kernels.gather import Augment
+from lanewise.errors import OptionError
+from lanewise.kernels.augmentation import Augment
 from lanewise.training.augment import choose
 from tests.data.test_neighbours import ramps as arrows
 
@@ -47,6 +48,29 @@ def test_what_is_asked_for_is_done():
     assert choose("none", pixels, labels, everything).augment is None
     assert choose("flip", pixels, labels, everything).augment == Augment(flip_columns=True)
     assert choose("shift", pixels, labels, everything).augment == Augment(shift_rows=1, shift_columns=1)
+
+
+def test_changes_that_are_asked_for_are_made_and_said():
+    pixels, labels = symmetric_images()
+    colour, everything = np.repeat(pixels, 3, axis=3), np.arange(len(labels))
+    asked = {"zoom": 1.5, "rotate": 10, "brightness": 0.2, "contrast": 0.3, "saturation": 0.4, "erase": 0.25}
+    choice = choose("none", colour, labels, everything, asked)
+    assert choice.augment == Augment(**asked)
+    assert choice.said == (
+        "Augmentation: images are zoomed by up to 1.5, rotated by up to 10 degrees, changed in brightness by up to "
+        "20 %, changed in contrast by up to 30 %, changed in saturation by up to 40 % and erased in "
+        "a rectangle of up to 25 %."
+    )
+    choice = choose("shift", colour, labels, everything, {"rotate": 5})
+    assert choice.augment == Augment(shift_rows=1, shift_columns=1, rotate=5)
+    assert choose("none", colour, labels, everything, {"zoom": 1, "erase": 0}).augment is None
+
+
+def test_grey_images_have_no_saturation_to_change():
+    pixels, labels = arrows()
+    with pytest.raises(OptionError, match="these have 1 channel"):
+        choose("none", pixels, labels, np.arange(len(labels)), {"saturation": 0.2})
+    assert choose("none", pixels, labels, np.arange(len(labels)), {"saturation": 0}).augment is None
 
 
 def test_a_single_row_is_left_alone():

@@ -19,6 +19,7 @@ from lanewise.engine.plan import GroupPlan, Planner
 from lanewise.engine.schedule import Call, Executable, Phase, Place, Section, aligned
 from lanewise.errors import NetworkError
 from lanewise.kernels import batchnorm, gather, loss, optimizers
+from lanewise.kernels.augmentation import Augment
 from lanewise.lanes.program import LANES, Program
 from lanewise.limits import check_memory
 from lanewise.network.graph import Graph
@@ -83,7 +84,7 @@ class Trainer:
     optimizer : Optimizer
     label_smoothing : float
         Label smoothing, 0 to below 1.
-    augment : gather.Augment, optional
+    augment : Augment, optional
     threads : int, optional
         All processors by default.
     winograd : bool
@@ -100,7 +101,7 @@ class Trainer:
         batch_size: int = 128,
         optimizer: Optimizer | None = None,
         label_smoothing: float = 0.0,
-        augment: gather.Augment | None = None,
+        augment: Augment | None = None,
         threads: int | None = None,
         winograd: bool = True,
         target: Target | None = None,

@@ -1,4 +1,4 @@
-"""exp, log, tanh, sigmoid and the normal distribution from elementary operations: every machine computes the same bits.
+"""exp, log, tanh, sine and their like from elementary operations: every machine computes the same bits.
 
 Each reduces its argument to a short interval and evaluates there a polynomial, by Horner's rule in fused multiply-adds.
 The coefficients are our own fits by Remez's exchange algorithm, of least greatest relative error, rounded to float32;
@@ -166,3 +166,16 @@ def normal(k: Recorder, x: Value) -> tuple[Value, Value]:
     near = k.apply("div", 1.0, k.apply("fma", size, NORMAL_NEARNESS, 1.0))
     tail = e * polynomial(k, near, NORMAL)
     return k.apply("where_gt", x, 0.0, k.apply("sub", 1.0, tail), tail), e
+
+
+def sine_and_cosine(k: Recorder, x: Value) -> tuple[Value, Value]:
+    """sin x and cos x for |x| <= pi, each to within 5e-7, by Taylor's series of half the angle.
+
+    sin x = 2 sin(x / 2) cos(x / 2) and cos x = 1 - 2 sin(x / 2)**2.
+    """
+    half = x * 0.5
+    square = half * half
+    sine = half * polynomial(k, square, [(-1) ** n / math.factorial(2 * n + 1) for n in range(7)])
+    cosine = polynomial(k, square, [(-1) ** n / math.factorial(2 * n) for n in range(8)])
+    doubled = sine * 2.0
+    return doubled * cosine, k.apply("fma", doubled, negative(k, sine), 1.0)

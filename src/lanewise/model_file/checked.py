@@ -105,6 +105,7 @@ class Provenance(TypedDict, total=False):
     cross_validation: Folds | None
     candidates: Figure
     augment: str | None
+    augmentation: dict[str, Any] | None
     start: Start | None
     seen: dict[str, Any] | None
 

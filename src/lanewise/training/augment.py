@@ -6,15 +6,19 @@ mirrored images still look like their own class: their nearest neighbour among t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from math import sqrt
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.data.images import Pixels
 from lanewise.data.neighbours import COMPARED, mirror_agreement
-from lanewise.kernels.gather import Augment
+from lanewise.errors import OptionError
+from lanewise.kernels.augmentation import Augment
+from lanewise.wording import counted, listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,13 @@ class Choice:
     said: str
 
 
-def choose(name: str, pixels: Pixels, labels: NDArray[np.int32], indices: NDArray[np.int64]) -> Choice:
+def choose(
+    name: str,
+    pixels: Pixels,
+    labels: NDArray[np.int32],
+    indices: NDArray[np.int64],
+    asked: Mapping[str, float] | None = None,
+) -> Choice:
     """Settle the option `augment` for the training images at `indices`.
 
     Parameters
@@ -36,12 +46,22 @@ def choose(name: str, pixels: Pixels, labels: NDArray[np.int32], indices: NDArra
     labels : (N,) int32
     indices : (n,) int64
         Positions of the training images.
+    asked : mapping, optional
+        Amounts of other changes, by the name of their option, checked.
 
     Returns
     -------
     Choice
+
+    Raises
+    ------
+    OptionError
+        The images have no saturation.
     """
-    rows, columns = pixels.shape[1:3]
+    rows, columns, channels = pixels.shape[1:]
+    changes: dict[str, Any] = dict(asked or {})
+    if changes.get("saturation") and channels != 3:
+        raise OptionError(f"saturation is for images in colour; these have {counted(channels, 'channel')}")
     shifts = (_shift(rows), _shift(columns))
     images = min(rows, columns) > 1  # a single row may be features in any order
     shift = (name in ("shift", "shift+flip") or (name == "auto" and images)) and any(shifts)
@@ -54,11 +74,26 @@ def choose(name: str, pixels: Pixels, labels: NDArray[np.int32], indices: NDArra
             f"mirrored images look {'as much' if flip else 'less'} like their own class "
             f"(nearest neighbour right for {100 * mirrored:.0f} %, unmirrored for {100 * own:.0f} %)"
         )
-    augment = Augment(shift_rows=shifts[0] if shift else 0, shift_columns=shifts[1] if shift else 0, flip_columns=flip)
-    if not (shift or flip):
-        return Choice(None, "No augmentation: images are neither shifted nor mirrored.")
-    done = " and ".join([f"shifted by up to {shifts[0]}x{shifts[1]} pixels"] * shift + ["mirrored at random"] * flip)
-    return Choice(augment, f"Augmentation: images are {done}" + (f"; {why}." if why else "."))
+    augment = replace(Augment(*(shifts if shift else (0, 0)), flip_columns=flip), **changes)
+    done = _done(augment)
+    if not done:
+        return Choice(None, "No augmentation: images are taken as they are.")
+    return Choice(augment, f"Augmentation: images are {listed(done)}" + (f"; {why}." if why else "."))
+
+
+def _done(augment: Augment) -> list[str]:
+    """What is done to images, in words."""
+    colours = {name: getattr(augment, name) for name in ("brightness", "contrast", "saturation")}
+    rows, columns = augment.shift_rows, augment.shift_columns
+    said = {
+        f"shifted by up to {rows}x{columns} pixels": rows or columns,
+        "mirrored at random": augment.flip_columns,
+        f"zoomed by up to {augment.zoom:g}": augment.zoom > 1,
+        f"rotated by up to {augment.rotate:g} degrees": augment.rotate,
+        **{f"changed in {name} by up to {100 * amount:g} %": amount for name, amount in colours.items()},
+        f"erased in a rectangle of up to {100 * augment.erase:g} %": augment.erase,
+    }
+    return [what for what, whether in said.items() if whether]
 
 
 def _by_chance(agreement: float, count: int) -> float:

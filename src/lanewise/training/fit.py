@@ -27,7 +27,7 @@ from lanewise.engine.trainer import Optimizer
 from lanewise.errors import DataError
 from lanewise.foreign import fitted
 from lanewise.interrupts import one_press_ends
-from lanewise.kernels.gather import Augment
+from lanewise.kernels.augmentation import Augment
 from lanewise.model import Model
 from lanewise.notes import Caution, Note, Say, unheard
 from lanewise.notes import say as tell_user
@@ -127,6 +127,7 @@ def _train(source: Source, y: ArrayLike | None, options: TrainOptions) -> Model:
             "batch_size": task.batch_size,
             "learning_rate": rate,
             "augment": options.augment,
+            "augmentation": chosen.augment and chosen.augment.record,
             "seconds": round(time.perf_counter() - began, 3),
             "cross_validation": figures,
             "start": began_at and {"validation_loss": began_at[0], "validation_accuracy": began_at[1]},
@@ -143,7 +144,7 @@ def _train_new_head(
     head = with_new_head(start, len(images.classes))
     check_images(start, images)
     assert images.labels is not None
-    if options.augment not in ("auto", "none"):
+    if options.augment not in ("auto", "none") or any(options.changes.values()):
         say(Caution("Features of a model are computed once for each image, so images are not augmented."))
     examples = Examples(images.pixels, images.labels, data.weights, data.trained, data.validation)
     with watched(options.verbose, options.progress) as watch:
@@ -252,7 +253,7 @@ def _choose(data: _Data, options: TrainOptions, say: Say) -> _Recipe:
         say(better_start())
     start = network_and_weights(options.network, data.start, images, easy, options.seed, say)
     assert images.labels is not None
-    picked = augmenting.choose(options.augment, images.pixels, images.labels, trained)
+    picked = augmenting.choose(options.augment, images.pixels, images.labels, trained, options.changes)
     say(picked.said)
     batch_size = min(options.batch_size or recipe.default_batch_size(len(trained)), len(trained))
     default_epochs = recipe.default_epochs(len(trained), batch_size, easy=easy)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 LEARNING_RATES = {"sgd": 0.05, "adamw": 0.002}
 WEIGHT_DECAYS = {"sgd": 5e-4, "adamw": 0.01}
 AUGMENTATIONS = ("auto", "none", "shift", "flip", "shift+flip")
+CHANGES = ("zoom", "rotate", "brightness", "contrast", "saturation", "erase")
+"""What else augmentation can do; each an option of its own."""
 
 
 def _by_optimizer(defaults: Mapping[str, float]) -> str:
@@ -92,6 +94,12 @@ def one_of(noun: str, names: tuple[str, ...]) -> Rule:
     """One of a few words."""
     refusal = f'unknown {noun} "{{value}}": choose one of {", ".join(names)}'
     return Rule(lambda value: value in names, refusal, "word", names=names)
+
+
+def between(low: float, high: float) -> Rule:
+    """Numbers from `low` to `high`, both included."""
+    refusal = f"{{name}} must be from {low:g} to {high:g}, not {{value!r}}"
+    return Rule(lambda value: bool(low <= value <= high), refusal, "number")
 
 
 SHARE = Rule(lambda value: 0 <= value < 1, "{name} must be from 0 to below 1, not {value!r}", "number")
@@ -167,6 +175,9 @@ def about(one: Field[Any]) -> Option:
     return found
 
 
+BY_AUGMENT = "as --augment chooses"
+
+
 @dataclass(frozen=True, eq=False)
 class FitOptions:
     """Options that `lanewise.train` and `CNNClassifier` share."""
@@ -212,7 +223,39 @@ class FitOptions:
     )
     schedule: str = option("one-cycle", "Learning-rate schedule.", values=one_of("schedule", tuple(SCHEDULES)))
     label_smoothing: float = option(0.0, "Label smoothing, from 0 to below 1.", values=SHARE)
-    augment: str = option("auto", "Data augmentation.", values=one_of("augmentation", AUGMENTATIONS))
+    augment: str = option(
+        "auto",
+        "Data augmentation; the following options add to it.",
+        more="'auto' chooses by looking at the images, 'none' leaves them as they are.",
+        values=one_of("augmentation", AUGMENTATIONS),
+    )
+    zoom: float | None = option(
+        None,
+        "Random zoom: rows and columns are enlarged by a factor from 1 to this, and a part of the image is shown.",
+        BY_AUGMENT,
+        values=between(1, 10),
+    )
+    rotate: float | None = option(
+        None, "Random rotation by up to so many degrees to both sides.", BY_AUGMENT, values=between(0, 180)
+    )
+    brightness: float | None = option(
+        None, "Random brightness: values are multiplied by 1 - X to 1 + X.", BY_AUGMENT, values=between(0, 1)
+    )
+    contrast: float | None = option(
+        None,
+        "Random contrast: distances from the mean of the training set are multiplied by 1 - X to 1 + X.",
+        BY_AUGMENT,
+        values=between(0, 1),
+    )
+    saturation: float | None = option(
+        None,
+        "Random saturation: distances from grey are multiplied by 1 - X to 1 + X.",
+        BY_AUGMENT,
+        values=between(0, 1),
+    )
+    erase: float | None = option(
+        None, "Random erasing: a rectangle of up to this share of the image becomes the mean.", BY_AUGMENT, values=SHARE
+    )
     class_weight: Mapping[Any, float] | Literal["balanced"] | None = option(
         None,
         "Weights of classes: 'balanced' gives all classes the same total weight.",
@@ -242,6 +285,11 @@ class FitOptions:
     threads: int | None = option(
         None, "Number of threads; the result does not depend on it.", "one per processor", values=whole()
     )
+
+    @property
+    def changes(self) -> dict[str, float]:
+        """What `augment` is not to choose: how much of each change was asked for."""
+        return {name: float(value) for name in CHANGES if (value := getattr(self, name)) is not None}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -10,7 +10,7 @@ import numpy as np
 from lanewise.engine.inference import Inference
 from lanewise.engine.parameters import Floats
 from lanewise.engine.trainer import Optimizer, Trainer
-from lanewise.kernels.gather import Augment
+from lanewise.kernels.augmentation import Augment
 from lanewise.network.graph import Graph
 from lanewise.notes import Caution, Note, Say
 from lanewise.preprocessing import Preprocessing
