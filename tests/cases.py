@@ -120,6 +120,13 @@ LAYER_CASES = [
     Case("scale_with_border", "scale, conv 3@3 same", (2, 4, 5)),
     Case("scale_read_twice", "conv 3@3 same, residual(scale), scale", (2, 4, 5)),
     Case("batchnorm_read_twice", "conv 3@3 same, residual(batchnorm), batchnorm frozen", (2, 4, 5)),
+    Case("prelu", "prelu", (5, 3, 9)),
+    Case("prelu_one_pixel", "prelu", (2, 1, 1)),
+    Case("prelu_frozen", "prelu frozen, prelu", (3, 4, 5)),
+    Case("prelu_relu", "prelu, relu, prelu", (2, 4, 3)),
+    Case("prelu_features", "dense 17, prelu, relu, prelu", (1, 2, 3)),
+    Case("prelu_with_border", "prelu, conv 3@3 same", (2, 4, 5)),
+    Case("prelu_read_twice", "conv 3@3 same, residual(prelu), prelu", (2, 4, 5)),
     # Pointwise
     Case("relu", "relu", (2, 3, 5)),
     Case("leaky", "leaky 0.1", (2, 3, 5)),
@@ -204,6 +211,12 @@ NETWORK_CASES = [
         "scales",
         "conv 5@3 same nobias, scale, relu, max 2, residual(conv 5@3 same, relu, conv 5@3 same, scale), relu, "
         "residual(scale, relu, conv 5@3 same), scale frozen, residual(scale), dense 7, scale, tanh, scale, dense 4",
+        (2, 13, 11),
+    ),
+    Case(
+        "prelus",
+        "conv 5@3 same nobias, prelu, max 2, residual(conv 5@3 same, prelu), prelu, "
+        "residual(prelu, conv 5@3 same), prelu frozen, residual(prelu), dense 7, prelu, dense 4",
         (2, 13, 11),
     ),
     Case("norms_first", "batchnorm, conv 4@3 same frozen, batchnorm, tanh, fixed blur, batchnorm, dense 4", (2, 7, 6)),

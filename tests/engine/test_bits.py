@@ -252,6 +252,18 @@ LESSONS = {
         "f318c73e2ef7b5c3f25a376f5d3e67a22d37ab9d50081fdc0ed90d6e922fc40f",
         "6572a243f5703fd71c20c55d070e2db9257dba303f887d9921cc1d04c820e749",
     ),
+    "prelus": Lesson(
+        "conv 5@3 same nobias, prelu, max 2, residual(conv 5@3 same, prelu, conv 5@3 same), prelu frozen, dense 6, "
+        "prelu, dense 3, softmax",
+        (2, 13, 11),
+        Optimizer(weight_decay=5e-4),
+        37,
+        3,
+        0.0,
+        None,
+        "ca84d90d0e8170626bf28231238110ef29c61ef7ae25516583569497ae401a13",
+        "859bee9ef7566fdcfc25e35c40b959f508ec4f22005d40035eda19d50c516c4c",
+    ),
     "sigmoid": Lesson(
         "conv 4@3 same stride 2, relu, dense 1, sigmoid",
         (2, 7, 6),
@@ -325,7 +337,7 @@ def test_bits_depend_on_what_they_should() -> None:
 
 def test_every_layer_is_there() -> None:
     kinds = {type(node.layer) for lesson in LESSONS.values() for node in network(lesson.text, lesson.input_shape).nodes}
-    bases = {layers.Layer, layers.Elementwise, layers.Activation, layers.Channelwise}
+    bases = {layers.Layer, layers.Elementwise, layers.Activation, layers.Channelwise, layers.Affine}
     in_graphs_otherwise = {layers.Residual, layers.Gate, layers.Concat, layers.GlobalMaxPool2D, layers.Fixed}
     every = [*vars(layers).values(), *ACTIVATIONS.values(), *CHANNELWISE.values()]
     all_kinds = {kind for kind in every if isinstance(kind, type) and issubclass(kind, layers.Layer)}

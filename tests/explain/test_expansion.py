@@ -11,7 +11,7 @@ from lanewise.errors import DataError, MissingPackageError, NetworkError, Option
 from lanewise.explain import expand, feature_maps, matrices
 from lanewise.network.graph import build
 from lanewise.network.initial import initial_parameters
-from lanewise.network.layers import Activation, Channelwise, LayerNorm, Multiply, Sigmoid, Softmax
+from lanewise.network.layers import Activation, Affine, LayerNorm, Multiply, PReLU, Sigmoid, Softmax
 from lanewise.network.reference import backward, forward, softmax_cross_entropy
 from lanewise.network.summary import summary
 from lanewise.network.text import parse
@@ -76,13 +76,13 @@ def test_each_layer_gives_the_same_outputs(case, position):
     assert layer.matrix.dtype == np.float64
     assert layer.matrix.has_canonical_format
     known = summary(graph)[position]
-    if isinstance(node.layer, Channelwise):
+    if isinstance(node.layer, Affine):
         own = [parameters[k] for k in graph.parameters_of(position)]
         factor, offset = node.layer.factor_and_offset(own)
         assert np.array_equal(layer.matrix.data, factor[layer.weight_index])
         assert np.array_equal(layer.bias, offset[layer.bias_index])
         assert (layer.weight_shape, layer.uses.max()) == (node.shape[:1], np.prod(node.shape[1:]))
-    elif graph.parameters_of(position):
+    elif graph.parameters_of(position) and not isinstance(node.layer, PReLU):
         weight = parameters[graph.parameters_of(position)[0]]
         assert layer.weight_shape == weight.shape
         assert np.array_equal(layer.matrix.data, weight.ravel()[layer.weight_index])

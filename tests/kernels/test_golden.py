@@ -26,6 +26,7 @@ from lanewise.kernels import (
     optimizers,
     pointwise,
     pool,
+    prelu,
     scale,
     similarity,
     winograd,
@@ -121,6 +122,9 @@ case(loss.sigmoid_cross_entropy)
 case(optimizers.sgd, 16, 2, 32, nesterov=True)
 case(optimizers.adamw, 16, 1, 16)
 case(optimizers.zero, 32)
+case(prelu.forward, SMALL, SMALL)
+case(prelu.backward_input, SMALL, SMALL, SMALL, True)
+case(prelu.backward_slope, SMALL, SMALL, False)
 case(scale.forward, SMALL, SMALL, relu=True)
 case(scale.backward_input, SMALL, SMALL, True)
 case(scale.backward_parameters, SMALL, SMALL, False)
@@ -136,6 +140,7 @@ case(features.flatten, Blocked((2, 1, 2)))
 case(features.layer_norm, Blocked((18, 1, 1)), Blocked((18, 1, 1)), 0.5)
 case(features.join, (Blocked((2, 1, 1)), Blocked((1, 1, 1))), Blocked((3, 1, 1)))
 case(features.scale_and_shift, Blocked((2, 1, 2)), Blocked((2, 1, 2)))
+case(features.prelu, Blocked((2, 1, 2)), Blocked((2, 1, 2)))
 case(features.softmax, Blocked((2, 1, 1)))
 CASES["winograd.forward, 4x4"] = (
     winograd.forward,

@@ -136,6 +136,9 @@ FOREIGN = {
     "reshape to fixed features": (IMAGE, "y = Reshape(x, s)", {"s": [-1, 216]}),
     "gemm, alpha and beta": (FEATURES, "y = Gemm<alpha=0.5, beta=2.0>(x, w, b)", {"w": (6, 4), "b": (4,)}),
     "gemm, transposed, one bias": (FEATURES, "y = Gemm<transB=1>(x, w, b)", {"w": (4, 6), "b": (1,)}),
+    "prelu of an image": (IMAGE, "a = PRelu(x, s) y = Flatten(a)", {"s": (3, 1, 1)}),
+    "prelu of features": (FEATURES, "y = PRelu(x, s)", {"s": (6,)}),
+    "prelu with one slope above 1": (IMAGE, "a = PRelu(x, s) y = Flatten(a)", {"s": np.float32([1.5])}),
     "features scaled by themselves": (FEATURES, "a = Relu(x) y = Mul(a, w)", {"w": (6,)}),
     "an image scaled by itself": (
         IMAGE,

@@ -25,7 +25,7 @@ from lanewise.network.activations import ACTIVATIONS
 from lanewise.network.channelwise import CHANNELWISE
 from lanewise.network.filters import BANKS
 from lanewise.network.graph import Graph, build
-from lanewise.network.layers import Activation, BatchNorm, LayerNorm, MaxPool2D, Sigmoid, Softmax
+from lanewise.network.layers import BatchNorm, Elementwise, LayerNorm, MaxPool2D, Sigmoid, Softmax
 from lanewise.network.text import parse, to_text
 from lanewise.target import named
 from tests.engine.support import Array, as_values, images_for, parameters_for, raw_for, steps_of
@@ -47,7 +47,7 @@ NEAR = 1e-5
 """Inputs of a ReLU, or of a max pool, this close to one another may fall on either side of a tie."""
 
 
-KINKS = {"relu": (0,), "leaky": (0,), "hardsigmoid": (-3, 3), "hardswish": (-3, 3), "relu6": (0, 6)}
+KINKS = {"relu": (0,), "leaky": (0,), "hardsigmoid": (-3, 3), "hardswish": (-3, 3), "prelu": (0,), "relu6": (0, 6)}
 """Where the derivative of an activation jumps."""
 
 
@@ -227,7 +227,7 @@ def _tied(graph: Graph, values: list[np.ndarray]) -> bool:
         source, gaps = values[node.inputs[0] if node.inputs else 0], []
         if isinstance(node.layer, MaxPool2D):
             gaps = [np.diff(np.sort(source.reshape(len(source), -1), axis=1), axis=1)]
-        elif isinstance(node.layer, Activation):
+        elif isinstance(node.layer, Elementwise):
             gaps = [np.abs(source - kink) for kink in KINKS.get(node.layer.word, ())]
         rounded = bool(node.inputs) and isinstance(graph.nodes[node.inputs[0]].layer, BatchNorm)  # 0 may be nearly 0
         if any(((gap < NEAR) & ((gap != 0) | rounded)).any() for gap in gaps):

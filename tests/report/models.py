@@ -18,7 +18,7 @@ EVERY_LAYER = (
     "leaky 0.1, max 3 stride 2 pad 1, "
     "residual(conv 6@3 same nobias, tanh | conv 6@1 frozen), concat(conv 2@1 | max 3 same stride 1 | ), "
     "average 2 stride 1 pad 1:0:0:1 count-padding, average 2 pad 1, sigmoid, dropout 0.5, relu, "
-    "2 * (conv 5@2 dilation 2 pad 1), batchnorm, gate(global average, sigmoid), layernorm 0.5, scale, "
+    "2 * (conv 5@2 dilation 2 pad 1), batchnorm, gate(global average, sigmoid), layernorm 0.5, scale, prelu, "
     "concat(global average, dense 7, batchnorm 0.5 | flatten, residual(relu), dense 9 nobias), dense 4, softmax"
 )
 

@@ -35,6 +35,7 @@ RECOMPUTE = """(number, count) => {
         return (scale * (w.x - mean)) / Math.sqrt(variance + epsilon) + shift;
       },
       scale: () => w.numbers.scale * w.x + w.numbers.shift,
+      prelu: () => (w.x > 0 ? w.x : w.numbers.slope * w.x),
       relu: () => Math.max(0, w.x),
       leaky: () => (w.x > 0 ? w.x : node.options.slope * w.x),
       sigmoid: () => 1 / (1 + Math.exp(-w.x)),

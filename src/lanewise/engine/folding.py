@@ -1,4 +1,4 @@
-"""Channelwise layers at inference: taken into the weights of the convolution or dense layer before them.
+"""Affine layers at inference: taken into the weights of the convolution or dense layer before them.
 
     (w x + b) factor + offset  =  (w factor) x + (b factor + offset)
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lanewise.engine.parameters import Floats
 from lanewise.network.graph import Graph, assemble
-from lanewise.network.layers import Channelwise, Conv2D, Dense, Layer
+from lanewise.network.layers import Affine, Conv2D, Dense, Layer
 
 Numbers = NDArray[np.float64]
 
@@ -44,7 +44,7 @@ class Folding:
         for number, node in enumerate(graph.nodes):
             before = node.inputs[0] if node.inputs else number
             weighted = isinstance(graph.nodes[before].layer, Conv2D | Dense)
-            if isinstance(node.layer, Channelwise) and weighted and users[before] == (number,):
+            if isinstance(node.layer, Affine) and weighted and users[before] == (number,):
                 taken[before] = number
         place: dict[int, int] = {}
         steps: list[tuple[Layer, tuple[int, ...]]] = []
@@ -67,7 +67,7 @@ class Folding:
             own = [parameters[n] for n in self.whole.parameters_of(number)]
             if norm is not None:
                 layer = self.whole.nodes[norm].layer
-                assert isinstance(layer, Channelwise)
+                assert isinstance(layer, Affine)
                 factor, offset = layer.factor_and_offset([parameters[n] for n in self.whole.parameters_of(norm)])
                 bias = own[1].astype(np.float64) if len(own) > 1 else 0.0
                 by_output = factor.reshape(-1, *[1] * (own[0].ndim - 1))

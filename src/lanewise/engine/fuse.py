@@ -20,7 +20,7 @@ from lanewise.kernels.pool import Pool, joins_convolution
 from lanewise.network import layers
 from lanewise.network.graph import Graph, Node, is_frozen
 
-RECTIFYING = layers.Conv2D | layers.Dense | layers.Channelwise | layers.Add
+RECTIFYING = layers.Conv2D | layers.Dense | layers.Affine | layers.Add
 """Layers whose kernels do the ReLU behind them."""
 
 
@@ -278,7 +278,7 @@ def _summed(graph: Graph, of_node: list[int], rectified: set[int]) -> Iterator[t
         if isinstance(node.layer, layers.Add) and len(parts) == len(node.inputs) == 2:
             later = parts[1]
             if (
-                isinstance(graph.nodes[later].layer, layers.Conv2D | layers.Channelwise)
+                isinstance(graph.nodes[later].layer, layers.Conv2D | layers.Affine)
                 and len(users[later]) == 1
                 and later not in rectified
             ):
@@ -315,7 +315,7 @@ def _shared_gradients(graph: Graph, of_node: list[int], rectified: set[int]) -> 
         for part in parts:
             changed = [reader for reader in users[part] if reader != number] + [part] * (part in rectified)
             earliest = min((other for other in parts if other != part), default=0)
-            kinds = layers.Conv2D | layers.Channelwise | layers.Add
+            kinds = layers.Conv2D | layers.Affine | layers.Add
             plain = isinstance(graph.nodes[part].layer, kinds) and parts.count(part) == 1
             if plain and part in trained and all(node < earliest for node in changed):
                 shared[part] = of_node[number]

@@ -2,8 +2,8 @@
 
 A lowering says which program computes an operation, which its inputs' gradients, and which those of its parameters.
 Plans find the memory of a program's buffers by their names: x, or x0, x1, ... of several; y, dy, dx; weight, bias,
-scale, shift, mean, variance and these with a d before for their gradients; present, moments; transformed (weights for
-Winograd's method), plus, argmax, images, key, and scratch...
+scale, shift, mean, variance, slope and these with a d before for their gradients; present, moments; transformed
+(weights for Winograd's method), plus, argmax, images, key, and scratch...
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from lanewise.kernels import (
     layernorm,
     pointwise,
     pool,
+    prelu,
     scale,
     winograd,
 )
@@ -351,6 +352,12 @@ LOWERINGS: dict[type[layers.Layer], Lowering] = {
         lambda layer, b: scale.backward_input(b.dy, b.dx, b.accumulate),
         lambda layer, b: scale.backward_parameters(b.x, b.dy, b.accumulate),
         single=lambda layer, xs, y: features.scale_and_shift(xs[0], y),
+    ),
+    layers.PReLU: Lowering(
+        lambda layer, f: prelu.forward(f.x, f.y),
+        lambda layer, b: prelu.backward_input(b.x, b.dy, b.dx, b.accumulate),
+        lambda layer, b: prelu.backward_slope(b.x, b.dy, b.accumulate),
+        single=lambda layer, xs, y: features.prelu(xs[0], y),
     ),
     layers.LayerNorm: Lowering(
         lambda layer, f: layernorm.forward(f.x, f.y, layer.epsilon),

@@ -23,7 +23,7 @@ from lanewise.kernels.single import conv, dense, features, winograd
 from lanewise.kernels.single.blocked import Blocked
 from lanewise.lanes.program import LANES, Program
 from lanewise.network.graph import Graph, Node
-from lanewise.network.layers import Channelwise, Conv2D, Dense, Dropout, Flatten, Layer, ReLU
+from lanewise.network.layers import Affine, Channelwise, Conv2D, Dense, Dropout, Flatten, Layer, ReLU
 from lanewise.preprocessing import Preprocessing
 
 
@@ -186,11 +186,12 @@ class SinglePlanner:
                 self.call(program, *(slot for slot, _ in inputs), *self._factors(number, layer), y)
 
     def _factors(self, number: int, layer: Layer) -> list[Place]:
-        """What a channelwise layer multiplies its channels with and adds to them."""
+        """A channelwise layer's numbers, or what it multiplies its channels with and adds to them."""
         if not isinstance(layer, Channelwise):
             return []
-        pair = layer.factor_and_offset([self.given[n] for n in self.graph.parameters_of(number)])
-        return [self._constant(conv.lay_bias(len(each), each.astype(np.float32))) for each in pair]
+        own = [self.given[n] for n in self.graph.parameters_of(number)]
+        numbers = layer.factor_and_offset(own) if isinstance(layer, Affine) else own
+        return [self._constant(conv.lay_bias(each.size, each.ravel().astype(np.float32))) for each in numbers]
 
     def _convolve(self, number: int, node: Node) -> None:
         (x, x_layout), (y, y_layout) = self.value(node.inputs[0]), self.value(number)

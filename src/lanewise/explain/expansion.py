@@ -29,7 +29,7 @@ from lanewise.model import Model
 from lanewise.model_file.contents import Contents
 from lanewise.network.graph import Graph, Shape
 from lanewise.network.initial import initial_parameters
-from lanewise.network.layers import Channelwise, Input
+from lanewise.network.layers import Affine, Input, PReLU
 from lanewise.network.reference import Array, forward
 
 if TYPE_CHECKING:
@@ -219,9 +219,11 @@ def _layer(sparse: Any, graph: Graph, position: int, parameters: list[Array], va
         raise OptionError(f"{node.name} is the image itself, which is no layer: choose one after it")
     shapes = [graph.nodes[source].shape for source in node.inputs]
     own = [parameters[k] for k in graph.parameters_of(position)]
-    if isinstance(node.layer, Channelwise):
+    if isinstance(node.layer, Affine):
         own = list(node.layer.factor_and_offset(own))
     entries = entries_of(node, shapes, own[0] if own else None, None if values is None else values[node.inputs[0]])
+    if isinstance(node.layer, PReLU):  # a slope counts where the image is negative: the matrix is of both
+        own = []
     outputs, inputs = math.prod(node.shape), sum(map(math.prod, shapes))
     of_bias = np.full(outputs, -1)
     if len(own) > 1:

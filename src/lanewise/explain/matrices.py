@@ -57,7 +57,7 @@ def entries_of(node: Node, inputs: list[Shape], weights: Array | None, x: Array 
     inputs : list of shapes
         Of what it reads; of several, the columns come one after the other.
     weights : array, optional
-        Those of a convolution or dense layer, or what a channelwise layer multiplies each channel by.
+        Those of a convolution or dense layer, a PReLU's slopes, or what a channelwise layer multiplies each channel by.
     x : array, optional
         The values that it reads, for layers whose matrix depends on them.
     """
@@ -80,7 +80,7 @@ def entries_of(node: Node, inputs: list[Shape], weights: Array | None, x: Array 
             _check_size(node, weights.size)
             columns = np.tile(np.arange(features), outputs)
             return Entries(np.arange(outputs + 1) * features, columns, weights.ravel(), np.arange(weights.size))
-        case layers.Channelwise():
+        case layers.Affine():
             assert weights is not None
             size = math.prod(node.shape)
             channel = np.repeat(np.arange(len(weights)), size // len(weights))
@@ -88,8 +88,11 @@ def entries_of(node: Node, inputs: list[Shape], weights: Array | None, x: Array 
         case layers.MaxPool2D():
             windows = _windows(node, inputs[0], np.arange(node.shape[0]), 1)
             return _maximum(windows, _known(node, x))
+        case layers.PReLU():
+            assert weights is not None
+            return _switched(_known(node, x), np.repeat(weights, math.prod(node.shape[1:])))
         case layers.Activation(below=float(below)):
-            return _switched(_known(node, x), below)
+            return _switched(_known(node, x), np.full(math.prod(node.shape), below))
         case layers.Flatten() | layers.Dropout() | layers.Join():
             size = math.prod(node.shape)
             return _constant(np.arange(size + 1), np.arange(size), 1.0)
@@ -154,12 +157,11 @@ def _maximum(windows: _Windows, x: Array) -> Entries:
     return _constant(np.arange(outputs + 1), windows.columns.reshape(outputs, -1)[np.arange(outputs), first], 1.0)
 
 
-def _switched(x: Array, slope: float) -> Entries:
-    """A diagonal: 1 where x > 0, `slope` elsewhere, which is no entry at all where it is 0."""
-    on = x.ravel() > 0
-    there = np.flatnonzero(on) if slope == 0 else np.arange(x.size)
-    per_row = np.bincount(there, minlength=x.size)
-    return _constant(_starts(per_row), there, np.where(on, 1.0, slope)[there])
+def _switched(x: Array, slopes: Array) -> Entries:
+    """A diagonal: 1 where x > 0, elsewhere the slope there, which is no entry at all where it is 0."""
+    diagonal = np.where(x.ravel() > 0, 1.0, slopes)
+    there = np.flatnonzero(diagonal)
+    return _constant(_starts(np.bincount(there, minlength=x.size)), there, diagonal[there])
 
 
 def _constant(rows: Numbers, columns: Numbers, values: Array | float) -> Entries:

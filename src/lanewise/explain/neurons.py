@@ -23,8 +23,8 @@ from lanewise.model import Model
 from lanewise.network.graph import Graph, Node
 from lanewise.network.layers import (
     Activation,
+    Affine,
     AvgPool2D,
-    Channelwise,
     Conv2D,
     Dense,
     Flatten,
@@ -34,6 +34,7 @@ from lanewise.network.layers import (
     LayerNorm,
     MaxPool2D,
     Multiply,
+    PReLU,
     Softmax,
 )
 from lanewise.network.reference import Array
@@ -201,13 +202,15 @@ def _read(model: Model, number: int, here: tuple[int, ...], values: list[Array])
             image = model.graph.nodes[before.inputs[0]].shape if isinstance(before.layer, Flatten) else x.shape
             read = _all(x.reshape(image), range(image[0]))
             return _weighted(read, [weights[0].reshape(-1, *image), *weights[1:]], here[0])
-        case Channelwise() as layer:
+        case Affine() as layer:
             factor, offset = layer.factor_and_offset(weights)
             return replace(_one(x, here, float(factor[here[0]])), bias=float(offset[here[0]]))
         case LayerNorm() if x.ndim == 3:
             _, row, column = here
             seen = _all(x[:, row : row + 1, column : column + 1], range(len(x)))
             return replace(seen, rows=(row,), columns=(column,))
+        case PReLU():
+            return _one(x, here, 1.0 if x[here] > 0 else float(weights[0].ravel()[here[0]]))
         case Softmax() | LayerNorm():
             return _all(x, range(len(x)))
         case Flatten():

@@ -40,6 +40,32 @@ def channels_together(k: Recorder, channels: int) -> Iterator[list[Index]]:
         yield [first + p for p in range(width)]
 
 
+def products(
+    k: Recorder, x: Layout, each: list[Index], terms: Callable[[int, Place], tuple[Value, Value]]
+) -> list[Value]:
+    """For each of a few channels the sum of b * c, lane by lane.
+
+    Parameters
+    ----------
+    k : Recorder
+    x : Layout
+    each : list of Index
+        The channels.
+    terms : callable (number of the channel, place)
+        Gives b and c at a place.
+    """
+    _, rows, columns = x.shape
+    totals = [k.register(0.0) for _ in each]
+    for r in k.loop(rows):
+        parts = [k.register(0.0) for _ in each]
+        for c in k.loop(columns):
+            for p, i in enumerate(each):
+                parts[p].accumulate(*terms(p, (i, r, c)))
+        for total, part in zip(totals, parts, strict=True):
+            total.add(part)
+    return [total.get() for total in totals]
+
+
 def summed(
     k: Recorder, x: Layout, each: list[Index], terms: Callable[[int, Place], tuple[Value, Value, Value]]
 ) -> list[tuple[Value, Value]]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lanewise.errors import ModelFileError, NetworkError, TooLargeError
 from lanewise.model_file.axes import Axes, written
 from lanewise.network.graph import Graph, Shape, assemble
-from lanewise.network.layers import BatchNorm, Conv2D, Dense, Input, Layer, Scale
+from lanewise.network.layers import BatchNorm, Conv2D, Dense, Input, Layer, PReLU, Scale
 from lanewise.network.options import option_problem
 from lanewise.network.shapes import output_shape
 
@@ -61,7 +61,8 @@ class TensorRef:
 class UnfinishedNode:
     """A node of the network that can still change; `changes` counts how often it did.
 
-    `weight` and `bias` are scale and shift of a batch normalisation, whose mean and variance are its `statistics`.
+    `weight` and `bias` are scale and shift of a batch normalisation, whose mean and variance are among `others`, with
+    which nothing is merged, like the slopes of a PReLU.
     `place` is that of the file's node that it comes from.
     """
 
@@ -70,7 +71,7 @@ class UnfinishedNode:
     shape: Shape
     weight: Weights | None = None
     bias: Weights | None = None
-    statistics: tuple[Weights, ...] = ()
+    others: tuple[Weights, ...] = ()
     place: int = 0
     is_read: bool = False
     changes: int = 0
@@ -174,10 +175,22 @@ class NetworkBuilder:
         single_use : bool
             Whether one node of the file alone reads its output.
         """
-        weight, bias, *statistics = arrays
-        return self._append(
-            UnfinishedNode(layer, (x.node,), (), weight, bias, tuple(statistics)), x, single_use, x.axes
-        )
+        weight, bias, *others = arrays
+        return self._append(UnfinishedNode(layer, (x.node,), (), weight, bias, tuple(others)), x, single_use, x.axes)
+
+    def add_prelu(self, x: TensorRef, slopes: Channels, *, single_use: bool) -> TensorRef:
+        """Append a PReLU.
+
+        Parameters
+        ----------
+        x : TensorRef
+            What it reads.
+        slopes : (channels,) float64
+        single_use : bool
+            Whether one node of the file alone reads its output.
+        """
+        numbers = (slopes.astype(np.float32),)
+        return self._append(UnfinishedNode(PReLU(), (x.node,), (), others=numbers), x, single_use, x.axes)
 
     def scale_and_shift(self, x: TensorRef, scale: Channels, shift: Channels, *, single_use: bool) -> TensorRef:
         """x * scale + shift for each channel: taken into the layer before, or as a layer of its own.
@@ -225,7 +238,7 @@ class NetworkBuilder:
         nodes = [self.nodes[old] for old in order]
         steps = ((node.layer, tuple(new[source] for source in node.inputs)) for node in nodes[1:])
         graph = assemble(steps, nodes[0].shape)
-        arrays = [array for node in nodes for array in (node.weight, node.bias, *node.statistics) if array is not None]
+        arrays = [array for node in nodes for array in (node.weight, node.bias, *node.others) if array is not None]
         shaped = (array.reshape(parameter.shape) for array, parameter in zip(arrays, graph.parameters, strict=True))
         return graph, tuple(map(np.ascontiguousarray, shaped))
 

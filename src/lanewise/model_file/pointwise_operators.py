@@ -115,7 +115,22 @@ def _step(node: FileNode, layer: Activation | None, affine: tuple[float, float] 
         return scaled(node.builder, values[0], affine, node.single_use)
     if len(values) > 1 and node.operator in ("Add", "Mul", "Sum", "Sub", "Div"):
         return reduce(partial(_two, node), values)
+    if node.operator == "PRelu":
+        return _prelu(node)
     node.fail(problem)
+
+
+def _prelu(node: FileNode) -> TensorRef:
+    """A slope for each channel, or one for all."""
+    x, slope = node.inputs
+    if not isinstance(x, TensorRef | Curve) or not isinstance(slope, np.ndarray):
+        node.fail("its slopes must be constants")
+    value = x.settle(node.builder)
+    numbers = per_channel(slope, value.axes, node.builder.shape(value))
+    if numbers is None or not np.isfinite(numbers).all():
+        channels = node.builder.shape(value)[0]
+        node.fail(f"its slopes ({slope.dtype} {slope.shape}) must be {channels} finite float32, one for each channel")
+    return node.builder.add_prelu(value, numbers, single_use=node.single_use)
 
 
 def _activation(kind: type[Activation], node: FileNode) -> Activation:
@@ -140,6 +155,8 @@ def _activation(kind: type[Activation], node: FileNode) -> Activation:
 
 def _arithmetic(node: FileNode) -> TensorRef:
     """Two values of the network, or one and a number for each channel."""
+    if node.operator == "PRelu" and len(node.inputs) == 2:
+        return _prelu(node)
     values = [found.settle(node.builder) for found in node.inputs if isinstance(found, TensorRef | Curve)]
     constants = [found for found in node.inputs if isinstance(found, np.ndarray)]
     if node.operator not in ("Add", "Div", "Mul", "Sub", "Sum") or len(values) + len(constants) != len(node.inputs):

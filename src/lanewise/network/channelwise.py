@@ -1,8 +1,8 @@
-"""Layers that scale and shift each channel, or feature, by numbers of its own; one class each, which all others ask.
+"""Layers with numbers of their own for each channel, or feature; one class each, which all others ask.
 
-Predicting, they are y = factor x + offset. Text, parameters, ONNX files, explanations and the page of a model read what
-they need from the class; plans and inference know them by their base, so a new one is a class here, in `CHANNELWISE`,
-and its kernels.
+The affine ones are y = factor x + offset, predicting; PReLU is not. Text, parameters, ONNX files, explanations and the
+page of a model read what they need from the class; plans and inference know the affine ones by their base, so a new one
+is a class here, in `CHANNELWISE`, and its kernels.
 """
 
 from __future__ import annotations
@@ -25,13 +25,18 @@ class Channelwise(Elementwise):
     Attributes
     ----------
     roles : tuple of str
-        What its parameters are: "scale", "shift", "mean" or "variance", one number for each channel.
+        What its parameters are: "scale", "shift", "mean", "variance" or "slope", one number for each channel.
     broadcast : bool
         Whether parameters have a row and a column, too, as operators of ONNX need that do not know of channels.
     """
 
     roles: ClassVar[tuple[str, ...]]
     broadcast: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, slots=True)
+class Affine(Channelwise):
+    """Base of those that, predicting, scale and shift each channel. Abstract."""
 
     def factor_and_offset(self, parameters: Sequence[npt.ArrayLike]) -> tuple[Array, Array]:
         """What each channel is multiplied by, and what is added then, predicting.
@@ -49,7 +54,7 @@ class Channelwise(Elementwise):
 
 
 @dataclass(frozen=True, slots=True)
-class BatchNorm(Channelwise):
+class BatchNorm(Affine):
     """Each channel, or feature, with the mean and variance of its values taken out, then scaled and shifted.
 
         y = scale * (x - mean) / sqrt(variance + epsilon) + shift
@@ -72,14 +77,14 @@ class BatchNorm(Channelwise):
     formula: ClassVar[str] = "{scale} × ({x} − {mean}) / √({variance} + {epsilon}) + {shift} = {y}"
 
     def factor_and_offset(self, parameters: Sequence[npt.ArrayLike]) -> tuple[Array, Array]:
-        """See `Channelwise`."""
+        """See `Affine`."""
         scale, shift, mean, variance = (np.asarray(array, np.float64) for array in parameters)
         factor = scale / np.sqrt(variance + self.epsilon)
         return factor, shift - mean * factor
 
 
 @dataclass(frozen=True, slots=True)
-class Scale(Channelwise):
+class Scale(Affine):
     """Each channel, or feature, times a number plus a number, both learned: y = scale * x + shift.
 
     It is what a batch normalisation does behind its statistics; alone it lets networks without them set the size of
@@ -96,10 +101,30 @@ class Scale(Channelwise):
     formula: ClassVar[str] = "{scale} × {x} + {shift} = {y}"
 
     def factor_and_offset(self, parameters: Sequence[npt.ArrayLike]) -> tuple[Array, Array]:
-        """See `Channelwise`."""
+        """See `Affine`."""
         scale, shift = (np.asarray(array, np.float64).ravel() for array in parameters)
         return scale, shift
 
 
-CHANNELWISE: dict[str, type[Channelwise]] = {kind.word: kind for kind in (BatchNorm, Scale)}
+@dataclass(frozen=True, slots=True)
+class PReLU(Channelwise):
+    """x where x > 0, elsewhere x times a slope that each channel, or feature, learns.
+
+    He et al. 2015, "Delving Deep into Rectifiers", whose first slope it has, 0.25. `frozen` as for `Conv2D`.
+    """
+
+    frozen: bool = False
+
+    word: ClassVar[str] = "prelu"
+    roles: ClassVar[tuple[str, ...]] = ("slope",)
+    broadcast: ClassVar[bool] = True
+    onnx: ClassVar[tuple[OnnxNode, ...]] = (OnnxNode("PRelu", ("x", "slope")),)
+    note: ClassVar[str] = "negative values times a number that each map learned"
+    formula: ClassVar[str] = "{x} if it is positive, else {slope} × {x}: {y}"
+
+    first_slope: ClassVar[float] = 0.25
+    gain: ClassVar[float] = 2 / (1 + 0.25**2)
+
+
+CHANNELWISE: dict[str, type[Channelwise]] = {kind.word: kind for kind in (BatchNorm, Scale, PReLU)}
 """By the word that they are written with."""

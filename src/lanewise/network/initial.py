@@ -10,7 +10,7 @@ import numpy.typing as npt
 from lanewise.errors import OptionError
 from lanewise.network.filters import bank
 from lanewise.network.graph import Graph, Parameter
-from lanewise.network.layers import Activation, Conv2D, Dense, FilterBank, Softmax
+from lanewise.network.layers import Activation, Conv2D, Dense, FilterBank, PReLU, Softmax
 
 BLOCK = 2**18
 """Weights drawn at once, so that a large layer needs little memory beside its own."""
@@ -25,7 +25,7 @@ def initial_parameters(graph: Graph, seed: int) -> list[npt.NDArray[np.float32]]
         sqrt(1 / fan_in)      elsewhere                                                   (LeCun et al. 1998)
 
     Biases are zero, fixed filters are what their names say, and a batch normalisation leaves values alone: scale and
-    variance are 1, shift and mean 0. The numbers depend on the seed and on the position of
+    variance are 1, shift and mean 0. A PReLU's slopes are 0.25. The numbers depend on the seed and on the position of
     the parameter in `graph.parameters` and on nothing else, so changing one layer leaves the start of the others alone.
 
     Parameters
@@ -52,6 +52,8 @@ def _start(graph: Graph, users: tuple[tuple[int, ...], ...], seed: int, position
             return np.tile(bank(fixed.bank)[:, None], (fixed.groups, 1, 1, 1))
         case _ if parameter.role in ("bias", "shift", "mean"):
             return np.zeros(parameter.shape, np.float32)
+        case PReLU():
+            return np.full(parameter.shape, PReLU.first_slope, np.float32)
         case _ if parameter.role in ("scale", "variance"):
             return np.ones(parameter.shape, np.float32)
         case _:
@@ -90,7 +92,7 @@ def _gain(graph: Graph, users: tuple[tuple[int, ...], ...], node: int) -> float:
             continue
         seen.add(position)
         match graph.nodes[position].layer:
-            case Activation() as activation:
+            case Activation() | PReLU() as activation:
                 gains.append(activation.gain)
             case Conv2D() | Dense() | Softmax():
                 pass

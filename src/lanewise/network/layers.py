@@ -11,11 +11,12 @@ from typing import ClassVar
 
 from lanewise.network.activations import Activation, LeakyReLU, ReLU, Sigmoid, Tanh
 from lanewise.network.base import Elementwise, Layer, Padding, Pair, Sides
-from lanewise.network.channelwise import BatchNorm, Channelwise, Scale
+from lanewise.network.channelwise import Affine, BatchNorm, Channelwise, PReLU, Scale
 
 __all__ = [
     "Activation",
     "Add",
+    "Affine",
     "AvgPool2D",
     "BatchNorm",
     "Channelwise",
@@ -37,6 +38,7 @@ __all__ = [
     "LeakyReLU",
     "MaxPool2D",
     "Multiply",
+    "PReLU",
     "Padding",
     "Pair",
     "ReLU",

@@ -6,7 +6,7 @@
     fixed     fixed sobel+blur  [same | valid | pad P] [stride S]
     pools     max 2 | average 2  [same | valid | pad P] [stride S] [count-padding, of average];  global average | max
     dense     dense 100 [nobias] [frozen]
-    channels  batchnorm [0.00001] [frozen],  scale [frozen]
+    channels  batchnorm [0.00001] [frozen],  scale [frozen],  prelu [frozen]
     others    relu, leaky 0.1 and the other activations, softmax, flatten, dropout 0.5
     branches  residual(items | items of the shortcut),  concat(items | items | ...)
 

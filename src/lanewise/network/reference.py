@@ -127,6 +127,8 @@ def _forward(
             return _batch_norm(node, weights, x, group)
         case layers.Scale():
             return x * weights[0] + weights[1]
+        case layers.PReLU():
+            return np.where(x > 0, x, weights[0] * x)
         case layers.LayerNorm(epsilon):
             return np.asarray((x - x.mean(axis=1, keepdims=True)) / np.sqrt(x.var(axis=1, keepdims=True) + epsilon))
         case layers.Softmax():
@@ -174,6 +176,10 @@ def _backward(
         case layers.Scale():
             axes = (0, *range(2, x.ndim))
             return [part.sum(axis=axes).reshape(weights[0].shape) for part in (dy * x, dy)], [dy * weights[0]]
+        case layers.PReLU():
+            axes = (0, *range(2, x.ndim))
+            dslope = np.where(x > 0, 0.0, dy * x).sum(axis=axes).reshape(weights[0].shape)
+            return [dslope], [np.where(x > 0, dy, dy * weights[0])]
         case layers.LayerNorm(epsilon):
             along = (dy - dy.mean(axis=1, keepdims=True)) - y * (dy * y).mean(axis=1, keepdims=True)
             return [], [along / np.sqrt(x.var(axis=1, keepdims=True) + epsilon)]

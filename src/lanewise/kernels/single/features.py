@@ -4,6 +4,7 @@ prepare   y[i, r, c] = scale[i] * image[r, c, i] + offset[i]
 flatten   y[n] = x[i, r, c] with n counting (i, r, c)
 join      y = the channels of x0, then those of x1, ...
 scale     y[i, r, c] = scale[i] * x[i, r, c] + offset[i]
+prelu     y[i, r, c] = x[i, r, c] where that is above 0, else slope[i] * x[i, r, c]
 layernorm y[i, r, c] = (x[i, r, c] - mean) / sqrt(variance + epsilon), both over i
 softmax   y[j] = e[j] / sum of e, with e[j] = exp(x[j] - max x)
 """
@@ -140,6 +141,22 @@ def scale_and_shift(x: Blocked, y: Blocked) -> Program:
             for c, width in blocks(k, columns, UNROLL):
                 for q in range(width):
                     ys[b, r, c + q] = k.apply("fma", xs[b, r, c + q], factor, shift)
+    return k.program()
+
+
+@kernel
+def prelu(x: Blocked, y: Blocked) -> Program:
+    """Buffers: x, slope (in blocks), y."""
+    _, rows, columns = x.shape
+    k = Recorder("single prelu")
+    xs, slope, ys = x.lanes.buffer(k, "x"), k.lanes("slope", (x.blocks,)), y.lanes.buffer(k, "y")
+    for b in k.loop(x.blocks):
+        factor = slope[b]
+        for r in k.loop(rows):
+            for c, width in blocks(k, columns, UNROLL):
+                for q in range(width):
+                    value = xs[b, r, c + q]
+                    ys[b, r, c + q] = k.apply("where_gt", value, 0.0, value, value * factor)
     return k.program()
 
 
