@@ -75,6 +75,7 @@ LAYER_CASES = [
     Case("fixed_channels_and_sizes", "fixed laplacian+gabor+blur", (3, 6, 7)),
     Case("fixed_options", "fixed emboss+identity pad 1:0:2:1 stride 2x1", (2, 7, 6)),
     Case("conv_frozen", "conv 3@3 same frozen", (2, 5, 6)),
+    Case("conv_identity", "conv 5@3 same identity", (2, 5, 6)),
     Case("dense_frozen", "dense 5 frozen", (2, 3, 3)),
     # Pooling
     Case("max_2", "max 2", (3, 4, 6)),
@@ -194,6 +195,7 @@ NETWORK_CASES = [
         (3, 16, 14),
     ),
     Case("fixed_first", "fixed sobel+laplacian+blur+sharpen, relu, max 2, dense 9, relu, dense 4", (3, 8, 7)),
+    Case("whitening_first", "conv 8@2 whiten frozen, relu, conv 9@3 identity, relu, global max, dense 4", (2, 7, 8)),
     Case("frozen_first", "conv 5@3 same frozen, relu, max 2, conv 4@3, relu, dense 9, relu, dense 4", (2, 9, 11)),
     Case(
         "frozen_later", "conv 5@3 same, relu, max 2, conv 4@3 frozen, relu, dense 9 frozen, relu, dense 4", (2, 9, 11)

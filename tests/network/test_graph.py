@@ -169,6 +169,11 @@ BAD_OPTIONS = [
     (Conv2D(16, (3, 3), padding=(1, 1)), "conv1", "not (1, 1)"),
     (Conv2D(16, (3, 3), padding=(1, 1, 1, -1)), "conv1", "not (1, 1, 1, -1)"),
     (Conv2D(16, (3, 3), bias=1), "conv1", "its bias must be True or False, not 1"),
+    (
+        Conv2D(16, (3, 3), initial="zero"),
+        "conv1",
+        "must be one of 'random', 'identity', 'whiten', not 'zero'",
+    ),
     (MaxPool2D(2), "max1", "its window must be"),
     (MaxPool2D((2, 2), 2), "max1", "its stride must be"),
     (AvgPool2D((2, 2), count_padding=None), "average1", "its count_padding must be"),

@@ -4,6 +4,7 @@ import pytest
 from lanewise.errors import OptionError
 from lanewise.network.graph import build
 from lanewise.network.initial import BLOCK, initial_parameters
+from lanewise.network.reference import forward
 from lanewise.network.text import parse
 
 
@@ -44,6 +45,27 @@ def test_equal_layers_start_unequal():
 
 def test_biases_are_zero():
     assert not start("conv 4@3, dense 5")[1].any()
+
+
+def test_identity_passes_channels_on_and_draws_the_rest():
+    for text, shape in [
+        ("conv 5@3 same identity", (3, 6, 5)),
+        ("conv 2@5x1 same identity", (3, 6, 5)),
+        ("conv 3@2x4 same identity", (3, 6, 5)),
+        ("conv 6@3 same groups 2 identity", (4, 6, 5)),
+    ]:
+        graph = build(parse(text), shape)
+        parameters, drawn = initial_parameters(graph, 0), start(text.replace(" identity", ""), shape)
+        x = np.random.default_rng(0).normal(size=(2, *shape))
+        y = forward(graph, parameters, x)[-1]
+        groups = 2 if "groups" in text else 1
+        own, channels = graph.nodes[1].shape[0] // groups, shape[0] // groups
+        for group in range(groups):
+            for o in range(own):
+                if o < channels:
+                    np.testing.assert_array_equal(y[:, group * own + o], x[:, group * channels + o])
+                else:
+                    np.testing.assert_array_equal(parameters[0][group * own + o], drawn[0][group * own + o])
 
 
 @pytest.mark.parametrize(

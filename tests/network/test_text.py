@@ -51,6 +51,8 @@ MEANINGS = {
     "average 2x3": AvgPool2D((2, 3)),
     "global average": GlobalAvgPool2D(),
     "global max": GlobalMaxPool2D(),
+    "conv 32@3x3 identity": Conv2D(32, (3, 3), initial="identity"),
+    "conv 24@2x2 nobias whiten frozen": Conv2D(24, (2, 2), bias=False, frozen=True, initial="whiten"),
     "dense 100": Dense(100),
     "dense 100 nobias": Dense(100, bias=False),
     "dense 100 frozen": Dense(100, frozen=True),
@@ -116,11 +118,14 @@ def random_layer(rng, depth):
     def yes():
         return rng.choice([True, False])
 
+    def how():
+        return rng.choice(["random", "identity", "whiten"])
+
     def branch(shortest):
         return tuple(random_layer(rng, depth - 1) for _ in range(rng.randint(shortest, 3)))
 
     kinds = [
-        lambda: Conv2D(rng.randint(1, 99), pair(), pair(), padding(), pair(), rng.randint(1, 3), yes(), yes()),
+        lambda: Conv2D(rng.randint(1, 99), pair(), pair(), padding(), pair(), rng.randint(1, 3), yes(), yes(), how()),
         lambda: Fixed(tuple(rng.sample([*BANKS], rng.randint(1, 3))), pair(), padding()),
         lambda: MaxPool2D(pair(), rng.choice([None, pair()]), padding()),
         lambda: AvgPool2D(pair(), rng.choice([None, pair()]), padding(), yes()),

@@ -72,6 +72,8 @@ def made_up(random: np.random.Generator) -> tuple[str, tuple[int, int, int]]:
                     break
         end = random.choice(["dense 3, softmax", "dense 1, sigmoid", "dense 2 nobias, softmax"])
         text = ", ".join([*parts, str(end)])
+        whitening = text.replace(parts[0], f"{parts[0]} whiten", 1) if parts and random.random() < 0.2 else text
+        text = whitening if _fits(whitening, shape) else text
         if _fits(text, shape) and any(build(parse(text), shape).trainable):
             return text, shape
 
@@ -99,7 +101,7 @@ def _layer(random: np.random.Generator, depth: int = 0) -> str:
         text = f"conv {random.choice([1, 2, 3, 4, 7, 16, 17, 32])}@{_pair(random, [1, 2, 3, 3, 5, 7])}{_window(random)}"
         text += f" dilation {_pair(random, [1, 2, 3])}" if random.random() < 0.2 else ""
         text += f" groups {random.choice([2, 3, 4])}" if random.random() < 0.2 else ""
-        return text + _sometimes(random, " nobias", " frozen")
+        return text + _sometimes(random, " nobias", " identity", " frozen")
     if kind in ("max", "average"):
         text = f"{kind} {_pair(random, [1, 2, 2, 3, 4])}{_window(random)}"
         return text + (_sometimes(random, " count-padding") if kind == "average" else "")

@@ -16,6 +16,10 @@ Padding = Literal["valid", "same"] | Sides
 """`valid` adds nothing, `same` keeps ceil(size / stride) rows and columns, four numbers are taken as they are."""
 
 
+Initial = Literal["random", "identity", "whiten"]
+"""What the weights of a convolution start from."""
+
+
 @dataclass(frozen=True, slots=True)
 class Layer:
     """Base of all layers. Abstract: it is never part of a network itself."""

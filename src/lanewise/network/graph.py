@@ -245,6 +245,8 @@ class _Builder:
         """Append the node of `layer`; `described` is the layer the user wrote, for messages."""
         name = self.next_name(layer)
         called = f"{name} ({_shortened(layer_text(described))})"
+        if isinstance(layer, layers.Conv2D) and layer.initial == "whiten" and inputs != (0,):
+            raise NetworkError(f"{called}: `whiten` is for a layer that reads the image itself; leave it out here")
         try:
             shape, padding = output_shape(layer, tuple(self.nodes[source].shape for source in inputs))
         except ShapeError as error:

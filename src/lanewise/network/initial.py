@@ -25,7 +25,9 @@ def initial_parameters(graph: Graph, seed: int) -> list[npt.NDArray[np.float32]]
         sqrt(1 / fan_in)      elsewhere                                                   (LeCun et al. 1998)
 
     Biases are zero, fixed filters are what their names say, and a batch normalisation leaves values alone: scale and
-    variance are 1, shift and mean 0. A PReLU's slopes are 0.25. The numbers depend on the seed and on the position of
+    variance are 1, shift and mean 0. A PReLU's slopes are 0.25. Of a convolution with `identity`
+    the first filters pass the channels on, and the others are drawn; that with `whiten` is drawn, too, where there are
+    no images (`training/whitening.py`). The numbers depend on the seed and on the position of
     the parameter in `graph.parameters` and on nothing else, so changing one layer leaves the start of the others alone.
 
     Parameters
@@ -57,7 +59,11 @@ def _start(graph: Graph, users: tuple[tuple[int, ...], ...], seed: int, position
         case _ if parameter.role in ("scale", "variance"):
             return np.ones(parameter.shape, np.float32)
         case _:
-            return _weight(parameter, _gain(graph, users, parameter.node), seed, position)
+            weight = _weight(parameter, _gain(graph, users, parameter.node), seed, position)
+            layer = graph.nodes[parameter.node].layer
+            if isinstance(layer, Conv2D) and layer.initial == "identity":
+                _pass_on(weight, layer.groups)
+            return weight
 
 
 def _weight(parameter: Parameter, gain: float, seed: int, position: int) -> npt.NDArray[np.float32]:
@@ -68,6 +74,19 @@ def _weight(parameter: Parameter, gain: float, seed: int, position: int) -> npt.
         part = weight[start : start + BLOCK]
         part[:] = _normal(bits, len(part)) * math.sqrt(gain / fan_in)
     return weight.reshape(parameter.shape)
+
+
+def _pass_on(weight: npt.NDArray[np.float32], groups: int) -> None:
+    """Let the first filters of each group pass its channels on as they are, one each.
+
+    Zagoruyko and Komodakis 2017, "DiracNets".
+    """
+    filters, channels, rows, columns = weight.shape
+    for group in range(groups):
+        for i in range(min(filters // groups, channels)):
+            filter_of = weight[group * (filters // groups) + i]
+            filter_of[...] = 0
+            filter_of[i, (rows - 1) // 2, (columns - 1) // 2] = 1
 
 
 def _normal(bits: np.random.Philox, count: int) -> npt.NDArray[np.float64]:

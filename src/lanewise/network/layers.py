@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from lanewise.network.activations import Activation, LeakyReLU, ReLU, Sigmoid, Tanh
-from lanewise.network.base import Elementwise, Layer, Padding, Pair, Sides
+from lanewise.network.base import Elementwise, Initial, Layer, Padding, Pair, Sides
 from lanewise.network.channelwise import Affine, BatchNorm, Channelwise, PReLU, Scale
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "Gate",
     "GlobalAvgPool2D",
     "GlobalMaxPool2D",
+    "Initial",
     "Input",
     "Join",
     "Layer",
@@ -59,7 +60,8 @@ class Conv2D(Layer):
                      weight[o, i, u, v] * x[i, r * stride + u * dilation - top, c * stride + v * dilation - left]
 
     Weights are (filters, channels / groups, rows, columns); with `groups` > 1 a filter sees its group's channels only.
-    `frozen` weights and biases are not trained.
+    `frozen` weights and biases are not trained. `initial` says what weights start from: "random" numbers; "identity",
+    where the first filters pass the channels on as they are; "whiten", the principal axes of the training images.
     """
 
     filters: int
@@ -70,6 +72,7 @@ class Conv2D(Layer):
     groups: int = 1
     bias: bool = True
     frozen: bool = False
+    initial: Initial = "random"
 
 
 @dataclass(frozen=True, slots=True)

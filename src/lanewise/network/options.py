@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import fields
-from typing import TypeGuard
+from typing import TypeGuard, get_args
 
 from lanewise.network import layers
+from lanewise.network.base import Initial
 from lanewise.network.filters import BANKS
 
 MOST_FILTERS = 1_000_000
@@ -98,6 +99,11 @@ def _flag(option: str, value: object) -> str | None:
     return None if isinstance(value, bool) else f"its {option} must be True or False, not {value!r}"
 
 
+def _initial(option: str, value: object) -> str | None:
+    known = get_args(Initial)
+    return None if value in known else f"its {option} must be one of {', '.join(map(repr, known))}, not {value!r}"
+
+
 def _bank(option: str, names: object) -> str | None:
     if not isinstance(names, tuple) or not names or not all(isinstance(name, str) for name in names):
         return f'its {option} must be a tuple of names, like ("sobel", "blur"), not {names!r}'
@@ -128,6 +134,7 @@ _CHECKS: dict[str, Callable[[str, object], str | None]] = {
     **dict.fromkeys(("body", "shortcut"), _layers),
     "padding": _padding,
     "bank": _bank,
+    "initial": _initial,
     "branches": _branches,
     "rate": _rate,
     "epsilon": lambda option, value: _within(option, value, 1e-12, 1.0),

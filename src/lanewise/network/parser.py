@@ -2,7 +2,8 @@
 
     network   item, item, ...
     item      layer, or 3 * (item, item, ...)
-    conv      conv 16@3x3  [same | valid | pad P] [stride S] [dilation S] [groups 4] [nobias] [frozen]
+    conv      conv 16@3x3  [same | valid | pad P] [stride S] [dilation S] [groups 4] [nobias] [identity | whiten]
+              [frozen]
     fixed     fixed sobel+blur  [same | valid | pad P] [stride S]
     pools     max 2 | average 2  [same | valid | pad P] [stride S] [count-padding, of average];  global average | max
     dense     dense 100 [nobias] [frozen]
@@ -157,6 +158,8 @@ WEIGHTS: _Options = {"nobias": ("bias", lambda parser: False), **FROZEN}
 CONV: _Options = {
     **WINDOW,
     **WEIGHTS,
+    "identity": ("initial", lambda parser: "identity"),
+    "whiten": ("initial", lambda parser: "whiten"),
     "dilation": ("dilation", lambda parser: parser.pair("dilation")),
     "groups": ("groups", lambda parser: parser.whole("groups")),
 }

@@ -26,6 +26,8 @@ def output_shape(layer: Layer, inputs: tuple[Shape, ...]) -> tuple[Shape, Sides]
         case layers.Conv2D():
             channels, rows, columns = _image(shape)
             _groups_divide(layer, channels)
+            if layer.initial == "whiten":
+                _can_whiten(layer, (channels, rows, columns))
             sides = _sides(layer.padding, (rows, columns), layer.kernel, layer.stride, layer.dilation)
             return (layer.filters, *_positions(layer, (rows, columns), sides)), sides
         case layers.MaxPool2D() | layers.AvgPool2D():
@@ -80,6 +82,28 @@ def _groups_divide(layer: layers.Conv2D, channels: int) -> None:
         raise ShapeError(
             f"{layer.groups} groups must divide both the {channels} channels it gets and its {layer.filters} filters; "
             f"with these, groups can be {', '.join(map(str, fits))}"
+        )
+
+
+MOST_AXES = 256
+"""Numbers in a patch whose principal axes are found."""
+
+
+def _can_whiten(layer: layers.Conv2D, image: tuple[int, int, int]) -> None:
+    channels, *size = image
+    axes, (rows, columns) = channels * math.prod(layer.kernel), layer.kernel
+    spans = [(k - 1) * d + 1 for k, d in zip(layer.kernel, layer.dilation, strict=True)]
+    if layer.groups > 1:
+        raise ShapeError("`whiten` is for one group: its filters look at all channels of a patch")
+    if axes > MOST_AXES or any(span > there for span, there in zip(spans, size, strict=True)):
+        raise ShapeError(
+            f"`whiten` needs patches that fit into the image of {size[0]}x{size[1]}, of at most {MOST_AXES} numbers; "
+            f"its kernel of {rows}x{columns} with {channels} channels sees {axes}"
+        )
+    if layer.filters > 2 * axes:
+        raise ShapeError(
+            f"`whiten` has at most {2 * axes} filters here: patches of {rows}x{columns} with {channels} "
+            f"channel{'s' * (channels != 1)} have {axes} principal axes, each with its negative"
         )
 
 

@@ -34,6 +34,7 @@ def layer_text(layer: Layer) -> str:
                 f"dilation {_pair_text(layer.dilation)}" if layer.dilation != (1, 1) else "",
                 f"groups {layer.groups}" if layer.groups != 1 else "",
                 "" if layer.bias else "nobias",
+                "" if layer.initial == "random" else layer.initial,
                 "frozen" if layer.frozen else "",
             ]
         case layers.MaxPool2D() | layers.AvgPool2D():

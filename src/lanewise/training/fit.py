@@ -53,6 +53,7 @@ from lanewise.training.run import Engine, as_it_starts, run
 from lanewise.training.signatures import Source, options_of_training
 from lanewise.training.start import GOING_ON, Start, check_images, knows, moments, network_and_weights, outcome
 from lanewise.training.task import Indices, TrainingTask, TrainResult, Validation
+from lanewise.training.whitening import TrainingPixels
 
 MOST_TIMES = 3
 """A budget of time trains for so many times the default number of epochs at most."""
@@ -251,7 +252,8 @@ def _choose(data: _Data, options: TrainOptions, say: Say) -> _Recipe:
         )
     if auto and data.start is None and recipe.few_photographs(images):
         say(better_start())
-    start = network_and_weights(options.network, data.start, images, easy, options.seed, say)
+    training = TrainingPixels(images.pixels, trained, mean, std)
+    start = network_and_weights(options.network, data.start, images, easy, options.seed, training, say)
     assert images.labels is not None
     picked = augmenting.choose(options.augment, images.pixels, images.labels, trained, options.changes)
     say(picked.said)

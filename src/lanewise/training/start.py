@@ -22,6 +22,7 @@ from lanewise.notes import Caution, Note
 from lanewise.training import recipe
 from lanewise.training.task import TrainResult
 from lanewise.training.transfer import take_over
+from lanewise.training.whitening import TrainingPixels, whiten
 
 GOING_ON = 10
 """When all of a model's weights are fine-tuned, the default learning rate is divided by this: a peak rate that suits
@@ -140,6 +141,7 @@ def network_and_weights(
     images: Images,
     easy: bool,
     seed: int,
+    training: TrainingPixels,
     say: Callable[[str], None],
 ) -> Start:
     """Build the network and its initial weights.
@@ -153,6 +155,8 @@ def network_and_weights(
     easy : bool
         See `recipe.many_and_easy`.
     seed : int
+    training : TrainingPixels
+        Those of the images that filters may be worked out from.
     say : callable
         Given each note.
 
@@ -173,7 +177,7 @@ def network_and_weights(
     # before the first weight is drawn: parameters, their gradients by shard, state, and copies of the best
     check_memory("training this network", 4 * graph.parameter_count * (MOST_SHARDS + 6))
     say(f"{'Network chosen' if network == 'auto' else 'Network'}: {text}")
-    parameters = initial_parameters(graph, seed)
+    parameters = whiten(graph, initial_parameters(graph, seed), training, say)
     if start is None:
         return Start(graph, text, parameters, whole=False)
     same = knows(start, images)
