@@ -154,6 +154,9 @@ LAYER_CASES = [
     Case("layernorm", "conv 5@3 same, layernorm", (3, 4, 5)),
     Case("layernorm_wide", "conv 19@3 same, layernorm 0.5, conv 2@3 same", (2, 3, 6)),
     Case("layernorm_features", "dense 21, layernorm", (1, 2, 3)),
+    Case("lrn", "conv 5@3 same, lrn 3 alpha 2 beta 0.5 k 2", (3, 4, 5)),
+    Case("lrn_wide", "conv 37@3 same, lrn 5 alpha 3, conv 2@3 same", (2, 3, 6)),
+    Case("lrn_few", "lrn 7 alpha 5", (2, 3, 5)),
     Case("residual_both_from_input", "residual(relu)", (2, 3, 4)),
     Case("concat_three", "concat(conv 2@1 | max 3 same stride 1 | )", (3, 4, 5)),
     Case("concat_twice_the_same", "concat( | )", (2, 3, 4)),
@@ -235,6 +238,12 @@ NETWORK_CASES = [
         "layer_norms",
         "conv 18@3 same, relu, layernorm, scale, residual(conv 18@3 same groups 18, layernorm 1e-06, scale, conv 7@1, "
         "gelu, conv 18@1), max 2, residual(layernorm), global average, layernorm, dense 4",
+        (3, 9, 8),
+    ),
+    Case(
+        "response_norms",
+        "conv 18@3 same, relu, lrn 5 alpha 2, max 2, residual(lrn 3 alpha 3, conv 18@3 same, lrn 15 k 0.5 alpha 4, "
+        "relu), dense 4",
         (3, 9, 8),
     ),
     Case("frozen_branch", "residual(conv 3@3 same, relu | fixed blur, conv 3@1 frozen), relu, dense 4", (3, 5, 6)),

@@ -9,6 +9,7 @@ import pytest
 from lanewise.engine.trainer import Optimizer, Trainer
 from lanewise.errors import DataError, MissingPackageError, NetworkError, OptionError, TooLargeError
 from lanewise.explain import expand, feature_maps, matrices
+from lanewise.network import layers
 from lanewise.network.graph import build
 from lanewise.network.initial import initial_parameters
 from lanewise.network.layers import Activation, Affine, LayerNorm, Multiply, PReLU, Sigmoid, Softmax
@@ -61,7 +62,7 @@ LINEAR = [(case, position) for case in [*LAYER_CASES, *NETWORK_CASES] for positi
 def test_each_layer_gives_the_same_outputs(case, position):
     graph = case.graph()
     node, parameters, x = graph.nodes[position], weights_of(graph), some(graph.input_shape, 9)
-    bends = isinstance(node.layer, Softmax | Multiply | LayerNorm)
+    bends = isinstance(node.layer, Softmax | Multiply | LayerNorm | layers.LRN)
     if bends or (isinstance(node.layer, Activation) and node.layer.below is None):
         with pytest.raises(
             NetworkError, match=rf"^{node.name} \([\w. -]+\) is no weighted sum .* expand the layers before"
@@ -120,7 +121,7 @@ def test_a_matrix_that_depends_on_the_image_needs_one():
 
 
 @pytest.mark.parametrize(
-    "case", [case for case in NETWORK_CASES if not re.search("gate|layernorm", case.text)], ids=str
+    "case", [case for case in NETWORK_CASES if not re.search("gate|layernorm|lrn", case.text)], ids=str
 )
 def test_a_network_is_one_matrix_for_a_image(case):
     made = model(f"{case.text.replace('tanh', 'leaky')}, flatten, softmax", case.input_shape, dtype="float32")

@@ -5,7 +5,7 @@ import pytest
 
 from lanewise.errors import OptionError
 from lanewise.explain import feature_maps, neuron, receptive_field
-from lanewise.network.layers import Activation, AvgPool2D, Conv2D, Flatten, LayerNorm, MaxPool2D, Softmax
+from lanewise.network.layers import LRN, Activation, AvgPool2D, Conv2D, Flatten, LayerNorm, MaxPool2D, Softmax
 from tests.cases import LAYER_CASES, NETWORK_CASES
 from tests.explain.support import image, model
 
@@ -25,7 +25,7 @@ def test_every_value_is_the_sum_that_is_told(case):
         for place in some_places(one.shape):
             told = neuron(made, x, one.name, place)
             assert told.value == one.values[place]
-            if isinstance(one.layer, Softmax | LayerNorm) or (
+            if isinstance(one.layer, Softmax | LayerNorm | LRN) or (
                 isinstance(one.layer, Activation) and one.layer.below is None
             ):
                 assert told.sum is told.products is told.channel_sums is None

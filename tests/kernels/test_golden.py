@@ -23,6 +23,7 @@ from lanewise.kernels import (
     gather,
     layernorm,
     loss,
+    lrn,
     optimizers,
     pointwise,
     pool,
@@ -95,6 +96,8 @@ case(dense.backward_bias, 2)
 case(dense.backward_weight_slice, 2, 1, 1, 2, 1)
 case(layernorm.forward, SMALL, SMALL, 0.5)
 case(layernorm.backward, SMALL, SMALL, SMALL, 0.5, True)
+case(lrn.forward, Layout((4, 1, 2)), Layout((4, 1, 2)), 1, 0.25, 0.75, 2.0)
+case(lrn.backward, *[Layout((5, 1, 2))] * 4, 1, 0.25, 0.75, 2.0, True)
 case(pool.max_forward, HALVES, LARGE, SMALL)
 case(pool.argmax_backward, HALVES, Layout((1, 1, 1)), SMALL)
 case(pool.max_backward, HALVES, SMALL, Layout((1, 1, 1)), Layout((1, 1, 1)), SMALL, False)
@@ -138,6 +141,7 @@ case(single_dense.forward, Blocked((2, 1, 1)), 2, relu=True)
 case(features.prepare, Blocked((1, 1, 2)))
 case(features.flatten, Blocked((2, 1, 2)))
 case(features.layer_norm, Blocked((18, 1, 1)), Blocked((18, 1, 1)), 0.5)
+case(features.lrn, Blocked((34, 1, 1)), Blocked((34, 1, 1)), 2, 0.25, 0.75, 2.0)
 case(features.join, (Blocked((2, 1, 1)), Blocked((1, 1, 1))), Blocked((3, 1, 1)))
 case(features.scale_and_shift, Blocked((2, 1, 2)), Blocked((2, 1, 2)))
 case(features.prelu, Blocked((2, 1, 2)), Blocked((2, 1, 2)))

@@ -121,6 +121,12 @@ CASES: dict[str, tuple[str, str, dict]] = {
         "f = Flatten(x) e = Gemm(f, d) y = LayerNormalization(e, s, t)",
         {"d": (120, 5), "s": (5,), "t": (5,)},
     ),
+    # local response normalisation
+    "local response normalisation": (
+        IMAGE,
+        "l = LRN<size=3, alpha=2.5, beta=0.5, bias=2.0>(x) m = LRN<size=5>(l) " + HEAD.format("m"),
+        {"d": (120, 3)},
+    ),
     # averages
     "average of rows and columns": (IMAGE, "m = ReduceMean<axes=[2,3]>(x) " + HEAD.format("m"), {"d": (4, 3)}),
     "average of rows and columns, without them": (

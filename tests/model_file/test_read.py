@@ -246,7 +246,10 @@ def test_other_files_give_the_numbers_of_onnx_runtime(case):
 
 
 REFUSED = [
-    (IMAGE, "y = LRN<size=3>(x)", {}, 13, "(LRN): the operator is not supported"),
+    (IMAGE, "y = Sin(x)", {}, 13, "(Sin): the operator is not supported"),
+    (IMAGE, "y = LRN<size=4>(x)", {}, 13, "its size must be an odd number"),
+    (IMAGE, "y = LRN(x)", {}, 13, "its size must be an odd number"),
+    (IMAGE, "y = LRN<size=3, bias=-1.0>(x)", {}, 13, "its k must be a number"),
     (IMAGE, "y = Reshape(x, s)", {"s": [1, 216]}, 13, "the shape [1, 216] does not keep each image's 216 values"),
     (IMAGE, "y = Reshape(x, s)", {"s": [-1]}, 13, "it lays all images out in one row"),
     (IMAGE, "y = Reshape(x, s)", {"s": [-1, -1]}, 13, "the shape [-1, -1] does not keep"),

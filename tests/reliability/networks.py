@@ -93,7 +93,7 @@ def _fits(text: str, shape: tuple[int, int, int]) -> bool:
 def _layer(random: np.random.Generator, depth: int = 0) -> str:
     kinds = ["conv"] * 6 + ["max"] * 3 + ["average"] * 2 + ["relu"] * 4
     kinds += ["batchnorm"] * 2 + ["batchnorm 0.125", "batchnorm frozen"]
-    kinds += ["layernorm"]
+    kinds += ["layernorm", "lrn 5 alpha 2 k 2"]
     kinds += ["fixed", "dropout 0.25", "global average", "global max", "dense", "flatten", *ACTIVATIONS, *CHANNELWISE]
     kinds += ["residual", "gate", "concat", "repeat"] if depth < 2 else []
     kind = str(random.choice(kinds))

@@ -15,7 +15,7 @@ SIGNBOARD = (
 DIGITS = "conv 6@5x5 same, relu, max 2, conv 8@5x5, relu, max 2, dense 30, relu, dense 10, softmax"
 EVERY_LAYER = (
     "concat(fixed sobel+blur | ), conv 8@3x2 pad 1:2:0:1 stride 2x1 dilation 1x2 groups 4, "
-    "leaky 0.1, max 3 stride 2 pad 1, "
+    "leaky 0.1, lrn 3 alpha 2, max 3 stride 2 pad 1, "
     "residual(conv 6@3 same nobias, tanh | conv 6@1 frozen), concat(conv 2@1 | max 3 same stride 1 | ), "
     "average 2 stride 1 pad 1:0:0:1 count-padding, average 2 pad 1, sigmoid, dropout 0.5, relu, "
     "2 * (conv 5@2 dilation 2 pad 1), batchnorm, gate(global average, sigmoid), layernorm 0.5, scale, prelu, "

@@ -28,6 +28,7 @@ RECOMPUTE = """(number, count) => {
       global: () => w.total / w.count,
       add: () => w.parts.reduce((sum, part) => sum + part.x, 0),
       layernorm: () => (w.x - w.mean) / Math.sqrt(w.variance + w.epsilon),
+      lrn: () => w.x / (w.k + w.share * w.total) ** w.beta,
       multiply: () => w.parts.reduce((product, part) => product * part.x, 1),
       join: () => network.value(w.from.number, ...(node.features ? [w.from.channel, 0, 0] : [w.from.channel, r, c])),
       batchnorm: () => {

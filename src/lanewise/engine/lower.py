@@ -20,6 +20,7 @@ from lanewise.kernels import (
     conv_weight_gradient,
     dense,
     layernorm,
+    lrn,
     pointwise,
     pool,
     prelu,
@@ -311,6 +312,11 @@ def numbers(activation: layers.Activation) -> tuple[float, ...]:
     return tuple(map(float, activation.options.values()))
 
 
+def lrn_numbers(layer: layers.LRN) -> tuple[int, float, float, float]:
+    """The options of a local response normalisation, as its kernels take them."""
+    return layer.half, layer.alpha / layer.size, float(layer.beta), float(layer.k)
+
+
 def _dropout(layer: layers.Dropout, f: Forward) -> Program:
     if not f.training:
         return pointwise.copy(f.x, f.y)
@@ -363,6 +369,11 @@ LOWERINGS: dict[type[layers.Layer], Lowering] = {
         lambda layer, f: layernorm.forward(f.x, f.y, layer.epsilon),
         lambda layer, b: layernorm.backward(b.x, b.dy, b.dx, layer.epsilon, b.accumulate),
         single=lambda layer, xs, y: features.layer_norm(xs[0], y, layer.epsilon),
+    ),
+    layers.LRN: Lowering(
+        lambda layer, f: lrn.forward(f.x, f.y, *lrn_numbers(layer)),
+        lambda layer, b: lrn.backward(b.x, b.y, b.dy, b.dx, *lrn_numbers(layer), b.accumulate),
+        single=lambda layer, xs, y: features.lrn(xs[0], y, *lrn_numbers(layer)),
     ),
     layers.MaxPool2D: Lowering(lambda layer, f: pool.max_forward(f.pool, f.x, f.y), _max_pool_input),
     layers.AvgPool2D: Lowering(_average_pool, _average_pool_input),

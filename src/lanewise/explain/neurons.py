@@ -22,6 +22,7 @@ from lanewise.keywords import renamed
 from lanewise.model import Model
 from lanewise.network.graph import Graph, Node
 from lanewise.network.layers import (
+    LRN,
     Activation,
     Affine,
     AvgPool2D,
@@ -205,9 +206,11 @@ def _read(model: Model, number: int, here: tuple[int, ...], values: list[Array])
         case Affine() as layer:
             factor, offset = layer.factor_and_offset(weights)
             return replace(_one(x, here, float(factor[here[0]])), bias=float(offset[here[0]]))
-        case LayerNorm() if x.ndim == 3:
-            _, row, column = here
-            seen = _all(x[:, row : row + 1, column : column + 1], range(len(x)))
+        case LayerNorm() | LRN() as layer if x.ndim == 3:
+            channel, row, column = here
+            half = layer.half if isinstance(layer, LRN) else len(x)
+            beside = range(max(0, channel - half), min(len(x), channel + half + 1))
+            seen = _all(x[beside.start : beside.stop, row : row + 1, column : column + 1], beside)
             return replace(seen, rows=(row,), columns=(column,))
         case PReLU():
             return _one(x, here, 1.0 if x[here] > 0 else float(weights[0].ravel()[here[0]]))

@@ -147,6 +147,8 @@ def _layer(node: Node, sources: list[str], output: str) -> list[Any]:
             )
         case layers.Add():
             return one("Add")
+        case layers.LRN(size, alpha, beta, k):
+            return one("LRN", size=size, alpha=float(alpha), beta=float(beta), bias=float(k))
         case layers.LayerNorm() as layer:
             return _layer_norm(node, layer, sources[0], output)
         case layers.Multiply():

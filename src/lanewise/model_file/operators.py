@@ -19,7 +19,7 @@ from lanewise.model_file.curves import Curve
 from lanewise.model_file.node import FileNode
 from lanewise.model_file.pointwise_operators import BY_OPERATOR, pointwise
 from lanewise.model_file.tensors import FLOAT, Constant, type_name
-from lanewise.network.layers import BatchNorm, Conv2D, Dense, Flatten, Join, LayerNorm, Softmax
+from lanewise.network.layers import LRN, BatchNorm, Conv2D, Dense, Flatten, Join, LayerNorm, Softmax
 from lanewise.network.options import option_problem
 
 
@@ -147,6 +147,13 @@ def _layer_normalization(node: FileNode) -> TensorRef:
     return node.builder.scale_and_shift(normal, scale[ours].astype(np.float64), offsets, single_use=node.single_use)
 
 
+def _lrn(node: FileNode) -> TensorRef:
+    """LRN."""
+    usual = {"alpha": 1e-4, "beta": 0.75, "bias": 1.0}
+    alpha, beta, k = (float(str(np.float32(node.number(name, default)))) for name, default in usual.items())
+    return node.add(LRN(node.whole("size", 0), alpha, beta, k), node.image(node.value()))
+
+
 def _softmax(node: FileNode) -> TensorRef:
     x, dims = node.value(), node.dims(node.value())
     axis = node.axis(-1 if node.opset >= 13 else 1, x.rank)
@@ -219,6 +226,7 @@ _OTHERS: dict[str, OperatorEntry] = {
     "GlobalMaxPool": (window_operators.global_pool, 1, ""),
     "Identity": (_identity, 1, ""),
     "LayerNormalization": (_layer_normalization, 3, "axis epsilon stash_type"),
+    "LRN": (_lrn, 1, "alpha beta bias size"),
     "MatMul": (_matmul, 2, ""),
     "Max": (pointwise, 2, ""),
     "MaxPool": (window_operators.max_pool, 1, f"{_WINDOW} ceil_mode storage_order"),

@@ -14,6 +14,7 @@ from lanewise.network.base import Elementwise, Initial, Layer, Padding, Pair, Si
 from lanewise.network.channelwise import Affine, BatchNorm, Channelwise, PReLU, Scale
 
 __all__ = [
+    "LRN",
     "Activation",
     "Add",
     "Affine",
@@ -152,6 +153,27 @@ class LayerNorm(Layer):
     epsilon: float = 1e-5
 
     opset: ClassVar[int] = 17
+
+
+@dataclass(frozen=True, slots=True)
+class LRN(Layer):
+    """Local response normalisation: each value divided by a power of what the channels beside it hold there.
+
+        y[i] = x[i] / (k + alpha / size * sum of x[j] ** 2) ** beta,   |i - j| <= (size - 1) / 2
+
+    Krizhevsky, Sutskever and Hinton 2012, "ImageNet Classification with Deep Convolutional Neural Networks", whose
+    alpha is what this one is divided by `size`. `size` is odd.
+    """
+
+    size: int
+    alpha: float = 1e-4
+    beta: float = 0.75
+    k: float = 1.0
+
+    @property
+    def half(self) -> int:
+        """How many channels on each side count."""
+        return self.size // 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,9 @@ MOST_FILTERS = 1_000_000
 MOST_STEPS = 10_000
 """Rows or columns of a kernel, window, stride, dilation or padding."""
 
+MOST_BESIDE = 15
+"""Channels that count for one, in local response normalisation."""
+
 MOST_LAYERS = 10_000
 """Layers of a network, those inside residual and concat counted."""
 
@@ -75,6 +78,12 @@ def _count(option: str, value: object) -> str | None:
     if is_whole(value) and 1 <= value <= MOST_FILTERS:
         return None
     return f"its {option} must be a whole number from 1 to {MOST_FILTERS:,}, not {value!r}"
+
+
+def _odd(option: str, value: object) -> str | None:
+    if is_whole(value) and value % 2 and 1 <= value <= MOST_BESIDE:
+        return None
+    return f"its {option} must be an odd number from 1 to {MOST_BESIDE}, not {value!r}"
 
 
 def _pair(option: str, value: object) -> str | None:
@@ -137,6 +146,10 @@ _CHECKS: dict[str, Callable[[str, object], str | None]] = {
     "initial": _initial,
     "branches": _branches,
     "rate": _rate,
+    "size": _odd,
+    "alpha": lambda option, value: _within(option, value, 0.0, 1e6),
+    "beta": lambda option, value: _within(option, value, 0.0, 100.0),
+    "k": lambda option, value: _within(option, value, 1e-6, 1e6),
     "epsilon": lambda option, value: _within(option, value, 1e-12, 1.0),
 }
 """What says whether an option makes sense, by its name, which means the same in all layers."""

@@ -9,6 +9,7 @@
     dense     dense 100 [nobias] [frozen]
     channels  batchnorm [0.00001] [frozen],  scale [frozen],  prelu [frozen]
     others    relu, leaky 0.1 and the other activations, softmax, flatten, dropout 0.5
+    lrn       lrn 5 [alpha 0.0001] [beta 0.75] [k 1]
     branches  residual(items | items of the shortcut),  concat(items | items | ...)
 
 Sizes are rows x columns, `5` means 5x5. P is `1`, `1x2` (rows x columns) or `1:2:1:2` (top:left:bottom:right). White
@@ -163,6 +164,11 @@ CONV: _Options = {
     "dilation": ("dilation", lambda parser: parser.pair("dilation")),
     "groups": ("groups", lambda parser: parser.whole("groups")),
 }
+LRN: _Options = {
+    "alpha": ("alpha", lambda parser: _number(parser, "alpha")),
+    "beta": ("beta", lambda parser: _number(parser, "beta")),
+    "k": ("k", lambda parser: _number(parser, "k")),
+}
 AVERAGE: _Options = {**WINDOW, "count-padding": ("count_padding", lambda parser: True)}
 
 
@@ -226,6 +232,17 @@ def _layer_norm(parser: _Parser) -> Layer:
     return layers.LayerNorm(parser.fraction(layers.LayerNorm().epsilon))
 
 
+def _number(parser: _Parser, what: str) -> float:
+    if parser.token.kind != "number":
+        parser.fail(f"a number is needed here ({what})")
+    return parser.fraction(0)
+
+
+def _lrn(parser: _Parser) -> Layer:
+    size = parser.whole('how many channels count, like "lrn 5"')
+    return layers.LRN(size, **parser.options(LRN))  # type: ignore[arg-type]
+
+
 def _dropout(parser: _Parser) -> Layer:
     return layers.Dropout(parser.fraction(layers.Dropout().rate))
 
@@ -256,6 +273,7 @@ LAYERS: dict[str, Callable[[_Parser], Layer]] = {
     "global": _global_pool,
     "dense": _dense,
     "layernorm": _layer_norm,
+    "lrn": _lrn,
     "dropout": _dropout,
     "residual": _residual,
     "gate": _gate,

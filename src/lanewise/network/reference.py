@@ -131,6 +131,8 @@ def _forward(
             return np.where(x > 0, x, weights[0] * x)
         case layers.LayerNorm(epsilon):
             return np.asarray((x - x.mean(axis=1, keepdims=True)) / np.sqrt(x.var(axis=1, keepdims=True) + epsilon))
+        case layers.LRN() as lrn:
+            return np.asarray(x * _lrn_base(lrn, x) ** -lrn.beta)
         case layers.Softmax():
             return _softmax(x)
         case layers.Flatten():
@@ -183,6 +185,10 @@ def _backward(
         case layers.LayerNorm(epsilon):
             along = (dy - dy.mean(axis=1, keepdims=True)) - y * (dy * y).mean(axis=1, keepdims=True)
             return [], [along / np.sqrt(x.var(axis=1, keepdims=True) + epsilon)]
+        case layers.LRN() as lrn:
+            base = _lrn_base(lrn, x)
+            shared = _beside(dy * y / base, lrn.half) * (2 * lrn.alpha * lrn.beta / lrn.size)
+            return [], [dy * base**-lrn.beta - x * shared]
         case layers.Softmax():
             return [], [y * (dy - (dy * y).sum(axis=1, keepdims=True))]
         case layers.Flatten():
@@ -200,6 +206,18 @@ def _backward(
         case layers.Input():
             return [], []
     raise TypeError(f"{node.name}: {type(node.layer).__name__} has no gradient: give it a case in _backward")
+
+
+def _lrn_base(lrn: layers.LRN, x: Array) -> Array:
+    """What local response normalisation takes the power of."""
+    return lrn.k + lrn.alpha / lrn.size * _beside(x * x, lrn.half)
+
+
+def _beside(x: Array, half: int) -> Array:
+    """The sum of each channel and of `half` on each side of it."""
+    channels = np.arange(x.shape[1])
+    band = np.abs(channels[:, None] - channels) <= half
+    return np.asarray(np.einsum("ij,nj...->ni...", band.astype(x.dtype), x))
 
 
 # Neighbourhoods: what convolutions and pools have in common

@@ -38,6 +38,8 @@ def output_shape(layer: Layer, inputs: tuple[Shape, ...]) -> tuple[Shape, Sides]
             return (channels, *out), sides
         case layers.GlobalAvgPool2D():
             return _image(shape)[:1], none
+        case layers.LRN():
+            return _image(shape), none
         case layers.Dense():
             if len(shape) != 1:
                 raise ShapeError(f"needs features, not {describe(shape)}; put `flatten` before it")

@@ -57,6 +57,14 @@ def layer_text(layer: Layer) -> str:
             words = [layer.word, *map(repr, numbers), "frozen" if is_frozen(layer) else ""]
         case layers.LayerNorm():
             words = ["layernorm", "" if layer == layers.LayerNorm() else repr(float(layer.epsilon))]
+        case layers.LRN():
+            usual = layers.LRN(layer.size)
+            words = [
+                f"lrn {layer.size}",
+                f"alpha {float(layer.alpha)!r}" if layer.alpha != usual.alpha else "",
+                f"beta {float(layer.beta)!r}" if layer.beta != usual.beta else "",
+                f"k {float(layer.k)!r}" if layer.k != usual.k else "",
+            ]
         case layers.Dropout():
             words = [f"dropout {float(layer.rate)!r}"]
         case layers.Residual():

@@ -27,7 +27,7 @@ from lanewise.kernels.layout import Layout
 from lanewise.lanes import javascript
 from lanewise.model import Model
 from lanewise.network.graph import Graph, Node, is_frozen
-from lanewise.network.layers import Activation, AvgPool2D, Conv2D, Elementwise, LayerNorm, MaxPool2D
+from lanewise.network.layers import LRN, Activation, AvgPool2D, Conv2D, Elementwise, LayerNorm, MaxPool2D
 from lanewise.network.text import layer_text
 
 MOST_WEIGHTS = 700_000
@@ -263,6 +263,8 @@ def _node(graph: Graph, number: int, node: Node, layout: Layout) -> dict[str, An
             described["countPadding"] = isinstance(pool, AvgPool2D) and pool.count_padding
         case LayerNorm(epsilon):
             described["epsilon"] = epsilon
+        case LRN(size, alpha, beta, k):
+            described |= {"half": size // 2, "share": alpha / size, "beta": beta, "k": k}
         case Elementwise() as layer:
             described |= {"note": layer.note, "formula": layer.formula, "options": layer.options}
             described["below"] = layer.below if isinstance(layer, Activation) else None

@@ -6,6 +6,7 @@ join      y = the channels of x0, then those of x1, ...
 scale     y[i, r, c] = scale[i] * x[i, r, c] + offset[i]
 prelu     y[i, r, c] = x[i, r, c] where that is above 0, else slope[i] * x[i, r, c]
 layernorm y[i, r, c] = (x[i, r, c] - mean) / sqrt(variance + epsilon), both over i
+lrn       y[i, r, c] = x[i, r, c] (k + share * sum of x[j, r, c]**2) ** -beta, over |i - j| <= half
 softmax   y[j] = e[j] / sum of e, with e[j] = exp(x[j] - max x)
 """
 
@@ -193,6 +194,54 @@ def layer_norm(x: Blocked, y: Blocked, epsilon: float) -> Program:
             inverse = k.apply("div", 1.0, k.apply("sqrt", variance + epsilon))
             for b in k.loop(x.blocks):
                 ys[b, r, c] = (xs[b, r, c] - mean) * inverse
+    return k.program()
+
+
+@kernel
+def lrn(x: Blocked, y: Blocked, half: int, share: float, beta: float, bias: float) -> Program:
+    """Each value divided by a power of the squares beside it. Buffers: x, y.
+
+    Neighbours in other blocks come by shuffles of two blocks side by side, so `half` is less than 16.
+
+    Parameters
+    ----------
+    x, y : Blocked
+    half : int
+        How many channels on each side count.
+    share, beta, bias : float
+        As in the formula, where `bias` is k.
+    """
+    channels, rows, columns = x.shape
+    k = Recorder("single lrn")
+    xs, ys, inside = x.lanes.buffer(k, "x"), y.lanes.buffer(k, "y"), k.lane_number()
+    last = x.blocks - 1
+    rest = channels - last * LANES
+
+    for r in k.loop(rows):
+        for c in k.loop(columns):
+
+            def squares(b: Index, near: int, at: tuple[Index, Index] = (r, c)) -> Value:
+                """Those of a block, 0 past the last channel; `near` is b counted from the last block, if it is near."""
+                value = xs[b, *at]
+                square = value * value
+                return k.apply("where_ult", inside, k.integer(rest), square, 0.0) if near == 0 else square
+
+            def one(b: Index, near: int, first: bool, at: tuple[Index, Index] = (r, c)) -> None:
+                before = k.constant(0.0) if first else squares(b - 1, 1)
+                own = squares(b, near)
+                after = k.constant(0.0) if near == 0 else squares(b + 1, near - 1)
+                total = own
+                for d in range(1, half + 1):
+                    total = total + k.shuffle(before, own, [LANES + n - d for n in range(LANES)])
+                    total = total + k.shuffle(own, after, [n + d for n in range(LANES)])
+                base = k.apply("fma", total, share, bias)
+                ys[b, *at] = xs[b, *at] * functions.exp(k, functions.log(k, base) * -beta)
+
+            one(0, last, first=True)
+            for b in k.loop(last - 2):
+                one(b + 1, 2, first=False)
+            for near in range(min(1, last - 1), -1, -1):
+                one(last - near, near, first=False)
     return k.program()
 
 

@@ -59,6 +59,10 @@ function askInputs(network, number, { channels, rows, columns }, ask) {
       return ask(source, range(depth), range(height), range(width));
     case "layernorm":
       return ask(source, range(depth), rows, columns);
+    case "lrn": {
+      const beside = [...channels].flatMap((i) => range(2 * node.half + 1, i - node.half));
+      return ask(source, beside.filter((i) => i >= 0 && i < depth), rows, columns);
+    }
     case "flatten":
       for (const n of channels) {
         const { channel, row, column } = unflatten(network.nodes[source].shape, n);

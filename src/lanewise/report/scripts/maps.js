@@ -14,6 +14,7 @@ const NOTES = {
   average: "the mean of each neighbourhood",
   global: "the mean of each map",
   layernorm: "the values of all maps at each place, less their mean, divided by their spread",
+  lrn: "each value made smaller by what the maps beside its own hold at its place",
   softmax: "turned into probabilities that add up to 1",
   add: "the sum of two branches",
   multiply: "each map of one branch times its own number of the other",

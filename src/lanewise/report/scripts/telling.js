@@ -254,6 +254,11 @@ const TELLINGS = {
     formula(`(${wordNumber(x)} − ${wordNumber(mean)}) / √(${wordNumber(variance)} + ${wordNumber(epsilon)}) = ${wordNumber(value)}`),
   ],
 
+  lrn: (network, { x, total, share, beta, k, count, value }) => [
+    make("p", {}, `Divided by a power of what ${counted(count, "map")} hold here, whose squares make ${wordNumber(total)}:`),
+    formula(`${wordNumber(x)} / (${wordNumber(k)} + ${wordNumber(share)} × ${wordNumber(total)})^${wordNumber(beta)} = ${wordNumber(value)}`),
+  ],
+
   add: (network, { parts, value }) => [
     make("p", {}, `The sum of the branches: ${parts.map((part) => network.nodes[part.number].name).join(" plus ")}.`),
     formula(`${parts.map((part, n) => (n ? plus(part.x) : wordNumber(part.x))).join(" ")} = ${wordNumber(value)}`),

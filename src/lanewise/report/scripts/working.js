@@ -6,6 +6,7 @@
 //   max, average    taps: [{row, column, inside, x}], count; argmax is the first largest tap of a max pool
 //   global          total, count
 //   layernorm       x, mean, variance, epsilon, count
+//   lrn             x, total, share, beta, k, count
 //   add             parts: [{number, x}]
 //   multiply        parts: [{number, x}], the value and its factor
 //   join            from: {number, channel}
@@ -125,6 +126,15 @@ const WORKINGS = {
     const variance = sum(all.map((one) => (one - mean) ** 2)) / channels;
     const reads = [{ ...pointRead(source, channel, row, column), channels: range(channels) }];
     return { x: all[channel], mean, variance, epsilon: node.epsilon, count: channels, reads };
+  },
+
+  lrn(network, node, { channel, row, column }) {
+    const [source] = node.inputs;
+    const { half, share, beta, k } = node;
+    const beside = range(2 * half + 1, channel - half).filter((i) => i >= 0 && i < node.shape[0]);
+    const total = sum(beside.map((i) => network.value(source, i, row, column) ** 2));
+    const reads = [{ ...pointRead(source, channel, row, column), channels: beside }];
+    return { x: network.value(source, channel, row, column), total, share, beta, k, count: beside.length, reads };
   },
 
   add(network, node, { channel, row, column }) {
