@@ -115,18 +115,35 @@ def latency(nets: tuple[str, ...], threads: int, rounds: int, burst: float, **ou
 @click.option("--export", is_flag=True, help="First export them, in the environment of --peers-env.")
 @options.threads()
 @click.option(
-    "--burst", type=click.FloatRange(0), default=0, show_default=True, help="Seconds to time each; 0 for none."
+    "--burst", type=click.FloatRange(0), default=0, show_default=True, help="Seconds a turn; 0 measures no speeds."
+)
+@click.option(
+    "--page",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Put the table into this page, like docs/foreign.md, in place of the one it has.",
 )
 @options.peers_env
 @options.output
-def foreign(folder: Path, nets: str, export: bool, threads: int, burst: float, peers_env: Path, **output: Any) -> None:
+def foreign(
+    folder: Path,
+    nets: str,
+    export: bool,
+    threads: int,
+    burst: float,
+    page: Path | None,
+    peers_env: Path,
+    **output: Any,
+) -> None:
     """Networks from elsewhere: which are read, and how far from ONNX Runtime they are; with --burst, images/s."""
     from benchmarks import foreign
 
     before, names = _with_onnxruntime(), tuple(filter(None, nets.split(",")))
     if export:
         foreign.export(environment.python_of(peers_env), folder, names)
-    _show(foreign.measure(folder, names, threads, burst, _say), before, **output)
+    report = foreign.measure(folder, names, threads, burst, _say)
+    _show(report, before, **output)
+    if page:
+        foreign.put_into(page, report, before)
 
 
 @main.command()

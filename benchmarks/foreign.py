@@ -6,12 +6,13 @@ name and get random ones here.
 
 from __future__ import annotations
 
+import re
 import subprocess
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +20,27 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from benchmarks.report import Report
+from benchmarks.report import Report, as_markdown
 from lanewise import Model
+from lanewise.bench.environment import Environment
+from lanewise.bench.race import SETTLE
 from lanewise.bench.tables import Table, figure
 from lanewise.errors import LanewiseError
 
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 """Classifiers that the `onnx` package ships, without weights."""
 
+_TABLE = re.compile(r"(?:^\*\*Networks from elsewhere.*\n.*\n\n)?^\| network \|.*\n(?:\|.*\n)*", re.MULTILINE)
+"""The table in a page, with its title and the processor."""
+
 ENOUGH = 1e-4
 """How far a probability may be from ONNX Runtime's, as a share of the largest."""
+
+BATCH = 16
+"""Images that both predict at once when speeds are measured, unless the file is fixed to fewer."""
+
+ROUNDS = 7
+"""In how many rounds both take turns when speeds are measured."""
 
 Floats = NDArray[np.float32]
 
@@ -45,6 +57,7 @@ class Row:
     largest: float = 0.0
     lanewise: float = 0.0
     onnxruntime: float = 0.0
+    ratio: float = 0.0
 
 
 def export(python: Path, folder: Path, nets: tuple[str, ...]) -> None:
@@ -65,16 +78,32 @@ def measure(folder: Path, nets: tuple[str, ...], threads: int, burst: float, say
     wrong = [row.net for row in read if row.difference > ENOUGH]
     said = f"Of {len(rows)} files {len(read)} are read; {', '.join(wrong) if wrong else 'none'} of them wrong."
     table = [(row.net, row.exporter, str(row.nodes), row.reason or "read", *_figures(row, burst > 0)) for row in rows]
-    speeds = ("Lanewise", "ONNX Runtime") if burst else ()
-    columns = ("", "exporter", "nodes", "outcome", "largest difference", *speeds)
+    speeds = ("Lanewise", "ONNX Runtime", "ratio") if burst else ()
+    columns = ("network", "exporter", "nodes", "outcome", "largest difference", *speeds)
     title = "Networks from elsewhere, beside ONNX Runtime" + (f"; images/s, threads: {threads}" if burst else "")
-    return Report("foreign", (Table(title, columns, tuple(table)),), (said,), {"rows": [asdict(row) for row in rows]})
+    batches = f"Batches of {BATCH} images; files that are fixed to another number of images get that."
+    remarks = (said, batches) if burst else (said,)
+    return Report("foreign", (Table(title, columns, tuple(table)),), remarks, {"rows": [asdict(row) for row in rows]})
+
+
+def put_into(page: Path, report: Report, environment: Environment) -> None:
+    """Put the table in place of the one that the page has.
+
+    Raises
+    ------
+    ValueError
+        The page has none.
+    """
+    text, table = page.read_text(), _TABLE.search(as_markdown(report, environment) + "\n")
+    if table is None or not _TABLE.search(text):
+        raise ValueError(f"{page} has no table that begins with a column for the network")
+    page.write_text(_TABLE.sub(lambda found: table.group(), text, count=1))
 
 
 def _figures(row: Row, timed: bool) -> tuple[str, ...]:
     if row.reason:
-        return ("–",) * (3 if timed else 1)
-    speeds = (figure(row.lanewise), figure(row.onnxruntime)) if timed else ()
+        return ("–",) * (4 if timed else 1)
+    speeds = (figure(row.lanewise), figure(row.onnxruntime), f"{row.ratio:.2f}") if timed else ()
     return (f"{row.difference:.1e}", *speeds)
 
 
@@ -91,7 +120,7 @@ def files(folder: Path, scratch: Path) -> Iterator[tuple[str, str, Path]]:
 
 
 def tried(net: str, exporter: str, path: Path, threads: int, burst: float) -> Row:
-    """Read a file, and compare what it predicts for two images; for `burst` seconds each, measure the speed of both."""
+    """Read a file, and compare what it predicts for two images; with a `burst`, measure the speed of both."""
     import onnxruntime
 
     nodes = len(onnx.load(path, load_external_data=False).graph.node)
@@ -114,13 +143,14 @@ def tried(net: str, exporter: str, path: Path, threads: int, burst: float) -> Ro
     row = Row(net, exporter, nodes, "", float(np.abs(found - expected).max()) / largest, largest)
     if not burst:
         return row
-    many = np.repeat(x, 16 // batch + 1, axis=0)[:16] if batch != 1 else x
+    many = x if isinstance(entry.shape[0], int) else np.repeat(x, BATCH // batch, axis=0)
     ours = np.ascontiguousarray(many.transpose(0, 2, 3, 1))
-    speeds = [
-        _speed(lambda: model.predict_proba(ours, threads=threads), len(ours), burst),
-        _speed(lambda: session.run(None, {entry.name: many}), len(many), burst),
-    ]
-    return Row(**{**asdict(row), "lanewise": speeds[0], "onnxruntime": speeds[1]})
+    rates = _rates(
+        (lambda: model.predict_proba(ours, threads=threads), lambda: session.run(None, {entry.name: many})),
+        len(many),
+        burst,
+    )
+    return replace(row, lanewise=rates[0], onnxruntime=rates[1], ratio=rates[2])
 
 
 def _probabilities(outputs: Floats) -> Floats:
@@ -131,15 +161,27 @@ def _probabilities(outputs: Floats) -> Floats:
     return np.asarray(raised / raised.sum(axis=1, keepdims=True))
 
 
-def _speed(call: Callable[[], object], images: int, burst: float) -> float:
-    """Images a second, by the fastest of the calls that fit into `burst` seconds, at least three."""
-    call()
-    times: list[float] = []
-    while len(times) < 3 or sum(times) < burst:
-        begin = time.perf_counter()
+def _rates(calls: tuple[Callable[[], object], Callable[[], object]], images: int, burst: float) -> list[float]:
+    """Images/s of both, medians of turns of `burst` seconds, and the median ratio within a round of turns."""
+    turns = []
+    for call in calls:
         call()
-        times.append(time.perf_counter() - begin)
-    return images / min(times)
+    for _ in range(ROUNDS):
+        turn = []
+        for call in calls:
+            time.sleep(SETTLE)
+            turn.append(_turn(call, burst) * images)
+        turns.append([*turn, turn[0] / turn[1]])
+    return [float(median) for median in np.median(turns, axis=0)]
+
+
+def _turn(call: Callable[[], object], burst: float) -> float:
+    """Calls a second, in `burst` seconds."""
+    count, begin = 0, time.perf_counter()
+    while count == 0 or time.perf_counter() - begin < burst:
+        call()
+        count += 1
+    return count / (time.perf_counter() - begin)
 
 
 def draw_weights(model: Any) -> None:

@@ -354,5 +354,14 @@ def test_networks_from_elsewhere_are_compared_or_refused(tmp_path: Path, monkeyp
     assert float(good[4]) < foreign.ENOUGH
     assert refused[:2] == ("odd", "dynamo")
     assert "(Sin): the operator is not supported" in refused[3]
-    assert made.remarks == ("Of 2 files 1 are read; none of them wrong.",)
+    assert len(good) == 8
+    assert float(good[5].replace(",", "")) > 0
+    assert made.remarks[0] == "Of 2 files 1 are read; none of them wrong."
+    page = tmp_path / "page.md"
+    page.write_text("# A page\n\n| network | exporter |\n| --- | ---: |\n| old | legacy |\n\nThe rest.\n")
+    for _ in range(2):
+        foreign.put_into(page, made, Environment.now())
+        assert "| old |" not in page.read_text()
+        assert page.read_text().count("| good |") == page.read_text().count("**Networks from elsewhere") == 1
+        assert page.read_text().endswith("|\n\nThe rest.\n")
     assert len(foreign.measure(tmp_path, ("good",), 1, 0, lambda sentence: None).tables[0].rows) == 1
