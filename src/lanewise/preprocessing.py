@@ -75,10 +75,12 @@ class Preprocessing:
         if self.dtype not in get_args(PixelType):
             raise OptionError(f"pixels of type {self.dtype!r}: a network takes uint8 or float32")
         for name, values in (("scale", self.scale), ("offset", self.offset)):
-            rounded = tuple(float(np.float32(value)) for value in values)
+            with np.errstate(over="ignore"):
+                rounded = tuple(float(np.float32(value)) for value in values)
             if len(rounded) != self.channels or not all(map(math.isfinite, rounded)):
                 raise OptionError(
-                    f"{name} of the preprocessing is {values}: one finite number for each of {self.channels} channels"
+                    f"{name} of the preprocessing is {_some(values)}: "
+                    f"one finite number for each of {self.channels} channels"
                 )
             object.__setattr__(self, name, rounded)
         if self.value_range is not None:
@@ -125,7 +127,7 @@ class Preprocessing:
         for name, numbers in (("mean", mean), ("std", std)):
             if len(numbers) not in (1, self.channels) or not all(map(math.isfinite, numbers)):
                 raise OptionError(
-                    f"{name} is {numbers}: one finite number, or one for each of {self.channels} channels"
+                    f"{name} is {_some(numbers)}: one finite number, or one for each of {self.channels} channels"
                 )
         if min(std) <= 0:
             raise OptionError(f"std is {std}: standard deviations are above 0")
@@ -147,3 +149,8 @@ class Preprocessing:
         constants = self.constants
         scaled = pixels.astype(np.float32) * constants["scale"] + constants["offset"]
         return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+
+
+def _some(numbers: tuple[float, ...]) -> str:
+    """As many of them as one can read."""
+    return f"{numbers[:6]}" if len(numbers) <= 6 else f"{len(numbers):,} numbers"

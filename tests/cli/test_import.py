@@ -89,6 +89,49 @@ def test_what_is_missing_or_wrong_is_said_in_one_line(stranger, here):
     assert sorted(one.name for one in here.iterdir()) == ["net.onnx", "two.txt"]
 
 
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"a\n\nb\n", "line 2 of 'names.txt' is empty; each line names a class"),
+        (b"\n\n", "0 classes do not fit"),
+        (b"", "0 classes do not fit"),
+        (b"a\nb\na\n", "two classes have the same label, 'a': numbers 1 and 3"),
+        (b"a\nb\n", "2 classes do not fit"),
+        (b"a\nb\nc\nd\n", "4 classes do not fit"),
+        (bytes(range(256)), "it is not text"),
+        ("a\nb\nc\n".encode("utf-16"), "it is not text"),
+    ],
+)
+def test_names_that_make_no_classes_are_refused_in_one_line(stranger, here, content, problem):
+    (here / "names.txt").write_bytes(content)
+    result = run("import", stranger, "--external-data", "--classes", "names.txt")
+    assert problem in (misused(result) if result.exit_code == 2 else failed(result))
+
+
+@pytest.mark.parametrize(
+    "content", ["a b\nc\u2028d\ne\x0bf\n", "\ufeffa b\r\nc\u2028d\r\n e\x0bf", "a b\rc\u2028d\re\x0bf"]
+)
+def test_a_name_is_a_line_whatever_ends_lines(stranger, here, content):
+    (here / "names.txt").write_bytes(content.encode())
+    said = imported(stranger, "--external-data", "--classes", "names.txt")
+    assert said["classes"] == ["a b", "c\u2028d", "e\x0bf"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "problem"),
+    [
+        ("--mean", "nan", "one finite number, or one for each of 3 channels"),
+        ("--mean", "1e39", "one finite number for each of 3 channels"),
+        ("--std", "1e-45", "one finite number for each of 3 channels"),
+        ("--std", "inf", "one finite number, or one for each of 3 channels"),
+        ("--std", "-1", "standard deviations are above 0"),
+        ("--mean", ",".join(["1"] * 5000), "mean is 5,000 numbers: one finite number"),
+    ],
+)
+def test_numbers_that_prepare_nothing_are_refused_in_one_line(stranger, option, value, problem):
+    assert problem in failed(run("import", stranger, "--external-data", option, value))
+
+
 def test_what_it_says(stranger):
     said = run("import", stranger, "--external-data").stdout
     assert "images must be prepared as its author did" in said

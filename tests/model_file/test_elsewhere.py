@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import onnx
 import pytest
@@ -497,12 +499,18 @@ def test_only_a_regular_file_is_opened(apart):
     with pytest.raises(ModelFileError, match="which cannot be read: No such file"):
         read(path, external_data=True)
     data.symlink_to("other")
-    with pytest.raises(ModelFileError, match="which is not a regular file"):
+    with pytest.raises(ModelFileError, match=r"which is not a regular file$"):
         read(path, external_data=True)
     data.unlink()
     data.mkdir()
-    with pytest.raises(ModelFileError, match="which is not a regular file"):
+    with pytest.raises(ModelFileError, match=r"which is not a regular file$") as caught:
         read(path, external_data=True)
+    assert str(caught.value).count("keeps its numbers") == 1
+    data.rmdir()
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(data)  # opened, it would wait for ever
+        with pytest.raises(ModelFileError, match=r"which is not a regular file$"):
+            read(path, external_data=True)
 
 
 @pytest.mark.parametrize(
@@ -512,6 +520,9 @@ def test_only_a_regular_file_is_opened(apart):
         ({"offset": "1e3"}, "its place in the other file"),
         ({"offset": "9" * 40}, "its place in the other file"),
         ({"offset": "999999999"}, "the other file ends before"),
+        ({"offset": "9" * 15}, "the other file ends before"),
+        ({"offset": "\u0663"}, "its place in the other file"),
+        ({"offset": "+0"}, "its place in the other file"),
         ({"length": "5"}, "its place in the other file"),
         ({"length": "x"}, "its place in the other file"),
     ],

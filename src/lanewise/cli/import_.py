@@ -91,10 +91,14 @@ def import_(
 def _names(path: str) -> tuple[str, ...]:
     """The lines of a text file, without those that are empty at its end."""
     try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+        lines = [line.strip() for line in Path(path).read_text(encoding="utf-8-sig").split("\n")]
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is not text"
         raise click.BadParameter(f"{path!r} cannot be read: {reason}.", param_hint="--classes") from None
-    while lines and not lines[-1].strip():
+    while lines and not lines[-1]:
         lines.pop()
-    return tuple(line.strip() for line in lines)
+    if "" in lines:
+        raise click.BadParameter(
+            f"line {lines.index('') + 1} of {path!r} is empty; each line names a class.", param_hint="--classes"
+        )
+    return tuple(lines)

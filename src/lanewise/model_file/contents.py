@@ -144,8 +144,13 @@ def _checked_parameters(graph: Graph, arrays: tuple[NDArray[Any], ...]) -> tuple
 
 def _check_output(graph: Graph, classes: tuple[Label, ...]) -> None:
     last, shape = graph.nodes[-1].layer, graph.output_shape
-    if len(set(classes)) != len(classes):
-        raise NetworkError(f"two classes have the same label: {', '.join(map(str, classes[:20]))}")
+    first = {label: place for place, label in reversed([*enumerate(classes, 1)])}
+    again = next((place for place, label in enumerate(classes, 1) if first[label] != place), None)
+    if again is not None:
+        label = classes[again - 1]
+        raise NetworkError(
+            f"two classes have the same label, {str(label)[:40]!r}: numbers {first[label]} and {again}; tell them apart"
+        )
     if isinstance(last, Softmax) and shape == (len(classes),):
         return
     if isinstance(last, Sigmoid) and shape == (1,) and len(classes) == 2:

@@ -69,26 +69,23 @@ def _opened(folder: Path, name: str, tensor: Any) -> BinaryIO:
         raise ModelFileError(f"{what}, which is no plain name of a file beside the model: only such files are opened")
     path = folder / name
     try:
-        if not stat.S_ISREG(os.lstat(path).st_mode):
-            raise ModelFileError(f"{what}, which is not a regular file")
-        file = path.open("rb")
+        # Of a link or a pipe not even the opening is safe.
+        file = path.open("rb") if stat.S_ISREG(os.lstat(path).st_mode) else None
     except OSError as error:
         raise ModelFileError(f"{what}, which cannot be read: {error.strerror or error}") from None
-    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        return file
-    file.close()
-    raise ModelFileError(f"{what}, which is not a regular file")
+    if file is None or not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        raise ModelFileError(f"{what}, which is not a regular file")
+    return file
 
 
 def _part(file: BinaryIO, where: dict[Any, Any], size: int, tensor: Any) -> bytes:
     """The bytes of one tensor."""
     begin, length = (str(where.get(key, default)) for key, default in (("offset", "0"), ("length", str(size))))
-    if not (begin.isdecimal() and length == str(size) and len(begin) < 16):
+    if not (begin.isascii() and begin.isdecimal() and length == str(size) and len(begin) < 16):
         raise ModelFileError(
             f"tensor {quoted(tensor.name)}: its place in the other file does not fit its {size:,} bytes"
         )
-    file.seek(int(begin))
-    data = file.read(size) if int(begin) + size <= os.fstat(file.fileno()).st_size else b""
-    if len(data) != size:
+    if int(begin) + size > os.fstat(file.fileno()).st_size:
         raise ModelFileError(f"tensor {quoted(tensor.name)}: the other file ends before its {size:,} bytes")
-    return data
+    file.seek(int(begin))
+    return file.read(size)
