@@ -292,13 +292,21 @@ def signboard(data: Path, seeds: int, threads: int, **output: Any) -> None:
 @main.command()
 @options.data("flowers500.tar.gz")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Which images get which fault.")
+@click.option("--start", default="auto", show_default=True, help="As of lanewise check.")
+@click.option(
+    "--swaps", type=click.IntRange(1), help="Make so many labels wrong instead, without a start and with one."
+)
+@options.seeds
 @options.output
-def check(data: Path, seed: int, **output: Any) -> None:
+def check(data: Path, seed: int, start: str, swaps: int | None, seeds: int, **output: Any) -> None:
     """Faults planted into images, and how many of them are found."""
     from benchmarks import check
 
     before = Environment.now()
-    _show(check.measure(data, seed, _say), before, **output)
+    measured = (
+        check.measure(data, seed, start, _say) if swaps is None else check.swaps(data, swaps, tuple(range(seeds)), _say)
+    )
+    _show(measured, before, **output)
 
 
 @main.command()

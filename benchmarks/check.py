@@ -20,7 +20,12 @@ from benchmarks.report import Report
 from lanewise.bench.tables import Table, figure
 from lanewise.data.load import load
 from lanewise.data_check.check import check
+from lanewise.data_check.collect import gather
+from lanewise.data_check.duplicates import groups, links
+from lanewise.data_check.features import NETWORK, NONE, choose, compute
 from lanewise.data_check.findings import Findings
+from lanewise.data_check.label_errors import mislabelled
+from lanewise.data_check.outliers import almost_constant
 
 TWICE = ("two-labels", "across-splits", "copies", "near-copies")
 KINDS = {
@@ -30,6 +35,8 @@ KINDS = {
     "resized to 60 %": TWICE,
     "mirrored": TWICE,
     "cropped by 10 %": TWICE,
+    "cropped by 20 %": TWICE,
+    "rotated by 5 degrees": TWICE,
     "brightened by 30 %": TWICE,
     "label swapped": ("mislabelled",),
     "cut short": ("unreadable",),
@@ -44,7 +51,7 @@ SWAPPED = 50
 """Labels of arrays that are made wrong."""
 
 
-def measure(data: Path, seed: int, say: Callable[[str], None]) -> Report:
+def measure(data: Path, seed: int, start: str, say: Callable[[str], None]) -> Report:
     """Look at the images as they came, then with faults; into arrays only wrong labels are planted."""
     if data.suffix == ".npz":
         return _arrays(data, seed, say)
@@ -53,10 +60,41 @@ def measure(data: Path, seed: int, say: Callable[[str], None]) -> Report:
             archive.extractall(folder, filter="data")
         root = next(path.parent for path in Path(folder).rglob("train") if path.is_dir())
         say("the images as they came")
-        before = check(root)
+        before = check(root, start=start)
         faults = plant(root, seed)
         say(f"{len(faults)} faults planted")
-        return report(data.name, faults, before, check(root))
+        return report(data.name, faults, before, check(root, start=start))
+
+
+def swaps(data: Path, count: int, seeds: tuple[int, ...], say: Callable[[str], None]) -> Report:
+    """Labels of a folder made wrong at random, and how many of them are suspect: to networks, and to linear layers on
+    features."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        with tarfile.open(data) as archive:
+            archive.extractall(folder, filter="data")
+        root = next(path.parent for path in Path(folder).rglob("train") if path.is_dir())
+        collection = gather(root)
+        pairs = links(collection, almost_constant(collection))
+        together = [members for members, _ in groups(pairs)]
+        for start in (NONE, NETWORK):
+            network = choose(collection, start, labels=True).network
+            features = None if network is None else compute(collection, network, None, None)
+            for seed in seeds:
+                random = np.random.default_rng(seed)
+                which = random.permutation(np.flatnonzero(collection.parts == 0))[:count]
+                labels = collection.labels.copy()
+                classes = len(collection.classes)
+                labels[which] = (labels[which] + random.integers(1, classes, count)) % classes
+                changed = replace(collection, labels=labels)
+                found, accuracy = mislabelled(changed, together, seed, None, None, features=features)
+                suspect = [case.images[0] in which for one in found for case in one.cases]
+                hits = sum(suspect)
+                figures = (count, hits, len(suspect) - hits, sum(suspect[:count]), f"{100 * accuracy:.1f} %")
+                rows.append((start, str(seed), *map(str, figures)))
+                say(" ".join(rows[-1]))
+    columns = ("start", "seed", "planted", "found", "others", f"found among the first {count}", "labels agreed with")
+    return Report("check", (Table(f"Labels of {data.name} made wrong", columns, tuple(rows)),), (), {"rows": rows})
 
 
 def _arrays(data: Path, seed: int, say: Callable[[str], None]) -> Report:

@@ -29,9 +29,10 @@ class Fault:
 Change = Callable[[Image.Image, Path], None]
 
 
-def _cropped(image: Image.Image, to: Path) -> None:
+def _cropped(image: Image.Image, to: Path, share: int = 20) -> None:
     width, height = image.size
-    image.crop((width // 20, height // 20, width - width // 20, height - height // 20)).save(to, quality=90)
+    box = (width // share, height // share, width - width // share, height - height // share)
+    image.crop(box).save(to, quality=90)
 
 
 CHANGES: dict[str, Change] = {
@@ -39,6 +40,8 @@ CHANGES: dict[str, Change] = {
     "resized to 60 %": lambda image, to: image.resize((image.width * 3 // 5, image.height * 3 // 5)).save(to),
     "mirrored": lambda image, to: ImageOps.mirror(image).save(to, quality=90),
     "cropped by 10 %": _cropped,
+    "cropped by 20 %": lambda image, to: _cropped(image, to, 10),
+    "rotated by 5 degrees": lambda image, to: image.rotate(5, Image.Resampling.BICUBIC).save(to, quality=90),
     "brightened by 30 %": lambda image, to: ImageEnhance.Brightness(image).enhance(1.3).save(to, quality=90),
 }
 

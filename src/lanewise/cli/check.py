@@ -38,6 +38,14 @@ STYLES = {"serious": "bold red", "warning": "yellow", "note": ""}
     help="Find the training images of this model, and test the labels of the others with it.  [default: none]",
 )
 @click.option(
+    "--start",
+    type=PATH,
+    default="auto",
+    metavar="lite0|FILE|none",
+    help="Network whose features find wrong labels and near copies.  [default: lite0 for photographs, if it is "
+    "installed and labels are tested]",
+)
+@click.option(
     "--seed",
     type=click.IntRange(0),
     default=0,
@@ -54,6 +62,7 @@ def check(
     force: bool,
     labels: bool,
     model: str | None,
+    start: str,
     seed: int,
     threads: int | None,
     strict: bool,
@@ -79,7 +88,9 @@ def check(
         require()
     loaded = None if model is None else lanewise.Model.load(model)
     with _progress(out) as progress:
-        found = lanewise.check(images, labels=labels, model=loaded, seed=seed, threads=threads, progress=progress)
+        found = lanewise.check(
+            images, labels=labels, model=loaded, start=start, seed=seed, threads=threads, progress=progress
+        )
     _tell(out, found)
     if page is not None:
         from lanewise.data_check.page import write
@@ -145,6 +156,8 @@ def _tell(out: Output, found: Findings) -> None:
         out.blank()
         _finding(out, one)
     out.blank()
+    for sentence in found.notes:
+        out.result("Note", sentence)
     for sentence in found.not_done:
         out.result("Not done", sentence)
     told = ", ".join(plural(found.count(s), s) if s != "serious" else f"{found.count(s)} serious" for s in STYLES)

@@ -12,9 +12,11 @@ from numpy.typing import ArrayLike
 from lanewise.data.images import Images, ImageSets
 from lanewise.data_check import duplicates, outliers
 from lanewise.data_check.collect import from_parts, gather
+from lanewise.data_check.features import choose, compute
 from lanewise.data_check.findings import Collection, Finding, Findings, by_severity
 from lanewise.data_check.known import UNKNOWN, Known, left_out
 from lanewise.data_check.label_errors import mislabelled
+from lanewise.data_check.similarity import Floats
 from lanewise.errors import DataError
 from lanewise.model import Model
 
@@ -53,6 +55,7 @@ def check(
     *,
     labels: bool = True,
     model: Model | None = None,
+    start: str | os.PathLike[str] | Model | None = "auto",
     seed: int = 0,
     threads: int | None = None,
     progress: StageProgress | None = None,
@@ -73,6 +76,9 @@ def check(
     model : Model, optional
         Report which images this model was trained on, and test the labels of the others with it instead of with
         networks trained here. Files are read with its preprocessing.
+    start : "auto", "lite0", path, Model or None
+        A network whose features find wrong labels and near copies. By default the pretrained one, if `labels` are
+        tested, the images are photographs and the extra `pretrained` is installed.
     seed : int
         The same seed and data give the same findings.
     threads : int, optional
@@ -87,13 +93,20 @@ def check(
     ------
     DataError
         When there is no readable image, or the model takes images of another shape.
+    MissingPackageError, ModelFileError, NetworkError
+        There is no such start, or it has no features.
     """
     began = time.perf_counter()
     say = progress or (lambda stage, done, total: None)
     like = None if model is None else model.preprocessing
     collection = gather(source, y, lambda done, total: say("reading", done, total), like)
     known = None if model is None else Known.of(model, collection)
-    items, found = _without_labels(collection, threads, say)
+    chosen, features = choose(collection, start, labels=labels), None
+    if chosen.network is not None:
+        features = compute(
+            collection, chosen.network, threads, lambda done, total: say("computing features", done, total)
+        )
+    items, found = _without_labels(collection, threads, say, features)
     accuracy, not_done = None, []
     if known is not None:
         items = [*filter(None, [known.finding(collection)]), *items]
@@ -104,7 +117,13 @@ def check(
         together = [members for members, _ in duplicates.groups(found)]
         try:
             suspected, accuracy = mislabelled(
-                collection, together, seed, threads, lambda done, total: say("testing labels", done, total), known
+                collection,
+                together,
+                seed,
+                threads,
+                lambda done, total: say("testing labels", done, total),
+                known,
+                features,
             )
             if known is not None and (count := int(np.count_nonzero(~(new := known.new(together))))):
                 not_done.append(left_out(count, int(np.count_nonzero(new))))
@@ -115,7 +134,8 @@ def check(
     else:
         not_done.append("Labels were not tested, as requested.")
     shown = os.fspath(source) if isinstance(source, str | os.PathLike) else f"{np.shape(collection.pixels)} array"
-    return Findings(shown, by_severity(items), collection, accuracy, time.perf_counter() - began, tuple(not_done))
+    seconds = time.perf_counter() - began
+    return Findings(shown, by_severity(items), collection, accuracy, seconds, tuple(not_done), chosen.notes)
 
 
 def look(
@@ -143,17 +163,17 @@ def look(
     """
     began = time.perf_counter()
     collection = from_parts(parts)
-    items, _ = _without_labels(collection, None, progress or (lambda stage, done, total: None))
+    items, _ = _without_labels(collection, None, progress or (lambda stage, done, total: None), None)
     return Findings("images", by_severity(items), collection, None, time.perf_counter() - began)
 
 
 def _without_labels(
-    collection: Collection, threads: int | None, say: StageProgress
+    collection: Collection, threads: int | None, say: StageProgress, features: Floats | None
 ) -> tuple[list[Finding], tuple[duplicates.Link, ...]]:
     """All findings that need no network, and which images are copies of which."""
     say("comparing", 0, len(collection))
     constant = outliers.almost_constant(collection)
-    found = duplicates.links(collection, constant, threads, lambda done, total: say("comparing", done, total))
+    found = duplicates.links(collection, constant, threads, lambda done, total: say("comparing", done, total), features)
     items = [
         *outliers.files(collection),
         *duplicates.copies(collection, found),

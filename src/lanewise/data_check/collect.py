@@ -174,6 +174,7 @@ def _collected(
         unreadable=tuple((name[start:], reason) for name, reason in unreadable),
         ignored=tuple((name[start:], reason) for name, reason in ignored),
         layout=_layout(root),
+        sources=tuple(file for file, _ in known),
     )
 
 

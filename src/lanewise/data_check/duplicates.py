@@ -6,6 +6,10 @@ digits do, likeness alone says nothing. How far more depends on how much there i
 values, as Fisher's z = artanh(correlation), has a standard error of 1 / sqrt(n - 3). So the z of a near copy must
 exceed that of the sixth neighbour by a fixed number of standard errors, whatever the size of the images; n is how many
 frequencies make up nearly all of their variation, which enlarging them does not raise.
+
+Features of a pretrained network, where there are some, find copies whose pixels no longer lie over one another, being
+rotated or cropped by more. Near copies are then also those whose features have a cosine of `SIMILAR`, and are closer
+than the sixth neighbour by `NEARER`.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +26,7 @@ from numpy.typing import NDArray
 from lanewise.data.images import Pixels
 from lanewise.data_check.findings import NOTE, SERIOUS, SETS, WARNING, Case, Collection, Finding
 from lanewise.data_check.nearest import CANDIDATES, NEAREST, neighbours
-from lanewise.data_check.similarity import SIDE, aligned, cells, same_colours, values_compared
+from lanewise.data_check.similarity import SIDE, Floats, aligned, cells, same_colours, values_compared
 from lanewise.wording import counted, listed
 
 ALIKE = 0.95
@@ -34,14 +38,22 @@ CLOSER = 0.3
 _COARSELY = 0.75  # correlation of 8x8 cells from which on they are
 _MOST_PAIRS = 40_000
 _BLOCK = 2048  # pairs that are looked at closely together
+_ROWS = 512  # images whose features are compared with those of all
 _ENOUGH = 170  # values to compare, from which on `CLOSER` holds: photographs of 24x24 or more have as many
 
+SIMILAR = 0.8
+"""Cosine of the features of near copies, at least."""
+
+NEARER = 0.45
+"""How far apart the features of near copies may be (1 - cosine), as a share of the distance to the sixth neighbour."""
+
 EXACT = ("the same file", "the same pixels")
+BY_FEATURES = "alike by features"
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Two images that are one, in what way, and how alike they are at best."""
+    """Two images that are one, in what way, and how alike they are at best: the correlation, or cosine of features."""
 
     one: int
     other: int
@@ -68,6 +80,7 @@ def links(
     constant: NDArray[np.bool_],
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    features: Floats | None = None,
 ) -> tuple[Link, ...]:
     """Find pairs of copies and near copies.
 
@@ -80,6 +93,8 @@ def links(
         All processors by default.
     progress : callable, optional
         Called with the number of images that are compared, and of all.
+    features : (N, F) float32, optional
+        Those of a pretrained network, to compare by as well.
 
     Returns
     -------
@@ -89,7 +104,30 @@ def links(
     exact = [*_exact(collection, constant)]
     copies = {link.other for link in exact}
     left = np.array([n for n in range(len(collection)) if n not in copies and not constant[n]], np.int64)
-    return (*exact, *_near(collection, left, threads, progress))
+    near = [*_near(collection, left, threads, progress)]
+    known = {(link.one, link.other) for link in near}
+    found = () if features is None else similar(features[left])
+    more = [Link(int(left[one]), int(left[other]), BY_FEATURES, cosine) for one, other, cosine in found]
+    return (*exact, *near, *(link for link in more if (link.one, link.other) not in known))
+
+
+def similar(features: Floats) -> Iterator[tuple[int, int, float]]:
+    """Find the pairs of near copies among images by their features (N, F): their positions, the lower first, and the
+    cosine."""
+    unit = features / np.maximum(np.sqrt((features * features).sum(axis=1, keepdims=True)), 1e-12)
+    room = np.zeros(len(unit), np.float32)
+    candidates: list[tuple[int, int, float]] = []
+    for start in range(0, len(unit), _ROWS):
+        cosine = np.round(unit[start : start + _ROWS] @ unit.T, 4)
+        rows = np.arange(len(cosine))
+        cosine[rows, start + rows] = -1  # itself
+        sixth = np.partition(cosine, -min(NEAREST, len(unit)), axis=1)[:, -min(NEAREST, len(unit))]
+        room[start : start + _ROWS] = NEARER * (1 - sixth)
+        near = (cosine >= SIMILAR) & (1 - cosine < room[start : start + _ROWS, None])
+        one, other = np.nonzero(near)
+        found = zip((start + one).tolist(), other.tolist(), cosine[one, other].tolist(), strict=True)
+        candidates += [pair for pair in found if pair[0] < pair[1]]
+    return (pair for pair in candidates if 1 - pair[2] < room[pair[1]])
 
 
 def groups(found: Iterable[Link]) -> list[tuple[tuple[int, ...], tuple[Link, ...]]]:
@@ -119,9 +157,7 @@ def copies(collection: Collection, found: Iterable[Link]) -> list[Finding]:
     cases: dict[str, list[Case]] = defaultdict(list)
     for members, their in sorted(groups(found), key=lambda group: -_likeness(group[1])):
         names = tuple(collection.names[n] for n in members)
-        how = ", ".join(sorted({link.how for link in their}))
-        if (alike := _likeness(their)) < 1:
-            how += f" (correlation {alike:.3f})"
+        how = ", ".join(_ways(their))
         labels = {label for n in members if (label := collection.label(n)) is not None}
         parts = {collection.part(n) for n in members}
         kinds = []
@@ -149,6 +185,14 @@ def leaked(cases: Iterable[Case], collection: Collection) -> dict[tuple[str, str
                 found[int(collection.parts[n]), first].add(n)
     names = collection.part_names
     return {(names[own], names[first]): tuple(sorted(found[own, first])) for own, first in sorted(found)}
+
+
+def _ways(their: Sequence[Link]) -> Iterator[str]:
+    """In which ways images of a group are copies, each with how alike the least alike are."""
+    for how in sorted({link.how for link in their}):
+        least = min(link.correlation for link in their if link.how == how)
+        measure = "cosine" if how == BY_FEATURES else "correlation"
+        yield how if how in EXACT else f"{how} ({measure} {least:.3f})"
 
 
 def _likeness(their: Iterable[Link]) -> float:

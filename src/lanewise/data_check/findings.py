@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.brief import short
+from lanewise.data.folders import ImageFile
 from lanewise.data.images import Pixels
 
 SERIOUS, WARNING, NOTE = "serious", "warning", "note"
@@ -50,6 +51,8 @@ class Collection:
         Files that are no images by their name.
     layout : str or None
         Why `lanewise.train` would not take the images as they lie.
+    sources : tuple of ImageFile
+        The files, to be read again in another size; empty for arrays.
     """
 
     pixels: Pixels
@@ -66,6 +69,7 @@ class Collection:
     unreadable: tuple[tuple[str, str], ...] = ()
     ignored: tuple[tuple[str, str], ...] = ()
     layout: str | None = None
+    sources: tuple[ImageFile, ...] = ()
 
     def __len__(self) -> int:
         """Count the images."""
@@ -175,6 +179,8 @@ class Findings:
     seconds : float
     not_done : tuple of str
         Sentences on what could not be tested.
+    notes : tuple of str
+        Sentences on how it was tested, where that is a choice.
     """
 
     source: str
@@ -183,6 +189,7 @@ class Findings:
     accuracy: float | None
     seconds: float
     not_done: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def of(self, kind: str) -> Finding | None:
         """The finding of this kind, if there is one."""
@@ -202,6 +209,7 @@ class Findings:
             "accuracy": self.accuracy,
             "seconds": round(self.seconds, 3),
             "not_done": list(self.not_done),
+            "notes": list(self.notes),
         }
 
 

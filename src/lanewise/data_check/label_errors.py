@@ -2,7 +2,8 @@
 
 Probabilities come from cross-validation: each fold is predicted by a network trained on the others. On small data the
 cross-validation is repeated and the probabilities are averaged. Copies of an image stay in one fold, because otherwise
-the network would know the label.
+the network would know the label. Where there are features of a pretrained network, each fold is predicted by a linear
+layer on the features instead.
 
 Which to suspect follows confident learning (Northcutt, Jiang and Chuang, "Confident learning: estimating uncertainty
 in dataset labels", Journal of Artificial Intelligence Research 70, 2021): the threshold of class j is the mean
@@ -19,17 +20,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.data.images import Images
+from lanewise.data_check.features import without_knowledge
 from lanewise.data_check.findings import NOTE, WARNING, Case, Collection, Finding
 from lanewise.data_check.known import Known
-from lanewise.data_check.similarity import reduced
+from lanewise.data_check.similarity import Floats, reduced
 from lanewise.errors import DataError
+from lanewise.model import Model
 from lanewise.notes import unheard
 from lanewise.training.fit import train
+from lanewise.training.new_head import RATE, STEPS, WEIGHT_DECAY
+from lanewise.training.recipe import default_batch_size
 from lanewise.training.task import Progress
 from lanewise.wording import counted
 
@@ -83,6 +89,7 @@ def mislabelled(
     threads: int | None,
     progress: Callable[[int, int], None] | None,
     known: Known | None = None,
+    features: Floats | None = None,
 ) -> tuple[list[Finding], float]:
     """Test the labels of all images by cross-validation, or of those that are new to a model by that model.
 
@@ -100,6 +107,8 @@ def mislabelled(
         Called with the number of epochs that are done, and of all.
     known : Known, optional
         Test with this model instead of training networks.
+    features : (N, F) float32, optional
+        Train linear layers on these instead of networks on the images.
 
     Returns
     -------
@@ -127,8 +136,12 @@ def mislabelled(
     else:
         place = {int(n): k for k, n in enumerate(chosen)}
         together = [tuple(place[n] for n in group if n in place) for group in copies]
-        images = Images(reduced(collection.pixels[chosen], _LARGEST), labels, classes)
-        probabilities = cross_validated(images, together, seed, threads, progress)
+        if features is None:
+            images = Images(reduced(collection.pixels[chosen], _LARGEST), labels, classes)
+        else:
+            images = Images(features[chosen][:, :, None, None], labels, classes)
+        start = None if features is None else without_knowledge(images)
+        probabilities = cross_validated(images, together, seed, threads, progress, start)
     accuracy = float((probabilities.argmax(axis=1) == labels).mean())
     found = suspects(probabilities, labels)
     if not len(found.which):
@@ -138,17 +151,24 @@ def mislabelled(
         image, like = int(chosen[n]), classes[instead]
         detail = f"labelled {collection.label(image)!r} ({100 * own:.0f} %), looks like {like!r} ({100 * other:.0f} %)"
         cases.append(Case((image,), (collection.names[image],), detail, like))
-    return [_finding(cases, accuracy, found.sensitivity, len(labels), None if known is None else "the model")], accuracy
+    evaluate = None if known is None else "the model"
+    return [_finding(cases, accuracy, found.sensitivity, len(labels), evaluate, features is not None)], accuracy
 
 
 def _finding(
-    cases: list[Case], accuracy: float, sensitivity: float, count: int, evaluate: str | None = None
+    cases: list[Case],
+    accuracy: float,
+    sensitivity: float,
+    count: int,
+    evaluate: str | None = None,
+    linear: bool = False,
 ) -> Finding:
     """Say how far the list can be trusted; of a list that cannot be trusted, give only the head."""
+    networks = "linear layers on features" if linear else "networks"
     if evaluate is None:
         found = (
-            f"Networks that were not trained on them agree with {100 * accuracy:.1f} % of all labels and would find "
-            f"{100 * sensitivity:.0f} % of randomly changed ones."
+            f"{networks.capitalize()} that were not trained on them agree with {100 * accuracy:.1f} % of all labels "
+            f"and would find {100 * sensitivity:.0f} % of randomly changed ones."
         )
     else:
         found = (
@@ -162,7 +182,7 @@ def _finding(
     listed = cases[: max(10, round(_LISTED * count))]
     message = (
         f"{counted(len(listed), 'label', 'is/are')} the most doubtful, but "
-        f"{'the networks are' if evaluate is None else 'the model is'} too weak to decide on single labels: "
+        f"{f'the {networks} are' if evaluate is None else 'the model is'} too weak to decide on single labels: "
         f"most of these may be right. {found}"
     )
     advice = "Look at the first ones; more or larger images of each class would make the test more reliable."
@@ -219,12 +239,25 @@ def epochs_for(count: int) -> int:
     return max(4, min(30, round(_SEEN / count)), min(60, round(_FEW / count)))
 
 
+def linear_options(count: int, start: Model) -> dict[str, Any]:
+    """How to train a linear layer on the features of so many images."""
+    steps = -(-count // min(default_batch_size(count), count))
+    return {
+        "start": start,
+        "epochs": max(20, -(-STEPS // steps)),
+        "learning_rate": RATE / start.preprocessing.rows,
+        "weight_decay": WEIGHT_DECAY,
+        "augment": "none",
+    }
+
+
 def cross_validated(
     images: Images,
     together: Sequence[tuple[int, ...]],
     seed: int,
     threads: int | None,
     progress: Callable[[int, int], None] | None = None,
+    start: Model | None = None,
 ) -> Probabilities:
     """Predict each image by networks that were trained neither on it nor on its copies.
 
@@ -238,6 +271,8 @@ def cross_validated(
         All processors by default.
     progress : callable, optional
         Called after every epoch with the number of epochs that are done, and of all.
+    start : Model, optional
+        A linear layer to start from, where the images are features.
 
     Returns
     -------
@@ -251,7 +286,8 @@ def cross_validated(
         fold = folds(images.labels, together, seed + repeat)
         for k in range(FOLDS):
             trained, held = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
-            epochs = epochs_for(len(trained))
+            options = {"epochs": epochs_for(len(trained))} if start is None else linear_options(len(trained), start)
+            epochs = options["epochs"]
             before, total_epochs = epochs * (repeat * FOLDS + k), epochs * rounds * FOLDS
 
             if progress is not None and before == 0:
@@ -263,7 +299,7 @@ def cross_validated(
 
             model = train(
                 images.take(trained),
-                epochs=epochs,
+                **options,
                 validation_fraction=0,
                 folds=0,
                 seed=seed + repeat,
