@@ -296,16 +296,20 @@ def signboard(data: Path, seeds: int, threads: int, **output: Any) -> None:
 @click.option(
     "--swaps", type=click.IntRange(1), help="Make so many labels wrong instead, without a start and with one."
 )
+@click.option("--copies", type=click.IntRange(1), help="Only plant altered copies, so many of each kind.")
 @options.seeds
 @options.output
-def check(data: Path, seed: int, start: str, swaps: int | None, seeds: int, **output: Any) -> None:
+def check(data: Path, seed: int, start: str, swaps: int | None, copies: int | None, seeds: int, **output: Any) -> None:
     """Faults planted into images, and how many of them are found."""
     from benchmarks import check
 
     before = Environment.now()
-    measured = (
-        check.measure(data, seed, start, _say) if swaps is None else check.swaps(data, swaps, tuple(range(seeds)), _say)
-    )
+    if swaps is not None:
+        measured = check.swaps(data, swaps, tuple(range(seeds)), _say)
+    elif copies is not None:
+        measured = check.copies(data, copies, start, _say)
+    else:
+        measured = check.measure(data, seed, start, _say)
     _show(measured, before, **output)
 
 

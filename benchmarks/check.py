@@ -14,14 +14,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from benchmarks.faults import Fault, plant
+from benchmarks.faults import CHANGES, Fault, plant
 from benchmarks.report import Report
 from lanewise.bench.tables import Table, figure
 from lanewise.data.load import load
 from lanewise.data_check.check import check
 from lanewise.data_check.collect import gather
-from lanewise.data_check.duplicates import groups, links
+from lanewise.data_check.duplicates import BY_FEATURES, groups, links
 from lanewise.data_check.features import NETWORK, NONE, choose, compute
 from lanewise.data_check.findings import Findings
 from lanewise.data_check.label_errors import mislabelled
@@ -95,6 +96,37 @@ def swaps(data: Path, count: int, seeds: tuple[int, ...], say: Callable[[str], N
                 say(" ".join(rows[-1]))
     columns = ("start", "seed", "planted", "found", "others", f"found among the first {count}", "labels agreed with")
     return Report("check", (Table(f"Labels of {data.name} made wrong", columns, tuple(rows)),), (), {"rows": rows})
+
+
+def copies(data: Path, count: int, start: str, say: Callable[[str], None]) -> Report:
+    """Altered copies of some images beside all of a folder: how many pairs are found by pixels, and with features."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        with tarfile.open(data) as archive:
+            archive.extractall(folder, filter="data")
+        root = next(path.parent for path in Path(folder).rglob("train") if path.is_dir())
+        files = sorted(path for path in root.rglob("*.jpg") if path.is_file())
+        chosen = [files[n] for n in np.random.default_rng(0).permutation(len(files))[:count]]
+        for kind in ("none", *CHANGES):
+            pairs = set()
+            for path in chosen if kind in CHANGES else ():
+                copy = path.with_name(f"copy_{path.name}")
+                with Image.open(path) as image:
+                    CHANGES[kind](image.convert("RGB"), copy)
+                pairs.add(frozenset((path.relative_to(root).as_posix(), copy.relative_to(root).as_posix())))
+            collection = gather(root)
+            network = choose(collection, start, labels=True).network
+            features = None if network is None else compute(collection, network, None, None)
+            found = links(collection, almost_constant(collection), None, None, features)
+            ways = [{frozenset(collection.names[n] for n in (link.one, link.other)) for link in some} for some in (
+                [link for link in found if link.how != BY_FEATURES], found)]  # fmt: skip
+            figures = (str(len(pairs)), *(str(len(way & pairs)) for way in ways), str(len(ways[1] - pairs)))
+            rows.append((kind, *figures))
+            say(" ".join(rows[-1]))
+            for names in pairs:
+                next(root / name for name in names if "/copy_" in name).unlink()
+    columns = ("alteration", "copies", "found by pixels", "found by either", "other pairs")
+    return Report("check", (Table(f"Altered copies beside {data.name}", columns, tuple(rows)),), (), {"rows": rows})
 
 
 def _arrays(data: Path, seed: int, say: Callable[[str], None]) -> Report:

@@ -36,7 +36,7 @@ def _cropped(image: Image.Image, to: Path, share: int = 20) -> None:
 
 
 CHANGES: dict[str, Change] = {
-    "recompressed": lambda image, to: image.save(to, quality=40),
+    "recompressed": lambda image, to: image.save(to, quality=30),
     "resized to 60 %": lambda image, to: image.resize((image.width * 3 // 5, image.height * 3 // 5)).save(to),
     "mirrored": lambda image, to: ImageOps.mirror(image).save(to, quality=90),
     "cropped by 10 %": _cropped,

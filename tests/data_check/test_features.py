@@ -21,6 +21,7 @@ from lanewise.network.initial import initial_parameters
 from lanewise.network.reference import forward
 from lanewise.network.text import parse
 from lanewise.preprocessing import Preprocessing
+from lanewise.pretrained import efficientnet_lite
 
 
 def model(network: str = "conv 24@5x5 stride 2, relu, global average, dense 3, softmax", side: int = 32) -> Model:
@@ -48,7 +49,7 @@ def test_photographs_are_many_large_files_in_colour(large, photos, monkeypatch):
 
 
 def test_where_the_weights_are_missing_it_is_said_once_and_only_where_they_would_help(large, monkeypatch):
-    monkeypatch.setattr(features.efficientnet_lite, "available", lambda: False)
+    monkeypatch.setattr(efficientnet_lite, "available", lambda: False)
     collection = gather(large)
     chosen = choose(collection, "auto", labels=True)
     assert chosen.network is None
@@ -60,7 +61,7 @@ def test_where_the_weights_are_missing_it_is_said_once_and_only_where_they_would
 
 
 def test_photographs_get_the_pretrained_network_and_it_is_said(large, monkeypatch):
-    monkeypatch.setattr(features.efficientnet_lite, "available", lambda: True)
+    monkeypatch.setattr(efficientnet_lite, "available", lambda: True)
     monkeypatch.setattr(features, "load_start", lambda name: model() if name == "lite0" else None)
     chosen = choose(gather(large), "auto", labels=True)
     assert chosen.network is not None
