@@ -11,10 +11,15 @@ from PIL import Image
 
 import lanewise
 from lanewise.data.images import Images, ImageSets
+from lanewise.data.seen import TRAINED
 from lanewise.errors import DataError, MissingPackageError, OptionError
+from lanewise.evaluation.unseen import kinds_of
 from lanewise.model import Model
+from lanewise.network.reference import forward
 from lanewise.report import page
+from lanewise.report.accuracy import accuracy_of
 from lanewise.report.page import report_html, report_images, write_report
+from lanewise.report.similar import trained_among
 from tests.report import models
 
 HOSTILE = "<script>alert(1)</script>\"'&"
@@ -287,3 +292,49 @@ def test_the_data_section_scales_files_of_16_bits_as_the_model_does(tmp_path):
     assert set(parts) == {"train", "test"}
     for one in (found, *parts.values()):
         np.testing.assert_array_equal(np.sort(one.pixels[:, 0, 0, 0]), [6, 12, 18, 25])
+
+
+def with_training_images() -> tuple[Model, Images, Images]:
+    model = models.signboard()
+    return model, images_of(model, 12), images_of(model, 30, seed=4)
+
+
+def test_mistakes_stand_beside_the_training_images_nearest_to_them():
+    model, images, train = with_training_images()
+    found = accuracy_of(model, images, "test", train)
+    assert found.wrong
+    values = [
+        forward(model.graph, model.parameters, model.preprocessing.apply(one.pixels))[-3] for one in (images, train)
+    ]
+    ours, theirs = (one / np.linalg.norm(one, axis=1, keepdims=True) for one in values)
+    for one in found.wrong:
+        n = [images.name(k) for k in range(12)].index(one.name)
+        cosine = theirs @ ours[n]
+        expected = np.argsort(-np.round(cosine, 4), kind="stable")[:3]
+        assert [other.name for other in one.near] == [train.name(k) for k in expected]
+        assert [other.cosine for other in one.near] == pytest.approx(cosine[expected], abs=2e-4)
+        assert [other.label for other in one.near] == [train.classes[train.labels[k]] for k in expected]
+
+
+def test_only_images_that_the_model_was_trained_on_count_as_training_images():
+    model, images, train = with_training_images()
+    trained = lanewise.train(train.take(np.arange(20)), network="dense 4, dense 1", epochs=1, folds=0, verbose=0)
+    seen = trained_among(trained, train)
+    assert seen is not None
+    assert len(seen) == np.count_nonzero(kinds_of(trained, train) == TRAINED) < 20
+    assert trained_among(trained, images) is None
+    assert len(trained_among(model, train)) == 30  # it does not say
+    text = report_html(model, images, "test", {"train": train, "test": images})
+    checked(text)
+    assert "those of 30 training images" in text
+    assert 'class="near"' in text
+    assert 'class="near"' not in report_html(model, images, "test", {"test": images})
+    assert 'class="near"' not in report_html(model, train, "train", {"train": train})
+
+
+def test_a_network_without_features_shows_no_training_images():
+    model = models.model("conv 3@6x5, flatten, softmax", (1, 6, 5), ("a", "b", "c"))
+    images = images_of(model)
+    found = accuracy_of(model, images, "test", images)
+    assert {one.near for one in found.wrong} == {()}
+    checked(report_html(model, images, "test", {"train": images, "test": images}))

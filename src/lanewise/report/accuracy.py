@@ -17,6 +17,7 @@ from lanewise.model import Model
 from lanewise.proportions import over_folds
 from lanewise.report.figures import Calibration, Roc, calibration, roc
 from lanewise.report.sheets import coloured
+from lanewise.report.similar import Neighbour, nearest
 
 MOST_MISTAKES = 24
 
@@ -42,13 +43,14 @@ WORTH = {
 
 @dataclass(frozen=True, slots=True)
 class Wrong:
-    """An image that was evaluated wrong."""
+    """An image that was evaluated wrong, and the training images nearest to it."""
 
     name: str
     true: str
     answer: str
     probability: float
     image: Drawn
+    near: tuple[Neighbour, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,7 +76,7 @@ class Evaluated:
     wrong: tuple[Wrong, ...]
 
 
-def accuracy_of(model: Model, images: Images, split: str) -> Evaluated:
+def accuracy_of(model: Model, images: Images, split: str, trained: Images | None = None) -> Evaluated:
     """Evaluate a model on labelled images, with all figures that a report shows.
 
     Parameters
@@ -83,6 +85,8 @@ def accuracy_of(model: Model, images: Images, split: str) -> Evaluated:
     images : Images
     split : str
         What the images are: "test", "validation", "train" or "all".
+    trained : Images, optional
+        Training images, to show those nearest to each mistake.
 
     Returns
     -------
@@ -111,7 +115,7 @@ def accuracy_of(model: Model, images: Images, split: str) -> Evaluated:
         ),
         calibration=calibration(probabilities, images.labels),
         roc=roc(probabilities, images.labels),
-        wrong=_wrong(images, probabilities),
+        wrong=_wrong(model, images, probabilities, trained),
     )
 
 
@@ -165,11 +169,15 @@ def _image(shares: npt.NDArray[np.float64]) -> Drawn:
     return coloured((signs * np.sqrt(shares))[None], 1)
 
 
-def _wrong(images: Images, probabilities: npt.NDArray[np.float32]) -> tuple[Wrong, ...]:
+def _wrong(
+    model: Model, images: Images, probabilities: npt.NDArray[np.float32], trained: Images | None
+) -> tuple[Wrong, ...]:
     assert images.labels is not None
     answers, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     worst = worst_mistakes(probabilities, images.labels, MOST_MISTAKES)
     shown = as_bytes(images.pixels[worst]) if len(worst) else ()
+    none: tuple[Neighbour, ...] = ()
+    near = nearest(model, images.pixels[worst], trained) if trained is not None and len(worst) else (none,) * len(worst)
     return tuple(
         Wrong(
             name=images.name(n),
@@ -177,6 +185,7 @@ def _wrong(images: Images, probabilities: npt.NDArray[np.float32]) -> tuple[Wron
             answer=images.classes[answers[n]],
             probability=float(confidence[n]),
             image=photograph(one),
+            near=neighbours,
         )
-        for n, one in zip(worst, shown, strict=True)
+        for n, one, neighbours in zip(worst, shown, near, strict=True)
     )

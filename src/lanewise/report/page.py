@@ -35,6 +35,7 @@ from lanewise.report.data import data_figures
 from lanewise.report.drawing import network_rows
 from lanewise.report.live import Example, live_section, shipped_text
 from lanewise.report.seen import choose, learned_filters, look
+from lanewise.report.similar import trained_among
 from lanewise.saving import write_new, write_whole
 from lanewise.wording import listed
 
@@ -194,7 +195,8 @@ def report_html(
         Called with (images compared with all others, images in all).
     """
     model, _ = scaled_by_labels(model, images)  # said by whoever chose the images
-    evaluated = accuracy_of(model, images, split)
+    trained = None if split == "train" else trained_among(model, parts.get("train"))
+    evaluated = accuracy_of(model, images, split, trained)
     assert images.labels is not None
     counts = summary(model.graph)
     data = data_figures(parts, split, progress)
@@ -213,6 +215,7 @@ def report_html(
         "straight": all(node.inputs == (n,) for n, node in enumerate(model.graph.nodes[1:])),
         "totals": totals(counts),
         "evaluated": evaluated,
+        "compared": 0 if trained is None else len(trained),
         "filters": learned_filters(model),
         "plots": _plots(model, evaluated),
     }
