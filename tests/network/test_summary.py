@@ -147,3 +147,10 @@ def test_statistics_of_a_batch_normalisation_are_not_learned():
     assert (norm.weights, norm.biases, norm.learned_weights, norm.learned_biases) == (6, 6, 3, 3)
     assert (frozen.weights, frozen.biases, frozen.learned_weights, frozen.learned_biases) == (6, 6, 0, 0)
     assert (norm.connections, norm.multiply_adds, norm.receptive_field) == (0, 0, (1, 1))
+
+
+def test_every_parameter_is_a_weight_or_a_bias():
+    graph = build(parse("conv 2@3, batchnorm, scale, prelu frozen, flatten, prelu, dense 3"), (3, 4, 5))
+    counts = summary(graph)
+    assert sum(one.weights + one.biases for one in counts) == graph.parameter_count
+    assert [one.learned_weights for one in counts if one.name.startswith("prelu")] == [0, 12]

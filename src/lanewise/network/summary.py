@@ -84,7 +84,7 @@ def summary(graph: Graph) -> tuple[LayerSummary, ...]:
     for position, node in enumerate(graph.nodes):
         sources = [summaries[source] for source in node.inputs]
         own = graph.parameters_of(position)
-        weights, learned_weights = _count(graph, own, ("weight", "scale", "variance"))
+        weights, learned_weights = _count(graph, own, ("weight", "scale", "variance", "slope"))
         biases, learned_biases = _count(graph, own, ("bias", "shift", "mean"))
         connections, max_sharing = _connections(node, sources[0].output_shape) if sources else (0, 0)
         pairs = math.prod(node.shape) * math.prod(sources[0].output_shape) if connections else 0
