@@ -38,16 +38,16 @@ def test_bfloat16_is_shown_but_never_the_best() -> None:
 def test_whoever_does_other_work_is_not_timed() -> None:
     losses = {LANEWISE: 2.3, TORCH: 2.3001, BFLOAT16: 2.31}
     for peer in (TORCH, BFLOAT16):
-        race._check_loss(peer, losses, random=False)
+        race._check_loss(peer, losses, roughly=False)
     for wrong in (2.31, float("nan")):
         with pytest.raises(WorkerError, match="other work"):
-            race._check_loss(TORCH, losses | {TORCH: wrong}, random=False)
+            race._check_loss(TORCH, losses | {TORCH: wrong}, roughly=False)
 
 
 def test_dropout_is_by_chance_but_not_by_any() -> None:
-    race._check_loss(TORCH, {LANEWISE: 2.3, TORCH: 2.5}, random=True)
+    race._check_loss(TORCH, {LANEWISE: 2.3, TORCH: 2.5}, roughly=True)
     with pytest.raises(WorkerError, match="other work"):
-        race._check_loss(TORCH, {LANEWISE: 2.3, TORCH: 3.5}, random=True)
+        race._check_loss(TORCH, {LANEWISE: 2.3, TORCH: 3.5}, roughly=True)
 
 
 def test_tables_name_who_is_missing() -> None:

@@ -24,6 +24,12 @@ BRANCHES = Net(
     (3, 7, 6),
     classes=2,
 )
+NORMALISED = Net(
+    "normalised",
+    "conv 4@3x3 same nobias, batchnorm, gelu, conv 4@3x3 same groups 4, batchnorm, silu, max 2, conv 6@1x1, relu6, "
+    "conv 6@3x3, hardswish, dense 8 nobias, batchnorm, hardsigmoid, dense 10",
+    (3, 9, 8),
+)
 FROZEN = Net(
     "frozen",
     "fixed sobel+blur, relu, conv 4@3 frozen, relu, max 2, dense 9 frozen, relu, dense 10, softmax",
@@ -70,6 +76,18 @@ def test_nobody_learns_what_is_frozen(peer: Peer) -> None:
         with Worker(one.framework, threads=1) as worker:
             worker.ask(build=task(FROZEN, mode=one.mode).to_json())
             losses.append(worker.ask(run=6)["loss"])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3 if peer.exact else 5e-2)
+
+
+@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
+def test_a_batch_of_one_group_is_normalised_alike(peer: Peer) -> None:
+    if find_spec(peer.framework) is None:
+        pytest.skip(f"{peer.framework} is not installed here")
+    losses = []
+    for one in (LANEWISE, peer):
+        with Worker(one.framework, threads=1) as worker:
+            worker.ask(build=task(NORMALISED, mode=one.mode, batch=16).to_json())
+            losses.append(worker.ask(run=4)["loss"])
     assert losses[1] == pytest.approx(losses[0], rel=1e-3 if peer.exact else 5e-2)
 
 

@@ -33,13 +33,16 @@ class LayerStep:
     inputs : tuple of int
         Whose values it takes: 0 is the images, n the step numbered n from 1 on.
     padding : (top, left, bottom, right)
-    weights : (weight, bias), (weight,) or ()
+    weights : (weight, bias), (weight,) or (); (scale, shift, mean, variance) of a batch normalisation
+    maps : bool
+        Whether its output has rows and columns.
     """
 
     layer: Layer
     inputs: tuple[int, ...]
     padding: tuple[int, int, int, int]
     weights: tuple[Floats, ...] = ()
+    maps: bool = True
 
 
 def steps(graph: Graph, parameters: Sequence[Floats], *, channels_last: bool) -> list[LayerStep]:
@@ -61,9 +64,9 @@ def steps(graph: Graph, parameters: Sequence[Floats], *, channels_last: bool) ->
     result: list[LayerStep] = []
     for position, node in enumerate(graph.nodes[1:-1], start=1):
         weights = tuple(parameters[n] for n in graph.parameters_of(position))
-        if channels_last and weights:
+        if channels_last and weights and weights[0].ndim > 1:
             weights = (_channels_last(weights[0], _flattened(graph, node.inputs[0])), *weights[1:])
-        result.append(LayerStep(node.layer, node.inputs, node.padding, weights))
+        result.append(LayerStep(node.layer, node.inputs, node.padding, weights, len(node.shape) == 3))
     return result
 
 

@@ -20,7 +20,7 @@ from typing import Any
 from lanewise.bench.nets import Net
 from lanewise.bench.peers import LANEWISE, Peer
 from lanewise.bench.process import Worker, WorkerError
-from lanewise.bench.workload import Kind, Task, is_random, save_model
+from lanewise.bench.workload import Kind, Task, agrees_roughly, save_model
 from lanewise.notes import Say
 
 WARM_UP = 4
@@ -29,9 +29,9 @@ WARM_UP = 4
 SETTLE = 0.05
 """Seconds between two bursts, for the threads of the one before to go to sleep."""
 
-TOLERANCE, ROUNDED, RANDOM = 1e-3, 1e-2, 0.3
-"""Relative difference of losses after the warm-up: for exact peers, for those that round more, and where dropout drops
-other values for each."""
+TOLERANCE, ROUNDED, ROUGH = 1e-3, 1e-2, 0.3
+"""Relative difference of losses after the warm-up: for exact peers, for those that round more, and where dropout or
+batch normalisation differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ def _race(net: Net, workers: dict[Racer, Worker], model: Path, settings: Setting
         try:
             worker.ask(build=task.to_json())
             losses[racer.peer] = float(worker.ask(run=WARM_UP)["loss"])
-            _check_loss(racer.peer, losses, is_random(net) and settings.kind == "train")
+            _check_loss(racer.peer, losses, agrees_roughly(net) and settings.kind == "train")
             counts[racer] = steps_of_a_burst(worker, settings.burst)
         except WorkerError as error:
             problems[racer] = str(error)
@@ -148,10 +148,10 @@ def steps_of_a_burst(worker: Worker, burst: float) -> int:
         count *= 2
 
 
-def _check_loss(peer: Peer, losses: dict[Peer, float], random: bool) -> None:
+def _check_loss(peer: Peer, losses: dict[Peer, float], roughly: bool) -> None:
     """The first competitor that is exact sets the measure."""
     measure = next((loss for other, loss in losses.items() if other.exact), losses[peer])
-    tolerance = RANDOM if random else TOLERANCE if peer.exact else ROUNDED
+    tolerance = ROUGH if roughly else TOLERANCE if peer.exact else ROUNDED
     if not abs(losses[peer] - measure) <= tolerance * abs(measure):
         raise WorkerError(f"its loss after {WARM_UP} steps is {losses[peer]:.5f}, not {measure:.5f}: other work")
 

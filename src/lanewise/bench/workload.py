@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lanewise.bench import data
 from lanewise.bench.nets import Net
+from lanewise.network.channelwise import BatchNorm
 from lanewise.network.graph import Graph
 from lanewise.network.initial import initial_parameters
 from lanewise.network.layers import Dropout, Sigmoid
@@ -104,6 +105,7 @@ def save_model(net: Net, path: Path) -> None:
     write(Contents(graph, tuple(initial_parameters(graph, data.SEED)), tuple(range(net.classes)), scaling), path)
 
 
-def is_random(net: Net) -> bool:
-    """Whether training is random, so that losses agree only roughly."""
-    return any(isinstance(node.layer, Dropout) for node in net.graph.nodes)
+def agrees_roughly(net: Net) -> bool:
+    """Whether losses agree only roughly: dropout drops other values for each, and batch normalisation takes its
+    statistics over 16 images here, and elsewhere over the whole batch."""
+    return any(isinstance(node.layer, Dropout | BatchNorm) for node in net.graph.nodes)

@@ -61,7 +61,8 @@ def bench(
 ) -> None:
     """Compare the speed of Lanewise with that of the frameworks installed on this computer.
 
-    NETWORK is the text of a network, one of lenet, signboard, mid, wide and resnet8, or "auto" for the default network.
+    NETWORK is the text of a network, or "auto" for the default network, or one of lenet, signboard, mid, wide, resnet8,
+    resnet8bn, resnet20, mobile, photo and airbench.
     PyTorch, Keras on TensorFlow and JAX, if installed, run the same training steps from the same weights, and ONNX
     Runtime predicts with the same model file. They take turns, so that other load on the computer slows all of them
     alike. Where Lanewise is slower, it says so. The images are random: only speed is measured.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,9 @@ import jax.numpy as jnp  # type: ignore[import-not-found, unused-ignore]
 from lanewise.bench import data
 from lanewise.bench.ops import LayerStep, steps, stride_of, walk
 from lanewise.bench.workload import Learner, Workload
+from lanewise.network import activations
 from lanewise.network import layers as ours
+from lanewise.network.channelwise import BatchNorm
 from lanewise.network.graph import is_frozen
 
 Array = Any
@@ -32,25 +34,36 @@ def learner(workload: Workload) -> Learner:
     velocity, key = jax.tree.map(jnp.zeros_like, weights), jax.random.key(0)
     reshape = workload.task.mode == "reshape"
 
-    def loss_of(weights: list[tuple[Array, ...]], images: Array, labels: Array, key: Array) -> Array:
+    def loss_of(weights: list[tuple[Array, ...]], images: Array, labels: Array, key: Array) -> tuple[Array, Any]:
+        statistics: dict[int, tuple[Array, Array]] = {}
+
         def apply(number: int, step: LayerStep, inputs: list[Array]) -> Array:
             if isinstance(step.layer, ours.Dropout):
                 kept = jax.random.bernoulli(jax.random.fold_in(key, number), 1 - step.layer.rate, inputs[0].shape)
                 return jnp.where(kept, inputs[0] / (1 - step.layer.rate), 0)
             own = jax.lax.stop_gradient(weights[number]) if is_frozen(step.layer) else weights[number]
+            if isinstance(step.layer, BatchNorm):
+                y, statistics[number] = _normalise(step.layer, own, inputs[0])
+                return y
             return _apply(step, own, inputs, reshape=reshape)
 
         logits = walk(layers, images, apply)
         if workload.binary:
-            return (jax.nn.softplus(logits[:, 0]) - labels * logits[:, 0]).mean()
-        return -jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], axis=1).mean()
+            return (jax.nn.softplus(logits[:, 0]) - labels * logits[:, 0]).mean(), statistics
+        return -jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], axis=1).mean(), statistics
 
     @partial(jax.jit, donate_argnums=(0, 1))  # type: ignore[misc, untyped-decorator, unused-ignore]
     def learn_batch(weights: Any, velocity: Any, x: Array, labels: Array, images: Array, key: Array) -> Any:
         key, own = jax.random.split(key)
-        loss, gradients = jax.value_and_grad(loss_of)(weights, x[images], labels[images], own)
+        (loss, statistics), gradients = jax.value_and_grad(loss_of, has_aux=True)(
+            weights, x[images], labels[images], own
+        )
         velocity = jax.tree.map(lambda v, gradient: data.MOMENTUM * v + gradient, velocity, gradients)
-        return jax.tree.map(lambda w, v: w - data.LEARNING_RATE * v, weights, velocity), velocity, loss, key
+        weights = jax.tree.map(lambda w, v: w - data.LEARNING_RATE * v, weights, velocity)
+        for number, of_batch in statistics.items():
+            running = zip(weights[number][2:], of_batch, strict=True)
+            weights[number] = (*weights[number][:2], *(0.9 * old + 0.1 * new for old, new in running))
+        return weights, velocity, loss, key
 
     def learn(batches: Sequence[NDArray[np.int32]]) -> float:
         nonlocal weights, velocity, key
@@ -61,6 +74,27 @@ def learner(workload: Workload) -> Learner:
         return float(loss)
 
     return learn
+
+
+_ACTIVATIONS: dict[type, Callable[[Array], Array]] = {
+    ours.ReLU: jax.nn.relu,
+    ours.Sigmoid: jax.nn.sigmoid,
+    ours.Tanh: jnp.tanh,
+    activations.GELU: partial(jax.nn.gelu, approximate=False),
+    activations.ReLU6: jax.nn.relu6,
+    activations.SiLU: jax.nn.silu,
+    activations.HardSwish: jax.nn.hard_swish,
+    activations.HardSigmoid: jax.nn.hard_sigmoid,
+}
+
+
+def _normalise(layer: BatchNorm, weights: tuple[Array, ...], x: Array) -> tuple[Array, tuple[Array, Array]]:
+    """The outcome, and mean and variance of the batch."""
+    if layer.frozen:
+        raise ValueError(f"no JAX operation is known for {layer}")
+    axes = tuple(range(x.ndim - 1))
+    mean, variance = x.mean(axes), x.var(axes)
+    return (x - mean) * jax.lax.rsqrt(variance + layer.epsilon) * weights[0] + weights[1], (mean, variance)
 
 
 def _apply(step: LayerStep, weights: tuple[Array, ...], inputs: list[Array], *, reshape: bool) -> Array:
@@ -77,14 +111,10 @@ def _apply(step: LayerStep, weights: tuple[Array, ...], inputs: list[Array], *, 
             return x.mean(axis=(1, 2))
         case ours.Flatten():
             return x.reshape(len(x), -1)
-        case ours.ReLU():
-            return jnp.maximum(x, 0)
         case ours.LeakyReLU(slope):
             return jnp.where(x > 0, x, slope * x)
-        case ours.Sigmoid():
-            return jax.nn.sigmoid(x)
-        case ours.Tanh():
-            return jnp.tanh(x)
+        case _ if type(step.layer) in _ACTIVATIONS:
+            return _ACTIVATIONS[type(step.layer)](x)
         case ours.Add():
             return sum(inputs)
         case ours.Join():

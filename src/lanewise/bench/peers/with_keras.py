@@ -17,7 +17,9 @@ import tensorflow as tf  # type: ignore[import-not-found, import-untyped, unused
 from lanewise.bench import data
 from lanewise.bench.ops import LayerStep, steps, stride_of, walk
 from lanewise.bench.workload import Learner, Workload
+from lanewise.network import activations
 from lanewise.network import layers as ours
+from lanewise.network.channelwise import BatchNorm
 from lanewise.network.graph import is_frozen
 
 
@@ -74,6 +76,18 @@ def _model(workload: Workload) -> Any:
     return keras.Model(entry, walk(steps(workload.graph, workload.weights, channels_last=True), entry, apply))
 
 
+_ACTIVATIONS: dict[type, str] = {
+    ours.ReLU: "relu",
+    ours.Sigmoid: "sigmoid",
+    ours.Tanh: "tanh",
+    activations.GELU: "gelu",
+    activations.ReLU6: "relu6",
+    activations.SiLU: "silu",
+    activations.HardSwish: "hard_silu",
+    activations.HardSigmoid: "hard_sigmoid",
+}
+
+
 def _layer(step: LayerStep) -> Any:
     top, left, bottom, right = step.padding
     layers: Any = keras.layers
@@ -103,14 +117,17 @@ def _layer(step: LayerStep) -> Any:
             return layers.Dropout(rate)
         case ours.LeakyReLU(slope):
             return layers.LeakyReLU(negative_slope=slope)
-        case ours.Sigmoid() | ours.Tanh():
-            return layers.Activation(type(step.layer).__name__.lower())
-        case ours.GlobalAvgPool2D() | ours.Flatten() | ours.ReLU() | ours.Add() | ours.Join():
-            simple = {
-                ours.GlobalAvgPool2D: layers.GlobalAveragePooling2D,
-                ours.Flatten: layers.Flatten,
-                ours.ReLU: layers.ReLU,
-            }
-            return (simple | {ours.Add: layers.Add, ours.Join: layers.Concatenate})[type(step.layer)]()
+        case BatchNorm(epsilon, frozen=False):
+            return layers.BatchNormalization(momentum=0.9, epsilon=epsilon)
+        case ours.GlobalAvgPool2D():
+            return layers.GlobalAveragePooling2D()
+        case ours.Flatten():
+            return layers.Flatten()
+        case ours.Add():
+            return layers.Add()
+        case ours.Join():
+            return layers.Concatenate()
+        case _ if type(step.layer) in _ACTIVATIONS:
+            return layers.Activation(_ACTIVATIONS[type(step.layer)])
         case _:
             raise ValueError(f"no Keras layer is known for {step.layer}")

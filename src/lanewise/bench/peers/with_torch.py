@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from lanewise.bench import data
 from lanewise.bench.ops import LayerStep, pads_evenly, steps, stride_of, walk
 from lanewise.bench.workload import Learner, Workload
+from lanewise.network import activations
 from lanewise.network import layers as ours
+from lanewise.network.channelwise import BatchNorm
 from lanewise.network.graph import is_frozen
 
 nn: Any = torch.nn
@@ -82,9 +84,23 @@ class _Concatenation(nn.Module):  # type: ignore[misc, unused-ignore]
 def _module(step: LayerStep) -> Any:
     module = _layer(step)
     with torch.no_grad():
-        for parameter, weight in zip(module.parameters(), step.weights, strict=True):
+        # running statistics of a batch normalisation come behind its parameters, and start alike everywhere
+        for parameter, weight in zip(module.parameters(), step.weights, strict=not isinstance(step.layer, BatchNorm)):
             parameter.copy_(torch.from_numpy(weight))
     return module.requires_grad_(not is_frozen(step.layer))
+
+
+_SIMPLE: dict[type, Any] = {
+    ours.Flatten: nn.Flatten,
+    ours.ReLU: nn.ReLU,
+    ours.Sigmoid: nn.Sigmoid,
+    ours.Tanh: nn.Tanh,
+    activations.GELU: nn.GELU,
+    activations.ReLU6: nn.ReLU6,
+    activations.SiLU: nn.SiLU,
+    activations.HardSwish: nn.Hardswish,
+    activations.HardSigmoid: nn.Hardsigmoid,
+}
 
 
 def _layer(step: LayerStep) -> Any:
@@ -109,9 +125,14 @@ def _layer(step: LayerStep) -> Any:
             return nn.Dropout(rate)
         case ours.LeakyReLU(slope):
             return nn.LeakyReLU(slope)
-        case ours.Flatten() | ours.ReLU() | ours.Sigmoid() | ours.Tanh() | ours.Add() | ours.Join():
-            simple = {ours.Flatten: nn.Flatten, ours.ReLU: nn.ReLU, ours.Sigmoid: nn.Sigmoid, ours.Tanh: nn.Tanh}
-            return (simple | {ours.Add: _Sum, ours.Join: _Concatenation})[type(step.layer)]()
+        case BatchNorm(epsilon, frozen=False):
+            return (nn.BatchNorm2d if step.maps else nn.BatchNorm1d)(len(step.weights[0]), epsilon)
+        case ours.Add():
+            return _Sum()
+        case ours.Join():
+            return _Concatenation()
+        case _ if type(step.layer) in _SIMPLE:
+            return _SIMPLE[type(step.layer)]()
         case _:
             raise ValueError(f"no PyTorch layer is known for {step.layer}")
 
