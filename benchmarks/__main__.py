@@ -9,11 +9,12 @@ from typing import Any
 import click
 
 from benchmarks import environment, options
+from benchmarks.learners import LEARNERS, Recipe
 from benchmarks.report import Report, show
 from benchmarks.svg import Chart, document
 from lanewise.bench.environment import Environment
 from lanewise.bench.nets import NETS
-from lanewise.bench.peers import FRAMEWORKS, PEERS, Peer
+from lanewise.bench.peers import FRAMEWORKS, PEERS, Peer, versions_of
 from lanewise.bench.race import Settings
 
 
@@ -184,6 +185,41 @@ def busy(net: str, busy_processes: tuple[int, ...], rounds: int, calls: int, **o
         raise click.UsageError("the processor time of other processes is read from /proc/PID/schedstat, of Linux")
     before = Environment.now()
     _show(busy.measure(net, busy_processes, rounds, calls, _say), before, **output)
+
+
+@main.command()
+@click.option("--nets", type=options.Names(tuple(LEARNERS)), default=",".join(LEARNERS), show_default=True)
+@options.data("cifar10_jpeg.npz")
+@click.option(
+    "--per-class", type=click.IntRange(1), default=1000, show_default=True, help="Training images of a class."
+)
+@click.option("--epochs", type=click.IntRange(1), default=8, show_default=True)
+@click.option("--learning-rate", type=click.FloatRange(0), default=0.1, show_default=True, help="The highest.")
+@options.seeds
+@options.threads()
+@options.batch
+@options.peers_env
+@options.output
+def normalisation(
+    nets: tuple[str, ...],
+    data: Path,
+    per_class: int,
+    epochs: int,
+    learning_rate: float,
+    seeds: int,
+    threads: int,
+    batch: int,
+    peers_env: Path,
+    **output: Any,
+) -> None:
+    """Accuracy of networks with batch normalisation, here and in PyTorch with the same recipe."""
+    from benchmarks import normalisation
+
+    before = Environment.now()
+    recipe = Recipe(epochs, batch, learning_rate)
+    report = normalisation.measure(nets, data, per_class, recipe, seeds, threads, peers_env, _say)
+    torch = versions_of([peer for peer in PEERS if peer.framework == "torch"], environment.installed(peers_env))
+    _show(report, before.with_versions(torch), **output)
 
 
 @main.command(name="compile")

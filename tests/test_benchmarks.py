@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import onnx
 import pytest
 from benchmarks import (
@@ -19,8 +21,10 @@ from benchmarks import (
     growth,
     infer,
     kernels,
+    learners,
     memory,
     mnist,
+    normalisation,
     report,
     svg,
     threads,
@@ -28,6 +32,7 @@ from benchmarks import (
 )
 from benchmarks.__main__ import chosen_peers, main
 from click.testing import CliRunner
+from PIL import Image
 
 from lanewise.bench.cold_start import First
 from lanewise.bench.environment import Environment
@@ -365,3 +370,44 @@ def test_networks_from_elsewhere_are_compared_or_refused(tmp_path: Path, monkeyp
         assert page.read_text().count("| good |") == page.read_text().count("**Networks from elsewhere") == 1
         assert page.read_text().endswith("|\n\nThe rest.\n")
     assert len(foreign.measure(tmp_path, ("good",), 1, 0, lambda sentence: None).tables[0].rows) == 1
+
+
+def test_both_frameworks_learn_the_same_batches_at_the_same_rates() -> None:
+    recipe = learners.Recipe(epochs=2, batch=10, peak=0.1)
+    batches = recipe.batches(25, seed=3)
+    assert batches.shape == (4, 10)
+    assert all(len(set(epoch.ravel().tolist())) == 20 for epoch in np.split(batches, 2))
+    assert (batches == recipe.batches(25, seed=3)).all()
+    assert (batches != recipe.batches(25, seed=4)).any()
+    rates = recipe.learning_rates(10)
+    assert rates.tolist() == pytest.approx([0, 0.05, *np.linspace(0.1, 0.0125, 8)])
+
+
+def test_plain_networks_have_pools_where_their_filters_grow() -> None:
+    assert learners.LEARNERS["plain12"].text.count("conv") == 12
+    assert learners.LEARNERS["plain12"].text.count("max 2") == 2
+
+
+def test_accuracies_of_both_frameworks_have_a_row_each() -> None:
+    made = normalisation.report({"plain4": {"lanewise": [0.5, 0.6], "torch": [0.5, 0.5]}}, learners.Recipe(3), 1000)
+    assert made.tables[0].rows == (
+        ("plain4, lanewise", "55.0", "50.0, 60.0"),
+        ("plain4, torch", "50.0", "50.0, 50.0"),
+    )
+
+
+def test_the_first_images_of_each_class_are_read(tmp_path: Path) -> None:
+    files = []
+    for shade in (10, 200, 10, 200):
+        made = io.BytesIO()
+        Image.new("RGB", (32, 32), (shade, shade, shade)).save(made, "JPEG")
+        files.append(made.getvalue())
+    np.savez(
+        tmp_path / "images.npz",
+        jpeg_test=np.frombuffer(b"".join(files), np.uint8),
+        off_test=np.cumsum([0, *map(len, files)]),
+        y_test=[0, 1, 0, 1],
+    )
+    pixels, labels = normalisation.read(tmp_path / "images.npz", "test", 1)
+    assert labels.tolist() == [0, 1]
+    assert abs(pixels.mean(axis=(1, 2, 3)) - [10, 200]).max() < 3

@@ -39,7 +39,7 @@ def learner(workload: Workload) -> Learner:
     mode, binary = workload.task.mode, workload.binary
     x = torch.from_numpy(data.prepared(workload.pixels, channels_first=mode == "contiguous"))
     labels = torch.from_numpy(workload.labels.astype(np.float32 if binary else np.int64))
-    model = _network(steps(workload.graph, workload.weights, channels_last=False))
+    model = network(steps(workload.graph, workload.weights, channels_last=False))
     if mode != "contiguous":
         # a view in the order (n, channels, rows, columns) of what lies in memory with the channels last
         x, model = x.permute(0, 3, 1, 2), model.to(memory_format=torch.channels_last)
@@ -63,7 +63,7 @@ def learner(workload: Workload) -> Learner:
     return learn
 
 
-def _network(steps: list[LayerStep]) -> Any:
+def network(steps: list[LayerStep]) -> Any:
     """PyTorch's own chain where that is enough, as its users would write it."""
     chain = all(step.inputs == (number,) for number, step in enumerate(steps))
     return nn.Sequential(*map(_module, steps)) if chain else _Network(steps)
