@@ -212,3 +212,17 @@ def test_weights_that_no_file_can_hold_are_refused(tmp_path, monkeypatch):
     with pytest.raises(ModelFileError, match="more than 100 weights, which is all that a file can hold"):
         write(made, tmp_path / "m.onnx")
     assert not any(tmp_path.iterdir())
+
+
+def test_weights_are_copied_unless_nobody_can_write_to_them():
+    graph = build(parse("dense 2 nobias, softmax"), (1, 1, 3))
+    fixed = np.frombuffer(np.ones(6, np.float32).tobytes(), np.float32).reshape(2, 3)
+    writable = np.ones((2, 3), np.float32)
+    seen = writable.view()
+    seen.setflags(write=False)
+    frozen = np.ones((2, 3), np.float32)
+    frozen.setflags(write=False)
+    for array, shared in ((fixed, True), (writable, False), (seen, False), (frozen, False), (fixed[:, ::-1], False)):
+        contents = Contents(graph, (array,), ("a", "b"), Preprocessing(1, 3, 1, "float32", (1.0,), (0.0,)))
+        assert np.shares_memory(contents.parameters[0], array) == shared
+        assert not contents.parameters[0].flags.writeable

@@ -132,7 +132,7 @@ def _checked_parameters(graph: Graph, arrays: tuple[NDArray[Any], ...]) -> tuple
         name = f"the {parameter.role} of {graph.nodes[parameter.node].name}"
         if array.shape != parameter.shape:
             raise NetworkError(f"{name} has shape {array.shape}, but the network needs {parameter.shape}")
-        copy = np.array(array, dtype=np.float32, order="C")
+        copy = array if _unchangeable(array) else np.array(array, dtype=np.float32, order="C")
         if not np.isfinite(copy).all():
             raise NetworkError(f"{name} holds NaN or infinity: training went astray, or the file was damaged")
         if parameter.role == "variance" and (copy < 0).any():
@@ -140,6 +140,16 @@ def _checked_parameters(graph: Graph, arrays: tuple[NDArray[Any], ...]) -> tuple
         copy.setflags(write=False)
         checked.append(copy)
     return tuple(checked)
+
+
+def _unchangeable(array: NDArray[Any]) -> bool:
+    """Whether an array is as its copy would be, and lies in bytes, which nobody can write to: it need not be copied."""
+    if array.dtype != np.float32 or not array.flags.c_contiguous or not array.flags.aligned:
+        return False
+    owner: object = array
+    while isinstance(owner, np.ndarray) and not owner.flags.writeable:
+        owner = owner.base
+    return isinstance(owner, bytes)
 
 
 def _check_output(graph: Graph, classes: tuple[Label, ...]) -> None:

@@ -73,12 +73,13 @@ def array_of(tensor: Any) -> Constant:
     name, sizes = quoted(tensor.name), _sizes(tensor)
     element, field = _ELEMENTS[tensor.data_type]
     count, typed = math.prod(sizes), getattr(tensor, field)
-    there = len(tensor.raw_data) / np.dtype(element).itemsize if tensor.raw_data else len(typed)
+    raw = tensor.raw_data  # asked for once: each time it is copied
+    there = len(raw) / np.dtype(element).itemsize if raw else len(typed)
     if there != count:
         raise ModelFileError(
             f"tensor {name} claims the shape {list(sizes)} but holds {there:g} numbers: the file is damaged"
         )
-    flat = np.frombuffer(tensor.raw_data, element) if tensor.raw_data else np.array(typed, dtype=element)
+    flat = np.frombuffer(raw, element) if raw else np.array(typed, dtype=element)
     return flat.reshape(sizes).astype(flat.dtype.newbyteorder("="), copy=False)
 
 
