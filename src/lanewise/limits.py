@@ -23,7 +23,10 @@ def _free_memory() -> int | None:
         return None
 
 
-def check_memory(what: str, needed: int, batch_size: int | None = None) -> None:
+FEWER = "use fewer filters or units, pool earlier, or make the images smaller"
+
+
+def check_memory(what: str, needed: int, batch_size: int | None = None, hint: str = FEWER) -> None:
     """Raise if there is less free memory than needed.
 
     Parameters
@@ -34,6 +37,8 @@ def check_memory(what: str, needed: int, batch_size: int | None = None) -> None:
         Bytes.
     batch_size : int, optional
         Lets the message suggest a smaller one.
+    hint : str
+        What needs less.
 
     Raises
     ------
@@ -41,9 +46,8 @@ def check_memory(what: str, needed: int, batch_size: int | None = None) -> None:
     """
     available = available_memory()
     if available is not None and needed > available:
-        hint = "; use fewer filters or units, pool earlier, or make the images smaller"
         if batch_size is not None and batch_size > 128:
             hint += f", or a batch smaller than {batch_size}"
         raise TooLargeError(
-            f"{what} needs {needed / 2**30:.1f} GB of memory, but only {available / 2**30:.1f} GB are free{hint}"
+            f"{what} needs {needed / 2**30:.1f} GB of memory, but only {available / 2**30:.1f} GB are free; {hint}"
         )

@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 import lanewise
-from lanewise.data.images import ImageSets
 from lanewise.errors import DataError, NetworkError
 from lanewise.network.cutting import features_at, until
 from lanewise.network.graph import build
@@ -17,30 +16,6 @@ from lanewise.pretrained import efficientnet_lite
 from lanewise.training.new_head import with_new_head
 
 LETTERS = "abcdefghij"
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return lanewise.load("digits")
-
-
-@pytest.fixture(scope="module")
-def start(digits):
-    """Knows the digits from 0 to 4."""
-    low = digits.train.take(np.flatnonzero(digits.train.labels < 5))
-    text = "conv 16@3x3 same, relu, max 2, residual(conv 16@3x3 same, relu), conv 32@3x3, relu, global average, dense 5"
-    return lanewise.train(replace(low, classes=digits.train.classes[:5]), network=text, epochs=8)
-
-
-@pytest.fixture(scope="module")
-def high(digits):
-    """The digits from 5 to 9, by other names."""
-
-    def part(images):
-        chosen = images.take(np.flatnonzero(images.labels >= 5))
-        return replace(chosen, labels=chosen.labels - 5, classes=tuple("fghij"))
-
-    return ImageSets(part(digits.train), test=part(digits.test))
 
 
 def test_a_head_is_trained_on_the_features(start, high, tmp_path):

@@ -184,7 +184,23 @@ def training_option(one: Field[Any]) -> Decorator:
             kind |= {"type": click.Choice(known.words)}
         case _:
             kind |= {"type": PATH if known.metavar == "MODEL" else None, "metavar": known.metavar or "N"}
+    if known.alone:
+        kind |= {"is_flag": False, "flag_value": known.alone, "callback": _checked(one.name, known.values)}
     return click.option(name, one.name, help=text, **kind)
+
+
+def _checked(name: str, values: Rule | None) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """Read a number or a word; another word may be the next argument, taken for the value of the option before it."""
+
+    def callback(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+        if value is not None and value.isdecimal():
+            value = int(value)
+        problem = None if value is None or values is None else values.problem(name, value)
+        if problem is not None:
+            raise click.BadParameter(f"{problem}.", ctx, param)
+        return value
+
+    return callback
 
 
 def training_options(of: type[Any], without: Container[str] = ()) -> Decorator:

@@ -36,6 +36,7 @@ from lanewise.network.text import layer_text, parse
 from lanewise.notes import unheard
 from lanewise.pretrained.load import load_start
 from lanewise.training.new_head import with_new_head
+from lanewise.training.options import TrainOptions
 from lanewise.training.recipe import many_and_easy, network_for
 from lanewise.training.start import knows
 from lanewise.wording import duration, file_size, plural, quoted, shape, shown
@@ -92,6 +93,7 @@ def prepare(out: Output, name: str, options: Mapping[str, Any]) -> Prepared:
     -------
     Prepared
     """
+    TrainOptions(**passed_on(options))  # refuses what makes no sense
     wanted = options["network"] or "auto"
     if wanted != "auto":
         parse(wanted)  # a typo is told before images are read
@@ -114,7 +116,8 @@ def prepare(out: Output, name: str, options: Mapping[str, Any]) -> Prepared:
     text: str | None
     new_head = start is not None and wanted == "auto" and not knows(start, train)
     if start is not None and new_head:
-        _tell_new_head(out, options["start"], with_new_head(start, len(train.classes)).graph)
+        head = with_new_head(start, len(train.classes), options["cut"], options["finetune"])
+        _tell_new_head(out, options["start"], head.graph, first=head.stages > 0)
     else:
         if start is not None and wanted == "auto":
             graph, text = start.graph, start.network
@@ -290,7 +293,7 @@ def _tell_network(out: Output, graph: Graph, text: str | None, *, chosen: bool) 
     out.tell("", connectedness(graph))
 
 
-def _tell_new_head(out: Output, start: str, graph: Graph) -> None:
+def _tell_new_head(out: Output, start: str, graph: Graph, first: bool) -> None:
     """What training on the features of another model is, without the hundred layers of it."""
     dense = next(node for node in reversed(graph.nodes) if isinstance(node.layer, Dense))
     (features,) = graph.nodes[dense.inputs[0]].shape
@@ -298,7 +301,7 @@ def _tell_new_head(out: Output, start: str, graph: Graph) -> None:
     out.tell("Network", f"{shown(start)} up to its {features:,} features, then {head}")
     weights = graph.parameter_count
     new = sum(prod(graph.parameters[place].shape) for place in graph.parameters_of(len(graph.nodes) - 2))
-    out.tell("", f"{weights:,} weights and biases, of which the last {new:,} are trained")
+    out.tell("", f"{weights:,} weights and biases, of which the last {new:,} are trained{' first' if first else ''}")
 
 
 def connectedness(graph: Graph) -> str:

@@ -36,6 +36,9 @@ CHUNK = 64
 SHELVES = 64
 """Files that the features of one network are kept in."""
 
+KEPT = 2**13
+"""Values of an image, at most, that are kept: maps would fill a disk."""
+
 _KEY = 16
 
 Done = Callable[[int, int], None]
@@ -44,7 +47,7 @@ Done = Callable[[int, int], None]
 
 @dataclass(eq=False)
 class Backbone:
-    """A network up to its features.
+    """A network up to its features, or up to maps before them.
 
     Attributes
     ----------
@@ -73,25 +76,43 @@ class Backbone:
 
         Returns
         -------
-        (N, features) float32
+        (N, features) or (N, channels, rows, columns) float32
         """
+        result = np.empty((len(pixels), *self.graph.output_shape), np.float32)
+        if result[:1].size > KEPT:
+            self._compute(pixels, np.arange(len(pixels)), result, done)
+            return result
         keys = [hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=_KEY).digest() for image in pixels]
-        shelves = _Shelves(self.cache, self._name(pixels), self.graph.output_shape[0])
+        shelves = _Shelves(self.cache, self._name(pixels), result[:1].size)
         known = shelves.read(keys)
+        for place, key in enumerate(keys):
+            if key in known:
+                result[place] = known[key].reshape(result.shape[1:])
         new = np.array([place for place, key in enumerate(keys) if key not in known], np.int64)
-        computed: dict[bytes, Floats] = {}
+        complete = 0
+
+        def count(images: int, all_images: int) -> None:
+            nonlocal complete
+            complete = images
+            if done is not None:
+                done(images, all_images)
+
         try:
-            if len(new):
-                run = self._runner(pixels, len(new))
-            for first in range(0, len(new), CHUNK):
-                places = new[first : first + CHUNK]
-                computed.update(zip((keys[place] for place in places), run(pixels[places]), strict=True))
-                if done is not None:
-                    done(first + len(places), len(new))
+            self._compute(pixels, new, result, count)
         finally:  # what an interruption leaves is not computed again
-            shelves.write(computed)
-        known |= computed
-        return np.array([known[key] for key in keys], np.float32).reshape(len(keys), -1)
+            shelves.write({keys[place]: result[place] for place in new[:complete]})
+        return result
+
+    def _compute(self, pixels: Pixels, places: NDArray[np.int64], result: Floats, done: Done | None) -> None:
+        """Fill in the results of the images at some places."""
+        if not len(places):
+            return
+        run = self._runner(pixels, len(places))
+        for first in range(0, len(places), CHUNK):
+            some = places[first : first + CHUNK]
+            result[some] = run(pixels[some])
+            if done is not None:
+                done(first + len(some), len(places))
 
     def _name(self, pixels: Pixels) -> str:
         """A digest of all that features depend on besides an image."""
@@ -160,7 +181,7 @@ class _Shelves:
             here = {key: features for key, features in new.items() if key[0] % SHELVES == shelf}
             records = np.empty(len(here), self.record)
             for record, (key, features) in zip(records, here.items(), strict=True):
-                record["key"], record["features"] = np.void(key), features
+                record["key"], record["features"] = np.void(key), features.reshape(-1)
             self.cache.keep(self._entry(shelf), self._records(shelf).tobytes() + records.tobytes())
 
     def _records(self, shelf: int) -> NDArray[np.void]:

@@ -24,7 +24,7 @@ from lanewise.data.sample_weights import image_weights
 from lanewise.data.seen import Hashes, Seen
 from lanewise.engine.parameters import Floats
 from lanewise.engine.trainer import Optimizer
-from lanewise.errors import DataError
+from lanewise.errors import DataError, OptionError
 from lanewise.foreign import fitted
 from lanewise.interrupts import one_press_ends
 from lanewise.kernels.augmentation import Augment
@@ -44,6 +44,7 @@ from lanewise.training.crossvalidation import (
     figures_told,
     offered,
 )
+from lanewise.training.fine_tune import check_room, fine_tuned
 from lanewise.training.held_out import held_out
 from lanewise.training.learning_rate import SCHEDULES
 from lanewise.training.new_head import Examples, trained, with_new_head
@@ -93,6 +94,11 @@ def _train(source: Source, y: ArrayLike | None, options: TrainOptions) -> Model:
     data, options = _hold_out(sets, start, options, say)
     if start is not None and options.network == "auto" and not knows(start, data.images):
         return _train_new_head(data, start, options, y, began, say)
+    if options.finetune or options.cut is not None:
+        raise OptionError(
+            f"the start has the classes of these images, so all of it is trained: leave out "
+            f"{'finetune' if options.finetune else 'cut'}"
+        )
     chosen = _choose(data, options, say)
     figures = None
     if options.folds:
@@ -142,33 +148,38 @@ def _train_new_head(
 ) -> Model:
     """Train a last layer for other classes on the features of a model."""
     images = data.images
-    head = with_new_head(start, len(images.classes))
+    head = with_new_head(start, len(images.classes), options.cut, options.finetune)
     check_images(start, images)
     assert images.labels is not None
     if options.augment not in ("auto", "none") or any(options.changes.values()):
         say(Caution("Features of a model are computed once for each image, so images are not augmented."))
     examples = Examples(images.pixels, images.labels, data.weights, data.trained, data.validation)
+    check_room(head, examples)
     with watched(options.verbose, options.progress) as watch:
-        outcome = trained(start, head, examples, options, began, watch, say)
-        watch.said = ending(outcome.result)
-    if outcome.result.interrupted and outcome.result.steps == 0:
+        found = trained(start, head, examples, options, began, watch, say)
+        alone = found
+        if head.stages and not found.result.interrupted:
+            found = fine_tuned(head, alone, examples, options, began, watch, say)
+        watch.said = ending(found.result)
+    if found.result.interrupted and found.result.steps == 0:
         raise KeyboardInterrupt
     return model_of(
-        outcome.engine,
+        found.engine,
         head.text,
-        outcome.parameters,
-        outcome.result,
+        found.parameters,
+        found.result,
         labels_of(images, y),
         {
             "seed": options.seed,
             "images": len(data.trained),
-            "batch_size": outcome.batch_size,
-            "learning_rate": outcome.learning_rate,
+            "batch_size": found.batch_size,
+            "learning_rate": found.learning_rate,
             "augment": "none",
             "seconds": round(time.perf_counter() - began, 3),
             "cross_validation": None,
             "start": None,
             "pretrained": start.provenance.get("pretrained"),
+            "finetuned": 0 if found is alone else head.stages,
             "seen": data.seen.to_json(),
         },
     )

@@ -1,6 +1,6 @@
 """Other classes for a model: its features stay as they are, and a last layer for the new classes is trained on them.
 
-    with_new_head(model, classes) -> NewHead        the network, and where its features are
+    with_new_head(model, classes, ...) -> NewHead   the network, and where its features are
     trained(...) -> Outcome                          the features of all images, once; the last layer, in seconds
 
 The last layer has far more weights than a small data set has images. It begins with zeros, as random weights would stay
@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from lanewise.data.images import Pixels, statistics
 from lanewise.engine.parameters import Floats
 from lanewise.engine.trainer import Optimizer
+from lanewise.errors import OptionError
 from lanewise.model import Model
-from lanewise.network.cutting import features_at, until
+from lanewise.network.cutting import features_at, stages, until
 from lanewise.network.graph import Graph, assemble, build
 from lanewise.network.layers import Dense, GlobalAvgPool2D, Layer
 from lanewise.network.text import parse, to_text
@@ -31,11 +32,11 @@ from lanewise.notes import Note, Say
 from lanewise.preprocessing import Preprocessing
 from lanewise.training.features import Backbone
 from lanewise.training.learning_rate import SCHEDULES
-from lanewise.training.options import TrainOptions
+from lanewise.training.options import ALL, TrainOptions
 from lanewise.training.recipe import default_batch_size, output_layers
 from lanewise.training.run import Engine, run
 from lanewise.training.task import Indices, Progress, TrainingTask, TrainResult, Validation
-from lanewise.wording import duration
+from lanewise.wording import duration, plural
 
 WEIGHT_DECAYS = (0.001, 0.01, 0.03, 0.1)
 """Those that are tried, where none is given."""
@@ -66,38 +67,62 @@ class NewHead:
         The part up to the features.
     taken : tuple of int
         Positions of the backbone's parameters in those of the model.
+    stages : int
+        How many of its last stages are fine-tuned.
+    tuned : int or None
+        Position of the node behind which those begin.
     """
 
     graph: Graph
     text: str | None
     backbone: Graph
     taken: tuple[int, ...]
+    stages: int = 0
+    tuned: int | None = None
 
 
-def with_new_head(model: Model, classes: int) -> NewHead:
+def with_new_head(model: Model, classes: int, cut: str | None = None, finetune: int | str | None = None) -> NewHead:
     """The network with so many classes.
 
     Parameters
     ----------
     model : Model
     classes : int
+    cut, finetune
+        The options of training.
 
     Raises
     ------
     NetworkError
-        It has no features to start from.
+        It has no features to start from, or no layer called `cut`.
+    OptionError
+        It has fewer stages than are to be fine-tuned.
     """
-    at = features_at(model.graph)
-    backbone, taken = until(model.graph, at)
+    head = _with_new_head(model, classes, cut)
+    if not finetune:
+        return head
+    starts = stages(head.graph)
+    count = len(starts) if finetune == ALL else int(finetune)
+    if count > len(starts):
+        raise OptionError(
+            f"the start has {plural(len(starts), 'stage')}, not {count:,}: give fewer to finetune, or 'all'"
+        )
+    return replace(head, stages=count, tuned=starts[-count])
+
+
+def _with_new_head(model: Model, classes: int, cut: str | None) -> NewHead:
+    backbone, taken = until(model.graph, features_at(model.graph, cut))
     head = parse(output_layers(classes))
-    text = None if model.network is None else _text(parse(model.network), head)
+    steps = [(node.layer, node.inputs) for node in backbone.nodes[1:]]
+    if cut is not None and len(backbone.output_shape) == 3:  # a map's average tells what is in it
+        steps.append((GlobalAvgPool2D(), (len(steps),)))
+        backbone = assemble(steps, backbone.input_shape)
+    text = None if model.network is None or cut is not None else _text(parse(model.network), head)
     if text is not None:
         graph = build(parse(text), model.graph.input_shape)
         if graph.nodes[: len(backbone.nodes)] == backbone.nodes:
             return NewHead(graph, text, backbone, taken)
-    steps = [(node.layer, node.inputs) for node in backbone.nodes[1:]]
-    first = len(backbone.nodes) - 1
-    steps += [(layer, (first + number,)) for number, layer in enumerate(head)]
+    steps += [(layer, (len(steps) + number,)) for number, layer in enumerate(head)]
     return NewHead(assemble(steps, backbone.input_shape), None, backbone, taken)
 
 
@@ -166,10 +191,12 @@ def trained(
     say : callable
         Given each note.
     """
+    if head.stages:  # what was given is for what follows
+        options = replace(options, learning_rate=None, epochs=None, budget=None, weight_decay=None)
     parameters = [start.parameters[place] for place in head.taken]
     backbone = Backbone(head.backbone, parameters, start.preprocessing, options.threads)
-    features, validation = _on_features(backbone, examples, progress, say)
-    preprocessing = _one_scale(features, examples.trained)
+    examples = on_maps(backbone, examples, progress, say)
+    preprocessing = _one_scale(examples.pixels, examples.trained)
     layers = tuple(node.layer for node in head.graph.nodes[len(head.backbone.nodes) :])
     decay = WEIGHT_DECAY if options.weight_decay is None else options.weight_decay
     engine = Engine(
@@ -181,15 +208,15 @@ def trained(
         options.winograd,
         options.threads,
     )
-    decays = WEIGHT_DECAYS if options.weight_decay is None and validation else (decay,)
+    decays = WEIGHT_DECAYS if options.weight_decay is None and examples.validation else (decay,)
     count = len(examples.trained)
     batch_size = min(options.batch_size or default_batch_size(count), count)
     task = TrainingTask(
-        pixels=features,
+        pixels=examples.pixels,
         labels=examples.labels,
         indices=examples.trained,
         weights=examples.weights,
-        validation=validation,
+        validation=examples.validation,
         batch_size=batch_size,
         seed=options.seed,
         learning_rate=options.learning_rate or RATE / preprocessing.rows,
@@ -210,7 +237,7 @@ def trained(
     )
 
 
-def _one_scale(features: Floats, chosen: Indices) -> Preprocessing:
+def _one_scale(features: Pixels, chosen: Indices) -> Preprocessing:
     """What brings all features together, (N, features, 1, 1), to mean 0 and standard deviation 1."""
     (mean,), (std,) = statistics(features, chosen)
     rows = features.shape[1]
@@ -253,10 +280,26 @@ def _best_of(
     return best
 
 
-def _on_features(
-    backbone: Backbone, examples: Examples, progress: Callable[[Progress], None], say: Say
-) -> tuple[Floats, Validation | None]:
-    """The features of all images as pixels of images of 1x1, and the validation set on them."""
+def on_maps(
+    backbone: Backbone, examples: Examples, progress: Callable[[Progress], None], say: Say | None = None
+) -> Examples:
+    """The same images as what a part of a network gives for them.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        That part.
+    examples : Examples
+    progress : callable
+        Given a `Progress` while the network runs.
+    say : callable, optional
+        Given a note on how long it took.
+
+    Returns
+    -------
+    Examples
+        Features as images (features, 1, 1), maps as images (rows, columns, channels).
+    """
     began = time.perf_counter()
     computed = 0
 
@@ -269,18 +312,23 @@ def _on_features(
             Progress(0, 0, images / count, 0.0, 0.0, None, None, 0.0, speed, seconds, left, False, features=images)
         )
 
-    pixels = backbone.features(examples.pixels, done)[:, :, None, None]
+    def images(pixels: Pixels) -> Floats:
+        values = backbone.features(pixels, done)
+        return values[:, :, None, None] if values.ndim == 2 else np.ascontiguousarray(values.transpose(0, 2, 3, 1))
+
+    pixels = images(examples.pixels)
     count, validation = len(pixels), examples.validation
     if validation is not None:
         others = pixels
         if validation.pixels is not examples.pixels:
             known, computed = computed, 0
-            others = backbone.features(validation.pixels, done)[:, :, None, None]
+            others = images(validation.pixels)
             count, computed = count + len(others), computed + known
         validation = replace(validation, pixels=others)
-    how = f"computed in {duration(time.perf_counter() - began)}" if computed else "known from before"
-    say(Note(f"{pixels.shape[1]:,} features of each of {count:,} images: {how}."))
-    return pixels, validation
+    if say is not None:
+        how = f"computed in {duration(time.perf_counter() - began)}" if computed else "known from before"
+        say(Note(f"{pixels.shape[1]:,} features of each of {count:,} images: {how}."))
+    return replace(examples, pixels=pixels, validation=validation)
 
 
 def _among(progress: Callable[[Progress], None], number: int, count: int, began: float, now: Progress) -> None:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 LEARNING_RATES = {"sgd": 0.05, "adamw": 0.002}
 WEIGHT_DECAYS = {"sgd": 5e-4, "adamw": 0.01}
+ALL = "all"
+"""All stages of a network."""
+
 AUGMENTATIONS = ("auto", "none", "shift", "flip", "shift+flip")
 CHANGES = ("zoom", "rotate", "brightness", "contrast", "saturation", "erase")
 """What else augmentation can do; each an option of its own."""
@@ -139,6 +142,8 @@ class Option:
         The word for its value in the help of the command line.
     words : tuple of str
         What the command line takes of the values that Python takes.
+    alone : str
+        What the command line takes the option for if it comes without a value.
     command_line : bool
         Whether commands have it by this name.
     """
@@ -150,6 +155,7 @@ class Option:
     command: str = ""
     metavar: str = ""
     words: tuple[str, ...] = ()
+    alone: str = ""
     command_line: bool = True
 
 
@@ -346,6 +352,28 @@ class TrainOptions(FitOptions):
         ),
         metavar="MODEL",
     )
+    cut: str | None = option(
+        None,
+        "Layer of a start with other classes whose values are the features; maps are averaged.",
+        "its last global pooling, or what its last dense layer reads",
+        values=such("the name of a layer, like 'conv5'", lambda value: isinstance(value, str)),
+        metavar="LAYER",
+    )
+    finetune: int | str | None = option(
+        None,
+        "Once the new last layer of a start with other classes is trained, train its last stages too: 1, so many, or "
+        "all. Kept only if it is better on the validation images.",
+        "only the new last layer",
+        more="True is 1. A stage ends where maps get smaller. Batch normalisations stay as they are. Epochs, budget, "
+        "learning rate and weight decay are then those of this part: 10 epochs and a tenth of the learning rate by "
+        "default.",
+        values=such(
+            "a number of stages, or 'all'",
+            lambda value: value == ALL or (not isinstance(value, str | float) and int(value) >= 0),
+        ),
+        metavar="[STAGES]",
+        alone="1",
+    )
     progress: Callable[[Progress], None] | None = option(
         None, "Called with a `Progress` several times a second.", values=CALLED, command_line=False
     )
@@ -368,6 +396,11 @@ class TrainOptions(FitOptions):
         """Check all values."""
         if self.epochs is not None and self.budget is not None:
             raise OptionError("give epochs or a budget of time, not both")
+        for name, given in (("finetune", self.finetune), ("cut", self.cut)):
+            if given and self.start is None:
+                raise OptionError(f"{name} is about a model to start from: give one too, like start='lite0'")
+            if given and self.network != "auto":
+                raise OptionError(f"{name} is about the network of the start: leave out network")
         for one in fields(self):
             value, values = getattr(self, one.name), about(one).values
             if values is not None and not (value is None and one.default is None):

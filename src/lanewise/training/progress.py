@@ -225,10 +225,13 @@ def _among_folds(now: Progress) -> Progress:
 
 
 def epoch(now: Progress) -> str:
-    """Which epoch of how many, "Epoch  3/12", or which fold of how many, "Fold 2/5"; "Features" before the first."""
+    """Which epoch of how many, "Epoch  3/12", "Fine-tuning 3/10", or which fold of how many, "Fold 2/5"; before the
+    first epoch "Features", or "Maps"."""
     if now.features:
-        return "Features"
-    return f"Fold {now.fold}/{now.folds}" if 0 < now.fold <= now.folds else f"Epoch {_epoch(now)}"
+        return "Maps" if now.tuning else "Features"
+    if 0 < now.fold <= now.folds:
+        return f"Fold {now.fold}/{now.folds}"
+    return f"{'Fine-tuning' if now.tuning else 'Epoch'} {_epoch(now)}"
 
 
 def _epoch(now: Progress) -> str:

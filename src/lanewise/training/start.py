@@ -126,7 +126,8 @@ def check_images(start: Model, images: Images) -> None:
     if start.preprocessing.shape != (*images.size, images.channels):
         raise DataError(
             f"the starting model takes images of {start.preprocessing.shape}, "
-            f"but these are {(*images.size, images.channels)} (rows, columns, channels)"
+            f"but these are {(*images.size, images.channels)} (rows, columns, channels): leave out the size and the "
+            "channels that were asked for, or resize arrays first"
         )
 
 

@@ -33,6 +33,7 @@ class Progress:
     epoch_done : whether this is the last report of its epoch
     fold, folds : of cross-validation, from 1, and `folds` + 1 for the final model; 0 without folds
     features : before the first epoch, images whose features are computed, if training is on those; otherwise 0
+    tuning : whether it is of the last stages, after a new last layer was trained
     """
 
     epoch: int
@@ -50,6 +51,7 @@ class Progress:
     fold: int = 0
     folds: int = 0
     features: int = 0
+    tuning: bool = False
 
 
 @short
