@@ -27,6 +27,7 @@ _WHERE = {
     "check": "lanewise.data_check.check",
     "write_report": "lanewise.report.page",
     "CNNClassifier": "lanewise.estimator",
+    "CNNFeatures": "lanewise.transformer",
     "compare": "lanewise.experiments.compare",
     "vary": "lanewise.experiments.vary",
     "LanewiseError": "lanewise.errors",
@@ -38,6 +39,7 @@ _PACKAGES = ("explain",)
 
 __all__ = [
     "CNNClassifier",
+    "CNNFeatures",
     "LanewiseError",
     "LanewiseWarning",
     "Model",
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
     from lanewise.report.page import write_report
     from lanewise.training.fit import train
     from lanewise.training.task import Progress
+    from lanewise.transformer import CNNFeatures
 
 
 class _Front(ModuleType):
@@ -88,7 +91,7 @@ def __getattr__(name: str) -> Any:
         value = getattr(import_module(_WHERE[name]), name)
     except ModuleNotFoundError as error:
         if error.name == "sklearn":
-            raise ImportError('CNNClassifier needs scikit-learn: pip install "lanewise[sklearn]"') from error
+            raise ImportError(f'{name} needs scikit-learn: pip install "lanewise[sklearn]"') from error
         raise
     globals()[name] = value
     return value

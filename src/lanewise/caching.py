@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import os
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +22,10 @@ from lanewise.private import entered, private_folder, read_private, secret, writ
 
 _MAGIC = b"lanewise object 3\n"
 _SEAL = 32
+
+DAY = 86400.0
+KEPT_FOR = 30 * DAY
+"""Seconds that what nobody uses is kept by caches that are swept."""
 
 
 def cache_folder(kind: str) -> Path:
@@ -90,6 +95,34 @@ class Cache:
         # a full disk or a read-only folder: what is in memory serves
         with suppress(OSError), entered(self.folder) as folder:
             write_private(folder, self._path(key), _MAGIC + self._seal(key, content) + content)
+
+    def used(self, key: str) -> None:
+        """Note that an entry was used, for `sweep`."""
+        with suppress(OSError), entered(self.folder) as folder:
+            os.utime(self._path(key) if folder is None else self._path(key).name, dir_fd=folder)
+
+    def sweep(self, most: int) -> None:
+        """Remove entries until they take `most` bytes, those that were not used for longest first; all that were not
+        for 30 days; and what a killed process left half written a day ago.
+
+        Parameters
+        ----------
+        most : int
+            Bytes of all entries of this cache's suffix.
+        """
+        now, total = time.time(), 0
+        with suppress(OSError), entered(self.folder) as folder:
+            with os.scandir(self.folder if folder is None else folder) as found:
+                ours = [(one.stat(follow_symlinks=False), one.name) for one in found if self._is_ours(one.name)]
+            for status, name in sorted(ours, key=lambda one: -one[0].st_mtime_ns):
+                total += status.st_size
+                part = name.endswith(".part")
+                if total > most or now - status.st_mtime > (DAY if part else KEPT_FOR):
+                    with suppress(OSError):
+                        os.unlink(self.folder / name if folder is None else name, dir_fd=folder)
+
+    def _is_ours(self, name: str) -> bool:
+        return name.endswith(self.suffix) or (f"{self.suffix}-" in name and name.endswith(".part"))
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}{self.suffix}"

@@ -110,13 +110,25 @@ def with_new_head(model: Model, classes: int, cut: str | None = None, finetune: 
     return replace(head, stages=count, tuned=starts[-count])
 
 
-def _with_new_head(model: Model, classes: int, cut: str | None) -> NewHead:
+def backbone_of(model: Model, cut: str | None = None) -> tuple[Graph, tuple[int, ...]]:
+    """The part of a model up to its features, and where its parameters are in those of the model.
+
+    Raises
+    ------
+    NetworkError
+        It has no features, or no layer called `cut`.
+    """
     backbone, taken = until(model.graph, features_at(model.graph, cut))
+    if cut is not None and len(backbone.output_shape) == 3:  # a map's average tells what is in it
+        steps = [(node.layer, node.inputs) for node in backbone.nodes[1:]]
+        backbone = assemble([*steps, (GlobalAvgPool2D(), (len(steps),))], backbone.input_shape)
+    return backbone, taken
+
+
+def _with_new_head(model: Model, classes: int, cut: str | None) -> NewHead:
+    backbone, taken = backbone_of(model, cut)
     head = parse(output_layers(classes))
     steps = [(node.layer, node.inputs) for node in backbone.nodes[1:]]
-    if cut is not None and len(backbone.output_shape) == 3:  # a map's average tells what is in it
-        steps.append((GlobalAvgPool2D(), (len(steps),)))
-        backbone = assemble(steps, backbone.input_shape)
     text = None if model.network is None or cut is not None else _text(parse(model.network), head)
     if text is not None:
         graph = build(parse(text), model.graph.input_shape)
