@@ -220,3 +220,25 @@ def test_figures_that_no_reader_takes_are_not_saved(digits_model, tmp_path):
     wrong = {"split": "test", "images": 4, "accuracy": "good", "interval": [0.9, 1.0]}
     with pytest.raises(ModelFileError, match="'provenance' has a wrong value for 'evaluated'"):
         replace(model, provenance={**model.provenance, "evaluated": wrong}).save(tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize(
+    ("origin", "line"),
+    [
+        (
+            {"network": "Small", "origin": "the package small", "licence": "Apache-2.0"},
+            "Start               Small; from the package small; licence Apache-2.0",
+        ),
+        (
+            {"network": "Small\x1b", "origin": "there", "licence": "none"},
+            "Start               Small\\x1b; from there; licence none",
+        ),
+        ({"network": 3}, None),
+        ("Apache-2.0", None),
+    ],
+)
+def test_a_model_says_whose_weights_it_began_with(digits_model, tmp_path, origin, line):
+    model = Model.load(digits_model[0])
+    replace(model, provenance={**model.provenance, "pretrained": origin}).save(tmp_path / "model.onnx")
+    lines = [one for one in run("inspect", str(tmp_path / "model.onnx")).stdout.splitlines() if one.startswith("Start")]
+    assert lines == ([] if line is None else [line])

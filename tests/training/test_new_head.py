@@ -195,3 +195,18 @@ def test_a_network_without_features_is_refused(digits):
     model = lanewise.train(digits, network=text, epochs=1)
     with pytest.raises(NetworkError, match="no features to start from"):
         with_new_head(model, 3)
+
+
+@pytest.mark.parametrize("names", ["fghij", "01234"], ids=["other classes", "the same classes"])
+def test_licence_and_origin_of_weights_go_with_all_that_is_made_of_them(names, start, high, tmp_path):
+    origin = {"network": "Small", "origin": "the package small", "licence": "Apache-2.0"}
+    pretrained = replace(start, provenance={**start.provenance, "pretrained": origin})
+    images = replace(high.train, classes=tuple(names))
+    model = lanewise.train(images, start=pretrained, epochs=1, validation_fraction=0, notes=list)
+    model.save(tmp_path / "model.onnx")
+    assert lanewise.Model.load(tmp_path / "model.onnx").provenance["pretrained"] == origin
+    again = lanewise.train(images, start=model, epochs=1, validation_fraction=0, notes=list)
+    assert again.provenance["pretrained"] == origin
+    assert (
+        "pretrained" not in lanewise.train(images, start=start, epochs=1, validation_fraction=0, notes=list).provenance
+    )

@@ -83,6 +83,9 @@ def tell_model(out: Output, model: Model, path: str) -> None:
     if {"images", "epochs", "date", "version"} <= known.keys():
         images = f"{plural(known['images'], 'image')} for {plural(known['epochs'], 'epoch')}"
         out.result("Trained", f"on {images} by Lanewise {shown(known['version'])}, {shown(known['date'])}")
+    match known.get("pretrained"):  # anybody may have written the file
+        case {"network": str(network), "origin": str(origin), "licence": str(licence)}:
+            out.result("Start", f"{shown(network)}; from {shown(origin)}; licence {shown(licence)}")
     if evaluated := _evaluated(reported(known)):
         out.result(*evaluated)
     out.notes(model.notes)

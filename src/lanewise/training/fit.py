@@ -138,9 +138,16 @@ def _train(source: Source, y: ArrayLike | None, options: TrainOptions) -> Model:
             "seconds": round(time.perf_counter() - began, 3),
             "cross_validation": figures,
             "start": began_at and {"validation_loss": began_at[0], "validation_accuracy": began_at[1]},
+            **_origin(data.start),
             "seen": data.seen.to_json(),
         },
     )
+
+
+def _origin(start: Model | None) -> dict[str, Any]:
+    """Origin and licence of pretrained weights, which go with all that is made of them."""
+    known = {} if start is None else start.provenance
+    return {name: known[name] for name in ("pretrained",) if known.get(name)}
 
 
 def _train_new_head(
@@ -178,7 +185,7 @@ def _train_new_head(
             "seconds": round(time.perf_counter() - began, 3),
             "cross_validation": None,
             "start": None,
-            "pretrained": start.provenance.get("pretrained"),
+            **_origin(start),
             "finetuned": 0 if found is alone else head.stages,
             "seen": data.seen.to_json(),
         },
