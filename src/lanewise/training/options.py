@@ -396,14 +396,14 @@ class TrainOptions(FitOptions):
         """Check all values."""
         if self.epochs is not None and self.budget is not None:
             raise OptionError("give epochs or a budget of time, not both")
-        for name, given in (("finetune", self.finetune), ("cut", self.cut)):
-            if given and self.start is None:
-                raise OptionError(f"{name} is about a model to start from: give one too, like start='lite0'")
-            if given and self.network != "auto":
-                raise OptionError(f"{name} is about the network of the start: leave out network")
         for one in fields(self):
             value, values = getattr(self, one.name), about(one).values
             if values is not None and not (value is None and one.default is None):
                 problem = values.problem(one.name, value)
                 if problem is not None:
                     raise OptionError(problem)
+        for name, given in (("finetune", self.finetune), ("cut", self.cut)):
+            if given and self.start is None:
+                raise OptionError(f"{name} is about a model to start from: give one too, like start='lite0'")
+            if given and self.network != "auto":
+                raise OptionError(f"{name} is about the network of the start: leave out network")
