@@ -177,7 +177,7 @@ def test_doubtful_labels_stand_behind_copies_and_before_odd_looks(photos, monkey
     Image.new("RGB", (64, 64), (200, 60, 60)).save(photos / "train/apple/00.png")
     together = []
 
-    def tested(collection, copies, seed, threads, progress, known):
+    def tested(collection, copies, seed, threads, progress, known, features):
         together.extend({collection.names[n] for n in group} for group in copies)
         return [Finding("mislabelled", "warning", "", "")], 0.9
 
