@@ -133,4 +133,9 @@ def test_all_nets_can_be_built() -> None:
         "mid": 1_116_970,
         "wide": 963_466,
         "resnet8": 77_706,
+        "resnet8bn": 78_714,
+        "resnet20": 274_042,
+        "mobile": 145_258,
+        "photo": 432_506,
+        "airbench": 1_975_096,
     }
