@@ -82,6 +82,21 @@ class Start(TypedDict, total=False):
     validation_accuracy: Share | None
 
 
+class Augmentation(TypedDict, total=False):
+    """How images were changed while training."""
+
+    shift_rows: Count
+    shift_columns: Count
+    flip_rows: bool
+    flip_columns: bool
+    zoom: Annotated[float, (1, 10)]
+    rotate: Annotated[float, (0, 180)]
+    brightness: Share
+    contrast: Share
+    saturation: Share
+    erase: Share
+
+
 class Provenance(TypedDict, total=False):
     """What is known of where a model came from; it may say more."""
 
@@ -105,7 +120,7 @@ class Provenance(TypedDict, total=False):
     cross_validation: Folds | None
     candidates: Figure
     augment: str | None
-    augmentation: dict[str, Any] | None
+    augmentation: Augmentation | None
     start: Start | None
     seen: dict[str, Any] | None
 

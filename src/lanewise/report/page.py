@@ -31,6 +31,7 @@ from lanewise.notes import unheard
 from lanewise.pixel_scale import scaled
 from lanewise.report import plots
 from lanewise.report.accuracy import accuracy_of, weights_kept
+from lanewise.report.augmented import augmented_images
 from lanewise.report.data import data_figures
 from lanewise.report.drawing import network_rows
 from lanewise.report.live import Example, live_section, shipped_text
@@ -217,6 +218,7 @@ def report_html(
         "evaluated": evaluated,
         "compared": 0 if trained is None else len(trained),
         "filters": learned_filters(model),
+        "augmented": augmented_images(model, parts),
         "plots": _plots(model, evaluated),
     }
     live = live_section(model, [_example(images, n) for n in choose(images.labels, evaluated.probabilities, OFFERED)])
