@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,14 @@ from PIL import Image
 
 import lanewise
 from lanewise.model_file.export import INPUT, OUTPUT
+from lanewise.resizing import FITS
 
 PAGE = (Path(__file__).parents[1] / "docs" / "deploying.md").read_text()
 
 
 @pytest.fixture(scope="module")
 def model() -> lanewise.Model:
+    """For arrays, so that nothing says how files are to be resized."""
     pixels = np.random.default_rng(0).integers(0, 256, (64, 12, 10, 3), dtype=np.uint8)
     return lanewise.train(pixels, np.arange(64) % 3, network="conv 4@3x3, relu, dense 3", epochs=1)
 
@@ -42,8 +45,12 @@ def test_the_table_has_the_names_of_input_and_output() -> None:
     assert f"| output | `{OUTPUT}` |" in PAGE
 
 
-def test_the_python_code_predicts_as_the_model_does(model: lanewise.Model, files: list[Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("fit", [None, *FITS])
+def test_the_python_code_predicts_as_the_model_does(
+    model: lanewise.Model, files: list[Path], tmp_path: Path, fit: str | None
+) -> None:
     pytest.importorskip("onnxruntime")
+    model = replace(model, preprocessing=replace(model.preprocessing, resize=fit))
     code = re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)
     assert code
     names: dict[str, object] = {}

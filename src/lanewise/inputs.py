@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.data.arrays import channels_come_first
-from lanewise.data.decode import image_pixels, is_pillow, read_pixels, stretch
-from lanewise.data.images import STRETCH
+from lanewise.data.decode import fitted, image_pixels, is_pillow, read_pixels
 from lanewise.data.load import load_for_prediction
 from lanewise.data.reading import FilesProgress
 from lanewise.errors import DataError
@@ -86,12 +85,15 @@ def _one(item: Any, preprocessing: Preprocessing) -> Numbers:
     if _is_encoded(item):
         content = bytes(item.read() if hasattr(item, "read") else item)
         try:
-            pixels, _ = read_pixels(content, (rows, columns), _channels(preprocessing), bits=preprocessing.bits)
+            pixels, _ = read_pixels(
+                content, (rows, columns), _channels(preprocessing), bits=preprocessing.bits, fit=preprocessing.fit
+            )
         except DataError as error:
             raise DataError(f"the {len(content):,} bytes given are no usable image: {error}") from None
         return pixels[np.newaxis]
     if is_pillow(item):
-        return image_pixels(item, (rows, columns), _channels(preprocessing), preprocessing.bits)[np.newaxis]
+        pixels = image_pixels(item, (rows, columns), _channels(preprocessing), preprocessing.bits, preprocessing.fit)
+        return pixels[np.newaxis]
     array = _numbers(np.asarray(item))
     if array.ndim == 2:
         array = array[..., np.newaxis]
@@ -119,8 +121,7 @@ def read_files(
         paths,
         size=(preprocessing.rows, preprocessing.columns),
         channels=preprocessing.channels,
-        # Networks from arrays, or from elsewhere, never saw a resized image: files get the ordinary treatment.
-        resize=preprocessing.resize or STRETCH,
+        fit=preprocessing.fit,
         bits=preprocessing.bits,
         progress=progress,
     )
@@ -197,7 +198,11 @@ def _fitted(images: Numbers, preprocessing: Preprocessing) -> Numbers:
         came_size, wanted = (f"{a}x{b}" for a, b in (images.shape[1:3], size))
         say(Note(f"Images of {came_size} are resized to {wanted} (rows x columns), as files are."))
         kept = images if images.dtype == np.uint8 else images.astype(np.float32)
-        images = np.stack([stretch(image, size) for image in kept]) if len(kept) else np.empty((0, *size, came))
+        images = (
+            np.stack([fitted(image, size, preprocessing.fit) for image in kept])
+            if len(kept)
+            else np.empty((0, *size, came))
+        )
     if came == 1 and channels == 3:
         return images.repeat(3, axis=3)
     if came == 3 and channels == 1:

@@ -36,6 +36,7 @@ HABITS = by_alias(
         "class_weight": "class_weights",
         "sample_weight": "sample_weights",
         "size": "image_size img_size target_size",
+        "fit": "resize resize_mode",
         "image_shape": "input_shape",
         "channels": "n_channels",
         "progress": "callback callbacks",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lanewise.brief import short
 from lanewise.errors import OptionError
+from lanewise.resizing import STRETCH, check_fit
 
 PixelType = Literal["uint8", "float32"]
 
@@ -45,7 +46,8 @@ class Preprocessing:
     scale, offset : tuple of float, one for each channel
         Rounded to float32 here, so that what is saved is what was used.
     resize : str, optional
-        How images of another size are brought to this one: a word of the image loader's.
+        How images of another shape are brought to this size: a word of `resizing.FITS`. None if no image was when the
+        network was trained.
     value_range : (low, high), optional
         The smallest and the largest raw value of the training set, so that data on another scale are noticed; None in
         files that say nothing of it.
@@ -90,6 +92,19 @@ class Preprocessing:
             object.__setattr__(self, "value_range", (low, high))
         if isinstance(self.bits, bool) or not isinstance(self.bits, int) or not 8 <= self.bits <= 16:
             raise OptionError(f"bits is {self.bits!r}: of pixels with more than 8 bits, 8 to 16 are in use")
+
+    @property
+    def fit(self) -> str:
+        """How images of another shape are brought to this size; stretched, if none was when the network was trained.
+
+        Raises
+        ------
+        OptionError
+            By a word that a later version wrote.
+        """
+        fit = self.resize or STRETCH
+        check_fit(fit)
+        return fit
 
     @property
     def kernel_type(self) -> Literal["u8", "f32"]:

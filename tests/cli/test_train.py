@@ -178,7 +178,7 @@ def test_images_of_many_sizes_are_resized_and_that_is_said(tmp_path):
     make_images(tmp_path / "mixed" / "dark" / "more", {"wide": 3}, size=(20, 10))
     result = run("train", tmp_path / "mixed", *FAST)
     assert result.exit_code == 0
-    assert "11 images of 2 sizes in mixed were resized to" in result.stdout
+    assert "11 images of 2 sizes in mixed were stretched to" in result.stdout
 
 
 def test_going_on_from_a_model(photos, photos_model):

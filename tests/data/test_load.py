@@ -89,7 +89,7 @@ def test_parts_agree_with_train(paint: Paint) -> None:
     assert sets.test.labels is not None
     assert sets.test.labels.tolist() == [1]
     assert sets.notes == (
-        "1 image of 16x12 in test was resized to 8x8 (rows x columns)",
+        "1 image of 16x12 in test was stretched to 8x8 (rows x columns)",
         "the test set holds no image of 'a', 'c'",
     )
     paint("test/d/0.png")
@@ -270,11 +270,11 @@ def test_resizing_is_said(paint: Paint) -> None:
     train = load(root).train
     assert train.size == (40, 64)
     assert train.notes == (
-        "3 images of 2 sizes in images were resized to 40x64 (rows x columns); give a size to choose another",
+        "3 images of 2 sizes in images were stretched to 40x64 (rows x columns); give a size to choose another",
     )
     assert values(train.pixels) == [10, 20, 30]
     assert load(root, size="9x7").train.pixels.shape == (3, 9, 7, 1)
-    assert load(root, size="9x7").notes == ("3 images of 2 sizes in images were resized to 9x7 (rows x columns)",)
+    assert load(root, size="9x7").notes == ("3 images of 2 sizes in images were stretched to 9x7 (rows x columns)",)
 
 
 def test_channels(paint: Paint) -> None:
@@ -350,8 +350,8 @@ def test_to_evaluate(paint: Paint) -> None:
         load_to_evaluate(root / "train", classes=("a", "b"), size=(8, 8), channels=3)
     with pytest.raises(DataError, match="images of 5 channels: files give 1 or 3"):
         load_to_evaluate(root, classes=("a", "b", "c"), size=(8, 8), channels=5)
-    with pytest.raises(OptionError, match="resized by 'crop'"):
-        load_to_evaluate(root, classes=("a", "b", "c"), size=(8, 8), channels=3, resize="crop")
+    with pytest.raises(OptionError, match="resized by 'warp'"):
+        load_to_evaluate(root, classes=("a", "b", "c"), size=(8, 8), channels=3, fit="warp")
 
 
 def test_for_prediction(paint: Paint, tmp_path: Path) -> None:
@@ -379,8 +379,9 @@ def test_prediction_decodes_as_training_does(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(draw.integers(0, 256, (50 + n, 90 - n, 3), np.uint8)).save(path)
     train = load(tmp_path / "images").train
+    assert train.resize is not None
     pixels, names, _ = load_for_prediction(
-        [tmp_path / "images"], size=train.size, channels=train.channels, resize=train.resize
+        [tmp_path / "images"], size=train.size, channels=train.channels, fit=train.resize
     )
     assert [name.removeprefix(f"{tmp_path}/images/") for name in names] == list(train.names)
     np.testing.assert_array_equal(pixels, train.pixels)
@@ -396,7 +397,7 @@ def test_photographs(tmp_path: Path) -> None:
     assert sets.train.pixels.shape == (400, 48, 64, 3)
     assert sets.train.counts() == (80,) * 5
     assert sets.validation.counts() == (20,) * 5
-    assert "400 images of 122 sizes in train were resized to 48x64" in sets.notes[0]
+    assert "400 images of 122 sizes in train were stretched to 48x64" in sets.notes[0]
     assert sets.train.pixels.std() > 50
 
 

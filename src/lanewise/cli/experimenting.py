@@ -147,7 +147,7 @@ def read(out: Output, name: str, options: Mapping[str, Any]) -> tuple[ImageSets,
     name : str
         The images, as `lanewise.train` takes them.
     options : mapping
-        Those of the command; "size", "channels" and "validation_fraction" are used.
+        Those of the command; "size", "channels", "fit" and "validation_fraction" are used.
 
     Returns
     -------
@@ -157,7 +157,7 @@ def read(out: Output, name: str, options: Mapping[str, Any]) -> tuple[ImageSets,
     """
     size, channels = options["size"], options["channels"]
     with out.reading() as progress:
-        loaded = load(name, size=size, channels=channels, progress=progress, notes=unheard)
+        loaded = load(name, size=size, channels=channels, fit=options["fit"], progress=progress, notes=unheard)
     sets, roles = prepared(loaded, None, None, options["validation_fraction"])
     train, test = sets.train, images_to_evaluate(sets)
     images = shape((train.channels, *train.size))

@@ -66,10 +66,10 @@ def import_(
         raise click.UsageError("--preprocess stands for a --mean and a --std: give it, or them.")
     from lanewise.cli import layers, saving
     from lanewise.cli.output import open_output
-    from lanewise.data.images import STRETCH
     from lanewise.model import Model
     from lanewise.model_file import write_beside
     from lanewise.preprocessing import USUAL
+    from lanewise.resizing import STRETCH
 
     place = saving.place_for(Path(file).stem, output, force)
     model = Model.load(file, classes=None if classes is None else _names(classes), external_data=external_data)

@@ -245,12 +245,7 @@ def experiment_options(seeds: int) -> Decorator:
             help="Number of seeds; each network is trained once with each.",
         ),
         training_options(FitOptions, without=("network",)),
-        click.option(
-            "--size",
-            metavar="SIZE",
-            help="Resize images to this: 32, or rows x columns like 32x48.  [default: chosen from the sizes of the "
-            "images]",
-        ),
+        *(training_option(one) for one in fields(TrainOptions) if one.name in ("size", "fit")),
         colour_option,
         click.option(
             "--output",

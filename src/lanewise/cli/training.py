@@ -23,7 +23,7 @@ from lanewise.cli.output import Output, skipped_json
 from lanewise.cli.progress import training_progress
 from lanewise.cli.saving import Saved
 from lanewise.data.images import Images, ImageSets
-from lanewise.data.load import load
+from lanewise.data.load import fit_like, load
 from lanewise.evaluation.evaluate import cross_validated, evaluate_images
 from lanewise.evaluation.result import Evaluation
 from lanewise.evaluation.unseen import called, evaluating_part
@@ -41,7 +41,7 @@ from lanewise.training.recipe import many_and_easy, network_for
 from lanewise.training.start import knows
 from lanewise.wording import duration, file_size, plural, quoted, shape, shown
 
-READING = ("size", "channels", "strict")
+READING = ("size", "fit", "channels", "strict")
 """Options that are used up when the images are read."""
 
 MOST_CLASSES = 12
@@ -98,12 +98,21 @@ def prepare(out: Output, name: str, options: Mapping[str, Any]) -> Prepared:
     if wanted != "auto":
         parse(wanted)  # a typo is told before images are read
     start = None if options["start"] is None else load_start(options["start"])
-    size, channels = options["size"], options["channels"]
+    size, channels, fit = options["size"], options["channels"], options["fit"]
     if start is not None:
         rows, columns, own_channels = start.preprocessing.shape
         size, channels = size or (rows, columns), channels or own_channels
+        fit = fit or fit_like(start.preprocessing, name)
     with out.reading() as progress:
-        sets = load(name, size=size, channels=channels, strict=options["strict"], progress=progress, notes=unheard)
+        sets = load(
+            name,
+            size=size,
+            fit=fit,
+            channels=channels,
+            strict=options["strict"],
+            progress=progress,
+            notes=unheard,
+        )
     said: list[str] = []
     if start is not None:  # before what evaluates is chosen, so that both have their classes in one order
         start, sets = fitted(start, sets, said.append)

@@ -23,6 +23,7 @@ from PIL import __version__ as pillow_version
 
 from lanewise.data.formats import is_raw, named
 from lanewise.errors import DataError
+from lanewise.resizing import STRETCH, Size, middle, part_and_content, reduction
 
 MAX_PIXELS = 100_000_000
 """Images of more pixels than this are refused unless told otherwise."""
@@ -81,9 +82,14 @@ def read_header(path: str, max_pixels: int = MAX_PIXELS) -> Header:
 
 
 def read_pixels(
-    source: str | bytes, size: tuple[int, int], channels: int, max_pixels: int = MAX_PIXELS, bits: int = 16
+    source: str | bytes,
+    size: Size,
+    channels: int,
+    max_pixels: int = MAX_PIXELS,
+    bits: int = 16,
+    fit: str = STRETCH,
 ) -> tuple[npt.NDArray[np.uint8], Header]:
-    """Decode an image and stretch it to `size`.
+    """Decode an image and bring it to `size`.
 
     Parameters
     ----------
@@ -96,6 +102,8 @@ def read_pixels(
         Larger images are refused before they are decoded.
     bits : int
         Of values with more than 8 bits, the number in use; the upper 8 of them are kept.
+    fit : str
+        How an image of another shape fits the size, a word of `resizing.FITS`.
 
     Returns
     -------
@@ -113,13 +121,13 @@ def read_pixels(
         header = _header(image, _orientation(image))
         colours = _wide_colours(image) if bits < 16 else None
         if image.format == "JPEG":
-            # Decoded at a half, a quarter or an eighth where that stays at twice the size wanted or above.
-            image.draft(None, (2 * size[0], 2 * size[1]) if _orientation(image) >= 5 else (2 * size[1], 2 * size[0]))
+            by = reduction(fit, (header.rows, header.columns), size)
+            image.draft(None, (image.width // by, image.height // by))
         image = _loaded(image, file)
         plain = _eight_bits(image if colours is None else _narrowed(image, colours(), bits), bits)
         if (turn := _TO_UPRIGHT.get(_orientation(image))) is not None:
             plain = plain.transpose(turn)
-        return _stretched(plain, size, channels), header
+        return _fitted(plain, size, channels, fit), header
 
 
 def bits_in_use(path: str, max_pixels: int = MAX_PIXELS) -> int:
@@ -138,7 +146,9 @@ def is_pillow(image: object) -> TypeGuard[Image.Image]:
     return isinstance(image, Image.Image)
 
 
-def image_pixels(image: Image.Image, size: tuple[int, int], channels: int, bits: int = 16) -> npt.NDArray[np.uint8]:
+def image_pixels(
+    image: Image.Image, size: Size, channels: int, bits: int = 16, fit: str = STRETCH
+) -> npt.NDArray[np.uint8]:
     """Convert an image of Pillow's to pixels, as `read_pixels` does with a file.
 
     Parameters
@@ -147,7 +157,7 @@ def image_pixels(image: Image.Image, size: tuple[int, int], channels: int, bits:
     size : (rows, columns)
     channels : int
         1 for grey, 3 for colour.
-    bits : int
+    bits, fit
         As in `read_pixels`.
 
     Returns
@@ -159,27 +169,52 @@ def image_pixels(image: Image.Image, size: tuple[int, int], channels: int, bits:
         # Made from an array of whole numbers by somebody who had bytes in mind, and not opened from a file.
         made = image.mode == "I" and image.format is None and int(np.asarray(image).max()) <= 255
         plain = _eight_bits(image.convert("L") if made else image, bits)
-        return _stretched(plain if turn is None else plain.transpose(turn), size, channels)
+        return _fitted(plain if turn is None else plain.transpose(turn), size, channels, fit)
 
 
-def stretch(pixels: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[Any]:
-    """Stretch one image, (rows, columns, channels) of uint8 or float32, with the filter that files are resized by."""
-    if pixels.shape[:2] == size:
-        return pixels
-    planes = [
-        np.asarray(
-            Image.fromarray(np.ascontiguousarray(pixels[..., n])).resize((size[1], size[0]), Image.Resampling.BILINEAR)
-        )
-        for n in range(pixels.shape[2])
-    ]
-    return np.stack(planes, axis=-1)
+def fitted(pixels: npt.NDArray[Any], size: Size, fit: str) -> npt.NDArray[Any]:
+    """Bring one image of an array to a size as files are.
+
+    Parameters
+    ----------
+    pixels : (rows, columns, channels) uint8 or float32
+    size : (rows, columns)
+    fit : str
+        How an image of another shape fits the size.
+    """
+    came = pixels.shape[:2]
+    part, content = part_and_content(fit, came, size)
+    top, left = middle(part, came)
+    pixels = pixels[top : top + part[0], left : left + part[1]]
+    if part != content:
+        planes = [Image.fromarray(np.ascontiguousarray(pixels[..., n])) for n in range(pixels.shape[2])]
+        resized = [plane.resize(content[::-1], Image.Resampling.BILINEAR) for plane in planes]
+        pixels = np.stack([np.asarray(plane) for plane in resized], axis=-1)
+    return _padded(pixels, size)
 
 
-def _stretched(plain: Image.Image, size: tuple[int, int], channels: int) -> npt.NDArray[np.uint8]:
+def _fitted(plain: Image.Image, size: Size, channels: int, fit: str) -> npt.NDArray[np.uint8]:
     plain = plain.convert("L" if channels == 1 else "RGB")
-    if plain.size != (size[1], size[0]):
-        plain = plain.resize((size[1], size[0]), Image.Resampling.BILINEAR, reducing_gap=2.0)
-    return np.asarray(plain).reshape(*size, channels)
+    came = (plain.height, plain.width)
+    part, content = part_and_content(fit, came, size)
+    if part != came:
+        top, left = middle(part, came)
+        plain = plain.crop((left, top, left + part[1], top + part[0]))
+    if part != content:
+        plain = plain.resize(content[::-1], Image.Resampling.BILINEAR, reducing_gap=2.0)
+    return _padded(np.asarray(plain).reshape(*content, channels), size)
+
+
+def _padded(pixels: npt.NDArray[Any], size: Size) -> npt.NDArray[Any]:
+    """An image in the middle of a size, with its mean colour around it; that of bytes is rounded down."""
+    rows, columns, channels = pixels.shape
+    if (rows, columns) == size:
+        return pixels
+    whole = np.empty((*size, channels), pixels.dtype)
+    whole[...] = pixels.mean(axis=(0, 1), dtype=np.float64)
+    top, left = middle((rows, columns), size)
+    whole[top : top + rows, left : left + columns] = pixels
+    return whole
 
 
 def _opened(file: BinaryIO, max_pixels: int) -> ImageFile.ImageFile:

@@ -25,9 +25,6 @@ Moments = npt.NDArray[np.float64]
 SLACK = 64
 """Bytes that may be read after the last pixel: vector code loads whole registers."""
 
-STRETCH = "stretch"
-"""How images of other sizes are resized: stretched to the size, smoothed first where that makes them smaller."""
-
 _BLOCK = 256  # images at most that are looked at together: so many squares of a byte fit in 32 bits
 _BLOCK_BYTES = 2**22  # or so many bytes, which the processor caches: twice as fast for large images
 
@@ -51,7 +48,8 @@ class Images:
     notes : tuple of str
         Sentences the user should be told.
     resize : str or None
-        How images were brought to one size, to be done alike when predicting; None for arrays.
+        How images were brought to one size, a word of `resizing.FITS`, to be done alike when predicting; None for
+        arrays.
     bits : int
         Of images with more than 8 bits a value, how many are in use in all of the files; see `decode.read_pixels`.
     """

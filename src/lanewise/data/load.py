@@ -20,11 +20,13 @@ from lanewise.caching import cache_folder
 from lanewise.data.arrays import DIGITS_FILE, from_arrays, read_npz, read_npz_to_evaluate
 from lanewise.data.decode import MAX_PIXELS
 from lanewise.data.folders import TRAIN, ImageFile, Listing, list_sets, list_to_evaluate, list_tree, single_file
-from lanewise.data.images import STRETCH, Images, ImageSets, Pixels, empty_pixels, with_missing_told
+from lanewise.data.images import Images, ImageSets, Pixels, empty_pixels, with_missing_told
 from lanewise.data.reading import FilesProgress, Target, decode_into, listed_reasons, read_listing
 from lanewise.errors import DataError, OptionError
 from lanewise.keywords import hinting
 from lanewise.notes import Note, say
+from lanewise.preprocessing import Preprocessing
+from lanewise.resizing import STRETCH, check_fit
 from lanewise.wording import plural
 
 Source = str | os.PathLike[str] | tuple[npt.ArrayLike, npt.ArrayLike]
@@ -50,6 +52,7 @@ def load(
     progress: FilesProgress | None = None,
     max_pixels: int = MAX_PIXELS,
     bits: int | None = None,
+    fit: str | None = None,
     notes: Callable[[str], None] | None = None,
 ) -> ImageSets:
     """Read labelled images for training.
@@ -73,6 +76,9 @@ def load(
         Larger images are not decoded.
     bits : int, optional
         Of files with 16 bits a value, how many are in use; by default found out.
+    fit : {"stretch", "pad", "crop"}, optional
+        How images of another shape fit the size: stretched, by default; whole, with their mean colour around them; or
+        the middle of them.
     notes : callable, optional
         Given each sentence about the images. By default, cautions become warnings and the rest goes to the log.
 
@@ -83,7 +89,10 @@ def load(
     OptionError
         When an option makes no sense.
     """
-    target = Target(parse_size(size), _check_channels(channels), max_pixels, bits)
+    check_fit(fit or STRETCH)
+    target = Target(parse_size(size), _check_channels(channels), max_pixels, bits, fit or STRETCH)
+    if fit is not None and (isinstance(source, tuple) or source == DIGITS or _is_npz(source)):
+        raise OptionError("arrays are not resized, so there is nothing to fit: leave `fit` out")
     if isinstance(source, tuple):
         sets = ImageSets(from_arrays(*source))
     elif source == DIGITS:
@@ -121,7 +130,7 @@ def load_to_evaluate(
     classes: Sequence[str],
     size: tuple[int, int],
     channels: int,
-    resize: str | None = STRETCH,
+    fit: str = STRETCH,
     bits: int | None = None,
     strict: bool = False,
     cache_dir: str | os.PathLike[str] | None = None,
@@ -133,7 +142,7 @@ def load_to_evaluate(
     Parameters
     ----------
     source : as for `load`
-    classes, size, channels, resize, bits
+    classes, size, channels, fit, bits
         Those of the training images.
 
     Returns
@@ -143,8 +152,8 @@ def load_to_evaluate(
     part : str
         "test", "validation", "train" or "all": which that was.
     """
-    target = Target(size, channels, max_pixels, bits)
-    _check_resize(resize)
+    check_fit(fit)
+    target = Target(size, channels, max_pixels, bits, fit)
     if isinstance(source, tuple):
         part, images = "all", from_arrays(*source, classes=classes)
     elif source == DIGITS or _is_npz(source):
@@ -162,7 +171,7 @@ def load_for_prediction(
     *,
     size: tuple[int, int],
     channels: int,
-    resize: str | None = STRETCH,
+    fit: str = STRETCH,
     bits: int = 16,
     progress: FilesProgress | None = None,
     max_pixels: int = MAX_PIXELS,
@@ -173,7 +182,7 @@ def load_for_prediction(
     ----------
     paths : sequence of path
         Image files, whatever their names end in, and folders, which are searched to the bottom.
-    size, channels, resize, bits
+    size, channels, fit, bits
         Those of the training images.
 
     Returns
@@ -190,7 +199,7 @@ def load_for_prediction(
     DataError
         When one of `paths` does not exist, or there is no image in any of them.
     """
-    _check_resize(resize)
+    check_fit(fit)
     check_files_will_do(channels)
     files: list[ImageFile] = []
     skipped: list[tuple[str, str]] = []
@@ -206,10 +215,16 @@ def load_for_prediction(
     if not files:
         raise DataError(f"there are no images in {', '.join(map(str, paths))}")
     pixels = empty_pixels((len(files), *size, channels))
-    reasons = {n: reason for n, reason in decode_into(pixels, files, max_pixels, progress, bits)["bad"]}
+    reasons = {n: reason for n, reason in decode_into(pixels, files, max_pixels, progress, bits, fit)["bad"]}
     names = tuple(file.name for n, file in enumerate(files) if n not in reasons)
     skipped += ((files[n].name, reason) for n, reason in reasons.items())
     return pixels[: len(names)], names, tuple(skipped)
+
+
+def fit_like(like: Preprocessing | None, source: object) -> str | None:
+    """How a model's images were brought to their size, for a folder of others; None for arrays, which are not."""
+    folder = isinstance(source, str | os.PathLike) and os.path.isdir(source)
+    return like.fit if like is not None and folder else None
 
 
 def parse_size(size: Size | None) -> tuple[int, int] | None:
@@ -283,11 +298,6 @@ def _check_channels(channels: int | None) -> int | None:
     if channels not in (None, 1, 3):
         raise OptionError(f"images of {channels} channels cannot be read from files: give 1 for grey or 3 for colour")
     return channels
-
-
-def _check_resize(resize: str | None) -> None:
-    if resize not in (None, STRETCH):
-        raise OptionError(f"images cannot be resized by {resize!r}: this version only knows {STRETCH!r}")
 
 
 def _check_strict(strict: bool, skipped: Sequence[tuple[str, str]], folder: Path) -> None:

@@ -19,9 +19,10 @@ import numpy as np
 from lanewise.data import image_cache
 from lanewise.data.decode import DECODER, MAX_PIXELS, Header, PassingError, bits_in_use, read_header, read_pixels
 from lanewise.data.folders import ImageFile, Listing, perhaps_parts, printable
-from lanewise.data.images import STRETCH, Images, Pixels, empty_pixels
+from lanewise.data.images import Images, Pixels, empty_pixels
 from lanewise.errors import DataError
 from lanewise.notes import Caution, Note
+from lanewise.resizing import CROP, PAD, STRETCH
 from lanewise.target import default_threads
 from lanewise.wording import plural
 
@@ -33,6 +34,7 @@ _CHUNK = 16  # files a task of the thread pool
 _SMALL = 4096  # bytes
 _KEPT = 96  # images that are all of one size up to this are left as they are
 _LONG_SIDE = 64  # others are made this long at most
+_DONE = {STRETCH: "stretched", PAD: "resized and padded", CROP: "cropped and resized"}
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -46,6 +48,7 @@ class Target:
     channels: int | None = None
     max_pixels: int = MAX_PIXELS
     bits: int | None = None
+    fit: str = STRETCH
 
 
 def read_listing(listing: Listing, target: Target, cache: Path, progress: FilesProgress | None = None) -> Images:
@@ -82,7 +85,7 @@ def read_listing(listing: Listing, target: Target, cache: Path, progress: FilesP
     draft = image_cache.reserve(path, shape) if np.prod(shape) >= image_cache.IN_MEMORY else None
     pixels = empty_pixels(shape) if draft is None else draft.pixels
     try:
-        known = decode_into(pixels, listing.files, target.max_pixels, progress, target.bits)
+        known = decode_into(pixels, listing.files, target.max_pixels, progress, target.bits, target.fit)
         count = len(pixels) - len(known["bad"])
         if count == 0:
             first = listing.files[0].name
@@ -107,6 +110,7 @@ def decode_into(
     max_pixels: int,
     progress: FilesProgress | None = None,
     bits: int | None = None,
+    fit: str = STRETCH,
 ) -> dict[str, Any]:
     """Decode files into an array, then close the gaps of those that cannot be read.
 
@@ -122,6 +126,8 @@ def decode_into(
         Called with the number of files that are done, and of all.
     bits : int, optional
         As in `Images`; found here by default.
+    fit : str
+        How images of another shape fit the size.
 
     Returns
     -------
@@ -134,7 +140,7 @@ def decode_into(
 
     def decode(n: int) -> Header | DataError:
         try:
-            pixels[n], header = read_pixels(files[n].path, size, channels, max_pixels, used)
+            pixels[n], header = read_pixels(files[n].path, size, channels, max_pixels, used, fit)
         except DataError as reason:
             return reason
         return header
@@ -210,7 +216,7 @@ def _images(listing: Listing, target: Target, pixels: Pixels, known: dict[str, A
         names=tuple(file.name for file in good),
         skipped=skipped,
         notes=tuple(_notes(listing, target, size, known, len(good), skipped)),
-        resize=STRETCH,
+        resize=target.fit,
         bits=known["bits"],
     )
 
@@ -229,7 +235,8 @@ def _notes(
         of = f"{len(sizes)} sizes" if len(sizes) > 1 else f"{sizes[0][0]}x{sizes[0][1]}"
         hint = "" if target.size else "; give a size to choose another"
         images, were = plural(count, "image"), "was" if count == 1 else "were"
-        yield Note(f"{images} of {of} in {folder} {were} resized to {size[0]}x{size[1]} (rows x columns){hint}")
+        done = _DONE[target.fit]
+        yield Note(f"{images} of {of} in {folder} {were} {done} to {size[0]}x{size[1]} (rows x columns){hint}")
     if known["wide"] and known["bits"] < 16:
         images, have = plural(known["wide"], "image"), "has" if known["wide"] == 1 else "have"
         bits = known["bits"]
@@ -284,7 +291,7 @@ def _close_gaps(pixels: Pixels, bad: Iterable[int]) -> None:
 
 def _key(listing: Listing, target: Target) -> str:
     """Which entry of the cache: the folder and what its images are to become."""
-    text = os.fsencode(os.path.realpath(listing.folder)) + f"\0{target}\0{STRETCH}".encode() + f"\0{DECODER}".encode()
+    text = os.fsencode(os.path.realpath(listing.folder)) + f"\0{target}".encode() + f"\0{DECODER}".encode()
     return hashlib.blake2b(text, digest_size=16).hexdigest()
 
 

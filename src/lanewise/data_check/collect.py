@@ -20,6 +20,7 @@ from lanewise.data_check.findings import Collection
 from lanewise.errors import DataError
 from lanewise.notes import unheard
 from lanewise.preprocessing import Preprocessing
+from lanewise.resizing import STRETCH
 
 _STARTS = ((b"\x89PNG\r\n\x1a\n", ".png"), (b"\xff\xd8\xff", ".jpg"), (b"GIF8", ".gif"), (b"BM", ".bmp"))
 
@@ -112,13 +113,14 @@ def _from_folder(root: Path, progress: FilesProgress | None, like: Preprocessing
     if not known:
         raise DataError(f"{none}; {bad[0][0]!r}: {bad[0][1]}")
     size = choose_size([(header.rows, header.columns) for _, header in known])
-    channels, bits = 1 if all(header.grey for _, header in known) else 3, None
+    channels, bits, fit = 1 if all(header.grey for _, header in known) else 3, None, STRETCH
     if like is not None:
         check_files_will_do(like.channels)
-        size, channels, bits = (like.rows, like.columns), like.channels, like.bits
+        size, channels, bits, fit = (like.rows, like.columns), like.channels, like.bits, like.fit
     pixels = empty_pixels((len(known), *size, channels))
     files = [file for file, _ in known]
-    broken = {int(n): str(reason) for n, reason in decode_into(pixels, files, MAX_PIXELS, progress, bits)["bad"]}
+    bad_ones = decode_into(pixels, files, MAX_PIXELS, progress, bits, fit)["bad"]
+    broken = {int(n): str(reason) for n, reason in bad_ones}
     if len(broken) == len(files):
         raise DataError(f"{none}; {files[0].name!r}: {broken[0]}")
     bad += [(files[n].name, reason) for n, reason in broken.items()]

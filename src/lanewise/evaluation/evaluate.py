@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from lanewise import notes
 from lanewise.data.arrays import from_arrays
 from lanewise.data.folders import entered, part_named
-from lanewise.data.images import STRETCH, Images, ImageSets
+from lanewise.data.images import Images, ImageSets
 from lanewise.data.load import DIGITS, Source, load, load_to_evaluate
 from lanewise.data.reading import FilesProgress
 from lanewise.errors import DataError, OptionError
@@ -279,12 +279,11 @@ def images_for(
         The images cannot be used, or have no such part.
     """
     rows, columns, channels = model.preprocessing.shape
-    # Networks from arrays, or from elsewhere, never saw a resized image: files get the ordinary treatment.
     like_learning: dict[str, Any] = {
         "classes": model.class_names,
         "size": (rows, columns),
         "channels": channels,
-        "resize": model.preprocessing.resize or STRETCH,
+        "fit": model.preprocessing.fit,
         "bits": model.preprocessing.bits,
     }
     folder: Source | None = None

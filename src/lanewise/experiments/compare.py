@@ -97,6 +97,7 @@ def compare(
     folder: str | os.PathLike[str] | None = None,
     size: str | int | tuple[int, int] | None = None,
     channels: int | None = None,
+    fit: str | None = None,
     progress: Callable[[CompareProgress], None] | None = None,
     **options: Any,
 ) -> Comparison:
@@ -117,7 +118,7 @@ def compare(
         The fixed filters, like "sobel+laplacian+blur+sharpen", which is the default for colour.
     folder : path, optional
         Where a journal is kept: trainings that it holds are not repeated.
-    size, channels
+    size, channels, fit
         How images are read.
     progress : callable, optional
         Given a `CompareProgress` during and after each training.
@@ -135,7 +136,7 @@ def compare(
     OptionError
         The folder's journal is of other images or settings.
     """
-    series = Series("compare", source, size, channels, seeds, folder, options)
+    series = Series("compare", source, size, channels, fit, seeds, folder, options)
     train = series.sets.train
     easy = network.strip() == "auto" and many_and_easy(train)
     methods = methods_for(network, (train.channels, *train.size), len(train.classes), bank=bank, easy=easy)

@@ -55,7 +55,7 @@ class Series:
     ----------
     name : str
         Of the experiment: its journal is called so.
-    source, size, channels
+    source, size, channels, fit
         The images, as for `lanewise.load`.
     seeds : sequence of int
     folder : path, optional
@@ -82,12 +82,13 @@ class Series:
         source: Source | ImageSets,
         size: str | int | tuple[int, int] | None,
         channels: int | None,
+        fit: str | None,
         seeds: Sequence[int],
         folder: str | os.PathLike[str] | None,
         options: Mapping[str, Any],
     ) -> None:
         self.seeds = check_seeds(seeds)
-        self.sets, self.evaluating = prepared(source, size, channels, options.get("validation_fraction"))
+        self.sets, self.evaluating = prepared(source, size, channels, options.get("validation_fraction"), fit)
         journal = None if folder is None else Path(folder, f"{name}.jsonl")
         self.journal = None if journal is None else Journal(journal, settings_of(self.sets, options))
         self.options = options

@@ -140,6 +140,7 @@ def prepared(
     size: str | int | tuple[int, int] | None,
     channels: int | None,
     validation_fraction: float | None = None,
+    fit: str | None = None,
 ) -> tuple[ImageSets, Roles]:
     """Read the images and choose the evaluation set: the test set, the validation set, or a fifth of the images.
 
@@ -149,7 +150,7 @@ def prepared(
 
     Parameters
     ----------
-    source, size, channels
+    source, size, channels, fit
         As for `lanewise.load`.
     validation_fraction : float, optional
         The option of `lanewise.train`; 0 means that no images are held out to choose weights.
@@ -165,7 +166,7 @@ def prepared(
     DataError
         The test images have no labels, or too few images are there to hold some out.
     """
-    sets = source if isinstance(source, ImageSets) else load(source, size=size, channels=channels)
+    sets = source if isinstance(source, ImageSets) else load(source, size=size, channels=channels, fit=fit)
     if sets.test is not None:
         if sets.test.labels is None or not len(sets.test):
             raise DataError("the test images have no labels, so networks cannot be evaluated on them")

@@ -100,6 +100,7 @@ def vary(
     folder: str | os.PathLike[str] | None = None,
     size: str | int | tuple[int, int] | None = None,
     channels: int | None = None,
+    fit: str | None = None,
     progress: Callable[[VaryProgress], None] | None = None,
     **options: Any,
 ) -> Grid:
@@ -117,7 +118,7 @@ def vary(
     seeds : sequence of int
     folder : path, optional
         Where a journal is kept: trainings that it holds are not repeated.
-    size, channels
+    size, channels, fit
         How images are read.
     progress : callable, optional
         Given a `VaryProgress` before each training and after each network.
@@ -136,7 +137,7 @@ def vary(
         The folder's journal is of other images or settings.
     """
     texts = expand(network)
-    series = Series("vary", source, size, channels, seeds, folder, options)
+    series = Series("vary", source, size, channels, fit, seeds, folder, options)
     train = series.sets.train
     possible, impossible = candidates(texts, (train.channels, *train.size), len(train.classes))
     say = progress or (lambda report: None)

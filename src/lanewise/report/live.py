@@ -209,6 +209,7 @@ def _data(
             "rows": rows,
             "columns": columns,
             "channels": channels,
+            "fit": model.preprocessing.fit,
             "type": model.preprocessing.kernel_type,
             "range": [low, high],
         },

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lanewise.data.images import Images, ImageSets
-from lanewise.data.load import Source, load
+from lanewise.data.load import Source, fit_like, load
 from lanewise.data.reading import FilesProgress
 from lanewise.errors import DataError, MissingPackageError, OptionError
 from lanewise.evaluation.evaluate import images_for
@@ -159,7 +159,9 @@ def report_images(
     bits = model.preprocessing.bits
     # Images that will do to evaluate by need not do to train on: then the report is about those that evaluate alone.
     with contextlib.suppress(DataError):
-        found = parts_of(load(source, size=(rows, columns), channels=channels, bits=bits, notes=unheard), model)
+        fit = fit_like(model.preprocessing, source)
+        sets = load(source, size=(rows, columns), channels=channels, bits=bits, fit=fit, notes=unheard)
+        found = parts_of(sets, model)
         if part in found and all(one.classes == images.classes for one in found.values()):
             parts = found
     return images, part, parts

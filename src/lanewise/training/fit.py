@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lanewise.data.images import Images, ImageSets
-from lanewise.data.load import load
+from lanewise.data.load import fit_like, load
 from lanewise.data.sample_weights import image_weights
 from lanewise.data.seen import Hashes, Seen
 from lanewise.engine.parameters import Floats
@@ -221,12 +221,15 @@ class _Recipe:
 def _read(source: Source, y: ArrayLike | None, options: TrainOptions, say: Say) -> tuple[ImageSets, Model | None]:
     """The images, and a model to start from fitted to them."""
     start = load_start(options.start) if isinstance(options.start, str | os.PathLike) else options.start
-    size = options.size
-    if start is not None and size is None:
-        size = start.preprocessing.shape[:2]
-    sets = _sets(source, y, replace(options, size=size))
+    if start is not None:
+        like, size = start.preprocessing, options.size
+        size = like.shape[:2] if size is None else size
+        options = replace(options, size=size, fit=options.fit or fit_like(like, source))
+    sets = _sets(source, y, options)
     if start is not None:
         start, sets = fitted(start, sets, say)
+        resize = sets.train.resize or like.resize
+        start = replace(start, preprocessing=replace(start.preprocessing, resize=resize))
     # Sets that were loaded before have had their notes said then.
     for note in () if options.notes is None and isinstance(source, ImageSets | Images) else sets.notes:
         say(note)
@@ -368,7 +371,14 @@ def _sets(source: Source, y: ArrayLike | None, options: TrainOptions) -> ImageSe
     if isinstance(source, str | os.PathLike):
         if y is not None:
             raise DataError(f"{os.fspath(source)} brings its own labels: leave `y` out")
-        return load(source, size=options.size, channels=options.channels, strict=options.strict, notes=unheard)
+        return load(
+            source,
+            size=options.size,
+            channels=options.channels,
+            fit=options.fit,
+            strict=options.strict,
+            notes=unheard,
+        )
     if y is None:
         raise DataError("images given as an array need labels: train(x, y)")
-    return load((source, y), size=options.size, channels=options.channels, notes=unheard)
+    return load((source, y), size=options.size, channels=options.channels, fit=options.fit, notes=unheard)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lanewise.errors import OptionError
 from lanewise.network.base import Layer
+from lanewise.resizing import FITS
 from lanewise.training.learning_rate import SCHEDULES
 
 if TYPE_CHECKING:
@@ -325,6 +326,13 @@ class TrainOptions(FitOptions):
         "Resize images to this: 32, or rows x columns like 32x48.",
         "chosen from the sizes of the images",
         metavar="SIZE",
+    )
+    fit: str | None = option(
+        None,
+        "How images of another shape fit the size: stretched, padded with their mean colour, or cropped around the "
+        "middle.",
+        "stretch, or as the start has it",
+        values=one_of("way to fit images", FITS),
     )
     channels: int | None = option(
         None, "1 reads images as grey, 3 as colour.", "as they are", values=whole(), command_line=False

@@ -18,13 +18,58 @@ async function imageFromFile(blob, wanted) {
   bitmap.close();
   const image = planesOf(context, wanted.channels),
     orientation = await jpegOrientation(blob);
-  return stretched(orientation ? drafted(image, wanted, orientation) : image, wanted);
+  return fitted(orientation ? drafted(image, wanted, orientation) : image, wanted);
+}
+
+// The part of an image that is taken, from its middle, and the size that it is stretched to; see `resizing.py`.
+function partAndContent({ rows, columns }, wanted) {
+  const came = { rows, columns };
+  if (wanted.fit === "crop") return [largestWithin(wanted, came), wanted];
+  return [came, wanted.fit === "pad" ? largestWithin(came, wanted) : wanted];
+}
+
+function largestWithin({ rows, columns }, room) {
+  const scaled = (side, to, of) => Math.max(1, Math.floor((2 * side * to + of) / (2 * of)));
+  if (rows * room.columns <= columns * room.rows)
+    return { rows: scaled(rows, room.columns, columns), columns: room.columns };
+  return { rows: room.rows, columns: scaled(columns, room.rows, rows) };
+}
+
+// Brought to the size wanted: the part that is taken is stretched, and its mean colour is around it.
+function fitted({ rows, columns, planes }, wanted) {
+  const [part, content] = partAndContent({ rows, columns }, wanted);
+  const middle = (side, room) => Math.floor((room - side) / 2);
+  const [top, left] = [middle(part.rows, rows), middle(part.columns, columns)];
+  const cut = planes.map((plane) => {
+    const result = new Uint8Array(part.rows * part.columns);
+    for (let r = 0; r < part.rows; r++) {
+      const start = (top + r) * columns + left;
+      result.set(plane.subarray(start, start + part.columns), r * part.columns);
+    }
+    return result;
+  });
+  const small = stretched({ ...part, planes: cut }, content);
+  const [above, before] = [middle(content.rows, wanted.rows), middle(content.columns, wanted.columns)];
+  const channels = planes.length,
+    sums = new Float64Array(channels);
+  small.forEach((value, n) => {
+    sums[n % channels] += value;
+  });
+  const count = content.rows * content.columns,
+    result = new Uint8Array(wanted.rows * wanted.columns * channels);
+  for (let n = 0; n < result.length; n++) result[n] = Math.floor(sums[n % channels] / count);
+  for (let r = 0; r < content.rows; r++) {
+    const row = small.subarray(r * content.columns * channels, (r + 1) * content.columns * channels);
+    result.set(row, ((above + r) * wanted.columns + before) * channels);
+  }
+  return result;
 }
 
 // As Pillow's `draft` decodes a JPEG: at a half, a quarter or an eighth where twice the size wanted is left, each pixel
 // the mean of a block. Blocks begin at the corner that comes first in the file, wherever that lies once it is upright.
 function drafted({ rows, columns, planes }, wanted, orientation) {
-  const room = Math.min(Math.floor(rows / (2 * wanted.rows)), Math.floor(columns / (2 * wanted.columns)));
+  const [part, content] = partAndContent({ rows, columns }, wanted);
+  const room = Math.min(Math.floor(part.rows / (2 * content.rows)), Math.floor(part.columns / (2 * content.columns)));
   const side = [8, 4, 2, 1].find((side) => side <= Math.max(1, room));
   if (side === 1) return { rows, columns, planes };
   const missing = (length, turned) => (turned.includes(orientation) ? (side - (length % side)) % side : 0);
