@@ -107,6 +107,59 @@ class Trainer:
         target: Target | None = None,
         cache: Cache | None = None,
     ) -> None:
+        plan, needed = self._laid_out(
+            graph, preprocessing, batch_size, optimizer, label_smoothing, augment, threads, winograd, target
+        )
+        check_memory("training this network", needed, batch_size)
+        self._executable = Executable(list(self._phases(plan)), self.target, cache)
+        self._arrays = {
+            "arena": aligned(plan.arena * self.threads // 4),
+            "transformed": aligned(plan.transformed),
+            "parameters": aligned(self.flat.total),
+            "gradients": aligned(self.layout.scalars),
+            "kept": aligned(plan.kept // 4),
+            "scratch": aligned(2 * LANES * self.layout.images * self.threads),
+            "decay": aligned(self.flat.total),
+        }
+        self._arrays |= preprocessing.constants | {state: aligned(self.flat.total) for state in self._states}
+        self._arrays["parameters"][:] = self.flat.pack(parameters)
+        self._arrays["decay"][:] = self.flat.decay()
+
+    @classmethod
+    def memory(
+        cls,
+        graph: Graph,
+        preprocessing: Preprocessing,
+        batch_size: int,
+        *,
+        threads: int | None = None,
+        winograd: bool = True,
+    ) -> int:
+        """The bytes that training takes besides images and code; nothing is compiled.
+
+        Parameters
+        ----------
+        graph, preprocessing, batch_size, threads, winograd
+            As for the class.
+        """
+        _, needed = cls.__new__(cls)._laid_out(
+            graph, preprocessing, batch_size, None, 0.0, None, threads, winograd, None
+        )
+        return needed
+
+    def _laid_out(
+        self,
+        graph: Graph,
+        preprocessing: Preprocessing,
+        batch_size: int,
+        optimizer: Optimizer | None,
+        label_smoothing: float,
+        augment: Augment | None,
+        threads: int | None,
+        winograd: bool,
+        target: Target | None,
+    ) -> tuple[GroupPlan, int]:
+        """What is done for one group of images, and the bytes that all of it takes."""
         if not any(graph.trainable):
             raise NetworkError("the network has nothing to learn: no layer has weights that are not frozen or fixed")
         self.graph = graph
@@ -126,20 +179,7 @@ class Trainer:
         plan = self._plan(winograd)
         scratch = 2 * LANES * self.layout.images * self.threads
         scalars = 6 * self.flat.total + self.layout.scalars + plan.transformed + scratch
-        check_memory("training this network", plan.arena * self.threads + plan.kept + 4 * scalars, batch_size)
-        self._executable = Executable(list(self._phases(plan)), self.target, cache)
-        self._arrays = {
-            "arena": aligned(plan.arena * self.threads // 4),
-            "transformed": aligned(plan.transformed),
-            "parameters": aligned(self.flat.total),
-            "gradients": aligned(self.layout.scalars),
-            "kept": aligned(plan.kept // 4),
-            "scratch": aligned(scratch),
-            "decay": aligned(self.flat.total),
-        }
-        self._arrays |= preprocessing.constants | {state: aligned(self.flat.total) for state in self._states}
-        self._arrays["parameters"][:] = self.flat.pack(parameters)
-        self._arrays["decay"][:] = self.flat.decay()
+        return plan, plan.arena * self.threads + plan.kept + 4 * scalars
 
     @property
     def cache(self) -> Cache:

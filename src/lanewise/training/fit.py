@@ -29,9 +29,10 @@ from lanewise.foreign import fitted
 from lanewise.interrupts import one_press_ends
 from lanewise.kernels.augmentation import Augment
 from lanewise.model import Model
+from lanewise.network.graph import Graph
 from lanewise.notes import Caution, Note, Say, unheard
 from lanewise.notes import say as tell_user
-from lanewise.preprocessing import Preprocessing
+from lanewise.preprocessing import Preprocessing, type_of
 from lanewise.pretrained.load import better_start, load_start
 from lanewise.training import augment as augmenting
 from lanewise.training import recipe
@@ -47,6 +48,7 @@ from lanewise.training.crossvalidation import (
 from lanewise.training.fine_tune import check_room, fine_tuned
 from lanewise.training.held_out import held_out
 from lanewise.training.learning_rate import SCHEDULES
+from lanewise.training.memory import check_training_fits
 from lanewise.training.new_head import Examples, trained, with_new_head
 from lanewise.training.options import LEARNING_RATES, WEIGHT_DECAYS, TrainOptions
 from lanewise.training.progress import ending, fold_of, watched
@@ -266,6 +268,8 @@ def _choose(data: _Data, options: TrainOptions, say: Say) -> _Recipe:
     mean, std = moments(data.start, images, trained)
     free = options.epochs is None and options.budget is None
     easy = (auto or free) and recipe.many_and_easy(images)
+    batch_size = min(options.batch_size or recipe.default_batch_size(len(trained)), len(trained))
+    _check_memory(data, options, batch_size, easy)
     if easy:
         say(
             "These images are many and easy to tell apart, so few filters and few epochs are the default; more of "
@@ -278,7 +282,6 @@ def _choose(data: _Data, options: TrainOptions, say: Say) -> _Recipe:
     assert images.labels is not None
     picked = augmenting.choose(options.augment, images.pixels, images.labels, trained, options.changes)
     say(picked.said)
-    batch_size = min(options.batch_size or recipe.default_batch_size(len(trained)), len(trained))
     default_epochs = recipe.default_epochs(len(trained), batch_size, easy=easy)
     return _Recipe(
         start,
@@ -288,6 +291,19 @@ def _choose(data: _Data, options: TrainOptions, say: Say) -> _Recipe:
         default_epochs if free else options.epochs,
         default_epochs,
     )
+
+
+def _check_memory(data: _Data, options: TrainOptions, batch_size: int, easy: bool) -> None:
+    """Refuse what does not fit into memory, before a weight is drawn."""
+    images, start = data.images, data.start
+
+    def of_size(size: tuple[int, int]) -> Graph:
+        return recipe.network_for(options.network, (images.channels, *size), len(images.classes), easy=easy)[0]
+
+    graph = start.graph if start is not None and options.network == "auto" else of_size(images.size)
+    resized = None if images.resize is None or start is not None else of_size
+    dtype = type_of(images.pixels)
+    check_training_fits(dtype, batch_size, options.threads, options.winograd, graph, resized)
 
 
 def _cross_validate(data: _Data, chosen: _Recipe, options: TrainOptions, say: Say) -> dict[str, Any]:
