@@ -11,7 +11,9 @@ import pytest
 from lanewise.engine.inference import Inference
 from lanewise.engine.single import SingleInference
 from lanewise.engine.single_plan import SinglePlanner
+from lanewise.kernels import activations
 from lanewise.network import reference
+from lanewise.network.activations import ACTIVATIONS
 from lanewise.network.graph import Graph, assemble
 from lanewise.network.layers import Conv2D, Dropout
 from lanewise.target import missing_features, named
@@ -99,6 +101,30 @@ def test_same_bits_on_every_target(case: Case, target: str) -> None:
     )
     assert np.isfinite(host).all()
     np.testing.assert_array_equal(other.view(np.int32), host.view(np.int32))
+
+
+@pytest.mark.parametrize(
+    ("layer", "word"),
+    [
+        *(("conv 3@1", word) for word in ACTIVATIONS),
+        *((layer, "relu6") for layer in ("conv 5@3 groups 5", "conv 16@3 same", "dense 20")),
+    ],
+)
+def test_short_activations_are_no_pass_of_their_own(layer: str, word: str) -> None:
+    """What computes the value before applies them, and the bits are those of a pass."""
+    image, channels = np.random.default_rng(0).standard_normal((16, 16, 20), np.float32), 5 if "groups" in layer else 20
+    image = np.ascontiguousarray(image[..., :channels])
+    alone = network(layer, (channels, 16, 16))
+    graph = network(f"{layer}, {word}", alone.input_shape)
+    parameters = parameters_for(alone)
+    planner = SinglePlanner(graph, parameters, raw_for(graph), registers=32, winograd=True)
+    assert (word in {call.program.name for call in planner.finish().calls}) == (not activations.is_short(word))
+    before = SingleInference(alone, parameters, raw_for(alone)).run(image)
+    apart = network(word, alone.output_shape if before.ndim == 3 else (len(before), 1, 1))
+    values = before.transpose(1, 2, 0) if before.ndim == 3 else before.reshape(1, 1, -1)
+    expected = SingleInference(apart, [], raw_for(apart)).run(np.ascontiguousarray(values))
+    came = SingleInference(graph, parameters, raw_for(graph)).run(image)
+    np.testing.assert_array_equal(came.view(np.int32), expected.reshape(came.shape).view(np.int32))
 
 
 def test_nothing_is_left_of_the_image_before() -> None:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pytest
 
 from lanewise.engine.fuse import conv_of
+from lanewise.kernels.activations import Applied
 from lanewise.kernels.layout import Sides
 from lanewise.kernels.single import conv, dense, features, winograd
 from lanewise.kernels.single.blocked import Blocked, blocks_of
@@ -25,6 +26,8 @@ from tests.engine.support import network
 from tests.kernels.support import run, run_everywhere, run_native
 
 Array = npt.NDArray[np.float32]
+
+RELU: Applied = "relu", ()
 
 TALL = (1, 2, 0, 3)
 """A border that no kernel asked for."""
@@ -78,7 +81,7 @@ def evaluated(graph: Graph) -> tuple[Array, list[Array], Array]:
 
 
 def convolution(
-    graph: Graph, parameters: list[Array], x: Blocked, *, relu: bool = False, registers: int = 32
+    graph: Graph, parameters: list[Array], x: Blocked, *, activation: Applied | None = None, registers: int = 32
 ) -> tuple[Program, Blocked, Blocked, list[Array]]:
     """The program of the last node, the layouts of x and y, and its parameters laid out."""
     geometry = conv_of(graph, graph.nodes[-1])
@@ -86,7 +89,7 @@ def convolution(
     x = x.with_border(geometry.x_border(x, y))
     bias = conv.lay_bias(geometry.filters, parameters[1] if geometry.bias else None)
     laid = [conv.lay_weight(geometry, parameters[0]).ravel(), bias.ravel()]
-    return conv.forward(geometry, x, y, relu=relu, registers=registers), x, y, laid
+    return conv.forward(geometry, x, y, activation=activation, registers=registers), x, y, laid
 
 
 @pytest.mark.parametrize("case", CONV_CASES, ids=str)
@@ -107,7 +110,7 @@ def test_convolution_of_a_compact_image(case: Case) -> None:
     graph = case.graph()
     image, parameters, expected = evaluated(graph)
     compact = Blocked(case.input_shape, width=case.input_shape[0])
-    program, x, y, laid = convolution(graph, parameters, compact, relu=True)
+    program, x, y, laid = convolution(graph, parameters, compact, activation=RELU)
     results = run(program, [into_blocks(image, x), *laid, np.zeros(y.scalars, np.float32)])
     np.testing.assert_array_equal(from_blocks(results[-1], y), np.maximum(expected, 0))
 
@@ -151,7 +154,7 @@ def test_dense_is_the_reference(x: Blocked, units: int, relu: bool) -> None:
     image = whole_numbers(*x.shape)
     weight, bias = whole_numbers(units, image.size, seed=4), whole_numbers(units, seed=5)
     expected = weight @ image.ravel() + bias
-    program = dense.forward(x, units, relu=relu)
+    program = dense.forward(x, units, activation=RELU if relu else None)
     laid = [dense.lay_weight(x, weight), conv.lay_bias(units, bias), np.zeros(blocks_of(units) * LANES, np.float32)]
     came = run_everywhere(program, [into_blocks(image, x), *laid])[-1][:units]
     np.testing.assert_array_equal(came, np.maximum(expected, 0) if relu else expected)
@@ -209,7 +212,7 @@ def test_winograd_is_convolution(
     results = run_everywhere(winograd.forward(geometry, tiles, x, y), buffers)
     tolerance = 0 if m == 2 else 3e-6 * np.abs(expected).max()
     np.testing.assert_allclose(from_blocks(results[3], y), expected, rtol=0, atol=tolerance)
-    rectified = run_native(winograd.forward(geometry, tiles, x, y, relu=True, registers=8), buffers)
+    rectified = run_native(winograd.forward(geometry, tiles, x, y, activation=RELU, registers=8), buffers)
     np.testing.assert_array_equal(from_blocks(rectified[3], y), np.maximum(from_blocks(results[3], y), 0))
 
 

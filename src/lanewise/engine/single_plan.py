@@ -15,15 +15,16 @@ import numpy as np
 
 from lanewise.engine.folding import Folding
 from lanewise.engine.fuse import Operation, conv_of
-from lanewise.engine.lower import Forward, lowering_of
+from lanewise.engine.lower import Forward, lowering_of, numbers
 from lanewise.engine.memory import Slot, SlotCall, placed
 from lanewise.engine.parameters import Floats
 from lanewise.engine.schedule import Call, Place, aligned
+from lanewise.kernels.activations import Applied, is_short
 from lanewise.kernels.single import conv, dense, features, winograd
 from lanewise.kernels.single.blocked import Blocked
 from lanewise.lanes.program import LANES, Program
 from lanewise.network.graph import Graph, Node
-from lanewise.network.layers import Affine, Channelwise, Conv2D, Dense, Dropout, Flatten, Layer, ReLU
+from lanewise.network.layers import Activation, Affine, Channelwise, Conv2D, Dense, Dropout, Flatten, Layer
 from lanewise.preprocessing import Preprocessing
 
 
@@ -63,7 +64,7 @@ class SinglePlanner:
         self.graph = graph = folding.graph
         self.given, self.registers = folding.fold(parameters), registers
         self.users = graph.users()
-        self.of_node, self.rectified = self._shared()
+        self.of_node, self.activations = self._shared()
         self.tiles = self._tiles() if winograd else {}
         self.layouts = self._layouts()
         self.calls: list[SlotCall] = []
@@ -79,23 +80,23 @@ class SinglePlanner:
 
     # what is shared, and how it lies in memory
 
-    def _shared(self) -> tuple[list[int], set[int]]:
-        """The value of each node, named by the first that has it, and those rectified by the kernel that makes them."""
-        of_node, rectified = list(range(len(self.graph.nodes))), set()
+    def _shared(self) -> tuple[list[int], dict[int, Applied]]:
+        """The value of each node, named by the first that has it, and the activations that its kernel applies."""
+        of_node, activations = list(range(len(self.graph.nodes))), {}
         for number, node in enumerate(self.graph.nodes):
             source = node.inputs[0] if node.inputs else 0
             match node.layer:
-                case ReLU() if isinstance(self.graph.nodes[source].layer, Conv2D | Dense):
-                    if self.users[source] == (number,):
+                case Activation() as layer if isinstance(self.graph.nodes[source].layer, Conv2D | Dense):
+                    if self.users[source] == (number,) and is_short(layer.word):
                         of_node[number] = source
-                        rectified.add(source)
+                        activations[source] = layer.word, numbers(layer)
                 case Dropout():
                     of_node[number] = of_node[source]
                 case Flatten() if Blocked.of(self.graph.nodes[source].shape).shape[1:] == (1, 1):
                     of_node[number] = of_node[source]
                 case Flatten() if self._only_summed(number):
                     of_node[number] = of_node[source]
-        return of_node, rectified
+        return of_node, activations
 
     def _only_summed(self, number: int) -> bool:
         """Whether only dense layers read the node's values, which take them in any order, or the way out."""
@@ -172,7 +173,8 @@ class SinglePlanner:
                 own = [self.given[n] for n in self.graph.parameters_of(number)]
                 weight = self._constant(dense.lay_weight(x_layout, own[0]))
                 bias = self._constant(conv.lay_bias(units, own[1] if len(own) > 1 else None))
-                program = dense.forward(x_layout, units, relu=number in self.rectified, registers=self.registers)
+                activation = self.activations.get(number)
+                program = dense.forward(x_layout, units, activation=activation, registers=self.registers)
                 self.call(program, x, weight, bias, y)
             case layer:
                 single, layouts = lowering_of(layer).single, tuple(layout for _, layout in inputs)
@@ -196,17 +198,17 @@ class SinglePlanner:
     def _convolve(self, number: int, node: Node) -> None:
         (x, x_layout), (y, y_layout) = self.value(node.inputs[0]), self.value(number)
         own = [self.given[n] for n in self.graph.parameters_of(number)]
-        geometry, relu = conv_of(self.graph, node), number in self.rectified
+        geometry, activation = conv_of(self.graph, node), self.activations.get(number)
         bias = conv.lay_bias(geometry.filters, own[1] if geometry.bias else None)
         if number not in self.tiles:
-            program = conv.forward(geometry, x_layout, y_layout, relu=relu, registers=self.registers)
+            program = conv.forward(geometry, x_layout, y_layout, activation=activation, registers=self.registers)
             weight = self._constant(conv.lay_weight(geometry, own[0]))
             self.call(program, x, weight, self._constant(bias), y)
             return
         tiles = self.tiles[number]
         patches, products = ("patches", number), ("products", number)
         self.sizes[patches], self.sizes[products] = winograd.scratch(geometry, tiles)
-        program = winograd.forward(geometry, tiles, x_layout, y_layout, relu=relu, registers=self.registers)
+        program = winograd.forward(geometry, tiles, x_layout, y_layout, activation=activation, registers=self.registers)
         weight = self._constant(winograd.lay_weight(tiles, own[0]))
         self.call(program, x, weight, self._constant(bias), y, patches, products)
 

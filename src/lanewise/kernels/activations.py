@@ -28,6 +28,9 @@ from dataclasses import dataclass
 from lanewise.kernels import functions
 from lanewise.lanes.program import Recorder, Value
 
+SHORT = 8
+"""Elements side by side, where an expression is short."""
+
 
 @dataclass(frozen=True, slots=True)
 class Expression:
@@ -45,8 +48,32 @@ class Expression:
 
     forward: Callable[..., Value]
     backward: Callable[..., Value]
-    unroll: int = 8
-    unroll_backward: int = 8
+    unroll: int = SHORT
+    unroll_backward: int = SHORT
+
+
+Applied = tuple[str, tuple[float, ...]]
+"""The word and the options of an activation that a kernel applies to what it has computed."""
+
+
+def applied(k: Recorder, x: Value, activation: Applied | None) -> Value:
+    """f(x), or x where there is no activation.
+
+    Parameters
+    ----------
+    k : Recorder
+    x : Value
+    activation : Applied, optional
+    """
+    if activation is None:
+        return x
+    word, options = activation
+    return EXPRESSIONS[word].forward(k, x, *options)
+
+
+def is_short(word: str) -> bool:
+    """Whether an activation takes a few operations, so that a kernel that makes many values applies it to each."""
+    return EXPRESSIONS[word].unroll == SHORT
 
 
 def _relu(k: Recorder, x: Value) -> Value:

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from lanewise.kernels.activations import Applied, applied
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.single.blocked import Blocked, blocks_of
 from lanewise.kernels.tiles import blocks, outer_product
@@ -68,10 +69,10 @@ def _in_blocks(array: Floats) -> Floats:
 
 
 @kernel
-def forward(conv: Conv, x: Blocked, y: Blocked, *, relu: bool = False, registers: int = 32) -> Program:
-    """Buffers: x, weight (as `lay_weight` gives it), bias (as `lay_bias`), y. With `relu`, y = max(y, 0)."""
+def forward(conv: Conv, x: Blocked, y: Blocked, *, activation: Applied | None = None, registers: int = 32) -> Program:
+    """Buffers: x, weight (as `lay_weight` gives it), bias (as `lay_bias`), y. An activation is applied to y."""
     if is_depthwise(conv):
-        return _depthwise(conv, x, y, relu)
+        return _depthwise(conv, x, y, activation)
     k = Recorder("single conv")
     groups, (_, rows, columns) = _groups(conv), y.shape
     o_blocks, channels = y.blocks // groups, conv.channels // groups
@@ -92,7 +93,7 @@ def forward(conv: Conv, x: Blocked, y: Blocked, *, relu: bool = False, registers
                     for m, f in enumerate(filters):
                         for q in range(width):
                             result = total[m][q].get()
-                            y_out[f, r, c + q] = k.apply("max", 0.0, result) if relu else result
+                            y_out[f, r, c + q] = applied(k, result, activation)
     return k.program()
 
 
@@ -132,7 +133,7 @@ def _add_taps(
                         total[m][q].accumulate(weights[m][v], pixel)
 
 
-def _depthwise(conv: Conv, x: Blocked, y: Blocked, relu: bool) -> Program:
+def _depthwise(conv: Conv, x: Blocked, y: Blocked, activation: Applied | None) -> Program:
     k = Recorder("single depthwise conv")
     x_in, w = x.lanes.buffer(k, "x"), k.lanes("weight", (y.blocks, *conv.kernel))
     bias, y_out = k.lanes("bias", (y.blocks,)), y.lanes.buffer(k, "y")
@@ -154,7 +155,7 @@ def _depthwise(conv: Conv, x: Blocked, y: Blocked, relu: bool) -> Program:
                             total[q].accumulate(weight, seen[place])
                 for q in range(width):
                     result = total[q].get()
-                    y_out[b, r, c + q] = k.apply("max", 0.0, result) if relu else result
+                    y_out[b, r, c + q] = applied(k, result, activation)
     return k.program()
 
 

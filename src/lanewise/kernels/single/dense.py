@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lanewise.kernels.activations import Applied, applied
 from lanewise.kernels.single.blocked import Blocked, blocks_of
 from lanewise.kernels.single.conv import Floats
 from lanewise.kernels.tiles import blocks
@@ -41,8 +42,8 @@ def lay_weight(x: Blocked, weight: Floats) -> Floats:
 
 
 @kernel
-def forward(x: Blocked, units: int, *, relu: bool = False, registers: int = 32) -> Program:
-    """Buffers: x, weight (as `lay_weight` gives it), bias (blocks of outputs, 16), y. With `relu`, y = max(y, 0)."""
+def forward(x: Blocked, units: int, *, activation: Applied | None = None, registers: int = 32) -> Program:
+    """Buffers: x, weight (as `lay_weight` gives it), bias (blocks of outputs, 16), y. An activation is applied to y."""
     k = Recorder("single dense")
     channels, rows, columns = x.shape
     o_blocks, count = blocks_of(units), chains(units)
@@ -62,7 +63,7 @@ def forward(x: Blocked, units: int, *, relu: bool = False, registers: int = 32) 
                                 total[m][n % count].accumulate(w[first + i + n, o + m], pixel)
         for m in range(height):
             result = _sum(total[m])
-            y[o + m] = k.apply("max", 0.0, result) if relu else result
+            y[o + m] = applied(k, result, activation)
     return k.program()
 
 

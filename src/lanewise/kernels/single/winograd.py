@@ -18,6 +18,7 @@ from itertools import chain, islice
 
 import numpy as np
 
+from lanewise.kernels.activations import Applied, applied
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.layout import Sides
 from lanewise.kernels.single.blocked import Blocked, blocks_of
@@ -156,7 +157,9 @@ def lay_weight(tiles: Tiles, weight: Floats) -> Floats:
 
 
 @kernel
-def forward(conv: Conv, tiles: Tiles, x: Blocked, y: Blocked, *, relu: bool = False, registers: int = 32) -> Program:
+def forward(
+    conv: Conv, tiles: Tiles, x: Blocked, y: Blocked, *, activation: Applied | None = None, registers: int = 32
+) -> Program:
     """Buffers: x, weight (as `lay_weight` gives it), bias (blocks, 16), y, patches and products (`scratch` of each)."""
     k = Recorder("single winograd conv")
     x_in, w = x.buffer(k, "x"), k.lanes("weight", (tiles.points, y.blocks, conv.channels))
@@ -176,7 +179,7 @@ def forward(conv: Conv, tiles: Tiles, x: Blocked, y: Blocked, *, relu: bool = Fa
                     place = (o, (first + tr) * tiles.m, tc * tiles.m)
                     tile = tr * tiles.across + tc
                     for p, q, value in _inverse(k, tiles.m, products, tile, o, bias[o], (height, width)):
-                        y_out[o, place[1] + p, place[2] + q] = k.apply("max", 0.0, value) if relu else value
+                        y_out[o, place[1] + p, place[2] + q] = applied(k, value, activation)
     return k.program()
 
 
