@@ -115,6 +115,39 @@ def test_convolution_of_a_compact_image(case: Case) -> None:
     np.testing.assert_array_equal(from_blocks(results[-1], y), np.maximum(expected, 0))
 
 
+@pytest.mark.parametrize("border", [(0, 0, 0, 0), TALL], ids=["plain", "bordered"])
+@pytest.mark.parametrize(
+    ("text", "shape"),
+    [
+        ("conv 35@1", (18, 3, 5)),
+        ("conv 80@1 nobias", (64, 5, 6)),
+        ("conv 18@1 stride 2", (20, 5, 7)),
+        ("conv 5@1 pad 1:0:2:1", (3, 2, 3)),
+    ],
+)
+def test_pointwise_convolution(text: str, shape: tuple[int, int, int], border: Sides) -> None:
+    """Rows one after the other and rows parted by a border, few weights and many: always the sum in its order."""
+    rng = np.random.default_rng(0)
+    graph = network(text, shape)
+    parameters = [rng.standard_normal(p.shape).astype(np.float32) for p in graph.parameters]
+    geometry, y = conv_of(graph, graph.nodes[-1]), Blocked.of(graph.output_shape).with_border(border)
+    image, (filters, rows, columns) = rng.standard_normal(shape).astype(np.float32), y.shape
+    x = Blocked(shape)
+    x = x.with_border(geometry.x_border(x, y))
+    top, left, bottom, right = geometry.padding
+    wide = np.pad(image, [(0, 0), (top, bottom), (left, right)])[:, :: geometry.stride[0], :: geometry.stride[1]]
+    expected = np.zeros(y.shape, np.float32) + (parameters[1][:, None, None] if geometry.bias else np.float32(0))
+    for channel in range(shape[0]):
+        weight, values = np.broadcast_arrays(parameters[0][:, channel], wide[channel, :rows, :columns][None])
+        expected = fused_multiply_add(weight, values, expected)
+    bias = conv.lay_bias(filters, parameters[1] if geometry.bias else None)
+    buffers = [into_blocks(image, x), conv.lay_weight(geometry, parameters[0]).ravel(), bias.ravel()]
+    for registers in (32, 8):
+        program = conv.forward(geometry, x, y, activation=RELU, registers=registers)
+        came = from_blocks(run(program, [*buffers, np.zeros(y.scalars, np.float32)])[-1], y)
+        np.testing.assert_array_equal(came, np.maximum(expected, 0))
+
+
 @pytest.mark.parametrize("registers", [4, 8])
 def test_tiles_change_no_bit(registers: int) -> None:
     """Registers of a smaller machine: other tiles, the same sums."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lanewise.kernels.tiles import blocks, matrix_tile, outer_product
+from lanewise.kernels.tiles import blocks, matrix_tile, outer_product, product_tile
 from lanewise.lanes.ir import Affine
 from lanewise.lanes.program import Recorder
 
@@ -70,3 +70,13 @@ def test_products_use_more_accumulators_and_split_evenly() -> None:
     """No row of tiles is so thin that its multiply-adds wait for one another."""
     assert matrix_tile(32, 4, 32, 32) == (4, 4)
     assert matrix_tile(64, 4, 64, 32) == (6, 4)
+
+
+@pytest.mark.parametrize(("registers", "fewest", "most"), [(32, 20, 28), (8, 4, 4), (4, 2, 2)])
+@pytest.mark.parametrize(("rows", "columns"), [(1, 12544), (5, 196), (9, 56), (30, 14), (72, 7), (12, 49)])
+def test_products_of_broadcasts(rows: int, columns: int, registers: int, fewest: int, most: int) -> None:
+    """Sums enough to hide the loads, and registers left for a row of weights."""
+    a, b = product_tile(rows, columns, 96, registers)
+    assert fewest <= a * b <= most
+    assert a <= rows
+    assert b <= columns

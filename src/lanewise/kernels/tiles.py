@@ -110,3 +110,26 @@ def matrix_tile(rows: int, columns: int, depth: int, registers: int) -> tuple[in
         return depth * step + 40 + 2 * m * n
 
     return _cheapest(rows, columns, {32: 24, 8: 4}.get(registers, max(1, registers // 2)), cost)
+
+
+@cache
+def product_tile(rows: int, columns: int, depth: int, registers: int) -> tuple[int, int]:
+    """Tile (rows, columns) for a matrix product whose columns are broadcasts of single numbers.
+
+    As `matrix_tile`, but a number that is broadcast waits in no register of its own for long, so that more sums fit.
+
+    Parameters
+    ----------
+    rows, columns : int
+        Of the product.
+    depth : int
+        How many products a sum has.
+    registers : int
+        How many values of 16 lanes the target's registers hold.
+    """
+    latency = 16 * min(1.0, registers / 32)
+
+    def cost(m: int, n: int) -> float:
+        return depth * (max(m * n, latency) + 0.5 * m + 0.35 * n) + 40 + 2 * m * n
+
+    return _cheapest(rows, columns, {32: 28, 8: 4}.get(registers, max(1, registers // 2)), cost)

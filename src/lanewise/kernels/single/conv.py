@@ -14,6 +14,8 @@ convolution of all channels, whose other weights are zero.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +23,7 @@ from numpy.typing import NDArray
 from lanewise.kernels.activations import Applied, applied
 from lanewise.kernels.conv import Conv
 from lanewise.kernels.single.blocked import Blocked, blocks_of
-from lanewise.kernels.tiles import blocks, outer_product
+from lanewise.kernels.tiles import FIRST_CACHE, UNROLLED_SUM, blocks, outer_product, product_tile
 from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Register, Value, kernel
 
 UNROLLED_MULTIPLY_ADDS = 160
@@ -73,6 +75,8 @@ def forward(conv: Conv, x: Blocked, y: Blocked, *, activation: Applied | None = 
     """Buffers: x, weight (as `lay_weight` gives it), bias (as `lay_bias`), y. An activation is applied to y."""
     if is_depthwise(conv):
         return _depthwise(conv, x, y, activation)
+    if conv.kernel == (1, 1) and conv.groups == 1:
+        return _pointwise(conv, x, y, activation, registers)
     k = Recorder("single conv")
     groups, (_, rows, columns) = _groups(conv), y.shape
     o_blocks, channels = y.blocks // groups, conv.channels // groups
@@ -131,6 +135,47 @@ def _add_taps(
                 if not between and 0 <= q < width:
                     for m in range(len(filters)):
                         total[m][q].accumulate(weights[m][v], pixel)
+
+
+def _pointwise(conv: Conv, x: Blocked, y: Blocked, activation: Applied | None, registers: int) -> Program:
+    """A product of two matrices: weights times positions, which are one long row where no border parts the rows."""
+    k = Recorder("single pointwise conv")
+    (s_r, s_c), (top, left) = conv.stride, conv.padding[:2]
+    if x.plain and y.plain and x.shape[1:] == y.shape[1:]:
+        x, y = (replace(layout, shape=(layout.shape[0], 1, prod(layout.shape[1:]))) for layout in (x, y))
+    x_in, w = x.buffer(k, "x"), k.lanes("weight", (y.blocks, conv.channels))
+    bias, y_out = k.lanes("bias", (y.blocks,)), y.lanes.buffer(k, "y")
+    _, rows, columns = y.shape
+    tile_o, tile_c = product_tile(y.blocks, columns, conv.channels, registers)
+
+    def positions() -> Iterator[tuple[Index, Index, int]]:
+        for r in k.loop(rows):
+            for c, width in blocks(k, columns, tile_c):
+                yield r, c, width
+
+    def tile(o: Index, height: int, r: Index, c: Index, width: int) -> None:
+        total = [[k.register(bias[o + m]) for _ in range(width)] for m in range(height)]
+        for block, lanes in x.parts(k):
+            for i, unrolled in blocks(k, lanes, UNROLLED_SUM):
+                for n in range(unrolled):
+                    weights = [w[o + m, block * x.width + i + n] for m in range(height)]
+                    for q in range(width):
+                        pixel = x_in[block, r * s_r - top, (c + q) * s_c - left, i + n]
+                        for m in range(height):
+                            total[m][q].accumulate(weights[m], pixel)
+        for m in range(height):
+            for q in range(width):
+                y_out[o + m, r, c + q] = applied(k, total[m][q].get(), activation)
+
+    if conv.channels * y.blocks <= FIRST_CACHE // 2:  # weights stay in the first cache, so positions are met once
+        for r, c, width in positions():
+            for o, height in blocks(k, y.blocks, tile_o):
+                tile(o, height, r, c, width)
+    else:
+        for o, height in blocks(k, y.blocks, tile_o):
+            for r, c, width in positions():
+                tile(o, height, r, c, width)
+    return k.program()
 
 
 def _depthwise(conv: Conv, x: Blocked, y: Blocked, activation: Applied | None) -> Program:
