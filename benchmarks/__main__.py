@@ -148,6 +148,27 @@ def foreign(
 
 
 @main.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--batches", type=options.Numbers(), default="1,8,32", show_default=True, help="Images that ONNX Runtime takes."
+)
+@click.option("--images", type=click.IntRange(1), default=32, show_default=True, help="Images a turn.")
+@options.threads()
+@options.rounds()
+@options.output
+def features(
+    files: tuple[Path, ...], batches: tuple[int, ...], images: int, threads: int, rounds: int, **output: Any
+) -> None:
+    """Photographs through networks of ONNX FILES from elsewhere, many and one, in turn with ONNX Runtime."""
+    from benchmarks import features
+
+    if images < max(batches):
+        raise click.UsageError(f"a turn of {images} images has no batch of {max(batches)}: give --images or --batches")
+    before = _with_onnxruntime()
+    _show(features.measure(files, batches, images, threads, rounds, _say), before, **output)
+
+
+@main.command()
 @options.nets()
 @options.threads()
 @options.batch

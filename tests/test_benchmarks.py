@@ -17,6 +17,7 @@ from benchmarks import (
     busy,
     compiling,
     environment,
+    features,
     foreign,
     growth,
     infer,
@@ -411,3 +412,15 @@ def test_the_first_images_of_each_class_are_read(tmp_path: Path) -> None:
     pixels, labels = normalisation.read(tmp_path / "images.npz", "test", 1)
     assert labels.tolist() == [0, 1]
     assert abs(pixels.mean(axis=(1, 2, 3)) - [10, 200]).max() < 3
+
+
+def test_photographs_are_raced_against_onnx_runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "c = Conv(x, w) r = Relu(c) a = GlobalAveragePool(r) f = Flatten(a) y = Gemm(f, d)"
+    arrays = {"w": (4, 3, 2, 2), "d": (4, 3)}
+    onnx.save(exported("float[N,3,9,8] x => float[N,3] y", text, **arrays), tmp_path / "net.legacy.onnx")
+    made = features.measure([tmp_path / "net.legacy.onnx"], (1, 2), 3, 1, 2, lambda sentence: None)
+    assert [row[0] for row in made.tables[0].rows] == ["net, 3 images", "net, one image"]
+    assert made.remarks == ("All outputs agree.",)
+    monkeypatch.setattr(features, "_difference", lambda ours, theirs: 0.1)
+    made = features.measure([tmp_path / "net.legacy.onnx"], (2,), 2, 1, 1, lambda sentence: None)
+    assert made.remarks == ("Outputs differ too much: net.",)

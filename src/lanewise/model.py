@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from lanewise.engine.inference import Inference
+    from lanewise.engine.many import OneByOne
     from lanewise.engine.single import SingleInference
 
 __all__ = ["Model", "Preprocessing"]
@@ -212,10 +213,10 @@ class Model(Contents):
         return self._batch[type_of(pixels)].run(np.ascontiguousarray(pixels), threads=threads)
 
     @cached_property
-    def _batch(self) -> _Compiled[Inference]:
-        from lanewise.engine.inference import Inference
+    def _batch(self) -> _Compiled[Inference | OneByOne]:
+        from lanewise.engine.many import for_many
 
-        return _Compiled(lambda dtype: Inference(self.graph, self.parameters, self.preprocessing.taking(dtype)))
+        return _Compiled(lambda dtype: for_many(self.graph, self.parameters, self.preprocessing.taking(dtype)))
 
     @cached_property
     def _single(self) -> _Compiled[SingleInference]:

@@ -8,6 +8,7 @@ import pytest
 
 from lanewise import caching
 from lanewise.caching import Cache
+from lanewise.engine import many
 from lanewise.network.graph import build
 from lanewise.network.initial import initial_parameters
 from lanewise.network.reference import forward
@@ -76,7 +77,7 @@ def test_damaged_features_are_computed_again(backbone, pixels):
 
 @pytest.mark.parametrize("large", [False, True], ids=["sixteen images at once", "one image at a time"])
 def test_threads_change_nothing(large, backbone, pixels, monkeypatch, tmp_path):
-    monkeypatch.setattr(features, "LARGE", 1 if large else 2**20)
+    monkeypatch.setattr(many, "LARGE", 1 if large else 2**20)
     found = [
         Backbone(
             backbone.graph, backbone.parameters, PREPROCESSING, threads, Cache(tmp_path / str(threads), ".features")

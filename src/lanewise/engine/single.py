@@ -7,6 +7,7 @@ hold 16 channels of the one image; see `single_plan.py` for how a graph becomes 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from math import prod
 from typing import Any
 
@@ -73,6 +74,18 @@ class SingleInference:
         self.graph, self.shape = graph, preprocessing.shape
         plan = SinglePlanner(graph, parameters, preprocessing, registers=target.registers, winograd=winograd).finish()
         check_memory("running this network", plan.arena + plan.parameters.nbytes)
+        self._plan, self._target, self._cache = plan, target, cache
+        self._bind()
+
+    def another(self) -> SingleInference:
+        """The same network and weights with memory of its own, for another thread."""
+        other = copy(self)
+        other._bind()
+        return other
+
+    def _bind(self) -> None:
+        """Take memory, and fill in the tables of calls with it."""
+        plan, graph = self._plan, self.graph
         self._staging = aligned(features.staged(self.shape))
         self._image = self._staging[: prod(self.shape)].reshape(self.shape)
         self._outputs = aligned(plan.outputs)
@@ -85,8 +98,8 @@ class SingleInference:
                 "image": self._staging,
                 "outputs": self._outputs,
             },
-            target,
-            cache,
+            self._target,
+            self._cache,
         )
         self._lock = ForkSafeLock()  # callers on several threads share one arena
 

@@ -8,27 +8,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.caching import Cache, cache_folder
 from lanewise.data.images import Pixels
-from lanewise.engine.inference import Inference
+from lanewise.engine.many import for_many
 from lanewise.engine.parameters import Floats
-from lanewise.engine.single import SingleInference
 from lanewise.network.comparing import comparable
 from lanewise.network.graph import Graph
 from lanewise.preprocessing import Preprocessing, type_of
-from lanewise.target import usable_threads
 from lanewise.version import __version__
-
-LARGE = 2**14
-"""Values of the largest map, for one image, above which 16 images side by side no longer fit into the cache of a
-processor; then it is one image at a time. A constant, so that the same features come out everywhere."""
 
 CHUNK = 64
 """Images between two reports of progress."""
@@ -110,7 +102,7 @@ class Backbone:
         """Fill in the results of the images at some places."""
         if not len(places):
             return
-        run = self._runner(pixels, len(places))
+        run = self._runner(pixels)
         for first in range(0, len(places), CHUNK):
             some = places[first : first + CHUNK]
             result[some] = run(pixels[some])
@@ -127,28 +119,10 @@ class Backbone:
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
-    def _runner(self, pixels: Pixels, count: int) -> Callable[[Pixels], Floats]:
+    def _runner(self, pixels: Pixels) -> Callable[[Pixels], Floats]:
         """What computes features of some images."""
         preprocessing = self.preprocessing.taking(type_of(pixels))
-        if max(prod(node.shape) for node in self.graph.nodes) < LARGE:
-            return Inference(self.graph, self.parameters, preprocessing, threads=self.threads).run
-        engines = [
-            SingleInference(self.graph, self.parameters, preprocessing)
-            for _ in range(min(usable_threads(self.threads), count))
-        ]
-
-        def run(images: Pixels) -> Floats:
-            result = np.empty((len(images), *self.graph.output_shape), np.float32)
-
-            def some(start: int) -> None:
-                for place in range(start, len(images), len(engines)):
-                    result[place] = engines[start].run(images[place])
-
-            with ThreadPoolExecutor(len(engines)) as pool:
-                list(pool.map(some, range(len(engines))))
-            return result
-
-        return run
+        return for_many(self.graph, self.parameters, preprocessing, threads=self.threads).run
 
 
 class _Shelves:
