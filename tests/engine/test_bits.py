@@ -205,6 +205,18 @@ LESSONS = {
         "68031279ec1f53afe3c96e8da449477c981f28ea73539c2726a5e1a05bf6af5f",
         "59201db73ccbbeced7f7a299438a89621c11bbcde692e213b93503322795562f",
     ),
+    "lrn": Lesson(
+        "conv 7@3 same, relu, lrn 5 alpha 0.01, max 2, conv 18@3 same, relu, lrn 3 beta 0.5 k 2, global average, "
+        "dense 3, softmax",
+        (2, 9, 7),
+        Optimizer(weight_decay=5e-4),
+        37,
+        3,
+        0.0,
+        None,
+        "22417e2c5fc0c40e0719dcdb892bbba4d2ccacebc45b91729b2a431028e0ebe2",
+        "4e9a9e28085b3cd71d022e1a12b3e1bb1963ffedb9b8c1ff98528b4604964ed8",
+    ),
     "norms": Lesson(
         "conv 5@3 same nobias, batchnorm, relu, max 2, residual(conv 5@3 same nobias, batchnorm, relu, "
         "conv 5@3 same, batchnorm), relu, batchnorm 0.001, conv 18@3, batchnorm frozen, relu, dense 6, batchnorm, "
