@@ -122,6 +122,8 @@ def test_convolution_of_a_compact_image(case: Case) -> None:
         ("conv 35@1", (18, 3, 5)),
         ("conv 80@1 nobias", (64, 5, 6)),
         ("conv 18@1 stride 2", (20, 5, 7)),
+        ("conv 4@1 stride 1x2", (4, 5, 1)),
+        ("conv 4@1 stride 2x3", (4, 1, 1)),
         ("conv 5@1 pad 1:0:2:1", (3, 2, 3)),
     ],
 )

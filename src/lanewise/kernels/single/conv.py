@@ -141,7 +141,8 @@ def _pointwise(conv: Conv, x: Blocked, y: Blocked, activation: Applied | None, r
     """A product of two matrices: weights times positions, which are one long row where no border parts the rows."""
     k = Recorder("single pointwise conv")
     (s_r, s_c), (top, left) = conv.stride, conv.padding[:2]
-    if x.plain and y.plain and x.shape[1:] == y.shape[1:]:
+    if x.plain and y.plain and x.shape[1:] == y.shape[1:] and not any(conv.padding):
+        s_r, s_c = 1, 1  # a stride along an axis that has one position says nothing, and would in the long row
         x, y = (replace(layout, shape=(layout.shape[0], 1, prod(layout.shape[1:]))) for layout in (x, y))
     x_in, w = x.buffer(k, "x"), k.lanes("weight", (y.blocks, conv.channels))
     bias, y_out = k.lanes("bias", (y.blocks,)), y.lanes.buffer(k, "y")
