@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import click
 
@@ -64,10 +63,13 @@ def import_(
     """
     if preprocess is not None and (mean or std):
         raise click.UsageError("--preprocess stands for a --mean and a --std: give it, or them.")
+    from pathlib import Path
+
     from lanewise.cli import layers, saving
     from lanewise.cli.output import open_output
     from lanewise.model import Model
     from lanewise.model_file import write_beside
+    from lanewise.model_file.read import UNPREPARED
     from lanewise.preprocessing import USUAL
     from lanewise.resizing import STRETCH
 
@@ -75,8 +77,8 @@ def import_(
     model = Model.load(file, classes=None if classes is None else _names(classes), external_data=external_data)
     if preprocess is not None or mean or std:
         how = (mean or (0.0,), std or (1.0,)) if preprocess is None else USUAL[preprocess]
-        # The first note says that images must be prepared as its author did: now they are.
-        model = replace(model, preprocessing=model.preprocessing.of_bytes(*how, STRETCH), notes=model.notes[1:])
+        prepared = tuple(note for note in model.notes if note != UNPREPARED)
+        model = replace(model, preprocessing=model.preprocessing.of_bytes(*how, STRETCH), notes=prepared)
     path = place.path
     if place.replace:
         model.save(path)
@@ -90,6 +92,8 @@ def import_(
 
 def _names(path: str) -> tuple[str, ...]:
     """The lines of a text file, without those that are empty at its end."""
+    from pathlib import Path
+
     try:
         lines = [line.strip() for line in Path(path).read_text(encoding="utf-8-sig").split("\n")]
     except (OSError, ValueError) as error:

@@ -44,6 +44,8 @@ from lanewise.preprocessing import Preprocessing
 MOST_BYTES = 2 << 30
 """Protocol buffers can hold no more."""
 
+UNPREPARED = "It was not written by Lanewise: images must be prepared as its author did."
+"""A note that holds until somebody says how."""
 
 Value = TensorRef | Curve | Padded
 """What the name of a tensor stands for, unless for a constant."""
@@ -237,7 +239,7 @@ def _finish(builder: NetworkBuilder, output: TensorRef, head: PreprocessingHead)
 def _foreign(model: Any, classes: tuple[Label, ...] | None) -> Contents:
     """The contents of a file that somebody else wrote, made to end in probabilities."""
     builder, output, head = _walk(model)
-    notes: list[str] = ["It was not written by Lanewise: images must be prepared as its author did."]
+    notes: list[str] = [UNPREPARED]
     if len(head.axes) == 3 and head.channels_first and head.shape[0] > 1:
         channels, rows, columns = head.shape
         unclear = channels == rows == columns  # no shape tells which axis is which
