@@ -103,13 +103,8 @@ def matrix_tile(rows: int, columns: int, depth: int, registers: int) -> tuple[in
     registers : int
         How many values of 16 lanes the target's registers hold.
     """
-    latency = 16 * min(1.0, registers / 32)
-
-    def cost(m: int, n: int) -> float:
-        step = max(m * n, latency) + 0.5 * m + (0.35 if depth <= FIRST_CACHE // columns else 1.5) * n
-        return depth * step + 40 + 2 * m * n
-
-    return _cheapest(rows, columns, {32: 24, 8: 4}.get(registers, max(1, registers // 2)), cost)
+    load = 0.35 if depth <= FIRST_CACHE // columns else 1.5
+    return _tile_of_product(rows, columns, depth, registers, 24, load)
 
 
 @cache
@@ -127,9 +122,14 @@ def product_tile(rows: int, columns: int, depth: int, registers: int) -> tuple[i
     registers : int
         How many values of 16 lanes the target's registers hold.
     """
+    return _tile_of_product(rows, columns, depth, registers, 28, 0.35)
+
+
+def _tile_of_product(rows: int, columns: int, depth: int, registers: int, sums: int, load: float) -> tuple[int, int]:
+    """The cheapest tile of at most `sums` accumulators (with 32 registers), where a column's operand costs `load`."""
     latency = 16 * min(1.0, registers / 32)
 
     def cost(m: int, n: int) -> float:
-        return depth * (max(m * n, latency) + 0.5 * m + 0.35 * n) + 40 + 2 * m * n
+        return depth * (max(m * n, latency) + 0.5 * m + load * n) + 40 + 2 * m * n
 
-    return _cheapest(rows, columns, {32: 28, 8: 4}.get(registers, max(1, registers // 2)), cost)
+    return _cheapest(rows, columns, {32: sums, 8: 4}.get(registers, max(1, registers // 2)), cost)
