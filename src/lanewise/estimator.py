@@ -47,6 +47,35 @@ FEWEST_HELD_OUT = 10
 """Images in a validation set at least: a figure from fewer is noise, and stopping by it does harm."""
 
 
+def checked(estimator: BaseEstimator, X: ArrayLike, *, reset: bool) -> Pixels:
+    """X as scikit-learn checks it, (samples, features), or images, (samples, rows, columns) or with channels.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        It remembers how many features there are, and their names, unless X has images.
+    X : array-like
+    reset : bool
+        Whether X is that of `fit`.
+
+    Returns
+    -------
+    array of uint8 or float32
+    """
+    checks = {"dtype": np.uint8 if getattr(X, "dtype", None) in (np.uint8, np.bool_) else np.float32, "order": "C"}
+    with np.errstate(over="ignore"):  # too large for float32 is infinite, and refused as such
+        if (X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim) in (3, 4):
+            array: Pixels = check_array(
+                X, allow_nd=True, ensure_2d=False, estimator=estimator, input_name="X", **checks
+            )
+            if reset:  # what a fit before this one left
+                for name in {"n_features_in_", "feature_names_in_"} & vars(estimator).keys():
+                    delattr(estimator, name)
+        else:
+            array = validate_data(estimator, X, reset=reset, **checks)
+    return array
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ClassifierOptions(FitOptions):
     """Parameters of `CNNClassifier`; as scikit-learn has it, they are not checked before `fit`."""
@@ -225,16 +254,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _images(self, X: ArrayLike, reset: bool = False) -> Pixels:
         """(samples, rows, columns, channels) as the model takes them, or, with `reset`, as it will."""
-        as_bytes = getattr(X, "dtype", None) in (np.uint8, np.bool_)
-        checks = {"dtype": np.uint8 if as_bytes else np.float32, "order": "C"}
-        with np.errstate(over="ignore"):  # too large for float32 is infinite, and refused as such
-            if (X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim) in (3, 4):
-                array = check_array(X, allow_nd=True, ensure_2d=False, estimator=self, input_name="X", **checks)
-                if reset:  # what a fit before this one left
-                    for name in {"n_features_in_", "feature_names_in_"} & vars(self).keys():
-                        delattr(self, name)
-            else:
-                array = validate_data(self, X, reset=reset, **checks)
+        array = checked(self, X, reset=reset)
         shape = shape_of(array.shape, self.image_shape if reset else self.model_.preprocessing.shape)
         pixels: Pixels = array.reshape(len(array), *shape)
         if reset:

@@ -15,10 +15,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_array
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from lanewise.errors import OptionError
+from lanewise.estimator import Pixels, checked
 from lanewise.evaluation.samples import shape_of
 from lanewise.inputs import raw_pixels
 from lanewise.model import Model
@@ -28,8 +28,6 @@ from lanewise.training.features import Backbone
 from lanewise.training.new_head import backbone_of
 
 __all__ = ["CNNFeatures"]
-
-Pixels = NDArray[np.uint8 | np.float32]
 
 SPANS = ((0.0, 1.0), (0.0, 255.0), (-1.0, 1.0))
 """The usual ranges of pixels: the first that holds all values is taken for theirs."""
@@ -138,15 +136,7 @@ class CNNFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         preprocessing = self.model_.preprocessing
         if _are_files(X):
             return raw_pixels(X, preprocessing)
-        checks = {"dtype": np.uint8 if getattr(X, "dtype", None) in (np.uint8, np.bool_) else np.float32, "order": "C"}
-        with np.errstate(over="ignore"):  # too large for float32 is infinite, and refused as such
-            if (X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim) in (3, 4):
-                array = check_array(X, allow_nd=True, ensure_2d=False, estimator=self, input_name="X", **checks)
-                if reset:  # what a fit before this one left
-                    for name in {"n_features_in_", "feature_names_in_"} & vars(self).keys():
-                        delattr(self, name)
-            else:
-                array = validate_data(self, X, reset=reset, **checks)
+        array = checked(self, X, reset=reset)
         wanted = self.image_shape
         if wanted is None and array.ndim == 2 and array.shape[1] == int(np.prod(preprocessing.shape)):
             wanted = preprocessing.shape
