@@ -103,7 +103,7 @@ def matrix_tile(rows: int, columns: int, depth: int, registers: int) -> tuple[in
     registers : int
         How many values of 16 lanes the target's registers hold.
     """
-    load = 0.35 if depth <= FIRST_CACHE // columns else 1.5
+    load = 0.35 if depth * columns <= FIRST_CACHE else 1.5
     return _tile_of_product(rows, columns, depth, registers, 24, load)
 
 
