@@ -57,10 +57,10 @@ class Activation(Elementwise):
         return None
 
 
-@dataclass(frozen=True, slots=True)
 class ReLU(Activation):
     """max(x, 0); its gradient at 0 is 0."""
 
+    __slots__ = ()
     word: ClassVar[str] = "relu"
     onnx: ClassVar[tuple[OnnxNode, ...]] = (OnnxNode("Relu"),)
     note: ClassVar[str] = "negative values become 0"
@@ -113,10 +113,10 @@ class LeakyReLU(Activation):
         return float(self.slope)
 
 
-@dataclass(frozen=True, slots=True)
 class Sigmoid(Activation):
     """1 / (1 + exp(-x))."""
 
+    __slots__ = ()
     word: ClassVar[str] = "sigmoid"
     onnx: ClassVar[tuple[OnnxNode, ...]] = (OnnxNode("Sigmoid"),)
     note: ClassVar[str] = "squeezed between 0 and 1"
@@ -132,10 +132,10 @@ class Sigmoid(Activation):
         return y * (1 - y)
 
 
-@dataclass(frozen=True, slots=True)
 class Tanh(Activation):
     """The hyperbolic tangent."""
 
+    __slots__ = ()
     word: ClassVar[str] = "tanh"
     onnx: ClassVar[tuple[OnnxNode, ...]] = (OnnxNode("Tanh"),)
     note: ClassVar[str] = "squeezed between −1 and 1"
@@ -150,13 +150,13 @@ class Tanh(Activation):
         return 1 - y * y
 
 
-@dataclass(frozen=True, slots=True)
 class GELU(Activation):
     """x times the share of a normal distribution below x, exactly: x (1 + erf(x / sqrt(2))) / 2.
 
     Hendrycks and Gimpel 2016, "Gaussian Error Linear Units".
     """
 
+    __slots__ = ()
     word: ClassVar[str] = "gelu"
     derivative_from: ClassVar[str] = "x"
     onnx: ClassVar[tuple[OnnxNode, ...]] = (OnnxNode("Gelu", attributes={"approximate": ("none", "none")}),)
@@ -179,10 +179,10 @@ def _normal(x: Array) -> Array:
     return np.asarray(np.vectorize(math.erfc, [np.float64])(-x / math.sqrt(2)) / 2)
 
 
-@dataclass(frozen=True, slots=True)
 class ReLU6(Activation):
     """min(max(x, 0), 6); its gradient at 0 and at 6 is 0."""
 
+    __slots__ = ()
     word: ClassVar[str] = "relu6"
     onnx: ClassVar[tuple[OnnxNode, ...]] = (OnnxNode("Clip", ("x", 0.0, 6.0)),)
     note: ClassVar[str] = "negative values become 0, and those above 6 become 6"
@@ -198,13 +198,13 @@ class ReLU6(Activation):
         return np.where((x > 0) & (x < 6), 1.0, 0.0)
 
 
-@dataclass(frozen=True, slots=True)
 class SiLU(Activation):
     """x / (1 + exp(-x)), also called swish.
 
     Elfwing, Uchibe and Doya 2018; Ramachandran, Zoph and Le 2017, "Searching for Activation Functions".
     """
 
+    __slots__ = ()
     word: ClassVar[str] = "silu"
     derivative_from: ClassVar[str] = "x"
     onnx: ClassVar[tuple[OnnxNode, ...]] = (OnnxNode("Sigmoid"), OnnxNode("Mul", ("x", "Sigmoid")))
@@ -221,13 +221,13 @@ class SiLU(Activation):
         return Sigmoid().value(x) * (1 + x - y)
 
 
-@dataclass(frozen=True, slots=True)
 class HardSwish(Activation):
     """x times a share that rises from 0 at -3 to 1 at 3.
 
     Howard et al. 2019, "Searching for MobileNetV3". Its gradient at -3 is 0 and at 3 it is 1.
     """
 
+    __slots__ = ()
     word: ClassVar[str] = "hardswish"
     derivative_from: ClassVar[str] = "x"
     onnx: ClassVar[tuple[OnnxNode, ...]] = (OnnxNode("HardSwish"),)
@@ -245,10 +245,10 @@ class HardSwish(Activation):
         return np.where(x <= -3, 0.0, np.where(x >= 3, 1.0, x / 3 + 0.5))
 
 
-@dataclass(frozen=True, slots=True)
 class HardSigmoid(Activation):
     """min(max(x / 6 + 1/2, 0), 1); its gradient at -3 and at 3 is 0."""
 
+    __slots__ = ()
     word: ClassVar[str] = "hardsigmoid"
     onnx: ClassVar[tuple[OnnxNode, ...]] = (
         OnnxNode("HardSigmoid", attributes={"alpha": (1 / 6, 0.2), "beta": (0.5, 0.5)}),
@@ -294,13 +294,13 @@ class ELU(Activation):
         return 1 / (0.5 + 0.14495 * self.alpha * self.alpha)
 
 
-@dataclass(frozen=True, slots=True)
 class Softplus(Activation):
     """log(1 + exp(x)), a ReLU without its corner.
 
     Dugas et al. 2001, "Incorporating Second-Order Functional Knowledge for Better Option Pricing".
     """
 
+    __slots__ = ()
     word: ClassVar[str] = "softplus"
     onnx: ClassVar[tuple[OnnxNode, ...]] = (OnnxNode("Softplus"),)
     note: ClassVar[str] = "negative values fade to 0"
@@ -316,13 +316,13 @@ class Softplus(Activation):
         return -np.expm1(-y)
 
 
-@dataclass(frozen=True, slots=True)
 class Mish(Activation):
     """x tanh(log(1 + exp(x))).
 
     Misra 2020, "Mish: A Self Regularized Non-Monotonic Activation Function".
     """
 
+    __slots__ = ()
     word: ClassVar[str] = "mish"
     derivative_from: ClassVar[str] = "x"
     onnx: ClassVar[tuple[OnnxNode, ...]] = (OnnxNode("Mish"),)

@@ -22,7 +22,11 @@ Initial = Literal["random", "identity", "whiten"]
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """Base of all layers. Abstract: it is never part of a network itself."""
+    """Base of all layers. Abstract: it is never part of a network itself.
+
+    A layer without options is not decorated: it inherits comparison, hash and text, and each dataclass costs a
+    millisecond whenever the package is loaded.
+    """
 
 
 @dataclass(frozen=True, slots=True)

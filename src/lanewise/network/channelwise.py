@@ -34,9 +34,10 @@ class Channelwise(Elementwise):
     broadcast: ClassVar[bool] = False
 
 
-@dataclass(frozen=True, slots=True)
 class Affine(Channelwise):
     """Base of those that, predicting, scale and shift each channel. Abstract."""
+
+    __slots__ = ()
 
     def factor_and_offset(self, parameters: Sequence[npt.ArrayLike]) -> tuple[Array, Array]:
         """What each channel is multiplied by, and what is added then, predicting.

@@ -109,17 +109,19 @@ class AvgPool2D(Layer):
     count_padding: bool = False
 
 
-@dataclass(frozen=True, slots=True)
 class GlobalAvgPool2D(Layer):
     """The mean of each whole channel: (channels, rows, columns) to (channels,)."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
+
 class GlobalMaxPool2D(Layer):
     """The largest value of each whole channel: (channels, rows, columns) to (channels,).
 
     A graph has a `MaxPool2D` of the whole image and a `Flatten` in its place.
     """
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +138,10 @@ class Dense(Layer):
     frozen: bool = False
 
 
-@dataclass(frozen=True, slots=True)
 class Softmax(Layer):
     """exp(x) over its sum, over the features of one image."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +179,10 @@ class LRN(Layer):
         return self.size // 2
 
 
-@dataclass(frozen=True, slots=True)
 class Flatten(Layer):
     """(channels, rows, columns) to (features,), in that order."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,24 +217,28 @@ class Concat(Layer):
     branches: tuple[tuple[Layer, ...], ...]
 
 
-@dataclass(frozen=True, slots=True)
 class Input(Layer):
     """Where images enter. Only `graph.py` makes it; it is node 0 of every graph."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
+
 class Add(Layer):
     """The sum of its inputs, all of one shape. Only `graph.py` makes it, for `Residual`."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
+
 class Multiply(Layer):
     """Each channel of its first input times a number of the second. Only `graph.py` makes it, for `Gate`."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
+
 class Join(Layer):
     """Its inputs one after the other along channels (or features). Only `graph.py` makes it, for `Concat`."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
