@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import warnings
 import zlib
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
+from lanewise.data import decode
 from lanewise.data.decode import Header, read_header, read_pixels
 from lanewise.errors import DataError
+from lanewise.resizing import FITS, STRETCH, reduction
 
 RAMP = np.arange(0, 240, 5, dtype=np.uint8).reshape(6, 8)  # all values differ: a flip or a turn shows
 COLOURS = np.stack([RAMP, RAMP[::-1], 255 - RAMP], axis=-1)
@@ -195,3 +198,108 @@ def test_floating_point_pixels_are_refused(tmp_path: Path) -> None:
     Image.fromarray(RAMP.astype(np.int32) * 100_000).save(tmp_path / "b.tif")
     assert "8 or 16 bits" in reason(tmp_path / "a.tif")
     assert "8 or 16 bits" in reason(tmp_path / "b.tif")
+
+
+def photograph(rows: int, columns: int) -> np.ndarray:
+    """Smooth colours with edges and a little noise, like what a camera saves."""
+    r, c = np.indices((rows, columns)) / np.array([[[rows]], [[columns]]])
+    image = np.stack([r, c, (r + c) / 2], -1) * 160 + 40
+    image[rows // 4 : rows // 2, columns // 3 : columns // 2] = (230, 20, 60)
+    return np.clip(image + np.random.default_rng(1).normal(0, 4, image.shape), 0, 255).astype(np.uint8)
+
+
+JPEGS: dict[str, tuple[str, int, dict[str, Any]]] = {
+    "baseline": ("RGB", 1, {}),
+    "progressive": ("RGB", 1, {"progressive": True}),
+    "whole colours": ("RGB", 1, {"subsampling": 0}),
+    "grey": ("L", 1, {}),
+    "turned": ("RGB", 6, {}),
+    "turned over": ("RGB", 7, {}),
+    "CMYK and turned": ("CMYK", 8, {}),
+}
+
+
+@pytest.fixture(scope="module")
+def taken() -> Image.Image:
+    """A photograph of 1,500 rows and 2,000 columns."""
+    return Image.fromarray(photograph(1500, 2000))
+
+
+@pytest.mark.parametrize(("kind", "fit"), [("baseline", fit) for fit in FITS] + [(kind, STRETCH) for kind in JPEGS][1:])
+def test_large_jpegs_are_decoded_small(
+    taken: Image.Image, monkeypatch: pytest.MonkeyPatch, kind: str, fit: str
+) -> None:
+    """A fraction of the pixels is decoded, upright and in the colours of the whole, close to what all of it gives."""
+    mode, orientation, options = JPEGS[kind]
+    exif, buffer = Image.Exif(), io.BytesIO()
+    exif[0x0112] = orientation
+    taken.convert(mode).save(buffer, "JPEG", quality=90, exif=exif, **options)
+    decoded, loaded = [], decode._loaded
+
+    def counting(image: Any, file: Any) -> Any:
+        whole = loaded(image, file)
+        decoded.append(whole.width * whole.height)
+        return whole
+
+    monkeypatch.setattr(decode, "_loaded", counting)
+    channels = 1 if mode == "L" else 3
+    small, header = read_pixels(buffer.getvalue(), (96, 128), channels, fit=fit)
+    monkeypatch.setattr(decode, "reduction", lambda *_: 1)
+    whole, same = read_pixels(buffer.getvalue(), (96, 128), channels, fit=fit)
+    assert header == same == Header(*((1500, 2000) if orientation < 5 else (2000, 1500)), grey=mode == "L")
+    assert decoded[1] == 1500 * 2000
+    assert decoded[0] <= decoded[1] / 16
+    difference = np.abs(small.astype(int) - whole.astype(int))
+    assert difference.mean() < 1
+    assert np.quantile(difference, 0.99) <= 8
+
+
+@pytest.mark.parametrize(
+    ("size", "by"), [((96, 128), 4), ((200, 200), 2), ((375, 500), 2), ((376, 500), 1), ((750, 1000), 1)]
+)
+def test_twice_the_size_is_left(taken: Image.Image, size: tuple[int, int], by: int) -> None:
+    assert reduction(STRETCH, (1500, 2000), size) == by
+
+
+def telephone(kind: str, image: Image.Image, orientation: int) -> bytes:
+    """An image as telephones save them, which turn HEIC by a transformation of the file's own beside EXIF."""
+    exif, buffer = Image.Exif(), io.BytesIO()
+    exif[0x0112] = orientation
+    if kind == "AVIF":
+        if not features.check("avif"):
+            pytest.skip("this Pillow was built without AVIF")
+        image.save(buffer, "AVIF", quality=95, exif=exif)
+    else:
+        heif = pytest.importorskip("pillow_heif")
+        heif.encode(image.mode, image.size, image.tobytes(), buffer, quality=95, exif=exif.tobytes())
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 5, 6])
+@pytest.mark.parametrize("kind", ["AVIF", "HEIC"])
+def test_telephones_images(kind: str, orientation: int) -> None:
+    """They come out upright, in their colours and at the size asked for."""
+    stored = np.kron(COLOURS, np.ones((8, 8, 1), np.uint8))
+    upright = {1: COLOURS, 3: COLOURS[::-1, ::-1], 5: COLOURS.transpose(1, 0, 2), 6: np.rot90(COLOURS, -1)}[orientation]
+    pixels, header = read_pixels(telephone(kind, Image.fromarray(stored), orientation), upright.shape[:2], 3)
+    np.testing.assert_allclose(pixels.astype(int), upright, atol=16)
+    assert header == Header(8 * upright.shape[0], 8 * upright.shape[1], grey=False)
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "HEIC"])
+def test_brand_that_both_share(kind: str) -> None:
+    """Some programs write the common brand first, and which of the two it is among those that follow."""
+    content = telephone(kind, Image.fromarray(COLOURS), 1)
+    _, header = read_pixels(content[:8] + b"mif1" + content[12:], (6, 8), 3)
+    assert (header.rows, header.columns) == (6, 8)
+
+
+@pytest.mark.parametrize(("kind", "said"), [("HEIC", "a HEIC"), ("AVIF", "an AVIF")])
+def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch, kind: str, said: str) -> None:
+    content = telephone(kind, Image.fromarray(COLOURS), 1)
+    monkeypatch.setitem(sys.modules, "pillow_heif.as_plugin", None)  # importing it fails, as where it is not installed
+    monkeypatch.setattr(features, "check", lambda _: False)
+    monkeypatch.setattr(decode, "_decoders", decode._decoders.__wrapped__)
+    with pytest.raises(DataError) as error:
+        read_pixels(content, (6, 8), 3)
+    assert str(error.value) == f'it is {said} image: pip install "lanewise[heif]" reads it, or save it as JPEG'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -14,7 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lanewise.data import image_cache, reading
+from lanewise import train
+from lanewise.data import decode, image_cache, reading
 from lanewise.data.images import SLACK, Images
 from lanewise.data.load import load as read
 from lanewise.errors import DataError
@@ -82,6 +84,36 @@ def test_mapped_pixels_cannot_be_written(root: Path, tmp_path: Path, monkeypatch
         pixels = load(root, cache_dir=tmp_path / "cache").train.pixels
         assert isinstance(pixels, np.memmap)
         assert not pixels.flags.writeable
+
+
+def test_what_a_new_decoder_reads_is_read(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that no installed decoder could read is tried again once another one is installed."""
+    heif = pytest.importorskip("pillow_heif")
+    heif.from_pillow(Image.fromarray(np.full((16, 16, 3), 200, np.uint8))).save(root / "a" / "9.heic")
+    with monkeypatch.context() as without:
+        without.setattr(importlib.util, "find_spec", lambda _: None)
+        without.setattr(decode, "_decoders", decode._decoders.__wrapped__)
+        without.setitem(sys.modules, "pillow_heif.as_plugin", None)
+        assert [name for name, _ in load(root, size=8, cache_dir=tmp_path / "cache").skipped] == ["a/9.heic"]
+    assert load(root, size=8, cache_dir=tmp_path / "cache").skipped == ()
+
+
+def test_training_gives_the_same_bits_from_mapped_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From memory, mapped just after decoding, and mapped again; the images held out are mapped, too."""
+    random = np.random.default_rng(0)
+    for n in range(40):
+        path = tmp_path / "images" / "ab"[n % 2] / f"{n}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(0, 128 + 127 * (n % 2), (8, 8, 3), np.uint8)).save(path)
+    weights, kinds = [], []
+    for limit, name in ((image_cache.IN_MEMORY, "memory"), (1, "mapped"), (1, "mapped")):
+        monkeypatch.setattr(image_cache, "IN_MEMORY", limit)
+        sets = load(tmp_path / "images", cache_dir=tmp_path / name)
+        model = train(sets, "conv 4@3x3, relu, dense 2", epochs=2, threads=1, verbose=False, notes=unheard)
+        kinds.append(isinstance(sets.train.pixels, np.memmap))
+        weights.append([array.tobytes() for array in model.parameters])
+    assert kinds == [False, True, True]
+    assert weights[0] == weights[1] == weights[2]
 
 
 @pytest.mark.parametrize("change", ["written", "touched", "added", "removed", "renamed", "size", "channels"])

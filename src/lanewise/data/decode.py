@@ -8,6 +8,7 @@ choose one, and the limit on pixels is ours: it is checked before decoding, and 
 from __future__ import annotations
 
 import functools
+import importlib.util
 import io
 import os
 import sys
@@ -21,16 +22,15 @@ import numpy.typing as npt
 from PIL import Image, ImageFile, features
 from PIL import __version__ as pillow_version
 
-from lanewise.data.formats import is_raw, named
+from lanewise.data.formats import is_raw, named, of_telephone
 from lanewise.errors import DataError
 from lanewise.resizing import STRETCH, Size, middle, part_and_content, reduction
 
 MAX_PIXELS = 100_000_000
 """Images of more pixels than this are refused unless told otherwise."""
 
-DECODER = f"3, Pillow {pillow_version}"
-"""What made pixels of files: those that another one made are not taken from the cache. Raise the number when what comes
-out of `read_pixels` changes."""
+_DECODER = f"3, Pillow {pillow_version}"
+"""Raise the number when what comes out of `read_pixels` changes."""
 
 _ORIENTATION = 0x0112
 _TO_UPRIGHT = {
@@ -45,6 +45,9 @@ _TO_UPRIGHT = {
 _GREY_MODES = frozenset({"1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "I;16N"})
 _SWAPPED = {"16B": "16L", "16L": "16B", "16N": "16B" if sys.byteorder == "little" else "16L"}
 _KEPT_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND")
+
+_BEGINNING = 132
+"""By how many bytes a file's format is told."""
 
 MOST_BEYOND = 0.01
 """Share of the values that may need more bits than are in use: a few hot pixels do."""
@@ -66,6 +69,12 @@ class Header:
     grey: bool
     alpha: bool = False
     wide: bool = False
+
+
+def decoder() -> str:
+    """What makes pixels of files: what another one made of them, or could not read, is not taken from the cache."""
+    telephones = features.check("avif"), importlib.util.find_spec("pillow_heif") is not None
+    return f"{_DECODER}, AVIF and HEIC {telephones}"
 
 
 def read_header(path: str, max_pixels: int = MAX_PIXELS) -> Header:
@@ -218,13 +227,13 @@ def _padded(pixels: npt.NDArray[Any], size: Size) -> npt.NDArray[Any]:
 
 
 def _opened(file: BinaryIO, max_pixels: int) -> ImageFile.ImageFile:
-    start = file.read(12)
+    start = file.read(_BEGINNING)
     file.seek(0)
     if not start:
         raise DataError("it is empty")
     opener = next((opener for is_it, opener in _decoders() if is_it(start)), None)
     if opener is None:
-        raise DataError(named(file.read(132)))
+        raise DataError(named(start))
     if is_raw(start):  # TIFF by its first bytes
         raise DataError(named(start))
     try:
@@ -321,12 +330,11 @@ def _heif() -> list[tuple[Callable[[bytes], bool], _Opener]]:
         from PIL import AvifImagePlugin
 
         if features.check("avif"):
-            found.append((lambda start: start[4:11] == b"ftypavi", AvifImagePlugin.AvifImageFile))
+            found.append((lambda start: of_telephone(start) == "an AVIF", AvifImagePlugin.AvifImageFile))
     with suppress(ImportError):
         from pillow_heif.as_plugin import HeifImageFile
 
-        brands = (b"hei", b"hev", b"mif", b"msf")
-        found.append((lambda start: start[4:8] == b"ftyp" and start[8:11] in brands, HeifImageFile))
+        found.append((lambda start: of_telephone(start) == "a HEIC", HeifImageFile))
     return found
 
 

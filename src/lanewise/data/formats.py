@@ -42,10 +42,8 @@ _BY_SUFFIX = {suffix: name for name, _, suffixes in _FORMATS for suffix in suffi
 def named(start: bytes) -> str:
     """What a file is by its first 132 bytes, and what to do about it."""
     brand = start[8:12]
-    if start[4:8] == b"ftyp" and brand[:3] in (b"hei", b"hev", b"mif", b"msf"):
-        return 'it is a HEIC image: pip install "lanewise[heif]" reads it, or save it as JPEG'
-    if start[4:8] == b"ftyp" and brand[:3] == b"avi":
-        return "it is an AVIF image: a newer Pillow reads it, or save it as JPEG"
+    if (kind := of_telephone(start)) is not None:
+        return f'it is {kind} image: pip install "lanewise[heif]" reads it, or save it as JPEG'
     if start.startswith(b"version https://git-lfs"):
         return "it only points to an image that Git LFS keeps: git lfs pull fetches it"
     name = next((name for name, signs, _ in _FORMATS if start.lstrip(b" \t\r\n").startswith(signs)), None)
@@ -57,6 +55,21 @@ def named(start: bytes) -> str:
     elif is_raw(start):
         name = RAW
     return f"it is {name}: save it as PNG or JPEG" if name else "it is not an image in any known format"
+
+
+def of_telephone(start: bytes) -> str | None:
+    """Whether a file is "a HEIC" or "an AVIF" image: by its brand, or where that is common to both, by those after it.
+
+    ISO/IEC 23008-12, section 10; the list of brands ends where the first four bytes say.
+    """
+    if start[4:8] != b"ftyp":
+        return None
+    brands = [start[place : place + 4] for place in (8, *range(16, min(int.from_bytes(start[:4]), len(start)) - 3, 4))]
+    if brands[0] in (b"avif", b"avis"):
+        return "an AVIF"
+    if brands[0] in (b"mif1", b"msf1", b"mif2", b"miaf") and {b"avif", b"avis"} & set(brands):
+        return "an AVIF"
+    return "a HEIC" if brands[0][:3] in (b"hei", b"hev", b"mif", b"msf") else None
 
 
 def is_raw(start: bytes) -> bool:

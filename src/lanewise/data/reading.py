@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from lanewise.data import image_cache
-from lanewise.data.decode import DECODER, MAX_PIXELS, Header, PassingError, bits_in_use, read_header, read_pixels
+from lanewise.data.decode import MAX_PIXELS, Header, PassingError, bits_in_use, decoder, read_header, read_pixels
 from lanewise.data.folders import ImageFile, Listing, perhaps_parts, printable
 from lanewise.data.images import Images, Pixels, empty_pixels
 from lanewise.errors import DataError
@@ -291,7 +291,7 @@ def _close_gaps(pixels: Pixels, bad: Iterable[int]) -> None:
 
 def _key(listing: Listing, target: Target) -> str:
     """Which entry of the cache: the folder and what its images are to become."""
-    text = os.fsencode(os.path.realpath(listing.folder)) + f"\0{target}".encode() + f"\0{DECODER}".encode()
+    text = os.fsencode(os.path.realpath(listing.folder)) + f"\0{target}".encode() + f"\0{decoder()}".encode()
     return hashlib.blake2b(text, digest_size=16).hexdigest()
 
 
