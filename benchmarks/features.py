@@ -1,8 +1,7 @@
 """`python -m benchmarks features`: photographs through networks that others trained, in turn with ONNX Runtime.
 
 Both run whole networks of one file, from pixels as float32 to the classes. Many images: Lanewise as it computes
-features and predictions, ONNX Runtime with each size of batch, of which the best counts. One image: ONNX Runtime with
-all threads, Lanewise with the one that it uses.
+features and predictions, ONNX Runtime with each size of batch, of which the best counts. One image: the same threads.
 """
 
 from __future__ import annotations
@@ -90,7 +89,7 @@ def _rows(path: Path, batches: Sequence[int], images: int, threads: int, rounds:
     pixels = np.ascontiguousarray(given.transpose(0, 2, 3, 1))
     preprocessing = model.preprocessing.taking("float32")
     many = for_many(model.graph, model.parameters, preprocessing, threads=threads)
-    single = SingleInference(model.graph, model.parameters, preprocessing)
+    single = SingleInference(model.graph, model.parameters, preprocessing, threads=threads)
 
     def theirs(batch: int, count: int) -> Any:
         parts = [given[first : first + batch] for first in range(0, count - count % batch, batch)]

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import lanewise
-from lanewise.engine import schedule
+from lanewise.engine import schedule, single, single_parts
 from lanewise.errors import DataError, ModelFileError, OptionError
 from lanewise.model import Model
 from tests.model_file.models import contents, evaluated, foreign, pixels
@@ -38,7 +38,10 @@ def test_predicting_takes_as_many_threads_as_it_may(monkeypatch):
         run_threads(function, job, threads)
 
     monkeypatch.setattr(schedule, "run_threads", counted)
+    monkeypatch.setattr(single, "run_threads", counted)
     monkeypatch.setattr("lanewise.processors.processors", lambda: 4)
+    for constant in ("ENOUGH", "LEAST"):
+        monkeypatch.setattr(single_parts, constant, 1)
     model = made()
     x = pixels(model, 100)
     whole = model.predict_proba(x)
@@ -46,6 +49,10 @@ def test_predicting_takes_as_many_threads_as_it_may(monkeypatch):
         assert np.array_equal(model.predict_proba(x, threads=threads), whole)
     assert model.predict(x, threads=2).tolist() == model.predict(x).tolist()
     assert used == [4, 1, 3, 4, 2, 4]  # no more than there are processors
+    one = model.predict_one(x[0])
+    for threads in (1, np.int64(3), 9):
+        assert np.array_equal(model.predict_one(x[0], threads=threads), one)
+    assert used[6:] == [4, 1, 3, 4]
 
 
 @pytest.mark.parametrize("threads", [0, -1, 1.5, True, "2"])
@@ -53,6 +60,8 @@ def test_threads_are_a_whole_number(threads):
     model = made()
     with pytest.raises(OptionError, match="threads must be a whole number of at least 1"):
         model.predict(pixels(model, 1), threads=threads)
+    with pytest.raises(OptionError, match="threads must be a whole number of at least 1"):
+        model.predict_one(pixels(model, 1)[0], threads=threads)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])

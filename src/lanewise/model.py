@@ -41,6 +41,11 @@ Pixels = NDArray[np.uint8 | np.float32]
 Runner = TypeVar("Runner")
 
 
+def _check(threads: int | None) -> None:
+    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, Integral) or threads < 1):
+        raise OptionError(f"threads must be a whole number of at least 1, not {threads!r}")
+
+
 class _Compiled(dict[PixelType, Runner]):
     """A network in machine code, by the type of raw pixels; made when it is first needed."""
 
@@ -80,8 +85,7 @@ class Model(Contents):
         OptionError
             `threads` is not a whole number of at least 1.
         """
-        if threads is not None and (isinstance(threads, bool) or not isinstance(threads, Integral) or threads < 1):
-            raise OptionError(f"threads must be a whole number of at least 1, not {threads!r}")
+        _check(threads)
         pixels = self.pixels(x)
         if not len(pixels):
             return np.empty((0, len(self.classes)), np.float32)
@@ -96,7 +100,7 @@ class Model(Contents):
         chosen: NDArray[Any] = labels[self.predict_proba(x, threads=threads).argmax(axis=1)]
         return chosen
 
-    def predict_one(self, image: ArrayLike) -> NDArray[np.float32]:
+    def predict_one(self, image: ArrayLike, *, threads: int | None = None) -> NDArray[np.float32]:
         """Probabilities of the classes for one image, with the least delay.
 
         The network is compiled a second time, with the channels of one image in the lanes instead of 16 images.
@@ -106,18 +110,29 @@ class Model(Contents):
         ----------
         image : array (rows, columns, channels), or (rows, columns) with one channel
             Raw pixels.
+        threads : int, optional
+            All processors by default if the network is large enough, and no more than these. The result does not
+            depend on it.
 
         Returns
         -------
         ndarray of float32, (classes,)
+
+        Raises
+        ------
+        DataError
+            An image of another shape.
+        OptionError
+            `threads` is not a whole number of at least 1.
         """
+        _check(threads)
         array = np.asarray(image)
         shape = self.preprocessing.shape
         if array.shape != shape or array.dtype != self.preprocessing.dtype or array.dtype != np.uint8:
             if array.shape not in (shape, shape[:2]):
                 raise DataError(f"predict_one takes one image of shape {shape}, not an array of shape {array.shape}")
             array = self.pixels(array)[0]
-        outputs = self._single[type_of(array)].run(array)
+        outputs = self._single[type_of(array)].run(array, threads=threads)
         if len(outputs) == 1 and len(self.classes) == 2:
             return np.array([1 - outputs[0], outputs[0]], np.float32)
         return outputs

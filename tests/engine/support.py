@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+from unittest.mock import patch
+
 import numpy as np
 import numpy.typing as npt
 
+from lanewise.engine import single, single_parts
 from lanewise.engine.parameters import Floats
+from lanewise.engine.single import SingleInference
 from lanewise.engine.trainer import Steps
 from lanewise.network.graph import Graph, build
 from lanewise.network.initial import initial_parameters
@@ -35,6 +40,16 @@ def images_for(graph: Graph, count: int, seed: int = 1) -> Floats:
     channels, rows, columns = graph.input_shape
     bits = np.random.Philox(key=[seed, 0]).random_raw(count * rows * columns * channels)
     return ((bits % 65).astype(np.float32) / 16 - 2).reshape(count, rows, columns, channels)
+
+
+def sharing_all(graph: Graph, parameters: list[Floats], threads: int, **options: Any) -> SingleInference:
+    """One image through a network, each layer shared by so many threads, however small it is."""
+    with (
+        patch.object(single_parts, "ENOUGH", 1),
+        patch.object(single_parts, "LEAST", 1),
+        patch.object(single, "usable_threads", lambda threads: threads),
+    ):
+        return SingleInference(graph, parameters, raw_for(graph, **options), threads=threads)
 
 
 def as_values(images: Floats) -> Array:

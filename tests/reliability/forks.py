@@ -15,7 +15,7 @@ import numpy as np
 from lanewise.engine.inference import Inference
 from lanewise.engine.trainer import Trainer
 from lanewise.network.initial import initial_parameters
-from tests.engine.support import images_for, network, raw_for, steps_of
+from tests.engine.support import images_for, network, raw_for, sharing_all, steps_of
 
 PATIENCE = 600
 """Seconds after which a child counts as hung; a busy machine is given time."""
@@ -29,13 +29,16 @@ def forked(seed: int) -> str:
     trainer = Trainer(graph, initial_parameters(graph, 1), form, batch_size=64, threads=2)
     inference = Inference(graph, initial_parameters(graph, 1), form, threads=2)
     steps = steps_of(numbers, 3, learning_rate=0.01, key=(1, 1))
-    expected = inference.run(images)
+    single = sharing_all(graph, initial_parameters(graph, 1), 2)
+    expected, alone = inference.run(images), single.run(images[0])
     stop = threading.Event()
 
     def work() -> None:
         while not stop.is_set():
             trainer.run(images, steps)
             inference.run(images)
+            for image in images:
+                single.run(image)
 
     worker = threading.Thread(target=work)
     worker.start()
@@ -45,7 +48,7 @@ def forked(seed: int) -> str:
         child = os.fork()
     if child == 0:
         try:
-            right = np.array_equal(inference.run(images), expected)
+            right = np.array_equal(inference.run(images), expected) and np.array_equal(single.run(images[0]), alone)
             trainer.run(images, steps)
             other = network(f"conv {5 + seed % 3}@3, relu, dense 3, softmax", (1, 12, 12))
             Trainer(other, initial_parameters(other, 1), raw_for(other), batch_size=64).run(images, steps)

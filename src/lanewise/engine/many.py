@@ -55,7 +55,7 @@ class OneByOne:
         self, graph: Graph, parameters: Sequence[Floats], preprocessing: Preprocessing, *, threads: int | None = None
     ) -> None:
         self.threads = usable_threads(threads)
-        self._engines = [SingleInference(graph, parameters, preprocessing)]
+        self._engines = [SingleInference(graph, parameters, preprocessing, threads=1)]
 
     def run(self, pixels: NDArray[Any], *, threads: int | None = None) -> Floats:
         """The outputs, (images, ...) float32.

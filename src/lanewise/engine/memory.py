@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lanewise.engine.schedule import Call, Place
 from lanewise.lanes.program import Program
@@ -11,7 +11,20 @@ from lanewise.lanes.program import Program
 Slot = tuple[str, int]
 """Memory of the arena by what is in it, like ("value", number of the value)."""
 
-SlotCall = tuple[Program, tuple[Slot | Place, ...]]
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Memory behind the start of a slot, by so many bytes more for each thread and task, as in `Place`."""
+
+    slot: Slot
+    offset: int = 0
+    by_thread: int = 0
+    by_task: int = 0
+
+
+Where = Slot | Place | Moved
+
+SlotCall = tuple[Program, tuple[Where, ...]]
 """A kernel and where its buffers are, by name or for good."""
 
 ALIGNMENT = 64  # bytes: one 16-lane value, one cache line
@@ -56,7 +69,11 @@ def _together(a: Block, b: Block) -> bool:
 
 
 def placed(
-    calls: Sequence[SlotCall], fixed: Mapping[Slot, Place], size_of: Callable[[Slot], tuple[int, bool]]
+    calls: Sequence[SlotCall],
+    fixed: Mapping[Slot, Place],
+    size_of: Callable[[Slot], tuple[int, bool]],
+    *,
+    shared: bool = False,
 ) -> tuple[tuple[Call, ...], int]:
     """The calls with all slots turned into addresses, and the bytes of arena that a thread needs.
 
@@ -65,10 +82,13 @@ def placed(
     calls : sequence of SlotCall, in the order in which they are made
     fixed : slots that lie elsewhere
     size_of : function that says how many float32 a slot takes, and whether it is lasting
+    shared : bool
+        Whether all threads use one arena.
     """
     uses: dict[Slot, list[int]] = {}
     for number, (_, places) in enumerate(calls):
-        for slot in places:
+        for where in places:
+            slot = where.slot if isinstance(where, Moved) else where
             if not isinstance(slot, Place) and slot not in fixed:
                 uses.setdefault(slot, []).append(number)
     slots = sorted(uses)
@@ -77,7 +97,16 @@ def placed(
         scalars, lasting = size_of(slot)
         blocks.append(Block(4 * scalars, min(uses[slot]), max(uses[slot]), lasting))
     starts, size = place(blocks)
-    addresses = {s: Place("arena", start, by_thread=size) for s, start in zip(slots, starts, strict=True)} | dict(fixed)
-    return tuple(
-        Call(program, tuple(p if isinstance(p, Place) else addresses[p] for p in places)) for program, places in calls
-    ), size
+    by_thread = 0 if shared else size
+    addresses = {s: Place("arena", n, by_thread=by_thread) for s, n in zip(slots, starts, strict=True)} | dict(fixed)
+
+    def address(p: Where) -> Place:
+        if isinstance(p, Place):
+            return p
+        if not isinstance(p, Moved):
+            return addresses[p]
+        start = addresses[p.slot]
+        by_thread = start.by_thread + p.by_thread
+        return replace(start, offset=start.offset + p.offset, by_thread=by_thread, by_task=p.by_task)
+
+    return tuple(Call(program, tuple(map(address, places))) for program, places in calls), size

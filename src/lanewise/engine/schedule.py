@@ -119,8 +119,8 @@ class Executable:
         self._kept: list[NDArray[np.int64]] = []
         self._counted: list[NDArray[np.int64]] = []
         self._phases = self._table([self._phase(phase) for phase in phases])
-        self._barrier = _barrier(1)
-        self._waiting = self._table([[0, YIELDS, *_waiting_functions()]])
+        self._most = default_threads()  # which reads files of the system: as long as a small network takes
+        self._waiting = self._table([[SPINS, YIELDS, *_waiting_functions()]])
         self._running = ForkSafeLock()
 
     @property
@@ -154,7 +154,7 @@ class Executable:
             for record, phase in zip(self._phases.reshape(-1, 3), self.phases, strict=True):
                 record[0] = tasks if phase.tasks is None else phase.tasks
             bases = np.array([arrays[name].ctypes.data for name in self.bases], np.int64)
-            barrier = _barrier(threads)
+            meeting = barrier(threads)
             job = np.array(
                 [
                     bases.ctypes.data,
@@ -162,13 +162,17 @@ class Executable:
                     threads,
                     len(self.phases),
                     self._phases.ctypes.data,
-                    barrier.ctypes.data,
+                    meeting.ctypes.data,
                     self._waiting.ctypes.data,
                 ],
                 np.int64,
             )
-            self._waiting[0] = SPINS if threads <= default_threads() else 0
+            self._waiting[0] = self.spins(threads)
             run_threads(self._driver, job.ctypes.data, threads)
+
+    def spins(self, threads: int) -> int:
+        """How often one of so many threads looks before it yields or sleeps."""
+        return SPINS if threads <= self._most else 0
 
     # tables
 
@@ -290,7 +294,7 @@ def _see_out(workers: Sequence[_Worker], started: int) -> None:
         raise raised
 
 
-def _barrier(threads: int) -> NDArray[np.int64]:
+def barrier(threads: int) -> NDArray[np.int64]:
     """Where threads meet, before anybody is there: a cache line each for two counts, and for each thread's tasks."""
     return aligned((2 + threads, 8), np.int64)
 

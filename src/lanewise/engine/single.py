@@ -16,32 +16,34 @@ from numpy.typing import NDArray
 
 from lanewise.caching import Cache
 from lanewise.engine.parameters import Floats
-from lanewise.engine.schedule import Call, Executable, Phase, Section, aligned
-from lanewise.engine.single_plan import SinglePlanner
+from lanewise.engine.schedule import Executable, aligned, barrier, run_threads
+from lanewise.engine.single_plan import SinglePlan, SinglePlanner
 from lanewise.forking import ForkSafeLock
 from lanewise.kernels.single import features
 from lanewise.limits import check_memory
 from lanewise.network.graph import Graph
 from lanewise.preprocessing import Preprocessing
-from lanewise.target import Target, chosen
+from lanewise.target import Target, chosen, usable_threads
 
 
 class _Bound(Executable):
-    """Calls whose tables are all filled in: running them is one native call on the caller's thread, no more."""
+    """Phases whose tables are all filled in: running them is one native call a thread, no more."""
 
-    def __init__(
-        self, calls: tuple[Call, ...], arrays: dict[str, NDArray[Any]], target: Target, cache: Cache | None
-    ) -> None:
-        super().__init__([Phase(1, (Section(calls),))], target, cache)
+    def __init__(self, plan: SinglePlan, arrays: dict[str, NDArray[Any]], target: Target, cache: Cache | None) -> None:
+        super().__init__(plan.phases, target, cache)
         self._arrays = arrays
-        self._phases[0] = 1  # tasks of the one phase
+        for record, phase in zip(self._phases.reshape(-1, 3), plan.phases, strict=True):
+            record[0] = phase.tasks or 0
         bases = self._table([[arrays[name].ctypes.data for name in self.bases]])
-        phases, barrier = self._phases.ctypes.data, self._barrier.ctypes.data
-        self._job = self._table([[bases.ctypes.data, 1, 1, 1, phases, barrier, self._waiting.ctypes.data]]).ctypes.data
+        self._barrier = barrier(plan.threads)
+        tables = (table.ctypes.data for table in (self._phases, self._barrier, self._waiting))
+        self._job = self._table([[bases.ctypes.data, 1, 0, len(plan.phases), *tables]])
 
-    def __call__(self) -> None:
+    def __call__(self, threads: int) -> None:
         """Run them once."""
-        self._driver(self._job, 0)
+        self._barrier.fill(0)  # a child of a fork finds it as it was while a thread of the parent ran
+        self._job[2], self._waiting[0] = threads, self.spins(threads)
+        run_threads(self._driver, self._job.ctypes.data, threads)
 
 
 class SingleInference:
@@ -56,6 +58,8 @@ class SingleInference:
     preprocessing : Preprocessing
     winograd : bool
         Whether 3x3 convolutions may be computed by Winograd's algorithm: faster, with a slightly larger error.
+    threads : int, optional
+        How many work on the image, if it is enough work: all processors by default. Bits do not depend on it.
     target : Target, optional
     cache : Cache, optional
     """
@@ -67,14 +71,22 @@ class SingleInference:
         preprocessing: Preprocessing,
         *,
         winograd: bool = True,
+        threads: int | None = None,
         target: Target | None = None,
         cache: Cache | None = None,
     ) -> None:
         target = target or chosen()
         self.graph, self.shape = graph, preprocessing.shape
-        plan = SinglePlanner(graph, parameters, preprocessing, registers=target.registers, winograd=winograd).finish()
+        plan = SinglePlanner(
+            graph,
+            parameters,
+            preprocessing,
+            registers=target.registers,
+            winograd=winograd,
+            threads=usable_threads(threads),
+        ).finish()
         check_memory("running this network", plan.arena + plan.parameters.nbytes)
-        self._plan, self._target, self._cache = plan, target, cache
+        self._plan, self._target, self._cache, self.threads = plan, target, cache, plan.threads
         self._bind()
 
     def another(self) -> SingleInference:
@@ -91,7 +103,7 @@ class SingleInference:
         self._outputs = aligned(plan.outputs)
         self._result = self._outputs[: prod(graph.output_shape)].reshape(graph.output_shape)
         self._schedule = _Bound(
-            plan.calls,
+            plan,
             {
                 "arena": aligned(plan.arena // 4),
                 "parameters": plan.parameters,
@@ -103,13 +115,15 @@ class SingleInference:
         )
         self._lock = ForkSafeLock()  # callers on several threads share one arena
 
-    def run(self, image: NDArray[Any]) -> Floats:
+    def run(self, image: NDArray[Any], *, threads: int | None = None) -> Floats:
         """The outputs for one image.
 
         Parameters
         ----------
         image : array (rows, columns, channels) of numbers
             Raw, as the scale and offset of `preprocessing` expect it.
+        threads : int, optional
+            Fewer than it was made for.
 
         Returns
         -------
@@ -124,5 +138,5 @@ class SingleInference:
             raise ValueError(f"an image of shape {image.shape} was given to a network of {self.shape}")
         with self._lock:
             np.copyto(self._image, image)
-            self._schedule()
+            self._schedule(min(threads or self.threads, self.threads))
             return self._result.copy()

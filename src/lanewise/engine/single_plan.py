@@ -3,39 +3,81 @@
 Weights are laid out anew for these kernels, once, into one vector. Memory is planned as for groups of images. Calls
 name slots, ("value", node) or ("patches" | "products", node), where a Winograd convolution works; `memory.py` places
 them. Pooling and activations are the kernels of `pool.py` and `pointwise.py`, given blocks of channels for channels:
-they treat all lanes alike.
+they treat all lanes alike. Threads share a layer's work where there is enough (`single_parts.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
+from math import prod
 
 import numpy as np
 
 from lanewise.engine.folding import Folding
 from lanewise.engine.fuse import Operation, conv_of
 from lanewise.engine.lower import Forward, lowering_of, numbers
-from lanewise.engine.memory import Slot, SlotCall, placed
+from lanewise.engine.memory import Moved, Slot, SlotCall, Where, placed
 from lanewise.engine.parameters import Floats
-from lanewise.engine.schedule import Call, Place, aligned
+from lanewise.engine.schedule import Call, Phase, Place, Section, aligned
+from lanewise.engine.single_parts import (
+    BLOCKS,
+    COLUMNS,
+    ROWS,
+    VECTOR,
+    WORK_OF_A_VALUE,
+    Axis,
+    Part,
+    cheaper,
+    cut,
+    sharing,
+    worth,
+)
 from lanewise.kernels.activations import Applied, is_short
+from lanewise.kernels.conv import Conv
 from lanewise.kernels.single import conv, dense, features, winograd
 from lanewise.kernels.single.blocked import Blocked
 from lanewise.lanes.program import LANES, Program
 from lanewise.network.graph import Graph, Node
-from lanewise.network.layers import Activation, Affine, Channelwise, Conv2D, Dense, Dropout, Flatten, Layer
+from lanewise.network.layers import (
+    LRN,
+    Activation,
+    Affine,
+    Channelwise,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    Join,
+    Layer,
+    LayerNorm,
+    Softmax,
+)
 from lanewise.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SinglePlan:
-    """Calls for one image, the bytes of arena and the scalars of output they need, and the vector of weights."""
+    """What is done for one image, the bytes of arena and the scalars of output it takes, and the vector of weights.
 
-    calls: tuple[Call, ...]
+    No phase has work for more than `threads` threads.
+    """
+
+    phases: tuple[Phase, ...]
     arena: int
     outputs: int
     parameters: Floats
+    threads: int
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """All of them."""
+        return tuple(call for phase in self.phases for section in phase.sections for call in section.calls)
+
+
+Kind = tuple[int, SlotCall]
+"""Tasks of one kind: how many, and what each of them calls."""
 
 
 class SinglePlanner:
@@ -49,6 +91,8 @@ class SinglePlanner:
         How many values of 16 lanes the target's registers hold.
     winograd : bool
         Whether Winograd's algorithm may be used.
+    threads : int
+        For how many there is to be work at the same time.
     """
 
     def __init__(
@@ -59,15 +103,16 @@ class SinglePlanner:
         *,
         registers: int,
         winograd: bool,
+        threads: int = 1,
     ) -> None:
         folding = Folding.of(graph)
         self.graph = graph = folding.graph
-        self.given, self.registers = folding.fold(parameters), registers
+        self.given, self.registers, self.threads = folding.fold(parameters), registers, worth(graph, threads)
         self.users = graph.users()
         self.of_node, self.activations = self._shared()
         self.tiles = self._tiles() if winograd else {}
         self.layouts = self._layouts()
-        self.calls: list[SlotCall] = []
+        self.steps: list[list[Kind]] = []
         self.sizes = {("value", n): layout.scalars for n, layout in self.layouts.items()}
         self.weights: list[Floats] = []
         self.laid = 0  # scalars of `weights`
@@ -146,8 +191,12 @@ class SinglePlanner:
     # calls
 
     def call(self, program: Program, *places: Slot | Place) -> None:
-        """Append one call."""
-        self.calls.append((program, places))
+        """Append a step that is one call."""
+        self.steps.append([(1, (program, places))])
+
+    def _share(self, parts: Sequence[Part], some: Callable[[Part], SlotCall]) -> None:
+        """Append a step whose parts threads share; `some` says what one of them calls."""
+        self.steps.append([(part.count, some(part)) for part in parts])
 
     def _constant(self, array: Floats) -> Place:
         """Put an array into the vector of weights."""
@@ -156,6 +205,11 @@ class SinglePlanner:
         self.laid += -(-array.size // LANES) * LANES
         return where
 
+    def _constants(self, arrays: Sequence[Floats]) -> Place:
+        """The same for arrays of one size, one for each task."""
+        first, *_ = [self._constant(array) for array in arrays]
+        return replace(first, by_task=4 * arrays[0].size)
+
     def _prepare(self, preprocessing: Preprocessing) -> None:
         slot, layout = self.value(0)
         channels = preprocessing.constants.values()
@@ -163,29 +217,127 @@ class SinglePlanner:
         self.call(features.prepare(layout), Place("image"), scale, offset, slot)
 
     def _forward(self, number: int, node: Node) -> None:
-        y, y_layout = self.value(number)
-        inputs = [self.value(source) for source in node.inputs]
-        x, x_layout = inputs[0]
         match node.layer:
+            case Conv2D() if number in self.tiles:
+                self._winograd(number, node)
             case Conv2D():
                 self._convolve(number, node)
-            case Dense(units):
-                own = [self.given[n] for n in self.graph.parameters_of(number)]
-                weight = self._constant(dense.lay_weight(x_layout, own[0]))
-                bias = self._constant(conv.lay_bias(units, own[1] if len(own) > 1 else None))
-                activation = self.activations.get(number)
-                program = dense.forward(x_layout, units, activation=activation, registers=self.registers)
-                self.call(program, x, weight, bias, y)
+            case Dense():
+                self._dense(number, node)
             case layer:
-                single, layouts = lowering_of(layer).single, tuple(layout for _, layout in inputs)
-                if single is not None:
-                    program = single(layer, layouts, y_layout)
-                else:
-                    xs, operation = tuple(layout.lanes for layout in layouts), Operation(number, node, number)
-                    program = Forward(
-                        graph=self.graph, operation=operation, xs=xs, y=y_layout.lanes, registers=self.registers
-                    ).program()
-                self.call(program, *(slot for slot, _ in inputs), *self._factors(number, layer), y)
+                self._alike(number, node, layer)
+
+    def _weight_and_bias(self, number: int) -> tuple[Floats, Place]:
+        """A node's weight, and where its bias lies."""
+        weight, *bias = (self.given[n] for n in self.graph.parameters_of(number))
+        return weight, self._constant(conv.lay_bias(len(weight), bias[0] if bias else None))
+
+    def _dense(self, number: int, node: Node) -> None:
+        (x, x_layout), (y, y_layout) = self.value(node.inputs[0]), self.value(number)
+        (weight, bias), activation = self._weight_and_bias(number), self.activations.get(number)
+
+        def some(part: Part) -> SlotCall:
+            laid = self._constants([dense.lay_weight(x_layout, weight[own]) for own in part.filters()])
+            program = dense.forward(x_layout, len(weight), part.size, activation=activation, registers=self.registers)
+            return program, (x, laid, part.move(bias, VECTOR), BLOCKS.move(part, y, y_layout))
+
+        self._share(cut(y_layout.blocks, sharing(self.threads, x_layout.elements * y_layout.blocks)), some)
+
+    def _convolve(self, number: int, node: Node) -> None:
+        (x, x_layout), (y, y_layout) = self.value(node.inputs[0]), self.value(number)
+        (weight, bias), activation = self._weight_and_bias(number), self.activations.get(number)
+        geometry = conv_of(self.graph, node)
+        depthwise, laid = conv.is_depthwise(geometry), conv.lay_weight(geometry, weight)
+        w, axis, stride = self._constant(laid), ROWS, geometry.stride[0]
+        if conv.is_one_product(geometry, x_layout, y_layout):
+            geometry, axis, stride = replace(geometry, stride=(1, 1)), COLUMNS, 1
+            x_layout, y_layout = conv.one_row(x_layout), conv.one_row(y_layout)
+
+        def some_positions(part: Part) -> SlotCall:
+            y_part = axis.part(y_layout, part)
+            program = conv.forward(geometry, x_layout, y_part, activation=activation, registers=self.registers)
+            return program, (axis.move(part, x, x_layout, stride), w, bias, axis.move(part, y, y_layout))
+
+        def some_filters(part: Part) -> SlotCall:
+            own = replace(geometry, filters=part.size * LANES)
+            own_x: Where = x
+            own_x_layout = x_layout
+            if depthwise:
+                own = replace(own, channels=own.filters, groups=own.filters)
+                own_x, own_x_layout = BLOCKS.move(part, x, x_layout), BLOCKS.part(x_layout, part)
+            y_part = BLOCKS.part(y_layout, part)
+            program = conv.forward(own, own_x_layout, y_part, activation=activation, registers=self.registers)
+            own_w = part.move(w, 4 * laid.size // y_layout.blocks)
+            return program, (own_x, own_w, part.move(bias, VECTOR), BLOCKS.move(part, y, y_layout))
+
+        work = prod(y_layout.shape[1:]) * laid.size // LANES
+        parts = sharing(self.threads, work)
+        positions, filters = cut(axis.size(y_layout), parts), cut(y_layout.blocks, parts)
+        by_filters = depthwise or geometry.groups == 1
+        if by_filters and cheaper(
+            filters, positions, work, laid.size // LANES, 0 if depthwise else x_layout.scalars // LANES
+        ):
+            self._share(filters, some_filters)
+        else:
+            self._share(positions, some_positions)
+
+    def _winograd(self, number: int, node: Node) -> None:
+        (x, x_layout), (y, y_layout) = self.value(node.inputs[0]), self.value(number)
+        (weight, bias), activation = self._weight_and_bias(number), self.activations.get(number)
+        geometry, tiles = conv_of(self.graph, node), self.tiles[number]
+        slots: list[Slot] = [("patches", number), ("products", number)]
+        sizes = winograd.scratch(geometry, tiles)
+        self.sizes.update((slot, size * self.threads) for slot, size in zip(slots, sizes, strict=True))
+        scratch = [Moved(slot, by_thread=4 * size) for slot, size in zip(slots, sizes, strict=True)]
+
+        def some(part: Part, axis: Axis, own: Conv, own_x: Where, laid: Where, own_bias: Where) -> SlotCall:
+            y_part = axis.part(y_layout, part)
+            program = winograd.forward(
+                own, tiles.of(y_part.shape[1]), x_layout, y_part, activation=activation, registers=self.registers
+            )
+            return program, (own_x, laid, own_bias, axis.move(part, y, y_layout), *scratch)
+
+        def some_filters(part: Part) -> SlotCall:
+            laid = self._constants([winograd.lay_weight(tiles, weight[own]) for own in part.filters()])
+            own = replace(geometry, filters=part.size * LANES)
+            return some(part, BLOCKS, own, x, laid, part.move(bias, VECTOR))
+
+        weights, count = tiles.points * geometry.channels * y_layout.blocks, tiles.down * tiles.across
+        parts = sharing(self.threads, weights * count)
+        rows, filters = cut(y_layout.shape[1], parts, tiles.m), cut(y_layout.blocks, parts)
+        if cheaper(filters, rows, weights * count, weights, tiles.points * count * x_layout.blocks):
+            self._share(filters, some_filters)
+        else:
+            laid = self._constant(winograd.lay_weight(tiles, weight))
+            self._share(rows, lambda part: some(part, ROWS, geometry, ROWS.move(part, x, x_layout), laid, bias))
+
+    def _alike(self, number: int, node: Node, layer: Layer) -> None:
+        """A layer that treats all rows alike, or all blocks of channels."""
+        y, y_layout = self.value(number)
+        inputs = [self.value(source) for source in node.inputs]
+        layouts, factors = tuple(layout for _, layout in inputs), self._factors(number, layer)
+
+        def program(xs: tuple[Blocked, ...], y: Blocked) -> Program:
+            single = lowering_of(layer).single
+            if single is not None:
+                return single(layer, xs, y)
+            lanes, operation = tuple(x.lanes for x in xs), Operation(number, node, number)
+            forward = Forward(graph=self.graph, operation=operation, xs=lanes, y=y.lanes, registers=self.registers)
+            return forward.program()
+
+        axis = ROWS if isinstance(layer, LayerNorm | LRN | Join) else BLOCKS
+
+        def some(part: Part) -> SlotCall:
+            xs = tuple(axis.part(layout, part) for layout in layouts)
+            own = factors if axis is ROWS else [part.move(factor, VECTOR) for factor in factors]
+            places = (*(axis.move(part, *each) for each in inputs), *own, axis.move(part, y, y_layout))
+            return program(xs, axis.part(y_layout, part)), places
+
+        parts = sharing(self.threads, WORK_OF_A_VALUE * max(layout.scalars for layout in (*layouts, y_layout)) // LANES)
+        if parts == 1 or isinstance(layer, Softmax | Flatten):
+            self.call(program(layouts, y_layout), *(slot for slot, _ in inputs), *factors, y)
+        else:
+            self._share(cut(axis.size(y_layout), parts), some)
 
     def _factors(self, number: int, layer: Layer) -> list[Place]:
         """A channelwise layer's numbers, or what it multiplies its channels with and adds to them."""
@@ -194,23 +346,6 @@ class SinglePlanner:
         own = [self.given[n] for n in self.graph.parameters_of(number)]
         numbers = layer.factor_and_offset(own) if isinstance(layer, Affine) else own
         return [self._constant(conv.lay_bias(each.size, each.ravel().astype(np.float32))) for each in numbers]
-
-    def _convolve(self, number: int, node: Node) -> None:
-        (x, x_layout), (y, y_layout) = self.value(node.inputs[0]), self.value(number)
-        own = [self.given[n] for n in self.graph.parameters_of(number)]
-        geometry, activation = conv_of(self.graph, node), self.activations.get(number)
-        bias = conv.lay_bias(geometry.filters, own[1] if geometry.bias else None)
-        if number not in self.tiles:
-            program = conv.forward(geometry, x_layout, y_layout, activation=activation, registers=self.registers)
-            weight = self._constant(conv.lay_weight(geometry, own[0]))
-            self.call(program, x, weight, self._constant(bias), y)
-            return
-        tiles = self.tiles[number]
-        patches, products = ("patches", number), ("products", number)
-        self.sizes[patches], self.sizes[products] = winograd.scratch(geometry, tiles)
-        program = winograd.forward(geometry, tiles, x_layout, y_layout, activation=activation, registers=self.registers)
-        weight = self._constant(winograd.lay_weight(tiles, own[0]))
-        self.call(program, x, weight, self._constant(bias), y, patches, products)
 
     def _way_out(self) -> int:
         """See that the last value ends up in `outputs`, in the order of the graph; say how many scalars it takes."""
@@ -225,12 +360,27 @@ class SinglePlanner:
 
     def finish(self) -> SinglePlan:
         """Place all slots and turn them into addresses."""
-        calls, arena = placed(self.calls, self.fixed, lambda slot: (self.sizes[slot], self._lasting(slot)))
+        calls, arena = placed(
+            [call for step in self.steps for _, call in step],
+            self.fixed,
+            lambda slot: (self.sizes[slot], self._lasting(slot)),
+            shared=True,
+        )
         parameters, first = aligned(self.laid), 0
         for array in self.weights:
             parameters[first : first + array.size] = array.ravel()
             first += -(-array.size // LANES) * LANES
-        return SinglePlan(calls, arena, self.outputs, parameters)
+        return SinglePlan(self._phases(iter(calls)), arena, self.outputs, parameters, self.threads)
+
+    def _phases(self, calls: Iterator[Call]) -> tuple[Phase, ...]:
+        """The steps; those that are nobody's to share one behind the other, so that nobody waits for them but once."""
+        phases = []
+        for alone, steps in groupby(self.steps, key=lambda step: sum(tasks for tasks, _ in step) == 1):
+            if alone:
+                phases.append(Phase(1, (Section(tuple(next(calls) for _ in steps)),)))
+            else:
+                phases += [Phase.of_kinds([(tasks, (next(calls),)) for tasks, _ in step]) for step in steps]
+        return tuple(phases)
 
     def _lasting(self, slot: Slot) -> bool:
         """Whether it has a border, which is zero once and for all."""

@@ -50,7 +50,10 @@ def predictor(workload: Workload) -> Predictor:
 
     contents = read(workload.task.model)
     if workload.task.batch == 1:
-        return _one_by_one(SingleInference(contents.graph, contents.parameters, contents.preprocessing))
+        single = SingleInference(
+            contents.graph, contents.parameters, contents.preprocessing, threads=workload.task.threads
+        )
+        return _one_by_one(single)
     compiled = Inference(contents.graph, contents.parameters, contents.preprocessing, threads=workload.task.threads)
 
     def predict(parts: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:

@@ -37,6 +37,17 @@ def is_depthwise(conv: Conv) -> bool:
     return conv.groups == conv.channels == conv.filters
 
 
+def is_one_product(conv: Conv, x: Blocked, y: Blocked) -> bool:
+    """Whether it is a product of two matrices whose positions are one long row, as no border parts the rows."""
+    plain = x.plain and y.plain and x.shape[1:] == y.shape[1:] and not any(conv.padding)
+    return conv.kernel == (1, 1) and conv.groups == 1 and plain
+
+
+def one_row(layout: Blocked) -> Blocked:
+    """A plain layout as that long row."""
+    return replace(layout, shape=(layout.shape[0], 1, prod(layout.shape[1:])))
+
+
 def _groups(conv: Conv) -> int:
     """Groups that are worked on one after the other; 1 where they are not made of whole blocks."""
     whole = conv.filters // conv.groups % LANES == 0 and conv.channels // conv.groups % LANES == 0
@@ -141,9 +152,9 @@ def _pointwise(conv: Conv, x: Blocked, y: Blocked, activation: Applied | None, r
     """A product of two matrices: weights times positions, which are one long row where no border parts the rows."""
     k = Recorder("single pointwise conv")
     (s_r, s_c), (top, left) = conv.stride, conv.padding[:2]
-    if x.plain and y.plain and x.shape[1:] == y.shape[1:] and not any(conv.padding):
+    if is_one_product(conv, x, y):
         s_r, s_c = 1, 1  # a stride along an axis that has one position says nothing, and would in the long row
-        x, y = (replace(layout, shape=(layout.shape[0], 1, prod(layout.shape[1:]))) for layout in (x, y))
+        x, y = one_row(x), one_row(y)
     x_in, w = x.buffer(k, "x"), k.lanes("weight", (y.blocks, conv.channels))
     bias, y_out = k.lanes("bias", (y.blocks,)), y.lanes.buffer(k, "y")
     _, rows, columns = y.shape

@@ -42,11 +42,29 @@ def lay_weight(x: Blocked, weight: Floats) -> Floats:
 
 
 @kernel
-def forward(x: Blocked, units: int, *, activation: Applied | None = None, registers: int = 32) -> Program:
-    """Buffers: x, weight (as `lay_weight` gives it), bias (blocks of outputs, 16), y. An activation is applied to y."""
+def forward(
+    x: Blocked,
+    units: int,
+    some: int | None = None,
+    *,
+    activation: Applied | None = None,
+    registers: int = 32,
+) -> Program:
+    """Buffers: x, weight (as `lay_weight` gives it), bias (blocks of outputs, 16), y. An activation is applied to y.
+
+    Parameters
+    ----------
+    x : Blocked
+    units : int
+        Outputs of the layer.
+    some : int, optional
+        How many blocks of them are computed; all by default.
+    activation : Applied, optional
+    registers : int
+    """
     k = Recorder("single dense")
     channels, rows, columns = x.shape
-    o_blocks, count = blocks_of(units), chains(units)
+    o_blocks, count = some or blocks_of(units), chains(units)
     x_in, w = x.buffer(k, "x"), k.lanes("weight", (channels * rows * columns, o_blocks))
     bias, y = k.lanes("bias", (o_blocks,)), k.lanes("y", (o_blocks,))
     for o, height in blocks(k, o_blocks, _height(o_blocks, count, registers)):

@@ -13,7 +13,7 @@ Whether it pays, and m, follow from the layer's shape alone: they change bits.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 
 import numpy as np
@@ -68,6 +68,10 @@ class Tiles:
     def most(self) -> int:
         """Tiles that are worked on at once."""
         return self.together * self.across
+
+    def of(self, rows: int) -> Tiles:
+        """Those of so many rows of the output."""
+        return replace(self, rows=rows, together=min(self.together, -(-rows // self.m)))
 
 
 FEW_TILES, FEW_WEIGHTS = 8, 1 << 15
