@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from lanewise.data.load import load
-from lanewise.data.neighbours import agreement, mirror_agreement
+from lanewise.data.neighbours import agreement, colour_agreement, mirror_agreement, moved_agreement
 
 
 def ramps(count=200):
@@ -19,6 +19,26 @@ def ramps(count=200):
 def test_neighbours_of_ramps_run_the_same_way():
     pixels, labels = ramps()
     assert mirror_agreement(pixels, labels, np.arange(len(labels))) == (1.0, 0.0)
+
+
+def test_images_that_are_not_changed_agree_as_before():
+    pixels, labels = ramps()
+    everything = np.arange(len(labels))
+    assert moved_agreement(pixels, labels, everything) == (1.0, 1.0)
+    assert colour_agreement(pixels, labels, everything, lambda images: images) == (1.0, 1.0)
+
+
+def test_ramps_that_are_turned_around_run_the_other_way():
+    pixels, labels = ramps()
+    assert moved_agreement(pixels, labels, np.arange(200), degrees=180) == (1.0, 0.0)
+    assert moved_agreement(pixels, labels, np.arange(200), share=0.5, degrees=10) == (1.0, 1.0)
+
+
+def test_colours_that_are_exchanged_look_like_the_other_class():
+    labels = np.arange(100, dtype=np.int32) % 2
+    pixels = np.random.default_rng(0).integers(0, 20, (100, 16, 16, 3)).astype(np.uint8)
+    pixels[np.arange(100), :, :, 2 * labels] += 100
+    assert colour_agreement(pixels, labels, np.arange(100), lambda images: images[..., ::-1]) == (1.0, 0.0)
 
 
 def test_labels_without_meaning_agree_as_often_as_chance_has_it():

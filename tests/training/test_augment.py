@@ -66,6 +66,61 @@ def test_changes_that_are_asked_for_are_made_and_said():
     assert choose("none", colour, labels, everything, {"zoom": 1, "erase": 0}).augment is None
 
 
+def photographs(count=200, *, size_tells=False, brightness_tells=False):
+    """Discs in colour at random places, red or blue; or the classes differ in their size, or in brightness, alone."""
+    random = np.random.default_rng(5)
+    labels = np.arange(count, dtype=np.int32) % 2
+    rows, columns = np.mgrid[0:48, 0:48]
+    pixels = random.integers(0, 20, (count, 48, 48, 3)).astype(np.uint8)
+    for n, label in enumerate(labels):
+        r, c = (23, 23) if size_tells else random.uniform(12, 36, 2)
+        disc = (rows - r) ** 2 + (columns - c) ** 2 < (16 + 4 * label if size_tells else 16) ** 2
+        if brightness_tells:
+            pixels[n] += np.uint8(150 + 30 * label + random.integers(0, 5))
+        elif size_tells:
+            pixels[n] += (200 * disc[:, :, None]).astype(np.uint8)
+        else:
+            pixels[n, :, :, 2 * label] += (200 * disc).astype(np.uint8)
+    return pixels, labels
+
+
+def test_few_photographs_are_changed_in_all_ways_that_leave_their_class_alone():
+    pixels, labels = photographs()
+    choice = choose("auto", pixels, labels, np.arange(200))
+    colours = {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2}
+    assert choice.augment == Augment(3, 3, flip_columns=True, zoom=2.0, rotate=10.0, **colours)
+    asked = {"zoom": 1.0, "brightness": 0.0, "erase": 0.5}
+    changed = choose("auto", pixels, labels, np.arange(200), asked).augment
+    assert changed == Augment(3, 3, flip_columns=True, rotate=10.0, contrast=0.2, saturation=0.2, erase=0.5)
+
+
+def test_photographs_told_apart_by_size_are_not_zoomed():
+    pixels, labels = photographs(size_tells=True)
+    choice = choose("auto", pixels, labels, np.arange(200))
+    assert choice.augment is not None
+    assert (choice.augment.zoom, choice.augment.rotate) == (1.0, 10.0)
+    assert "zoomed images look less like it" in choice.said
+
+
+def test_photographs_told_apart_by_brightness_keep_it():
+    pixels, labels = photographs(brightness_tells=True)
+    choice = choose("auto", pixels, labels, np.arange(200))
+    assert choice.augment is not None
+    assert choice.augment.brightness == 0
+    assert choice.augment.saturation == 0.2
+    assert "brighter or darker images look less like it" in choice.said
+
+
+def test_other_images_are_only_shifted_and_mirrored(monkeypatch):
+    pixels, labels = photographs()
+    plain = Augment(3, 3, flip_columns=True)
+    assert choose("auto", pixels[..., :1], labels, np.arange(200)).augment == plain
+    assert choose("shift+flip", pixels, labels, np.arange(200)).augment == plain
+    assert choose("auto", pixels[:, :47], labels, np.arange(200)).augment == plain
+    monkeypatch.setattr("lanewise.training.augment.FEW", 200)
+    assert choose("auto", pixels, labels, np.arange(200)).augment == plain
+
+
 def test_grey_images_have_no_saturation_to_change():
     pixels, labels = arrows()
     with pytest.raises(OptionError, match="these have 1 channel"):

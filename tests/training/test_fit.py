@@ -16,6 +16,7 @@ from lanewise.data.load import load
 from lanewise.data.split import stratified_split
 from lanewise.errors import DataError, LanewiseError, NetworkError, OptionError, TooLargeError
 from lanewise.network.filters import bank
+from lanewise.training.options import LEARNING_RATES
 
 QUICK: dict[str, Any] = {"network": "conv 8@3x3 same, relu, max 2, dense 10", "epochs": 4, "augment": "none"}
 
@@ -53,7 +54,7 @@ def test_the_default_learns_well(digits):
 
 def test_many_easy_images_get_a_small_network_and_few_epochs(digits, monkeypatch):
     monkeypatch.setattr("lanewise.training.recipe.MANY", 1000)
-    monkeypatch.setattr("lanewise.training.recipe.default_epochs", lambda count, batch_size, *, easy: 1 + easy)
+    monkeypatch.setattr("lanewise.training.recipe.default_epochs", lambda count, batch_size, *, easy, **_: 1 + easy)
     said: list[str] = []
     quick = lanewise.train(digits, notes=said.append)
     assert quick.network == "conv 8@3x3 same, relu, max 2, dense 100, relu, dense 10, softmax"
@@ -275,7 +276,7 @@ def test_notes_say_what_was_chosen(digits):
 
 
 def test_training_that_diverges_starts_again_more_slowly(digits, monkeypatch):
-    monkeypatch.setattr("lanewise.training.fit.LEARNING_RATES", {"sgd": 3000.0, "adamw": 1.0})
+    monkeypatch.setitem(LEARNING_RATES, "sgd", 3000.0)
     said = []
     pixels = digits.train.pixels.astype(np.float32)
     with pytest.raises(LanewiseError, match="diverged"):

@@ -11,6 +11,7 @@ from lanewise.training.recipe import (
     MANY,
     default_batch_size,
     default_epochs,
+    default_learning_rate,
     default_network,
     many_and_easy,
     network_for,
@@ -19,7 +20,23 @@ from lanewise.training.recipe import (
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(
-    "size", [(1, 1), (1, 30), (2, 2), (3, 3), (3, 40), (5, 4), (8, 8), (28, 28), (30, 45), (96, 64), (224, 200)]
+    "size",
+    [
+        (1, 1),
+        (1, 30),
+        (2, 2),
+        (3, 3),
+        (3, 40),
+        (5, 4),
+        (8, 8),
+        (28, 28),
+        (30, 45),
+        (47, 90),
+        (48, 48),
+        (96, 64),
+        (224, 200),
+        (512, 512),
+    ],
 )
 @pytest.mark.parametrize("classes", [2, 3, 100])
 def test_the_default_network_fits_any_image(channels, size, classes):
@@ -27,7 +44,7 @@ def test_the_default_network_fits_any_image(channels, size, classes):
     assert graph.output_shape == ((1,) if classes == 2 else (classes,))
     assert isinstance(graph.nodes[-1].layer, Sigmoid if classes == 2 else Softmax)
     assert network_for(text, (channels, *size), classes) == (graph, text)
-    assert graph.parameter_count < 4_000_000
+    assert graph.parameter_count < 1_500_000
 
 
 def test_the_default_network_is_a_text_to_go_on_from():
@@ -35,6 +52,34 @@ def test_the_default_network_is_a_text_to_go_on_from():
         "conv 16@3x3 same, relu, max 2, conv 32@3x3 same, relu, max 2, conv 64@3x3 same, relu, max 2, "
         "dropout 0.25, dense 100, relu, dense 1, sigmoid"
     )
+
+
+def test_large_images_get_batch_normalisation_and_residual_blocks():
+    assert default_network((3, 48, 64), 5) == (
+        "conv 16@3x3 same nobias, max 2, batchnorm, relu, conv 32@3x3 same nobias, max 2, batchnorm, relu, "
+        "residual(conv 32@3x3 same nobias, batchnorm, relu, conv 32@3x3 same nobias, batchnorm), relu, "
+        "conv 64@3x3 same nobias, max 2, batchnorm, relu, "
+        "residual(conv 64@3x3 same nobias, batchnorm, relu, conv 64@3x3 same nobias, batchnorm), relu, "
+        "conv 128@3x3 same nobias, max 2, batchnorm, relu, "
+        "residual(conv 128@3x3 same nobias, batchnorm, relu, conv 128@3x3 same nobias, batchnorm), relu, "
+        "global average, dropout 0.25, dense 5, softmax"
+    )
+    assert "batchnorm" not in default_network((3, 47, 64), 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("conv 8@3x3, relu, dense 2", 0.05),
+        ("conv 8@3x3, batchnorm, relu, dense 2", 0.2),
+        ("residual(conv 3@3x3 same, batchnorm), relu, dense 2", 0.2),
+        ("conv 8@3x3, batchnorm frozen, relu, dense 2", 0.05),
+    ],
+)
+def test_batch_normalisation_bears_a_higher_learning_rate(text, rate):
+    graph, _ = network_for(text, (3, 8, 8), 2)
+    assert default_learning_rate("sgd", graph) == rate
+    assert default_learning_rate("adamw", graph) == 0.002
 
 
 def test_the_last_activation_may_be_left_out():
@@ -69,6 +114,7 @@ def test_few_images_make_small_steps():
 
 def test_small_data_is_seen_more_often():
     assert [default_epochs(n, 128) for n in (1, 100, 600, 3000, 60_000, 10**7)] == [200, 200, 60, 50, 8, 8]
+    assert [default_epochs(n, 64, photographs=True) for n in (100, 400, 3000)] == [100, 100, 50]
 
 
 def stripes(count: int) -> Images:

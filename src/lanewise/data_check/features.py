@@ -31,8 +31,9 @@ from lanewise.pixel_scale import on_scale
 from lanewise.preprocessing import Preprocessing
 from lanewise.pretrained import efficientnet_lite
 from lanewise.pretrained.load import load_start
+from lanewise.training.augment import FEW
 from lanewise.training.features import Backbone
-from lanewise.training.recipe import FEW, output_layers
+from lanewise.training.recipe import output_layers
 from lanewise.training.start import seen_by
 
 AUTO, NONE = "auto", "none"

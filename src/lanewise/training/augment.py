@@ -1,13 +1,15 @@
 """Which changes of an image leave its class alone, decided by looking at the data.
 
 Shifting by a few pixels suits almost any image. Mirroring ruins digits, letters and arrows; it is used only if
-mirrored images still look like their own class: their nearest neighbour among the other images is of that class.
+mirrored images still look like their own class: their nearest neighbour among the other images is of that class. Few
+photographs are changed in more ways, each of which is put to the same test.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from math import sqrt
 from typing import Any
 
@@ -15,10 +17,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.data.images import Pixels
-from lanewise.data.neighbours import COMPARED, mirror_agreement
+from lanewise.data.neighbours import COMPARED, colour_agreement, mirror_agreement, moved_agreement
 from lanewise.errors import OptionError
 from lanewise.kernels.augmentation import Augment
 from lanewise.wording import counted, listed
+
+PHOTOGRAPH = 48
+"""Rows and columns from which on images in colour are taken for photographs."""
+
+FEW = 5_000
+"""Images from which on each is seen too few times to be overfitted much."""
+
+ZOOM = 2.0
+ROTATE = 10.0
+COLOURS = {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2}
+
+
+def few_photographs(count: int, shape: tuple[int, ...]) -> bool:
+    """Whether so many images of a shape (rows, columns, channels) seem to be photographs, and are few.
+
+    They are in colour, not small, and seen so often that networks overfit them.
+    """
+    rows, columns, channels = shape
+    return count < FEW and channels == 3 and min(rows, columns) >= PHOTOGRAPH
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +90,31 @@ def choose(
     why = ""
     if name == "auto" and images and len(indices) >= 50:
         own, mirrored = mirror_agreement(pixels, labels, indices)
-        flip = mirrored >= own - _by_chance(own, len(indices))
+        flip = _alike(own, mirrored, len(indices))
         why = (
             f"mirrored images look {'as much' if flip else 'less'} like their own class "
             f"(nearest neighbour right for {100 * mirrored:.0f} %, unmirrored for {100 * own:.0f} %)"
         )
+        if few_photographs(len(indices), pixels.shape[1:]):
+            looked = _looked_at(pixels, labels, indices)
+            changes = {name: amount for name, (amount, alike) in looked.items() if alike} | changes
+            lost = [DONE[name] for name, (_, alike) in looked.items() if not alike and name not in (asked or {})]
+            why += f"; {listed(lost)} images look less like it" if lost else ""
     augment = replace(Augment(*(shifts if shift else (0, 0)), flip_columns=flip), **changes)
     done = _done(augment)
     if not done:
         return Choice(None, "No augmentation: images are taken as they are.")
     return Choice(augment, f"Augmentation: images are {listed(done)}" + (f"; {why}." if why else "."))
+
+
+DONE = {
+    "zoom": "zoomed",
+    "rotate": "rotated",
+    "brightness": "brighter or darker",
+    "contrast": "higher or lower in contrast",
+    "saturation": "more or less saturated",
+}
+"""What images are that were changed."""
 
 
 def _done(augment: Augment) -> list[str]:
@@ -96,10 +132,38 @@ def _done(augment: Augment) -> list[str]:
     return [what for what, whether in said.items() if whether]
 
 
-def _by_chance(agreement: float, count: int) -> float:
-    """How much less mirrored images may agree for no reason: three standard errors of a difference, or 0.02."""
-    compared = min(count, COMPARED)
-    return max(0.02, 3.0 * sqrt(2.0 * agreement * (1.0 - agreement) / compared))
+def _looked_at(pixels: Pixels, labels: NDArray[np.int32], indices: NDArray[np.int64]) -> dict[str, tuple[float, bool]]:
+    """How much of each change photographs get, and whether they still look like their own class then."""
+    share = (1 + 1 / ZOOM) / 2  # of rows and columns that is shown on average
+    found = {
+        "zoom": (ZOOM, moved_agreement(pixels, labels, indices, share=share)),
+        "rotate": (ROTATE, moved_agreement(pixels, labels, indices, degrees=ROTATE)),
+        **{
+            name: (amount, colour_agreement(pixels, labels, indices, *_recolourings(name, amount)))
+            for name, amount in COLOURS.items()
+        },
+    }
+    return {name: (amount, _alike(*agreements, len(indices))) for name, (amount, agreements) in found.items()}
+
+
+def _recolourings(name: str, amount: float) -> tuple[partial[NDArray[np.float32]], ...]:
+    return tuple(partial(_recoloured, name, 1 + change) for change in (amount, -amount))
+
+
+def _recoloured(name: str, factor: float, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Images (n, rows, columns, channels) with so many times as much of it."""
+    middle = {
+        "brightness": np.float32(0),
+        "contrast": images.mean(axis=(0, 1, 2)),
+        "saturation": images.mean(axis=3, keepdims=True),
+    }[name]
+    changed: NDArray[np.float32] = middle + np.float32(factor) * (images - middle)
+    return changed
+
+
+def _alike(own: float, changed: float, count: int) -> bool:
+    """Whether changed images agree as often, or nearly: within three standard errors of a difference, or 0.02."""
+    return changed >= own - max(0.02, 3.0 * sqrt(2.0 * own * (1.0 - own) / min(count, COMPARED)))
 
 
 def _shift(size: int) -> int:

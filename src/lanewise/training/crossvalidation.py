@@ -27,6 +27,7 @@ from lanewise.network.summary import summary, totals
 from lanewise.notes import Note, Say
 from lanewise.proportions import over_folds
 from lanewise.training import recipe
+from lanewise.training.augment import few_photographs
 from lanewise.training.progress import fold_of
 from lanewise.training.start import seen_by
 from lanewise.training.task import Indices
@@ -174,7 +175,9 @@ def default_folds(network: str | tuple[Layer, ...], images: Images, batch_size: 
     folds = min(FOLDS, fewest)
     if fewest >= FEW_A_CLASS or folds < 2:
         return 0
-    epochs = recipe.default_epochs(count, min(batch_size or recipe.default_batch_size(count), count))
+    batch_size = min(batch_size or recipe.default_batch_size(count), count)
+    photographs = few_photographs(count, images.pixels.shape[1:])
+    epochs = recipe.default_epochs(count, batch_size, photographs=photographs)
     # a step takes its multiply-adds forward, and twice that backward
     seconds = 3.0 * totals(summary(graph)).multiply_adds * count * epochs * (folds - 1) / SPEED
     if seconds > SECONDS:

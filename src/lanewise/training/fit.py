@@ -50,7 +50,7 @@ from lanewise.training.held_out import held_out
 from lanewise.training.learning_rate import SCHEDULES
 from lanewise.training.memory import check_training_fits
 from lanewise.training.new_head import Examples, trained, with_new_head
-from lanewise.training.options import LEARNING_RATES, WEIGHT_DECAYS, TrainOptions
+from lanewise.training.options import WEIGHT_DECAYS, TrainOptions
 from lanewise.training.progress import ending, fold_of, watched
 from lanewise.training.run import Engine, as_it_starts, run
 from lanewise.training.signatures import Source, options_of_training
@@ -216,6 +216,7 @@ class _Recipe:
     preprocessing: Preprocessing
     augment: Augment | None
     batch_size: int
+    label_smoothing: float
     epochs: int | None
     default_epochs: int
 
@@ -275,19 +276,22 @@ def _choose(data: _Data, options: TrainOptions, say: Say) -> _Recipe:
             "These images are many and easy to tell apart, so few filters and few epochs are the default; more of "
             "both may still be a little better."
         )
-    if auto and data.start is None and recipe.few_photographs(images):
+    if auto and data.start is None and recipe.features_would_help(images):
         say(better_start())
     training = TrainingPixels(images.pixels, trained, mean, std)
     start = network_and_weights(options.network, data.start, images, easy, options.seed, training, say)
     assert images.labels is not None
     picked = augmenting.choose(options.augment, images.pixels, images.labels, trained, options.changes)
     say(picked.said)
-    default_epochs = recipe.default_epochs(len(trained), batch_size, easy=easy)
+    photographs = augmenting.few_photographs(len(trained), images.pixels.shape[1:])
+    default_epochs = recipe.default_epochs(len(trained), batch_size, easy=easy, photographs=photographs)
+    smoothing = options.label_smoothing
     return _Recipe(
         start,
         preprocessing_of(images, trained, mean, std, data.start),
         picked.augment,
         batch_size,
+        recipe.default_label_smoothing(photographs) if smoothing is None else smoothing,
         default_epochs if free else options.epochs,
         default_epochs,
     )
@@ -334,14 +338,15 @@ def _set_up(data: _Data, chosen: _Recipe, options: TrainOptions, budget_from: fl
     """All that the engine needs, and all that the loop does."""
     rate, decay = options.learning_rate, options.weight_decay
     if rate is None:
-        rate = LEARNING_RATES[options.optimizer] / (GOING_ON if chosen.start.whole else 1)
+        rate = recipe.default_learning_rate(options.optimizer, chosen.start.graph)
+        rate /= GOING_ON if chosen.start.whole else 1
     if decay is None:
         decay = WEIGHT_DECAYS[options.optimizer]
     engine = Engine(
         chosen.start.graph,
         chosen.preprocessing,
         Optimizer(options.optimizer, momentum=options.momentum, weight_decay=decay),
-        options.label_smoothing,
+        chosen.label_smoothing,
         chosen.augment,
         options.winograd,
         options.threads,

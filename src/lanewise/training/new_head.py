@@ -215,7 +215,7 @@ def trained(
         build(layers, (1, preprocessing.rows, 1)),
         preprocessing,
         Optimizer(options.optimizer, momentum=options.momentum, weight_decay=decay),
-        options.label_smoothing,
+        options.label_smoothing or 0.0,
         None,
         options.winograd,
         options.threads,

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from lanewise.training.task import Progress
 
 LEARNING_RATES = {"sgd": 0.05, "adamw": 0.002}
+NORMALISED_LEARNING_RATES = {"sgd": 0.2, "adamw": 0.002}
+"""Of networks with batch normalisation that is trained: the size of weights before it changes nothing but the rate."""
+
 WEIGHT_DECAYS = {"sgd": 5e-4, "adamw": 0.01}
 ALL = "all"
 """All stages of a network."""
@@ -220,7 +223,7 @@ class FitOptions:
     learning_rate: float | None = option(
         None,
         "Peak learning rate.",
-        _by_optimizer(LEARNING_RATES),
+        f"{_by_optimizer(LEARNING_RATES)}; with batch normalisation {NORMALISED_LEARNING_RATES['sgd']:g} for sgd",
         more="If it is left to Lanewise and training diverges, training starts again at a third of it.",
         values=positive("the learning rate must be"),
     )
@@ -229,7 +232,9 @@ class FitOptions:
         None, "Weight decay; biases have none.", _by_optimizer(WEIGHT_DECAYS), values=SHARE
     )
     schedule: str = option("one-cycle", "Learning-rate schedule.", values=one_of("schedule", tuple(SCHEDULES)))
-    label_smoothing: float = option(0.0, "Label smoothing, from 0 to below 1.", values=SHARE)
+    label_smoothing: float | None = option(
+        None, "Label smoothing, from 0 to below 1.", "0.1 for few photographs, else 0", values=SHARE
+    )
     augment: str = option(
         "auto",
         "Data augmentation; the following options add to it.",

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from lanewise.data.images import Images
 from lanewise.data.neighbours import agreement
 from lanewise.errors import NetworkError
+from lanewise.network.channelwise import BatchNorm
 from lanewise.network.graph import Graph, build
 from lanewise.network.layers import Layer, Sigmoid, Softmax
 from lanewise.network.text import parse, to_text
+from lanewise.training.augment import FEW, PHOTOGRAPH
+from lanewise.training.options import LEARNING_RATES, NORMALISED_LEARNING_RATES
 
 MOST_STAGES = 4
+MOST_FILTERS = 128
 SMALL_ENOUGH = 5  # rows and columns after which pooling stops
+BLOCKS = 16
+"""Rows or columns of the largest maps that get a residual block."""
+
 DROPOUT = 0.25
 MANY = 30_000
 """Images from which on steps are large, and a network may learn enough from few filters and few epochs."""
 
-FEW = 5_000
 LARGE = 64
-"""Fewer images of so many rows or columns, in colour, are better told apart by another network's features."""
+"""Few images of so many rows or columns, in colour, are better told apart by another network's features."""
 
 
 def many_and_easy(images: Images) -> bool:
@@ -34,7 +42,7 @@ def many_and_easy(images: Images) -> bool:
     return 1 - agreement(images.pixels, images.labels, np.arange(len(images))) <= guessed / 5
 
 
-def few_photographs(images: Images) -> bool:
+def features_would_help(images: Images) -> bool:
     """Whether these seem to be photographs, colour files that were made smaller, and too few to learn filters from."""
     return len(images) < FEW and images.channels == 3 and images.resize is not None and max(images.size) >= LARGE
 
@@ -43,8 +51,9 @@ def default_network(shape: tuple[int, int, int], classes: int, *, easy: bool = F
     """The text of a network for images of a shape.
 
     Convolutions of 3x3 with twice the filters after each pooling, until at most 5 rows or columns are left, then one
-    hidden dense layer with dropout of a quarter before it. Images of fewer than 3 rows get a
-    hidden layer alone.
+    hidden dense layer with dropout of a quarter before it. Images of fewer than 3 rows get a hidden layer alone. From
+    48 rows and columns on, each convolution has batch normalisation, maps of at most 16 rows or columns get a residual
+    block, and the mean of each channel takes the place of the hidden layer.
 
     Parameters
     ----------
@@ -57,17 +66,31 @@ def default_network(shape: tuple[int, int, int], classes: int, *, easy: bool = F
     -------
     str
     """
-    _, rows, columns = shape
-    size, filters, parts = min(rows, columns), 8 if easy else 16, []
-    if size >= 3:
-        stages = 0
-        while stages == 0 or (size > SMALL_ENOUGH and stages < MOST_STAGES):
-            parts.append(f"conv {filters}@3x3 same, relu" + (", max 2" if size >= 4 else ""))
-            size, filters, stages = size // 2, min(2 * filters, 128), stages + 1
-        parts += [] if easy else [f"dropout {DROPOUT}"]
-    parts.append("dense 100, relu")
-    parts.append(output_layers(classes))
-    return to_text(parse(", ".join(parts)))
+    size, filters = min(shape[1:]), 8 if easy else 16
+    parts = _residual_stages(size, filters) if size >= PHOTOGRAPH else _plain_stages(size, filters)
+    dropout = [] if easy or size < 3 else [f"dropout {DROPOUT}"]
+    hidden = [] if size >= PHOTOGRAPH else ["dense 100, relu"]
+    return to_text(parse(", ".join([*parts, *dropout, *hidden, output_layers(classes)])))
+
+
+def _plain_stages(size: int, filters: int) -> Iterator[str]:
+    """Convolutions and poolings for images of so many rows or columns."""
+    stages = 0
+    while size >= 3 and (stages == 0 or (size > SMALL_ENOUGH and stages < MOST_STAGES)):
+        yield f"conv {filters}@3x3 same, relu" + (", max 2" if size >= 4 else "")
+        size, filters, stages = size // 2, min(2 * filters, MOST_FILTERS), stages + 1
+
+
+def _residual_stages(size: int, filters: int) -> Iterator[str]:
+    """The same with batch normalisation, and residual blocks where maps have become small."""
+    while size > SMALL_ENOUGH:
+        size //= 2
+        yield f"conv {filters}@3x3 same nobias, max 2, batchnorm, relu"
+        if size <= BLOCKS:
+            inner = f"conv {filters}@3x3 same nobias, batchnorm"
+            yield f"residual({inner}, relu, {inner}), relu"
+        filters = min(2 * filters, MOST_FILTERS)
+    yield "global average"
 
 
 def output_layers(classes: int) -> str:
@@ -114,12 +137,24 @@ def network_for(
     return build(layers, shape), to_text(layers)
 
 
+def default_learning_rate(optimizer: str, graph: Graph) -> float:
+    """The peak learning rate, higher where batch normalisation is trained."""
+    layers = (node.layer for node in graph.nodes)
+    normalised = any(isinstance(layer, BatchNorm) and not layer.frozen for layer in layers)
+    return (NORMALISED_LEARNING_RATES if normalised else LEARNING_RATES)[optimizer]
+
+
 def default_batch_size(count: int) -> int:
     """64 images a step, as few images make few steps; 128 where there are many."""
     return 64 if count < MANY else 128
 
 
-def default_epochs(count: int, batch_size: int, *, easy: bool = False) -> int:
+def default_label_smoothing(photographs: bool) -> float:
+    """A tenth for few photographs, which networks otherwise become too sure of; else none."""
+    return 0.1 if photographs else 0.0
+
+
+def default_epochs(count: int, batch_size: int, *, easy: bool = False, photographs: bool = False) -> int:
     """The number of epochs: many for small data, few for large, about 150,000 images in all, 8 to 60 epochs.
 
     Parameters
@@ -129,10 +164,12 @@ def default_epochs(count: int, batch_size: int, *, easy: bool = False) -> int:
     batch_size : int
     easy : bool
         As few as 4 epochs; see `many_and_easy`.
+    photographs : bool
+        Up to 100 epochs; see `augment.few_photographs`.
 
     Returns
     -------
     int
     """
     steps = -(-count // batch_size)
-    return max(4 if easy else 8, min(60, round(150_000 / count)), -(-200 // steps))
+    return max(4 if easy else 8, min(100 if photographs else 60, round(150_000 / count)), -(-200 // steps))
