@@ -10,6 +10,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from lanewise.model_file import read
+from lanewise.network.cutting import features_at
+from lanewise.network.layers import GlobalAvgPool2D
 from lanewise.network.reference import forward
 from tests.model_file.models import run
 
@@ -149,8 +151,31 @@ def hard(k: Keras) -> None:
     head(k, 54)
 
 
+def hard_head(k: Keras) -> None:
+    """MobileNetV3's end: a mean that keeps its axes, moved to the front for convolutions that are dense layers."""
+    k.first()
+    k.conv(3, 6, 3)
+    k.add("Relu", k.now)
+    k.last()
+    k.add("ReduceMean", k.now, axes=[1, 2], keepdims=1)
+    k.first()
+    k.conv(6, 8, 1)
+    k.add("Relu", k.now)
+    k.conv(8, 5, 1)
+    k.last()
+    k.add("Softmax", k.add("Reshape", k.now, k.array(np.array([-1, 5]))), axis=1)
+
+
+def test_features_of_a_head_of_convolutions_are_the_pooled_maps(tmp_path) -> None:
+    k = Keras()
+    hard_head(k)
+    onnx.save(k.model("N"), tmp_path / "keras.onnx")
+    graph = read(tmp_path / "keras.onnx").graph
+    assert isinstance(graph.nodes[features_at(graph)].layer, GlobalAvgPool2D)
+
+
 @pytest.mark.parametrize("batch", ["unk__123", 1])
-@pytest.mark.parametrize("net", [mobile, residual, efficient, hard])
+@pytest.mark.parametrize("net", [mobile, residual, efficient, hard, hard_head])
 def test_networks_of_keras_are_read(net: Callable[[Keras], None], batch: str | int, tmp_path) -> None:
     k = Keras()
     net(k)

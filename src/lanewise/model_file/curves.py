@@ -167,7 +167,9 @@ FORMULAS: Mapping[str, Callable[[Sequence[Any], Mapping[str, float]], Number]] =
     "Neg": lambda of, _: -of[0],
     "PRelu": lambda of, _: np.where(of[0] > 0, of[0], of[1] * of[0]),
     "Pow": lambda of, _: of[0] ** of[1],
+    "Reciprocal": lambda of, _: 1 / of[0],
     "Softplus": lambda of, _: np.logaddexp(0, of[0]),
+    "Sqrt": lambda of, _: np.sqrt(of[0]),
     "Sub": lambda of, _: of[0] - of[1],
     "Sum": lambda of, _: sum(of),
 }

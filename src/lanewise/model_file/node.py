@@ -13,6 +13,7 @@ from lanewise.errors import ModelFileError
 from lanewise.model_file.axes import Axes, channels_of, places, sizes, written
 from lanewise.model_file.builder import NetworkBuilder, TensorRef, Weights
 from lanewise.model_file.curves import Curve
+from lanewise.model_file.over_channels import OverChannels
 from lanewise.model_file.tensors import Constant
 from lanewise.network.layers import Conv2D, Dense, Layer, Sides
 
@@ -25,13 +26,14 @@ class FileNode:
     """One node of a file, on its way to becoming a layer.
 
     `inputs` are values of the network, constants of the file, or None where an optional input is left out; operators
-    that compute each number by itself may get curves, too. `batch` is the number of images the file was fixed to, None
-    if it takes any; `users` are the operators that read the output; `maker` is what messages call the node; `padding`
-    the zeros, or what counts as such, that a node before it put around its first input.
+    that compute each number by itself may get curves, too, and some of them what is computed with means over channels.
+    `batch` is the number of images the file was fixed to, None if it takes any; `users` are the operators that read the
+    output; `maker` is what messages call the node; `padding` the zeros, or what counts as such, that a node before it
+    put around its first input.
     """
 
     operator: str
-    inputs: tuple[TensorRef | Curve | Constant | None, ...]
+    inputs: tuple[TensorRef | Curve | OverChannels | Constant | None, ...]
     attributes: dict[str, Any]
     outputs: int
     users: tuple[str, ...]
@@ -80,10 +82,15 @@ class FileNode:
             self.fail(f"its input {position + 1} must come from the network, not from a constant")
         return found
 
+    def value_or_means(self) -> TensorRef | OverChannels:
+        """The first input, which may be computed with means over channels."""
+        found = self.inputs[0] if self.inputs else None
+        return found if isinstance(found, OverChannels) else self.value()
+
     def constant(self, position: int, what: str) -> Constant | None:
         """Input `position`, which must be a constant, or None if it is left out."""
         found = self.inputs[position] if position < len(self.inputs) else None
-        if isinstance(found, TensorRef | Curve):
+        if isinstance(found, TensorRef | Curve | OverChannels):
             self.fail(f"its {what} (input {position + 1}) is computed by the network; it must be a constant")
         return found
 
@@ -122,7 +129,7 @@ class FileNode:
         axis = self.whole("axis", default)
         return axis + rank if axis < 0 else axis
 
-    def dims(self, value: TensorRef) -> tuple[int, ...]:
+    def dims(self, value: TensorRef | OverChannels) -> tuple[int, ...]:
         """The file's shape of `value`, without the batch."""
         return sizes(value.axes)
 

@@ -17,6 +17,7 @@ from lanewise.model_file.builder import TensorRef, Weights
 from lanewise.model_file.constants import shape_of
 from lanewise.model_file.curves import Curve
 from lanewise.model_file.node import FileNode
+from lanewise.model_file.over_channels import OverChannels
 from lanewise.model_file.pointwise_operators import BY_OPERATOR, pointwise
 from lanewise.model_file.tensors import FLOAT, Constant, type_name
 from lanewise.network.layers import LRN, BatchNorm, Conv2D, Dense, Flatten, Join, LayerNorm, Softmax
@@ -193,7 +194,7 @@ def _shape(node: FileNode) -> Constant:
 MANY = 10_000
 _WINDOW = "auto_pad dilations kernel_shape pads strides"
 
-Read = TensorRef | Curve | window_operators.Padded | Constant
+Read = TensorRef | Curve | OverChannels | window_operators.Padded | Constant
 """What a node may become: a value of the network, now or later, or a constant."""
 
 OperatorEntry = tuple[Callable[[FileNode], Read | tuple[TensorRef, ...]], int, str]
@@ -236,6 +237,7 @@ _OTHERS: dict[str, OperatorEntry] = {
     "Pad": (window_operators.pad, 4, "mode pads value"),
     "Pow": (pointwise, 2, ""),
     "PRelu": (pointwise, 2, ""),
+    "Reciprocal": (pointwise, 1, ""),
     "ReduceMax": (window_operators.reduce, 2, "axes keepdims noop_with_empty_axes"),
     "ReduceMean": (window_operators.reduce, 2, "axes keepdims noop_with_empty_axes"),
     "Reshape": (reshape_operators.reshape, 2, "allowzero"),
@@ -244,6 +246,7 @@ _OTHERS: dict[str, OperatorEntry] = {
     "Softmax": (_softmax, 1, "axis"),
     "Softplus": (pointwise, 1, ""),
     "Split": (reshape_operators.split, 2, "axis num_outputs split"),
+    "Sqrt": (pointwise, 1, ""),
     "Squeeze": (reshape_operators.squeeze, 2, "axes"),
     "Sub": (pointwise, 2, ""),
     "Sum": (pointwise, MANY, ""),
@@ -256,3 +259,6 @@ OPERATORS = dict(sorted((_ACTIVATIONS | _OTHERS).items()))
 
 ON_CURVES = {name for name, (function, _, _) in OPERATORS.items() if function is pointwise}
 """Operators that read curves; for all others they become layers."""
+
+ON_MEANS = ON_CURVES | {"GlobalAveragePool", "ReduceMean", "Reshape", "Transpose"}
+"""Operators that read what is computed with means over channels; for all others it is layer normalisation."""

@@ -14,6 +14,7 @@ from lanewise.model_file.axes import Axes, channels_of, places, sizes
 from lanewise.model_file.builder import Channels, NetworkBuilder, TensorRef
 from lanewise.model_file.curves import FORMULAS, Curve, Samples, X, computed, scaled
 from lanewise.model_file.node import FileNode
+from lanewise.model_file.over_channels import ARITHMETIC, OverChannels, rows_of
 from lanewise.model_file.tensors import Constant
 from lanewise.network.activations import ACTIVATIONS, Activation
 from lanewise.network.layers import Add, Multiply
@@ -25,12 +26,17 @@ BY_OPERATOR: dict[str, type[Activation]] = {
 }
 """The activations that are one operator."""
 
-Operand = TensorRef | Curve | Constant | None
+Operand = TensorRef | Curve | OverChannels | Constant | None
 
 
-def pointwise(node: FileNode) -> TensorRef | Curve:
+def pointwise(node: FileNode) -> TensorRef | Curve | OverChannels:
     """An operator on one value of the network and single numbers; or on two values, or one and a list of numbers."""
     node = replace(node, inputs=tuple(_current(node.builder, found) for found in node.inputs))
+    if any(isinstance(found, OverChannels) for found in node.inputs):
+        if (made := _over_channels(node)) is not None:
+            return made
+        settled = (found.settle(node.builder) if isinstance(found, OverChannels) else found for found in node.inputs)
+        node = replace(node, inputs=tuple(settled))
     values = [found for found in node.inputs if isinstance(found, TensorRef | Curve)]
     bases = [found.base if isinstance(found, Curve) else found for found in values]
     if len({(base.node, base.axes) for base in bases}) != 1 or not all(_single(node, found) for found in node.inputs):
@@ -64,6 +70,39 @@ def pointwise(node: FileNode) -> TensorRef | Curve:
     return curve.settle(node.builder) if joint else curve
 
 
+def _over_channels(node: FileNode) -> TensorRef | OverChannels | None:
+    """An operator on a value and means over its channels; None if these are complete before it."""
+    parts = [found for found in node.inputs if isinstance(found, OverChannels)]
+    base = parts[0].base
+    if node.operator not in ARITHMETIC:
+        return None
+    operands: list[Samples | float] = []
+    added: set[float] = set().union(*(part.added for part in parts))
+    for found in node.inputs:
+        if isinstance(found, np.ndarray):
+            numbers = per_channel(found, base.axes, node.builder.shape(base))
+            if numbers is None and not _single(node, found):
+                return None
+            if found.size == 1 and node.operator == "Add":
+                added.add(float(found.item()))
+            operands.append(float(found.item()) if numbers is None or found.size == 1 else numbers[np.newaxis])
+        elif isinstance(found, TensorRef | OverChannels):
+            of = found if isinstance(found, TensorRef) else found.base
+            if (of.node, of.axes) != (base.node, base.axes):
+                return None
+            operands.append(rows_of(node.builder.shape(base)[0]) if isinstance(found, TensorRef) else found.samples)
+        else:
+            return None
+    values = [found for found in node.inputs if not isinstance(found, np.ndarray)]
+    if len(values) > 1 and any(part.recognised() for part in parts):  # a sum of it and its input, perhaps
+        return None
+    samples = computed(node.operator, operands, node.attributes)
+    made = OverChannels(
+        base, parts[0].axis, samples, frozenset(added), node.maker, node.builder.place, single_use=node.single_use
+    )
+    return made if node.single_use or not made.recognised() else made.settle(node.builder)
+
+
 def _samples(node: FileNode, layer: Activation | None) -> Samples:
     """What comes out of the node for `X`."""
     operands = [_operand(found) for found in node.inputs]
@@ -82,7 +121,7 @@ def _current(builder: NetworkBuilder, found: Operand) -> Operand:
 
 def _single(node: FileNode, found: Operand) -> bool:
     """Whether an input is of the network, left out, or a single number."""
-    if found is None or isinstance(found, TensorRef | Curve):
+    if found is None or isinstance(found, TensorRef | Curve | OverChannels):
         return True
     return found.size == 1 and found.ndim <= 2 and (found.dtype == np.float32 or (node.operator == "Pow"))
 
@@ -90,7 +129,7 @@ def _single(node: FileNode, found: Operand) -> bool:
 def _operand(found: Operand) -> Samples | float | None:
     if isinstance(found, TensorRef):
         return X
-    if isinstance(found, Curve):
+    if isinstance(found, Curve | OverChannels):
         return found.samples
     return None if found is None else float(found.item())
 

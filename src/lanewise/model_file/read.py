@@ -23,7 +23,8 @@ from lanewise.model_file.external_data import take_in
 from lanewise.model_file.metadata import Properties, digest, from_properties
 from lanewise.model_file.node import FileNode
 from lanewise.model_file.onnx_graph import STANDARD_DOMAINS, OnnxFile, called, outline, parse
-from lanewise.model_file.operators import ON_CURVES, OPERATORS
+from lanewise.model_file.operators import ON_CURVES, ON_MEANS, OPERATORS
+from lanewise.model_file.over_channels import OverChannels
 from lanewise.model_file.preprocessing_head import PreprocessingHead, find_head
 from lanewise.model_file.rebuild import DifferenceError, rebuild
 from lanewise.model_file.tensors import Constant, attributes_of, quoted
@@ -47,7 +48,7 @@ MOST_BYTES = 2 << 30
 UNPREPARED = "It was not written by Lanewise: images must be prepared as its author did."
 """A note that holds until somebody says how."""
 
-Value = TensorRef | Curve | Padded
+Value = TensorRef | Curve | OverChannels | Padded
 """What the name of a tensor stands for, unless for a constant."""
 
 
@@ -202,13 +203,18 @@ def _step(node: Any, file: OnnxFile, values: dict[str, Value], builder: NetworkB
     if len(node.input) > most_inputs or several:
         raise ModelFileError("it has more inputs, or outputs that are read, than are supported")
     padding: Sides = (0, 0, 0, 0)
-    inputs: list[TensorRef | Curve | Constant | None] = []
+    inputs: list[TensorRef | Curve | OverChannels | Constant | None] = []
     for name in node.input:
         found = values.get(name)
         if isinstance(found, Padded) and not inputs and found.taken_by(node.op_type, builder):
             padding = found.sides
             found = found.value
-        if isinstance(found, Padded) or (isinstance(found, Curve) and node.op_type not in ON_CURVES):
+        if not (
+            found is None
+            or isinstance(found, TensorRef)
+            or (isinstance(found, Curve) and node.op_type in ON_CURVES)
+            or (isinstance(found, OverChannels) and node.op_type in ON_MEANS)
+        ):
             found = values[name] = found.settle(builder)
         inputs.append(file.constant(name) if found is None else found)
     outputs, users = sum(map(bool, node.output)), file.users.get(node.output[0], ())

@@ -11,16 +11,20 @@ from lanewise.model_file.axes import merged, reshaped
 from lanewise.model_file.builder import TensorRef
 from lanewise.model_file.constants import IMAGES, sliced
 from lanewise.model_file.node import FileNode
+from lanewise.model_file.over_channels import OverChannels
 from lanewise.model_file.tensors import listed
 from lanewise.network.layers import Flatten
 
 
-def transpose(node: FileNode) -> TensorRef:
+def transpose(node: FileNode) -> TensorRef | OverChannels:
     """Transpose."""
-    x = node.value()
+    x = node.value_or_means()
     perm = node.numbers("perm", tuple(reversed(range(x.rank))))
     if sorted(perm) != list(range(x.rank)) or perm[0] != 0:
         node.fail(f"its perm {perm[:8]} must be an order of {x.rank} axes that leaves the batch the first")
+    if isinstance(x, OverChannels):
+        base = replace(x.base, axes=tuple(x.base.axes[axis - 1] for axis in perm[1:]))
+        return replace(x, base=base, axis=perm.index(x.axis + 1) - 1)
     return node.passed(x, tuple(x.axes[axis - 1] for axis in perm[1:]))
 
 
@@ -32,9 +36,9 @@ def flatten(node: FileNode) -> TensorRef:
     return _flat(node, x)
 
 
-def reshape(node: FileNode) -> TensorRef:
+def reshape(node: FileNode) -> TensorRef | OverChannels:
     """Reshape, to a shape in which each image's values stay together."""
-    x, target = node.value(), listed(node.constant(1, "shape"))
+    x, target = node.value_or_means(), listed(node.constant(1, "shape"))
     if target is not None and len(target) == 1:
         node.fail("it lays all images out in one row; only shapes that keep them apart are read")
     if target is None or not 2 <= len(target) <= 8:
@@ -48,6 +52,10 @@ def reshape(node: FileNode) -> TensorRef:
     if min(rest) < 1 or math.prod(rest) != math.prod(old) or images not in {0, -1, node.batch, IMAGES}:
         said = ["N" if size == IMAGES else size for size in target]
         node.fail(f"the shape {said} does not keep each image's {math.prod(old)} values together; (0, -1) does")
+    if isinstance(x, OverChannels):
+        if tuple(rest) == old:
+            return x
+        x = x.settle(node.builder)
     return _shaped(node, x, tuple(rest))
 
 

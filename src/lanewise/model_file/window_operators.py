@@ -12,6 +12,7 @@ from lanewise.errors import ModelFileError
 from lanewise.model_file.axes import channels_of, plain
 from lanewise.model_file.builder import NetworkBuilder, TensorRef, Weights
 from lanewise.model_file.node import FileNode
+from lanewise.model_file.over_channels import OverChannels, mean_of
 from lanewise.model_file.tensors import listed
 from lanewise.network.activations import ReLU
 from lanewise.network.layers import AvgPool2D, Conv2D, Dense, Flatten, GlobalAvgPool2D, MaxPool2D, Padding, Pair, Sides
@@ -131,27 +132,33 @@ def average_pool(node: FileNode) -> TensorRef:
     return node.add(AvgPool2D(window.kernel, window.stride, window.padding, counted), x)
 
 
-def global_pool(node: FileNode) -> TensorRef:
+def global_pool(node: FileNode) -> TensorRef | OverChannels:
     """GlobalAveragePool or GlobalMaxPool."""
-    x = node.value()
+    x = node.value_or_means()
     return _reduced(node, x, range(2, x.rank), keep=True)
 
 
-def reduce(node: FileNode) -> TensorRef:
-    """ReduceMean or ReduceMax over all rows and columns, wherever the file has them."""
-    x, given = node.value(), node.constant(1, "list of axes")
+def reduce(node: FileNode) -> TensorRef | OverChannels:
+    """ReduceMean or ReduceMax over all rows and columns, wherever the file has them, or a mean over the channels."""
+    x, given = node.value_or_means(), node.constant(1, "list of axes")
     axes = node.numbers("axes", ()) if given is None else listed(given)
     if not axes or any(not -x.rank <= axis < x.rank for axis in axes):
         node.fail("it must name the axes it goes over")
     return _reduced(node, x, sorted({axis % x.rank for axis in axes}), keep=bool(node.whole("keepdims", 1)))
 
 
-def _reduced(node: FileNode, x: TensorRef, axes: Iterable[int], *, keep: bool) -> TensorRef:
+def _reduced(
+    node: FileNode, x: TensorRef | OverChannels, axes: Iterable[int], *, keep: bool
+) -> TensorRef | OverChannels:
     """The mean or maximum of each channel over `axes` of the file, which stay with size 1 if `keep`.
 
     Where rows and columns stay, what follows may be a convolution, or only drop them: the layer depends on it.
     """
-    gone, shape = set(axes), node.builder.shape(x)
+    gone = set(axes)
+    if (axis := _channels_alone(node, x, gone)) is not None and keep:
+        return mean_of(x, axis, node.builder, node.maker)
+    x = x.settle(node.builder)
+    shape = node.builder.shape(x)
     inside = math.prod(shape[1:])
     left = tuple(() if axis in gone else x.axes[axis - 1] for axis in range(1, x.rank) if keep or axis not in gone)
     runs = [run for axis in gone - {0} for run in x.axes[axis - 1]]
@@ -161,7 +168,9 @@ def _reduced(node: FileNode, x: TensorRef, axes: Iterable[int], *, keep: bool) -
         return node.passed(x, left)
     if any(stride >= inside for _, stride in runs) or math.prod(size for size, _ in runs) != inside:
         node.fail(f"of {node.dims(x)}, it must go over all rows and columns, and nothing else")
-    flat = len(left) == 1 or (bool(node.users) and set(node.users) <= {"Conv", "Flatten", "Reshape", "Squeeze"})
+    flat = len(left) == 1 or (
+        bool(node.users) and set(node.users) <= {"Conv", "Flatten", "Reshape", "Squeeze", "Transpose"}
+    )
     at_one = tuple(tuple((size, stride // inside) for size, stride in axis) for axis in left)
     if len(shape) == 1:
         node.fail("features are neither averaged nor compared")
@@ -170,6 +179,16 @@ def _reduced(node: FileNode, x: TensorRef, axes: Iterable[int], *, keep: bool) -
         most = node.add(MaxPool2D(whole, (1, 1)), x, axes=at_one)
         return node.add(Flatten(), most, axes=at_one) if flat else most
     return node.add(GlobalAvgPool2D() if flat else AvgPool2D(whole, (1, 1)), x, axes=at_one)
+
+
+def _channels_alone(node: FileNode, x: TensorRef | OverChannels, gone: set[int]) -> int | None:
+    """The axis, without the batch, that holds the channels, if a mean goes over that alone."""
+    if len(gone) != 1 or 0 in gone or node.operator not in ("GlobalAveragePool", "ReduceMean"):
+        return None
+    (axis,) = gone
+    if isinstance(x, OverChannels):
+        return axis - 1 if axis - 1 == x.axis and x.samples.shape[1] > 1 else None
+    return axis - 1 if node.builder.shape(x)[0] > 1 and node.channel_order(x, axis) is not None else None
 
 
 def pad(node: FileNode) -> Padded:
