@@ -41,6 +41,19 @@ ODD_CASES = [
     Case("winograd_valid", "conv 32@3, relu, global average, dense 3", (32, 13, 15)),
     Case("join_across_blocks", "concat(conv 13@1 | conv 20@1 | ), relu, conv 3@3 same", (5, 4, 3)),
     Case("join_of_blocks", "concat(conv 16@1 | conv 32@1 | conv 7@1), conv 9@1", (3, 4, 3)),
+    Case(
+        "join_in_place",
+        "concat(conv 16@1 | conv 32@1, max 3 stride 1 pad 1 | conv 7@3 same, tanh), conv 9@3 same",
+        (3, 4, 5),
+    ),
+    Case(
+        "joins_in_place",
+        "concat(conv 16@1 | concat(conv 16@1 | conv 16@1, concat(conv 32@1 | conv 5@1)) | ), dropout 0.5, conv 4@2",
+        (16, 4, 3),
+    ),
+    Case(
+        "join_of_features_in_place", "conv 20@2, global average, concat(dense 16, relu | dense 7), dense 3", (2, 4, 3)
+    ),
     Case("flatten_is_last", "conv 18@2, flatten", (3, 4, 5)),
     Case("flatten_read_by_softmax", "conv 18@2, flatten, softmax", (3, 3, 2)),
     Case("flatten_read_by_join", "conv 18@2, flatten, concat(relu | dense 3)", (3, 3, 2)),
@@ -125,6 +138,22 @@ def test_short_activations_are_no_pass_of_their_own(layer: str, word: str) -> No
     expected = SingleInference(apart, [], raw_for(apart)).run(np.ascontiguousarray(values))
     came = SingleInference(graph, parameters, raw_for(graph)).run(image)
     np.testing.assert_array_equal(came.view(np.int32), expected.reshape(came.shape).view(np.int32))
+
+
+@pytest.mark.parametrize(
+    ("text", "joins"),
+    [
+        ("concat(conv 16@1 | conv 32@1, relu | conv 7@1), conv 9@3 same", 0),
+        ("concat(conv 16@1 | concat(conv 16@1 | conv 16@1)), conv 9@1", 0),
+        ("concat(conv 13@1 | conv 20@1), conv 9@1", 1),
+        ("concat(conv 16@1 | ), conv 9@1", 1),
+        ("conv 16@1, concat( | relu), conv 9@1", 1),
+    ],
+)
+def test_what_only_a_join_reads_is_written_where_it_wants_it(text: str, joins: int) -> None:
+    graph = network(text, (16, 4, 5))
+    planner = SinglePlanner(graph, parameters_for(graph), raw_for(graph), registers=32, winograd=True)
+    assert [call.program.name for call in planner.finish().calls].count("single join") == joins
 
 
 def test_nothing_is_left_of_the_image_before() -> None:

@@ -54,7 +54,7 @@ def test_every_layer_but_two_is_shared() -> None:
         layers = [node.layer for node in graph.nodes if node.inputs]
         serial = sum(isinstance(layer, Softmax | Flatten) for layer in layers)
         alone = [call for phase in phases if phase.tasks == 1 for call in phase.sections[0].calls]
-        assert len(alone) <= serial + 2, [call.program.name for call in alone]  # and the way in and out
+        assert len(alone) <= serial + 1, [call.program.name for call in alone]  # and the way out
 
 
 @pytest.mark.parametrize("unit", [1, 2, 4])

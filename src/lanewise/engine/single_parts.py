@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from lanewise.engine.memory import Moved, Slot, Where
+from lanewise.engine.memory import Moved, Where
 from lanewise.engine.schedule import Place
 from lanewise.kernels.single.blocked import Blocked
 from lanewise.lanes.program import LANES
@@ -50,10 +50,10 @@ class Part:
     size: int
     count: int = 1
 
-    def move(self, place: Slot | Place, unit: int) -> Where:
+    def move(self, place: Where, unit: int) -> Where:
         """Where the parts of what lies there start, each position being `unit` bytes behind the one before."""
         offset, by_task = self.first * unit, self.size * unit
-        if isinstance(place, Place):
+        if isinstance(place, Place | Moved):
             return replace(place, offset=place.offset + offset, by_task=by_task)
         return Moved(place, offset, by_task=by_task)
 
@@ -110,7 +110,7 @@ class Axis:
     step: Callable[[Blocked], int]
     part: Callable[[Blocked, Part], Blocked]
 
-    def move(self, part: Part, place: Slot | Place, layout: Blocked, stride: int = 1) -> Where:
+    def move(self, part: Part, place: Where, layout: Blocked, stride: int = 1) -> Where:
         """Where the parts start, of a value that is read `stride` positions further for each."""
         return part.move(place, stride * self.step(layout))
 

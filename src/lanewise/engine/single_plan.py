@@ -8,9 +8,10 @@ they treat all lanes alike. Threads share a layer's work where there is enough (
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import accumulate, groupby
 from math import prod
 
 import numpy as np
@@ -111,6 +112,7 @@ class SinglePlanner:
         self.users = graph.users()
         self.of_node, self.activations = self._shared()
         self.tiles = self._tiles() if winograd else {}
+        self.within = self._within()
         self.layouts = self._layouts()
         self.steps: list[list[Kind]] = []
         self.sizes = {("value", n): layout.scalars for n, layout in self.layouts.items()}
@@ -142,6 +144,23 @@ class SinglePlanner:
                 case Flatten() if self._only_summed(number):
                     of_node[number] = of_node[source]
         return of_node, activations
+
+    def _within(self) -> dict[int, tuple[int, int]]:
+        """Values that are written where their one reader, a join, would copy them: its value, and the first block."""
+        nodes, readers = self.graph.nodes, defaultdict[int, list[int]](list)
+        for number, node in enumerate(nodes):
+            for value in (self.of_node[source] for source in node.inputs):
+                if self.of_node[number] != value:
+                    readers[value].append(number)
+        found: dict[int, tuple[int, int]] = {}
+        for number, node in enumerate(nodes):
+            if isinstance(node.layer, Join):
+                values = [self.of_node[source] for source in node.inputs]
+                firsts = [0, *accumulate(nodes[source].shape[0] for source in node.inputs)][:-1]
+                whole = all(first % LANES == 0 for first in firsts)
+                if whole and all(value and readers[value] == [number] for value in values):
+                    found |= {v: (number, first // LANES) for v, first in zip(values, firsts, strict=True)}
+        return found
 
     def _only_summed(self, number: int) -> bool:
         """Whether only dense layers read the node's values, which take them in any order, or the way out."""
@@ -181,16 +200,23 @@ class SinglePlanner:
                     compact = compact and isinstance(node.layer, Dense)
         if compact:
             layouts[0] = replace(layouts[0], width=layouts[0].shape[0])
+        for value, (joined, _) in sorted(self.within.items(), reverse=True):
+            layouts[value] = layouts[value].with_border(layouts[joined].border)
         return layouts
 
-    def value(self, node: int) -> tuple[Slot, Blocked]:
-        """Slot and layout of what `node` computes."""
-        value = self.of_node[node]
-        return ("value", value), self.layouts[value]
+    def value(self, node: int) -> tuple[Slot | Moved, Blocked]:
+        """Where what `node` computes lies, and how."""
+        value, block = self.of_node[node], 0
+        layout = self.layouts[value]
+        while value in self.within:
+            value, first = self.within[value]
+            block += first
+        slot = ("value", value)
+        return (Moved(slot, block * BLOCKS.step(layout)) if block else slot), layout
 
     # calls
 
-    def call(self, program: Program, *places: Slot | Place) -> None:
+    def call(self, program: Program, *places: Where) -> None:
         """Append a step that is one call."""
         self.steps.append([(1, (program, places))])
 
@@ -214,7 +240,14 @@ class SinglePlanner:
         slot, layout = self.value(0)
         channels = preprocessing.constants.values()
         scale, offset = (self._constant(features.lay_scale(layout, each)) for each in channels)
-        self.call(features.prepare(layout), Place("image"), scale, offset, slot)
+        row = 4 * layout.shape[0] * layout.shape[2]
+
+        def some(part: Part) -> SlotCall:
+            image, y = part.move(Place("image"), row), ROWS.move(part, slot, layout)
+            return features.prepare(ROWS.part(layout, part)), (image, scale, offset, y)
+
+        parts = sharing(self.threads, WORK_OF_A_VALUE * layout.scalars // LANES)
+        self._share(cut(layout.shape[1], parts), some)
 
     def _forward(self, number: int, node: Node) -> None:
         match node.layer:
@@ -313,6 +346,8 @@ class SinglePlanner:
 
     def _alike(self, number: int, node: Node, layer: Layer) -> None:
         """A layer that treats all rows alike, or all blocks of channels."""
+        if isinstance(layer, Join) and all(self.of_node[source] in self.within for source in node.inputs):
+            return
         y, y_layout = self.value(number)
         inputs = [self.value(source) for source in node.inputs]
         layouts, factors = tuple(layout for _, layout in inputs), self._factors(number, layer)
@@ -351,7 +386,7 @@ class SinglePlanner:
         """See that the last value ends up in `outputs`, in the order of the graph; say how many scalars it takes."""
         slot, layout = self.value(len(self.graph.nodes) - 1)
         if layout.shape[1:] == (1, 1) and layout.plain:
-            self.fixed[slot] = Place("outputs")
+            self.fixed["value", self.of_node[-1]] = Place("outputs")
         else:
             self.call(features.flatten(layout), slot, Place("outputs"))
         return layout.blocks * layout.shape[1] * layout.shape[2] * LANES
