@@ -21,6 +21,32 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell leaves it to
 GOLDEN = Path(__file__).parent / "golden"
 
 
+PROCESSORS = getattr(os, "sched_getaffinity", lambda _: set())(0)
+
+
+def _own_processors() -> set[int]:
+    """This worker's share of the processors, all of them where there are no workers or too many."""
+    worker, count = os.environ.get("PYTEST_XDIST_WORKER", "gw0"), os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")
+    return set(sorted(PROCESSORS)[int(worker[2:]) :: int(count)]) or PROCESSORS
+
+
+def _stay_on(processors: set[int]) -> None:
+    if processors:  # not every system can be told
+        os.sched_setaffinity(0, processors)
+
+
+# Two workers that each train on two processors wait for one another, and spend half as much time again on it.
+_stay_on(_own_processors())
+
+
+@pytest.fixture
+def all_processors() -> Iterator[None]:
+    """For tests of several threads: what this worker would leave to the others."""
+    _stay_on(PROCESSORS)
+    yield
+    _stay_on(_own_processors())
+
+
 class Golden(Protocol):
     def __call__(self, name: str, text: str, hint: str = "") -> None: ...
 

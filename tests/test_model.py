@@ -13,6 +13,8 @@ from lanewise.errors import DataError, ModelFileError, OptionError
 from lanewise.model import Model
 from tests.model_file.models import contents, evaluated, foreign, pixels
 
+pytestmark = pytest.mark.usefixtures("all_processors")
+
 TEXT = "conv 4@3 same, relu, max 2, dropout 0.5, dense 3, softmax"
 
 

@@ -14,6 +14,8 @@ from sklearn.datasets import load_digits
 
 from lanewise import CNNClassifier
 
+pytestmark = pytest.mark.usefixtures("all_processors")
+
 X, Y = load_digits(return_X_y=True)
 
 CASES: dict[str, dict[str, Any]] = {

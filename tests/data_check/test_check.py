@@ -254,6 +254,7 @@ def test_images_in_memory_are_looked_at_quickly_whatever_their_sets_are_called()
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("all_processors")
 def test_swapped_labels_are_found_and_the_same_whatever_the_threads(photos):
     for n in range(2):
         os.rename(photos / f"train/apple/{n:02}.png", photos / f"train/leaf/moved{n}.png")
@@ -275,7 +276,11 @@ def digits_of(side, how):
 
 @pytest.mark.parametrize(
     ("side", "how"),
-    [(side, Image.Resampling.BILINEAR) for side in (5, 6, 8, 11, 16, 32)] + [(24, Image.Resampling.NEAREST)],
+    [
+        *((side, Image.Resampling.BILINEAR) for side in (5, 16)),
+        *(pytest.param(side, Image.Resampling.BILINEAR, marks=pytest.mark.slow) for side in (6, 8, 11, 32)),
+        (24, Image.Resampling.NEAREST),
+    ],
 )
 def test_tiny_images_that_are_naturally_alike_are_no_copies_and_copies_are(side, how):
     x = digits_of(side, how)

@@ -6,6 +6,8 @@ import pytest
 from lanewise.data_check.nearest import CANDIDATES, NEAREST, neighbours
 from lanewise.data_check.similarity import SIDE, aligned, cells
 
+pytestmark = pytest.mark.usefixtures("all_processors")
+
 
 def images(count, side=8, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (count, side, side, 3)).astype(np.uint8)

@@ -20,6 +20,8 @@ from lanewise.network.layers import Conv2D, Dense, Dropout, Flatten, MaxPool2D, 
 from tests.cases import LAYER_CASES, NETWORK_CASES, Case
 from tests.engine.support import as_values, images_for, network, parameters_for, raw_for
 
+pytestmark = pytest.mark.usefixtures("all_processors")
+
 
 @pytest.mark.parametrize("case", LAYER_CASES + NETWORK_CASES, ids=str)
 def test_outputs(case: Case) -> None:

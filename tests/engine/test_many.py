@@ -10,6 +10,8 @@ from lanewise.engine.many import OneByOne, for_many, one_by_one
 from lanewise.engine.single import SingleInference
 from tests.engine.support import images_for, network, parameters_for, raw_for
 
+pytestmark = pytest.mark.usefixtures("all_processors")
+
 
 @pytest.mark.parametrize(
     ("text", "size", "expected"),

@@ -31,6 +31,8 @@ from lanewise.lanes.ir import I32, LANES, Program
 from lanewise.lanes.program import Recorder
 from lanewise.target import host
 
+pytestmark = pytest.mark.usefixtures("all_processors")
+
 Array = npt.NDArray[Any]
 BYTES = 4 * LANES
 

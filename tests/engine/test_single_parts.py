@@ -11,6 +11,8 @@ from lanewise.network.layers import Flatten, Softmax
 from tests.cases import Case
 from tests.engine.support import images_for, network, parameters_for, raw_for, sharing_all
 
+pytestmark = pytest.mark.usefixtures("all_processors")
+
 CASES = [
     Case("rows", "conv 20@3 same stride 2, relu, conv 18@2x3 pad 1:0:2:1, relu6", (3, 15, 12)),
     Case("filters", "conv 80@3 groups 1, conv 97@2", (40, 5, 4)),

@@ -20,6 +20,8 @@ from lanewise.network.layers import Dropout, Sigmoid, Softmax
 from tests.cases import LAYER_CASES, NETWORK_CASES, Case
 from tests.engine.support import Array, as_values, images_for, network, parameters_for, raw_for, steps_of
 
+pytestmark = pytest.mark.usefixtures("all_processors")
+
 PLAIN = Optimizer(momentum=0.0, nesterov=False)
 CLASSES = 3
 

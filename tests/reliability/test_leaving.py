@@ -17,6 +17,8 @@ from lanewise.interrupts import Presses, attend, defer
 from lanewise.saving import write_new, write_whole
 from tests.reliability import leaving, names
 
+pytestmark = pytest.mark.usefixtures("all_processors")
+
 POSIX = pytest.mark.skipif(os.name != "posix", reason="signals and terminals as POSIX has them")
 
 

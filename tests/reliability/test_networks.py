@@ -17,12 +17,14 @@ MET = [
 ]
 
 
-@pytest.mark.parametrize("target", networks.TARGETS)
-@pytest.mark.parametrize(("text", "shape"), MET)
+@pytest.mark.parametrize(
+    ("text", "shape", "target"),
+    [(*met, target) for n, met in enumerate(MET) for target in ("host", networks.TARGETS[1 + n % 2])],
+)
 def test_networks_that_users_met(text: str, shape: tuple[int, int, int], target: str) -> None:
     assert networks.compare(text, shape, 20, target) is None
 
 
-@pytest.mark.parametrize("first", range(0, 60, 10))
+@pytest.mark.parametrize("first", [0, 10, 20, *(pytest.param(n, marks=pytest.mark.slow) for n in (30, 40, 50))])
 def test_networks_made_from_the_grammar(first: int) -> None:
     assert failures(networks.trial, range(first, first + 10)) == []

@@ -76,6 +76,7 @@ def test_damaged_features_are_computed_again(backbone, pixels):
 
 
 @pytest.mark.parametrize("large", [False, True], ids=["sixteen images at once", "one image at a time"])
+@pytest.mark.usefixtures("all_processors")
 def test_threads_change_nothing(large, backbone, pixels, monkeypatch, tmp_path):
     monkeypatch.setattr(many, "LARGE", 1 if large else 2**20)
     found = [

@@ -64,6 +64,7 @@ def test_many_easy_images_get_a_small_network_and_few_epochs(digits, monkeypatch
     assert "conv 16@3x3" in lanewise.train(digits).network
 
 
+@pytest.mark.usefixtures("all_processors")
 def test_the_same_seed_gives_the_same_bits_on_any_number_of_threads(model, digits):
     assert same(model, lanewise.train(digits, threads=1, **QUICK))
     assert same(model, lanewise.train(digits, threads=3, **QUICK))

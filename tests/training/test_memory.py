@@ -21,6 +21,8 @@ from lanewise.training import memory
 from lanewise.training.memory import check_training_fits, needed
 from lanewise.training.recipe import network_for
 
+pytestmark = pytest.mark.usefixtures("all_processors")
+
 NETWORKS = (
     "conv 8@3x3 same, relu, max 2, dense 4",
     "conv 16@5x5 same stride 2, relu, conv 8@3x3, relu, max 2, dense 30, relu, dense 4",

@@ -45,6 +45,7 @@ def test_the_figures_of_training_are_those_of_the_whole_network(start, high):
     assert figure.loss == pytest.approx(record["validation_loss"], abs=1e-5)
 
 
+@pytest.mark.usefixtures("all_processors")
 def test_the_same_seed_gives_the_same_bits_on_any_number_of_threads(start, high, tmp_path, monkeypatch):
     models = []
     for threads in (1, 2):
