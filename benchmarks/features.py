@@ -22,6 +22,10 @@ from lanewise.bench.tables import Table, figure, spread
 from lanewise.engine.many import for_many
 from lanewise.engine.single import SingleInference
 
+PAUSE = 0.15
+"""Seconds before each turn of one image: threads of ONNX Runtime spin for tens of milliseconds after their work, on a
+core that whoever is next needs."""
+
 ENOUGH = 1e-4
 """How far outputs may be from ONNX Runtime's, as a share of the largest."""
 
@@ -106,17 +110,18 @@ def _rows(path: Path, batches: Sequence[int], images: int, threads: int, rounds:
     name = path.name.split(".")[0]
     rows = [_row(name, f"{images} images", first["many"], first[f"batch {best}"], best, difference)]
     if 1 in batches:
-        second = _race({"ours": (ours_single, 1), "theirs": (lambda: theirs(1, 1), 1)}, rounds * 5)
+        second = _race({"ours": (ours_single, 1), "theirs": (lambda: theirs(1, 1), 1)}, rounds * 5, PAUSE)
         difference = _difference(ours_single()[None], theirs(1, 1))
         rows.append(_row(name, "one image", second["ours"], second["theirs"], 1, difference))
     return rows
 
 
-def _race(racing: dict[str, tuple[Callable[[], Any], int]], rounds: int) -> dict[str, list[float]]:
-    """Images a second of each round; everybody takes a turn before the clock runs."""
+def _race(racing: dict[str, tuple[Callable[[], Any], int]], rounds: int, pause: float = 0) -> dict[str, list[float]]:
+    """Images a second of each round; everybody takes a turn before the clock runs, after so many seconds of nothing."""
     speeds: dict[str, list[float]] = {name: [] for name in racing}
     for turn in range(rounds + 1):
         for name, (call, count) in racing.items():
+            time.sleep(pause)
             begin = time.perf_counter()
             call()
             if turn:
