@@ -87,18 +87,18 @@ def photographs(count=200, *, size_tells=False, brightness_tells=False):
 def test_few_photographs_are_changed_in_all_ways_that_leave_their_class_alone():
     pixels, labels = photographs()
     choice = choose("auto", pixels, labels, np.arange(200))
-    colours = {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2}
-    assert choice.augment == Augment(3, 3, flip_columns=True, zoom=2.0, rotate=10.0, **colours)
+    colours = {"brightness": 0.3, "contrast": 0.3, "saturation": 0.3}
+    assert choice.augment == Augment(3, 3, flip_columns=True, zoom=3.0, rotate=15.0, erase=0.25, **colours)
     asked = {"zoom": 1.0, "brightness": 0.0, "erase": 0.5}
     changed = choose("auto", pixels, labels, np.arange(200), asked).augment
-    assert changed == Augment(3, 3, flip_columns=True, rotate=10.0, contrast=0.2, saturation=0.2, erase=0.5)
+    assert changed == Augment(3, 3, flip_columns=True, rotate=15.0, contrast=0.3, saturation=0.3, erase=0.5)
 
 
 def test_photographs_told_apart_by_size_are_not_zoomed():
     pixels, labels = photographs(size_tells=True)
     choice = choose("auto", pixels, labels, np.arange(200))
     assert choice.augment is not None
-    assert (choice.augment.zoom, choice.augment.rotate) == (1.0, 10.0)
+    assert (choice.augment.zoom, choice.augment.rotate) == (1.0, 15.0)
     assert "zoomed images look less like it" in choice.said
 
 
@@ -107,8 +107,17 @@ def test_photographs_told_apart_by_brightness_keep_it():
     choice = choose("auto", pixels, labels, np.arange(200))
     assert choice.augment is not None
     assert choice.augment.brightness == 0
-    assert choice.augment.saturation == 0.2
+    assert choice.augment.saturation == 0.3
     assert "brighter or darker images look less like it" in choice.said
+
+
+def test_photographs_told_apart_by_their_middle_are_not_erased():
+    pixels = np.random.default_rng(7).integers(0, 20, (200, 48, 48, 3)).astype(np.uint8)
+    labels = np.arange(200, dtype=np.int32) % 2
+    pixels[labels == 1, 20:28, 20:28] += 200
+    choice = choose("auto", pixels, labels, np.arange(200))
+    assert choice.augment is not None
+    assert (choice.augment.erase, choice.augment.rotate) == (0.0, 15.0)
 
 
 def test_other_images_are_only_shifted_and_mirrored(monkeypatch):

@@ -114,7 +114,7 @@ def test_few_images_make_small_steps():
 
 def test_small_data_is_seen_more_often():
     assert [default_epochs(n, 128) for n in (1, 100, 600, 3000, 60_000, 10**7)] == [200, 200, 60, 50, 8, 8]
-    assert [default_epochs(n, 64, photographs=True) for n in (100, 400, 3000)] == [100, 100, 50]
+    assert [default_epochs(n, 64, photographs=True) for n in (100, 400, 3000)] == [150, 150, 50]
 
 
 def stripes(count: int) -> Images:

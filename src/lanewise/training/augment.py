@@ -28,9 +28,10 @@ PHOTOGRAPH = 48
 FEW = 5_000
 """Images from which on each is seen too few times to be overfitted much."""
 
-ZOOM = 2.0
-ROTATE = 10.0
-COLOURS = {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2}
+ZOOM = 3.0
+ROTATE = 15.0
+COLOURS = {"brightness": 0.3, "contrast": 0.3, "saturation": 0.3}
+ERASE = 0.25
 
 
 def few_photographs(count: int, shape: tuple[int, ...]) -> bool:
@@ -113,6 +114,7 @@ DONE = {
     "brightness": "brighter or darker",
     "contrast": "higher or lower in contrast",
     "saturation": "more or less saturated",
+    "erase": "partly erased",
 }
 """What images are that were changed."""
 
@@ -134,14 +136,14 @@ def _done(augment: Augment) -> list[str]:
 
 def _looked_at(pixels: Pixels, labels: NDArray[np.int32], indices: NDArray[np.int64]) -> dict[str, tuple[float, bool]]:
     """How much of each change photographs get, and whether they still look like their own class then."""
-    share = (1 + 1 / ZOOM) / 2  # of rows and columns that is shown on average
     found = {
-        "zoom": (ZOOM, moved_agreement(pixels, labels, indices, share=share)),
+        "zoom": (ZOOM, moved_agreement(pixels, labels, indices, share=0.75)),  # a usual zoom
         "rotate": (ROTATE, moved_agreement(pixels, labels, indices, degrees=ROTATE)),
         **{
             name: (amount, colour_agreement(pixels, labels, indices, *_recolourings(name, amount)))
             for name, amount in COLOURS.items()
         },
+        "erase": (ERASE, colour_agreement(pixels, labels, indices, _erased)),
     }
     return {name: (amount, _alike(*agreements, len(indices))) for name, (amount, agreements) in found.items()}
 
@@ -158,6 +160,14 @@ def _recoloured(name: str, factor: float, images: NDArray[np.float32]) -> NDArra
         "saturation": images.mean(axis=3, keepdims=True),
     }[name]
     changed: NDArray[np.float32] = middle + np.float32(factor) * (images - middle)
+    return changed
+
+
+def _erased(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Images (n, rows, columns, channels) whose middle, a rectangle of a usual size, is the mean."""
+    changed = images.copy()
+    rows, columns = (slice(3 * size // 8, size - 3 * size // 8) for size in images.shape[1:3])
+    changed[:, rows, columns] = images.mean(axis=(0, 1, 2))
     return changed
 
 

@@ -165,11 +165,11 @@ def default_epochs(count: int, batch_size: int, *, easy: bool = False, photograp
     easy : bool
         As few as 4 epochs; see `many_and_easy`.
     photographs : bool
-        Up to 100 epochs; see `augment.few_photographs`.
+        Up to 150 epochs; see `augment.few_photographs`.
 
     Returns
     -------
     int
     """
     steps = -(-count // batch_size)
-    return max(4 if easy else 8, min(100 if photographs else 60, round(150_000 / count)), -(-200 // steps))
+    return max(4 if easy else 8, min(150 if photographs else 60, round(150_000 / count)), -(-200 // steps))
