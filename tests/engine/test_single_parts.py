@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lanewise.engine.single import SingleInference
-from lanewise.engine.single_parts import Part, cut
+from lanewise.engine.single_parts import Part, cut, worth
 from lanewise.network.layers import Flatten, Softmax
 from tests.cases import Case
 from tests.engine.support import images_for, network, parameters_for, raw_for, sharing_all
@@ -83,6 +83,12 @@ def test_a_small_network_is_not_shared() -> None:
     single = SingleInference(graph, parameters_for(graph), raw_for(graph))
     assert single.threads == 1
     assert len(single._plan.phases) == 1
+
+
+def test_threads_grow_with_the_root_of_the_work() -> None:
+    """They start one after the other: 64 of them would take longer to start than a small network takes."""
+    graph = network("conv 64@3 same, conv 64@3 same, conv 64@3 same", (64, 32, 32))  # 113 million multiply-adds
+    assert [worth(graph, threads) for threads in (1, 2, 3, 4, 64)] == [1, 2, 3, 3, 3]
 
 
 def test_what_a_fork_left_in_the_middle_of_a_step_is_forgotten() -> None:

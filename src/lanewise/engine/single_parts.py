@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from math import isqrt
 
 from lanewise.engine.memory import Moved, Where
 from lanewise.engine.schedule import Place
@@ -22,8 +23,9 @@ from lanewise.network.summary import summary
 LEAST = 10_000
 """Work of a part at least, in multiply-adds of 16 lanes: about 3 us, as long as threads take to meet twice."""
 
-ENOUGH = 1_000_000
-"""Work of a network for each of its threads, likewise: the threads' start takes about a tenth as long."""
+ENOUGH = 500_000
+"""Work of a network, likewise, for the square of its threads: T of them compute for a T-th of the time, but start one
+after the other. Two threads are started in a tenth of the time of the smallest network that they share."""
 
 WORK_OF_A_VALUE, WORK_OF_READING = 3, 4
 """What it costs to read and write 16 lanes that nothing much is done with; to read them from another core's cache."""
@@ -34,7 +36,7 @@ VECTOR = 4 * LANES  # bytes
 def worth(graph: Graph, threads: int) -> int:
     """How many of so many threads a network has work for."""
     work = sum(layer.multiply_adds for layer in summary(graph)) // LANES
-    return max(1, min(threads, work // ENOUGH))
+    return max(1, min(threads, isqrt(work // ENOUGH)))
 
 
 def sharing(threads: int, work: int) -> int:
