@@ -263,16 +263,25 @@ def compile_(nets: tuple[str, ...], threads: int, batch: int, rounds: int, peers
 @options.nets(("lenet", "mid"))
 @options.threads()
 @click.option("--curves/--no-curves", default=True, show_default=True, help="Also over batch size and data size.")
+@click.option("--photographs", is_flag=True, help="ResNet-18 and MobileNetV2 at 224x224 instead, without curves.")
 @options.svg
 @options.peers_env
 @options.output
 def memory(
-    nets: tuple[str, ...], threads: int, curves: bool, svg_file: Path | None, peers_env: Path, **output: Any
+    nets: tuple[str, ...],
+    threads: int,
+    curves: bool,
+    photographs: bool,
+    svg_file: Path | None,
+    peers_env: Path,
+    **output: Any,
 ) -> None:
     """Memory that training takes, beside PyTorch, and how it grows with batch and data."""
     from benchmarks import memory
 
     before = Environment.now()
+    if photographs:
+        nets, curves = tuple(memory.PHOTOGRAPHS), False
     report, versions, charts = memory.race(nets, peers_env, threads, curves, _say)
     _draw(charts, svg_file)
     _show(report, before.with_versions(versions), **output)

@@ -1,7 +1,7 @@
 """`python -m benchmarks foreign`: networks that others exported, read by Lanewise and compared with ONNX Runtime.
 
-Torchvision's and timm's come from `foreign_export.py`; those that the `onnx` package ships have no weights worth the
-name and get random ones here.
+Torchvision's and timm's come from `foreign_export.py`, Keras' from `foreign_export_keras.py`; those that the `onnx`
+package ships have no weights worth the name and get random ones here.
 """
 
 from __future__ import annotations
@@ -137,14 +137,15 @@ def tried(net: str, exporter: str, path: Path, threads: int, burst: float) -> Ro
     batch = entry.shape[0] if isinstance(entry.shape[0], int) else 2
     x = np.random.default_rng(0).normal(size=(batch, *entry.shape[1:])).astype(np.float32)
     expected = _probabilities(session.run(None, {entry.name: x})[0].reshape(batch, -1))
-    channels_last = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+    last = tuple(entry.shape[1:]) == model.preprocessing.shape
+    channels_last = x if last else np.ascontiguousarray(x.transpose(0, 2, 3, 1))
     found = model.predict_proba(channels_last, threads=threads)
     largest = float(expected.max())
     row = Row(net, exporter, nodes, "", float(np.abs(found - expected).max()) / largest, largest)
     if not burst:
         return row
     many = x if isinstance(entry.shape[0], int) else np.repeat(x, BATCH // batch, axis=0)
-    ours = np.ascontiguousarray(many.transpose(0, 2, 3, 1))
+    ours = many if last else np.ascontiguousarray(many.transpose(0, 2, 3, 1))
     rates = _rates(
         (lambda: model.predict_proba(ours, threads=threads), lambda: session.run(None, {entry.name: many})),
         len(many),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -172,6 +173,19 @@ def test_first_trainings() -> None:
 
 def taken(peer: str, batch: int, images: int, megabytes: float) -> memory.Taken:
     return memory.Taken("mid", peer, batch, images, First(0, 0, 0, 0, 0, 10_000_000, int(1e6 * megabytes)))
+
+
+def test_memory_for_photographs_stands_beside_pytorch_without_curves() -> None:
+    batch, images = memory.LARGE
+    found = [taken("lanewise", batch, images, 300), taken("torch", batch, images, 1200)]
+    made = memory.report(found, memory.LARGE)
+    (table,) = made.tables
+    assert table.title == "Memory of training, batch 32, 128 images"
+    assert [row[-1] for row in table.rows] == ["1.00", "0.25"]
+    assert "mid: 0.25 of the least that PyTorch takes." in made.remarks
+    weights = {name: sum(math.prod(p.shape) for p in net.graph.parameters) for name, net in memory.PHOTOGRAPHS.items()}
+    # torchvision's, and two statistics for each number that is normalised
+    assert weights == {"resnet18": 11_181_642 + 9_600, "mobilenetv2": 2_236_682 + 34_112}
 
 
 def test_memory_and_its_curves() -> None:

@@ -60,6 +60,7 @@ def measure(
     task: Task,
     *,
     burst: float = 0.2,
+    runs: int = RUNS,
     python: str | Path = sys.executable,
     paths: Sequence[Path] = (),
     cache: str | None = None,
@@ -72,6 +73,8 @@ def measure(
     task : Task
     burst : float
         Seconds of steps in each of the runs that are measured.
+    runs : int
+        How many of those.
     python, paths
         As a `Worker` has them.
     cache : str, optional
@@ -83,7 +86,7 @@ def measure(
         If it could not; the message is one line.
     """
     variables = environment(task.threads, paths) | ({"LANEWISE_CACHE": cache} if cache else {})
-    request = {"framework": framework, "task": task.to_json(), "burst": burst, "began": time.time()}
+    request = {"framework": framework, "task": task.to_json(), "burst": burst, "runs": runs, "began": time.time()}
     process = subprocess.Popen(
         [str(python), "-m", "lanewise.bench.cold_start", json.dumps(request)],
         stdout=subprocess.PIPE,
@@ -120,7 +123,7 @@ def _main(request: dict[str, Any]) -> dict[str, Any]:
     build = lap()
     first = run(1)["seconds"]
     steps = max(1, round(request["burst"] / run(1)["seconds"]))
-    times = [run(steps)["seconds"] / steps for _ in range(RUNS)]
+    times = [run(steps)["seconds"] / steps for _ in range(request["runs"])]
     return {
         "start": clock[0],
         "load": load,
