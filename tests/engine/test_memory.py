@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 
 from lanewise import limits
+from lanewise.engine import memory
+from lanewise.engine.inference import Inference
 from lanewise.engine.memory import ALIGNMENT, Block, place
+from lanewise.engine.single import SingleInference
+from lanewise.engine.trainer import Trainer
 from lanewise.errors import TooLargeError
 from lanewise.limits import available_memory, check_memory
+from tests.engine.support import images_for, network, parameters_for, raw_for, steps_of
 
 
 def _random_blocks(rng: np.random.Generator) -> list[Block]:
@@ -57,6 +62,37 @@ def test_gaps_are_filled() -> None:
     starts, size = place(blocks)
     assert size == 1024 + 512 + 448
     assert starts[1] == starts[2] == starts[4]
+
+
+WITH_BORDERS = [
+    "2 * (conv 8@3x3 same, relu), conv 8@5x5 same stride 2, conv 16@3x3 same, max 2, dense 3, softmax",
+    "conv 8@3x3 same, batchnorm, relu, residual(conv 8@3x3 same, relu, conv 8@3x3 same), max 2, dense 3, softmax",
+    "2 * (concat(conv 8@3x3 same | conv 8@1x5 same, max 3 same stride 1)), global average, dense 3, softmax",
+    "conv 16@1, relu6, conv 16@3x3 same groups 16, relu6, conv 16@1, conv 16@3x3 same groups 16, dense 3, softmax",
+]
+
+
+@pytest.mark.parametrize("text", WITH_BORDERS)
+def test_shared_memory_does_not_change_a_bit(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where values with a border take each other's places, the border is cleared each time."""
+    graph = network(text, (3, 12, 12))
+    parameters, images = parameters_for(graph), images_for(graph, 40)
+    single = images[0]
+
+    def everything(small: int) -> tuple[list[bytes], int]:
+        monkeypatch.setattr(memory, "SMALL", small)
+        trainer = Trainer(graph, parameters, raw_for(graph), batch_size=40, threads=1)
+        steps = steps_of(np.arange(40), 3, learning_rate=0.1)
+        trainer.run(images, steps)
+        trainer.run(images, steps)
+        outputs = [*trainer.parameters, Inference(graph, parameters, raw_for(graph)).run(images)]
+        one = SingleInference(graph, parameters, raw_for(graph))
+        outputs += [one.run(single), one.run(single)]
+        return [value.tobytes() for value in outputs], one._plan.arena
+
+    (apart, separate), (together, shared) = everything(2**40), everything(0)
+    assert apart == together
+    assert shared < separate
 
 
 def test_too_much_memory_is_said_before() -> None:

@@ -34,6 +34,8 @@ ODD_CASES = [
     Case("groups_across_blocks", "conv 33@3 same groups 3", (18, 4, 5)),
     Case("depthwise_blocks", "conv 35@3 same stride 2 groups 35, relu, conv 7@1", (35, 6, 9)),
     Case("depthwise_large_kernel", "conv 3@9 same groups 3, relu", (3, 9, 12)),
+    Case("pointwise_in_two_parts", "conv 20@1, relu", (400, 3, 5)),
+    Case("pointwise_in_many_parts", "conv 40@1 stride 1x2 nobias", (1037, 2, 9)),
     Case("winograd_4", "conv 16@3 same, conv 32@3 same, relu, conv 17@3 same", (16, 16, 16)),
     Case("winograd_4_ragged", "conv 20@3 same, relu, conv 33@3 pad 1:0:2:1 nobias, max 2", (17, 14, 19)),
     Case("winograd_2", "conv 256@3 same", (128, 4, 4)),

@@ -16,6 +16,7 @@ import pytest
 from lanewise import kernels
 from lanewise.kernels import (
     batchnorm,
+    border,
     conv,
     conv_pooled_gradient,
     conv_weight_gradient,
@@ -85,6 +86,7 @@ case(batchnorm.backward_parameters, SMALL, SMALL, False)
 case(batchnorm.backward, SMALL, SMALL, SMALL, True, False)
 case(batchnorm.backward_applied, SMALL, SMALL, 0.5, False)
 case(batchnorm.update_statistics, 16, 4, 2, 32)
+case(border.clear, Layout((1, 2, 1), (1, 1, 0, 2)))
 case(conv.forward, CONV, CONV_X, CONV_Y, relu=True)
 case(conv.backward_input, ONE, Layout((1, 3, 3)), SMALL.with_border((1, 1, 1, 1)), Layout((1, 3, 3)), mask=True)
 case(conv_weight_gradient.backward_weight, ONE, Layout((1, 3, 3)), SMALL)

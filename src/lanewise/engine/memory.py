@@ -1,4 +1,9 @@
-"""One arena of memory a thread: which value lies where, planned before anything runs."""
+"""One arena of memory a thread: which value lies where, planned before anything runs.
+
+A value with a border needs zeros there. In a small arena it has a place of its own, whose border is written once, when
+the arena is made. In a large one places are shared, so that the memory stays in the caches, and the border is cleared
+before the value is made.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lanewise.engine.schedule import Call, Place
+from lanewise.kernels.border import clear
+from lanewise.kernels.layout import Layout
 from lanewise.lanes.program import Program
 
 Slot = tuple[str, int]
@@ -29,12 +36,14 @@ SlotCall = tuple[Program, tuple[Where, ...]]
 
 ALIGNMENT = 64  # bytes: one 16-lane value, one cache line
 
+SMALL = 2**18  # bytes: fits a second cache beside the weights
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
     """Memory that is needed from call number `first` to call number `last`.
 
-    A `lasting` block shares its place with nobody: it has a border of zeros, written once, when the arena is made.
+    A `lasting` block shares its place with nobody.
     """
 
     size: int  # bytes
@@ -71,32 +80,37 @@ def _together(a: Block, b: Block) -> bool:
 def placed(
     calls: Sequence[SlotCall],
     fixed: Mapping[Slot, Place],
-    size_of: Callable[[Slot], tuple[int, bool]],
+    size_of: Callable[[Slot], int],
+    border_of: Callable[[Slot], Layout | None],
     *,
     shared: bool = False,
-) -> tuple[tuple[Call, ...], int]:
-    """The calls with all slots turned into addresses, and the bytes of arena that a thread needs.
+) -> tuple[list[tuple[Call, ...]], int]:
+    """Each call with all slots turned into addresses, behind those that clear borders for it; and the arena's size.
+
+    The size is in bytes, for a thread unless all share one.
 
     Parameters
     ----------
     calls : sequence of SlotCall, in the order in which they are made
     fixed : slots that lie elsewhere
-    size_of : function that says how many float32 a slot takes, and whether it is lasting
+    size_of : function that says how many float32 a slot takes
+    border_of : function that gives the layout of a slot that has a border
     shared : bool
         Whether all threads use one arena.
     """
+    named = [dict.fromkeys(slot for where in places if (slot := _slot_of(where)) is not None) for _, places in calls]
     uses: dict[Slot, list[int]] = {}
-    for number, (_, places) in enumerate(calls):
-        for where in places:
-            slot = where.slot if isinstance(where, Moved) else where
-            if not isinstance(slot, Place) and slot not in fixed:
+    for number, own in enumerate(named):
+        for slot in own:
+            if slot not in fixed:
                 uses.setdefault(slot, []).append(number)
     slots = sorted(uses)
-    blocks = []
-    for slot in slots:
-        scalars, lasting = size_of(slot)
-        blocks.append(Block(4 * scalars, min(uses[slot]), max(uses[slot]), lasting))
+    bordered = {slot: layout for slot in slots if (layout := border_of(slot)) is not None}
+    blocks = [Block(4 * size_of(slot), uses[slot][0], uses[slot][-1], slot in bordered) for slot in slots]
     starts, size = place(blocks)
+    if size > SMALL:
+        blocks = [replace(block, lasting=False) for block in blocks]
+        starts, size = place(blocks)
     by_thread = 0 if shared else size
     addresses = {s: Place("arena", n, by_thread=by_thread) for s, n in zip(slots, starts, strict=True)} | dict(fixed)
 
@@ -109,4 +123,25 @@ def placed(
         by_thread = start.by_thread + p.by_thread
         return replace(start, offset=start.offset + p.offset, by_thread=by_thread, by_task=p.by_task)
 
-    return tuple(Call(program, tuple(map(address, places))) for program, places in calls), size
+    to_clear: dict[int, list[Call]] = {}
+    for number, slot in enumerate(slots):
+        if slot in bordered and _shares(number, blocks, starts):
+            to_clear.setdefault(uses[slot][0], []).append(Call(clear(bordered[slot]), (addresses[slot],)))
+    made = [Call(program, tuple(map(address, places))) for program, places in calls]
+    return [(*to_clear.get(number, ()), call) for number, call in enumerate(made)], size
+
+
+def _slot_of(where: Where) -> Slot | None:
+    """Whose memory it is, if it has a name."""
+    if isinstance(where, Place):
+        return None
+    return where.slot if isinstance(where, Moved) else where
+
+
+def _shares(number: int, blocks: Sequence[Block], starts: Sequence[int]) -> bool:
+    """Whether any other block has bytes where this one is."""
+    first, end = starts[number], starts[number] + blocks[number].size
+    return any(
+        other != number and starts[other] < end and first < starts[other] + blocks[other].size
+        for other in range(len(blocks))
+    )

@@ -49,7 +49,10 @@ class Operands:
 
     def placed(self) -> tuple[tuple[Call, ...], int]:
         """The calls with all slots turned into addresses, and the bytes of arena that they need."""
-        return placed(self.calls, self.fixed, lambda slot: (self.layouts[slot].scalars, not self.layouts[slot].plain))
+        layouts = self.layouts
+        border = {slot: layout for slot, layout in layouts.items() if not layout.plain}
+        calls, size = placed(self.calls, self.fixed, lambda slot: layouts[slot].scalars, border.get)
+        return tuple(call for each in calls for call in each), size
 
     def call(self, program: Program, *places: Slot | Place) -> None:
         """Append one call."""

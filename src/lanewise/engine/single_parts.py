@@ -8,13 +8,13 @@ be, so a layer has at most two or three sizes of them, and as many kernels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from math import isqrt
 
-from lanewise.engine.memory import Moved, Where
-from lanewise.engine.schedule import Place
+from lanewise.engine.memory import Moved, SlotCall, Where
+from lanewise.engine.schedule import Call, Phase, Place, Section
 from lanewise.kernels.single.blocked import Blocked
 from lanewise.lanes.program import LANES
 from lanewise.network.graph import Graph
@@ -31,6 +31,9 @@ WORK_OF_A_VALUE, WORK_OF_READING = 3, 4
 """What it costs to read and write 16 lanes that nothing much is done with; to read them from another core's cache."""
 
 VECTOR = 4 * LANES  # bytes
+
+Kind = tuple[int, SlotCall]
+"""Tasks of one kind: how many, and what each of them calls."""
 
 
 def worth(graph: Graph, threads: int) -> int:
@@ -104,6 +107,28 @@ def cheaper(parts: Sequence[Part], others: Sequence[Part], work: int, weights: i
     return by_filters < work * other + WORK_OF_READING * (weights + values * other)
 
 
+def phases_of(steps: Sequence[Sequence[Kind]], calls: Iterable[tuple[Call, ...]]) -> tuple[Phase, ...]:
+    """Steps as phases; those that nobody shares one behind the other, so that the threads meet but once.
+
+    Nobody reads the border of what a step makes before it is over, so it is cleared by a task beside the others.
+
+    Parameters
+    ----------
+    steps : the kinds of tasks of each
+    calls : for each of these kinds in order, calls that clear borders and then its own
+    """
+    phases, coming = [], iter(calls)
+    for alone, group in groupby(steps, key=lambda step: sum(tasks for tasks, _ in step) == 1):
+        if alone:
+            phases.append(Phase(1, (Section(tuple(call for _ in group for call in next(coming))),)))
+            continue
+        for step in group:
+            own = [next(coming) for _ in step]
+            kinds = [(tasks, each[-1:]) for (tasks, _), each in zip(step, own, strict=True)]
+            phases.append(Phase.of_kinds([*kinds, *((1, (clear,)) for each in own for clear in each[:-1])]))
+    return tuple(phases)
+
+
 @dataclass(frozen=True, slots=True)
 class Axis:
     """An axis of a layout: how many positions it has, how many bytes apart, and what a kernel is told of a part."""
@@ -113,7 +138,19 @@ class Axis:
     part: Callable[[Blocked, Part], Blocked]
 
     def move(self, part: Part, place: Where, layout: Blocked, stride: int = 1) -> Where:
-        """Where the parts start, of a value that is read `stride` positions further for each."""
+        """Where the parts start in a value.
+
+        Parameters
+        ----------
+        part : Part
+            Of what the layer makes.
+        place : Slot, Place or Moved
+            Where the value is.
+        layout : Blocked
+            How it lies.
+        stride : int
+            How many positions of the value there are for one of the part.
+        """
         return part.move(place, stride * self.step(layout))
 
 

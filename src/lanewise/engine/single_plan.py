@@ -9,9 +9,9 @@ they treat all lanes alike. Threads share a layer's work where there is enough (
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, groupby
+from itertools import accumulate
 from math import prod
 
 import numpy as np
@@ -21,7 +21,7 @@ from lanewise.engine.fuse import Operation, conv_of
 from lanewise.engine.lower import Forward, lowering_of, numbers
 from lanewise.engine.memory import Moved, Slot, SlotCall, Where, placed
 from lanewise.engine.parameters import Floats
-from lanewise.engine.schedule import Call, Phase, Place, Section, aligned
+from lanewise.engine.schedule import Call, Phase, Place, aligned
 from lanewise.engine.single_parts import (
     BLOCKS,
     COLUMNS,
@@ -29,14 +29,17 @@ from lanewise.engine.single_parts import (
     VECTOR,
     WORK_OF_A_VALUE,
     Axis,
+    Kind,
     Part,
     cheaper,
     cut,
+    phases_of,
     sharing,
     worth,
 )
 from lanewise.kernels.activations import Applied, is_short
 from lanewise.kernels.conv import Conv
+from lanewise.kernels.layout import Layout
 from lanewise.kernels.single import conv, dense, features, winograd
 from lanewise.kernels.single.blocked import Blocked
 from lanewise.lanes.program import LANES, Program
@@ -75,10 +78,6 @@ class SinglePlan:
     def calls(self) -> tuple[Call, ...]:
         """All of them."""
         return tuple(call for phase in self.phases for section in phase.sections for call in section.calls)
-
-
-Kind = tuple[int, SlotCall]
-"""Tasks of one kind: how many, and what each of them calls."""
 
 
 class SinglePlanner:
@@ -398,25 +397,19 @@ class SinglePlanner:
         calls, arena = placed(
             [call for step in self.steps for _, call in step],
             self.fixed,
-            lambda slot: (self.sizes[slot], self._lasting(slot)),
+            self.sizes.__getitem__,
+            self._border,
             shared=True,
         )
         parameters, first = aligned(self.laid), 0
         for array in self.weights:
             parameters[first : first + array.size] = array.ravel()
             first += -(-array.size // LANES) * LANES
-        return SinglePlan(self._phases(iter(calls)), arena, self.outputs, parameters, self.threads)
+        return SinglePlan(phases_of(self.steps, calls), arena, self.outputs, parameters, self.threads)
 
-    def _phases(self, calls: Iterator[Call]) -> tuple[Phase, ...]:
-        """The steps; those that are nobody's to share one behind the other, so that nobody waits for them but once."""
-        phases = []
-        for alone, steps in groupby(self.steps, key=lambda step: sum(tasks for tasks, _ in step) == 1):
-            if alone:
-                phases.append(Phase(1, (Section(tuple(next(calls) for _ in steps)),)))
-            else:
-                phases += [Phase.of_kinds([(tasks, (next(calls),)) for tasks, _ in step]) for step in steps]
-        return tuple(phases)
-
-    def _lasting(self, slot: Slot) -> bool:
-        """Whether it has a border, which is zero once and for all."""
-        return slot[0] == "value" and not self.layouts[slot[1]].plain
+    def _border(self, slot: Slot) -> Layout | None:
+        """The layout of a value that has a border."""
+        if slot[0] != "value" or self.layouts[slot[1]].plain:
+            return None
+        layout = self.layouts[slot[1]]
+        return layout.lanes if layout.width == LANES else layout

@@ -14,7 +14,7 @@ convolution of all channels, whose other weights are zero.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
@@ -38,7 +38,14 @@ def is_depthwise(conv: Conv) -> bool:
 
 
 def is_one_product(conv: Conv, x: Blocked, y: Blocked) -> bool:
-    """Whether it is a product of two matrices whose positions are one long row, as no border parts the rows."""
+    """Whether it is a product of two matrices whose positions are one long row, as no border parts the rows.
+
+    Parameters
+    ----------
+    conv : Conv
+    x, y : Blocked
+        How its input and its output lie.
+    """
     plain = x.plain and y.plain and x.shape[1:] == y.shape[1:] and not any(conv.padding)
     return conv.kernel == (1, 1) and conv.groups == 1 and plain
 
@@ -165,29 +172,69 @@ def _pointwise(conv: Conv, x: Blocked, y: Blocked, activation: Applied | None, r
             for c, width in blocks(k, columns, tile_c):
                 yield r, c, width
 
-    def tile(o: Index, height: int, r: Index, c: Index, width: int) -> None:
-        total = [[k.register(bias[o + m]) for _ in range(width)] for m in range(height)]
-        for block, lanes in x.parts(k):
+    def tile(rows_of: tuple[Index, int], at: tuple[Index, Index, int], part: _Part) -> None:
+        (o, height), (r, c, width) = rows_of, at
+        spots = [(m, q) for m in range(height) for q in range(width)]
+        total = {(m, q): k.register(bias[o + m] if part.first else y_out[o + m, r, c + q]) for m, q in spots}
+        for block, lanes in part.blocks(k):
             for i, unrolled in blocks(k, lanes, UNROLLED_SUM):
                 for n in range(unrolled):
                     weights = [w[o + m, block * x.width + i + n] for m in range(height)]
                     for q in range(width):
                         pixel = x_in[block, r * s_r - top, (c + q) * s_c - left, i + n]
                         for m in range(height):
-                            total[m][q].accumulate(weights[m], pixel)
-        for m in range(height):
-            for q in range(width):
-                y_out[o + m, r, c + q] = applied(k, total[m][q].get(), activation)
+                            total[m, q].accumulate(weights[m], pixel)
+        for m, q in spots:
+            y_out[o + m, r, c + q] = applied(k, total[m, q].get(), activation if part.last else None)
 
+    whole = _Part(x, 0, *divmod(x.shape[0], x.width), True, True)
     if conv.channels * y.blocks <= FIRST_CACHE // 2:  # weights stay in the first cache, so positions are met once
-        for r, c, width in positions():
+        for at in positions():
             for o, height in blocks(k, y.blocks, tile_o):
-                tile(o, height, r, c, width)
+                tile((o, height), at, whole)
     else:
-        for o, height in blocks(k, y.blocks, tile_o):
-            for r, c, width in positions():
-                tile(o, height, r, c, width)
+        for part in _parts(k, x, FIRST_CACHE // tile_o):
+            for o, height in blocks(k, y.blocks, tile_o):
+                for at in positions():
+                    tile((o, height), at, part)
     return k.program()
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Some of the blocks of channels that a sum runs over: `full` blocks from `start` on, and the one that is not full.
+
+    The first part begins with the bias, a later one with what the part before has left in the output.
+    """
+
+    x: Blocked
+    start: Index
+    full: int
+    rest: int
+    first: bool
+    last: bool
+
+    def blocks(self, k: Recorder) -> Iterator[tuple[Index, int]]:
+        """As (block, channels in it)."""
+        for n in k.loop(self.full):
+            yield self.start + n, self.x.width
+        if self.rest:
+            yield self.start + self.full, self.rest
+
+
+def _parts(k: Recorder, x: Blocked, channels: int) -> Iterator[_Part]:
+    """The sum over all channels in parts of about so many, whose weights stay in the first cache."""
+    full, rest = divmod(x.shape[0], x.width)
+    count = max(1, round(full * x.width / channels))
+    size = -(-full // count)
+    count = max(1, -(-full // size)) if size else 1
+    if count == 1:
+        yield _Part(x, 0, full, rest, True, True)
+        return
+    yield _Part(x, 0, size, 0, True, False)
+    for n in k.loop(count - 2):
+        yield _Part(x, (n + 1) * size, size, 0, False, False)
+    yield _Part(x, (count - 1) * size, full - (count - 1) * size, rest, False, True)
 
 
 def _depthwise(conv: Conv, x: Blocked, y: Blocked, activation: Applied | None) -> Program:
