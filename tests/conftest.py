@@ -108,8 +108,10 @@ def browser() -> Iterator[Any]:
     if path is None:
         pytest.skip(f"none of {', '.join(BROWSERS)} is on the PATH")
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser, and is not installed")
+    _stay_on(PROCESSORS)  # for its many processes, which inherit this
     with sync_api.sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        _stay_on(_own_processors())
         yield chromium
         chromium.close()
 
