@@ -79,8 +79,8 @@ def test_shared_memory_does_not_change_a_bit(text: str, monkeypatch: pytest.Monk
     parameters, images = parameters_for(graph), images_for(graph, 40)
     single = images[0]
 
-    def everything(small: int) -> tuple[list[bytes], int]:
-        monkeypatch.setattr(memory, "SMALL", small)
+    def everything(shared: bool) -> tuple[list[bytes], int]:
+        monkeypatch.setattr(memory, "worth_sharing", lambda *_: shared)
         trainer = Trainer(graph, parameters, raw_for(graph), batch_size=40, threads=1)
         steps = steps_of(np.arange(40), 3, learning_rate=0.1)
         trainer.run(images, steps)
@@ -90,9 +90,16 @@ def test_shared_memory_does_not_change_a_bit(text: str, monkeypatch: pytest.Monk
         outputs += [one.run(single), one.run(single)]
         return [value.tobytes() for value in outputs], one._plan.arena
 
-    (apart, separate), (together, shared) = everything(2**40), everything(0)
+    (apart, separate), (together, shared) = everything(False), everything(True)
     assert apart == together
     assert shared < separate
+
+
+def test_sharing_is_worth_half_the_arena_or_what_is_past_all_caches() -> None:
+    assert not memory.worth_sharing(2**18, 2**10)
+    assert not memory.worth_sharing(2**20, 2**19 + 64)
+    assert memory.worth_sharing(2**20, 2**19)
+    assert memory.worth_sharing(2**26 + 64, 2**26)
 
 
 def test_too_much_memory_is_said_before() -> None:

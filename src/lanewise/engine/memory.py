@@ -1,8 +1,7 @@
 """One arena of memory a thread: which value lies where, planned before anything runs.
 
-A value with a border needs zeros there. In a small arena it has a place of its own, whose border is written once, when
-the arena is made. In a large one places are shared, so that the memory stays in the caches, and the border is cleared
-before the value is made.
+A value with a border needs zeros there. It has a place of its own, whose border is written once, when the arena is
+made; or, where this saves much memory, places are shared, and the border is cleared before the value is made.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ SlotCall = tuple[Program, tuple[Where, ...]]
 
 ALIGNMENT = 64  # bytes: one 16-lane value, one cache line
 
-SMALL = 2**18  # bytes: fits a second cache beside the weights
+SMALL, LARGE = 2**18, 2**26  # bytes: fits a second cache beside the weights; fits no cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +76,14 @@ def _together(a: Block, b: Block) -> bool:
     return a.lasting or b.lasting or (a.first <= b.last and b.first <= a.last)
 
 
+def worth_sharing(apart: int, shared: int) -> bool:
+    """Whether values with a border share places in an arena of so many bytes, as it has so many then.
+
+    Half the memory is worth the time that clearing takes, and in an arena past all caches any memory saved is.
+    """
+    return apart > SMALL and (2 * shared <= apart or apart > LARGE)
+
+
 def placed(
     calls: Sequence[SlotCall],
     fixed: Mapping[Slot, Place],
@@ -108,9 +115,10 @@ def placed(
     bordered = {slot: layout for slot in slots if (layout := border_of(slot)) is not None}
     blocks = [Block(4 * size_of(slot), uses[slot][0], uses[slot][-1], slot in bordered) for slot in slots]
     starts, size = place(blocks)
-    if size > SMALL:
-        blocks = [replace(block, lasting=False) for block in blocks]
-        starts, size = place(blocks)
+    sharing = [replace(block, lasting=False) for block in blocks]
+    shared_starts, shared_size = place(sharing)
+    if worth_sharing(size, shared_size):
+        blocks, starts, size = sharing, shared_starts, shared_size
     by_thread = 0 if shared else size
     addresses = {s: Place("arena", n, by_thread=by_thread) for s, n in zip(slots, starts, strict=True)} | dict(fixed)
 
