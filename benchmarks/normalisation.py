@@ -113,7 +113,7 @@ def measure(
     folder : Path
         The virtual environment in which PyTorch is.
     say : callable
-        Given a sentence on what is being done.
+        Given a line on each result as it comes.
     """
     train, test = read(path, "train", per_class), read(path, "test", 1000)
     found: dict[str, dict[str, list[float]]] = {name: {"lanewise": [], "torch": []} for name in nets}
@@ -122,10 +122,12 @@ def measure(
         np.savez(file, train=train[0], train_labels=train[1], test=test[0], test_labels=test[1])
         for name in nets:
             for seed in range(seeds):
-                say(f"{name}, seed {seed}: Lanewise")
-                found[name]["lanewise"].append(_lanewise(LEARNERS[name], recipe, train, test, seed, threads))
-                say(f"{name}, seed {seed}: PyTorch")
-                found[name]["torch"].append(_torch(LEARNERS[name], recipe, file, seed, threads, python_of(folder)))
+                ours = _lanewise(LEARNERS[name], recipe, train, test, seed, threads)
+                say(f"{name}, seed {seed}: Lanewise {100 * ours:.1f} %")
+                theirs = _torch(LEARNERS[name], recipe, file, seed, threads, python_of(folder))
+                say(f"{name}, seed {seed}: PyTorch {100 * theirs:.1f} %")
+                found[name]["lanewise"].append(ours)
+                found[name]["torch"].append(theirs)
     return report(found, recipe, len(train[0]))
 
 
