@@ -33,9 +33,10 @@ from lanewise.data_check.similarity import Floats, reduced
 from lanewise.errors import DataError
 from lanewise.model import Model
 from lanewise.notes import unheard
+from lanewise.training.augment import AS_THEY_ARE, PHOTOGRAPH
 from lanewise.training.fit import train
 from lanewise.training.new_head import RATE, STEPS, WEIGHT_DECAY
-from lanewise.training.recipe import default_batch_size
+from lanewise.training.recipe import MANY, default_batch_size, plain_network
 from lanewise.training.task import Progress
 from lanewise.wording import counted
 
@@ -239,6 +240,17 @@ def epochs_for(count: int) -> int:
     return max(4, min(30, round(_SEEN / count)), min(60, round(_FEW / count)))
 
 
+def plain_options(images: Images, count: int) -> dict[str, Any]:
+    """How to train a network on so many of the images: those of a class are to be told apart, in few epochs.
+
+    The default for photographs needs many: its network is normalised, and it changes images in many ways.
+    """
+    options: dict[str, Any] = {"epochs": epochs_for(count)}
+    if min(images.size) >= PHOTOGRAPH and len(images) < MANY:
+        options |= {"network": plain_network((images.channels, *images.size), len(images.classes)), **AS_THEY_ARE}
+    return options
+
+
 def linear_options(count: int, start: Model) -> dict[str, Any]:
     """How to train a linear layer on the features of so many images."""
     steps = -(-count // min(default_batch_size(count), count))
@@ -286,7 +298,7 @@ def cross_validated(
         fold = folds(images.labels, together, seed + repeat)
         for k in range(FOLDS):
             trained, held = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
-            options = {"epochs": epochs_for(len(trained))} if start is None else linear_options(len(trained), start)
+            options = plain_options(images, len(trained)) if start is None else linear_options(len(trained), start)
             epochs = options["epochs"]
             before, total_epochs = epochs * (repeat * FOLDS + k), epochs * rounds * FOLDS
 

@@ -33,6 +33,9 @@ ROTATE = 15.0
 COLOURS = {"brightness": 0.3, "contrast": 0.3, "saturation": 0.3}
 ERASE = 0.25
 
+AS_THEY_ARE = {"zoom": 1.0, "rotate": 0.0, **dict.fromkeys(COLOURS, 0.0), "erase": 0.0, "label_smoothing": 0.0}
+"""Options of training that leave out what few photographs get beside shifts and mirroring."""
+
 
 def few_photographs(count: int, shape: tuple[int, ...]) -> bool:
     """Whether so many images of a shape (rows, columns, channels) seem to be photographs, and are few.
