@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from lanewise import limits
-from lanewise.engine import memory
+from lanewise.engine import memory, operands
 from lanewise.engine.inference import Inference
-from lanewise.engine.memory import ALIGNMENT, Block, place
+from lanewise.engine.memory import ALIGNMENT, Block, Slot, SlotCall, place
+from lanewise.engine.recompute import again, recomputed
 from lanewise.engine.single import SingleInference
 from lanewise.engine.trainer import Trainer
 from lanewise.errors import TooLargeError
+from lanewise.kernels import optimizers
 from lanewise.limits import available_memory, check_memory
 from tests.engine.support import images_for, network, parameters_for, raw_for, steps_of
 
@@ -93,6 +95,47 @@ def test_shared_memory_does_not_change_a_bit(text: str, monkeypatch: pytest.Monk
     (apart, separate), (together, shared) = everything(False), everything(True)
     assert apart == together
     assert shared < separate
+
+
+NORMALISED = [
+    "conv 8@3x3 same nobias, max 2, batchnorm, relu, 3 * (conv 8@3x3 same, batchnorm, silu), conv 8@3x3, dense 3",
+    "conv 8@3x3 same, batchnorm, relu6, residual(conv 8@3x3 same, batchnorm, relu, conv 8@3x3 same, batchnorm), relu, "
+    "conv 8@3x3 same groups 8, batchnorm frozen, gelu, global average, dense 3",
+    "conv 4@3x3 same, elu, concat(conv 8@3x3 same, batchnorm, relu | max 3 same stride 1), dense 3",
+]
+
+
+@pytest.mark.parametrize("text", NORMALISED)
+def test_values_made_again_do_not_change_a_bit(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = network(f"{text}, softmax", (3, 12, 12))
+    parameters, images = parameters_for(graph), images_for(graph, 40)
+
+    def trained(large: int) -> tuple[list[bytes], int]:
+        monkeypatch.setattr(operands, "LARGE", large)
+        monkeypatch.setattr(operands, "ENOUGH", 1.0)
+        needed = Trainer.memory(graph, raw_for(graph), 40, threads=1)
+        trainer = Trainer(graph, parameters, raw_for(graph), batch_size=40, threads=1)
+        trainer.run(images, steps_of(np.arange(40), 3, learning_rate=0.1))
+        return [value.tobytes() for value in trainer.parameters], needed
+
+    (kept, all_memory), (made_again, less) = trained(2**40), trained(0)
+    assert kept == made_again
+    assert less < all_memory
+
+
+def test_only_values_whose_sources_are_kept_anyway_are_made_again() -> None:
+    """What an activation reads is kept for nobody else, so nothing is saved; behind a normalisation it is."""
+
+    def call(*slots: Slot) -> SlotCall:
+        return optimizers.zero(16), slots
+
+    x, y, z = ("value", 1), ("value", 2), ("value", 3)
+    forward = [call(x), call(x, y), call(y, z), call(z)]
+    activations = {y: forward[1], z: forward[2]}
+    assert recomputed([*forward, call(z)], activations, 4) == [*forward, call(z)]
+    behind = recomputed([*forward, call(z), call(x)], activations, 4)
+    second_y, second_z = again(y), again(z)
+    assert behind[4:] == [call(x, second_y), call(second_y, second_z), call(second_z), call(x)]
 
 
 def test_sharing_is_worth_half_the_arena_or_what_is_past_all_caches() -> None:

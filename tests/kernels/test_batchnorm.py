@@ -64,6 +64,23 @@ def test_there_and_back(shape: tuple[int, int, int], border: tuple[int, int, int
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("relu", [False, True])
+def test_made_again_has_the_same_bits(shape: tuple[int, int, int], relu: bool) -> None:
+    rng = np.random.default_rng(3)
+    layout, framed, channels = Layout(shape), Layout(shape, BORDERS[1]), shape[0]
+    scale, shift, running, zeros = *rng.normal(size=(3, channels)), np.zeros(channels)
+    x = into_lanes(rng.normal(size=(LANES, *shape)).astype(np.float32), layout)
+    empty = into_lanes(np.zeros((LANES, *shape), np.float32), framed)
+    numbers = list(map(buffer, (scale, shift)))
+    given = [x, buffer(np.arange(LANES) < 9), *numbers, buffer(running), empty]
+    given += [buffer(np.zeros(channels * batchnorm.MOMENTS * LANES)), buffer(zeros), buffer(zeros)]
+    *_, y, moments, _, _ = run_everywhere(batchnorm.forward(layout, framed, 0.125, False, relu=relu), given)
+    *_, same = run_everywhere(batchnorm.again(layout, framed, relu=relu), [x, *numbers, moments, empty])
+    assert y.any()
+    assert same.tobytes() == y.tobytes()
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_running_statistics_there_and_back(shape: tuple[int, int, int]) -> None:
     rng = np.random.default_rng(1)
     layout, each = Layout(shape), (slice(None), None, None)

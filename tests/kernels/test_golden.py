@@ -81,6 +81,7 @@ def case(kernel: Callable[..., Program], *arguments: Any, **options: Any) -> Non
 
 
 case(batchnorm.forward, SMALL, SMALL, 0.5, True, relu=True)
+case(batchnorm.again, SMALL, SMALL, True)
 case(batchnorm.apply, SMALL, SMALL, 0.5)
 case(batchnorm.backward_parameters, SMALL, SMALL, False)
 case(batchnorm.backward, SMALL, SMALL, SMALL, True, False)

@@ -114,6 +114,11 @@ class Forward(_Lowered):
         """What computes it."""
         return lowering_of(self.layer).forward(self.layer, self)
 
+    def again(self) -> Program | None:
+        """What computes it once more in the backward pass, if that is cheap."""
+        lower = lowering_of(self.layer).again
+        return None if lower is None else lower(self.layer, self)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backward(_Lowered):
@@ -170,6 +175,9 @@ class Lowering:
         The program of the gradients of its parameters, for layers that have some.
     together : bool
         Whether the program of the input's gradient, where there is one, computes those of the parameters, too.
+    again : callable, optional
+        The program that computes the operation once more in the backward pass, with the same bits, where that is one
+        pass over a value which the backward pass needs anyway.
     single : callable, optional
         The program for a single image, whose channels are in lanes. Without, the kernel of `forward` treats all lanes
         alike, and is given blocks of channels for channels.
@@ -179,6 +187,7 @@ class Lowering:
     input_gradient: Callable[[Any, Backward], Program]
     parameter_gradients: Callable[[Any, Backward], Program] | None = None
     together: bool = False
+    again: Callable[[Any, Forward], Program] | None = None
     single: Callable[[Any, tuple[Blocked, ...], Blocked], Program] | None = None
 
 
@@ -270,6 +279,10 @@ def _batch_norm(layer: layers.BatchNorm, f: Forward) -> Program:
     return batchnorm.apply(f.x, f.y, layer.epsilon, f.relu, f.plus)
 
 
+def _batch_norm_again(layer: layers.BatchNorm, f: Forward) -> Program:
+    return _batch_norm(layer, f) if layer.frozen else batchnorm.again(f.x, f.y, f.relu)
+
+
 def _batch_norm_input(layer: layers.BatchNorm, b: Backward) -> Program:
     if layer.frozen:
         return batchnorm.backward_applied(b.dy, b.dx, layer.epsilon, b.accumulate)
@@ -351,6 +364,7 @@ LOWERINGS: dict[type[layers.Layer], Lowering] = {
         _batch_norm_input,
         lambda layer, b: batchnorm.backward_parameters(b.x, b.dy, b.accumulate),
         together=True,
+        again=_batch_norm_again,
         single=lambda layer, xs, y: features.scale_and_shift(xs[0], y),
     ),
     layers.Scale: Lowering(
@@ -381,7 +395,7 @@ LOWERINGS: dict[type[layers.Layer], Lowering] = {
         lambda layer, f: pool.global_average_forward(f.x, f.y),
         lambda layer, b: pool.global_average_backward(b.x, b.dy, b.dx, mask=b.mask, accumulate=b.accumulate),
     ),
-    layers.Activation: Lowering(_activation, _activation_input),
+    layers.Activation: Lowering(_activation, _activation_input, again=_activation),
     layers.Softmax: Lowering(
         lambda layer, f: pointwise.softmax(f.x, f.y),
         lambda layer, b: pointwise.softmax_backward(b.y, b.dy, b.dx, accumulate=b.accumulate),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from lanewise.engine.fuse import Fused, Operation
 from lanewise.engine.gradients import Gradients
 from lanewise.engine.lower import transformed_weights
-from lanewise.engine.memory import Slot, SlotCall, placed
+from lanewise.engine.memory import LARGE, Slot, SlotCall, placed
 from lanewise.engine.parameters import FlatParameters
+from lanewise.engine.recompute import ENOUGH, again, recomputed
 from lanewise.engine.schedule import Call, Place
 from lanewise.kernels.layout import Layout
 from lanewise.lanes.program import LANES, Program
@@ -41,18 +42,32 @@ class Operands:
             self._given["present"] = present
         self.flat = FlatParameters.of(graph)
         self.calls: list[SlotCall] = []
+        self.again: dict[Slot, SlotCall] = {}  # how values are made once more that need not be kept
         self.layouts: dict[Slot, Layout] = {}
         self.fixed: dict[Slot, Place] = {}
         self.preparations: list[Call] = []
         self.transformed = 0  # scalars
         self.kept = 0  # bytes
 
-    def placed(self) -> tuple[tuple[Call, ...], int]:
-        """The calls with all slots turned into addresses, and the bytes of arena that they need."""
+    def placed(self, turn: int | None = None) -> tuple[tuple[Call, ...], int]:
+        """The calls with all slots turned into addresses, and the bytes of arena that they need.
+
+        `turn` is the number of calls of the forward pass, where a backward pass follows.
+        """
+        calls, size = self._placed(self.calls)
+        if turn is not None and self.again and size > LARGE:
+            fewer = recomputed(self.calls, self.again, turn)
+            self.layouts |= {again(slot): layout for slot, layout in self.layouts.items() if slot in self.again}
+            other, smaller = self._placed(fewer)
+            if smaller <= ENOUGH * size:
+                calls, size = other, smaller
+        return calls, size
+
+    def _placed(self, calls: list[SlotCall]) -> tuple[tuple[Call, ...], int]:
         layouts = self.layouts
         border = {slot: layout for slot, layout in layouts.items() if not layout.plain}
-        calls, size = placed(self.calls, self.fixed, lambda slot: layouts[slot].scalars, border.get)
-        return tuple(call for each in calls for call in each), size
+        made, size = placed(calls, self.fixed, lambda slot: layouts[slot].scalars, border.get)
+        return tuple(call for each in made for call in each), size
 
     def call(self, program: Program, *places: Slot | Place) -> None:
         """Append one call."""
@@ -91,7 +106,11 @@ class Operands:
         return found
 
     def bind(self, program: Program, operation: Operation, **known: Slot | Place) -> None:
-        """Append a call of a program, whose buffers are found by their names (`lower.py`).
+        """Append a call of a program; parameters as for `bound`."""
+        self.calls.append(self.bound(program, operation, **known))
+
+    def bound(self, program: Program, operation: Operation, **known: Slot | Place) -> SlotCall:
+        """The call of a program whose buffers are found by their names (`lower.py`).
 
         Parameters
         ----------
@@ -124,7 +143,7 @@ class Operands:
                     scratch += 1
                 case name:
                     places.append(found[name])
-        self.call(program, *places)
+        return program, tuple(places)
 
     def argmax(self, operation: Operation) -> tuple[Slot, Layout]:
         """Where it is noted which tap won each window of a max pool that a convolution does, and how that lies."""

@@ -72,12 +72,13 @@ class Planner:
         self.fused = fuse(graph, training=training, fast_convolution=winograd)
         self.operands = Operands(graph, self.fused, images=images, key=key, present=present, gradients=gradients)
         self._deferred: list[Deferred] = []
+        self._turn: int | None = None  # calls of the forward pass
         self._with_gradient: set[int] = set()  # values whose gradient has been written by some reader already
 
     def finish(self) -> GroupPlan:
         """Place all slots and turn them into addresses."""
         operands = self.operands
-        calls, arena = operands.placed()
+        calls, arena = operands.placed(self._turn)
         return GroupPlan(
             calls, arena, tuple(operands.preparations), operands.transformed, tuple(self._deferred), operands.kept
         )
@@ -106,6 +107,8 @@ class Planner:
             registers=self.registers,
         )
         self.operands.bind(forward.program(), operation, **({"plus": plus[0]} if plus else {}))
+        if self.training and plus is None and (program := forward.again()) is not None:
+            self.operands.again[self.operands.value(operation.result)[0]] = self.operands.bound(program, operation)
 
     # backward
 
@@ -116,6 +119,7 @@ class Planner:
     def backward(self, *, start: int | None = None) -> None:
         """Append the backward pass from node `start` (the last by default), whose gradient is there."""
         last = len(self.graph.nodes) - 1 if start is None else start
+        self._turn = len(self.operands.calls)
         for operation in reversed(self.fused.operations.values()):
             if operation.number <= last and self.fused.values[operation.number].trained:
                 dy = self._output_gradient(operation)

@@ -20,7 +20,7 @@ At inference, and if frozen, m and v are the running ones, and dx = scale r dy.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from lanewise.kernels.across import lane_sum
 from lanewise.kernels.channelwise import Place, channels_together, positions, summed
@@ -29,6 +29,9 @@ from lanewise.kernels.optimizers import HYPER, over_shards
 from lanewise.kernels.pointwise import put
 from lanewise.kernels.pool import finisher
 from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value, kernel
+
+Finish = Callable[[Place, list[Value]], None]
+"""What a kernel does with a value at a place: add, ReLU, store."""
 
 MOMENTS = 4
 """What is kept of a channel from the forward pass to the backward passes."""
@@ -101,10 +104,32 @@ def forward(
             moments[each[p], 0] = origins[p] + moved
             moments[each[p], 1] = _inverse(k, _variance(k, moved, square * present.share), epsilon)
         for i in _again(k, each):
-            mean, factor, offset = moments[i, 0], scale[i] * moments[i, 1], shift[i]
-            for at in positions(k, x, i):
-                finish(at, [k.apply("fma", xs[at] - mean, factor, offset)])
+            _normalise(k, x, i, xs, (moments[i, 0], scale[i] * moments[i, 1], shift[i]), finish)
     return k.program()
+
+
+@kernel
+def again(x: Layout, y: Layout, relu: bool = False) -> Program:
+    """The y of `forward`, without `plus`, from the moments that it kept: the same bits.
+
+    Buffers: x, scale, shift, moments, y.
+    """
+    k, channels = Recorder("batchnorm_again"), x.shape[0]
+    xs = x.buffer(k, "x")
+    scale, shift, moments = k.scalars("scale", (channels,)), k.scalars("shift", (channels,)), _moments(k, x)
+    finish = finisher(k, y, relu=relu, plus=None)
+    for i in k.loop(channels):
+        _normalise(k, x, i, xs, (moments[i, 0], scale[i] * moments[i, 1], shift[i]), finish)
+    return k.program()
+
+
+def _normalise(
+    k: Recorder, x: Layout, channel: Index, xs: Buffer, by: tuple[Value, Value, Value], finish: Finish
+) -> None:
+    """Finish (x - mean) factor + offset for all elements of a channel."""
+    mean, factor, offset = by
+    for at in positions(k, x, channel):
+        finish(at, [k.apply("fma", xs[at] - mean, factor, offset)])
 
 
 def _variance(k: Recorder, mean: Value, mean_square: Value) -> Value:
@@ -124,9 +149,7 @@ def apply(x: Layout, y: Layout, epsilon: float, relu: bool = False, plus: Layout
     scale, shift, mean, variance = (k.scalars(n, (channels,)) for n in ("scale", "shift", "mean", "variance"))
     finish = finisher(k, y, relu=relu, plus=plus)
     for i in k.loop(channels):
-        middle, factor, offset = mean[i], scale[i] * _inverse(k, variance[i], epsilon), shift[i]
-        for at in positions(k, x, i):
-            finish(at, [k.apply("fma", xs[at] - middle, factor, offset)])
+        _normalise(k, x, i, xs, (mean[i], scale[i] * _inverse(k, variance[i], epsilon), shift[i]), finish)
     return k.program()
 
 
