@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from lanewise.engine.inference import Inference
 from lanewise.engine.many import OneByOne, for_many, one_by_one
+from lanewise.engine.parameters import Floats
 from lanewise.engine.single import SingleInference
 from tests.engine.support import images_for, network, parameters_for, raw_for
 
@@ -36,6 +40,22 @@ def test_one_by_one_is_the_single_engine_on_any_threads() -> None:
     for threads in (None, 1, 2, 2, 7):
         np.testing.assert_array_equal(many.run(images, threads=threads), expected)
     assert many.run(images[:0]).shape == (0, 5)
+
+
+def test_an_image_alone_gets_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = network("conv 64@1, relu6, global average, dense 5", (3, 17, 17))
+    many, images = OneByOne(graph, parameters_for(graph), raw_for(graph), threads=2), images_for(graph, 2)
+    expected, used, run = many.run(images), [], SingleInference.run
+
+    def counting(engine: SingleInference, image: NDArray[Any], *, threads: int | None = None) -> Floats:
+        used.append(threads)
+        return run(engine, image, threads=threads)
+
+    monkeypatch.setattr(SingleInference, "run", counting)
+    np.testing.assert_array_equal(many.run(images[:1]), expected[:1])
+    np.testing.assert_array_equal(many.run(images), expected)
+    np.testing.assert_array_equal(many.run(images[1:], threads=1), expected[1:])
+    assert used == [2, 1, 1, 1]
 
 
 def test_weights_are_shared_by_threads() -> None:

@@ -41,7 +41,9 @@ def one_by_one(graph: Graph) -> bool:
 
 
 class OneByOne:
-    """What comes out of a network for images, a thread an image. Weights are copied when it is made.
+    """What comes out of a network for images, a thread an image, or all threads where there are fewer images.
+
+    Weights are copied when it is made.
 
     Parameters
     ----------
@@ -55,7 +57,7 @@ class OneByOne:
         self, graph: Graph, parameters: Sequence[Floats], preprocessing: Preprocessing, *, threads: int | None = None
     ) -> None:
         self.threads = usable_threads(threads)
-        self._engines = [SingleInference(graph, parameters, preprocessing, threads=1)]
+        self._engines = [SingleInference(graph, parameters, preprocessing, threads=threads)]
 
     def run(self, pixels: NDArray[Any], *, threads: int | None = None) -> Floats:
         """The outputs, (images, ...) float32.
@@ -68,17 +70,20 @@ class OneByOne:
         """
         first = self._engines[0]
         result = np.empty((len(pixels), *first.graph.output_shape), np.float32)
-        count = min(threads or self.threads, self.threads, len(pixels))
+        count = min(threads or self.threads, self.threads)
+        if len(pixels) < count:
+            for place, image in enumerate(pixels):
+                result[place] = first.run(image, threads=count)
+            return result
         while len(self._engines) < count:
             self._engines.append(first.another())
 
         def some(start: int) -> None:
             for place in range(start, len(pixels), count):
-                result[place] = self._engines[start].run(pixels[place])
+                result[place] = self._engines[start].run(pixels[place], threads=1)
 
-        if count < 2:
-            for start in range(count):
-                some(start)
+        if count == 1:
+            some(0)
             return result
         with ThreadPoolExecutor(count) as pool:
             list(pool.map(some, range(count)))
