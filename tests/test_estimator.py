@@ -335,6 +335,7 @@ def test_options_reach_the_training(monkeypatch):
         "optimizer": "adamw",
         "learning_rate": 0.003,
         "weight_decay": 0.07,
+        "ema": 0.9,
         "augment": "shift",
         "validation_fraction": 0.2,
         "early_stopping": True,

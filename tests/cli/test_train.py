@@ -124,7 +124,18 @@ def test_a_pattern_that_matches_nothing_is_told_before_learning(photos, fake):
 def test_options_reach_training(photos, fake):
     run(
         *("train", photos, "--network", "dense 2", "--budget", "1.5m", "--batch-size", 32, "--optimizer", "adamw"),
-        *("--learning-rate", 0.01, "--weight-decay", 0.002, "--schedule", "cosine", "--label-smoothing", 0.1),
+        *(
+            "--learning-rate",
+            0.01,
+            "--weight-decay",
+            0.002,
+            "--ema",
+            0.99,
+            "--schedule",
+            "cosine",
+            "--label-smoothing",
+            0.1,
+        ),
         *("--augment", "shift", "--zoom", 1.5, "--rotate", 10, "--brightness", 0.2, "--contrast", 0.3),
         *(
             "--saturation",
@@ -151,6 +162,7 @@ def test_options_reach_training(photos, fake):
         "optimizer": "adamw",
         "learning_rate": 0.01,
         "weight_decay": 0.002,
+        "ema": 0.99,
         "schedule": "cosine",
         "label_smoothing": 0.1,
         "augment": "shift",

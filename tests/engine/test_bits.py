@@ -278,6 +278,17 @@ LESSONS = {
         "ca84d90d0e8170626bf28231238110ef29c61ef7ae25516583569497ae401a13",
         "859bee9ef7566fdcfc25e35c40b959f508ec4f22005d40035eda19d50c516c4c",
     ),
+    "moving average": Lesson(
+        "conv 4@3 same nobias, max 2, batchnorm, relu, dense 3, softmax",
+        (2, 7, 6),
+        Optimizer(ema=0.5),
+        20,
+        4,
+        0.0,
+        None,
+        "0e152ea5e8e9dfcd280882df44adc2c7a79a7ae897cf8d09d8408ddbc692512e",
+        "8e4d74a9dc090dd44e59bfce1d093587c1195bf29329e53cee1f576e5dc94da0",
+    ),
     "sigmoid": Lesson(
         "conv 4@3 same stride 2, relu, dense 1, sigmoid",
         (2, 7, 6),
@@ -319,7 +330,7 @@ def trained(name: str, target: str, threads: int) -> tuple[str, str]:
     classes = max(2, graph.output_shape[0])
     losses, _ = trainer.run(images, steps_of(numbers, classes, learning_rate=0.02, key=(3, 1)))
     assert np.isfinite(losses).all()
-    evaluate = Inference(graph, trainer.vector, preprocessing, threads=threads, target=named(target))
+    evaluate = Inference(graph, trainer.averaged, preprocessing, threads=threads, target=named(target))
     outputs = evaluate.run(images)
     return _digest(np.concatenate([trainer.vector, losses.ravel()])), _digest(outputs)
 

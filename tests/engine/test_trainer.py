@@ -292,6 +292,24 @@ def test_updates(optimizer: Optimizer, batch: int) -> None:
         np.testing.assert_allclose(came, wanted, rtol=2e-5, atol=2e-6)
 
 
+def test_moving_average() -> None:
+    """Of weights and running statistics alike, after each step; what is frozen is its own average."""
+    graph = network("conv 4@3 frozen, relu, conv 3@3 nobias, batchnorm, relu, dense 60, dense 3, softmax", (2, 9, 9))
+    start, images = parameters_for(graph), images_for(graph, 40)
+    trainer = trainer_for(graph, start, 40, optimizer=Optimizer(ema=0.4))
+    expected = [np.asarray(p, np.float64) for p in start]
+    for step in range(6):
+        trainer.run(images, steps_of(np.arange(40), 3, learning_rate=0.05))
+        decay = min(0.4, (1 + step) / (10 + step))
+        expected = [decay * a + (1 - decay) * p for a, p in zip(expected, trainer.parameters, strict=True)]
+    average = trainer.flat.unpack(trainer.averaged)
+    for parameter, came, wanted, now in zip(graph.parameters, average, expected, trainer.parameters, strict=True):
+        np.testing.assert_allclose(came, wanted, atol=2e-7 * max(1.0, float(np.abs(wanted).max())))
+        assert (came == now).all() == is_frozen(graph.nodes[parameter.node].layer), parameter
+    with_none = trainer_for(graph, start, 40)
+    assert with_none.averaged is with_none.vector
+
+
 def test_padding_of_the_vector_stays_zero() -> None:
     graph = network("dense 5, relu, dense 3, softmax", (1, 3, 3))
     trainer = trainer_for(graph, parameters_for(graph), 20, optimizer=Optimizer("adamw", weight_decay=0.1))
@@ -393,7 +411,9 @@ def taught(trainer: Trainer, images: Floats, first: int, last: int) -> None:
         trainer.run(images, steps_of(numbers, 4, learning_rate=0.01, key=(8, step)))
 
 
-@pytest.mark.parametrize("optimizer", [Optimizer("sgd", weight_decay=1e-3), Optimizer("adamw")], ids=lambda o: o.name)
+@pytest.mark.parametrize(
+    "optimizer", [Optimizer("sgd", weight_decay=1e-3, ema=0.9), Optimizer("adamw")], ids=lambda o: o.name
+)
 def test_training_goes_on_from_its_state_with_the_same_bits(optimizer: Optimizer, tmp_path: Path) -> None:
     graph = network(LITTLE.replace("dense 6", "dense 150"), (2, 22, 22))  # large enough for deferred gradients
     parameters, images = parameters_for(graph), images_for(graph, 40)
@@ -419,6 +439,7 @@ def test_a_state_of_another_network_or_optimizer_is_refused() -> None:
     for wrong in (
         trainer_for(other, parameters_for(other), 16, optimizer=Optimizer("adamw")).state(),
         trainer_for(graph, parameters_for(graph, 1), 16).state(),
+        trainer_for(graph, parameters_for(graph), 16, optimizer=Optimizer("adamw", ema=0.9)).state(),
         trainer.state() | {"more": np.zeros(2)},
         trainer.state() | {"parameters": trainer.vector.astype(np.float64)},
     ):

@@ -123,6 +123,15 @@ def test_rows_of_a_matrix(name: str) -> None:
         np.testing.assert_array_equal(after, before)
 
 
+def test_average() -> None:
+    parameters, _, _, averages = drawn()
+    hyper = buffer([*[np.nan] * (optimizers.HYPER - 3), 0.25, np.nan, np.nan])
+    came, *rest = run_everywhere(optimizers.average(CHUNK), [averages, parameters, hyper])
+    np.testing.assert_allclose(came, 0.75 * averages.astype(float) + 0.25 * parameters, atol=2e-7)
+    for before, after in zip((parameters, hyper), rest, strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
 def test_zero() -> None:
     values = buffer(np.full(16 * 21, np.nan))
     assert not run_everywhere(optimizers.zero(16 * 19), [values])[0][: 16 * 19].any()

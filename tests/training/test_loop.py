@@ -15,12 +15,12 @@ from lanewise.network.initial import initial_parameters
 from lanewise.network.text import parse
 from lanewise.preprocessing import Preprocessing
 from lanewise.training.learning_rate import one_cycle
-from lanewise.training.loop import Loop, TrainingState
+from lanewise.training.loop import Loop, TrainingState, evaluated
 from lanewise.training.run import Engine
 from lanewise.training.task import Progress, TrainingTask, Validation
 
 
-def loop(optimizer: str, progress: Any) -> Loop:
+def loop(optimizer: str, progress: Any, ema: float = 0.0) -> Loop:
     images = load("digits").train
     assert images.labels is not None
     graph = build(parse("conv 4@3x3 same, relu, dropout 0.2, dense 10, softmax"), (1, 8, 8))
@@ -44,21 +44,21 @@ def loop(optimizer: str, progress: Any) -> Loop:
     engine = Engine(
         graph,
         Preprocessing(8, 8, 1, str(images.pixels.dtype), scale=(1 / 16,), offset=(0.0,)),
-        Optimizer(optimizer, momentum=0.9, weight_decay=0.01),
+        Optimizer(optimizer, momentum=0.9, weight_decay=0.01, ema=ema),
         0.0,
         None,
         True,
         1,
     )
     trainer = engine.trainer(initial_parameters(graph, 1), task.batch_size)
-    return Loop(trainer, engine.inference(trainer.vector), task, progress)
+    return Loop(trainer, engine.inference(trainer.averaged), task, progress)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize(("optimizer", "ema"), [("sgd", 0.0), ("adamw", 0.9)])
 @pytest.mark.parametrize("steps", [3, 7, 17], ids=["in an epoch", "between two", "in the third"])
-def test_a_restored_loop_gives_the_same_bits(monkeypatch, optimizer, steps):
+def test_a_restored_loop_gives_the_same_bits(monkeypatch, optimizer, ema, steps):
     monkeypatch.setattr("lanewise.training.loop.CHUNK_SECONDS", 0.0)  # a step a call
-    whole = loop(optimizer, lambda now: None).run()
+    whole = loop(optimizer, lambda now: None, ema).run()
     kept: list[TrainingState] = []
 
     def stop(now: Progress) -> None:
@@ -66,9 +66,9 @@ def test_a_restored_loop_gives_the_same_bits(monkeypatch, optimizer, steps):
             kept.append(first.state())
             raise KeyboardInterrupt
 
-    first = loop(optimizer, stop)
+    first = loop(optimizer, stop, ema)
     first.run()
-    second = loop(optimizer, lambda now: None)
+    second = loop(optimizer, lambda now: None, ema)
     second.restore(kept[0])
     result = second.run()
     assert result.vector.tobytes() == whole.vector.tobytes()
@@ -76,3 +76,13 @@ def test_a_restored_loop_gives_the_same_bits(monkeypatch, optimizer, steps):
     untimed = [[{**one, "seconds": 0} for one in history] for history in (result.history, whole.history)]
     assert untimed[0] == untimed[1]
     assert kept[0].result.steps == steps  # the state is a copy
+
+
+def test_the_moving_average_is_evaluated_and_returned():
+    one = loop("sgd", lambda now: None, ema=0.95)
+    result = one.run()
+    assert result.vector.tobytes() == one.trainer.averaged.tobytes() != one.trainer.vector.tobytes()
+    validation = one.task.validation
+    assert one.inference is not None
+    outputs = one.inference.run(validation.pixels, validation.indices.astype(np.int32))
+    assert evaluated(outputs, validation.targets)[1] == result.history[-1]["validation_accuracy"]

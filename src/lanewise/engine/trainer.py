@@ -31,6 +31,9 @@ MOST_SHARDS = 8
 
 Integers = NDArray[np.int32]
 
+AVERAGE = "average"
+"""The array of the moving average of the parameters. What is frozen is its own average."""
+
 
 HYPER = Place("hyper", by_step=4 * optimizers.HYPER)
 """What updates take from their step: its learning rate, and more."""
@@ -41,6 +44,7 @@ class Optimizer:
     """How parameters are updated; learning rates are given per step.
 
     name : "sgd" (momentum, Nesterov or not) or "adamw" (beta1 = momentum)
+    ema : decay of an exponential moving average of the parameters; 0 for none
     """
 
     name: str = "sgd"
@@ -49,6 +53,7 @@ class Optimizer:
     weight_decay: float = 0.0
     beta2: float = 0.999
     epsilon: float = 1e-8
+    ema: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +126,10 @@ class Trainer:
             "scratch": aligned(2 * LANES * self.layout.images * self.threads),
             "decay": aligned(self.flat.total),
         }
-        self._arrays |= preprocessing.constants | {state: aligned(self.flat.total) for state in self._states}
-        self._arrays["parameters"][:] = self.flat.pack(parameters)
+        self._arrays |= preprocessing.constants | {state: aligned(self.flat.total) for state in self._carried}
+        for name in ("parameters", AVERAGE):
+            if name in self._arrays:
+                self._arrays[name][:] = self.flat.pack(parameters)
         self._arrays["decay"][:] = self.flat.decay()
 
     @classmethod
@@ -172,13 +179,14 @@ class Trainer:
         self.groups_per_shard = -(-self.groups // MOST_SHARDS)
         self.shards = -(-self.groups // self.groups_per_shard)
         self._powers = np.ones(3)  # of momentum, beta2 and 1 - `batchnorm.RATE`, as many as steps were made
+        self._steps = 0
 
         self.layout = Gradients.of(graph, self.shards, self.groups_per_shard)
         # Beside the shards there is the update, too little to share, and what large dense layers put off.
         self.threads = usable_threads(threads, None if self.layout.deferred else self.shards)
         plan = self._plan(winograd)
         scratch = 2 * LANES * self.layout.images * self.threads
-        scalars = 6 * self.flat.total + self.layout.scalars + plan.transformed + scratch
+        scalars = 7 * self.flat.total + self.layout.scalars + plan.transformed + scratch
         return plan, plan.arena * self.threads + plan.kept + 4 * scalars
 
     @property
@@ -190,6 +198,11 @@ class Trainer:
     def vector(self) -> Floats:
         """All parameters in one flat vector, live."""
         return self._arrays["parameters"]
+
+    @property
+    def averaged(self) -> Floats:
+        """The parameters to evaluate in one flat vector, live: their moving average, or without one themselves."""
+        return self._arrays[AVERAGE if self.optimizer.ema else "parameters"]
 
     @property
     def gradients(self) -> list[Floats]:
@@ -207,13 +220,15 @@ class Trainer:
         Returns
         -------
         dict of arrays
-            The flat vectors "parameters" and "state0", with AdamW "state1", float32 of one length; "powers", three
-            float64: momentum, beta2 and what running statistics keep of themselves, to the power of the steps made; and
-            "shapes", the lengths and sizes of the shapes of all parameters, one after the other.
+            The flat vectors "parameters" and "state0", with AdamW "state1", with a moving average "average", float32 of
+            one length; "powers", three float64: momentum, beta2 and what running statistics keep of themselves, to the
+            power of the steps made; "steps", how many those are; and "shapes", the lengths and sizes of the shapes of
+            all parameters, one after the other.
         """
-        vectors = {name: self._arrays[name].copy() for name in ("parameters", *self._states)}
+        vectors = {name: self._arrays[name].copy() for name in ("parameters", *self._carried)}
         sizes = [size for parameter in self.graph.parameters for size in (len(parameter.shape), *parameter.shape)]
-        return vectors | {"powers": self._powers.copy(), "shapes": np.array(sizes, np.int64)}
+        counts = {"steps": np.array([self._steps], np.int64), "shapes": np.array(sizes, np.int64)}
+        return vectors | {"powers": self._powers.copy()} | counts
 
     def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
         """Go on where another trainer of the same network and optimizer was when it gave its `state`.
@@ -237,9 +252,10 @@ class Trainer:
                     f'the state to go on from does not fit this network and optimizer ("{name}"): build the trainer '
                     "as it was built when the state was saved"
                 )
-        for name in ("parameters", *self._states):
+        for name in ("parameters", *self._carried):
             self._arrays[name][:] = state[name]
         self._powers = np.array(state["powers"], np.float64)
+        self._steps = int(state["steps"][0])
 
     def run(self, pixels: NDArray[np.generic], steps: Steps) -> tuple[Floats, Floats]:
         """Learn from `steps`; returns the loss of each image, and 1 where its class was guessed right; 0 where absent.
@@ -280,6 +296,9 @@ class Trainer:
         powers = np.multiply.accumulate(factors, axis=0)
         self._powers = powers[-1]
         hyper[:, -2] = batchnorm.RATE / (1 - powers[:, 2])
+        made = self._steps + np.arange(len(learning_rates))
+        self._steps += len(learning_rates)
+        hyper[:, -3] = 1 - np.minimum(o.ema, (1 + made) / (10 + made))
         if o.name == "sgd":
             hyper[:, 1], hyper[:, 2] = o.momentum, o.weight_decay
         else:
@@ -339,6 +358,10 @@ class Trainer:
         if plan.deferred:
             yield deferred_gradients(self.layout, plan.deferred, self.target.registers, self._update_slice)
         yield self._update_phase()
+        if self.optimizer.ema:
+            places = tuple(Place(name, by_task=4 * CHUNK) for name in (AVERAGE, "parameters"))
+            call = Call(optimizers.average(CHUNK), (*places, HYPER))
+            yield Phase(self.flat.total // CHUNK, (Section((call,)),))
 
     def _shard_phase(self, plan: GroupPlan) -> Phase:
         """A shard's gradients start as zeros, unless it is one group, which then writes them if it is there."""
@@ -394,6 +417,11 @@ class Trainer:
         states = [replace(part.weight, base=base) for base in self._states]
         places = (part.weight, *states, part.dweight, HYPER)
         return Call(self._update(part.scalars, 1, part.total, part.rows), places)
+
+    @property
+    def _carried(self) -> tuple[str, ...]:
+        """The arrays besides the parameters that a step hands to the next."""
+        return (*self._states, AVERAGE) if self.optimizer.ema else self._states
 
     @property
     def _states(self) -> tuple[str, ...]:

@@ -149,6 +149,25 @@ def adamw(chunk: int, shards: int, total: int, rows: int = 0) -> Program:
 
 
 @kernel
+def average(chunk: int) -> Program:
+    """An exponential moving average of the parameters, after an update.
+
+        a = a + rate * (p - a)
+
+    Polyak and Juditsky 1992, "Acceleration of Stochastic Approximation by Averaging".
+
+    Buffers: average (chunk), parameters (chunk) and hyper (16, the third last of them the rate: 1 - decay).
+    """
+    k = Recorder("average")
+    averages, parameters = k.scalars("average", (chunk,)), k.scalars("parameters", (chunk,))
+    rate = k.scalars("hyper", (HYPER,))[HYPER - 3]
+    for at in _vectors(k, chunk, UNROLL):
+        a = averages.vector(at)
+        averages.set_vector(k.apply("fma", rate, parameters.vector(at) - a, a), at)
+    return k.program()
+
+
+@kernel
 def zero(scalars: int) -> Program:
     """Fill a flat buffer of float32 with zeros. Buffers: values (a multiple of 16)."""
     k = Recorder("zero")

@@ -54,6 +54,7 @@ def model_of(
             "steps": result.steps,
             "optimizer": engine.optimizer.name,
             "weight_decay": engine.optimizer.weight_decay,
+            "ema": engine.optimizer.ema,
             "images_per_second": round(result.images / max(result.seconds, 1e-9)),
             "interrupted": result.interrupted,
             "stopped_early": result.stopped_early,

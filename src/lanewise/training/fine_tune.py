@@ -176,7 +176,7 @@ def _before(
 
 def _optimizer(options: TrainOptions) -> Optimizer:
     decay = WEIGHT_DECAYS[options.optimizer] if options.weight_decay is None else options.weight_decay
-    return Optimizer(options.optimizer, momentum=options.momentum, weight_decay=decay)
+    return Optimizer(options.optimizer, momentum=options.momentum, weight_decay=decay, ema=options.ema or 0.0)
 
 
 def _norms_frozen(graph: Graph) -> Graph:

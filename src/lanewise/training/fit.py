@@ -345,7 +345,7 @@ def _set_up(data: _Data, chosen: _Recipe, options: TrainOptions, budget_from: fl
     engine = Engine(
         chosen.start.graph,
         chosen.preprocessing,
-        Optimizer(options.optimizer, momentum=options.momentum, weight_decay=decay),
+        Optimizer(options.optimizer, momentum=options.momentum, weight_decay=decay, ema=options.ema or 0.0),
         chosen.label_smoothing,
         chosen.augment,
         options.winograd,

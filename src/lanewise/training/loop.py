@@ -90,7 +90,7 @@ class Loop:
     trainer : Trainer
         Its parameters are where training starts.
     inference : Inference
-        Shares the trainer's parameters; None without a validation set.
+        Shares the parameters that the trainer has to be evaluated; None without a validation set.
     task : TrainingTask
         What to train on, and for how long.
     progress : callable
@@ -102,7 +102,7 @@ class Loop:
     ) -> None:
         self.trainer, self.inference, self.task, self.progress = trainer, inference, task, progress
         self.steps_per_epoch = -(-len(task.indices) // task.batch_size)
-        self.result = TrainResult(trainer.vector.copy())
+        self.result = TrainResult(trainer.averaged.copy())
         self.begun = time.perf_counter()
         self.choice = Choice(task.start)
         self.validation: tuple[float, float] | None = None
@@ -172,7 +172,7 @@ class Loop:
             self.result.interrupted = True
             if self.epoch is not None and self.choice.best_epoch > len(self.result.history):
                 # It came between the evaluation that chose these weights and the record of it.
-                self.result.vector = self.trainer.vector.copy()
+                self.result.vector = self.trainer.averaged.copy()
                 self.record(self.epoch)
         self.settle()
         self.result.seconds = self.seconds
@@ -188,12 +188,12 @@ class Loop:
             and self.choice.last_will_do(len(validation.indices))
         ):
             self.choice.best_epoch = self.result.history[-1]["epoch"]  # type: ignore[assignment]
-            self.result.vector = self.trainer.vector.copy()
+            self.result.vector = self.trainer.averaged.copy()
         if self.choice.right or self.task.start is not None:
             self.result.best_epoch = self.choice.best_epoch
             self.result.candidates = self.choice.effective()
         else:
-            self.result.vector = self.trainer.vector.copy()
+            self.result.vector = self.trainer.averaged.copy()
 
     def one_epoch(self) -> None:
         """Begin an epoch, or go on with the one that was restored."""
@@ -284,7 +284,7 @@ class Loop:
         self.validation, self.since_evaluation = evaluated(outputs, validation.targets), 0
         loss, accuracy = evaluated(outputs, validation.targets, validation.sample_weights)
         if self.choice.add(epoch.number + 1, accuracy, loss, right(outputs, validation.targets)):
-            self.result.vector = self.trainer.vector.copy()
+            self.result.vector = self.trainer.averaged.copy()
         self.stop_early(epoch.number + 1)
 
     def stop_early(self, epochs: int) -> None:

@@ -214,7 +214,7 @@ def trained(
     engine = Engine(
         build(layers, (1, preprocessing.rows, 1)),
         preprocessing,
-        Optimizer(options.optimizer, momentum=options.momentum, weight_decay=decay),
+        Optimizer(options.optimizer, momentum=options.momentum, weight_decay=decay, ema=options.ema or 0.0),
         options.label_smoothing or 0.0,
         None,
         options.winograd,

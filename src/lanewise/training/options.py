@@ -231,6 +231,14 @@ class FitOptions:
     weight_decay: float | None = option(
         None, "Weight decay; biases have none.", _by_optimizer(WEIGHT_DECAYS), values=SHARE
     )
+    ema: float | None = option(
+        None,
+        "Decay, at each step, of an exponential moving average of the weights, which is evaluated and kept in their "
+        "place: 0.99, say.",
+        "no average",
+        more="In the first steps the decay is smaller, so that the average forgets where training started.",
+        values=SHARE,
+    )
     schedule: str = option("one-cycle", "Learning-rate schedule.", values=one_of("schedule", tuple(SCHEDULES)))
     label_smoothing: float | None = option(
         None, "Label smoothing, from 0 to below 1.", "0.1 for few photographs, else 0", values=SHARE

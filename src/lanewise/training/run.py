@@ -140,7 +140,7 @@ def run(
     restarts = RESTARTS if restart else 0
     while True:
         trainer = engine.trainer(parameters, task.batch_size)
-        inference = None if task.validation is None else engine.inference(trainer.vector)
+        inference = None if task.validation is None else engine.inference(trainer.averaged)
         try:
             result = Loop(trainer, inference, task, progress or (lambda report: None)).run()
             if not (restarts and _spoiled(result, task)):
