@@ -278,6 +278,17 @@ LESSONS = {
         "ca84d90d0e8170626bf28231238110ef29c61ef7ae25516583569497ae401a13",
         "859bee9ef7566fdcfc25e35c40b959f508ec4f22005d40035eda19d50c516c4c",
     ),
+    "mixed": Lesson(
+        "conv 5@3 same nobias, max 2, batchnorm, relu, dense 3, softmax",
+        (3, 7, 6),
+        Optimizer(momentum=0.5, nesterov=False),
+        37,
+        3,
+        0.1,
+        Augment(1, 1, False, True, mixup=0.5, cutmix=0.5, alternating=True),
+        "cd6085700a06380c8f3b58bf50b9bf36e64493345f2e5078d6a9b59672c1cb26",
+        "5efc1faf341b9574526e75efa4532f9b5cd12991e52eeacd2b97eca9bdbbea16",
+    ),
     "moving average": Lesson(
         "conv 4@3 same nobias, max 2, batchnorm, relu, dense 3, softmax",
         (2, 7, 6),

@@ -12,6 +12,7 @@ from lanewise.engine import trainer
 from lanewise.engine.parameters import Floats
 from lanewise.engine.trainer import MOST_SHARDS, Optimizer, Trainer
 from lanewise.errors import NetworkError, TooLargeError
+from lanewise.kernels.augmentation import MIX_PLACES, Augment
 from lanewise.kernels.random import bits_array
 from lanewise.lanes.program import LANES
 from lanewise.network import reference
@@ -232,6 +233,37 @@ def test_losses(text: str, label_smoothing: float) -> None:
     np.testing.assert_array_equal(correct[0], guessed == steps.labels[0])
 
 
+@pytest.mark.parametrize("text", ["conv 4@3 same, relu, dense 4, softmax", "conv 4@3 same, relu, dense 1, sigmoid"])
+@pytest.mark.parametrize(("batch", "count"), [(40, 37), (300, 290), (20, 17)])
+def test_mixed_images(text: str, batch: int, count: int) -> None:
+    """Each is mixed with the next of its group, the last with the first; that of a group not full with the batch's."""
+    graph = network(text, (2, 5, 6))
+    parameters, images = parameters_for(graph), images_for(graph, batch)
+    numbers = np.random.default_rng(4).permutation(batch)
+    numbers[count:] = -1
+    steps, augment = steps_of(numbers, max(2, graph.output_shape[0]), key=(8, 3)), Augment(mixup=0.5)
+    filled, labels = (
+        np.append(np.where(numbers < 0, one[0], one), [one[0]] * (-batch % LANES)) for one in (numbers, steps.labels[0])
+    )
+    following = np.arange(len(filled)).reshape(-1, LANES)[:, np.arange(1, LANES + 1) % LANES].ravel()[:count]
+    t = 0.5 * ((bits_array(8, 3, numbers[:count], MIX_PLACES[0]) >> np.uint32(8)) / 2**24)[:, None]
+    pixels = images.astype(np.float64)
+    shape = (count, 1, 1, 1)
+    x = pixels[numbers[:count]] + t.reshape(shape) * (pixels[filled[following]] - pixels[numbers[:count]])
+    one_hot = np.eye(graph.output_shape[0]) if graph.output_shape[0] > 1 else np.arange(2.0)[:, None]
+    targets = (1 - t) * one_hot[labels[:count]] + t * one_hot[labels[following]]
+    values = reference.forward(graph, parameters, as_values(x))  # type: ignore[arg-type]
+    loss = reference.softmax_cross_entropy if graph.output_shape[0] > 1 else reference.sigmoid_cross_entropy
+    expected, _ = loss(values[-2], targets, np.ones(count))
+    _, dlogits = loss(values[-2], targets, steps.weights[0, :count])
+    headless = Graph(graph.nodes[:-1], graph.parameters)
+    expected_gradients, _ = reference.backward(headless, parameters, values[:-1], dlogits)
+    trainer = trainer_for(graph, parameters, batch, augment=augment)
+    losses, _ = trainer.run(images, steps)
+    np.testing.assert_allclose(losses[0, :count], expected, rtol=2e-5, atol=2e-6)
+    assert_close(trainer.gradients, expected_gradients)
+
+
 def test_sigmoid_has_one_output() -> None:
     graph = network("dense 2, sigmoid", (1, 2, 2))
     with pytest.raises(NetworkError, match="ends in sigmoid has one output to learn from, not 2"):
@@ -290,6 +322,30 @@ def test_updates(optimizer: Optimizer, batch: int) -> None:
                 )
     for came, wanted in zip(trainer.parameters, expected, strict=True):
         np.testing.assert_allclose(came, wanted, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_shifts_of_normalisations_have_a_rate_of_their_own(name: str) -> None:
+    graph = network("conv 4@3 nobias, batchnorm, relu, conv 3@1, scale, relu, dense 60, dense 3, softmax", (2, 9, 9))
+    images, moved = images_for(graph, 40), []
+    for scaler in (1.0, 8.0):
+        optimizer = Optimizer(name, weight_decay=0.1, bias_scaler=scaler)
+        trainer = trainer_for(graph, parameters_for(graph), 40, optimizer=optimizer)
+        trainer.run(images, steps_of(np.arange(40), 3, learning_rate=0.001))
+        moved.append([a - b for a, b in zip(trainer.parameters, parameters_for(graph), strict=True)])
+    assert sum(parameter.role == "shift" for parameter in graph.parameters) == 2
+    for parameter, one, other in zip(graph.parameters, *moved, strict=True):
+        times = 8 if parameter.role == "shift" else 1
+        np.testing.assert_allclose(other, times * one, atol=2e-6, err_msg=str(parameter))
+
+
+def test_weight_decay_spares_biases_scales_and_shifts() -> None:
+    graph = network("conv 4@3, batchnorm, scale, prelu, dense 3, softmax", (2, 5, 5))
+    flat = trainer_for(graph, parameters_for(graph), 20).flat
+    decayed = [decays.all() for decays in flat.views(flat.decay())]
+    roles = ["weight", "bias", "scale", "shift", "mean", "variance", "scale", "shift", "slope", "weight", "bias"]
+    assert [parameter.role for parameter in graph.parameters] == roles
+    assert decayed == [role == "weight" for role in roles]
 
 
 def test_moving_average() -> None:

@@ -61,6 +61,14 @@ def test_straight(shape: tuple[int, int, int], kind: Kind) -> None:
     np.testing.assert_array_equal(came, scaled(images(shape)[np.maximum(IMAGES, 0)]))
 
 
+def is_mirrored(number: int, axis: int, augment: Augment) -> bool:
+    """Each time by a coin, or by the coin of the first epoch and then in turn."""
+    seed, epoch = KEY.tolist()
+    if augment.alternating:
+        return bool(bits_array(seed, 0, number, FLIP_PLACES[axis])[0] >= 2**31) != bool(epoch % 2)
+    return bool(bits_array(seed, epoch, number, FLIP_PLACES[axis])[0] >= 2**31)
+
+
 def changed(image: npt.NDArray[np.int64], number: int, augment: Augment) -> npt.NDArray[np.int64]:
     """The meaning of `augment`, by NumPy's own flips and by clipping."""
     seed, epoch = KEY.tolist()
@@ -70,7 +78,7 @@ def changed(image: npt.NDArray[np.int64], number: int, augment: Augment) -> npt.
     ):
         drawn = int(bits_array(seed, epoch, number, SHIFT_PLACES[axis])[0])
         by = (drawn * (2 * shift + 1) >> 32) - shift
-        mirrored = flip and int(bits_array(seed, epoch, number, FLIP_PLACES[axis])[0]) >= 2**31
+        mirrored = flip and is_mirrored(number, axis, augment)
         order = np.arange(image.shape[axis])
         order = np.clip((order[::-1] if mirrored else order) + by, 0, len(order) - 1)
         image = image.take(order, axis)
@@ -86,6 +94,7 @@ def changed(image: npt.NDArray[np.int64], number: int, augment: Augment) -> npt.
         Augment(flip_columns=True),
         Augment(flip_rows=True),
         Augment(2, 1, True, True),
+        Augment(1, 1, True, True, alternating=True),
         Augment(shift_rows=40, shift_columns=40),
     ],
     ids=str,
@@ -98,6 +107,19 @@ def test_augmented(shape: tuple[int, int, int], kind: Kind, augment: Augment) ->
     source = images(shape)
     expected = np.stack([changed(source[max(image, 0)], image, augment) for image in IMAGES.tolist()])
     np.testing.assert_array_equal(gathered(shape, kind, augment, targets=targets), scaled(expected))
+
+
+@pytest.mark.parametrize("epoch", [7, 8])
+def test_with_alternating_mirrors_each_image_is_seen_both_ways_in_two_epochs(
+    monkeypatch: pytest.MonkeyPatch, epoch: int
+) -> None:
+    seen = []
+    for now in (epoch, epoch + 1):
+        monkeypatch.setitem(globals(), "KEY", np.array([3, now], np.int32))
+        seen.append(gathered((5, 7, 1), "u8", Augment(flip_columns=True, alternating=True), targets=("host",)))
+    np.testing.assert_array_equal(seen[0], seen[1][..., ::-1])
+    as_they_are = (seen[0] == scaled(images((5, 7, 1))[np.maximum(IMAGES, 0)])).all(axis=(1, 2, 3))
+    assert 0 < as_they_are.sum() < len(IMAGES)
 
 
 def test_an_image_is_changed_alike_in_any_lane() -> None:
@@ -135,7 +157,7 @@ def mapped(image: npt.NDArray[np.float64], number: int, augment: Augment) -> npt
     aside = np.array([uniform(number, place) - 0.5 for place in aug.CENTRE_PLACES])
     most, flips = (augment.shift_rows, augment.shift_columns), (augment.flip_rows, augment.flip_columns)
     shifts = [below(number, place, 2 * shift + 1) - shift for place, shift in zip(SHIFT_PLACES, most, strict=True)]
-    mirrored = [flip and uniform(number, place) >= 0.5 for place, flip in zip(FLIP_PLACES, flips, strict=True)]
+    mirrored = [flip and is_mirrored(number, axis, augment) for axis, flip in enumerate(flips)]
     centre = (size - 1) / 2 + (1 - shares) * size * aside + shifts
     angle = np.radians(augment.rotate) * (2 * uniform(number, aug.ROTATION_PLACE) - 1)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -175,6 +197,7 @@ APART = [
     Augment(contrast=0.4),
     Augment(saturation=1.0),
     Augment(erase=0.5),
+    Augment(flip_columns=True, rotate=20.0, alternating=True),
     replace(TOGETHER, saturation=0.2),
 ]
 

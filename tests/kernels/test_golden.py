@@ -25,6 +25,7 @@ from lanewise.kernels import (
     layernorm,
     loss,
     lrn,
+    mixing,
     optimizers,
     pointwise,
     pool,
@@ -125,6 +126,7 @@ case(pointwise.join_backward, Layout((3, 1, 1)), FLAT, 1, False)
 case(gather.gather, (2, 2, 1), "u8", SMALL, Augment(shift_columns=1, flip_columns=True))
 case(loss.softmax_cross_entropy, 2, 0.1)
 case(loss.sigmoid_cross_entropy)
+case(mixing.mix, SMALL, Augment(mixup=0.5, cutmix=0.5))
 case(optimizers.sgd, 16, 2, 32, nesterov=True)
 case(optimizers.adamw, 16, 1, 16)
 case(optimizers.average, 32)

@@ -21,12 +21,14 @@ def computed(
     labels: npt.ArrayLike,
     weights: npt.ArrayLike,
     targets: tuple[str, ...] = ("host",),
+    mix: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
 ) -> tuple[Array, Array, Array]:
-    """Gradients (16, outputs), losses (16,) and who is right (16,)."""
+    """Gradients (16, outputs), losses (16,) and who is right (16,); `mix` is the other labels and their shares."""
     layout = Layout.of((np.shape(logits)[1],))
     arrays = [into_lanes(logits, layout), buffer(labels, np.int32), buffer(weights)]
     arrays += [aligned(layout.scalars), aligned(16), aligned(16)]
-    *_, gradient, losses, correct = run_everywhere(program, arrays, targets)
+    arrays += [buffer(mix[0], np.int32), buffer(mix[1])] if mix else []
+    gradient, losses, correct = run_everywhere(program, arrays, targets)[3:6]
     return from_lanes(gradient, layout)[:, :, 0, 0], losses, correct
 
 
@@ -58,15 +60,53 @@ def test_sigmoid(label_smoothing: float) -> None:
     np.testing.assert_array_equal(correct, (logits[:, 0] > 0) == labels)
 
 
-def test_gradient_is_that_of_finite_differences() -> None:
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("classes", [2, 10, 37])
+def test_softmax_of_mixed_images(classes: int, label_smoothing: float) -> None:
+    rng = np.random.default_rng(classes)
+    logits, weights = (4 * rng.normal(size=(16, classes))).astype(np.float32), rng.choice([0, 0.25, 1 / 3, 1], 16)
+    (labels, others), shares = rng.integers(0, classes, (2, 16)), np.float32(rng.random(16))
+    program = loss.softmax_cross_entropy(classes, label_smoothing, mixed=True)
+    gradient, losses, correct = computed(program, logits, labels, weights, TARGETS, (others, shares))
+    one_hot, t = np.eye(classes), shares[:, None]
+    targets = (1 - t) * one_hot[labels] + t * one_hot[others]
+    expected, _ = reference.softmax_cross_entropy(logits, targets, np.ones(16), label_smoothing)
+    _, expected_gradient = reference.softmax_cross_entropy(logits, targets, weights, label_smoothing)
+    np.testing.assert_allclose(losses, expected, rtol=2e-6, atol=1e-6)
+    np.testing.assert_allclose(gradient, expected_gradient, atol=5e-7)
+    np.testing.assert_array_equal(correct, logits.argmax(axis=1) == labels)
+
+
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+def test_sigmoid_of_mixed_images(label_smoothing: float) -> None:
+    rng = np.random.default_rng(0)
+    logits, weights = (4 * rng.normal(size=(16, 1))).astype(np.float32), rng.choice([0, 0.25, 1 / 3, 1], 16)
+    (labels, others), shares = rng.integers(0, 2, (2, 16)), np.float32(rng.random(16))
+    program = loss.sigmoid_cross_entropy(label_smoothing, mixed=True)
+    gradient, losses, _ = computed(program, logits, labels, weights, TARGETS, (others, shares))
+    targets = (1 - shares) * labels + shares * others
+    expected, _ = reference.sigmoid_cross_entropy(logits, targets, np.ones(16), label_smoothing)
+    _, expected_gradient = reference.sigmoid_cross_entropy(logits, targets, weights, label_smoothing)
+    np.testing.assert_allclose(losses, expected, rtol=2e-6, atol=1e-6)
+    np.testing.assert_allclose(gradient, expected_gradient, atol=3e-7)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_gradient_is_that_of_finite_differences(mixed: bool) -> None:
     rng = np.random.default_rng(1)
-    for program, outputs in ((loss.softmax_cross_entropy(3, 0.1), 3), (loss.sigmoid_cross_entropy(0.1), 1)):
+    for program, outputs in (
+        (loss.softmax_cross_entropy(3, 0.1, mixed), 3),
+        (loss.sigmoid_cross_entropy(0.1, mixed), 1),
+    ):
         logits, labels = rng.normal(size=(16, outputs)), rng.integers(0, 2, 16)
-        gradient, _, _ = computed(program, logits, labels, np.ones(16))
+        mix = (1 - labels, rng.random(16)) if mixed else None
+        gradient, _, _ = computed(program, logits, labels, np.ones(16), mix=mix)
         for j in range(outputs):
             step = np.zeros((16, outputs))
             step[:, j] = 2.0**-6
-            up, down = (computed(program, logits + s, labels, np.ones(16))[1].astype(float) for s in (step, -step))
+            up, down = (
+                computed(program, logits + s, labels, np.ones(16), mix=mix)[1].astype(float) for s in (step, -step)
+            )
             np.testing.assert_allclose((up - down) * 32, gradient[:, j], atol=2e-4)
 
 

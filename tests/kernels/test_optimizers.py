@@ -80,6 +80,26 @@ def test_adamw(step: int) -> None:
             np.testing.assert_allclose(a[chosen], b, rtol=5e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_rates_of_their_own(name: str) -> None:
+    """The steps are as many times as long as the multiples say."""
+    parameters, gradients, decay, square = drawn()
+    rates = buffer(np.random.default_rng(3).integers(1, 9, CHUNK))
+    hyper = hyper_of(0.1, 0.9, 0.99, 1e-6, 0.01, 2.0, 3.0)
+    states = [buffer(np.zeros(CHUNK)), square] if name == "adamw" else [buffer(np.zeros(CHUNK))]
+    arrays = [parameters, *states, gradients, decay, hyper]
+
+    def program(own_rates: bool) -> Program:
+        if name == "sgd":
+            return optimizers.sgd(CHUNK, SHARDS, TOTAL, True, own_rates=own_rates)
+        return optimizers.adamw(CHUNK, SHARDS, TOTAL, own_rates=own_rates)
+
+    plain, own = (run_everywhere(program(len(more) > 0), [*arrays, *more]) for more in ([], [rates]))
+    np.testing.assert_allclose(own[0] - parameters, rates * (plain[0] - parameters), rtol=2e-4, atol=2e-6)
+    for a, b in zip(own[1 : 1 + len(states)], plain[1:], strict=False):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_shards_are_added_in_order() -> None:
     gradients = np.zeros((3, 16), np.float32)
     gradients[:, 0] = [2.0**24, 1.0, -(2.0**24)]  # 0 in this order, 1 in any other

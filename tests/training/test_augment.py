@@ -61,9 +61,24 @@ def test_changes_that_are_asked_for_are_made_and_said():
         "20 %, changed in contrast by up to 30 %, changed in saturation by up to 40 % and erased in "
         "a rectangle of up to 25 %."
     )
+    choice = choose("none", colour, labels, everything, {"mixup": 0.5, "cutmix": 0.4})
+    assert choice.augment == Augment(mixup=0.5, cutmix=0.4)
+    assert choice.said == (
+        "Augmentation: images are mixed with another by up to 50 % (mixup) and replaced by another in a rectangle of "
+        "up to 40 % (CutMix)."
+    )
     choice = choose("shift", colour, labels, everything, {"rotate": 5})
     assert choice.augment == Augment(shift_rows=1, shift_columns=1, rotate=5)
     assert choose("none", colour, labels, everything, {"zoom": 1, "erase": 0}).augment is None
+
+
+def test_mirrors_alternate_where_there_are_any():
+    pixels, labels = symmetric_images()
+    everything = np.arange(len(labels))
+    choice = choose("flip", pixels, labels, everything, None, "alternating")
+    assert choice.augment == Augment(flip_columns=True, alternating=True)
+    assert "mirrored in every other epoch" in choice.said
+    assert choose("none", pixels, labels, everything, None, "alternating").augment is None
 
 
 def photographs(count=200, *, size_tells=False, brightness_tells=False):

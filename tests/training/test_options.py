@@ -17,7 +17,8 @@ import lanewise
 from lanewise.cli.group import lanewise as group
 from lanewise.cli.options import passed_on, training_options
 from lanewise.errors import LanewiseError, OptionError
-from lanewise.training.options import FitOptions, TrainOptions, about, option, whole
+from lanewise.training.options import FitOptions, TrainOptions, about, option
+from lanewise.training.rules import whole
 from lanewise.training.signatures import documented, options_of_init, options_of_training
 
 

@@ -13,7 +13,8 @@ from typing import Any
 import click
 
 from lanewise.errors import OptionError
-from lanewise.training.options import FitOptions, Rule, TrainOptions, about
+from lanewise.training.options import FitOptions, TrainOptions, about
+from lanewise.training.rules import Rule
 from lanewise.wording import shown
 
 

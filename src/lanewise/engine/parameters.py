@@ -68,6 +68,11 @@ class FlatParameters:
         """1 where weight decay applies (weights), 0 where it does not (biases, padding)."""
         return self.pack([np.full(p.shape, p.role == "weight", np.float32) for p in self.parameters])
 
+    def rates(self, bias_scaler: float) -> Floats:
+        """Multiples of the learning rate: `bias_scaler` for the shifts of normalisations, else 1."""
+        rates = (bias_scaler if p.role == "shift" else 1.0 for p in self.parameters)
+        return self.pack([np.full(p.shape, rate, np.float32) for p, rate in zip(self.parameters, rates, strict=True)])
+
 
 def _vectors(parameter: Parameter) -> int:
     return -(-prod(_stored_shape(parameter)) // LANES)

@@ -18,7 +18,7 @@ from lanewise.engine.parameters import CHUNK, FlatParameters, Floats
 from lanewise.engine.plan import GroupPlan, Planner
 from lanewise.engine.schedule import Call, Executable, Phase, Place, Section, aligned
 from lanewise.errors import NetworkError
-from lanewise.kernels import batchnorm, gather, loss, optimizers
+from lanewise.kernels import batchnorm, gather, loss, mixing, optimizers
 from lanewise.kernels.augmentation import Augment
 from lanewise.lanes.program import LANES, Program
 from lanewise.limits import check_memory
@@ -45,6 +45,7 @@ class Optimizer:
 
     name : "sgd" (momentum, Nesterov or not) or "adamw" (beta1 = momentum)
     ema : decay of an exponential moving average of the parameters; 0 for none
+    bias_scaler : learning rate of the shifts of normalisations, in multiples of that of the rest
     """
 
     name: str = "sgd"
@@ -54,6 +55,7 @@ class Optimizer:
     beta2: float = 0.999
     epsilon: float = 1e-8
     ema: float = 0.0
+    bias_scaler: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,9 @@ class Trainer:
             if name in self._arrays:
                 self._arrays[name][:] = self.flat.pack(parameters)
         self._arrays["decay"][:] = self.flat.decay()
+        if self._own_rates:
+            self._arrays["rates"] = aligned(self.flat.total)
+            self._arrays["rates"][:] = self.flat.rates(self.optimizer.bias_scaler)
 
     @classmethod
     def memory(
@@ -173,6 +178,7 @@ class Trainer:
         self.preprocessing = preprocessing
         self.optimizer = optimizer or Optimizer()
         self.label_smoothing, self.augment = label_smoothing, augment
+        self._mixed = augment is not None and augment.mixes
         self.target = target or chosen()
         self.flat = FlatParameters.of(graph)
         self.groups = -(-batch_size // LANES)
@@ -276,6 +282,8 @@ class Trainer:
             "images": np.where(images >= 0, images, images[:, :1]),
             "labels": labels,
             "weights": weights,
+            "others": self._others(np.where(images >= 0, labels, labels[:, :1])),
+            "shares": np.zeros((count, lanes), np.float32),
             "present": (images >= 0).astype(np.float32),
             "losses": losses,
             "correct": correct,
@@ -285,6 +293,10 @@ class Trainer:
         self._executable.run(arrays, steps=count, threads=self.threads, counts=groups)
         losses[images < 0], correct[images < 0] = 0, 0
         return losses[:, :batch], correct[:, :batch]
+
+    def _others(self, labels: Integers) -> Integers:
+        """The label of the image that each is mixed with: the next of its group, after the last the first."""
+        return np.ascontiguousarray(labels.reshape(-1, LANES)[:, mixing.NEXT])
 
     def _hyper(self, learning_rates: Floats, images: NDArray[np.int_]) -> Floats:
         o = self.optimizer
@@ -330,9 +342,12 @@ class Trainer:
         )
         x, x_layout = planner.operands.value(0)
         raw = self.preprocessing
-        program = gather.gather(raw.shape, raw.kernel_type, x_layout, self.augment)
-        keyed = [key] if self.augment else []
+        alone = self.augment and self.augment.alone
+        program = gather.gather(raw.shape, raw.kernel_type, x_layout, alone)
+        keyed = [key] if alone else []
         planner.operands.call(program, Place("pixels"), images, Place("scale"), Place("offset"), *keyed, x)
+        if self.augment and self.augment.mixes:
+            planner.operands.call(mixing.mix(x_layout, self.augment), images, key, x, per_lane("shares"))
         last = _logits_node(self.graph)
         planner.forward(until=last)
         logits, logits_layout = planner.operands.value(last)
@@ -345,6 +360,7 @@ class Trainer:
             dlogits,
             per_lane("losses"),
             per_lane("correct"),
+            *((per_lane("others"), per_lane("shares")) if self._mixed else ()),
         )
         planner.written(last)
         planner.backward(start=last)
@@ -376,8 +392,8 @@ class Trainer:
         if isinstance(self.graph.nodes[-1].layer, Sigmoid):
             if outputs != 1:
                 raise NetworkError(f"a network that ends in sigmoid has one output to learn from, not {outputs}")
-            return loss.sigmoid_cross_entropy(self.label_smoothing)
-        return loss.softmax_cross_entropy(outputs, self.label_smoothing)
+            return loss.sigmoid_cross_entropy(self.label_smoothing, self._mixed)
+        return loss.softmax_cross_entropy(outputs, self.label_smoothing, self._mixed)
 
     def _update_phase(self) -> Phase:
         segments = [segment for segment in self.layout.segments if not segment.deferred]
@@ -410,7 +426,10 @@ class Trainer:
                 place("decay", at),
                 HYPER,
             ]
-            yield count, (Call(self._update(chunk, segment.rows, self.layout.shared), tuple(places)),)
+            if self._own_rates:
+                places.append(place("rates", at))
+            program = self._update(chunk, segment.rows, self.layout.shared, own_rates=self._own_rates)
+            yield count, (Call(program, tuple(places)),)
 
     def _update_slice(self, part: Slice) -> Call:
         """The update of a part of a matrix of weights."""
@@ -428,10 +447,14 @@ class Trainer:
         """The arrays of the optimiser's state."""
         return ("state0",) if self.optimizer.name == "sgd" else ("state0", "state1")
 
-    def _update(self, chunk: int, shards: int, total: int, rows: int = 0) -> Program:
+    @property
+    def _own_rates(self) -> bool:
+        return self.optimizer.bias_scaler != 1
+
+    def _update(self, chunk: int, shards: int, total: int, rows: int = 0, own_rates: bool = False) -> Program:
         if self.optimizer.name == "sgd":
-            return optimizers.sgd(chunk, shards, total, self.optimizer.nesterov, rows)
-        return optimizers.adamw(chunk, shards, total, rows)
+            return optimizers.sgd(chunk, shards, total, self.optimizer.nesterov, rows, own_rates)
+        return optimizers.adamw(chunk, shards, total, rows, own_rates)
 
 
 def _logits_node(graph: Graph) -> int:

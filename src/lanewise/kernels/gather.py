@@ -20,7 +20,16 @@ from typing import Literal
 
 from lanewise.errors import ProgramError
 from lanewise.kernels import random
-from lanewise.kernels.augmentation import FLIP_PLACES, SHIFT_PLACES, AffineMap, Augment, Colours, Erased
+from lanewise.kernels.augmentation import (
+    ERASED_FIRST_PLACES,
+    ERASED_SIZE_PLACES,
+    SHIFT_PLACES,
+    AffineMap,
+    Augment,
+    Colours,
+    Mirrored,
+    Rectangle,
+)
 from lanewise.kernels.layout import Layout
 from lanewise.kernels.tiles import blocks
 from lanewise.lanes.ir import U8
@@ -73,16 +82,17 @@ def gather(
     if augment.saturation and channels != 3:
         raise ProgramError(f"gather: images of {channels} channels have no saturation")
     numbers = random.stream(k, key, images)
-    walk = (_Between if augment.interpolates else _Whole)(k, numbers, source, augment)
+    mirrored = Mirrored(k, numbers, key, images, augment.alternating)
+    walk = (_Between if augment.interpolates else _Whole)(k, numbers, mirrored, source, augment)
     colours = Colours(k, numbers, augment)
-    erased = Erased(k, numbers, (rows, columns), augment.erase)
+    erased = Rectangle(k, numbers, (rows, columns), augment.erase, ERASED_SIZE_PLACES, ERASED_FIRST_PLACES)
     for r in k.loop(rows):
         walk.start()
         erased.start()
         for c in k.loop(columns):
             seen = erased.next()
             for i, value in colours.saturated((i, _real(k, raw)) for i, raw in walk.next()):
-                ys[i, r, c] = seen(colours.scaled(value, scale[i], offset[i]))
+                ys[i, r, c] = seen(0.0, colours.scaled(value, scale[i], offset[i]))
     return k.program()
 
 
@@ -135,10 +145,13 @@ def _each(k: Recorder, channels: int) -> Iterator[Index]:
 class _Whole:
     """The pixels of the result, each of them one of the source, row by row."""
 
-    def __init__(self, k: Recorder, numbers: random.Stream, source: _Source, augment: Augment) -> None:
+    def __init__(
+        self, k: Recorder, numbers: random.Stream, mirrored: Mirrored, source: _Source, augment: Augment
+    ) -> None:
         self.source = source
-        self.down = _Axis(k, numbers, 0, source.rows, augment.shift_rows, augment.flip_rows)
-        self.across = _Axis(k, numbers, 1, source.columns, augment.shift_columns, augment.flip_columns)
+        down, across = (mirrored if flip else None for flip in (augment.flip_rows, augment.flip_columns))
+        self.down = _Axis(k, numbers, 0, source.rows, augment.shift_rows, down)
+        self.across = _Axis(k, numbers, 1, source.columns, augment.shift_columns, across)
 
     def start(self) -> None:
         """Go to the first column of the next row."""
@@ -154,9 +167,11 @@ class _Whole:
 class _Between:
     """The pixels of the result, each interpolated between four of the source, row by row."""
 
-    def __init__(self, k: Recorder, numbers: random.Stream, source: _Source, augment: Augment) -> None:
+    def __init__(
+        self, k: Recorder, numbers: random.Stream, mirrored: Mirrored, source: _Source, augment: Augment
+    ) -> None:
         self.k, self.source = k, source
-        self.map = AffineMap(k, numbers, (source.rows, source.columns), augment)
+        self.map = AffineMap(k, numbers, mirrored, (source.rows, source.columns), augment)
         self.start = self.map.start
         self.right = source.channels if source.columns > 1 else 0
         self.below = source.columns * source.channels if source.rows > 1 else 0
@@ -197,11 +212,13 @@ class _Between:
 class _Axis:
     """A walk along the rows or columns of the image, each lane in its own direction and from its own start."""
 
-    def __init__(self, k: Recorder, numbers: random.Stream, axis: int, size: int, shift: int, flip: bool) -> None:
+    def __init__(
+        self, k: Recorder, numbers: random.Stream, axis: int, size: int, shift: int, mirrored: Mirrored | None
+    ) -> None:
         self.k, self.size = k, size
         self.first, self.step = k.integer(0), k.integer(1)
-        if flip:
-            coin = k.apply("shr", random.bits(k, numbers, k.integer(FLIP_PLACES[axis])), 31)
+        if mirrored:
+            coin = k.apply("shr", mirrored.bits(axis), 31)
             self.first, self.step = coin * (size - 1), k.apply("isub", 1, k.apply("shl", coin, 1))
         if shift:
             drawn = random.below(k, random.bits(k, numbers, k.integer(SHIFT_PLACES[axis])), 2 * shift + 1)

@@ -50,7 +50,9 @@ def over_shards(gradients: Buffer, at: Index, shards: int) -> Value:
 class _Chunk:
     """The buffers of an update, declared in the order in which they are given, and where their vectors are."""
 
-    def __init__(self, k: Recorder, states: tuple[str, ...], chunk: int, shards: int, total: int, rows: int) -> None:
+    def __init__(
+        self, k: Recorder, states: tuple[str, ...], chunk: int, shards: int, total: int, rows: int, own_rates: bool
+    ) -> None:
         self._k, self._scalars, self._rows = k, chunk, rows
         self._shards = shards
         shape = (rows, total) if rows else (1, chunk)
@@ -58,6 +60,7 @@ class _Chunk:
         self._gradients = k.scalars("gradients", shape if rows else (shards, total))
         self._decay = None if rows else k.scalars("decay", (chunk,))
         self._hyper = k.scalars("hyper", (HYPER,))
+        self._rates = k.scalars("rates", (chunk,)) if own_rates else None
 
     def hyper(self, count: int) -> list[Value]:
         """The first numbers of `hyper`."""
@@ -78,9 +81,13 @@ class _Chunk:
         """Weight decay where it applies, else 0."""
         return weight_decay * self._decay.vector(place[1]) if self._decay else weight_decay
 
+    def rated(self, learning_rate: Value, place: tuple[Index, Index]) -> Value:
+        """The learning rate, times a parameter's own multiple of it if it has one."""
+        return learning_rate * self._rates.vector(place[1]) if self._rates else learning_rate
+
 
 @kernel
-def sgd(chunk: int, shards: int, total: int, nesterov: bool, rows: int = 0) -> Program:
+def sgd(chunk: int, shards: int, total: int, nesterov: bool, rows: int = 0, own_rates: bool = False) -> Program:
     """Gradient descent with momentum.
 
         g = gradient + weight_decay * decay * p
@@ -96,13 +103,15 @@ def sgd(chunk: int, shards: int, total: int, nesterov: bool, rows: int = 0) -> P
     nesterov : bool
     rows : int
         Of a part of a matrix; 0 for a stretch of the vector.
+    own_rates : bool
+        Whether the learning rate of each parameter is a multiple of its own; not with `rows`.
 
-    Buffers: parameters (chunk), velocity (chunk), gradients (shards, total), decay (chunk) and
-    hyper (16: learning rate, momentum, weight decay). With `rows`, the first three are (rows, total), and there is no
-    decay.
+    Buffers: parameters (chunk), velocity (chunk), gradients (shards, total), decay (chunk),
+    hyper (16: learning rate, momentum, weight decay) and, with `own_rates`, rates (chunk: the multiples). With `rows`,
+    the first three are (rows, total), and there is no decay.
     """
     k = Recorder("sgd")
-    part = _Chunk(k, ("velocity",), chunk, shards, total, rows)
+    part = _Chunk(k, ("velocity",), chunk, shards, total, rows, own_rates)
     parameters, (velocity,) = part.parameters, part.states
     learning_rate, momentum, weight_decay = part.hyper(3)
     down = k.apply("sub", 0.0, learning_rate)
@@ -112,12 +121,12 @@ def sgd(chunk: int, shards: int, total: int, nesterov: bool, rows: int = 0) -> P
         v = k.apply("fma", momentum, velocity.vector(*place), g)
         step = k.apply("fma", momentum, v, g) if nesterov else v
         velocity.set_vector(v, *place)
-        parameters.set_vector(k.apply("fma", down, step, p), *place)
+        parameters.set_vector(k.apply("fma", part.rated(down, place), step, p), *place)
     return k.program()
 
 
 @kernel
-def adamw(chunk: int, shards: int, total: int, rows: int = 0) -> Program:
+def adamw(chunk: int, shards: int, total: int, rows: int = 0, own_rates: bool = False) -> Program:
     """AdamW: steps scaled by running moments of the gradient, and decay apart from them.
 
         m = beta1 * m + (1 - beta1) * g
@@ -126,12 +135,12 @@ def adamw(chunk: int, shards: int, total: int, rows: int = 0) -> Program:
 
     Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization". Parameters as for `sgd`.
 
-    Buffers: parameters (chunk), mean (chunk), square (chunk), gradients (shards, total), decay (chunk) and
-    hyper (16: learning rate, beta1, beta2, epsilon, weight decay, correction1, correction2). The corrections of step
-    t (from 1) are 1 / (1 - beta1**t) and 1 / (1 - beta2**t); `mean` and `square` start as zeros.
+    Buffers: parameters (chunk), mean (chunk), square (chunk), gradients (shards, total), decay (chunk),
+    hyper (16: learning rate, beta1, beta2, epsilon, weight decay, correction1, correction2) and perhaps rates. The
+    corrections of step t (from 1) are 1 / (1 - beta1**t) and 1 / (1 - beta2**t); `mean` and `square` start as zeros.
     """
     k = Recorder("adamw")
-    part = _Chunk(k, ("mean", "square"), chunk, shards, total, rows)
+    part = _Chunk(k, ("mean", "square"), chunk, shards, total, rows, own_rates)
     parameters, (mean, square) = part.parameters, part.states
     learning_rate, beta1, beta2, epsilon, weight_decay, correction1, correction2 = part.hyper(7)
     rest1, rest2 = k.apply("sub", 1.0, beta1), k.apply("sub", 1.0, beta2)
@@ -144,7 +153,7 @@ def adamw(chunk: int, shards: int, total: int, rows: int = 0) -> Program:
         step = k.apply("fma", part.decayed(weight_decay, place), p, step)
         mean.set_vector(m, *place)
         square.set_vector(s, *place)
-        parameters.set_vector(k.apply("fma", down, step, p), *place)
+        parameters.set_vector(k.apply("fma", part.rated(down, place), step, p), *place)
     return k.program()
 
 

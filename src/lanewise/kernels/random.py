@@ -41,7 +41,7 @@ def mix(k: Recorder, x: Value) -> Value:
     return k.apply("ixor", x, k.apply("shr", x, SHIFTS[2]))
 
 
-def stream(k: Recorder, key: Buffer, image: Value) -> Stream:
+def stream(k: Recorder, key: Buffer, image: Value, epoch: Operand | None = None) -> Stream:
     """The stream of each lane's image; record it once, outside of loops.
 
     Parameters
@@ -52,9 +52,11 @@ def stream(k: Recorder, key: Buffer, image: Value) -> Stream:
         int32: (seed, epoch).
     image : Value
         int32: the number of each lane's image.
+    epoch : Value or int, optional
+        Another than that of the key.
     """
-    epoch = mix(k, mix(k, key[0] + k.integer(GOLDEN)) + key[1])
-    a = mix(k, k.apply("ixor", epoch, image))
+    start = mix(k, mix(k, key[0] + k.integer(GOLDEN)) + (key[1] if epoch is None else epoch))
+    a = mix(k, k.apply("ixor", start, image))
     return Stream(a, mix(k, a + k.integer(GOLDEN)))
 
 

@@ -95,6 +95,9 @@ class Augmentation(TypedDict, total=False):
     contrast: Share
     saturation: Share
     erase: Share
+    mixup: Share
+    cutmix: Share
+    alternating: bool
 
 
 class Provenance(TypedDict, total=False):
@@ -110,6 +113,8 @@ class Provenance(TypedDict, total=False):
     optimizer: str
     learning_rate: Figure
     weight_decay: Figure
+    ema: Share
+    bias_scaler: Figure
     images_per_second: Figure
     seconds: Figure
     interrupted: bool

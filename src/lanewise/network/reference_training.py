@@ -15,15 +15,15 @@ def softmax_cross_entropy(
 
     With p = softmax(z), K classes, target t, weight w and smoothing s:
 
-        q[k] = (1 - s) [k = t] + s / K
+        q[k] = (1 - s) [k = t] + s / K      the share of k instead of [k = t], if shares are given
         loss = - w sum over k of q[k] log p[k]
         d loss / d z[k] = w (p[k] - q[k])
 
     Parameters
     ----------
     logits : array of shape (n, classes)
-    targets : array of shape (n,)
-        Numbers of the classes, whole, from 0.
+    targets : array of shape (n,), or (n, classes)
+        Numbers of the classes, whole, from 0; or what each class has a share of in an image, 1 in all.
     weights : array of shape (n,)
         How much each image counts; 0 leaves it out.
     label_smoothing : float
@@ -40,7 +40,8 @@ def softmax_cross_entropy(
     classes = z.shape[1]
     shifted = z - z.max(axis=1, keepdims=True)
     log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    q = (1 - label_smoothing) * np.eye(classes)[np.asarray(targets)] + label_smoothing / classes
+    shares = np.eye(classes)[np.asarray(targets)] if np.ndim(targets) == 1 else np.asarray(targets)
+    q = (1 - label_smoothing) * shares + label_smoothing / classes
     return -w * (q * log_p).sum(axis=1), w[:, None] * (np.exp(log_p) - q)
 
 

@@ -55,6 +55,7 @@ def model_of(
             "optimizer": engine.optimizer.name,
             "weight_decay": engine.optimizer.weight_decay,
             "ema": engine.optimizer.ema,
+            "bias_scaler": engine.optimizer.bias_scaler,
             "images_per_second": round(result.images / max(result.seconds, 1e-9)),
             "interrupted": result.interrupted,
             "stopped_early": result.stopped_early,

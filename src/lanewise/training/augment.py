@@ -60,6 +60,7 @@ def choose(
     labels: NDArray[np.int32],
     indices: NDArray[np.int64],
     asked: Mapping[str, float] | None = None,
+    mirroring: str = "random",
 ) -> Choice:
     """Settle the option `augment` for the training images at `indices`.
 
@@ -73,6 +74,8 @@ def choose(
         Positions of the training images.
     asked : mapping, optional
         Amounts of other changes, by the name of their option, checked.
+    mirroring : "random" or "alternating"
+        How images are mirrored, if they are.
 
     Returns
     -------
@@ -104,7 +107,11 @@ def choose(
             changes = {name: amount for name, (amount, alike) in looked.items() if alike} | changes
             lost = [DONE[name] for name, (_, alike) in looked.items() if not alike and name not in (asked or {})]
             why += f"; {listed(lost)} images look less like it" if lost else ""
-    augment = replace(Augment(*(shifts if shift else (0, 0)), flip_columns=flip), **changes)
+    alternating = flip and mirroring == "alternating"
+    augment = replace(
+        Augment(*(shifts if shift else (0, 0)), flip_columns=flip, alternating=alternating),
+        **changes,
+    )
     done = _done(augment)
     if not done:
         return Choice(None, "No augmentation: images are taken as they are.")
@@ -128,11 +135,13 @@ def _done(augment: Augment) -> list[str]:
     rows, columns = augment.shift_rows, augment.shift_columns
     said = {
         f"shifted by up to {rows}x{columns} pixels": rows or columns,
-        "mirrored at random": augment.flip_columns,
+        f"mirrored {'in every other epoch' if augment.alternating else 'at random'}": augment.flip_columns,
         f"zoomed by up to {augment.zoom:g}": augment.zoom > 1,
         f"rotated by up to {augment.rotate:g} degrees": augment.rotate,
         **{f"changed in {name} by up to {100 * amount:g} %": amount for name, amount in colours.items()},
         f"erased in a rectangle of up to {100 * augment.erase:g} %": augment.erase,
+        f"mixed with another by up to {100 * augment.mixup:g} % (mixup)": augment.mixup,
+        f"replaced by another in a rectangle of up to {100 * augment.cutmix:g} % (CutMix)": augment.cutmix,
     }
     return [what for what, whether in said.items() if whether]
 

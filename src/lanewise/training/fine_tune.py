@@ -28,7 +28,7 @@ from lanewise.training.learning_rate import SCHEDULES
 from lanewise.training.loop import DivergedError
 from lanewise.training.new_head import Examples, NewHead, Outcome, on_maps
 from lanewise.training.options import LEARNING_RATES, WEIGHT_DECAYS, TrainOptions
-from lanewise.training.run import as_it_starts, run
+from lanewise.training.run import as_it_starts, optimizer_of, run
 from lanewise.training.start import GOING_ON, Start, outcome
 from lanewise.training.task import Progress, TrainingTask
 from lanewise.wording import duration, plural
@@ -176,7 +176,7 @@ def _before(
 
 def _optimizer(options: TrainOptions) -> Optimizer:
     decay = WEIGHT_DECAYS[options.optimizer] if options.weight_decay is None else options.weight_decay
-    return Optimizer(options.optimizer, momentum=options.momentum, weight_decay=decay, ema=options.ema or 0.0)
+    return optimizer_of(options, decay)
 
 
 def _norms_frozen(graph: Graph) -> Graph:

@@ -23,7 +23,6 @@ from lanewise.data.load import fit_like, load
 from lanewise.data.sample_weights import image_weights
 from lanewise.data.seen import Hashes, Seen
 from lanewise.engine.parameters import Floats
-from lanewise.engine.trainer import Optimizer
 from lanewise.errors import DataError, OptionError
 from lanewise.foreign import fitted
 from lanewise.interrupts import one_press_ends
@@ -52,7 +51,7 @@ from lanewise.training.memory import check_training_fits
 from lanewise.training.new_head import Examples, trained, with_new_head
 from lanewise.training.options import WEIGHT_DECAYS, TrainOptions
 from lanewise.training.progress import ending, fold_of, watched
-from lanewise.training.run import Engine, as_it_starts, run
+from lanewise.training.run import Engine, as_it_starts, optimizer_of, run
 from lanewise.training.signatures import Source, options_of_training
 from lanewise.training.start import GOING_ON, Start, check_images, knows, moments, network_and_weights, outcome
 from lanewise.training.task import Indices, TrainingTask, TrainResult, Validation
@@ -281,7 +280,7 @@ def _choose(data: _Data, options: TrainOptions, say: Say) -> _Recipe:
     training = TrainingPixels(images.pixels, trained, mean, std)
     start = network_and_weights(options.network, data.start, images, easy, options.seed, training, say)
     assert images.labels is not None
-    picked = augmenting.choose(options.augment, images.pixels, images.labels, trained, options.changes)
+    picked = augmenting.choose(options.augment, images.pixels, images.labels, trained, options.changes, options.flip)
     say(picked.said)
     photographs = augmenting.few_photographs(len(trained), images.pixels.shape[1:])
     default_epochs = recipe.default_epochs(len(trained), batch_size, easy=easy, photographs=photographs)
@@ -345,7 +344,7 @@ def _set_up(data: _Data, chosen: _Recipe, options: TrainOptions, budget_from: fl
     engine = Engine(
         chosen.start.graph,
         chosen.preprocessing,
-        Optimizer(options.optimizer, momentum=options.momentum, weight_decay=decay, ema=options.ema or 0.0),
+        optimizer_of(options, decay),
         chosen.label_smoothing,
         chosen.augment,
         options.winograd,

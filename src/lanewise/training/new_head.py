@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from lanewise.data.images import Pixels, statistics
 from lanewise.engine.parameters import Floats
-from lanewise.engine.trainer import Optimizer
 from lanewise.errors import OptionError
 from lanewise.model import Model
 from lanewise.network.cutting import features_at, stages, until
@@ -34,7 +33,7 @@ from lanewise.training.features import Backbone
 from lanewise.training.learning_rate import SCHEDULES
 from lanewise.training.options import ALL, TrainOptions
 from lanewise.training.recipe import default_batch_size, output_layers
-from lanewise.training.run import Engine, run
+from lanewise.training.run import Engine, optimizer_of, run
 from lanewise.training.task import Indices, Progress, TrainingTask, TrainResult, Validation
 from lanewise.wording import duration, plural
 
@@ -214,7 +213,7 @@ def trained(
     engine = Engine(
         build(layers, (1, preprocessing.rows, 1)),
         preprocessing,
-        Optimizer(options.optimizer, momentum=options.momentum, weight_decay=decay, ema=options.ema or 0.0),
+        optimizer_of(options, decay),
         options.label_smoothing or 0.0,
         None,
         options.winograd,

@@ -18,6 +18,7 @@ from lanewise.errors import OptionError
 from lanewise.network.base import Layer
 from lanewise.resizing import FITS
 from lanewise.training.learning_rate import SCHEDULES
+from lanewise.training.rules import CALLED, SHARE, SWITCH, Rule, between, one_of, positive, such, whole
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -34,83 +35,12 @@ ALL = "all"
 """All stages of a network."""
 
 AUGMENTATIONS = ("auto", "none", "shift", "flip", "shift+flip")
-CHANGES = ("zoom", "rotate", "brightness", "contrast", "saturation", "erase")
+CHANGES = ("zoom", "rotate", "brightness", "contrast", "saturation", "erase", "mixup", "cutmix")
 """What else augmentation can do; each an option of its own."""
 
 
 def _by_optimizer(defaults: Mapping[str, float]) -> str:
     return ", ".join(f"{value:g} for {name}" for name, value in defaults.items())
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Rule:
-    """Which values an option takes.
-
-    Attributes
-    ----------
-    fits : callable
-        Whether it takes a value; one of another type altogether may raise an error instead.
-    refusal : str
-        The sentence that refuses a value and says which it takes, with places for `{name}` and `{value}`.
-    kind : {"whole", "number", "seconds", "word", ""}
-        How the command line reads a value.
-    least : int
-        The smallest of the whole numbers that it takes.
-    names : tuple of str
-        The words of which it takes one.
-    """
-
-    fits: Callable[[Any], bool]
-    refusal: str
-    kind: Literal["whole", "number", "seconds", "word", ""] = ""
-    least: int = 0
-    names: tuple[str, ...] = ()
-
-    def problem(self, name: str, value: Any) -> str | None:
-        """What is wrong with a value, in a sentence; None if nothing is."""
-        try:
-            fits = bool(self.fits(value))
-        except (AttributeError, TypeError, ValueError):
-            fits = False
-        return None if fits else self.refusal.format(name=name, value=value)
-
-
-def whole(least: int = 1, zero: str = "") -> Rule:
-    """Whole numbers from `least` on, and 0 if it means something."""
-
-    def fits(value: Any) -> bool:
-        number = isinstance(value, Real) and not isinstance(value, bool) and value % 1 == 0
-        return number and bool(value >= least or (zero and value == 0))
-
-    from_0 = f", or 0 for {zero}" if zero else ""
-    refusal = f"{{name}} must be a whole number of at least {least}{from_0}, not {{value!r}}"
-    return Rule(fits, refusal, "whole", 0 if zero else least)
-
-
-def positive(said: str, kind: Literal["number", "seconds"] = "number") -> Rule:
-    """Numbers above 0, or lengths of time; `said` begins the sentence that refuses others."""
-    return Rule(lambda value: bool(value > 0), f"{said} above 0, not {{value!r}}", kind)
-
-
-def such(said: str, test: Callable[[Any], bool]) -> Rule:
-    """Values that pass a test; `said` says what they are."""
-    return Rule(test, f"{{name}} must be {said}, not {{value!r}}")
-
-
-def one_of(noun: str, names: tuple[str, ...]) -> Rule:
-    """One of a few words."""
-    refusal = f'unknown {noun} "{{value}}": choose one of {", ".join(names)}'
-    return Rule(lambda value: value in names, refusal, "word", names=names)
-
-
-def between(low: float, high: float) -> Rule:
-    """Numbers from `low` to `high`, both included."""
-    refusal = f"{{name}} must be from {low:g} to {high:g}, not {{value!r}}"
-    return Rule(lambda value: bool(low <= value <= high), refusal, "number")
-
-
-SHARE = Rule(lambda value: 0 <= value < 1, "{name} must be from 0 to below 1, not {value!r}", "number")
-"""Numbers from 0 to below 1."""
 
 
 def _is_network(value: Any) -> bool:
@@ -120,10 +50,6 @@ def _is_network(value: Any) -> bool:
 def _is_mapping_of_weights(value: Any) -> bool:
     """Whether it is a word, which is looked at later, or maps labels to numbers."""
     return isinstance(value, str) or all(isinstance(weight, Real) for _, weight in value.items())
-
-
-SWITCH = such("True or False", lambda value: value in (True, False))
-CALLED = such("a function", callable)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -231,6 +157,11 @@ class FitOptions:
     weight_decay: float | None = option(
         None, "Weight decay; biases have none.", _by_optimizer(WEIGHT_DECAYS), values=SHARE
     )
+    bias_scaler: float = option(
+        1.0,
+        "Learning rate of the shifts of batch normalisation and its like, in multiples of the learning rate.",
+        values=positive("bias_scaler must be"),
+    )
     ema: float | None = option(
         None,
         "Decay, at each step, of an exponential moving average of the weights, which is evaluated and kept in their "
@@ -248,6 +179,11 @@ class FitOptions:
         "Data augmentation; the following options add to it.",
         more="'auto' chooses by looking at the images, 'none' leaves them as they are.",
         values=one_of("augmentation", AUGMENTATIONS),
+    )
+    flip: str = option(
+        "random",
+        "How images are mirrored where they are: each time by chance, or alternating, each image in every other epoch.",
+        values=one_of("way to mirror", ("random", "alternating")),
     )
     zoom: float | None = option(
         None,
@@ -275,6 +211,19 @@ class FitOptions:
     )
     erase: float | None = option(
         None, "Random erasing: a rectangle of up to this share of the image becomes the mean.", BY_AUGMENT, values=SHARE
+    )
+    mixup: float | None = option(
+        None,
+        "Mixup: another image of the batch, and its label, gets a random share of each image, up to this: 0.5, say.",
+        "none",
+        values=between(0, 1),
+    )
+    cutmix: float | None = option(
+        None,
+        "CutMix: a rectangle of up to this share of each image is that of another, and so is this share of its label. "
+        "With --mixup, one of the two by chance.",
+        "none",
+        values=between(0, 1),
     )
     class_weight: Mapping[Any, float] | Literal["balanced"] | None = option(
         None,

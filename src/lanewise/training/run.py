@@ -16,6 +16,7 @@ from lanewise.notes import Caution, Note, Say
 from lanewise.preprocessing import Preprocessing
 from lanewise.training.best_weights import Verdict
 from lanewise.training.loop import DivergedError, Loop, evaluated
+from lanewise.training.options import FitOptions
 from lanewise.training.start import Start
 from lanewise.training.task import Progress, TrainingTask, TrainResult, Validation
 
@@ -52,6 +53,17 @@ class Engine:
     def inference(self, parameters: Floats | Sequence[Floats]) -> Inference:
         """What evaluates parameters: a list of them, or the live vector of a trainer."""
         return Inference(self.graph, parameters, self.preprocessing, winograd=self.winograd, threads=self.threads)
+
+
+def optimizer_of(options: FitOptions, weight_decay: float) -> Optimizer:
+    """The optimizer that options ask for, with a weight decay that may be the default."""
+    return Optimizer(
+        options.optimizer,
+        momentum=options.momentum,
+        weight_decay=weight_decay,
+        ema=options.ema or 0.0,
+        bias_scaler=float(options.bias_scaler),
+    )
 
 
 def as_it_starts(

@@ -1,0 +1,82 @@
+"""Which values an option takes, and the sentence that refuses others; nothing heavy is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rule:
+    """Which values an option takes.
+
+    Attributes
+    ----------
+    fits : callable
+        Whether it takes a value; one of another type altogether may raise an error instead.
+    refusal : str
+        The sentence that refuses a value and says which it takes, with places for `{name}` and `{value}`.
+    kind : {"whole", "number", "seconds", "word", ""}
+        How the command line reads a value.
+    least : int
+        The smallest of the whole numbers that it takes.
+    names : tuple of str
+        The words of which it takes one.
+    """
+
+    fits: Callable[[Any], bool]
+    refusal: str
+    kind: Literal["whole", "number", "seconds", "word", ""] = ""
+    least: int = 0
+    names: tuple[str, ...] = ()
+
+    def problem(self, name: str, value: Any) -> str | None:
+        """What is wrong with a value, in a sentence; None if nothing is."""
+        try:
+            fits = bool(self.fits(value))
+        except (AttributeError, TypeError, ValueError):
+            fits = False
+        return None if fits else self.refusal.format(name=name, value=value)
+
+
+def whole(least: int = 1, zero: str = "") -> Rule:
+    """Whole numbers from `least` on, and 0 if it means something."""
+
+    def fits(value: Any) -> bool:
+        number = isinstance(value, Real) and not isinstance(value, bool) and value % 1 == 0
+        return number and bool(value >= least or (zero and value == 0))
+
+    from_0 = f", or 0 for {zero}" if zero else ""
+    refusal = f"{{name}} must be a whole number of at least {least}{from_0}, not {{value!r}}"
+    return Rule(fits, refusal, "whole", 0 if zero else least)
+
+
+def positive(said: str, kind: Literal["number", "seconds"] = "number") -> Rule:
+    """Numbers above 0, or lengths of time; `said` begins the sentence that refuses others."""
+    return Rule(lambda value: bool(value > 0), f"{said} above 0, not {{value!r}}", kind)
+
+
+def such(said: str, test: Callable[[Any], bool]) -> Rule:
+    """Values that pass a test; `said` says what they are."""
+    return Rule(test, f"{{name}} must be {said}, not {{value!r}}")
+
+
+def one_of(noun: str, names: tuple[str, ...]) -> Rule:
+    """One of a few words."""
+    refusal = f'unknown {noun} "{{value}}": choose one of {", ".join(names)}'
+    return Rule(lambda value: value in names, refusal, "word", names=names)
+
+
+def between(low: float, high: float) -> Rule:
+    """Numbers from `low` to `high`, both included."""
+    refusal = f"{{name}} must be from {low:g} to {high:g}, not {{value!r}}"
+    return Rule(lambda value: bool(low <= value <= high), refusal, "number")
+
+
+SHARE = Rule(lambda value: 0 <= value < 1, "{name} must be from 0 to below 1, not {value!r}", "number")
+"""Numbers from 0 to below 1."""
+
+SWITCH = such("True or False", lambda value: value in (True, False))
+CALLED = such("a function", callable)
