@@ -231,10 +231,18 @@ class Model(Contents):
     def _batch(self) -> _Compiled[Inference | OneByOne]:
         from lanewise.engine.many import for_many
 
-        return _Compiled(lambda dtype: for_many(self.graph, self.parameters, self.preprocessing.taking(dtype)))
+        return _Compiled(
+            lambda dtype: for_many(
+                self.graph, self.parameters, self.preprocessing.taking(dtype), tta=self.tta is not None
+            )
+        )
 
     @cached_property
     def _single(self) -> _Compiled[SingleInference]:
         from lanewise.engine.single import SingleInference
 
-        return _Compiled(lambda dtype: SingleInference(self.graph, self.parameters, self.preprocessing.taking(dtype)))
+        return _Compiled(
+            lambda dtype: SingleInference(
+                self.graph, self.parameters, self.preprocessing.taking(dtype), tta=self.tta is not None
+            )
+        )

@@ -42,14 +42,16 @@ def images_for(graph: Graph, count: int, seed: int = 1) -> Floats:
     return ((bits % 65).astype(np.float32) / 16 - 2).reshape(count, rows, columns, channels)
 
 
-def sharing_all(graph: Graph, parameters: list[Floats], threads: int, **options: Any) -> SingleInference:
+def sharing_all(
+    graph: Graph, parameters: list[Floats], threads: int, *, tta: bool = False, **options: Any
+) -> SingleInference:
     """One image through a network, each layer shared by so many threads, however small it is."""
     with (
         patch.object(single_parts, "ENOUGH", 1),
         patch.object(single_parts, "LEAST", 1),
         patch.object(single, "usable_threads", lambda threads: threads),
     ):
-        return SingleInference(graph, parameters, raw_for(graph, **options), threads=threads)
+        return SingleInference(graph, parameters, raw_for(graph, **options), tta=tta, threads=threads)
 
 
 def as_values(images: Floats) -> Array:

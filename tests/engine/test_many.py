@@ -63,7 +63,7 @@ def test_weights_are_shared_by_threads() -> None:
     one = SingleInference(graph, parameters_for(graph), raw_for(graph))
     other = one.another()
     assert other._plan is one._plan
-    assert not np.shares_memory(other._staging, one._staging)
+    assert not np.shares_memory(other._images, one._images)
     assert not np.shares_memory(other._outputs, one._outputs)
 
 

@@ -203,6 +203,17 @@ def test_add(count: int) -> None:
     np.testing.assert_array_equal(from_lanes(came, y), total)
 
 
+def test_mean() -> None:
+    x, y = Layout(SHAPE, BORDERED), Layout(SHAPE)
+    first, second = np.random.default_rng(0).normal(size=(2, 16, *SHAPE)).astype(np.float32)
+    came = [
+        from_lanes(run_everywhere(pointwise.mean(x, y), [into_lanes(a, x), into_lanes(b, x), noise(y)])[-1], y)
+        for a, b in ((first, second), (second, first))
+    ]
+    np.testing.assert_array_equal(came[0], (first + second) * np.float32(0.5))
+    np.testing.assert_array_equal(came[0], came[1])
+
+
 @pytest.mark.parametrize("accumulate", [False, True], ids=["write", "add"])
 @pytest.mark.parametrize("border", [PLAIN, BORDERED])
 def test_multiply_and_back(border: tuple[int, int, int, int], accumulate: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,12 @@ from lanewise.report.live import Example, live_page, live_section
 from tests.report import models
 from tests.report.conftest import Open
 
-MODELS = (models.signboard, models.every_layer, models.real_numbers)
+
+def looks_twice() -> Model:
+    return replace(models.signboard(), tta="flip")
+
+
+MODELS = (models.signboard, models.every_layer, models.real_numbers, looks_twice)
 
 
 def examples_of(model: Model, count: int = 2) -> list[Example]:
@@ -40,6 +46,18 @@ def test_probabilities_and_all_maps_are_those_of_python(make: Callable[[], Model
         for came, values in zip(shown, evaluated, strict=True):
             np.testing.assert_allclose(came, values[0].ravel(), rtol=1e-4, atol=1e-4)
         assert "Lanewise in Python gives the same" in page.locator('[data-live="figures"]').inner_text()
+
+
+def test_test_time_augmentation_is_told_and_leaves_the_layers_as_they_are(open_page: Open) -> None:
+    """The last layer too shows the pass of the image alone, whenever the answer was asked for."""
+    model = models.model("dense 1, sigmoid", (1, 3, 4), ("a", "b"))
+    (example,) = examples_of(model, 1)
+    page = open_page(live_page(replace(model, tta="flip"), [example]))
+    told = page.locator('[data-live="figures"]').inner_text()
+    assert "the layers show the image alone" in told
+    assert "Lanewise in Python gives the same" in told
+    (shown,) = page.evaluate("Array.from(lanewiseLive.network.values(lanewiseLive.network.nodes.length - 1))")
+    np.testing.assert_allclose(shown, model.predict_proba(example.pixels[None])[0, 1], atol=1e-6)
 
 
 def test_the_page_notices_when_python_says_something_else(open_page: Open) -> None:

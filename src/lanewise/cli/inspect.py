@@ -114,6 +114,7 @@ def _of_model(model: Model | None, path: str) -> dict[str, Any]:
     return {
         "model": shown(path),
         "classes": model.classes,
+        "tta": model.tta,
         "provenance": model.provenance,
         "notes": model.notes,
     }

@@ -86,6 +86,8 @@ def tell_model(out: Output, model: Model, path: str) -> None:
     match known.get("pretrained"):  # anybody may have written the file
         case {"network": str(network), "origin": str(origin), "licence": str(licence)}:
             out.result("Start", f"{shown(network)}; from {shown(origin)}; licence {shown(licence)}")
+    if model.tta is not None:
+        out.result("Answers", "by an image and its mirror image together, each of which takes one pass; below is one")
     if evaluated := _evaluated(reported(known)):
         out.result(*evaluated)
     out.notes(model.notes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +12,11 @@ from lanewise.caching import Cache
 from lanewise.engine.folding import Folding
 from lanewise.engine.parameters import FlatParameters, Floats
 from lanewise.engine.plan import Planner
-from lanewise.engine.schedule import Executable, Phase, Place, Section, aligned
+from lanewise.engine.schedule import Call, Executable, Phase, Place, Section, aligned
+from lanewise.engine.views import answer, body
 from lanewise.forking import ForkSafeLock
 from lanewise.kernels import gather
-from lanewise.lanes.program import LANES
+from lanewise.lanes.program import LANES, Program
 from lanewise.limits import check_memory
 from lanewise.network.graph import Graph
 from lanewise.preprocessing import Preprocessing
@@ -32,6 +34,9 @@ class Inference:
     graph : Graph
     parameters : list of float32 arrays in the order of `graph.parameters`, or a Trainer's live vector
     preprocessing : Preprocessing
+    tta : bool
+        Whether the answer is that to an image and its mirror image together (see `views.py`); the graph ends in a
+        softmax or sigmoid then.
     """
 
     def __init__(
@@ -42,13 +47,15 @@ class Inference:
         *,
         threads: int | None = None,
         winograd: bool = True,
+        tta: bool = False,
         target: Target | None = None,
         cache: Cache | None = None,
     ) -> None:
-        self.graph = graph
+        self.graph = whole = graph
         self.threads = usable_threads(threads)
         target = target or chosen()
-        self._given, self._folding = FlatParameters.of(graph), Folding.of(graph)
+        given = body(graph) if tta else graph
+        self._given, self._folding = FlatParameters.of(given), Folding.of(given)
         graph = self._folding.graph
         self._flat = flat = FlatParameters.of(graph)
         images = Place("images", by_task=4 * LANES)
@@ -56,20 +63,29 @@ class Inference:
             graph, training=False, registers=target.registers, images=images, key=Place("keys"), winograd=winograd
         )
         x, x_layout = planner.operands.value(0)
-        program = gather.gather(preprocessing.shape, preprocessing.kernel_type, x_layout, None)
+        raw = preprocessing.shape, preprocessing.kernel_type, x_layout
+        program = gather.gather(*raw, None)
         planner.operands.call(program, Place("pixels"), images, Place("scale"), Place("offset"), x)
         planner.forward()
         last = len(graph.nodes) - 1
         slot, layout = planner.operands.value(last)
         assert layout.plain, "nobody reads the output, so it has no border"
         self._outputs = layout.elements
-        planner.operands.fixed[slot] = Place("outputs", by_task=4 * LANES * self._outputs)
+        outputs = Place("outputs", by_task=4 * LANES * self._outputs)
+        planner.operands.fixed[slot] = replace(outputs, base="scores") if tta else outputs
         plan = planner.finish()
         needed = plan.arena * self.threads + 4 * (2 * flat.total + plan.transformed)
         check_memory("running this network", needed)
-        self._executable = Executable([Phase(None, (Section(plan.calls),))], target, cache)
+        calls = plan.calls
+        if tta:
+            mirrored = gather.gather(*raw, None, mirrored=True)
+            scores, others = replace(outputs, base="scores"), replace(outputs, base="mirrored")
+            calls += _mirrored(plan.calls, program, mirrored, scores, others)
+            calls += answer(whole, scores, others, outputs, registers=target.registers, single=False)
+        self._scores = ("scores", "mirrored") if tta else ()
+        self._executable = Executable([Phase(None, (Section(calls),))], target, cache)
         self._live = parameters if isinstance(parameters, np.ndarray) else None
-        if self._live is not None and graph is self.graph:
+        if self._live is not None and graph is given:
             vector = self._live
         else:
             vector = aligned(flat.total)
@@ -122,6 +138,20 @@ class Inference:
             padded[: len(part)] = part
             outputs = aligned((groups, self._outputs, LANES))
             arrays = self._arrays | {"pixels": pixels, "images": padded, "outputs": outputs}
+            arrays |= {name: aligned(outputs.shape) for name in self._scores}
             self._executable.run(arrays, tasks=groups, threads=min(threads, groups))
             result[first : first + len(part)] = outputs.transpose(0, 2, 1).reshape(-1, self._outputs)[: len(part)]
         return result.reshape(len(numbers), *self.graph.output_shape)
+
+
+def _mirrored(
+    calls: tuple[Call, ...], straight: Program, mirrored: Program, scores: Place, others: Place
+) -> tuple[Call, ...]:
+    """The same calls for the mirror images, whose scores go to another place."""
+    return tuple(
+        Call(
+            mirrored if call.program is straight else call.program,
+            tuple(others if place == scores else place for place in call.places),
+        )
+        for call in calls
+    )

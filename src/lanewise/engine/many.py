@@ -47,17 +47,23 @@ class OneByOne:
 
     Parameters
     ----------
-    graph, parameters, preprocessing
+    graph, parameters, preprocessing, tta
         As `SingleInference` takes them.
     threads : int, optional
         All processors by default.
     """
 
     def __init__(
-        self, graph: Graph, parameters: Sequence[Floats], preprocessing: Preprocessing, *, threads: int | None = None
+        self,
+        graph: Graph,
+        parameters: Sequence[Floats],
+        preprocessing: Preprocessing,
+        *,
+        tta: bool = False,
+        threads: int | None = None,
     ) -> None:
         self.threads = usable_threads(threads)
-        self._engines = [SingleInference(graph, parameters, preprocessing, threads=threads)]
+        self._engines = [SingleInference(graph, parameters, preprocessing, tta=tta, threads=threads)]
 
     def run(self, pixels: NDArray[Any], *, threads: int | None = None) -> Floats:
         """The outputs, (images, ...) float32.
@@ -91,7 +97,12 @@ class OneByOne:
 
 
 def for_many(
-    graph: Graph, parameters: Sequence[Floats], preprocessing: Preprocessing, *, threads: int | None = None
+    graph: Graph,
+    parameters: Sequence[Floats],
+    preprocessing: Preprocessing,
+    *,
+    tta: bool = False,
+    threads: int | None = None,
 ) -> Inference | OneByOne:
     """What runs a network on many images in the least time.
 
@@ -100,7 +111,9 @@ def for_many(
     graph : Graph
     parameters : list of float32 arrays, in the order of `graph.parameters`
     preprocessing : Preprocessing
+    tta : bool
+        Whether the answer is that to an image and its mirror image together.
     threads : int, optional
     """
     kind = OneByOne if one_by_one(graph) else Inference
-    return kind(graph, parameters, preprocessing, threads=threads)
+    return kind(graph, parameters, preprocessing, tta=tta, threads=threads)

@@ -17,9 +17,12 @@ from numpy.typing import NDArray
 from lanewise.caching import Cache
 from lanewise.engine.parameters import Floats
 from lanewise.engine.schedule import Executable, aligned, barrier, run_threads
+from lanewise.engine.single_parts import worth
 from lanewise.engine.single_plan import SinglePlan, SinglePlanner
+from lanewise.engine.views import VIEWS, body, of_both
 from lanewise.forking import ForkSafeLock
 from lanewise.kernels.single import features
+from lanewise.lanes.program import LANES
 from lanewise.limits import check_memory
 from lanewise.network.graph import Graph
 from lanewise.preprocessing import Preprocessing
@@ -58,6 +61,8 @@ class SingleInference:
     preprocessing : Preprocessing
     winograd : bool
         Whether 3x3 convolutions may be computed by Winograd's algorithm: faster, with a slightly larger error.
+    tta : bool
+        Whether the answer is that to the image and its mirror image together (see `views.py`).
     threads : int, optional
         How many work on the image, if it is enough work: all processors by default. Bits do not depend on it.
     target : Target, optional
@@ -71,20 +76,28 @@ class SingleInference:
         preprocessing: Preprocessing,
         *,
         winograd: bool = True,
+        tta: bool = False,
         threads: int | None = None,
         target: Target | None = None,
         cache: Cache | None = None,
     ) -> None:
         target = target or chosen()
         self.graph, self.shape = graph, preprocessing.shape
+        threads = usable_threads(threads)
+        views = VIEWS if tta else 1
+        sharing = worth(graph, threads, views=views)
         plan = SinglePlanner(
-            graph,
+            body(graph) if tta else graph,
             parameters,
             preprocessing,
             registers=target.registers,
             winograd=winograd,
-            threads=usable_threads(threads),
+            threads=1 if tta and sharing < VIEWS * VIEWS else threads,
         ).finish()
+        self._apart = -(-features.staged(self.shape) // LANES) * LANES
+        if tta:
+            plan = of_both(plan, graph, self._apart, registers=target.registers, threads=sharing)
+        self._views = views
         check_memory("running this network", plan.arena + plan.parameters.nbytes)
         self._plan, self._target, self._cache, self.threads = plan, target, cache, plan.threads
         self._bind()
@@ -98,8 +111,8 @@ class SingleInference:
     def _bind(self) -> None:
         """Take memory, and fill in the tables of calls with it."""
         plan, graph = self._plan, self.graph
-        self._staging = aligned(features.staged(self.shape))
-        self._image = self._staging[: prod(self.shape)].reshape(self.shape)
+        staging = aligned((self._views, self._apart))
+        self._images = staging[:, : prod(self.shape)].reshape(self._views, *self.shape)
         self._outputs = aligned(plan.outputs)
         self._result = self._outputs[: prod(graph.output_shape)].reshape(graph.output_shape)
         self._schedule = _Bound(
@@ -107,7 +120,7 @@ class SingleInference:
             {
                 "arena": aligned(plan.arena // 4),
                 "parameters": plan.parameters,
-                "image": self._staging,
+                "image": staging,
                 "outputs": self._outputs,
             },
             self._target,
@@ -137,6 +150,7 @@ class SingleInference:
         if image.shape != self.shape:
             raise ValueError(f"an image of shape {image.shape} was given to a network of {self.shape}")
         with self._lock:
-            np.copyto(self._image, image)
+            for view, order in zip(self._images, (1, -1), strict=False):
+                np.copyto(view, image[:, ::order])
             self._schedule(min(threads or self.threads, self.threads))
             return self._result.copy()

@@ -36,9 +36,18 @@ Kind = tuple[int, SlotCall]
 """Tasks of one kind: how many, and what each of them calls."""
 
 
-def worth(graph: Graph, threads: int) -> int:
-    """How many of so many threads a network has work for."""
-    work = sum(layer.multiply_adds for layer in summary(graph)) // LANES
+def worth(graph: Graph, threads: int, *, views: int = 1) -> int:
+    """How many threads a network has work for.
+
+    Parameters
+    ----------
+    graph : Graph
+    threads : int
+        That there are.
+    views : int
+        How often it looks at an image.
+    """
+    work = views * sum(layer.multiply_adds for layer in summary(graph)) // LANES
     return max(1, min(threads, isqrt(work // ENOUGH)))
 
 

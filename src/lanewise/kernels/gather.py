@@ -2,8 +2,8 @@
 
     y[i, r, c] = scale[i] * image[r', c', i] + offset[i]
 
-where (r', c') is (r, c) without augmentation. With it, each image is shifted by whole rows and columns and mirrored or
-not, by random numbers of its own:
+where (r', c') is (r, c) without augmentation, or (r, columns - 1 - c) if all are to be mirrored. With it, each image is
+shifted by whole rows and columns and mirrored or not, by random numbers of its own:
 
     c' = clamp(c + shift, 0, columns - 1), with c replaced by columns - 1 - c in mirrored images
 
@@ -42,7 +42,12 @@ BYTES = 4
 
 @kernel
 def gather(
-    shape_of: tuple[int, int, int], dtype: Literal["u8", "f32"], y: Layout, augment: Augment | None = None
+    shape_of: tuple[int, int, int],
+    dtype: Literal["u8", "f32"],
+    y: Layout,
+    augment: Augment | None = None,
+    *,
+    mirrored: bool = False,
 ) -> Program:
     """Fill the lanes of y with images.
 
@@ -54,6 +59,8 @@ def gather(
     y : Layout
         Of shape (channels, rows, columns).
     augment : Augment, optional
+    mirrored : bool
+        Whether all images are mirrored, left to right; without `augment`.
 
     Buffers: pixels (declared as one image; memory is read wherever `images` points), images (i32, 16: the number of
     each lane's image, -1 for none, which reads image 0), scale and offset (f32, one for each channel),
@@ -77,7 +84,8 @@ def gather(
             for c, width in blocks(k, columns, together):
                 for n, raw in source.values(width * channels):
                     i, beside = (0, c + n) if channels == 1 else (n, c)
-                    ys[i, r, beside] = k.apply("fma", _real(k, raw), scale[i], offset[i])
+                    column = beside * -1 + (columns - 1) if mirrored else beside
+                    ys[i, r, column] = k.apply("fma", _real(k, raw), scale[i], offset[i])
         return k.program()
     if augment.saturation and channels != 3:
         raise ProgramError(f"gather: images of {channels} channels have no saturation")

@@ -5,6 +5,7 @@
                with e[j] = exp(x[j] - max x)
     dropout    y = x / (1 - rate), or 0 for those dropped; dx from dy likewise
     add        y = x0 + x1 + ...                 dx = dy
+    mean       y = (x0 + x1) / 2, whose bits are the same for x1 and x0 exchanged
     multiply   y[i] = x0[i] x1[i], by channel    dx0[i] = dy[i] x1[i], dx1[i] = sum over r, c of dy[i, r, c] x0[i, r, c]
     join       y = x0, then x1, ... by channel   dx = those channels of dy
 
@@ -182,6 +183,16 @@ def add(inputs: tuple[Layout, ...], y: Layout, *, relu: bool = False) -> Program
         for x in xs[1:]:
             total = total + x[at]
         ys[at] = k.apply("max", 0.0, total) if relu else total
+    return k.program()
+
+
+@kernel
+def mean(x: Layout, y: Layout) -> Program:
+    """y = (x0 + x1) / 2. Buffers: x0, x1, y."""
+    k = Recorder("mean")
+    first, second, ys = declare(k, x0=x, x1=x, y=y)
+    for at in elements(k, x, y):
+        ys[at] = (first[at] + second[at]) * 0.5
     return k.program()
 
 

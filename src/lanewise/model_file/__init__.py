@@ -4,6 +4,7 @@
     metadata.py    classes, network text, history and provenance as properties of the file, and back
     checked.py     whether JSON from a file has the types, sizes and depth that it should
     export.py      contents -> ONNX
+    tta.py         test-time augmentation in the graph, and a graph without it
     write.py       ONNX -> disk, so that an older file survives whatever goes wrong
     tensors.py     the arrays and attributes of a file that nobody vouches for
     builder.py     a network while it is being read: nodes that can still change

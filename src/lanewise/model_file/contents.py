@@ -23,6 +23,9 @@ Label = str | int | float | bool
 
 MOST_LABEL = (1 << 64) - 1
 
+FLIP = "flip"
+"""The one kind of test-time augmentation: the answer is that to an image and its mirror image together."""
+
 
 def names_of(labels: Iterable[Any]) -> tuple[str, ...]:
     """The labels of classes as text: 1.0 is "1", so that labels are found again whatever type of number they are."""
@@ -53,6 +56,8 @@ class Contents:
         Sentences for the user about how the file was read. They are not saved.
     label_type : str, optional
         The type of the labels where text and numbers do not tell it, such as "date" or "int8": see `lanewise.labels`.
+    tta : "flip", optional
+        Test-time augmentation: probabilities are of the mean of the scores of an image and of its mirror image.
 
     Raises
     ------
@@ -69,6 +74,7 @@ class Contents:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     label_type: str | None = None
+    tta: str | None = None
 
     def __post_init__(self) -> None:
         """Check that the parts belong together."""
@@ -85,6 +91,8 @@ class Contents:
                 f"but the preprocessing makes {(channels, rows, columns)}"
             )
         _check_output(self.graph, self.classes)
+        if self.tta not in (None, FLIP):
+            raise NetworkError(f"unknown test-time augmentation {str(self.tta)[:40]!r}: there is {FLIP!r}")
         if self.network is not None and build(parse(self.network), self.graph.input_shape) != self.graph:
             raise NetworkError(f"the text of the network describes another network than its graph: {self.network}")
 

@@ -2,6 +2,8 @@
 
     images (N, H, W, C) -> Cast -> Mul scale -> Add offset -> Transpose -> network -> probabilities (N, K)
 
+With test-time augmentation `tta.py` adds nodes before the network and before its last layer.
+
 Opset 13 and IR version 7 say all that most layers need, and every ONNX tool of the last years reads them. Dropout does
 nothing when predicting and is left out; the text of the network, in the metadata, keeps it for further training.
 """
@@ -13,6 +15,7 @@ from typing import Any
 from lanewise.errors import ModelFileError
 from lanewise.model_file.contents import Contents
 from lanewise.model_file.metadata import to_properties
+from lanewise.model_file.tta import AVERAGE, STRAIGHT, average, both_views
 from lanewise.network import layers
 from lanewise.network.graph import Graph, Node
 from lanewise.preprocessing import Preprocessing
@@ -32,7 +35,7 @@ def to_onnx(contents: Contents, input_name: str = INPUT) -> Any:
     """
     from onnx import helper, numpy_helper
 
-    model = without_weights(contents.graph, contents.preprocessing, input_name)
+    model = without_weights(contents.graph, contents.preprocessing, input_name, tta=contents.tta is not None)
     parameters = zip(parameter_names(contents.graph), contents.parameters, strict=True)
     arrays = contents.preprocessing.constants | dict(parameters)
     model.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in arrays.items())
@@ -46,7 +49,7 @@ def parameter_names(graph: Graph) -> list[str]:
     return [f"{graph.nodes[parameter.node].name}.{parameter.role}" for parameter in graph.parameters]
 
 
-def without_weights(graph: Graph, preprocessing: Preprocessing, input_name: str = INPUT) -> Any:
+def without_weights(graph: Graph, preprocessing: Preprocessing, input_name: str = INPUT, *, tta: bool = False) -> Any:
     """The `onnx.ModelProto` of a network, without its initializers and metadata.
 
     Parameters
@@ -55,6 +58,8 @@ def without_weights(graph: Graph, preprocessing: Preprocessing, input_name: str 
     preprocessing : Preprocessing
     input_name : str
         The name of the raw pixels.
+    tta : bool
+        Whether the network looks at the mirror images, too.
 
     Raises
     ------
@@ -66,7 +71,9 @@ def without_weights(graph: Graph, preprocessing: Preprocessing, input_name: str 
     problem = f"input_name is {input_name!r}: it must be a text, and not the name of another value"
     if not isinstance(input_name, str):
         raise ModelFileError(problem)
-    nodes = _preprocessing(preprocessing, input_name) + _network(graph)
+    value = graph.nodes[0].name
+    before = _preprocessing(preprocessing, input_name, STRAIGHT if tta else value) + (both_views(value) if tta else [])
+    nodes = before + _network(graph, tta=tta)
     taken = {name for node in nodes for name in node.output} | {*preprocessing.constants, *parameter_names(graph)}
     if input_name in taken or not input_name:
         raise ModelFileError(problem)
@@ -84,8 +91,8 @@ def without_weights(graph: Graph, preprocessing: Preprocessing, input_name: str 
     )
 
 
-def _preprocessing(preprocessing: Preprocessing, pixels: str) -> list[Any]:
-    """Nodes from the raw `pixels` to `input`."""
+def _preprocessing(preprocessing: Preprocessing, pixels: str, prepared: str) -> list[Any]:
+    """Nodes from the raw `pixels` to what the network takes, the value `prepared`."""
     from onnx import TensorProto, helper
 
     nodes = []
@@ -96,11 +103,11 @@ def _preprocessing(preprocessing: Preprocessing, pixels: str) -> list[Any]:
         *nodes,
         helper.make_node("Mul", [pixels, "scale"], ["scaled"], "scale"),
         helper.make_node("Add", ["scaled", "offset"], ["prepared"], "offset"),
-        helper.make_node("Transpose", ["prepared"], ["input"], "channels_first", perm=(0, 3, 1, 2)),
+        helper.make_node("Transpose", ["prepared"], [prepared], "channels_first", perm=(0, 3, 1, 2)),
     ]
 
 
-def _network(graph: Graph) -> list[Any]:
+def _network(graph: Graph, *, tta: bool) -> list[Any]:
     """The ONNX nodes of all layers but dropout; a layer's value has the name of its node."""
     names: list[str] = []
     nodes: list[Any] = []
@@ -109,7 +116,11 @@ def _network(graph: Graph) -> list[Any]:
         if isinstance(node.layer, layers.Dropout):
             names.append(sources[0])
             continue
-        names.append(OUTPUT if position == len(graph.nodes) - 1 else node.name)
+        last = position == len(graph.nodes) - 1
+        if last and tta:
+            nodes += average(sources[0], node.shape[0])
+            sources = [AVERAGE]
+        names.append(OUTPUT if last else node.name)
         if position:
             nodes += _layer(node, sources, names[-1])
     return nodes

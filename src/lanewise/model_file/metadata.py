@@ -1,12 +1,13 @@
 """Classes, network text, history and provenance as text properties of the file, and back.
 
-    lanewise_format   "1"; a file without it is read as anybody's ONNX file
+    lanewise_format   "1", or "2" with tta; a file without it is read as anybody's ONNX file
     classes           JSON list of labels
     network           the text of the network, "" where there is none
     preprocessing     JSON object with the fields of Preprocessing
     history           JSON list with an object for each epoch; every second one, or fourth, ... where it would be large
     provenance        JSON object
     digest            of the weights: they are refused when they are not those that were written
+    tta               only with test-time augmentation: "flip"
     label_type        only where text and numbers do not tell it: "date", "int8" and the like
 
 All others are always written, so that a file cut short between two of them is noticed.
@@ -28,7 +29,9 @@ from lanewise.errors import ModelFileError
 from lanewise.model_file.checked import LARGEST_PROPERTY, check_history, check_provenance, json_of
 from lanewise.model_file.contents import Contents, Label, label_problem
 
-FORMAT = 1
+FORMAT, TTA_FORMAT = 1, 2
+"""Of files that every version reads, and of those that versions before test-time augmentation would not answer as."""
+
 LARGEST_HISTORY = 8 << 20
 LONGEST_NETWORK = 100_000
 FORMER_NAMES = {"pictures": "images", "judged": "evaluated"}
@@ -48,19 +51,21 @@ class Properties:
     provenance: Mapping[str, Any]
     digest: str
     label_type: str | None = None
+    tta: str | None = None
 
 
 def to_properties(contents: Contents) -> dict[str, str]:
     """The metadata of a file, as ONNX keeps it: text by key."""
+    optional = {"tta": contents.tta, "label_type": contents.label_type}
     return {
-        "lanewise_format": str(FORMAT),
+        "lanewise_format": str(FORMAT if contents.tta is None else TTA_FORMAT),
         "classes": to_json(contents.classes),
         "network": contents.network or "",
         "preprocessing": to_json(asdict(contents.preprocessing)),
         "history": _history(contents.history),
         "provenance": to_json(contents.provenance),
         "digest": digest(contents.parameters),
-    } | ({} if contents.label_type is None else {"label_type": contents.label_type})
+    } | {key: text for key, text in optional.items() if text is not None}
 
 
 def from_properties(texts: Mapping[str, str]) -> Properties:
@@ -72,12 +77,13 @@ def from_properties(texts: Mapping[str, str]) -> Properties:
         A property is missing, too long or of the wrong kind.
     """
     version = texts.get("lanewise_format", "")
-    if version != str(FORMAT) and version.isdecimal() and len(version) < 10 and int(version) > FORMAT:
+    if version.isdecimal() and len(version) < 10 and int(version) > TTA_FORMAT:
         raise ModelFileError(
-            f"it was written by a newer Lanewise (format {version}, this one reads {FORMAT}); update lanewise"
+            f"it was written by a newer Lanewise (format {version}, this one reads {TTA_FORMAT}); update lanewise"
         )
-    missing = [key for key in KEYS if key not in texts]
-    if missing or version != str(FORMAT):
+    with_tta = version == str(TTA_FORMAT)
+    missing = [key for key in (*KEYS, *["tta"] * with_tta) if key not in texts]
+    if missing or version not in (str(FORMAT), str(TTA_FORMAT)) or with_tta != ("tta" in texts):
         what = f"lacks its property {missing[0]!r}" if missing else f"has the format {version[:20]!r}"
         raise ModelFileError(f"it {what}: it was cut short or edited; copy or save the model again")
     if len(texts["network"]) > LONGEST_NETWORK:
@@ -99,6 +105,7 @@ def from_properties(texts: Mapping[str, str]) -> Properties:
         provenance=provenance,
         digest=texts["digest"],
         label_type=texts.get("label_type"),
+        tta=texts.get("tta"),
     )
 
 

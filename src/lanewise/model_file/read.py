@@ -28,6 +28,7 @@ from lanewise.model_file.over_channels import OverChannels
 from lanewise.model_file.preprocessing_head import PreprocessingHead, find_head
 from lanewise.model_file.rebuild import DifferenceError, rebuild
 from lanewise.model_file.tensors import Constant, attributes_of, quoted
+from lanewise.model_file.tta import without as without_tta
 from lanewise.model_file.window_operators import Padded
 from lanewise.network import text
 from lanewise.network.comparing import comparable
@@ -127,6 +128,7 @@ def read_own(model: Any) -> Contents:
         properties.history,
         properties.provenance,
         label_type=properties.label_type,
+        tta=properties.tta,
     )
 
 
@@ -282,14 +284,15 @@ def _own_network(model: Any, properties: Properties, preprocessing: Preprocessin
     difference = None
     if properties.network is not None:
         try:
-            graph, parameters = rebuild(model, properties.network, preprocessing)
+            graph, parameters = rebuild(model, properties.network, preprocessing, tta=properties.tta is not None)
         except DifferenceError as error:
             difference = str(error)
         else:
             _check_weights(parameters, properties)
             return graph, parameters
     try:
-        reading = read_graph(model, merging=False)
+        plain = model if properties.tta is None else without_tta(model)
+        reading = read_graph(plain, merging=False)
     except ModelFileError as error:
         changed = "" if difference is None else f"; its graph and its text first differ at {difference}"
         raise ModelFileError(f"{error}{changed}") from None

@@ -25,7 +25,9 @@ class DifferenceError(ModelFileError):
     """The file's graph is not what would be written; the message names the first part that differs."""
 
 
-def rebuild(model: Any, network: str, preprocessing: Preprocessing) -> tuple[Graph, tuple[Weights, ...]]:
+def rebuild(
+    model: Any, network: str, preprocessing: Preprocessing, *, tta: bool = False
+) -> tuple[Graph, tuple[Weights, ...]]:
     """The graph that `network` describes, and its weights and biases in the `onnx.ModelProto`, in order.
 
     No memory is taken for sizes that the text or the file claims: only arrays whose bytes are there are made.
@@ -37,6 +39,8 @@ def rebuild(model: Any, network: str, preprocessing: Preprocessing) -> tuple[Gra
         The text in its metadata.
     preprocessing : Preprocessing
         As its metadata have it.
+    tta : bool
+        Whether they say that it does test-time augmentation.
 
     Raises
     ------
@@ -46,7 +50,7 @@ def rebuild(model: Any, network: str, preprocessing: Preprocessing) -> tuple[Gra
     rows, columns, channels = preprocessing.shape
     try:
         graph = build(parse(network), (channels, rows, columns))
-        wanted = without_weights(graph, preprocessing, *(entry.name for entry in model.graph.input[:1]))
+        wanted = without_weights(graph, preprocessing, *(entry.name for entry in model.graph.input[:1]), tta=tta)
     except LanewiseError:
         raise DifferenceError("the property 'network'") from None
     _compare(model, wanted)

@@ -73,6 +73,6 @@ def _check(model: Any, contents: Contents) -> None:
         found = read_own(model)
     except LanewiseError as error:
         raise ModelFileError(f"it could not be loaded again: {str(error).partition(chr(10))[0]}") from None
-    for name in ("classes", "preprocessing", "network"):
+    for name in ("classes", "preprocessing", "network", "tta"):
         if getattr(found, name) != getattr(contents, name):
             raise ModelFileError(f"it could not be loaded again: its {name} would come back as another")

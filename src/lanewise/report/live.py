@@ -213,6 +213,7 @@ def _data(
             "type": model.preprocessing.kernel_type,
             "range": [low, high],
         },
+        "tta": model.tta is not None,
         "scale": model.preprocessing.scale,
         "offset": model.preprocessing.offset,
         "drawing": _drawing(model.preprocessing.shape, (pixels - low) / (high - low)),

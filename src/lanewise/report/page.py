@@ -228,7 +228,8 @@ def report_html(
     text = ""
     for most in LOOKED_INTO:
         chosen = choose(images.labels, evaluated.probabilities, most) if most else []
-        text = template.render(known, looked=[look(model, images, number) for number in chosen], live=live)
+        looked = [look(model, images, number) for number in chosen]
+        text = template.render(known, looked=looked, live=live, tta=model.tta is not None)
         if len(text.encode("utf-8", "replace")) <= MOST_BYTES:
             break
     return text

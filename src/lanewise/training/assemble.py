@@ -14,6 +14,7 @@ from lanewise.engine.parameters import Floats
 from lanewise.labels import plain
 from lanewise.model import Model
 from lanewise.model_file import names_of
+from lanewise.model_file.contents import FLIP
 from lanewise.pixel_scale import range_of
 from lanewise.preprocessing import Preprocessing, type_of
 from lanewise.training.run import Engine
@@ -47,6 +48,7 @@ def model_of(
         preprocessing=engine.preprocessing,
         network=text,
         history=tuple(result.history),
+        tta=FLIP if engine.tta else None,
         provenance={
             "version": __version__,
             "date": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -35,6 +35,7 @@ from lanewise.preprocessing import Preprocessing, type_of
 from lanewise.pretrained.load import better_start, load_start
 from lanewise.training import augment as augmenting
 from lanewise.training import recipe
+from lanewise.training.answers import looks_twice, tell_tta
 from lanewise.training.assemble import labels_of, model_of, preprocessing_of
 from lanewise.training.crossvalidation import (
     InterruptedFoldError,
@@ -123,7 +124,7 @@ def _train(source: Source, y: ArrayLike | None, options: TrainOptions) -> Model:
     _tell_end(result, task, options, say)
     if began_at is not None and data.validation is not None:
         say(outcome(began_at[1], result, len(data.validation.indices)))
-    return model_of(
+    model = model_of(
         engine,
         chosen.start.text,
         trainer.flat.unpack(result.vector),
@@ -143,6 +144,9 @@ def _train(source: Source, y: ArrayLike | None, options: TrainOptions) -> Model:
             "seen": data.seen.to_json(),
         },
     )
+    if say is not unheard and not result.interrupted:
+        tell_tta(model, data.images.pixels, data.validation, options.threads, say)
+    return model
 
 
 def _origin(start: Model | None) -> dict[str, Any]:
@@ -349,6 +353,7 @@ def _set_up(data: _Data, chosen: _Recipe, options: TrainOptions, budget_from: fl
         chosen.augment,
         options.winograd,
         options.threads,
+        looks_twice(options.tta, chosen.augment),
     )
     assert data.images.labels is not None
     task = TrainingTask(

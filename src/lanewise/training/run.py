@@ -35,6 +35,7 @@ class Engine:
     augment: Augment | None
     winograd: bool
     threads: int | None
+    tta: bool = False
 
     def trainer(self, parameters: Sequence[Floats], batch_size: int) -> Trainer:
         """Trains from these parameters on."""
@@ -52,7 +53,14 @@ class Engine:
 
     def inference(self, parameters: Floats | Sequence[Floats]) -> Inference:
         """What evaluates parameters: a list of them, or the live vector of a trainer."""
-        return Inference(self.graph, parameters, self.preprocessing, winograd=self.winograd, threads=self.threads)
+        return Inference(
+            self.graph,
+            parameters,
+            self.preprocessing,
+            winograd=self.winograd,
+            tta=self.tta,
+            threads=self.threads,
+        )
 
 
 def optimizer_of(options: FitOptions, weight_decay: float) -> Optimizer:

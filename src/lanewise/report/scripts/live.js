@@ -61,6 +61,8 @@ function startLive(root, data, kernels) {
     );
     const rest = probabilities.length - shown.length;
     const lines = [`Computed in ${(1000 * seconds).toFixed(1)} ms by this page.`];
+    if (data.tta)
+      lines.push("The answer is that to the image and its mirror image together; the layers show the image alone.");
     if (rest) lines.unshift(`${counted(rest, "other class", "other classes")} not shown.`);
     if (expected) {
       const apart = Math.max(...expected.map((p, n) => Math.abs(p - probabilities[n])));

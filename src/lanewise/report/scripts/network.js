@@ -28,16 +28,40 @@ function makeNetwork(data, kernels) {
     ),
   };
   const calls = data.nodes.map((node) => [kernels[node.kernel], node.buffers.map(([kind, n]) => buffers[kind][n])]);
+  const last = data.nodes.length - 1;
+  const scores = buffers.value[data.nodes[last].inputs[0]]; // features: they have no border
+  const mirrorScores = new Float32Array(scores.length);
+
+  const runAll = () => calls.forEach(([kernel, given]) => kernel(...given));
+  const runLast = () => calls[last][0](...calls[last][1]);
+
+  // Each row of the image backwards.
+  function mirrored(pixels) {
+    const turned = pixels.slice();
+    for (let place = 0; place < size; place += channels) {
+      const column = (place / channels) % columns;
+      const other = place + (columns - 1 - 2 * column) * channels;
+      for (let i = 0; i < channels; i++) turned[place + i] = pixels[other + i];
+    }
+    return turned;
+  }
 
   const network = {
     nodes: data.nodes,
     pixels: buffers.pixels[0],
     parameters: buffers.parameter,
 
-    // Compute all values for a raw image (rows, columns, channels).
+    // Compute all values for a raw image (rows, columns, channels); with test-time augmentation also the scores of its
+    // mirror image, which no layer shows.
     run(pixels) {
-      buffers.pixels[0].set(pixels);
-      for (const [kernel, given] of calls) kernel(...given);
+      const image = pixels.slice();
+      if (data.tta) {
+        buffers.pixels[0].set(mirrored(image));
+        runAll();
+        mirrorScores.set(scores);
+      }
+      buffers.pixels[0].set(image);
+      runAll();
     },
 
     // The value of one neuron; in the border it is 0.
@@ -73,9 +97,19 @@ function makeNetwork(data, kernels) {
       return kind === "flatten" || kind === "dropout" ? network.shown(inputs[0]) : number;
     },
 
-    // The probabilities of the classes; a network with one output says how probable the second of two is.
+    // The probabilities of the classes; a network with one output says how probable the second of two is. With test-time
+    // augmentation they are those of the mean of both scores.
     probabilities() {
-      const outputs = Array.from(network.values(data.nodes.length - 1));
+      const own = scores.slice();
+      if (data.tta) {
+        for (let n = 0; n < own.length; n++) scores[n] = Math.fround(own[n] + mirrorScores[n]) * 0.5;
+        runLast();
+      }
+      const outputs = Array.from(network.values(last));
+      if (data.tta) {
+        scores.set(own);
+        runLast();
+      }
       return outputs.length === 1 && data.classes.length === 2 ? [1 - outputs[0], outputs[0]] : outputs;
     },
   };
