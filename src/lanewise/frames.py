@@ -14,10 +14,24 @@ from numpy.typing import NDArray
 from lanewise.errors import MissingPackageError
 
 
-def predictions_table(probabilities: NDArray[np.float32], classes: Sequence[Any]) -> tuple[list[str], list[list[Any]]]:
-    """Columns "class", "probability" and one for each class, and a row for each image."""
+def predictions_table(
+    probabilities: NDArray[np.float32], classes: Sequence[Any], named: NDArray[np.bool_] | None = None
+) -> tuple[list[str], list[list[Any]]]:
+    """Columns "class", "probability" and one for each class, and a row for each image.
+
+    Parameters
+    ----------
+    probabilities : (N, classes) float32
+    classes : sequence of labels
+    named : (N,) bool, optional
+        Images of which the class is told; that of others is None.
+    """
     best = probabilities.argmax(axis=1) if len(probabilities) else np.zeros(0, np.int64)
-    rows = [[classes[k], float(row[k]), *map(float, row)] for k, row in zip(best, probabilities, strict=True)]
+    told = np.ones(len(best), bool) if named is None else named
+    rows = [
+        [classes[k] if tells else None, float(row[k]), *map(float, row)]
+        for k, tells, row in zip(best, told, probabilities, strict=True)
+    ]
     return ["class", "probability", *map(str, classes)], rows
 
 

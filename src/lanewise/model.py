@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lanewise import notes
+from lanewise.abstention import Threshold, threshold
 from lanewise.errors import DataError, OptionError
 from lanewise.inputs import raw_pixels
 from lanewise.labels import typed
@@ -94,11 +95,45 @@ class Model(Contents):
             outputs = np.hstack([1 - outputs, outputs])
         return outputs
 
-    def predict(self, x: ArrayLike | Path | Sequence[Path], *, threads: int | None = None) -> NDArray[Any]:
-        """The most probable class of each image, as its label: an array (N,). Options are as in `predict_proba`."""
-        labels = typed(self.classes, self.label_type)
-        chosen: NDArray[Any] = labels[self.predict_proba(x, threads=threads).argmax(axis=1)]
+    def predict(
+        self, x: ArrayLike | Path | Sequence[Path], *, abstain: float | None = None, threads: int | None = None
+    ) -> NDArray[Any]:
+        """The most probable class of each image, as its label.
+
+        Parameters
+        ----------
+        x, threads
+            As in `predict_proba`.
+        abstain : float, optional
+            0.01 names only images of which at most 1 % are wrong, as far as the images say that were held out when the
+            model was trained: on average over such sets, for new images of the same kind. The others get None.
+
+        Returns
+        -------
+        ndarray, (N,)
+            With `abstain`, of objects.
+
+        Raises
+        ------
+        OptionError
+            So much cannot be promised; the message says what can.
+        DataError
+            As in `predict_proba`.
+        """
+        rule = None if abstain is None else self.threshold(abstain)
+        labels, probabilities = typed(self.classes, self.label_type), self.predict_proba(x, threads=threads)
+        chosen: NDArray[Any] = labels[probabilities.argmax(axis=1)]
+        if rule is not None:
+            chosen = chosen.astype(object)
+            chosen[~rule.named(probabilities)] = None
         return chosen
+
+    def threshold(self, share: float) -> Threshold:
+        """How probable a class must be for the image to be named, so that at most a share of these is wrong.
+
+        See `predict`; an OptionError says so if it cannot be promised.
+        """
+        return threshold(self.provenance.get("abstention"), share)
 
     def predict_one(self, image: ArrayLike, *, threads: int | None = None) -> NDArray[np.float32]:
         """Probabilities of the classes for one image, with the least delay.

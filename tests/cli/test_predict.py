@@ -191,3 +191,39 @@ def test_what_is_no_name(photos, photos_model, name):
     ):
         misused(run(*words))
     assert os.listdir() == []
+
+
+def test_images_are_not_named_unless_few_are_wrong(tmp_path, digits_model):
+    """What `evaluate` counts on the test set is what `predict` does with each file, and both say what is promised."""
+    from PIL import Image
+
+    from lanewise.data.load import load
+
+    digits = load("digits").test
+    for n, pixels in enumerate(digits.pixels[:60]):
+        Image.fromarray(pixels[..., 0]).save(tmp_path / f"{n:02}.png")
+    model = Model.load(digits_model[0])
+    share = "10%"
+    named = model.threshold(0.1).named(model.predict_proba(digits.pixels))
+    result = run("predict", digits_model[0], tmp_path, "--abstain", share)
+    lines = result.stdout.splitlines()
+    assert ["not named" not in line for line in lines] == named[:60].tolist()
+    assert f"{60 - named[:60].sum()} of 60 images not named" in result.stderr.replace("\n", " ")
+    told = json.loads(run("predict", digits_model[0], tmp_path, "--abstain", 0.1, "--json").stdout)
+    assert [one["class"] is not None for one in told["predictions"]] == named[:60].tolist()
+    assert "on average at most 10 % of those named are wrong" in told["notes"][-1]
+    table = run("predict", digits_model[0], tmp_path, "--abstain", share, "--csv", "-").stdout.splitlines()[1:]
+    assert [line.split(",")[1] != "" for line in table] == named[:60].tolist()
+    record = json.loads(run("evaluate", digits_model[0], "digits", "--abstain", share, "--json").stdout)
+    assert record["abstention"]["named"] == named.sum()
+    shown = run("evaluate", digits_model[0], "digits", "--abstain", share).stdout
+    assert f"({named.sum()} of {len(named)}; {(~named).sum()} not named)" in shown
+    assert "promised: at most 10 % on average" in shown
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+def test_a_promise_that_is_none(command, digits_model, photos):
+    images = photos if command == "predict" else "digits"
+    assert "no share up to a half" in misused(run(command, digits_model[0], images, "--abstain", "60%"))
+    assert "no share up to a half" in misused(run(command, digits_model[0], images, "--abstain", "few"))
+    assert "cannot be promised" in failed(run(command, digits_model[0], images, "--abstain", "0.01%"))

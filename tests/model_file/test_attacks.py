@@ -372,6 +372,15 @@ PREPROCESSING = {"rows": 9, "columns": 7, "channels": 3, "dtype": "uint8", "scal
         ({"provenance": '{"date": 7}'}, "the property 'provenance' has a wrong value for 'date'"),
         ({"provenance": '{"seconds": "long"}'}, "the property 'provenance' has a wrong value for 'seconds'"),
         ({"provenance": '{"held_out": {"fraction": 7, "of": ""}}'}, "has a wrong value for 'held_out'"),
+        ({"provenance": '{"temperature": {"value": 0, "images": 1, "loss": [1, 1]}}'}, "wrong value for 'temperature'"),
+        (
+            {"provenance": '{"abstention": {"images": 0, "wrong": 0, "thresholds": []}}'},
+            "has a wrong value for 'abstention'",
+        ),
+        (
+            {"provenance": '{"abstention": {"images": 9, "wrong": 0, "thresholds": [[0.1, 2, 9]]}}'},
+            "has a wrong value for 'abstention'",
+        ),
         ({"provenance": "[]"}, "the property 'provenance' must be a JSON object, not list"),
         ({"preprocessing": "3"}, "the property 'preprocessing' must be a JSON object, not int"),
         ({"preprocessing": "{}"}, "the property 'preprocessing' lacks 'rows'"),

@@ -9,7 +9,9 @@ import pytest
 
 import lanewise
 from lanewise.data.load import load
+from lanewise.errors import OptionError
 from lanewise.kernels.augmentation import Augment
+from lanewise.notes import unheard
 from lanewise.training.answers import looks_twice
 
 QUICK: dict[str, Any] = {"network": "conv 4@3x3 same, relu, max 2, dense 10", "epochs": 2, "folds": 0}
@@ -37,13 +39,14 @@ def test_what_is_told_is_what_the_saved_model_answers(digits, asked, tmp_path):
     held = lanewise.evaluate(saved, digits.train, split="validation")
     best = saved.history[saved.provenance["best_epoch"] - 1]
     assert held.accuracy == best["validation_accuracy"]
-    assert held.loss == pytest.approx(best["validation_loss"], abs=1e-5)
+    before, _ = saved.provenance["temperature"]["loss"]
+    assert before == pytest.approx(best["validation_loss"], abs=1e-5)
     (note,) = [note for note in said if "Test-time augmentation" in note] or [None]
     assert (note is not None) == asked
     if note is not None:
         assert f"the accuracy is {100 * held.accuracy:.1f} %, without it" in note
         assert "--no-tta" in note
-        assert note.count("images a second") == 1
+        assert note.count(" images/s") == 2
 
 
 def test_training_itself_is_the_same(digits):
@@ -75,3 +78,58 @@ def test_going_on_from_a_model_goes_on_as_it_answers(digits):
     assert again.tta == "flip"
     held = lanewise.evaluate(first, digits.train, split="validation")
     assert any(f"The starting model has an accuracy of {100 * held.accuracy:.1f} %" in note for note in said)
+
+
+@pytest.fixture(scope="module")
+def calibrated(digits, tmp_path_factory):
+    """Trained with much label smoothing, which makes probabilities too low; as it comes back from a file."""
+    said: list[str] = []
+    options = QUICK | {"network": "conv 8@3x3 same, relu, max 2, dense 10", "epochs": 6, "label_smoothing": 0.4}
+    model = lanewise.train(digits.train, augment="none", validation_fraction=0.4, notes=said.append, **options)
+    model.save(path := tmp_path_factory.mktemp("calibrated") / "m.onnx")
+    return lanewise.Model.load(path), said
+
+
+def test_probabilities_are_calibrated_by_the_held_out_images(calibrated, digits):
+    model, said = calibrated
+    known = model.provenance["temperature"]
+    assert known["value"] < 0.8
+    held = lanewise.evaluate(model, digits.train, split="validation")
+    assert (known["images"], known["loss"][1]) == (held.count, pytest.approx(held.loss, abs=1e-4))
+    assert known["loss"][0] == pytest.approx(model.history[-1]["validation_loss"], abs=1e-4)
+    assert known["loss"][1] < known["loss"][0] - 0.1
+    (note,) = [note for note in said if "temperature" in note]
+    assert f"divided by a temperature of {known['value']:.2f}" in note
+    assert held.accuracy == model.history[-1]["validation_accuracy"]
+
+
+def test_a_model_abstains_by_what_the_held_out_images_say(calibrated, digits):
+    model, _ = calibrated
+    kept = model.provenance["abstention"]
+    held = lanewise.evaluate(model, digits.train, split="validation", abstain=0.02)
+    assert (kept["images"], kept["wrong"]) == (held.count, held.count - held.correct)
+    assert held.abstention is not None
+    assert (1 + held.abstention.wrong) / (1 + held.abstention.named) <= 0.02
+    assert 0.5 * held.count < held.abstention.named < held.count
+    tested = lanewise.evaluate(model, digits.test, abstain=0.02).abstention
+    answers, all_answers = model.predict(digits.test.pixels, abstain=0.02), model.predict(digits.test.pixels)
+    named = np.array([answer is not None for answer in answers])
+    assert answers.dtype == object
+    np.testing.assert_array_equal(answers[named], all_answers[named])
+    truth = np.array(digits.test.classes)[digits.test.labels]
+    assert (tested.named, tested.wrong) == (named.sum(), (answers[named] != truth[named]).sum())
+    assert tested.error == tested.wrong / tested.named <= 0.05
+    with pytest.raises(OptionError, match="cannot be promised"):
+        model.predict(digits.test.pixels, abstain=0.0001)
+    with pytest.raises(OptionError, match="cannot be promised"):
+        lanewise.evaluate(model, digits.test, abstain=0.0001)
+
+
+def test_without_images_that_are_surely_new_nothing_is_promised(digits):
+    some = digits.train.take(np.arange(300))
+    no_validation = lanewise.train(some, augment="none", validation_fraction=0, **QUICK)
+    going_on = lanewise.train(some, augment="none", start=no_validation, epochs=1, notes=unheard)
+    for model in (no_validation, going_on):
+        assert not model.provenance.keys() & {"temperature", "abstention"}
+        with pytest.raises(OptionError, match="this model has none"):
+            model.predict(digits.test.pixels, abstain=0.1)

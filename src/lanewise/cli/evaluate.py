@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from lanewise.cli.options import PATH, json_option, split_option, strict_option
+from lanewise.cli.options import PATH, abstain_option, json_option, split_option, strict_option
 
 
 @click.command(no_args_is_help=True)
@@ -20,10 +20,18 @@ from lanewise.cli.options import PATH, json_option, split_option, strict_option
     metavar="N",
     help="Also report the top-N accuracy: how often the true class is among the N most probable.  [default: none]",
 )
+@abstain_option
 @strict_option
 @json_option
 def evaluate(
-    model: str, images: str, split: str | None, only: str | None, top: int | None, strict: bool, as_json: bool
+    model: str,
+    images: str,
+    split: str | None,
+    only: str | None,
+    top: int | None,
+    abstain: float | None,
+    strict: bool,
+    as_json: bool,
 ) -> None:
     """Evaluate a model on labelled images.
 
@@ -43,6 +51,8 @@ def evaluate(
     out = open_output(as_json)
     loaded = Model.load(model)
     check_top(loaded, top)
+    if abstain is not None:
+        loaded.threshold(abstain)  # refused before images are read
     out.tell("Model", f"{shown(model)}: {shape(loaded.graph.input_shape)}, {plural(len(loaded.classes), 'class')}")
     with out.reading() as progress:
         found, part = images_for(loaded, images, split=split, strict=strict, progress=progress)
@@ -53,9 +63,10 @@ def evaluate(
         more.append("These are training images: the accuracy says nothing about new images.")
     matching = f" that match {shown(only)}" if only is not None else ""
     notes = evaluating.tell_images(out, images, loaded, found, part, matching, more)
-    evaluated = evaluate_images(loaded, found, split=part, top=top)
+    evaluated = evaluate_images(loaded, found, split=part, top=top, abstain=abstain)
     out.blank()
     evaluating.accuracy(out, evaluated)
+    evaluating.abstention(out, evaluated)
     evaluating.groups(out, evaluated)
     evaluating.details(out, evaluated)
     out.finish(

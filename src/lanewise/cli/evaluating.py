@@ -46,6 +46,21 @@ def figures(evaluation: Evaluation | Group | TopFigures, of: int = 0) -> str:
     )
 
 
+def abstention(out: Output, evaluation: Evaluation) -> None:
+    """Say how many images are named if a model may abstain, how many of those are wrong, and what was promised."""
+    found, count = evaluation.abstention, evaluation.count
+    if found is None:
+        return
+    left = count - found.named
+    out.result("Named", f"{percent(found.named / count, count)}  ({found.named:,} of {count:,}; {left:,} not named)")
+    if found.named:
+        out.result(
+            "Wrong of those",
+            f"{percent(found.error, found.named)}  ({found.wrong:,} of {found.named:,}; 95 % interval "
+            f"{interval(found.interval, found.named)}; promised: at most {100 * found.promised:.2g} % on average)",
+        )
+
+
 def groups(out: Output, evaluation: Evaluation) -> None:
     """Say how many of the images that were held out, of new ones and of those trained on are right."""
     for group in evaluation.groups:

@@ -69,6 +69,27 @@ def seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> fl
     return found
 
 
+def share(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Read a share: "1%" or "0.01".
+
+    Parameters
+    ----------
+    ctx, param, value
+        As for every callback of click.
+
+    Returns
+    -------
+    float or None
+    """
+    if value is None:
+        return None
+    match = re.fullmatch(r"([0-9]*\.?[0-9]+)\s*(%?)", value.strip())
+    found = float(match[1]) / (100 if match[2] else 1) if match else 0.0
+    if not 0 < found <= 0.5:
+        raise click.BadParameter(f"{value!r} is no share up to a half: give one like 1% or 0.01.", ctx, param)
+    return found
+
+
 def numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, ...] | None:
     """Read numbers separated by commas, like "0.5" or "0.485,0.456,0.406".
 
@@ -147,6 +168,13 @@ csv_option: Decorator = click.option(
     metavar="FILE",
     type=Name(allow_dash=True),
     help="Also write a table with one row per file; - prints it instead of the predictions.  [default: none]",
+)
+abstain_option: Decorator = click.option(
+    "--abstain",
+    metavar="SHARE",
+    callback=share,
+    help="Do not name images unless on average at most this share of those named is wrong, like 1%, by the images held "
+    "out when MODEL was trained.  [default: name all]",
 )
 strict_option: Decorator = click.option(
     "--strict", is_flag=True, help="Stop if a file cannot be used, instead of skipping it."

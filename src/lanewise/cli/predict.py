@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from lanewise.cli.options import PATH, csv_option, json_option, strict_option
+from lanewise.cli.options import PATH, abstain_option, csv_option, json_option, strict_option
 
 
 @click.command(no_args_is_help=True)
@@ -13,12 +13,20 @@ from lanewise.cli.options import PATH, csv_option, json_option, strict_option
 @click.option(
     "--top", type=click.IntRange(1), default=1, metavar="N", show_default=True, help="Show the N most probable classes."
 )
+@abstain_option
 @csv_option
 @click.option("--force", is_flag=True, help="Allow --csv to replace a file.")
 @strict_option
 @json_option
 def predict(
-    model: str, paths: tuple[str, ...], top: int, csv: str | None, force: bool, strict: bool, as_json: bool
+    model: str,
+    paths: tuple[str, ...],
+    top: int,
+    abstain: float | None,
+    csv: str | None,
+    force: bool,
+    strict: bool,
+    as_json: bool,
 ) -> None:
     """Predict the classes of images.
 
@@ -43,27 +51,32 @@ def predict(
     out = open_output(as_json, aside=True)
     check_table(csv, force, "--csv")
     loaded = Model.load(model)
+    rule = None if abstain is None else loaded.threshold(abstain)
     with out.reading() as progress:
         pixels, names, skipped = read_files(paths, loaded.preprocessing, progress)
     if skipped and (strict or not names):
         raise DataError(f"{plural(len(skipped), 'file')} cannot be used ({listed_reasons(skipped)})")
     scaled, note = on_scale(pixels, loaded.preprocessing)
+    probabilities = loaded.predict_proba(scaled)
+    named = np.ones(len(names), bool) if rule is None else rule.named(probabilities)
     notes = [*loaded.notes, *([] if note is None else [note])]
+    if rule is not None:
+        notes.append(f"{int((~named).sum()):,} of {plural(len(names), 'image')} not named: {rule}.")
     out.notes(notes)
     out.skipped(skipped)
-    probabilities = loaded.predict_proba(scaled)
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
     answers = [
         [(loaded.classes[k], float(row[k])) for k in order] for row, order in zip(probabilities, best, strict=True)
     ]
     if csv is not None:
-        heads, table = predictions_table(probabilities, loaded.classes)
+        heads, table = predictions_table(probabilities, loaded.classes, named)
         write_table(csv, force, ["file", *heads], [[name, *row] for name, row in zip(names, table, strict=True)])
     if not as_json and csv != STANDARD_OUTPUT:
         longest = max(len(shown(name)) for name in names)
         widest = max(len(shown(label)) for label in loaded.classes)
-        for name, answer in zip(names, answers, strict=True):
+        for name, answer, tells in zip(names, answers, named, strict=True):
             cells = [f"{shown(label):<{widest}}  {100 * probability:5.1f} %" for label, probability in answer]
+            cells = cells if tells else ["not named", *cells]
             click.echo("   ".join([f"{shown(name):<{longest}}", *cells]))
     out.finish(
         {
@@ -72,11 +85,11 @@ def predict(
             "predictions": [
                 {
                     "file": name,
-                    "class": answer[0][0],
+                    "class": answer[0][0] if tells else None,
                     "probability": answer[0][1],
                     "top": [{"class": label, "probability": probability} for label, probability in answer],
                 }
-                for name, answer in zip(names, answers, strict=True)
+                for name, answer, tells in zip(names, answers, named, strict=True)
             ],
             "notes": notes,
             "skipped": skipped_json(skipped),

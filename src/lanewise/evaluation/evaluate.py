@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lanewise import notes
+from lanewise.abstention import Threshold
 from lanewise.data.arrays import from_arrays
 from lanewise.data.folders import entered, part_named
 from lanewise.data.images import Images, ImageSets
 from lanewise.data.load import DIGITS, Source, load, load_to_evaluate
 from lanewise.data.reading import FilesProgress
 from lanewise.errors import DataError, OptionError
-from lanewise.evaluation.result import ClassFigures, Evaluation, Group, Mistake, TopFigures
+from lanewise.evaluation.result import Abstention, ClassFigures, Evaluation, Group, Mistake, TopFigures
 from lanewise.evaluation.unseen import GROUPS, called, candidates_of, fit_to_evaluate, kinds_of
 from lanewise.evaluation.unseen import split_again as split_again
 from lanewise.foreign import scaled_by_labels
@@ -46,6 +47,7 @@ def evaluate(
     *,
     split: str | None = None,
     top: int | None = None,
+    abstain: float | None = None,
     most_mistakes: int = 10,
 ) -> Evaluation:
     """Evaluate a model by labelled images.
@@ -65,6 +67,8 @@ def evaluate(
         not.
     top : int, optional
         Also count the images whose true class is among this many most probable ones: the top-N accuracy.
+    abstain : float, optional
+        Also count how many images `model.predict(x, abstain=...)` names, and how many of those are wrong.
     most_mistakes : int
         Mistakes that are listed.
 
@@ -73,9 +77,11 @@ def evaluate(
     DataError
         There are no images, they have no labels, or they are of other classes or another shape than the model's.
     OptionError
-        There is no such split, or the model has fewer than `top` classes.
+        There is no such split, the model has fewer than `top` classes, or `abstain` is more than it can promise.
     """
     check_top(model, top)
+    if abstain is not None:
+        model.threshold(abstain)
     if y is not None:
         if isinstance(source, str | os.PathLike | Images | ImageSets):
             raise DataError("these images have labels already: omit `y`")
@@ -94,7 +100,7 @@ def evaluate(
     for note in images.notes:
         if note not in said:  # when it was loaded
             notes.say(note)
-    return evaluate_images(model, images, split=part, top=top, most_mistakes=most_mistakes)
+    return evaluate_images(model, images, split=part, top=top, abstain=abstain, most_mistakes=most_mistakes)
 
 
 def check_top(model: Model, top: int | None) -> None:
@@ -108,7 +114,13 @@ def check_top(model: Model, top: int | None) -> None:
 
 
 def evaluate_images(
-    model: Model, images: Images, *, split: str, top: int | None = None, most_mistakes: int = 10
+    model: Model,
+    images: Images,
+    *,
+    split: str,
+    top: int | None = None,
+    abstain: float | None = None,
+    most_mistakes: int = 10,
 ) -> Evaluation:
     """Evaluate a model on exactly these images.
 
@@ -121,6 +133,8 @@ def evaluate_images(
         What they are: "test", "validation", "train" or "all".
     top : int, optional
         Also give the top-N accuracy for this N.
+    abstain : float, optional
+        Also say how many images are named, and how many of those wrong, if at most this share of them may be.
     most_mistakes : int
         How many mistakes to list, the most confident first.
 
@@ -133,7 +147,7 @@ def evaluate_images(
     DataError
         There are no labelled images, or their classes are not the model's.
     OptionError
-        `top` is not a number from 1 to the number of classes.
+        `top` is not a number from 1 to the number of classes, or `abstain` cannot be promised.
     """
     check_top(model, top)
     names = names_of(model.classes)
@@ -174,6 +188,7 @@ def evaluate_images(
         ),
         groups=_groups(kinds, right, among, top),
         top=_top(top, among, candidates),
+        abstention=None if abstain is None else _abstention(model.threshold(abstain), probabilities, right),
     )
 
 
@@ -207,6 +222,13 @@ def _top(top: int | None, among: NDArray[np.bool_] | None, candidates: float = 1
         return None
     count, correct = len(among), int(np.count_nonzero(among))
     return TopFigures(int(top), correct, correct / count, wilson(correct, count, candidates))
+
+
+def _abstention(rule: Threshold, probabilities: NDArray[np.float32], right: NDArray[np.bool_]) -> Abstention:
+    named = rule.named(probabilities)
+    count, wrong = int(named.sum()), int((named & ~right).sum())
+    share, interval = (wrong / count, wilson(wrong, count)) if count else (0.0, (0.0, 1.0))
+    return Abstention(rule.share, count, wrong, share, interval)
 
 
 def _groups(

@@ -89,6 +89,29 @@ class TopFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class Abstention:
+    """What became of the promise of a model that does not name all images.
+
+    Attributes
+    ----------
+    promised : float
+        At most this share of the images that are named is wrong, on average.
+    named, wrong : int
+        Images that are named, and those of them that are wrong.
+    error : float
+        Their share; 0 if none is named.
+    interval : (low, high)
+        The 95 % interval of that.
+    """
+
+    promised: float
+    named: int
+    wrong: int
+    error: float
+    interval: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
     """Some of the images, by what the model has seen of them: "trained on", "held out" or "new"."""
 
@@ -129,6 +152,8 @@ class Evaluation:
         kinds.
     top : TopFigures or None
         The top-N accuracy, where it was asked for.
+    abstention : Abstention or None
+        How many are named and how many of those wrong, where it was asked for.
     """
 
     split: str
@@ -143,6 +168,7 @@ class Evaluation:
     mistakes: tuple[Mistake, ...]
     groups: tuple[Group, ...] = ()
     top: TopFigures | None = None
+    abstention: Abstention | None = None
 
     def confusions(self) -> list[tuple[Label, Label, int]]:
         """(true class, predicted class, count) of each kind of mistake, the most frequent first."""

@@ -100,6 +100,22 @@ class Augmentation(TypedDict, total=False):
     alternating: bool
 
 
+class Temperature(TypedDict):
+    """What scores were divided by, and the cross-entropy on so many held-out images before and after."""
+
+    value: Annotated[float, (0.01, 100)]
+    images: Count
+    loss: tuple[float, float]
+
+
+class Abstention(TypedDict):
+    """What held-out images say of the images that are not named: see `lanewise.abstention`."""
+
+    images: Annotated[int, (1, LARGEST_COUNT)]
+    wrong: Count
+    thresholds: tuple[tuple[Share, Share, Count], ...]
+
+
 class Provenance(TypedDict, total=False):
     """What is known of where a model came from; it may say more."""
 
@@ -127,6 +143,8 @@ class Provenance(TypedDict, total=False):
     augment: str | None
     augmentation: Augmentation | None
     start: Start | None
+    temperature: Temperature | None
+    abstention: Abstention | None
     seen: dict[str, Any] | None
 
 

@@ -1,4 +1,8 @@
-"""How a trained model answers: whether it looks at mirror images, too, and what that gains and costs."""
+"""How a trained model answers: by mirror images, too; how sure it says it is; and which images it had better not name.
+
+looks_twice(...)      whether it looks at the mirror images
+settled(model, ...)   the model with calibrated probabilities, and with what it needs to abstain
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from lanewise.abstention import summary
 from lanewise.data.images import Pixels
 from lanewise.kernels.augmentation import Augment
 from lanewise.model import Model
 from lanewise.notes import Note, Say
+from lanewise.training.calibration import calibration, divided, last_sum
 from lanewise.training.task import Validation
 
 TIMED, ROUNDS = 0.03, 3
@@ -21,6 +27,49 @@ TIMED, ROUNDS = 0.03, 3
 def looks_twice(asked: bool, augment: Augment | None) -> bool:
     """Whether the answer is that to an image and its mirror image: where training showed both, unless not wanted."""
     return asked and augment is not None and augment.flip_columns
+
+
+def settled(model: Model, validation: Validation | None, threads: int | None, say: Say) -> Model:
+    """Calibrate a model by the held-out images, and note what they allow it to promise where it abstains.
+
+    Parameters
+    ----------
+    model : Model
+    validation : Validation or None
+        The held-out images, which the model was not trained on.
+    threads : int, optional
+    say : callable
+        Given a note on the temperature.
+    """
+    if validation is None or not validation.unseen or not len(validation.indices):
+        return model
+    pixels, targets, weights = (
+        validation.pixels[validation.indices],
+        validation.targets,
+        validation.sample_weights,
+    )
+    answers = model.predict_proba(pixels, threads=threads)
+    known = dict(model.provenance)
+    node, found = last_sum(model.graph), calibration(answers, targets, weights)
+    if found is not None and node is not None:
+        parameters = divided(model.graph, model.parameters, node, found.temperature)
+        model = replace(model, parameters=parameters)
+        answers = model.predict_proba(pixels, threads=threads)
+        known["temperature"] = {
+            "value": found.temperature,
+            "images": len(targets),
+            "loss": [round(found.before, 6), round(found.after, 6)],
+        }
+        kind = "high" if found.temperature > 1 else "low"
+        say(
+            Note(
+                f"The highest probabilities were too {kind}: scores are divided by a temperature of "
+                f"{found.temperature:.2f}, which takes the loss on the {len(targets):,} validation images from "
+                f"{found.before:.3f} to {found.after:.3f}."
+            )
+        )
+    known["abstention"] = summary(answers.max(axis=1), answers.argmax(axis=1) == targets)
+    return replace(model, provenance=known)
 
 
 def tell_tta(model: Model, pixels: Pixels, validation: Validation | None, threads: int | None, say: Say) -> None:
@@ -51,8 +100,8 @@ def tell_tta(model: Model, pixels: Pixels, validation: Validation | None, thread
     say(
         Note(
             "Test-time augmentation: the model answers by an image and its mirror image together, as training showed "
-            f"it both.{gained} It predicts {speeds[0]} images a second, without it {speeds[1]} (--no-tta, tta=False in "
-            "Python)."
+            f"it both.{gained} It predicts {speeds[0]} images/s, without it {speeds[1]} images/s (--no-tta; tta=False "
+            "in Python)."
         )
     )
 

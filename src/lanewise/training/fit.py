@@ -35,7 +35,7 @@ from lanewise.preprocessing import Preprocessing, type_of
 from lanewise.pretrained.load import better_start, load_start
 from lanewise.training import augment as augmenting
 from lanewise.training import recipe
-from lanewise.training.answers import looks_twice, tell_tta
+from lanewise.training.answers import looks_twice, settled, tell_tta
 from lanewise.training.assemble import labels_of, model_of, preprocessing_of
 from lanewise.training.crossvalidation import (
     InterruptedFoldError,
@@ -144,7 +144,10 @@ def _train(source: Source, y: ArrayLike | None, options: TrainOptions) -> Model:
             "seen": data.seen.to_json(),
         },
     )
-    if say is not unheard and not result.interrupted:
+    if result.interrupted:
+        return model
+    model = settled(model, data.validation, options.threads, say)
+    if say is not unheard:
         tell_tta(model, data.images.pixels, data.validation, options.threads, say)
     return model
 
@@ -175,7 +178,7 @@ def _train_new_head(
         watch.said = ending(found.result)
     if found.result.interrupted and found.result.steps == 0:
         raise KeyboardInterrupt
-    return model_of(
+    model = model_of(
         found.engine,
         head.text,
         found.parameters,
@@ -195,6 +198,7 @@ def _train_new_head(
             "seen": data.seen.to_json(),
         },
     )
+    return model if found.result.interrupted else settled(model, data.validation, options.threads, say)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

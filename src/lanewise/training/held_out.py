@@ -51,7 +51,8 @@ def held_out(
         holding = hold_out(images, chosen, fraction, seed, before)
         for note in _told(holding, len(chosen), start):
             say(note)
-        validation = Validation(images.pixels, labels, holding.held, weights) if len(holding.held) else None
+        unseen = holding.honest and _tells(start)
+        validation = Validation(images.pixels, labels, holding.held, weights, unseen) if len(holding.held) else None
         return holding, validation, holding.seen()
     assert sets.validation.labels is not None
     holding = hold_out(images, chosen, 0, seed, before)
@@ -64,8 +65,14 @@ def held_out(
         sets.validation.labels,
         np.arange(len(sets.validation)),
         class_weights(labels, weights, len(images.classes))[sets.validation.labels],
+        unseen=not known and _tells(start),
     )
     return holding, validation, holding.seen().and_more(hashes[:0], hashes)
+
+
+def _tells(start: Model | None) -> bool:
+    """Whether it is known which of these images the starting model was trained on; pretrained networks on none."""
+    return start is None or seen_by(start) is not None or "pretrained" in start.provenance
 
 
 def _told(holding: Holding, count: int, start: Model | None) -> Iterator[Note]:

@@ -57,12 +57,16 @@ class Progress:
 @short
 @dataclass(frozen=True, slots=True, eq=False)
 class Validation:
-    """The validation set: those at `indices` of `pixels`, each with its weight."""
+    """The validation set: those at `indices` of `pixels`, each with its weight.
+
+    `unseen` says whether no model that training starts from was trained on one of them.
+    """
 
     pixels: Pixels
     labels: NDArray[np.int32]
     indices: Indices
     weights: Floats
+    unseen: bool = True
 
     @property
     def targets(self) -> NDArray[np.int32]:
