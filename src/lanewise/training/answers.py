@@ -1,7 +1,7 @@
 """How a trained model answers: by mirror images, too; how sure it says it is; and which images it had better not name.
 
 looks_twice(...)      whether it looks at the mirror images
-settled(model, ...)   the model with calibrated probabilities, and with what it needs to abstain
+finished(model, ...)  the model with calibrated probabilities, and with what it needs to abstain
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lanewise.abstention import summary
 from lanewise.data.images import Pixels
 from lanewise.kernels.augmentation import Augment
 from lanewise.model import Model
-from lanewise.notes import Note, Say
+from lanewise.notes import Note, Say, unheard
 from lanewise.training.calibration import calibration, divided, last_sum
 from lanewise.training.task import Validation
 
@@ -29,7 +29,29 @@ def looks_twice(asked: bool, augment: Augment | None) -> bool:
     return asked and augment is not None and augment.flip_columns
 
 
-def settled(model: Model, validation: Validation | None, threads: int | None, say: Say) -> Model:
+def finished(model: Model, pixels: Pixels, validation: Validation | None, threads: int | None, say: Say) -> Model:
+    """A trained model as it is to answer, unless its training was interrupted: then it is wanted at once.
+
+    Parameters
+    ----------
+    model : Model
+    pixels : (N, rows, columns, channels)
+        Images to measure its speed by, where there is something to say of that.
+    validation : Validation or None
+        The held-out images.
+    threads : int, optional
+    say : callable
+        Given notes.
+    """
+    if model.provenance["interrupted"]:
+        return model
+    model = _settled(model, validation, threads, say)
+    if model.tta is not None and say is not unheard:
+        _tell_tta(model, pixels, validation, threads, say)
+    return model
+
+
+def _settled(model: Model, validation: Validation | None, threads: int | None, say: Say) -> Model:
     """Calibrate a model by the held-out images, and note what they allow it to promise where it abstains.
 
     Parameters
@@ -72,8 +94,8 @@ def settled(model: Model, validation: Validation | None, threads: int | None, sa
     return replace(model, provenance=known)
 
 
-def tell_tta(model: Model, pixels: Pixels, validation: Validation | None, threads: int | None, say: Say) -> None:
-    """Say what test-time augmentation brings and costs, if the model does it.
+def _tell_tta(model: Model, pixels: Pixels, validation: Validation | None, threads: int | None, say: Say) -> None:
+    """Say what test-time augmentation brings and costs.
 
     Parameters
     ----------
@@ -86,8 +108,6 @@ def tell_tta(model: Model, pixels: Pixels, validation: Validation | None, thread
     say : callable
         Given the note.
     """
-    if model.tta is None:
-        return
     plain = replace(model, tta=None)
     speeds = [f"{speed:,.0f}" for speed in _images_per_second((model, plain), pixels, threads)]
     gained = ""

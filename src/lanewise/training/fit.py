@@ -35,7 +35,7 @@ from lanewise.preprocessing import Preprocessing, type_of
 from lanewise.pretrained.load import better_start, load_start
 from lanewise.training import augment as augmenting
 from lanewise.training import recipe
-from lanewise.training.answers import looks_twice, settled, tell_tta
+from lanewise.training.answers import finished, looks_twice
 from lanewise.training.assemble import labels_of, model_of, preprocessing_of
 from lanewise.training.crossvalidation import (
     InterruptedFoldError,
@@ -144,12 +144,7 @@ def _train(source: Source, y: ArrayLike | None, options: TrainOptions) -> Model:
             "seen": data.seen.to_json(),
         },
     )
-    if result.interrupted:
-        return model
-    model = settled(model, data.validation, options.threads, say)
-    if say is not unheard:
-        tell_tta(model, data.images.pixels, data.validation, options.threads, say)
-    return model
+    return finished(model, data.images.pixels, data.validation, options.threads, say)
 
 
 def _origin(start: Model | None) -> dict[str, Any]:
@@ -198,7 +193,7 @@ def _train_new_head(
             "seen": data.seen.to_json(),
         },
     )
-    return model if found.result.interrupted else settled(model, data.validation, options.threads, say)
+    return finished(model, images.pixels, data.validation, options.threads, say)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
