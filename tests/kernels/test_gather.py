@@ -35,7 +35,7 @@ def gathered(
     augment: Augment | None,
     border: tuple[int, int, int, int] = (0, 0, 0, 0),
     targets: tuple[str, ...] = TARGETS,
-    mirrored: bool = False,
+    mirror: bool = False,
 ) -> Array:
     """(16, channels, rows, columns): images scaled by 1 / 2, 1, 3 / 2, ... with 0, 1, 2, ... added."""
     rows, columns, channels = shape
@@ -44,7 +44,7 @@ def gathered(
     arrays: Arrays = [buffer(images(shape), DTYPES[kind]), buffer(IMAGES, np.int32)]
     arrays += [buffer((1 + np.arange(channels)) / 2), buffer(np.arange(channels))]
     arrays += [buffer(KEY, np.int32)] if augment else []
-    after = run_everywhere(gather(shape, kind, y, augment, mirrored=mirrored), [*arrays, before], targets)[-1]
+    after = run_everywhere(gather(shape, kind, y, augment, mirror=mirror), [*arrays, before], targets)[-1]
     np.testing.assert_array_equal(border_of(after, y), border_of(before, y))
     return from_lanes(after, y)
 
@@ -73,7 +73,7 @@ def is_mirrored(number: int, axis: int, augment: Augment) -> bool:
 @pytest.mark.parametrize("kind", ["u8", "f32"])
 @pytest.mark.parametrize("shape", [(1, 1, 1), (5, 7, 1), (3, 8, 1), (4, 3, 3), (2, 3, 6)])
 def test_mirrored(shape: tuple[int, int, int], kind: Kind) -> None:
-    came = gathered(shape, kind, None, (1, 0, 2, 1), mirrored=True)
+    came = gathered(shape, kind, None, (1, 0, 2, 1), mirror=True)
     np.testing.assert_array_equal(came, scaled(images(shape)[np.maximum(IMAGES, 0)][:, :, ::-1]))
 
 

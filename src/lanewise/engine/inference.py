@@ -78,7 +78,7 @@ class Inference:
         check_memory("running this network", needed)
         calls = plan.calls
         if tta:
-            mirrored = gather.gather(*raw, None, mirrored=True)
+            mirrored = gather.gather(*raw, None, mirror=True)
             scores, others = replace(outputs, base="scores"), replace(outputs, base="mirrored")
             calls += _mirrored(plan.calls, program, mirrored, scores, others)
             calls += answer(whole, scores, others, outputs, registers=target.registers, single=False)

@@ -47,7 +47,7 @@ def gather(
     y: Layout,
     augment: Augment | None = None,
     *,
-    mirrored: bool = False,
+    mirror: bool = False,
 ) -> Program:
     """Fill the lanes of y with images.
 
@@ -59,7 +59,7 @@ def gather(
     y : Layout
         Of shape (channels, rows, columns).
     augment : Augment, optional
-    mirrored : bool
+    mirror : bool
         Whether all images are mirrored, left to right; without `augment`.
 
     Buffers: pixels (declared as one image; memory is read wherever `images` points), images (i32, 16: the number of
@@ -84,7 +84,7 @@ def gather(
             for c, width in blocks(k, columns, together):
                 for n, raw in source.values(width * channels):
                     i, beside = (0, c + n) if channels == 1 else (n, c)
-                    column = beside * -1 + (columns - 1) if mirrored else beside
+                    column = beside * -1 + (columns - 1) if mirror else beside
                     ys[i, r, column] = k.apply("fma", _real(k, raw), scale[i], offset[i])
         return k.program()
     if augment.saturation and channels != 3:
