@@ -104,7 +104,7 @@ def _rows(path: Path, batches: Sequence[int], images: int, threads: int, rounds:
 
     racing: dict[str, tuple[Callable[[], Any], int]] = {"many": (lambda: many.run(pixels), images)}
     racing |= {f"batch {batch}": (partial(theirs, batch, images), images - images % batch) for batch in batches}
-    first = _race(racing, rounds)
+    first = _race(racing, rounds, PAUSE)
     best = max(batches, key=lambda batch: median(first[f"batch {batch}"]))
     difference = _difference(many.run(pixels), theirs(best, images))
     name = path.name.split(".")[0]

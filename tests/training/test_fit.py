@@ -54,7 +54,10 @@ def test_the_default_learns_well(digits):
 
 def test_many_easy_images_get_a_small_network_and_few_epochs(digits, monkeypatch):
     monkeypatch.setattr("lanewise.training.recipe.MANY", 1000)
-    monkeypatch.setattr("lanewise.training.recipe.default_epochs", lambda count, batch_size, *, easy, **_: 1 + easy)
+    monkeypatch.setattr(
+        "lanewise.training.recipe.default_epochs",
+        lambda count, batch_size, *, effort, **_: 1 + effort.easy,
+    )
     said: list[str] = []
     quick = lanewise.train(digits, notes=said.append)
     assert quick.network == "conv 8@3x3 same, relu, max 2, dense 100, relu, dense 10, softmax"

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,11 +10,15 @@ from lanewise.network.layers import Dense, Sigmoid, Softmax
 from lanewise.network.text import parse
 from lanewise.training.recipe import (
     MANY,
+    USUAL,
+    Difficulty,
+    Effort,
     default_batch_size,
     default_epochs,
+    default_label_smoothing,
     default_learning_rate,
     default_network,
-    many_and_easy,
+    difficulty_of,
     network_for,
 )
 
@@ -127,27 +132,58 @@ def stripes(count: int) -> Images:
 
 def test_a_small_network_and_few_epochs_are_for_many_images_that_are_easy():
     easy = stripes(MANY)
-    assert many_and_easy(easy)
-    assert not many_and_easy(stripes(MANY - 1))
+    assert difficulty_of(easy) is Difficulty.EASY
+    assert difficulty_of(stripes(MANY - 1)) is Difficulty.USUAL
     random = np.random.default_rng(0)
     mislabelled = easy.labels.copy()
     mislabelled[random.random(MANY) < 0.15] = 0  # their neighbours now say otherwise
-    assert not many_and_easy(replace(easy, labels=mislabelled))
-    assert not many_and_easy(replace(easy, labels=None))
+    assert difficulty_of(replace(easy, labels=mislabelled)) is Difficulty.USUAL
+    assert difficulty_of(replace(easy, labels=None)) is Difficulty.USUAL
+
+
+@pytest.mark.parametrize(
+    ("size", "hard"), [((15, 40), False), ((16, 16), True), ((32, 32), True), ((47, 47), True), ((48, 48), False)]
+)
+def test_images_are_hard_if_neighbours_say_little_of_their_class(size, hard):
+    random = np.random.default_rng(2)
+    labels = (np.arange(400) % 8).astype(np.int32)
+    images = Images(random.integers(0, 255, (400, *size, 3)).astype(np.uint8), labels, tuple(map(str, range(8))))
+    assert difficulty_of(images) is (Difficulty.HARD if hard else Difficulty.USUAL)
+    shown = images.pixels // 8
+    for image, label in zip(shown, labels, strict=True):
+        image[label * size[0] // 8 :][: size[0] // 8] = 255  # bright rows, whose place is the class
+    assert difficulty_of(replace(images, pixels=shown)) is Difficulty.USUAL
+    assert difficulty_of(replace(images, labels=np.zeros(400, np.int32))) is Difficulty.USUAL
+
+
+def test_hard_images_get_a_residual_network_and_more_epochs():
+    assert default_network((3, 32, 32), 10, effort=Effort(Difficulty.HARD)) == (
+        "conv 32@3x3 same nobias, max 2, batchnorm, relu, conv 64@3x3 same nobias, max 2, batchnorm, relu, "
+        "residual(conv 64@3x3 same nobias, batchnorm, relu, conv 64@3x3 same nobias, batchnorm), relu, "
+        "conv 128@3x3 same nobias, max 2, batchnorm, relu, "
+        "residual(conv 128@3x3 same nobias, batchnorm, relu, conv 128@3x3 same nobias, batchnorm), relu, "
+        "global average, dropout 0.25, dense 10, softmax"
+    )
+    hard = partial(default_epochs, effort=Effort(Difficulty.HARD))
+    assert [hard(n, 64) for n in (20, 900, 9_000, 45_000, 10**6)] == [200, 89, 22, 9, 8]
+    assert default_label_smoothing(False, Effort(Difficulty.HARD)) == default_label_smoothing(True, USUAL) == 0.1
+    assert default_label_smoothing(False, Effort(Difficulty.EASY)) == default_label_smoothing(False, USUAL) == 0
 
 
 def test_what_is_frequent_is_not_easy_for_that():
     # nine in ten are of one class: to take all for that one is right as often as any neighbour
     noise = np.random.default_rng(1).integers(0, 255, (MANY, 8, 8, 1)).astype(np.uint8)
     labels = (np.arange(MANY) % 10 == 9).astype(np.int32)
-    assert not many_and_easy(Images(noise, labels, ("a", "b")))
+    assert difficulty_of(Images(noise, labels, ("a", "b"))) is Difficulty.USUAL
 
 
 def test_the_default_for_many_easy_images():
-    assert default_network((1, 28, 28), 10, easy=True) == (
+    assert default_network((1, 28, 28), 10, effort=Effort(Difficulty.EASY)) == (
         "conv 8@3x3 same, relu, max 2, conv 16@3x3 same, relu, max 2, conv 32@3x3 same, relu, max 2, "
         "dense 100, relu, dense 10, softmax"
     )
-    assert network_for("auto", (1, 28, 28), 10, easy=True)[1] == default_network((1, 28, 28), 10, easy=True)
-    assert network_for("dense 10, softmax", (1, 28, 28), 10, easy=True)[1] == "dense 10, softmax"
-    assert [default_epochs(n, 128, easy=True) for n in (MANY, 54_000, 10**7)] == [5, 4, 4]
+    easy = Effort(Difficulty.EASY)
+    text = default_network((1, 28, 28), 10, effort=easy)
+    assert network_for("auto", (1, 28, 28), 10, effort=easy)[1] == text
+    assert network_for("dense 10, softmax", (1, 28, 28), 10, effort=easy)[1] == "dense 10, softmax"
+    assert [default_epochs(n, 128, effort=easy) for n in (MANY, 54_000, 10**7)] == [5, 4, 4]

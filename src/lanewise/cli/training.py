@@ -35,9 +35,10 @@ from lanewise.network.summary import summary, totals
 from lanewise.network.text import layer_text, parse
 from lanewise.notes import unheard
 from lanewise.pretrained.load import load_start
+from lanewise.training.effort import effort_for
 from lanewise.training.new_head import with_new_head
 from lanewise.training.options import TrainOptions
-from lanewise.training.recipe import many_and_easy, network_for
+from lanewise.training.recipe import USUAL, network_for
 from lanewise.training.start import knows
 from lanewise.wording import duration, file_size, plural, quoted, shape, shown
 
@@ -131,8 +132,10 @@ def prepare(out: Output, name: str, options: Mapping[str, Any]) -> Prepared:
         if start is not None and wanted == "auto":
             graph, text = start.graph, start.network
         else:
-            easy = wanted == "auto" and many_and_easy(train)
-            graph, wanted = network_for(wanted, (train.channels, *train.size), len(train.classes), easy=easy)
+            known = {name: options[name] for name in ("preset", "budget", "threads")}
+            effort = effort_for(train, **known) if wanted == "auto" else USUAL
+            shape = (train.channels, *train.size)
+            graph, wanted = network_for(wanted, shape, len(train.classes), effort=effort)
             text = wanted
         _tell_network(out, graph, text, chosen=start is None and options["network"] in (None, "auto"))
     only = tuple((pattern, part.matching(pattern)) for pattern in options["only"])

@@ -26,7 +26,8 @@ from lanewise.experiments.series import Found, Series
 from lanewise.experiments.tables import plain_table, sparkline
 from lanewise.experiments.trial import Trial
 from lanewise.network.summary import summary, totals
-from lanewise.training.recipe import many_and_easy
+from lanewise.training.effort import effort_for
+from lanewise.training.recipe import USUAL
 from lanewise.training.task import Progress
 
 
@@ -138,8 +139,10 @@ def compare(
     """
     series = Series("compare", source, size, channels, fit, seeds, folder, options)
     train = series.sets.train
-    easy = network.strip() == "auto" and many_and_easy(train)
-    methods = methods_for(network, (train.channels, *train.size), len(train.classes), bank=bank, easy=easy)
+    known = {name: options[name] for name in ("preset", "budget", "threads") if name in options}
+    effort = effort_for(train, **known) if network.strip() == "auto" else USUAL
+    shape = (train.channels, *train.size)
+    methods = methods_for(network, shape, len(train.classes), bank=bank, effort=effort)
     say = progress or (lambda step: None)
     trials: dict[str, list[Trial]] = {method.name: [] for method in methods}
     total, done = len(methods) * len(seeds), 0

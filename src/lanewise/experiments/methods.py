@@ -13,7 +13,7 @@ from lanewise.experiments.grid import Candidate
 from lanewise.network.filters import BANKS
 from lanewise.network.layers import Conv2D, Dense, Fixed, Flatten, Layer
 from lanewise.network.text import parse, to_text
-from lanewise.training.recipe import network_for, output_layers
+from lanewise.training.recipe import USUAL, Effort, network_for, output_layers
 
 BANK = "sobel+laplacian+blur+sharpen"
 GREY_BANK = "sobel+laplacian+blur+sharpen+gabor+gaussian+emboss"
@@ -30,7 +30,12 @@ POOL_TWICE = 16
 
 
 def methods_for(
-    network: str, shape: tuple[int, int, int], classes: int, *, bank: str | None = None, easy: bool = False
+    network: str,
+    shape: tuple[int, int, int],
+    classes: int,
+    *,
+    bank: str | None = None,
+    effort: Effort = USUAL,
 ) -> tuple[Candidate, ...]:
     """The four methods for images of `shape` (channels, rows, columns), of which `network` is the convolutional one.
 
@@ -41,8 +46,8 @@ def methods_for(
     shape, classes
     bank : str, optional
         Names of fixed filters joined by "+"; by default `BANK`, or `GREY_BANK` for one channel.
-    easy : bool
-        Whether the default network may be small.
+    effort : Effort
+        For the default network.
 
     Raises
     ------
@@ -53,7 +58,7 @@ def methods_for(
     unknown = [name for name in bank.split("+") if name not in BANKS]
     if unknown:
         raise NetworkError(f"bank: no filters are called {unknown[0]!r}; there are {', '.join(BANKS)}, joined by +")
-    _, full = network_for(network, shape, classes, easy=easy)
+    _, full = network_for(network, shape, classes, effort=effort)
     layers = parse(full)
     texts = {
         FULLY_CONNECTED: f"{HIDDEN}, {output_layers(classes)}",

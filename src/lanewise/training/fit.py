@@ -45,6 +45,7 @@ from lanewise.training.crossvalidation import (
     figures_told,
     offered,
 )
+from lanewise.training.effort import effort_for
 from lanewise.training.fine_tune import check_room, fine_tuned
 from lanewise.training.held_out import held_out
 from lanewise.training.learning_rate import SCHEDULES
@@ -270,41 +271,39 @@ def _choose(data: _Data, options: TrainOptions, say: Say) -> _Recipe:
     images, trained, auto = data.images, data.trained, options.network == "auto"
     mean, std = moments(data.start, images, trained)
     free = options.epochs is None and options.budget is None
-    easy = (auto or free) and recipe.many_and_easy(images)
+    effort = effort_for(images, preset=options.preset, budget=options.budget if auto else None, threads=options.threads)
     batch_size = min(options.batch_size or recipe.default_batch_size(len(trained)), len(trained))
-    _check_memory(data, options, batch_size, easy)
-    if easy:
-        say(
-            "These images are many and easy to tell apart, so few filters and few epochs are the default; more of "
-            "both may still be a little better."
-        )
+    _check_memory(data, options, batch_size, effort)
+    if (why := recipe.reason(effort, network=auto and data.start is None, epochs=free)) is not None:
+        say(why)
     if auto and data.start is None and recipe.features_would_help(images):
         say(better_start())
     training = TrainingPixels(images.pixels, trained, mean, std)
-    start = network_and_weights(options.network, data.start, images, easy, options.seed, training, say)
+    start = network_and_weights(options.network, data.start, images, effort, options.seed, training, say)
     assert images.labels is not None
     picked = augmenting.choose(options.augment, images.pixels, images.labels, trained, options.changes, options.flip)
     say(picked.said)
     photographs = augmenting.few_photographs(len(trained), images.pixels.shape[1:])
-    default_epochs = recipe.default_epochs(len(trained), batch_size, easy=easy, photographs=photographs)
+    default_epochs = recipe.default_epochs(len(trained), batch_size, effort=effort, photographs=photographs)
     smoothing = options.label_smoothing
     return _Recipe(
         start,
         preprocessing_of(images, trained, mean, std, data.start),
         picked.augment,
         batch_size,
-        recipe.default_label_smoothing(photographs) if smoothing is None else smoothing,
+        recipe.default_label_smoothing(photographs, effort) if smoothing is None else smoothing,
         default_epochs if free else options.epochs,
         default_epochs,
     )
 
 
-def _check_memory(data: _Data, options: TrainOptions, batch_size: int, easy: bool) -> None:
+def _check_memory(data: _Data, options: TrainOptions, batch_size: int, effort: recipe.Effort) -> None:
     """Refuse what does not fit into memory, before a weight is drawn."""
     images, start = data.images, data.start
 
     def of_size(size: tuple[int, int]) -> Graph:
-        return recipe.network_for(options.network, (images.channels, *size), len(images.classes), easy=easy)[0]
+        shape = (images.channels, *size)
+        return recipe.network_for(options.network, shape, len(images.classes), effort=effort)[0]
 
     graph = start.graph if start is not None and options.network == "auto" else of_size(images.size)
     resized = None if images.resize is None or start is not None else of_size

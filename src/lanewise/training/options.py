@@ -34,6 +34,7 @@ WEIGHT_DECAYS = {"sgd": 5e-4, "adamw": 0.01}
 ALL = "all"
 """All stages of a network."""
 
+PRESETS = ("quick", "good", "best")
 AUGMENTATIONS = ("auto", "none", "shift", "flip", "shift+flip")
 CHANGES = ("zoom", "rotate", "brightness", "contrast", "saturation", "erase", "mixup", "cutmix")
 """What else augmentation can do; each an option of its own."""
@@ -128,6 +129,12 @@ class FitOptions:
         metavar="TEXT",
     )
     _: KW_ONLY
+    preset: str = option(
+        "good",
+        "How much work the default network and number of epochs are for: 'quick' takes half the epochs and no batch "
+        "normalisation for small images, 'best' three times the epochs and for many images twice the filters.",
+        values=one_of("preset", PRESETS),
+    )
     epochs: int | None = option(
         None, "Number of passes over the training set.", "chosen from the number of images", values=whole()
     )
@@ -137,7 +144,8 @@ class FitOptions:
         "no limit",
         command="Time to train for, instead of --epochs: 30s, 2m, 1h.",
         more="The schedule is stretched over what the measured speed allows, up to three times the "
-        "default number of epochs.",
+        "default number of epochs. The default network for many images that are hard to tell apart is the largest that "
+        "it is enough for.",
         values=positive("a budget must be a number of seconds", "seconds"),
     )
     batch_size: int | None = option(

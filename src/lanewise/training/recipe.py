@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 
@@ -22,6 +24,9 @@ SMALL_ENOUGH = 5  # rows and columns after which pooling stops
 BLOCKS = 16
 """Rows or columns of the largest maps that get a residual block."""
 
+FINE = 16
+"""Rows or columns of the smallest images that a residual network is for."""
+
 DROPOUT = 0.25
 MANY = 30_000
 """Images from which on steps are large, and a network may learn enough from few filters and few epochs."""
@@ -30,16 +35,82 @@ LARGE = 64
 """Few images of so many rows or columns, in colour, are better told apart by another network's features."""
 
 
-def many_and_easy(images: Images) -> bool:
-    """Whether a small network and few epochs will do for these images.
+class Difficulty(Enum):
+    """How hard images are to tell apart, by the mistakes of taking each for what its nearest neighbour is.
 
-    They do for 30,000 images or more, if taking each for what its nearest neighbour is makes at most a fifth of the
-    mistakes of taking all for the most frequent class.
+    EASY : at most a fifth of those of taking all for the most frequent class, and the images are many: a small network
+        and few epochs will do
+    HARD : at least half of them, of images that are not tiny: a residual network with batch normalisation, and more
+        epochs, pay
+    USUAL : all others
     """
-    if len(images) < MANY or images.labels is None:
-        return False
+
+    EASY = "easy"
+    USUAL = "usual"
+    HARD = "hard"
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much work the default puts in.
+
+    Attributes
+    ----------
+    difficulty : Difficulty
+    width : int
+        Residual networks get so many times the filters.
+    length : float
+        Training takes so many times the epochs.
+    """
+
+    difficulty: Difficulty = Difficulty.USUAL
+    width: int = 1
+    length: float = 1.0
+
+    @property
+    def hard(self) -> bool:
+        """Whether it is for hard images."""
+        return self.difficulty is Difficulty.HARD
+
+    @property
+    def easy(self) -> bool:
+        """Whether it is for many and easy images."""
+        return self.difficulty is Difficulty.EASY
+
+
+USUAL = Effort()
+
+
+def difficulty_of(images: Images) -> Difficulty:
+    """How hard the images are, if that makes a difference for as many and as large ones as they are."""
+    many, fine = len(images) >= MANY, FINE <= min(images.size) < PHOTOGRAPH
+    if images.labels is None or not (many or fine):
+        return Difficulty.USUAL
     guessed = 1 - max(images.counts()) / len(images)
-    return 1 - agreement(images.pixels, images.labels, np.arange(len(images))) <= guessed / 5
+    wrong = 1 - agreement(images.pixels, images.labels, np.arange(len(images)))
+    if many and wrong <= guessed / 5:
+        return Difficulty.EASY
+    return Difficulty.HARD if fine and guessed and wrong >= guessed / 2 else Difficulty.USUAL
+
+
+def reason(effort: Effort, *, network: bool, epochs: bool) -> str | None:
+    """Why the default is not the usual one, in a sentence.
+
+    Parameters
+    ----------
+    effort : Effort
+    network, epochs : bool
+        Whether the network and the number of epochs are ours to choose.
+    """
+    if not (network or epochs) or effort.difficulty is Difficulty.USUAL:
+        return None
+    if effort.easy:
+        return (
+            "These images are many and easy to tell apart, so few filters and few epochs are the default; more of "
+            "both may still be a little better."
+        )
+    chosen = ["a residual network with batch normalisation"] * network + ["more epochs"] * epochs
+    return f"These images are hard to tell apart, so {' and '.join(chosen)} {'are' if epochs else 'is'} the default."
 
 
 def features_would_help(images: Images) -> bool:
@@ -47,34 +118,37 @@ def features_would_help(images: Images) -> bool:
     return len(images) < FEW and images.channels == 3 and images.resize is not None and max(images.size) >= LARGE
 
 
-def default_network(shape: tuple[int, int, int], classes: int, *, easy: bool = False) -> str:
+def default_network(shape: tuple[int, int, int], classes: int, *, effort: Effort = USUAL) -> str:
     """The text of a network for images of a shape.
 
     Convolutions of 3x3 with twice the filters after each pooling, until at most 5 rows or columns are left, then one
     hidden dense layer with dropout of a quarter before it. Images of fewer than 3 rows get a hidden layer alone. From
-    48 rows and columns on, each convolution has batch normalisation, maps of at most 16 rows or columns get a residual
-    block, and the mean of each channel takes the place of the hidden layer.
+    48 rows and columns on, and for hard images, each convolution has batch normalisation, all but the first have a
+    residual block behind them where maps have at most 16 rows or columns, and the mean of each channel takes the place
+    of the hidden layer.
 
     Parameters
     ----------
     shape : (channels, rows, columns)
     classes : int
-    easy : bool
-        Half the filters and no dropout; see `many_and_easy`.
+    effort : Effort
+        Easy images get half the filters and no dropout; hard ones of fewer than 48 rows or columns twice the filters.
 
     Returns
     -------
     str
     """
-    size, filters = min(shape[1:]), 8 if easy else 16
-    if size < PHOTOGRAPH:
-        return plain_network(shape, classes, easy=easy)
-    dropout = [] if easy else [f"dropout {DROPOUT}"]
-    return to_text(parse(", ".join([*_residual_stages(size, filters), *dropout, output_layers(classes)])))
+    size = min(shape[1:])
+    if size < PHOTOGRAPH and not effort.hard:
+        return plain_network(shape, classes, easy=effort.easy)
+    filters = 8 if effort.easy else 16 if size >= PHOTOGRAPH else 32
+    dropout = [] if effort.easy else [f"dropout {DROPOUT}"]
+    stages = _residual_stages(size, effort.width * filters, effort.width * MOST_FILTERS)
+    return to_text(parse(", ".join([*stages, *dropout, output_layers(classes)])))
 
 
 def plain_network(shape: tuple[int, int, int], classes: int, *, easy: bool = False) -> str:
-    """As `default_network`, without batch normalisation for images of any size: it learns in few epochs.
+    """As `default_network`, without batch normalisation for any images: it learns in few epochs.
 
     Parameters
     ----------
@@ -98,15 +172,24 @@ def _plain_stages(size: int, filters: int) -> Iterator[str]:
         size, filters, stages = size // 2, min(2 * filters, MOST_FILTERS), stages + 1
 
 
-def _residual_stages(size: int, filters: int) -> Iterator[str]:
-    """The same with batch normalisation, and residual blocks where maps have become small."""
+def _residual_stages(size: int, filters: int, most: int) -> Iterator[str]:
+    """The same with batch normalisation, and from the second on residual blocks where maps have become small.
+
+    Parameters
+    ----------
+    size : int
+        Rows or columns.
+    filters, most : int
+        Of the first convolution, and of any.
+    """
+    first = True
     while size > SMALL_ENOUGH:
         size //= 2
         yield f"conv {filters}@3x3 same nobias, max 2, batchnorm, relu"
-        if size <= BLOCKS:
+        if size <= BLOCKS and not first:
             inner = f"conv {filters}@3x3 same nobias, batchnorm"
             yield f"residual({inner}, relu, {inner}), relu"
-        filters = min(2 * filters, MOST_FILTERS)
+        filters, first = min(2 * filters, most), False
     yield "global average"
 
 
@@ -116,7 +199,11 @@ def output_layers(classes: int) -> str:
 
 
 def network_for(
-    network: str | tuple[Layer, ...], shape: tuple[int, int, int], classes: int, *, easy: bool = False
+    network: str | tuple[Layer, ...],
+    shape: tuple[int, int, int],
+    classes: int,
+    *,
+    effort: Effort = USUAL,
 ) -> tuple[Graph, str]:
     """The graph to train, and its text.
 
@@ -126,8 +213,8 @@ def network_for(
         A network that ends without softmax or sigmoid gets the one that fits.
     shape : (channels, rows, columns)
     classes : int
-    easy : bool
-        Whether there are many and easy images, if it is ours to choose.
+    effort : Effort
+        For the network, if it is ours to choose.
 
     Raises
     ------
@@ -135,7 +222,7 @@ def network_for(
         If its outputs do not fit the classes.
     """
     if isinstance(network, str):
-        layers = parse(default_network(shape, classes, easy=easy) if network.strip() == "auto" else network)
+        layers = parse(default_network(shape, classes, effort=effort) if network.strip() == "auto" else network)
     else:
         layers = tuple(network)
     outputs = build(layers, shape).output_shape
@@ -166,21 +253,22 @@ def default_batch_size(count: int) -> int:
     return 64 if count < MANY else 128
 
 
-def default_label_smoothing(photographs: bool) -> float:
-    """A tenth for few photographs, which networks otherwise become too sure of; else none."""
-    return 0.1 if photographs else 0.0
+def default_label_smoothing(photographs: bool, effort: Effort) -> float:
+    """A tenth for few photographs and for hard images, which networks otherwise become too sure of; else none."""
+    return 0.1 if photographs or effort.hard else 0.0
 
 
-def default_epochs(count: int, batch_size: int, *, easy: bool = False, photographs: bool = False) -> int:
+def default_epochs(count: int, batch_size: int, *, effort: Effort = USUAL, photographs: bool = False) -> int:
     """The number of epochs: many for small data, few for large, about 150,000 images in all, 8 to 60 epochs.
 
     Parameters
     ----------
     count : int
-        Number of training images; so few that 60 epochs make fewer than 200 steps get more epochs.
+        Number of training images; so few that the epochs make fewer than 200 steps get more epochs.
     batch_size : int
-    easy : bool
-        As few as 4 epochs; see `many_and_easy`.
+    effort : Effort
+        Many easy images need as few as 4 epochs. Hard ones get 8 epochs where there are 50,000, half as many again
+        where there are half as many, and up to 150.
     photographs : bool
         Up to 150 epochs; see `augment.few_photographs`.
 
@@ -188,5 +276,9 @@ def default_epochs(count: int, batch_size: int, *, easy: bool = False, photograp
     -------
     int
     """
+    if effort.hard:
+        epochs = max(8, min(150, round(8 * float((50_000 / count) ** 0.6))))
+    else:
+        epochs = max(4 if effort.easy else 8, min(150 if photographs else 60, round(150_000 / count)))
     steps = -(-count // batch_size)
-    return max(4 if easy else 8, min(150 if photographs else 60, round(150_000 / count)), -(-200 // steps))
+    return max(1, round(effort.length * max(epochs, -(-200 // steps))))

@@ -140,7 +140,7 @@ def network_and_weights(
     network: str | tuple[Layer, ...],
     start: Model | None,
     images: Images,
-    easy: bool,
+    effort: recipe.Effort,
     seed: int,
     training: TrainingPixels,
     say: Callable[[str], None],
@@ -153,8 +153,8 @@ def network_and_weights(
     start : Model or None
         The model that training starts from.
     images : Images
-    easy : bool
-        See `recipe.many_and_easy`.
+    effort : recipe.Effort
+        For the network, if it is ours to choose.
     seed : int
     training : TrainingPixels
         Those of the images that filters may be worked out from.
@@ -174,7 +174,7 @@ def network_and_weights(
     shape = (images.channels, *images.size)
     if start is not None and network == "auto":
         return Start(start.graph, start.network, [np.array(p) for p in start.parameters], whole=True)
-    graph, text = recipe.network_for(network, shape, len(images.classes), easy=easy)
+    graph, text = recipe.network_for(network, shape, len(images.classes), effort=effort)
     # before the first weight is drawn: parameters, their gradients by shard, state, and copies of the best
     check_memory("training this network", 4 * graph.parameter_count * (MOST_SHARDS + 6))
     say(f"{'Network chosen' if network == 'auto' else 'Network'}: {text}")

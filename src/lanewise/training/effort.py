@@ -1,0 +1,119 @@
+"""How large the default network is and how long it trains: by the images, the preset, and the time that there is."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from lanewise.data.images import Images
+from lanewise.engine.trainer import Steps, Trainer
+from lanewise.network.graph import Graph
+from lanewise.network.initial import initial_parameters
+from lanewise.network.summary import summary, totals
+from lanewise.preprocessing import Preprocessing, type_of
+from lanewise.training.augment import FEW, PHOTOGRAPH
+from lanewise.training.recipe import (
+    FINE,
+    Difficulty,
+    Effort,
+    default_batch_size,
+    default_epochs,
+    difficulty_of,
+    network_for,
+)
+
+LENGTHS = {"quick": 0.5, "good": 1.0, "best": 3.0}
+"""How many times the default number of epochs each preset trains for."""
+
+WIDTHS = (1, 2, 4)
+ENOUGH = 1.5
+"""A wider network pays if the budget trains it for so many times the default number of epochs."""
+
+TOO_FEW = 1 / 3
+"""With less than this share of them, a small network without batch normalisation learns more."""
+
+MEASURED_SECONDS = 0.1
+
+
+def effort_for(
+    images: Images, *, preset: str = "good", budget: float | None = None, threads: int | None = None
+) -> Effort:
+    """What the default is for these images.
+
+    Parameters
+    ----------
+    images : Images
+        The training set.
+    preset : {"quick", "good", "best"}
+    budget : float, optional
+        Seconds to train for. Speed is measured then, and the network is the largest that it is enough for.
+    threads : int, optional
+
+    Returns
+    -------
+    Effort
+    """
+    effort = Effort(difficulty_of(images), length=LENGTHS[preset])
+    size = min(images.size)
+    if preset == "quick":
+        return replace(effort, difficulty=Difficulty.USUAL) if effort.hard else effort
+    if preset == "best":
+        width = 2 if (effort.hard or size >= PHOTOGRAPH) and len(images) >= FEW else 1
+        difficulty = Difficulty.HARD if FINE <= size < PHOTOGRAPH else effort.difficulty
+        return replace(effort, difficulty=difficulty, width=width)
+    if budget is None or not effort.hard:
+        return effort
+    return _within(budget, images, effort, threads)
+
+
+def _within(budget: float, images: Images, effort: Effort, threads: int | None) -> Effort:
+    """The widest of the residual networks that the budget is enough for, or a small network if it is for none."""
+    graphs = [_graph(images, replace(effort, width=width)) for width in WIDTHS]
+    batch_size = min(default_batch_size(len(images)), len(images))
+    wanted = len(images) * default_epochs(len(images), batch_size, effort=effort)
+    work = [totals(summary(graph)).multiply_adds for graph in graphs]
+    allowed = budget * images_per_second(images, graphs[0], batch_size, threads)
+    if allowed < TOO_FEW * wanted:
+        return replace(effort, difficulty=Difficulty.USUAL)
+    wide = [
+        width
+        for width, own in zip(WIDTHS, work, strict=True)
+        if allowed * work[0] / own >= ENOUGH * wanted and len(images) >= FEW
+    ]
+    return replace(effort, width=max(wide, default=1))
+
+
+def _graph(images: Images, effort: Effort) -> Graph:
+    return network_for("auto", (images.channels, *images.size), len(images.classes), effort=effort)[0]
+
+
+def images_per_second(images: Images, graph: Graph, batch_size: int, threads: int | None) -> float:
+    """How fast the network trains here, by some steps at a learning rate of 0.
+
+    Parameters
+    ----------
+    images : Images
+    graph : Graph
+    batch_size : int
+    threads : int, optional
+    """
+    channels = images.channels
+    plain = Preprocessing(*images.size, channels, type_of(images.pixels), (1 / 128,) * channels, (-1.0,) * channels)
+    trainer = Trainer(graph, initial_parameters(graph, 0), plain, batch_size=batch_size, threads=threads)
+    pixels = np.ascontiguousarray(images.pixels[:batch_size])
+    shape = (1, batch_size)
+    steps = Steps(
+        np.arange(batch_size, dtype=np.int32).reshape(shape),
+        np.zeros(shape, np.int32),
+        np.full(shape, 1 / batch_size, np.float32),
+        np.zeros(1, np.float32),
+        np.zeros((1, 2), np.int32),
+    )
+    trainer.run(pixels, steps)  # the first step touches memory that was never used
+    done, began = 0, time.perf_counter()
+    while (seconds := time.perf_counter() - began) < MEASURED_SECONDS:
+        trainer.run(pixels, steps)
+        done += 1
+    return done * batch_size / seconds

@@ -1,0 +1,60 @@
+"""How large the default network is: by the images, the preset, and the time that there is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lanewise.data.images import Images
+from lanewise.training import effort as effort_of_training
+from lanewise.training.effort import effort_for, images_per_second
+from lanewise.training.recipe import Difficulty, Effort, network_for
+
+HARD = Effort(Difficulty.HARD)
+
+
+def noise(count: int, size: int = 16) -> Images:
+    """Images that say nothing of their class."""
+    random = np.random.default_rng(0)
+    labels = (np.arange(count) % 4).astype(np.int32)
+    return Images(random.integers(0, 255, (count, size, size, 1)).astype(np.uint8), labels, tuple("abcd"))
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "preset", "expected"),
+    [
+        (200, 16, "quick", Effort(Difficulty.USUAL, length=0.5)),
+        (200, 16, "good", HARD),
+        (200, 16, "best", Effort(Difficulty.HARD, length=3.0)),
+        (5000, 16, "best", Effort(Difficulty.HARD, width=2, length=3.0)),
+        (200, 8, "best", Effort(Difficulty.USUAL, length=3.0)),
+        (200, 50, "best", Effort(Difficulty.USUAL, length=3.0)),
+    ],
+)
+def test_presets(count: int, size: int, preset: str, expected: Effort) -> None:
+    assert effort_for(noise(count, size), preset=preset) == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    # 5,000 hard images get 32 epochs, or 160,000 images
+    [(10, Effort()), (50, Effort()), (60, HARD), (200, HARD), (1000, Effort(Difficulty.HARD, width=2))],
+)
+def test_a_budget_chooses_the_largest_network_that_it_is_enough_for(
+    seconds: float, expected: Effort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(effort_of_training, "images_per_second", lambda *_: 1000.0)
+    assert effort_for(noise(5000), budget=seconds) == expected
+    assert effort_for(noise(5000, 8), budget=seconds) == Effort()
+
+
+def test_few_images_get_no_wider_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(effort_of_training, "images_per_second", lambda *_: 1e6)
+    assert effort_for(noise(200), budget=1e6) == HARD
+
+
+def test_speed_is_measured_by_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(effort_of_training, "MEASURED_SECONDS", 0.001)
+    images = noise(200)
+    graph, _ = network_for("conv 4@3x3, max 2, dense 4", (1, 16, 16), 4)
+    assert images_per_second(images, graph, 64, 1) > 100
