@@ -23,11 +23,15 @@ from sklearn.preprocessing import MinMaxScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from lanewise import CNNClassifier, estimator
+from lanewise.data.images import Images
+from lanewise.data.seen import HELD, TRAINED
 from lanewise.errors import DataError, NetworkError, OptionError
+from lanewise.evaluation.unseen import kinds_of
 from lanewise.network.filters import bank
 from lanewise.network.layers import Dense, Softmax
 from lanewise.training import progress
 from lanewise.training.fit import train
+from tests.tracks import tracks
 
 PAGE = Path(__file__).parents[1] / "docs" / "scikit-learn.md"
 X, Y = load_digits(return_X_y=True)
@@ -426,3 +430,19 @@ def test_the_page_about_scikit_learn_runs(tmp_path, monkeypatch):
 def test_the_page_about_scikit_learn_tells_of_every_parameter():
     text = PAGE.read_text(encoding="utf-8")
     assert [name for name in CNNClassifier().get_params() if f"`{name}`" not in text] == []
+
+
+def test_groups_stay_on_one_side_whatever_the_order_of_rows():
+    images = tracks(16, 6)
+    x, y, track = images.pixels, images.labels, np.arange(96) // 6
+    options = {"network": "dense 2", "epochs": 3, "augment": "none", "random_state": 0, "validation_fraction": 0.25}
+    model = CNNClassifier(**options).fit(x, y, groups=track).model_
+    assert model.provenance["groups"] == {"by": "groups", "count": 16}
+    kinds = kinds_of(model, Images(x, y, ("a", "b")))
+    assert all(len(set(kinds[track == one])) == 1 for one in range(16))
+    assert set(kinds) == {HELD, TRAINED}
+    order = np.random.default_rng(0).permutation(96)
+    again = CNNClassifier(**options).fit(x[order], y[order], groups=track[order]).model_
+    assert all((a == b).all() for a, b in zip(model.parameters, again.parameters, strict=True))
+    with pytest.raises(ValueError, match="one group per image"):
+        CNNClassifier(**options).fit(x, y, groups=track[1:])

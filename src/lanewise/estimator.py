@@ -21,7 +21,8 @@ from sklearn.utils import assert_all_finite, check_array, check_consistent_lengt
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from lanewise.data.images import Images
+from lanewise.data.grouping import groups_given
+from lanewise.data.images import Groups, Images
 from lanewise.errors import DataError, OptionError
 from lanewise.evaluation.samples import distinct, shape_of, unusual, whole_bytes
 from lanewise.labels import plain
@@ -141,7 +142,9 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Keep the options as they are; `fit` looks at them."""
         self.__dict__.update(vars(options))
 
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, groups: ArrayLike | None = None
+    ) -> Self:
         """Train the network on labelled images.
 
         Parameters
@@ -154,6 +157,8 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             Labels: strings, whole numbers or booleans.
         sample_weight : (samples,), optional
             How much each image counts; those of weight 0 are left out.
+        groups : (samples,), optional
+            The group of each image, a specimen, patient or track: none is both trained on and held out.
 
         Raises
         ------
@@ -169,7 +174,8 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise DataError(f"{where} only one class, {only!r}: training takes at least two")
         if going_on:
             self._check_same_classes(classes)
-        return self._train(pixels, given, weights, classes, going_on)
+        together = None if groups is None else groups_given(groups, len(pixels))
+        return self._train(pixels, given, weights, classes, going_on, together)
 
     def partial_fit(
         self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None, sample_weight: ArrayLike | None = None
@@ -200,7 +206,7 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         once: dict[str, Any] = {"epochs": 1, "budget": None, "schedule": "constant", "validation_fraction": 0.0}
         if going_on and self.learning_rate is None:  # images come in parts, but it is one training: at one rate
             once["learning_rate"] = self.model_.provenance["learning_rate"]
-        return self._train(pixels, given, weights, known, going_on, **once)
+        return self._train(pixels, given, weights, known, going_on, None, **once)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:
         """Probabilities (samples, classes), in the order of `classes_`; each row adds up to 1."""
@@ -278,13 +284,14 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         weights: NDArray[np.float64],
         classes: NDArray[Any],
         going_on: bool,
+        groups: Groups | None,
         **changes: Any,
     ) -> Self:
         """Train, and keep what came of it. `changes` are options of `train` that this call has its own way."""
         plain_classes, label_type = plain(classes)
         names = names_of(plain_classes.tolist())
         positions = np.searchsorted(classes, given).astype(np.int32)
-        images, weights = distinct(Images(pixels, positions, names), weights)
+        images, weights = distinct(Images(pixels, positions, names, groups=groups), weights)
         before = self.history_ if going_on else []
         by_class = self.class_weight
         if isinstance(by_class, Mapping):

@@ -10,10 +10,13 @@ import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
 import lanewise
+from lanewise.data.grouping import groups_given
 from lanewise.data.images import Images
 from lanewise.data.load import load
 from lanewise.data_check.check import look
 from lanewise.data_check.findings import Finding
+from lanewise.data_check.groups import with_copies
+from lanewise.data_check.label_errors import folds
 from lanewise.errors import DataError
 from lanewise.report.data import data_figures
 
@@ -324,3 +327,26 @@ def test_images_without_labels_contradict_none(photos):
     found = checked(photos.parent / "around")
     assert found.of("two-labels") is None
     assert cases(found, "across-splits") == [{"train/apple/03.png", "test/copy.png"}]
+
+
+def test_groups_in_two_sets_are_found_and_stay_in_one_fold(photos):
+    for n in (3, 5):
+        (photos / "train" / "leaf" / f"{n:02}.png").rename(photos / "train" / "leaf" / f"tree{n}_1.png")
+    (photos / "test" / "leaf" / "02.png").rename(photos / "test" / "leaf" / "tree3_2.png")
+    found = lanewise.check(photos, labels=False, start=None, group_by="^(tree[0-9]|[0-9]+)")
+    (case,) = found.of("groups-across-splits").cases[-1:]
+    assert case.names == ("test/leaf/tree3_2.png", "train/leaf/tree3_1.png")
+    assert case.detail == "group 'tree3', in training set and test set"
+    with pytest.raises(DataError, match="does not match"):
+        lanewise.check(photos, labels=False, start=None, group_by="^tree")
+
+
+def test_groups_and_copies_stay_in_one_fold():
+    groups = groups_given([0, 0, 1, 1, 2, 2], 6)
+    assert with_copies(groups, [(1, 2)]) == [(0, 1, 2, 3), (4, 5)]
+    assert with_copies(None, [(1, 2)]) == [(1, 2)]
+    labels = np.arange(60, dtype=np.int32) % 2
+    together = with_copies(groups_given(np.arange(60) // 6, 60), [])
+    fold = folds(labels, together, 0, dealt=True)
+    assert all(len(set(fold[list(members)])) == 1 for members in together)
+    assert sorted(np.bincount(fold)) == [12, 12, 18, 18]

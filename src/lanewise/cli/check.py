@@ -53,6 +53,12 @@ STYLES = {"serious": "bold red", "warning": "yellow", "note": ""}
     metavar="N",
     help="Random seed for training these networks.",
 )
+@click.option(
+    "--group-by",
+    metavar="PATTERN",
+    help="Images that belong together, as for `lanewise train`: they stay in one fold, and groups that are in two sets "
+    "are found.  [default: none]",
+)
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="Number of threads.  [default: all processors]")
 @click.option("--strict", is_flag=True, help="End with exit status 1 if anything serious is found.")
 @json_option
@@ -64,6 +70,7 @@ def check(
     model: str | None,
     start: str,
     seed: int,
+    group_by: str | None,
     threads: int | None,
     strict: bool,
     as_json: bool,
@@ -89,7 +96,14 @@ def check(
     loaded = None if model is None else lanewise.Model.load(model)
     with _progress(out) as progress:
         found = lanewise.check(
-            images, labels=labels, model=loaded, start=start, seed=seed, threads=threads, progress=progress
+            images,
+            labels=labels,
+            model=loaded,
+            start=start,
+            group_by=group_by,
+            seed=seed,
+            threads=threads,
+            progress=progress,
         )
     _tell(out, found)
     if page is not None:

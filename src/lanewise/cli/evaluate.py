@@ -21,6 +21,12 @@ from lanewise.cli.options import PATH, abstain_option, json_option, split_option
     help="Also report the top-N accuracy: how often the true class is among the N most probable.  [default: none]",
 )
 @abstain_option
+@click.option(
+    "--group-by",
+    metavar="PATTERN",
+    help="Images that belong together, as for `lanewise train`: of a group that MODEL knows, all are left out. "
+    " [default: by folder, if MODEL was trained so]",
+)
 @strict_option
 @json_option
 def evaluate(
@@ -30,6 +36,7 @@ def evaluate(
     only: str | None,
     top: int | None,
     abstain: float | None,
+    group_by: str | None,
     strict: bool,
     as_json: bool,
 ) -> None:
@@ -55,7 +62,7 @@ def evaluate(
         loaded.threshold(abstain)  # refused before images are read
     out.tell("Model", f"{shown(model)}: {shape(loaded.graph.input_shape)}, {plural(len(loaded.classes), 'class')}")
     with out.reading() as progress:
-        found, part = images_for(loaded, images, split=split, strict=strict, progress=progress)
+        found, part = images_for(loaded, images, split=split, strict=strict, progress=progress, group_by=group_by)
     if only is not None:
         found = found.matching(only)
     more = []

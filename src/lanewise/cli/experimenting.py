@@ -147,7 +147,7 @@ def read(out: Output, name: str, options: Mapping[str, Any]) -> tuple[ImageSets,
     name : str
         The images, as `lanewise.train` takes them.
     options : mapping
-        Those of the command; "size", "channels", "fit" and "validation_fraction" are used.
+        Those of the command; those on reading and "validation_fraction" are used.
 
     Returns
     -------
@@ -155,17 +155,18 @@ def read(out: Output, name: str, options: Mapping[str, Any]) -> tuple[ImageSets,
         With the evaluation set as the test set.
     roles : Roles
     """
-    size, channels = options["size"], options["channels"]
+    how = {one: options[one] for one in ("size", "channels", "fit", "group_by")}
     with out.reading() as progress:
-        loaded = load(name, size=size, channels=channels, fit=options["fit"], progress=progress, notes=unheard)
-    sets, roles = prepared(loaded, None, None, options["validation_fraction"])
+        loaded = load(name, **how, progress=progress, notes=unheard)
+    said: list[str] = []
+    sets, roles = prepared(loaded, None, None, options["validation_fraction"], say=said.append)
     train, test = sets.train, images_to_evaluate(sets)
     images = shape((train.channels, *train.size))
     out.tell("Images", f"{shown(name)}: {images}, {plural(len(train.classes), 'class')}")
     chosen = f", {len(sets.validation):,} for validation" if sets.validation is not None else ""
-    how = {"test": "test", "validation": "validation", "kept back": "held-out"}[roles.evaluated_by]
-    out.tell("", f"{len(train):,} training images{chosen}, evaluated on {len(test):,} {how} images")
-    out.notes(evaluating.without_lists(sets.notes))
+    part = {"test": "test", "validation": "validation", "kept back": "held-out"}[roles.evaluated_by]
+    out.tell("", f"{len(train):,} training images{chosen}, evaluated on {len(test):,} {part} images")
+    out.notes([*evaluating.without_lists(sets.notes), *said])
     out.skipped(sets.skipped)
     return sets, roles
 

@@ -274,7 +274,7 @@ def experiment_options(seeds: int) -> Decorator:
             help="Number of seeds; each network is trained once with each.",
         ),
         training_options(FitOptions, without=("network",)),
-        *(training_option(one) for one in fields(TrainOptions) if one.name in ("size", "fit")),
+        *(training_option(one) for one in fields(TrainOptions) if one.name in ("size", "fit", "group_by")),
         colour_option,
         click.option(
             "--output",

@@ -42,7 +42,7 @@ from lanewise.training.recipe import USUAL, network_for
 from lanewise.training.start import knows
 from lanewise.wording import duration, file_size, plural, quoted, shape, shown
 
-READING = ("size", "fit", "channels", "strict")
+READING = ("size", "fit", "group_by", "channels", "strict")
 """Options that are used up when the images are read."""
 
 MOST_CLASSES = 12
@@ -110,6 +110,7 @@ def prepare(out: Output, name: str, options: Mapping[str, Any]) -> Prepared:
             size=size,
             fit=fit,
             channels=channels,
+            group_by=options["group_by"],
             strict=options["strict"],
             progress=progress,
             notes=unheard,

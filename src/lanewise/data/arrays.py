@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lanewise.data.archive import check_archive
+from lanewise.data.grouping import SIMILAR, groups_given
 from lanewise.data.images import Images, ImageSets, Labels, Pixels, empty_pixels, with_missing_told
 from lanewise.errors import DataError, TooLargeError
 from lanewise.labels import plain
@@ -64,25 +65,39 @@ def from_arrays(
     return Images(pixels, labels, names, notes=notes)
 
 
-def read_npz(path: Path) -> ImageSets:
+def read_npz(path: Path, group_by: str | None = None) -> ImageSets:
     """Read an `.npz` file for training.
 
     It holds `x_train` and `y_train` (or `x` and `y`), perhaps `x_val`, `y_val`, `x_test` and `y_test`, and perhaps
     `class_names`, the names of the labels 0, 1, 2 and so on.
+
+    Parameters
+    ----------
+    path : Path
+    group_by : str, optional
+        The array that holds the group of each image: "patient" is `patient_train` (or `patient`), and perhaps
+        `patient_val` and `patient_test`.
 
     Raises
     ------
     DataError
         When it is no such file, or one of its arrays cannot be used.
     """
-    arrays = _arrays_of(path)
+    arrays = _arrays_of(path, group_by)
     train_key = "x_train" if "x_train" in arrays else "x"
     if train_key not in arrays:
         raise DataError(f"{path} holds {some(arrays, 10)}: it needs x_train and y_train, or x and y")
-    train = _npz_part(path, arrays, train_key, None)
+    train = _npz_part(path, arrays, train_key, None, group_by)
+    if group_by is not None and group_by != SIMILAR and train.groups is None:
+        raise DataError(
+            f"{path} holds no array {group_by}{train_key[1:]} with the group of each image, only {some(arrays, 10)}: "
+            f"give the name of one without {train_key[1:] or 'more'}, or {SIMILAR!r}"
+        )
     if len(train.classes) - len(train.without_images()) < 2:
         raise DataError(f"{path}, {train_key}: all images are of one class, but training needs at least two")
-    others = [_npz_part(path, arrays, key, train.classes) if key in arrays else None for key in ("x_val", "x_test")]
+    others = [
+        _npz_part(path, arrays, key, train.classes, group_by) if key in arrays else None for key in ("x_val", "x_test")
+    ]
     for part, key in zip(others, ("x_val", "x_test"), strict=True):
         if part is not None and part.pixels.shape[1:] != train.pixels.shape[1:]:
             came, fits = _by(part.pixels.shape[1:]), _by(train.pixels.shape[1:])
@@ -90,17 +105,29 @@ def read_npz(path: Path) -> ImageSets:
     return with_missing_told(ImageSets(train, *others))
 
 
-def read_npz_to_evaluate(path: Path, classes: Sequence[str]) -> tuple[str, Images]:
-    """Read the part of an `.npz` file to evaluate a model with `classes` by: "test", "validation", "train" or "all"."""
-    arrays = _arrays_of(path)
+def read_npz_to_evaluate(path: Path, classes: Sequence[str], group_by: str | None = None) -> tuple[str, Images]:
+    """Read the part of an `.npz` file to evaluate a model with `classes` by: "test", "validation", "train" or "all".
+
+    Parameters
+    ----------
+    path : Path
+    classes : sequence of str
+    group_by : str, optional
+        As for `read_npz`.
+    """
+    arrays = _arrays_of(path, group_by)
     for key, part in (("x_test", "test"), ("x_val", "validation"), ("x_train", "train"), ("x", "all")):
         if key in arrays:
-            return part, _npz_part(path, arrays, key, classes)
+            return part, _npz_part(path, arrays, key, classes, group_by)
     raise DataError(f"{path} holds {some(arrays, 10)}: it needs x_test and y_test, or x and y")
 
 
 def _npz_part(
-    path: Path, arrays: Mapping[str, npt.NDArray[np.generic]], x_key: str, classes: Sequence[str] | None
+    path: Path,
+    arrays: Mapping[str, npt.NDArray[np.generic]],
+    x_key: str,
+    classes: Sequence[str] | None,
+    group_by: str | None = None,
 ) -> Images:
     y_key = "y" + x_key[1:]
     if y_key not in arrays:
@@ -112,14 +139,18 @@ def _npz_part(
             y = names[_positions(_labels(y, len(y)), names.tolist())]
             classes = names.tolist() if classes is None else classes
         part = from_arrays(arrays[x_key], y, classes=classes)
+        groups = arrays.get(f"{group_by}{x_key[1:]}")
+        if groups is not None:
+            part = replace(part, groups=groups_given(groups, len(part), str(group_by)))
     except DataError as error:
         raise DataError(f"{path}, {x_key}: {error}") from None
     return replace(part, pixels=_with_slack(part.pixels))
 
 
-def _arrays_of(path: Path) -> dict[str, npt.NDArray[np.generic]]:
+def _arrays_of(path: Path, group_by: str | None = None) -> dict[str, npt.NDArray[np.generic]]:
     """Load the arrays that matter. Pickled objects are refused."""
-    wanted = {f"{a}{part}" for a in "xy" for part in ("", "_train", "_val", "_test")} | {"class_names"}
+    arrays_of = ("x", "y") if group_by is None else ("x", "y", group_by)
+    wanted = {f"{a}{part}" for a in arrays_of for part in ("", "_train", "_val", "_test")} | {"class_names"}
     try:
         with open(path, "rb") as file:
             check_archive(file, path, wanted)

@@ -2,6 +2,7 @@
 
 An image that the starting model was trained on is trained on again; one that was held out of its training stays
 held out. New images are split by class. Where a held-out image has a copy among those to train on, both are trained on.
+Groups stay whole: where one image of a group was trained on, all are; groups with copies of one image are one.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from lanewise.data.images import Images
 from lanewise.data.seen import HELD, NEW, TRAINED, Hashes, Seen, hashes_of
-from lanewise.data.split import stratified_split
+from lanewise.data.split import groups_in_order, joined, stratified_split
 
 Indices = NDArray[np.int64]
 
@@ -44,7 +45,7 @@ class Holding:
 
 
 def hold_out(images: Images, chosen: Indices, fraction: float, seed: int, before: Seen | None) -> Holding:
-    """Hold out a share of each class for validation.
+    """Hold out a share of each class for validation, whole groups where images have groups.
 
     Parameters
     ----------
@@ -70,10 +71,13 @@ def hold_out(images: Images, chosen: Indices, fraction: float, seed: int, before
     if fraction == 0:
         return Holding(chosen, none, known, hashes)
     kinds = known.kinds_by(hashes[chosen])
-    held = np.concatenate([chosen[kinds == HELD], _part(labels, chosen[kinds == NEW], fraction, seed)])
+    groups = None if images.groups is None else joined(images.groups.numbers, hashes)
+    if groups is not None:
+        kinds = of_groups(kinds, groups[chosen])
+    held = np.concatenate([chosen[kinds == HELD], _part(labels, groups, chosen[kinds == NEW], fraction, seed)])
     honest = True
     if not len(held) and (kinds == TRAINED).any():
-        held, honest = _part(labels, chosen, fraction, seed), False
+        held, honest = _part(labels, groups, chosen, fraction, seed), False
     trained = np.setdiff1d(chosen, held)
     if not len(trained):
         return Holding(chosen, none, known, hashes)
@@ -82,7 +86,21 @@ def hold_out(images: Images, chosen: Indices, fraction: float, seed: int, before
     return Holding(trained, held, known, hashes, honest)
 
 
-def _part(labels: NDArray[np.int32], chosen: Indices, fraction: float, seed: int) -> Indices:
+def of_groups(kinds: NDArray[np.int8], groups: Indices) -> NDArray[np.int8]:
+    """NEW, HELD or TRAINED for each image, as the most seen image of its group is."""
+    group = groups_in_order(groups)
+    most = np.full(int(group.max(initial=-1)) + 1, NEW, np.int8)
+    np.maximum.at(most, group, kinds)
+    return most[group]
+
+
+def _part(labels: NDArray[np.int32], groups: Indices | None, chosen: Indices, fraction: float, seed: int) -> Indices:
+    """A share of the images, of each class; none where no class has two images, or two groups."""
     if not len(chosen) or np.bincount(labels[chosen]).max() < 2:
         return chosen[:0]
-    return chosen[stratified_split(labels[chosen], fraction, seed)[1]]
+    if groups is not None:
+        pairs = np.unique(np.stack([labels[chosen], groups[chosen]]), axis=1)
+        if np.bincount(pairs[0]).max() < 2:
+            return chosen[:0]
+    of_chosen = None if groups is None else groups[chosen]
+    return chosen[stratified_split(labels[chosen], fraction, seed, of_chosen)[1]]

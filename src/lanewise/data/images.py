@@ -9,6 +9,7 @@ from __future__ import annotations
 import fnmatch
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,44 @@ SLACK = 64
 
 _BLOCK = 256  # images at most that are looked at together: so many squares of a byte fit in 32 bits
 _BLOCK_BYTES = 2**22  # or so many bytes, which the processor caches: twice as fast for large images
+
+
+@short
+@dataclass(frozen=True, slots=True, eq=False)
+class Groups:
+    """Which images belong together, of one specimen, patient or track, so that no split parts them.
+
+    Attributes
+    ----------
+    numbers : (N,) int64
+        The group of each image, a position in `names`.
+    names : tuple of str
+        What groups are called.
+    by : str
+        How they were found: the value of `group_by`, or "groups" where an array was given.
+    """
+
+    numbers: npt.NDArray[np.int64]
+    names: tuple[str, ...]
+    by: str
+
+    @property
+    def count(self) -> int:
+        """How many groups these images are of."""
+        return len(np.unique(self.numbers))
+
+    @property
+    def told(self) -> str:
+        """How they were found, as part of a sentence."""
+        return {"folder": "by folder", "similar": "by similarity", "groups": "as given"}.get(self.by, f"by {self.by!r}")
+
+    def take(self, indices: npt.NDArray[np.int64]) -> Groups:
+        """Those of some of the images."""
+        return replace(self, numbers=self.numbers[indices])
+
+    def to_json(self) -> dict[str, Any]:
+        """How images were grouped, as values that JSON can hold."""
+        return {"by": self.by, "count": self.count}
 
 
 @short
@@ -52,6 +91,8 @@ class Images:
         arrays.
     bits : int
         Of images with more than 8 bits a value, how many are in use in all of the files; see `decode.read_pixels`.
+    groups : Groups or None
+        Images that no split may part.
     """
 
     pixels: Pixels
@@ -62,6 +103,7 @@ class Images:
     notes: tuple[str, ...] = ()
     resize: str | None = None
     bits: int = 16
+    groups: Groups | None = None
 
     def __len__(self) -> int:
         """Count the images."""
@@ -97,6 +139,7 @@ class Images:
             pixels=pixels,
             labels=None if self.labels is None else self.labels[indices],
             names=tuple(self.names[n] for n in indices) if self.names else (),
+            groups=None if self.groups is None else self.groups.take(indices),
         )
 
     def name(self, n: int) -> str:

@@ -20,6 +20,7 @@ from lanewise.caching import cache_folder
 from lanewise.data.arrays import DIGITS_FILE, from_arrays, read_npz, read_npz_to_evaluate
 from lanewise.data.decode import MAX_PIXELS
 from lanewise.data.folders import TRAIN, ImageFile, Listing, list_sets, list_to_evaluate, list_tree, single_file
+from lanewise.data.grouping import grouped
 from lanewise.data.images import Images, ImageSets, Pixels, empty_pixels, with_missing_told
 from lanewise.data.reading import FilesProgress, Target, decode_into, listed_reasons, read_listing
 from lanewise.errors import DataError, OptionError
@@ -53,6 +54,7 @@ def load(
     max_pixels: int = MAX_PIXELS,
     bits: int | None = None,
     fit: str | None = None,
+    group_by: str | None = None,
     notes: Callable[[str], None] | None = None,
 ) -> ImageSets:
     """Read labelled images for training.
@@ -79,6 +81,8 @@ def load(
     fit : {"stretch", "pad", "crop"}, optional
         How images of another shape fit the size: stretched, by default; whole, with their mean colour around them; or
         the middle of them.
+    group_by : str, optional
+        Which images no split may part, as for `lanewise.train`.
     notes : callable, optional
         Given each sentence about the images. By default, cautions become warnings and the rest goes to the log.
 
@@ -98,10 +102,12 @@ def load(
     elif source == DIGITS:
         sets = _digits()
     elif _is_npz(source):
-        sets = read_npz(Path(source))
+        sets = read_npz(Path(source), group_by)
     else:
         sets = _from_folder(Path(source), target, cache_dir, progress, strict)
     _check_fit(sets.train, target)
+    if group_by is not None:
+        sets = grouped(sets, group_by)
     for note in sets.notes:
         (notes or say)(note)
     return sets
@@ -136,6 +142,7 @@ def load_to_evaluate(
     cache_dir: str | os.PathLike[str] | None = None,
     progress: FilesProgress | None = None,
     max_pixels: int = MAX_PIXELS,
+    group_by: str | None = None,
 ) -> tuple[Images, str]:
     """Read labelled images to evaluate a model by; some of its classes may have none.
 
@@ -144,6 +151,8 @@ def load_to_evaluate(
     source : as for `load`
     classes, size, channels, fit, bits
         Those of the training images.
+    group_by : str, optional
+        Which images belong together.
 
     Returns
     -------
@@ -157,13 +166,14 @@ def load_to_evaluate(
     if isinstance(source, tuple):
         part, images = "all", from_arrays(*source, classes=classes)
     elif source == DIGITS or _is_npz(source):
-        part, images = read_npz_to_evaluate(DIGITS_FILE if source == DIGITS else Path(source), classes)
+        path = DIGITS_FILE if source == DIGITS else Path(source)
+        part, images = read_npz_to_evaluate(path, classes, group_by)
     else:
         check_files_will_do(channels)
         part, listing = list_to_evaluate(Path(source), classes)
-        return _read(listing, target, cache_dir, progress, strict), part
+        images = _read(listing, target, cache_dir, progress, strict)
     _check_fit(images, target)
-    return images, part
+    return (images if group_by is None else grouped(ImageSets(images), group_by).train), part
 
 
 def load_for_prediction(

@@ -14,6 +14,7 @@ from lanewise.data_check import duplicates, outliers
 from lanewise.data_check.collect import from_parts, gather
 from lanewise.data_check.features import choose, compute
 from lanewise.data_check.findings import Collection, Finding, Findings, by_severity
+from lanewise.data_check.groups import across_sets, with_copies, with_groups
 from lanewise.data_check.known import UNKNOWN, Known, left_out
 from lanewise.data_check.label_errors import mislabelled
 from lanewise.data_check.similarity import Floats
@@ -56,6 +57,8 @@ def check(
     labels: bool = True,
     model: Model | None = None,
     start: str | os.PathLike[str] | Model | None = "auto",
+    group_by: str | None = None,
+    groups: ArrayLike | None = None,
     seed: int = 0,
     threads: int | None = None,
     progress: StageProgress | None = None,
@@ -79,6 +82,11 @@ def check(
     start : "auto", "lite0", path, Model or None
         A network whose features find wrong labels and near copies. By default the pretrained one, if `labels` are
         tested, the images are photographs and the extra `pretrained` is installed.
+    group_by : str, optional
+        Which images belong together, as for `lanewise.train`: they stay in one fold, and groups that are in two sets
+        are found.
+    groups : (N,) array, optional
+        The group of each image, where `source` is an array.
     seed : int
         The same seed and data give the same findings.
     threads : int, optional
@@ -99,7 +107,8 @@ def check(
     began = time.perf_counter()
     say = progress or (lambda stage, done, total: None)
     like = None if model is None else model.preprocessing
-    collection = gather(source, y, lambda done, total: say("reading", done, total), like)
+    collection = gather(source, y, lambda done, total: say("reading", done, total), like, group_by)
+    collection = with_groups(collection, group_by, groups)
     known = None if model is None else Known.of(model, collection)
     chosen, features = choose(collection, start, labels=labels), None
     if chosen.network is not None:
@@ -114,7 +123,7 @@ def check(
             not_done.append(UNKNOWN if labels else UNKNOWN.partition(":")[0] + ".")
             known = None
     if labels:
-        together = [members for members, _ in duplicates.groups(found)]
+        together = with_copies(collection.groups, [members for members, _ in duplicates.groups(found)])
         try:
             suspected, accuracy = mislabelled(
                 collection,
@@ -177,6 +186,7 @@ def _without_labels(
     items = [
         *outliers.files(collection),
         *duplicates.copies(collection, found),
+        *across_sets(collection),
         *outliers.counts(collection),
         *outliers.names(collection),
         *outliers.looks(collection, constant),

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from lanewise.data.decode import MAX_PIXELS, Header, read_header
 from lanewise.data.folders import ImageFile, entered, list_sets, list_tree, part_named, printable
+from lanewise.data.grouping import joint
 from lanewise.data.images import Images, ImageSets, Pixels, empty_pixels
 from lanewise.data.load import check_files_will_do, load
 from lanewise.data.reading import FilesProgress, choose_size, decode_into
@@ -30,6 +31,7 @@ def gather(
     y: ArrayLike | None = None,
     progress: FilesProgress | None = None,
     like: Preprocessing | None = None,
+    group_by: str | None = None,
 ) -> Collection:
     """Read the images to check.
 
@@ -42,6 +44,8 @@ def gather(
         Called with the number of files that are done, and of all.
     like : Preprocessing, optional
         Read files as a model with this preprocessing takes them.
+    group_by : str, optional
+        The array of an .npz file that holds the group of each image.
 
     Returns
     -------
@@ -61,7 +65,7 @@ def gather(
             raise DataError(f"{os.fspath(source)} has labels already: omit `y`")
         if os.path.isdir(source):
             return _from_folder(entered(Path(source))[0], progress, like)
-        return _from_sets(load(source, progress=progress, notes=unheard))
+        return _from_sets(load(source, progress=progress, group_by=group_by, notes=unheard))
     if y is None:
         raise DataError("images given as an array need labels: check(x, y)")
     return _from_sets(load((source, y), notes=unheard))
@@ -97,6 +101,7 @@ def from_parts(parts: Mapping[str, Images], unreadable: tuple[tuple[str, str], .
         grey=np.zeros(count, bool),
         alpha=np.zeros(count, bool),
         unreadable=unreadable,
+        groups=joint(tuple(parts.values())),
     )
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lanewise.brief import short
 from lanewise.data.folders import ImageFile
-from lanewise.data.images import Pixels
+from lanewise.data.images import Groups, Pixels
 
 SERIOUS, WARNING, NOTE = "serious", "warning", "note"
 SEVERITIES = (SERIOUS, WARNING, NOTE)
@@ -53,6 +53,8 @@ class Collection:
         Why `lanewise.train` would not take the images as they lie.
     sources : tuple of ImageFile
         The files, to be read again in another size; empty for arrays.
+    groups : Groups or None
+        Images that belong together.
     """
 
     pixels: Pixels
@@ -70,6 +72,7 @@ class Collection:
     ignored: tuple[tuple[str, str], ...] = ()
     layout: str | None = None
     sources: tuple[ImageFile, ...] = ()
+    groups: Groups | None = None
 
     def __len__(self) -> int:
         """Count the images."""

@@ -19,15 +19,17 @@ have, with the same probabilities.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.data.images import Images
+from lanewise.data.split import grouped_folds
 from lanewise.data_check.features import without_knowledge
 from lanewise.data_check.findings import NOTE, WARNING, Case, Collection, Finding
+from lanewise.data_check.groups import check_enough
 from lanewise.data_check.known import Known
 from lanewise.data_check.similarity import Floats, reduced
 from lanewise.errors import DataError
@@ -142,6 +144,8 @@ def mislabelled(
         else:
             images = Images(features[chosen][:, :, None, None], labels, classes)
         start = None if features is None else without_knowledge(images)
+        images = replace(images, groups=None if collection.groups is None else collection.groups.take(chosen))
+        check_enough(images.groups, FOLDS)
         probabilities = cross_validated(images, together, seed, threads, progress, start)
     accuracy = float((probabilities.argmax(axis=1) == labels).mean())
     found = suspects(probabilities, labels)
@@ -295,7 +299,7 @@ def cross_validated(
     rounds = next((rounds for most, rounds in _ROUNDS if len(images) <= most), 1)
     total = np.zeros((len(images), len(images.classes)))
     for repeat in range(rounds):
-        fold = folds(images.labels, together, seed + repeat)
+        fold = folds(images.labels, together, seed + repeat, dealt=images.groups is not None)
         for k in range(FOLDS):
             trained, held = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
             options = plain_options(images, len(trained)) if start is None else linear_options(len(trained), start)
@@ -325,7 +329,7 @@ def cross_validated(
     return total / rounds
 
 
-def folds(labels: Labels, together: Sequence[tuple[int, ...]], seed: int) -> NDArray[np.int64]:
+def folds(labels: Labels, together: Sequence[tuple[int, ...]], seed: int, *, dealt: bool = False) -> NDArray[np.int64]:
     """Assign each image to a fold, stratified by class, with copies in one fold.
 
     Parameters
@@ -334,12 +338,19 @@ def folds(labels: Labels, together: Sequence[tuple[int, ...]], seed: int) -> NDA
     together : sequence of tuples of int
         Groups of positions of copies.
     seed : int
+    dealt : bool
+        Whether all images are in groups, which are dealt whole so that folds are stratified as far as possible.
 
     Returns
     -------
     (N,) int64
         From 0 to `FOLDS` - 1.
     """
+    if dealt:
+        number = np.arange(len(labels))
+        for group in together:
+            number[list(group)] = group[0] if group else -1
+        return grouped_folds(labels, number, FOLDS, seed)
     draws = np.random.Philox(key=seed).random_raw(len(labels))
     fold = np.empty(len(labels), np.int64)
     for label in np.unique(labels):

@@ -30,6 +30,7 @@ _TITLES = {
     "trained-on": "Images that the model was trained on",
     "two-labels": "One image, two labels",
     "across-splits": "The same image in two sets",
+    "groups-across-splits": "Groups in two sets",
     "copies": "Copies",
     "near-copies": "Near copies",
     "missing-class": "Classes without images",

@@ -9,6 +9,7 @@ The interval of the accuracy is Wilson's; where the images also chose the weight
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from lanewise import notes
 from lanewise.abstention import Threshold
 from lanewise.data.arrays import from_arrays
 from lanewise.data.folders import entered, part_named
+from lanewise.data.grouping import grouped
 from lanewise.data.images import Images, ImageSets
 from lanewise.data.load import DIGITS, Source, load, load_to_evaluate
 from lanewise.data.reading import FilesProgress
@@ -49,6 +51,7 @@ def evaluate(
     top: int | None = None,
     abstain: float | None = None,
     most_mistakes: int = 10,
+    group_by: str | None = None,
 ) -> Evaluation:
     """Evaluate a model by labelled images.
 
@@ -71,6 +74,9 @@ def evaluate(
         Also count how many images `model.predict(x, abstain=...)` names, and how many of those are wrong.
     most_mistakes : int
         Mistakes that are listed.
+    group_by : str, optional
+        Which images belong together, as for `lanewise.train`: of a group that the model was trained on, all are left
+        out. Images by folder are so without it, if the training images were.
 
     Raises
     ------
@@ -89,11 +95,12 @@ def evaluate(
     if split is not None and split not in SPLITS:
         raise OptionError(f"unknown split {split!r}: choose one of {', '.join(map(repr, SPLITS))}")
     if isinstance(source, ImageSets):
-        images, part = _of_sets(model, source, split)
+        images, part = _of_sets(model, source, split, group_by)
     elif isinstance(source, Images):
-        images, part = called(model, source, split) if split else fit_to_evaluate(model, source, None, "all")
+        found = _grouped(source, group_by)
+        images, part = called(model, found, split) if split else fit_to_evaluate(model, found, None, "all")
     elif isinstance(source, str | os.PathLike | tuple):
-        images, part = images_for(model, source, split=split)
+        images, part = images_for(model, source, split=split, group_by=group_by)
     else:
         raise DataError("images given as an array need labels: evaluate(model, x, y)")
     said = source.notes if isinstance(source, Images | ImageSets) else ()
@@ -273,6 +280,7 @@ def images_for(
     split: str | None = None,
     strict: bool = False,
     progress: FilesProgress | None = None,
+    group_by: str | None = None,
 ) -> tuple[Images, str]:
     """Read labelled images as `model` takes them.
 
@@ -288,6 +296,8 @@ def images_for(
         Refuse a folder if one of its files cannot be used.
     progress : callable, optional
         Called with (images read, images in all).
+    group_by : str, optional
+        As for `evaluate`.
 
     Returns
     -------
@@ -307,11 +317,12 @@ def images_for(
         "channels": channels,
         "fit": model.preprocessing.fit,
         "bits": model.preprocessing.bits,
+        "group_by": group_by,
     }
     folder: Source | None = None
     if split in PARTS and not isinstance(source, tuple):
         if source == DIGITS or not os.path.isdir(source):
-            sets = load(source, size=(rows, columns), channels=channels, notes=notes.unheard)
+            sets = load(source, size=(rows, columns), channels=channels, group_by=group_by, notes=notes.unheard)
             return called(model, _relabelled(_part_of(sets, source, split), like_learning["classes"]), split)
         folder = _folder_of(entered(Path(source), model.class_names)[0], split)
     images, found = load_to_evaluate(folder or source, **like_learning, strict=strict, progress=progress)
@@ -328,14 +339,18 @@ def images_for(
     return fit_to_evaluate(model, images, split, found)
 
 
-def _of_sets(model: Model, sets: ImageSets, split: str | None) -> tuple[Images, str]:
+def _grouped(images: Images, by: str | None) -> Images:
+    return images if by is None else grouped(ImageSets(images), by).train
+
+
+def _of_sets(model: Model, sets: ImageSets, split: str | None, group_by: str | None) -> tuple[Images, str]:
     """The part that is asked for, or the first one that there is."""
     parts = [name for name in PARTS if name in sets.parts]
     if split == "all" and len(parts) > 1:
         raise DataError(f"these images have parts: choose one of them, {', '.join(parts)}, instead of all")
     if split is None or split == "all":
-        return fit_to_evaluate(model, sets.parts[parts[0]], split, parts[0])
-    return called(model, _part_of(sets, "this set of images", split), split)
+        return fit_to_evaluate(model, _grouped(sets.parts[parts[0]], group_by), split, parts[0])
+    return called(model, _grouped(_part_of(sets, "this set of images", split), group_by), split)
 
 
 def _folder_of(source: str | os.PathLike[str], split: str) -> str | None:
@@ -360,7 +375,8 @@ def _part_of(sets: ImageSets, source: str | os.PathLike[str], split: str) -> Ima
 def _relabelled(images: Images, classes: tuple[str, ...]) -> Images:
     """The same images, with labels that are positions in `classes`."""
     assert images.labels is not None
-    return from_arrays(images.pixels, np.array(images.classes)[images.labels], classes=classes)
+    relabelled = from_arrays(images.pixels, np.array(images.classes)[images.labels], classes=classes)
+    return replace(relabelled, groups=images.groups)
 
 
 def _per_class(classes: tuple[Label, ...], confusion: NDArray[np.int64]) -> tuple[ClassFigures, ...]:

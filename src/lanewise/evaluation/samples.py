@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from lanewise.data.arrays import channels_come_first, perhaps_first
 from lanewise.data.images import Images
+from lanewise.data.split import joined
 from lanewise.errors import DataError, OptionError
 from lanewise.labels import as_array, plain, typed
 from lanewise.notes import say
@@ -69,7 +71,10 @@ def whole_bytes(pixels: Pixels) -> Pixels:
 
 
 def distinct(images: Images, weights: NDArray[np.float64]) -> tuple[Images, NDArray[np.float64]]:
-    """The images in an order that depends on them alone; equal ones of one class become one, their weights added."""
+    """The images in an order that depends on them alone; equal ones of one class become one, their weights added.
+
+    Groups of which an image became one are one.
+    """
     assert images.labels is not None
     kept = np.flatnonzero(weights)
     digests = b"".join(
@@ -77,4 +82,8 @@ def distinct(images: Images, weights: NDArray[np.float64]) -> tuple[Images, NDAr
         for n in kept
     )
     _, first, place = np.unique(np.frombuffer(digests, "V16"), return_index=True, return_inverse=True)
+    if images.groups is not None:
+        numbers = images.groups.numbers.copy()
+        numbers[kept] = joined(numbers[kept], place.reshape(-1))
+        images = replace(images, groups=replace(images.groups, numbers=numbers))
     return images.take(kept[first]), np.bincount(place, weights[kept]).astype(np.float64)

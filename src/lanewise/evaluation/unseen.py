@@ -11,7 +11,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lanewise.data.held_out import hold_out
+from lanewise.data.grouping import FOLDER, by_names
+from lanewise.data.held_out import hold_out, of_groups
 from lanewise.data.images import Images, ImageSets
 from lanewise.data.seen import HELD, NEW, TRAINED
 from lanewise.data.split import fingerprint, stratified_split
@@ -53,10 +54,15 @@ def called(model: Model, images: Images, split: str) -> tuple[Images, str]:
 
 
 def kinds_of(model: Model, images: Images) -> Kinds | None:
-    """NEW, HELD or TRAINED for each image; None if the model does not record its training images."""
+    """NEW, HELD or TRAINED for each image; None if the model does not record its training images.
+
+    Where images have groups, an image of a group that was trained on was, too.
+    """
     seen = seen_by(model)
     if seen is not None:
-        return seen.kinds(images.pixels)
+        kinds = seen.kinds(images.pixels)
+        groups = _groups_of(model, images)
+        return kinds if groups is None else of_groups(kinds, groups)
     provenance = getattr(model, "provenance", {})
     # models of version 0.1 know their training images as a whole only
     known, seed = provenance.get("held_out"), provenance.get("seed")
@@ -70,6 +76,22 @@ def kinds_of(model: Model, images: Images) -> Kinds | None:
     kinds = np.full(len(images), TRAINED, np.int8)
     kinds[stratified_split(images.labels, fraction, seed)[1]] = HELD
     return kinds
+
+
+def _groups_of(model: Model, images: Images) -> NDArray[np.int64] | None:
+    """The groups of images: those that they have; by folder, if the training images had these.
+
+    Other ways are not taken over from a model's file: a pattern may take for ever, and a table is a path out of it.
+    """
+    if images.groups is not None:
+        return images.groups.numbers
+    known = getattr(model, "provenance", {}).get("groups")
+    if not isinstance(known, dict) or known.get("by") != FOLDER or not images.names or images.labels is None:
+        return None
+    try:
+        return by_names(images, FOLDER).numbers
+    except DataError:  # these have no such folders
+        return None
 
 
 def candidates_of(model: Model, kinds: Kinds | None) -> float:
@@ -178,7 +200,8 @@ def fit_to_evaluate(model: Model, images: Images, split: str | None, found: str)
     kind = "validation" if held and (whole or held == len(left)) else "all" if whole else found
     if not trained:
         return images, kind
-    return _with(taken(images, kinds != TRAINED), _left_out(trained, count, held)), kind
+    told = _left_out(trained, count, held, grouped=_groups_of(model, images) is not None)
+    return _with(taken(images, kinds != TRAINED), told), kind
 
 
 def _on_scale_of(model: Model, images: Images) -> Images:
@@ -205,13 +228,14 @@ def _all_told(trained: int, count: int) -> Note:
     )
 
 
-def _left_out(trained: int, count: int, held: int) -> Note:
+def _left_out(trained: int, count: int, held: int, *, grouped: bool) -> Note:
     left = count - trained
     others = f"the other {left:,}" if left > 1 else "the other one"
     which = ""
     if held:
         which = f", {held:,} held out of training" + (f" and {left - held:,} new" if left > held else "")
     return Note(
-        f"The model was trained on {trained:,} of the {count:,} images and is evaluated on {others}{which}; "
+        f"The model was trained on {trained:,} of the {count:,} images{' or on others of their groups' * grouped} and "
+        f"is evaluated on {others}{which}; "
         "--split all evaluates it on all."
     )

@@ -99,6 +99,7 @@ def compare(
     size: str | int | tuple[int, int] | None = None,
     channels: int | None = None,
     fit: str | None = None,
+    group_by: str | None = None,
     progress: Callable[[CompareProgress], None] | None = None,
     **options: Any,
 ) -> Comparison:
@@ -121,6 +122,8 @@ def compare(
         Where a journal is kept: trainings that it holds are not repeated.
     size, channels, fit
         How images are read.
+    group_by : str, optional
+        Which images no split may part, as for `lanewise.train`.
     progress : callable, optional
         Given a `CompareProgress` during and after each training.
     **options
@@ -137,7 +140,7 @@ def compare(
     OptionError
         The folder's journal is of other images or settings.
     """
-    series = Series("compare", source, size, channels, fit, seeds, folder, options)
+    series = Series("compare", source, size, channels, fit, group_by, seeds, folder, options)
     train = series.sets.train
     known = {name: options[name] for name in ("preset", "budget", "threads") if name in options}
     effort = effort_for(train, **known) if network.strip() == "auto" else USUAL

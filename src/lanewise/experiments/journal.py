@@ -120,4 +120,6 @@ def fingerprint(sets: ImageSets) -> str:
         digest.update(repr((part.pixels.shape, part.pixels.dtype.str, part.classes)).encode())
         digest.update(np.ascontiguousarray(part.pixels).data)
         digest.update(np.ascontiguousarray(part.labels).data)
+        if part.groups is not None:
+            digest.update(part.groups.numbers.tobytes())
     return digest.hexdigest()[:16]

@@ -55,13 +55,13 @@ class Series:
     ----------
     name : str
         Of the experiment: its journal is called so.
-    source, size, channels, fit
+    source, size, channels, fit, group_by
         The images, as for `lanewise.load`.
     seeds : sequence of int
     folder : path, optional
         Where a journal is kept: trainings that it holds are not repeated.
     options : mapping
-        Those of `lanewise.train`, which all trainings share.
+        Those of `lanewise.train`, which all trainings share; `groups` are those of the training images.
 
     Attributes
     ----------
@@ -83,12 +83,16 @@ class Series:
         size: str | int | tuple[int, int] | None,
         channels: int | None,
         fit: str | None,
+        group_by: str | None,
         seeds: Sequence[int],
         folder: str | os.PathLike[str] | None,
         options: Mapping[str, Any],
     ) -> None:
         self.seeds = check_seeds(seeds)
-        self.sets, self.evaluating = prepared(source, size, channels, options.get("validation_fraction"), fit)
+        self.sets, self.evaluating = prepared(
+            source, size, channels, options.get("validation_fraction"), fit, group_by, options.get("groups")
+        )
+        options = {name: value for name, value in options.items() if name != "groups"}  # images have them now
         journal = None if folder is None else Path(folder, f"{name}.jsonl")
         self.journal = None if journal is None else Journal(journal, settings_of(self.sets, options))
         self.options = options

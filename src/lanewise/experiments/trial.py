@@ -7,18 +7,21 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from lanewise.brief import short
+from lanewise.data.grouping import check_groups, grouped, groups_given
 from lanewise.data.images import Images, ImageSets
 from lanewise.data.load import Source, load
 from lanewise.data.split import stratified_split
 from lanewise.errors import DataError
 from lanewise.experiments.journal import fingerprint
 from lanewise.model import Model
-from lanewise.notes import unheard
+from lanewise.notes import Say, unheard
+from lanewise.notes import say as tell_user
 from lanewise.training.crossvalidation import FEW_HELD_OUT
 from lanewise.training.fit import train
+from lanewise.training.leaks import leaks_told
 from lanewise.training.task import Progress
 from lanewise.version import __version__
 from lanewise.wording import plural
@@ -141,6 +144,9 @@ def prepared(
     channels: int | None,
     validation_fraction: float | None = None,
     fit: str | None = None,
+    group_by: str | None = None,
+    groups: ArrayLike | None = None,
+    say: Say = tell_user,
 ) -> tuple[ImageSets, Roles]:
     """Read the images and choose the evaluation set: the test set, the validation set, or a fifth of the images.
 
@@ -150,10 +156,14 @@ def prepared(
 
     Parameters
     ----------
-    source, size, channels, fit
+    source, size, channels, fit, group_by
         As for `lanewise.load`.
     validation_fraction : float, optional
         The option of `lanewise.train`; 0 means that no images are held out to choose weights.
+    groups : (N,) array, optional
+        Of the training images: none is both trained on and held out.
+    say : callable
+        Given a note on near copies, where a part is held out.
 
     Returns
     -------
@@ -166,7 +176,12 @@ def prepared(
     DataError
         The test images have no labels, or too few images are there to hold some out.
     """
-    sets = source if isinstance(source, ImageSets) else load(source, size=size, channels=channels, fit=fit)
+    if isinstance(source, ImageSets):
+        sets = source if group_by is None else grouped(source, group_by)
+    else:
+        sets = load(source, size=size, channels=channels, fit=fit, group_by=group_by)
+    if groups is not None:
+        sets = replace(sets, train=replace(sets.train, groups=groups_given(groups, len(sets.train))))
     if sets.test is not None:
         if sets.test.labels is None or not len(sets.test):
             raise DataError("the test images have no labels, so networks cannot be evaluated on them")
@@ -177,7 +192,11 @@ def prepared(
         labels = sets.train.labels
         if labels is None or np.bincount(labels).max() < 2:
             raise DataError("there are no test images, and no class has a second image that could be held out")
-        kept, held_out = stratified_split(labels, TEST_FRACTION, SPLIT_SEED)
+        check_groups(sets.train, np.arange(len(labels)))
+        groups = None if sets.train.groups is None else sets.train.groups.numbers
+        kept, held_out = stratified_split(labels, TEST_FRACTION, SPLIT_SEED, groups)
+        for note in leaks_told(sets.train, kept, held_out):
+            say(note)
         sets, evaluated_by = replace(sets, train=sets.train.take(kept), test=sets.train.take(held_out)), "kept back"
     held = "none" if validation_fraction == 0 else "held out"
     chosen_by = held if sets.validation is None else "validation"

@@ -101,6 +101,7 @@ def vary(
     size: str | int | tuple[int, int] | None = None,
     channels: int | None = None,
     fit: str | None = None,
+    group_by: str | None = None,
     progress: Callable[[VaryProgress], None] | None = None,
     **options: Any,
 ) -> Grid:
@@ -120,6 +121,8 @@ def vary(
         Where a journal is kept: trainings that it holds are not repeated.
     size, channels, fit
         How images are read.
+    group_by : str, optional
+        Which images no split may part, as for `lanewise.train`.
     progress : callable, optional
         Given a `VaryProgress` before each training and after each network.
     **options
@@ -137,7 +140,7 @@ def vary(
         The folder's journal is of other images or settings.
     """
     texts = expand(network)
-    series = Series("vary", source, size, channels, fit, seeds, folder, options)
+    series = Series("vary", source, size, channels, fit, group_by, seeds, folder, options)
     train = series.sets.train
     possible, impossible = candidates(texts, (train.channels, *train.size), len(train.classes))
     say = progress or (lambda report: None)

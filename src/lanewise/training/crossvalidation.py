@@ -6,7 +6,7 @@
 
 Nothing is chosen by the fold: no weights, no early stop. So the K networks' answers together are an honest figure for
 the recipe, from all images; the final model is trained by it on all of them, and tends to be a little better.
-Copies of an image are in one fold.
+Copies of an image are in one fold, and so are all images of a group.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from lanewise.data.images import Images, ImageSets
 from lanewise.data.seen import TRAINED, Hashes
-from lanewise.data.split import draws
+from lanewise.data.split import draws, grouped_folds, joined
 from lanewise.errors import OptionError
 from lanewise.model import Model
 from lanewise.network.layers import Layer
@@ -51,8 +51,10 @@ class InterruptedFoldError(Exception):
         self.model = model
 
 
-def fold_of_each(labels: NDArray[np.int32], hashes: Hashes, folds: int, seed: int) -> Indices:
-    """Assign each image to a fold, stratified by class, with copies in one fold.
+def fold_of_each(
+    labels: NDArray[np.int32], hashes: Hashes, folds: int, seed: int, groups: Indices | None = None
+) -> Indices:
+    """Assign each image to a fold, stratified by class, with copies in one fold, and with groups whole.
 
     Parameters
     ----------
@@ -61,12 +63,16 @@ def fold_of_each(labels: NDArray[np.int32], hashes: Hashes, folds: int, seed: in
         Equal for copies.
     folds : int
     seed : int
+    groups : (N,) int64, optional
+        The group of each image.
 
     Returns
     -------
     (N,) int64
         From 0 to `folds` - 1.
     """
+    if groups is not None:
+        return grouped_folds(labels, joined(groups, hashes), folds, seed)
     fold = np.empty(len(labels), np.int64)
     order, taken = draws(seed, len(labels)), 0
     for label in np.unique(labels):
@@ -107,7 +113,8 @@ def cross_validate(
     """
     assert images.labels is not None
     labels = images.labels[chosen]
-    fold = fold_of_each(labels, hashes[chosen], folds, seed)
+    groups = None if images.groups is None else images.groups.numbers[chosen]
+    fold = fold_of_each(labels, hashes[chosen], folds, seed, groups)
     probabilities = np.zeros((len(chosen), len(images.classes)), np.float32)
     accuracies = []
     last: Model | None = None
@@ -174,7 +181,7 @@ def default_folds(network: str | tuple[Layer, ...], images: Images, batch_size: 
     shape = (images.channels, *images.size)
     graph, _ = recipe.network_for(network, shape, len(images.classes), effort=effort)
     count, fewest = len(images), min((count for count in images.counts() if count), default=0)
-    folds = min(FOLDS, fewest)
+    folds = min(FOLDS, fewest if images.groups is None else _fewest_groups(images))
     if fewest >= FEW_A_CLASS or folds < 2:
         return 0
     batch_size = min(batch_size or recipe.default_batch_size(count), count)
@@ -191,6 +198,15 @@ def default_folds(network: str | tuple[Layer, ...], images: Images, batch_size: 
         )
     )
     return folds
+
+
+def _fewest_groups(images: Images) -> int:
+    """Groups of the class that has images in the fewest."""
+    assert images.labels is not None
+    assert images.groups is not None
+    pairs = np.unique(np.stack([images.labels, images.groups.numbers]), axis=1)
+    counts: list[int] = np.bincount(pairs[0]).tolist()
+    return min(count for count in counts if count)
 
 
 def check_folds(sets: ImageSets, start: Model | None) -> None:

@@ -1,6 +1,6 @@
 """`lanewise.train`: images in, a trained model out.
 
-read the images             _read
+read the images             _read, sources.py
 hold some of them out       _hold_out, or all by turns: _cross_validate
 choose the recipe           _choose: network and weights, augmentation, how long
 set up, train               _set_up, run.py
@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lanewise.data.grouping import check_groups
 from lanewise.data.images import Images, ImageSets
-from lanewise.data.load import fit_like, load
+from lanewise.data.load import fit_like
 from lanewise.data.sample_weights import image_weights
 from lanewise.data.seen import Hashes, Seen
 from lanewise.engine.parameters import Floats
-from lanewise.errors import DataError, OptionError
+from lanewise.errors import OptionError
 from lanewise.foreign import fitted
 from lanewise.interrupts import one_press_ends
 from lanewise.kernels.augmentation import Augment
@@ -48,6 +49,7 @@ from lanewise.training.crossvalidation import (
 from lanewise.training.effort import effort_for
 from lanewise.training.fine_tune import check_room, fine_tuned
 from lanewise.training.held_out import held_out
+from lanewise.training.leaks import leaks_told, split_of
 from lanewise.training.learning_rate import SCHEDULES
 from lanewise.training.memory import check_training_fits
 from lanewise.training.new_head import Examples, trained, with_new_head
@@ -55,6 +57,7 @@ from lanewise.training.options import WEIGHT_DECAYS, TrainOptions
 from lanewise.training.progress import ending, fold_of, watched
 from lanewise.training.run import Engine, as_it_starts, optimizer_of, run
 from lanewise.training.signatures import Source, options_of_training
+from lanewise.training.sources import sets_of
 from lanewise.training.start import GOING_ON, Start, check_images, knows, moments, network_and_weights, outcome
 from lanewise.training.task import Indices, TrainingTask, TrainResult, Validation
 from lanewise.training.whitening import TrainingPixels
@@ -142,7 +145,7 @@ def _train(source: Source, y: ArrayLike | None, options: TrainOptions) -> Model:
             "cross_validation": figures,
             "start": began_at and {"validation_loss": began_at[0], "validation_accuracy": began_at[1]},
             **_origin(data.start),
-            "seen": data.seen.to_json(),
+            **_kept_of(data),
         },
     )
     return finished(model, data.images.pixels, data.validation, options.threads, say)
@@ -152,6 +155,12 @@ def _origin(start: Model | None) -> dict[str, Any]:
     """Origin and licence of pretrained weights, which go with all that is made of them."""
     known = {} if start is None else start.provenance
     return {name: known[name] for name in ("pretrained",) if known.get(name)}
+
+
+def _kept_of(data: _Data) -> dict[str, Any]:
+    """Which images a model has seen, and how they were grouped."""
+    groups = data.images.groups
+    return {"groups": groups and groups.to_json(), "seen": data.seen.to_json()}
 
 
 def _train_new_head(
@@ -191,7 +200,7 @@ def _train_new_head(
             "start": None,
             **_origin(start),
             "finetuned": 0 if found is alone else head.stages,
-            "seen": data.seen.to_json(),
+            **_kept_of(data),
         },
     )
     return finished(model, images.pixels, data.validation, options.threads, say)
@@ -231,7 +240,7 @@ def _read(source: Source, y: ArrayLike | None, options: TrainOptions, say: Say) 
         like, size = start.preprocessing, options.size
         size = like.shape[:2] if size is None else size
         options = replace(options, size=size, fit=options.fit or fit_like(like, source))
-    sets = _sets(source, y, options)
+    sets = sets_of(source, y, options)
     if start is not None:
         start, sets = fitted(start, sets, say)
         resize = sets.train.resize or like.resize
@@ -253,7 +262,12 @@ def _hold_out(sets: ImageSets, start: Model | None, options: TrainOptions, say: 
         check_folds(sets, start)
         budget = None if options.budget is None else options.budget / (options.folds + 1)
         options = replace(options, validation_fraction=0.0, budget=budget)
+    if options.folds or (sets.validation is None and options.validation_fraction > 0):
+        check_groups(images, np.flatnonzero(weights > 0), options.folds or 0)
     holding, validation, seen = held_out(sets, weights, options.validation_fraction, options.seed, start, say)
+    if sets.validation is None and say is not unheard:
+        for note in leaks_told(images, *split_of(images, holding, options.folds or 0, options.seed)):
+            say(note)
     if validation is not None and start is None and not options.folds:
         for note in offered(len(validation.indices), len(images)):
             say(note)
@@ -326,7 +340,8 @@ def _cross_validate(data: _Data, chosen: _Recipe, options: TrainOptions, say: Sa
         # as many steps as the final model takes
         epochs = None if chosen.epochs is None else round(chosen.epochs * len(data.trained) / len(places))
         weights = None if options.sample_weight is None else np.asarray(options.sample_weight)[places]
-        one = replace(options, epochs=epochs, sample_weight=weights, folds=0)
+        # images have their groups
+        one = replace(options, epochs=epochs, sample_weight=weights, folds=0, groups=None, group_by=None)
         return _train(data.images.take(places), None, one)
 
     assert options.folds
@@ -384,24 +399,3 @@ def _tell_end(result: TrainResult, task: TrainingTask, options: TrainOptions, sa
         )
     if result.interrupted and options.notes is None:  # no warning: where warnings are errors, it would cost the model
         say(Note(f"Training was interrupted in epoch {len(result.history)}: these are the best weights until then."))
-
-
-def _sets(source: Source, y: ArrayLike | None, options: TrainOptions) -> ImageSets:
-    if isinstance(source, ImageSets):
-        return source
-    if isinstance(source, Images):
-        return ImageSets(source)
-    if isinstance(source, str | os.PathLike):
-        if y is not None:
-            raise DataError(f"{os.fspath(source)} brings its own labels: leave `y` out")
-        return load(
-            source,
-            size=options.size,
-            channels=options.channels,
-            fit=options.fit,
-            strict=options.strict,
-            notes=unheard,
-        )
-    if y is None:
-        raise DataError("images given as an array need labels: train(x, y)")
-    return load((source, y), size=options.size, channels=options.channels, fit=options.fit, notes=unheard)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from lanewise.data.held_out import Holding, hold_out
-from lanewise.data.images import ImageSets
+from lanewise.data.images import Images, ImageSets
 from lanewise.data.sample_weights import class_weights
 from lanewise.data.seen import TRAINED, Seen, hashes_of
 from lanewise.engine.parameters import Floats
@@ -49,7 +49,7 @@ def held_out(
     before = seen_by(start)
     if sets.validation is None:
         holding = hold_out(images, chosen, fraction, seed, before)
-        for note in _told(holding, len(chosen), start):
+        for note in _told(images, holding, len(chosen), start):
             say(note)
         unseen = holding.honest and _tells(start)
         validation = Validation(images.pixels, labels, holding.held, weights, unseen) if len(holding.held) else None
@@ -75,7 +75,7 @@ def _tells(start: Model | None) -> bool:
     return start is None or seen_by(start) is not None or "pretrained" in start.provenance
 
 
-def _told(holding: Holding, count: int, start: Model | None) -> Iterator[Note]:
+def _told(images: Images, holding: Holding, count: int, start: Model | None) -> Iterator[Note]:
     """Notes on the images that are held out."""
     if not len(holding.held):
         return
@@ -88,10 +88,18 @@ def _told(holding: Holding, count: int, start: Model | None) -> Iterator[Note]:
     again = int(np.isin(holding.hashes[holding.held], holding.before.held).sum())
     if again:
         yield Note(f"{again:,} images that were held out when the starting model was trained stay held out.")
-    yield Note(
-        f"{len(holding.held):,} of {count:,} training images are held out as a validation set, stratified by class, "
-        "which chooses the best weights."
-    )
+    groups = images.groups
+    if groups is None:
+        yield Note(
+            f"{len(holding.held):,} of {count:,} training images are held out as a validation set, stratified by "
+            "class, which chooses the best weights."
+        )
+    else:
+        yield Note(
+            f"{len(holding.held):,} of {count:,} training images, {groups.take(holding.held).count:,} of "
+            f"{groups.count:,} groups ({groups.told}), are held out as a validation set, stratified by class as far as "
+            "whole groups allow, which chooses the best weights."
+        )
     if start is not None and seen_by(start) is None:
         yield Note(
             "The starting model does not say which images it was trained on; some of them may be among those held out."

@@ -314,6 +314,20 @@ class TrainOptions(FitOptions):
     channels: int | None = option(
         None, "1 reads images as grey, 3 as colour.", "as they are", values=whole(), command_line=False
     )
+    group_by: str | None = option(
+        None,
+        "Images that belong together, so that no split parts them: a regular pattern on file names whose match, or "
+        "first parentheses, is the group, like '^[0-9]+'; 'folder', the folder below that of the class; 'similar', "
+        "near copies; a table, FILE.csv:COLUMN; or an array of an .npz file.",
+        "each image may go anywhere",
+        more="A pattern with a '/' is searched for in the path below the folder of images, others in the name of the "
+        "file.",
+        values=such("a pattern on file names, like '^[0-9]+'", lambda value: isinstance(value, str) and value != ""),
+        metavar="PATTERN",
+    )
+    groups: ArrayLike | None = option(
+        None, "The group of each image, (N,), of images that no split may part.", command_line=False
+    )
     strict: bool = option(
         False, "Refuse files that cannot be used, instead of skipping them.", values=SWITCH, command_line=False
     )
@@ -387,6 +401,8 @@ class TrainOptions(FitOptions):
                 problem = values.problem(one.name, value)
                 if problem is not None:
                     raise OptionError(problem)
+        if self.groups is not None and self.group_by is not None:
+            raise OptionError("give groups or group_by, not both")
         for name, given in (("finetune", self.finetune), ("cut", self.cut)):
             if given and self.start is None:
                 raise OptionError(f"{name} is about a model to start from: give one too, like start='lite0'")
