@@ -165,7 +165,7 @@ def test_near_copies_are_found_and_unlike_images_are_not():
     trained, held = stratified_split(images.labels, 0.2, 0)
     found = leak(images, trained, held)
     assert found.asked == len(held)
-    assert len(found.pairs) > 0.7 * len(held)
+    assert len(found.pairs) > 0.5 * len(held)
     assert (found.pairs[:, 0] // 6 == found.pairs[:, 1] // 6).all()
     one_each = images.take(np.arange(0, 240, 6))
     assert not len(leak(one_each, np.arange(8, 40), np.arange(8)).pairs)

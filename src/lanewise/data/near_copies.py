@@ -33,8 +33,8 @@ class Nearness:
     nearer: float
 
 
-TOLD = Nearness(0.9, 0.1)
-"""To be named as such: of digits, which all look alike, fewer than 1 in 100 are that near."""
+TOLD = Nearness(0.9, 0.05)
+"""To be named as such: of images that are no copies but look alike, as digits do, up to 1 in 25 are that near."""
 
 TOGETHER = Nearness(0.75, 0.3)
 """To be kept together, which costs little where they are no copies."""

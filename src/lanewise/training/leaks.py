@@ -19,7 +19,7 @@ from lanewise.notes import Caution, Note
 from lanewise.training.crossvalidation import fold_of_each
 from lanewise.wording import quoted
 
-NOTABLE, FEWEST = 0.05, 5
+NOTABLE, FEWEST = 0.1, 5
 """Share, and number, of the held-out images from which on near copies in training are told."""
 
 SMALLEST = 8
