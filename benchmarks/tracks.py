@@ -36,7 +36,8 @@ def frame(image: Pixels, random: np.random.Generator) -> NDArray[np.uint8]:
     upper = plain[above][:, before] * (1 - right) + plain[above][:, behind] * right
     lower = plain[below][:, before] * (1 - right) + plain[below][:, behind] * right
     seen = (upper * (1 - down) + lower * down) * random.uniform(1 - BRIGHTENED, 1 + BRIGHTENED)
-    return np.clip(seen + random.normal(0, NOISE, image.shape), 0, 255).astype(np.uint8)
+    made: NDArray[np.uint8] = np.clip(seen + random.normal(0, NOISE, image.shape), 0, 255).astype(np.uint8)
+    return made
 
 
 def tracks(images: Images) -> Images:
