@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from math import sqrt
 
 import numpy as np
 
@@ -267,8 +268,8 @@ def default_epochs(count: int, batch_size: int, *, effort: Effort = USUAL, photo
         Number of training images; so few that the epochs make fewer than 200 steps get more epochs.
     batch_size : int
     effort : Effort
-        Many easy images need as few as 4 epochs. Hard ones get 8 epochs where there are 50,000, half as many again
-        where there are half as many, and up to 150.
+        Many easy images need as few as 4 epochs. Hard ones get 8 epochs where there are 50,000, twice as many where
+        there are a quarter of them, and up to 150.
     photographs : bool
         Up to 150 epochs; see `augment.few_photographs`.
 
@@ -277,7 +278,7 @@ def default_epochs(count: int, batch_size: int, *, effort: Effort = USUAL, photo
     int
     """
     if effort.hard:
-        epochs = max(8, min(150, round(8 * float((50_000 / count) ** 0.6))))
+        epochs = max(8, min(150, round(8 * sqrt(50_000 / count))))
     else:
         epochs = max(4 if effort.easy else 8, min(150 if photographs else 60, round(150_000 / count)))
     steps = -(-count // batch_size)
