@@ -10,7 +10,7 @@ import pytest
 
 from lanewise.data.images import Images
 from lanewise.engine.augmented import augmented
-from lanewise.kernels.augmentation import FLIP_PLACES, SHIFT_PLACES, Augment
+from lanewise.kernels.augmentation import FLIP_PLACES, MIX_PLACES, SHIFT_PLACES, Augment
 from lanewise.kernels.random import bits_array
 from lanewise.model import Model
 from lanewise.model_file.checked import Augmentation
@@ -38,6 +38,18 @@ def test_images_are_those_that_training_is_given() -> None:
         shift, flip = (int(bits_array(4, epoch, image, places[1])[0]) for places in (SHIFT_PLACES, FLIP_PLACES))
         columns = np.arange(30)[:: -1 if flip >= 2**31 else 1] + (shift * 5 >> 32) - 2
         expected = raw.apply(pixels[image][None, :, np.clip(columns, 0, 29)])[0]
+        np.testing.assert_allclose(came[epoch, image], expected, atol=1e-5)
+
+
+def test_mixed_images_are_shown_mixed() -> None:
+    """Each with the next, and the last with the first, which stands for those that are absent."""
+    model = augmenting()
+    pixels, raw = models.raw_images(model, 3), model.preprocessing
+    came = augmented(pixels, raw, Augment(mixup=0.5), 4, 2)
+    images = raw.apply(pixels)
+    for epoch, image in np.ndindex(2, 3):
+        share = 0.5 * (int(bits_array(4, epoch, image, MIX_PLACES[0])[0]) >> 8) / 2**24
+        expected = (1 - share) * images[image] + share * images[(image + 1) % 3]
         np.testing.assert_allclose(came[epoch, image], expected, atol=1e-5)
 
 
