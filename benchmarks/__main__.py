@@ -243,6 +243,42 @@ def normalisation(
     _show(report, before.with_versions(torch), **output)
 
 
+@main.command(context_settings={"ignore_unknown_options": True})
+@options.data("cifar10_jpeg.npz")
+@click.option(
+    "--per-class",
+    type=options.Numbers(),
+    default="5000,1000,100,10",
+    show_default=True,
+    help="Training images of a class.",
+)
+@options.seeds
+@options.threads()
+@click.option("--peers/--no-peers", default=True, show_default=True, help="Also PyTorch, in the same processor time.")
+@options.peers_env
+@options.output
+@click.argument("training", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF lanewise train]...")
+def default(
+    data: Path,
+    per_class: tuple[int, ...],
+    seeds: int,
+    threads: int,
+    peers: bool,
+    peers_env: Path,
+    training: tuple[str, ...],
+    **output: Any,
+) -> None:
+    """What `lanewise train` reaches untouched, and PyTorch in the same processor time."""
+    from benchmarks import default as of_default
+
+    before = Environment.now()
+    report = of_default.measure(data, per_class, seeds, training, threads, peers_env if peers else None, _say)
+    if peers:
+        torch = [peer for peer in PEERS if peer.framework == "torch"]
+        before = before.with_versions(versions_of(torch, environment.installed(peers_env)))
+    _show(report, before, **output)
+
+
 @main.command(name="compile")
 @options.nets()
 @options.threads()

@@ -17,6 +17,7 @@ import pytest
 from benchmarks import (
     busy,
     compiling,
+    default,
     environment,
     features,
     foreign,
@@ -409,6 +410,27 @@ def test_accuracies_of_both_frameworks_have_a_row_each() -> None:
         ("plain4, lanewise", "55.0", "50.0, 60.0"),
         ("plain4, torch", "50.0", "50.0, 50.0"),
     )
+
+
+def test_the_default_has_a_row_for_each_number_of_images() -> None:
+    runs = [
+        default.Run(1000, 0, 0.5, 60, 20.0, 12.0, None, 0.0),
+        default.Run(1000, 1, 0.6, 60, 22.0, 14.0, None, 0.0),
+        default.Run(100, 0, 0.25, 150, 8.0, 8.0, 0.5, 2.5),
+    ]
+    assert default.report(runs, ["--no-tta"], 1).tables[0].rows == (
+        ("1,000", "55.0 (50.0, 60.0)", "21.0", "13.0", "60", "–", "–"),
+        ("100", "25.0 (25.0)", "8.00", "8.00", "150", "50.0 (50.0)", "2.5"),
+    )
+
+
+def test_the_default_is_trained_by_the_command_that_users_have(tmp_path: Path) -> None:
+    images, labels = np.zeros((40, 8, 8, 1), np.uint8), np.arange(40) % 2
+    images[labels == 1, :, 4:] = 255
+    np.savez(tmp_path / "40.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    run, network = default._lanewise(tmp_path / "40.npz", 40, 3, ["--epochs", "2", "--network", "dense 1"], 1)
+    assert (run.images, run.seed, run.epochs, network) == (40, 3, 2, "dense 1, sigmoid")
+    assert 0 < run.processor < 60
 
 
 def test_the_first_images_of_each_class_are_read(tmp_path: Path) -> None:
