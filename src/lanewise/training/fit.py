@@ -36,6 +36,7 @@ from lanewise.preprocessing import Preprocessing, type_of
 from lanewise.pretrained.load import better_start, load_start
 from lanewise.training import augment as augmenting
 from lanewise.training import recipe
+from lanewise.training.advice import advice, curves_of
 from lanewise.training.answers import finished, looks_twice
 from lanewise.training.assemble import labels_of, model_of, preprocessing_of
 from lanewise.training.crossvalidation import (
@@ -148,7 +149,14 @@ def _train(source: Source, y: ArrayLike | None, options: TrainOptions) -> Model:
             **_kept_of(data),
         },
     )
-    return finished(model, data.images.pixels, data.validation, options.threads, say)
+    model = finished(model, data.images.pixels, data.validation, options.threads, say)
+    if not result.interrupted:
+        more = not result.stopped_early and len(result.history) < task.most_epochs
+        held = 0 if data.validation is None else len(data.validation.indices)
+        curves = curves_of(result.history, result.best_epoch, held, figures, more=more)
+        if curves and (found := advice(curves, options, chosen.augment, data.images)) is not None:
+            say(found)
+    return model
 
 
 def _origin(start: Model | None) -> dict[str, Any]:
