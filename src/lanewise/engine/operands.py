@@ -106,7 +106,13 @@ class Operands:
         return found
 
     def bind(self, program: Program, operation: Operation, **known: Slot | Place) -> None:
-        """Append a call of a program; parameters as for `bound`."""
+        """Append a call of a program.
+
+        Parameters
+        ----------
+        program, operation, **known
+            As for `bound`.
+        """
         self.calls.append(self.bound(program, operation, **known))
 
     def bound(self, program: Program, operation: Operation, **known: Slot | Place) -> SlotCall:
