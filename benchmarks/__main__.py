@@ -392,6 +392,29 @@ def signboard(data: Path, seeds: int, threads: int, **output: Any) -> None:
 
 
 @main.command()
+@options.data("cifar10.npz")
+@click.option("--ratio", type=click.FloatRange(1), default=100.0, show_default=True, help="Most images to fewest.")
+@click.option(
+    "--ways",
+    type=options.Names(
+        ("as they come", "weights", "weights up to 10", "square roots of weights", "sampling", "balanced")
+    ),
+    default="as they come,weights,weights up to 10,square roots of weights,sampling,balanced",
+    show_default=True,
+    help="How classes are made to count alike.",
+)
+@options.seeds
+@options.threads()
+@options.output
+def longtail(data: Path, ratio: float, ways: tuple[str, ...], seeds: int, threads: int, **output: Any) -> None:
+    """Classes of very different numbers of images, and what makes them count alike."""
+    from benchmarks import longtail
+
+    before = Environment.now()
+    _show(longtail.measure(data, ratio, ways, seeds, threads, _say), before, **output)
+
+
+@main.command()
 @options.data("flowers500.tar.gz")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Which images get which fault.")
 @click.option("--start", default="auto", show_default=True, help="As of lanewise check.")

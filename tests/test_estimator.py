@@ -140,6 +140,7 @@ def test_equal_images_with_different_labels_stay_apart():
     assert np.allclose(classifier.predict_proba(x)[::2, 0], [0.75, 0.25], atol=0.05)
 
 
+@pytest.mark.filterwarnings("ignore:Training did not begin")  # images that are all the same say nothing
 def test_class_weights():
     x, y = np.zeros((8, 2, 2)), np.array([0, 1, 1, 1, 0, 1, 1, 1])
     plain, balanced, named = (

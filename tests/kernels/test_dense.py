@@ -152,21 +152,23 @@ def test_backward_bias(accumulate: bool) -> None:
     np.testing.assert_array_equal(db.view(np.uint32), expected.view(np.uint32))
 
 
-def slices(s: Setting, vectors: int, shards: int, groups: int, registers: int = 32) -> tuple[Array, Array, Array]:
-    """The weight gradient of a batch, slice by slice, and the x and dy it was computed from: (groups, elements, 16)."""
+def slices(s: Setting, vectors: int, shards: int, groups: int, registers: int = 32) -> tuple[Array, ...]:
+    """The weight gradient of a batch, slice by slice; the x and dy it was computed from, (groups, elements, 16); and
+    the sum of squares of each slice, lane by lane."""
     rng, count, width = np.random.default_rng(7), shards * groups, dense.padded(s.inputs)
     x, dy = np.zeros((count, width, LANES), np.float32), np.float32(rng.standard_normal((count, s.units, LANES)))
     x[:, : s.inputs] = rng.standard_normal((count, s.inputs, LANES))
-    dw = np.full((s.units, width), np.nan, np.float32)
+    dw, squares = np.full((s.units, width), np.nan, np.float32), []
     for first in range(0, width, vectors * LANES):
         size = min(vectors, (width - first) // LANES)
         program = dense.backward_weight_slice(s.inputs, s.units, size, shards, groups, registers=registers)
         scratch = aligned(program.buffers[2].scalars)
-        arrays = [np.roll(x, -first, axis=1), dy, scratch, np.roll(dw, -first, axis=1)]
+        arrays = [np.roll(x, -first, axis=1), dy, scratch, np.roll(dw, -first, axis=1), np.full(LANES, np.nan)]
         run = run_everywhere if registers == VALUES[0] else run_native
-        came = run(program, [buffer(array) for array in arrays])[-1]
+        *_, came, square = run(program, [buffer(array) for array in arrays])
         dw = np.roll(came.reshape(dw.shape), first, axis=1)
-    return dw, x, dy
+        squares.append(square)
+    return dw, x, dy, np.array(squares)
 
 
 @sizes
@@ -174,7 +176,7 @@ def slices(s: Setting, vectors: int, shards: int, groups: int, registers: int = 
 def test_slices_of_a_batch(inputs: int, units: int, vectors: int, shards: int, groups: int) -> None:
     """What `backward_weight` makes of each shard, group after group, and then the shards in order: the very bits."""
     s = Setting(inputs, units, whole=False)
-    dw, x, dy = slices(s, vectors, shards, groups)
+    dw, x, dy, squares = slices(s, vectors, shards, groups)
     close(dw[:, :inputs], np.einsum("gon,gin->oi", dy.astype(float), x[:, :inputs]), False)
     total = np.zeros_like(dw)
     for shard in range(shards):
@@ -185,8 +187,11 @@ def test_slices_of_a_batch(inputs: int, units: int, vectors: int, shards: int, g
             part = run_native(program, [*arrays[:2], part])[2]
         total += part.reshape(dw.shape)
     np.testing.assert_array_equal(dw, total)
+    np.testing.assert_allclose(squares.sum(axis=0), (dw.reshape(-1, LANES).astype(float) ** 2).sum(axis=0), rtol=1e-5)
     for values in VALUES[1:]:
-        np.testing.assert_array_equal(slices(s, vectors, shards, groups, values)[0], dw)
+        other, *_, other_squares = slices(s, vectors, shards, groups, values)
+        np.testing.assert_array_equal(other, dw)
+        np.testing.assert_array_equal(other_squares, squares)
 
 
 @sizes

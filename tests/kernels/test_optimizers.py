@@ -18,9 +18,9 @@ Array = npt.NDArray[np.float32]
 
 
 def drawn() -> tuple[Array, Array, Array, Array]:
-    """Parameters, gradients of the shards, decay, and something positive."""
+    """Parameters, gradients, decay, and something positive."""
     rng = np.random.default_rng(0)
-    parameters, gradients = buffer(rng.normal(size=CHUNK)), buffer(rng.normal(size=SHARDS * TOTAL))
+    parameters, gradients = buffer(rng.normal(size=CHUNK)), buffer(rng.normal(size=CHUNK))
     return parameters, gradients, buffer(rng.integers(0, 2, CHUNK)), buffer(rng.random(CHUNK))
 
 
@@ -29,20 +29,27 @@ def hyper_of(*numbers: float) -> Array:
     return buffer([*numbers, *[np.nan] * (optimizers.HYPER - len(numbers))])
 
 
-def summed(gradients: Array) -> npt.NDArray[np.float64]:
-    return gradients.reshape(SHARDS, TOTAL)[:, :CHUNK].astype(np.float64).sum(axis=0)
+def clipped_by(factor: float = 1.0) -> Array:
+    """The buffer `clipped`, likewise."""
+    clipped = buffer([np.nan] * optimizers.CLIPPED)
+    clipped[optimizers.FACTOR] = factor
+    return clipped
 
 
+FACTORS = pytest.mark.parametrize("factor", [1.0, 0.25])
+
+
+@FACTORS
 @pytest.mark.parametrize("nesterov", [False, True])
-def test_sgd(nesterov: bool) -> None:
+def test_sgd(nesterov: bool, factor: float) -> None:
     parameters, gradients, decay, velocity = drawn()
-    hyper = hyper_of(0.1, 0.9, 0.01)
-    program = optimizers.sgd(CHUNK, SHARDS, TOTAL, nesterov)
-    came, came_velocity, *rest = run_everywhere(program, [parameters, velocity, gradients, decay, hyper])
+    hyper, clipped = hyper_of(0.1, 0.9, 0.01), clipped_by(factor)
+    program = optimizers.sgd(CHUNK, nesterov)
+    came, came_velocity, *rest = run_everywhere(program, [parameters, velocity, gradients, decay, hyper, clipped])
     for chosen, weight_decay in ((decay == 1, 0.01), (decay == 0, 0.0)):
         expected, expected_velocity = reference.sgd(
             parameters[chosen],
-            summed(gradients)[chosen],
+            factor * gradients[chosen].astype(np.float64),
             velocity[chosen],
             learning_rate=0.1,
             momentum=0.9,
@@ -51,22 +58,23 @@ def test_sgd(nesterov: bool) -> None:
         )
         np.testing.assert_allclose(came[chosen], expected, atol=5e-7)
         np.testing.assert_allclose(came_velocity[chosen], expected_velocity, atol=1e-6)
-    for before, after in zip((gradients, decay, hyper), rest, strict=True):
+    for before, after in zip((gradients, decay, hyper, clipped), rest, strict=True):
         np.testing.assert_array_equal(before, after)
 
 
+@FACTORS
 @pytest.mark.parametrize("step", [1, 5])
-def test_adamw(step: int) -> None:
+def test_adamw(step: int, factor: float) -> None:
     parameters, gradients, decay, square = drawn()
     mean = buffer(np.random.default_rng(1).normal(size=CHUNK)) if step > 1 else buffer(np.zeros(CHUNK))
     square = square if step > 1 else buffer(np.zeros(CHUNK))
     hyper = hyper_of(0.1, 0.9, 0.99, 1e-6, 0.01, 1 / (1 - 0.9**step), 1 / (1 - 0.99**step))
-    program = optimizers.adamw(CHUNK, SHARDS, TOTAL)
-    came = run_everywhere(program, [parameters, mean, square, gradients, decay, hyper])
+    program = optimizers.adamw(CHUNK)
+    came = run_everywhere(program, [parameters, mean, square, gradients, decay, hyper, clipped_by(factor)])
     for chosen, weight_decay in ((decay == 1, 0.01), (decay == 0, 0.0)):
         expected = reference.adamw(
             parameters[chosen],
-            summed(gradients)[chosen],
+            factor * gradients[chosen].astype(np.float64),
             mean[chosen],
             square[chosen],
             step,
@@ -87,12 +95,12 @@ def test_rates_of_their_own(name: str) -> None:
     rates = buffer(np.random.default_rng(3).integers(1, 9, CHUNK))
     hyper = hyper_of(0.1, 0.9, 0.99, 1e-6, 0.01, 2.0, 3.0)
     states = [buffer(np.zeros(CHUNK)), square] if name == "adamw" else [buffer(np.zeros(CHUNK))]
-    arrays = [parameters, *states, gradients, decay, hyper]
+    arrays = [parameters, *states, gradients, decay, hyper, clipped_by()]
 
     def program(own_rates: bool) -> Program:
         if name == "sgd":
-            return optimizers.sgd(CHUNK, SHARDS, TOTAL, True, own_rates=own_rates)
-        return optimizers.adamw(CHUNK, SHARDS, TOTAL, own_rates=own_rates)
+            return optimizers.sgd(CHUNK, True, own_rates=own_rates)
+        return optimizers.adamw(CHUNK, own_rates=own_rates)
 
     plain, own = (run_everywhere(program(len(more) > 0), [*arrays, *more]) for more in ([], [rates]))
     np.testing.assert_allclose(own[0] - parameters, rates * (plain[0] - parameters), rtol=2e-4, atol=2e-6)
@@ -100,21 +108,60 @@ def test_rates_of_their_own(name: str) -> None:
         np.testing.assert_array_equal(a, b)
 
 
+def sum_of(gradients: npt.NDArray[np.float32], chunk: int) -> tuple[Array, Array]:
+    """What `sum_shards` makes of the rows of the shards, and the squares by lane."""
+    shards, total = gradients.shape
+    program = optimizers.sum_shards(chunk, shards, total)
+    came, squares = run_everywhere(program, [buffer(gradients), buffer(np.full(16, np.nan))])
+    return came.reshape(shards, total), squares
+
+
+@pytest.mark.parametrize("shards", [1, SHARDS])
+def test_sum_of_shards(shards: int) -> None:
+    gradients = np.float32(np.random.default_rng(0).normal(size=(shards, TOTAL)))
+    came, squares = sum_of(gradients, CHUNK)
+    expected = gradients.astype(np.float64).sum(axis=0)
+    np.testing.assert_allclose(came[0, :CHUNK], expected[:CHUNK], atol=1e-6)
+    np.testing.assert_array_equal(came[1:], gradients[1:])
+    np.testing.assert_array_equal(came[0, CHUNK:], gradients[0, CHUNK:])
+    np.testing.assert_allclose(squares, (expected[:CHUNK].reshape(-1, 16) ** 2).sum(axis=0), rtol=1e-5)
+
+
 def test_shards_are_added_in_order() -> None:
     gradients = np.zeros((3, 16), np.float32)
     gradients[:, 0] = [2.0**24, 1.0, -(2.0**24)]  # 0 in this order, 1 in any other
-    arrays = [buffer(np.zeros(16)), buffer(np.zeros(16)), buffer(gradients), buffer(np.zeros(16))]
-    _, velocity, *_ = run_everywhere(optimizers.sgd(16, 3, 16, False), [*arrays, hyper_of(0, 0, 0)])
-    assert velocity[0] == 0
+    assert not sum_of(gradients, 16)[0][0].any()
+
+
+def clipped(squares: npt.ArrayLike, limit: float) -> tuple[float, float]:
+    """Norm and factor."""
+    parts = np.asarray(squares, np.float32)
+    hyper = hyper_of()
+    hyper[optimizers.LIMIT] = limit
+    *_, came = run_everywhere(optimizers.clip(len(parts)), [buffer(parts), hyper, clipped_by(np.nan)])
+    return float(came[optimizers.NORM]), float(came[optimizers.FACTOR])
+
+
+def test_clip() -> None:
+    for parts in (1, 5, 23):
+        squares = np.random.default_rng(parts).random((parts, 16))
+        norm = float(np.sqrt(squares.sum()))
+        for limit in (np.inf, 2 * norm, norm / 3, 0.0):
+            came, factor = clipped(squares, limit)
+            assert came == pytest.approx(norm, rel=1e-6)
+            assert factor == (1.0 if limit > norm else pytest.approx(limit / norm, rel=1e-6))
+    exact, factor = clipped(np.ones((4, 16)), 8.0)
+    assert (exact, factor) == (8.0, 1.0), "at the limit nothing is clipped"
+    assert clipped(np.full((1, 16), 3e38), 5.0) == (np.inf, 0.0), "squares beyond float32: no step at all"
 
 
 def test_chunks_do_not_change_bits() -> None:
     parameters, gradients, decay, velocity = drawn()
     hyper = hyper_of(0.1, 0.9, 0.01)
-    whole = run_everywhere(optimizers.sgd(CHUNK, SHARDS, TOTAL, True), [parameters, velocity, gradients, decay, hyper])
+    whole = run_everywhere(optimizers.sgd(CHUNK, True), [parameters, velocity, gradients, decay, hyper, clipped_by()])
     at = slice(32, 96)
-    parts = [parameters[at], velocity[at], gradients.reshape(SHARDS, TOTAL)[:, 32:], decay[at], hyper]
-    part = run_everywhere(optimizers.sgd(64, SHARDS, TOTAL - 32, True), [buffer(p) for p in parts], ("host",))
+    parts = [parameters[at], velocity[at], gradients[at], decay[at], hyper, clipped_by()]
+    part = run_everywhere(optimizers.sgd(64, True), [buffer(p) for p in parts], ("host",))
     np.testing.assert_array_equal(part[0], whole[0][at])
     np.testing.assert_array_equal(part[1], whole[1][at])
 
@@ -129,15 +176,15 @@ def test_rows_of_a_matrix(name: str) -> None:
     hyper = hyper_of(0.1, 0.9, 0.99, 1e-6, 0.01, 2.0, 3.0)
 
     def program(count: int) -> Program:
-        return optimizers.sgd(48, 1, columns, True, count) if name == "sgd" else optimizers.adamw(48, 1, columns, count)
+        return optimizers.sgd(48, True, count, columns) if name == "sgd" else optimizers.adamw(48, count, columns)
 
     shifted = [buffer(np.roll(array, -16, axis=1)) for array in arrays]
-    came = run_everywhere(program(rows), [*shifted, hyper])
+    came = run_everywhere(program(rows), [*shifted, hyper, clipped_by()])
     for n, before in enumerate(values):
         after = np.roll(came[n].reshape(rows, columns), 16, axis=1)
         for row in range(rows):
-            part = [buffer(array[row, at]) for array in values] + [buffer(np.roll(gradients[row], -16))]
-            alone = run_everywhere(program(0), [*part, buffer(np.ones(48)), hyper], ("host",))
+            part = [buffer(array[row, at]) for array in (*values, gradients)]
+            alone = run_everywhere(program(0), [*part, buffer(np.ones(48)), hyper, clipped_by()], ("host",))
             np.testing.assert_array_equal(after[row, at], alone[n])
         after[:, at] = before[:, at]
         np.testing.assert_array_equal(after, before)
@@ -160,4 +207,4 @@ def test_zero() -> None:
 
 def test_chunks_are_whole_vectors() -> None:
     with pytest.raises(ProgramError, match="sgd: 20 scalars are not a multiple of 16"):
-        optimizers.sgd(20, 1, 20, False)
+        optimizers.sgd(20, False)

@@ -113,7 +113,7 @@ def test_the_name_is_not_in_the_digest() -> None:
 def test_mistakes_are_made_each_time() -> None:
     for _ in range(2):
         with pytest.raises(ProgramError, match="sgd: 20 scalars are not a multiple of 16"):
-            optimizers.sgd(20, 1, 20, nesterov=True)
+            optimizers.sgd(20, nesterov=True)
 
 
 class Collected(Exception):

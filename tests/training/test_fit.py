@@ -213,13 +213,16 @@ def test_the_best_weights_are_restored(digits):
 
 def test_early_stopping_stops(digits):
     few = ImageSets(digits.train.take(np.arange(100)), digits.train.take(np.arange(100, 140)))
-    model = lanewise.train(few, network="dense 10", epochs=40, learning_rate=1e-9, augment="none")
+    said: list[str] = []
+    slowly: dict[str, Any] = {"network": "dense 10", "epochs": 40, "learning_rate": 1e-9, "augment": "none"}
+    model = lanewise.train(few, notes=said.append, **slowly)
+    assert any("What may help: a learning rate of 0.05;" in note for note in said)
     assert model.provenance["stopped_early"]
     assert 20 < len(model.history) < 40
     rates = [epoch["learning_rate"] for epoch in model.history]
     assert rates[-1] < 0.1 * max(rates), "the rate falls to 0 before the end"
     assert model.provenance["best_epoch"] == len(model.history), "the last weights, which nobody chose"
-    whole = lanewise.train(few, network="dense 10", epochs=40, learning_rate=1e-9, augment="none", early_stopping=False)
+    whole = lanewise.train(few, notes=said.append, early_stopping=False, **slowly)
     assert len(whole.history) == 40
 
 

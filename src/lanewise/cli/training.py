@@ -259,7 +259,10 @@ def report(
             "report": None if page is None else shown(page),
             "seconds": provenance["seconds"],
             "total_seconds": round(time.perf_counter() - began, 3),
-            **{key: provenance[key] for key in ("epochs", "images_per_second", "seed", "interrupted")},
+            **{
+                key: provenance[key]
+                for key in ("epochs", "images_per_second", "seed", "interrupted", "learning_rate", "setbacks")
+            },
             "history": model.history,
             "notes": prepared.notes,
             "skipped": skipped_json(prepared.sets.skipped),

@@ -1,16 +1,16 @@
 """Where the gradients of the parameters lie, and which of them are computed for a whole batch at once.
 
-Each shard sums gradients in a row of its own, and the update adds the rows in order. For the weights of a large dense
-layer, of which each image makes one use only, writing these rows and reading them again is most of the work. So their
-gradient is *deferred*: the layer's inputs and the gradients of its outputs are kept for all groups of the batch, from
-which a later phase computes it slice by slice, in each slice shard after shard: the same sums in the same order,
-written once. Frozen parameters have no gradients, so the update never comes by them.
+Each shard sums gradients in a row of its own, and a later phase adds the rows in order, into the first. For the
+weights of a large dense layer, of which each image makes one use only, writing these rows and reading them again is
+most of the work. So their gradient is *deferred*: the layer's inputs and the gradients of its outputs are kept for all
+groups of the batch, from which a later phase computes it slice by slice, in each slice shard after shard: the same sums
+in the same order, written once. Frozen parameters have no gradients, so the update never comes by them.
 Why, and what it gains: docs/decisions/deferred-gradients.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.engine.parameters import FlatParameters
-from lanewise.engine.schedule import Call, Phase, Place
+from lanewise.engine.schedule import Call, Place
 from lanewise.kernels import dense, optimizers
 from lanewise.lanes.program import LANES
 from lanewise.network.graph import Graph, is_frozen
@@ -157,12 +157,11 @@ class Gradients:
         return Place("kept", offset, by_task=size * self.groups, by_repeat=size)
 
     def total(self, array: Array) -> Array:
-        """The vector of gradients: the rows, added in order; zeros for statistics."""
+        """The vector of gradients, when all rows were added into the first; zeros for statistics."""
         vector = np.zeros(self.flat.total, np.float32)
         for segment in self.segments:
-            for row in range(0 if segment.positions else segment.rows):
-                first = segment.place + row * self.shared
-                vector[segment.start :][: segment.scalars] += array[first:][: segment.scalars]
+            if not segment.positions:
+                vector[segment.start :][: segment.scalars] = array[segment.place :][: segment.scalars]
         return vector
 
 
@@ -194,10 +193,23 @@ class Slice:
     dweight: Place
 
 
-def deferred_gradients(
-    gradients: Gradients, layers: Sequence[Deferred], registers: int, update: Callable[[Slice], Call]
-) -> Phase:
-    """The phase behind all groups' passes: gradients, and the weights' update while a slice of them is in the cache.
+class Squares:
+    """Where tasks write the sums of squares of what they have of the gradient: 16 lanes each, one after the other."""
+
+    def __init__(self) -> None:
+        self.parts = 0
+
+    def of(self, tasks: int) -> Place:
+        """Where so many more tasks write theirs."""
+        place = Place("squares", 4 * LANES * self.parts, by_task=4 * LANES)
+        self.parts += tasks
+        return place
+
+
+def gradient_slices(
+    gradients: Gradients, layers: Iterable[Deferred], registers: int, squares: Squares
+) -> Iterator[tuple[int, Call, Slice]]:
+    """What is done behind all groups' passes: tasks alike, what each calls for its gradient, and what that is of.
 
     Parameters
     ----------
@@ -205,34 +217,30 @@ def deferred_gradients(
     layers : sequence of Deferred
     registers : int
         How many values of 16 lanes the target's registers hold.
-    update : callable
-        Gives the call that updates the weights of a slice.
+    squares : Squares
     """
-    return Phase.of_kinds(slices for layer in layers for slices in _slices(gradients, layer, registers, update))
-
-
-def _slices(
-    gradients: Gradients, layer: Deferred, registers: int, update: Callable[[Slice], Call]
-) -> Iterator[tuple[int, tuple[Call, ...]]]:
-    vectors = dense.padded(layer.inputs) // LANES
-    pairs = vectors // 2
-    width = 2 * even(pairs, max(1, min(MOST_PAIRS, pairs // FEWEST_SLICES))) or 1
-    for first, size, count in pieces(vectors, width):
-        program = dense.backward_weight_slice(
-            layer.inputs, layer.units, size, gradients.shards, gradients.groups, registers=registers
-        )
-        step = 4 * LANES * size
-        weight, dweight = (
-            Place(place.base, place.offset + 4 * LANES * first, by_task=step) for place in (layer.weight, layer.dweight)
-        )
-        places = (
-            Place("kept", layer.x.offset + 4 * LANES * LANES * first, by_task=LANES * step),
-            Place("kept", layer.dy.offset),
-            Place("scratch", by_thread=4 * program.buffers[2].scalars),  # as long for all layers of a batch
-            dweight,
-        )
-        part = Slice(layer.units, LANES * size, dense.padded(layer.inputs), weight, dweight)
-        yield count, (Call(program, places), update(part))
+    for layer in layers:
+        vectors = dense.padded(layer.inputs) // LANES
+        pairs = vectors // 2
+        width = 2 * even(pairs, max(1, min(MOST_PAIRS, pairs // FEWEST_SLICES))) or 1
+        for first, size, count in pieces(vectors, width):
+            program = dense.backward_weight_slice(
+                layer.inputs, layer.units, size, gradients.shards, gradients.groups, registers=registers
+            )
+            step = 4 * LANES * size
+            weight, dweight = (
+                Place(place.base, place.offset + 4 * LANES * first, by_task=step)
+                for place in (layer.weight, layer.dweight)
+            )
+            places = (
+                Place("kept", layer.x.offset + 4 * LANES * LANES * first, by_task=LANES * step),
+                Place("kept", layer.dy.offset),
+                Place("scratch", by_thread=4 * program.buffers[2].scalars),  # as long for all layers of a batch
+                dweight,
+                squares.of(count),
+            )
+            part = Slice(layer.units, LANES * size, dense.padded(layer.inputs), weight, dweight)
+            yield count, Call(program, places), part
 
 
 def even(count: int, most: int) -> int:

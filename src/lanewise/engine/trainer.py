@@ -1,22 +1,26 @@
 """Training steps in native code: gather, forward, loss, backward, update, for many batches in one call.
 
 A batch is cut into shards of whole groups of 16 images. Each shard sums its gradients alone; the shards are added in
-order while the parameters are updated. Threads take whole shards, so results do not depend on their number.
+order, and with them goes the sum of the squares of all gradients. Where its root, the norm, is above a limit, the
+gradient is scaled down to that: one factor for all parameters. Threads take whole shards, so results do not depend on
+their number.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.caching import Cache
-from lanewise.engine.gradients import Gradients, Segment, Slice, clear_kept, deferred_gradients, even, pieces
-from lanewise.engine.parameters import CHUNK, FlatParameters, Floats
+from lanewise.engine.gradients import Gradients, clear_kept
+from lanewise.engine.parameters import FlatParameters, Floats
 from lanewise.engine.plan import GroupPlan, Planner
 from lanewise.engine.schedule import Call, Executable, Phase, Place, Section, aligned
+from lanewise.engine.update import AVERAGE, Update
 from lanewise.errors import NetworkError
 from lanewise.kernels import batchnorm, gather, loss, mixing, optimizers
 from lanewise.kernels.augmentation import Augment
@@ -31,13 +35,6 @@ MOST_SHARDS = 8
 
 Integers = NDArray[np.int32]
 
-AVERAGE = "average"
-"""The array of the moving average of the parameters. What is frozen is its own average."""
-
-
-HYPER = Place("hyper", by_step=4 * optimizers.HYPER)
-"""What updates take from their step: its learning rate, and more."""
-
 
 @dataclass(frozen=True, slots=True)
 class Optimizer:
@@ -46,6 +43,7 @@ class Optimizer:
     name : "sgd" (momentum, Nesterov or not) or "adamw" (beta1 = momentum)
     ema : decay of an exponential moving average of the parameters; 0 for none
     bias_scaler : learning rate of the shifts of normalisations, in multiples of that of the rest
+    clip_norm : the norm that a step's gradient has at most; a larger one is scaled down to it
     """
 
     name: str = "sgd"
@@ -56,6 +54,7 @@ class Optimizer:
     epsilon: float = 1e-8
     ema: float = 0.0
     bias_scaler: float = 1.0
+    clip_norm: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +117,11 @@ class Trainer:
             graph, preprocessing, batch_size, optimizer, label_smoothing, augment, threads, winograd, target
         )
         check_memory("training this network", needed, batch_size)
-        self._executable = Executable(list(self._phases(plan)), self.target, cache)
+        update = Update(self.layout, self._states, self._update, self._own_rates)
+        self._executable = Executable(list(self._phases(plan, update)), self.target, cache)
         self._arrays = {
+            "squares": aligned(LANES * update.squares.parts),
+            "clipped": aligned(optimizers.CLIPPED * self.threads),
             "arena": aligned(plan.arena * self.threads // 4),
             "transformed": aligned(plan.transformed),
             "parameters": aligned(self.flat.total),
@@ -186,6 +188,8 @@ class Trainer:
         self.shards = -(-self.groups // self.groups_per_shard)
         self._powers = np.ones(3)  # of momentum, beta2 and 1 - `batchnorm.RATE`, as many as steps were made
         self._steps = 0
+        self.norms = np.zeros(0, np.float32)
+        """The norm of the gradient of each step of the last run, before it was clipped."""
 
         self.layout = Gradients.of(graph, self.shards, self.groups_per_shard)
         # Beside the shards there is the update, too little to share, and what large dense layers put off.
@@ -212,7 +216,7 @@ class Trainer:
 
     @property
     def gradients(self) -> list[Floats]:
-        """The gradients of the last step, summed over shards in order; for tests and for looking at."""
+        """The gradients of the last step, not clipped; for tests and for looking at."""
         return self.flat.unpack(self.layout.total(self._arrays["gradients"]))
 
     @property
@@ -263,10 +267,18 @@ class Trainer:
         self._powers = np.array(state["powers"], np.float64)
         self._steps = int(state["steps"][0])
 
+    def start_from(self, vector: Floats, averaged: Floats) -> None:
+        """Go on from these parameters, and this average of them, as if no step had been made: without momentum."""
+        self.vector[:], self.averaged[:] = vector, averaged
+        for name in self._states:
+            self._arrays[name][:] = 0
+        self._powers, self._steps = np.ones(3), 0
+
     def run(self, pixels: NDArray[np.generic], steps: Steps) -> tuple[Floats, Floats]:
         """Learn from `steps`; returns the loss of each image, and 1 where its class was guessed right; 0 where absent.
 
-        `pixels` is (images, rows, columns, channels) of the format's type, C-contiguous.
+        `pixels` is (images, rows, columns, channels) of the format's type, C-contiguous. Then `norms` has the norm of
+        each step's gradient.
         """
         count, batch = steps.images.shape
         lanes = self.groups * LANES
@@ -275,6 +287,7 @@ class Trainer:
         images[:, :batch], labels[:, :batch], weights[:, :batch] = steps.images, steps.labels, steps.weights
         losses, correct = np.zeros((count, lanes), np.float32), np.zeros((count, lanes), np.float32)
         groups = -(-np.count_nonzero(images >= 0, axis=1) // LANES).astype(np.int64)
+        norms = np.zeros((count, optimizers.CLIPPED), np.float32)
         arrays = self._arrays | {
             "pixels": pixels,
             # Lanes without an image compute too, with a weight of 0, and 0 times a number of the batch's own images
@@ -288,9 +301,11 @@ class Trainer:
             "losses": losses,
             "correct": correct,
             "hyper": self._hyper(steps.learning_rates, np.count_nonzero(images >= 0, axis=1)),
+            "norms": norms,
             "keys": np.ascontiguousarray(steps.keys, np.int32),
         }
         self._executable.run(arrays, steps=count, threads=self.threads, counts=groups)
+        self.norms = norms[:, optimizers.NORM].copy()
         losses[images < 0], correct[images < 0] = 0, 0
         return losses[:, :batch], correct[:, :batch]
 
@@ -302,6 +317,7 @@ class Trainer:
         o = self.optimizer
         hyper = np.zeros((len(learning_rates), optimizers.HYPER), np.float32)
         hyper[:, 0], hyper[:, -1] = learning_rates, 1 / np.maximum(images, 1)
+        hyper[:, optimizers.LIMIT] = o.clip_norm
         # One product after the other: a library's power may differ in its last bit from machine to machine.
         factors = np.tile([[o.momentum, o.beta2, 1 - batchnorm.RATE]], (len(learning_rates), 1))
         factors[0] *= self._powers
@@ -366,18 +382,12 @@ class Trainer:
         planner.backward(start=last)
         return planner.finish()
 
-    def _phases(self, plan: GroupPlan) -> Iterator[Phase]:
+    def _phases(self, plan: GroupPlan, update: Update) -> Iterator[Phase]:
         """What a step does, one after the other."""
         if plan.preparations:
             yield Phase.of_kinds((1, (call,)) for call in plan.preparations)
         yield self._shard_phase(plan)
-        if plan.deferred:
-            yield deferred_gradients(self.layout, plan.deferred, self.target.registers, self._update_slice)
-        yield self._update_phase()
-        if self.optimizer.ema:
-            places = tuple(Place(name, by_task=4 * CHUNK) for name in (AVERAGE, "parameters"))
-            call = Call(optimizers.average(CHUNK), (*places, HYPER))
-            yield Phase(self.flat.total // CHUNK, (Section((call,)),))
+        yield from update.phases(plan.deferred, self.target.registers, average=bool(self.optimizer.ema))
 
     def _shard_phase(self, plan: GroupPlan) -> Phase:
         """A shard's gradients start as zeros, unless it is one group, which then writes them if it is there."""
@@ -395,48 +405,6 @@ class Trainer:
             return loss.sigmoid_cross_entropy(self.label_smoothing, self._mixed)
         return loss.softmax_cross_entropy(outputs, self.label_smoothing, self._mixed)
 
-    def _update_phase(self) -> Phase:
-        segments = [segment for segment in self.layout.segments if not segment.deferred]
-        return Phase.of_kinds(
-            part
-            for segment in segments
-            for part in (self._chunks(segment) if not segment.positions else [self._statistics(segment)])
-        )
-
-    def _statistics(self, segment: Segment) -> tuple[int, tuple[Call, ...]]:
-        """The update of the running mean and variance of a batch normalisation."""
-        half, row = segment.scalars // 2, self.layout.shared
-        places = [Place("parameters", 4 * (segment.start + n * half)) for n in range(2)]
-        places += [Place("gradients", 4 * (segment.place + n * half)) for n in range(2)]
-        program = batchnorm.update_statistics(half, segment.positions, segment.rows, row)
-        return 1, (Call(program, (*places, HYPER)),)
-
-    def _chunks(self, segment: Segment) -> Iterator[tuple[int, tuple[Call, ...]]]:
-        """Updates of a segment of the vector: how many chunks alike, and the call."""
-        size = LANES * even(segment.scalars // LANES, CHUNK // LANES)
-        for first, chunk, count in pieces(segment.scalars, size):
-
-            def place(base: str, start: int, by_task: int = 4 * chunk) -> Place:
-                return Place(base, 4 * start, by_task=by_task)
-
-            at = segment.start + first
-            places = [place(base, at) for base in ("parameters", *self._states)]
-            places += [
-                place("gradients", segment.place + first),
-                place("decay", at),
-                HYPER,
-            ]
-            if self._own_rates:
-                places.append(place("rates", at))
-            program = self._update(chunk, segment.rows, self.layout.shared, own_rates=self._own_rates)
-            yield count, (Call(program, tuple(places)),)
-
-    def _update_slice(self, part: Slice) -> Call:
-        """The update of a part of a matrix of weights."""
-        states = [replace(part.weight, base=base) for base in self._states]
-        places = (part.weight, *states, part.dweight, HYPER)
-        return Call(self._update(part.scalars, 1, part.total, part.rows), places)
-
     @property
     def _carried(self) -> tuple[str, ...]:
         """The arrays besides the parameters that a step hands to the next."""
@@ -451,10 +419,10 @@ class Trainer:
     def _own_rates(self) -> bool:
         return self.optimizer.bias_scaler != 1
 
-    def _update(self, chunk: int, shards: int, total: int, rows: int = 0, own_rates: bool = False) -> Program:
+    def _update(self, chunk: int, rows: int, total: int, own_rates: bool) -> Program:
         if self.optimizer.name == "sgd":
-            return optimizers.sgd(chunk, shards, total, self.optimizer.nesterov, rows, own_rates)
-        return optimizers.adamw(chunk, shards, total, rows, own_rates)
+            return optimizers.sgd(chunk, self.optimizer.nesterov, rows, total, own_rates)
+        return optimizers.adamw(chunk, rows, total, own_rates)
 
 
 def _logits_node(graph: Graph) -> int:

@@ -151,6 +151,7 @@ def backward_weight_slice(
     """The weight gradient of a whole batch for `vectors` * 16 inputs and all units: written once, however many images.
 
         dw[o, i] = sum over shards s of (sum over images n of shard s of  dy[o, n] x[i, n])
+        squares = sum over vectors i of (sum over o of  dw[o, i]**2)
 
     These are the sums, in their order, that shards come to with `backward_weight` and the update then adds. A slice of
     x is transposed two vectors at a time, so that it stays in the first cache while all of dy passes by in the second.
@@ -163,14 +164,16 @@ def backward_weight_slice(
     registers : int
 
     Buffers: x (groups of all shards, `padded(inputs)`) from the slice's first input on, dy (groups, units), scratch,
-    dweight from the slice's first input on. What x holds beyond `inputs` must be zero.
+    dweight from the slice's first input on, squares (16). What x holds beyond `inputs` must be zero.
     """
     k = Recorder("dense backward weight slice")
     most, tile_i = {32: (12, 2), 8: (3, 1)}.get(registers, (1, 1))
     x, dy = k.lanes("x", (shards * groups, padded(inputs))), k.scalars("dy", (shards * groups, units, LANES))
     turned = k.lanes("scratch", (shards * groups * LANES, tile_i))
-    dw = k.scalars("dweight", (units, padded(inputs)))
+    dw, squares = k.scalars("dweight", (units, padded(inputs))), k.scalars("squares", (LANES,))
+    all_squares = k.register()
     for i, width in blocks(k, vectors, tile_i):
+        square = [k.register() for _ in range(width)]
         for g in k.loop(shards * groups):
             for q in k.loop(width):
                 for n, value in enumerate(transpose(k, [x[g, (i + q) * LANES + n] for n in range(LANES)])):
@@ -191,5 +194,10 @@ def backward_weight_slice(
                 for place in tile:
                     total[place].add(part[place].get())
             for m, q in tile:
-                dw.set_vector(total[m, q].get(), o + m, (i + q) * LANES)
+                gradient = total[m, q].get()
+                dw.set_vector(gradient, o + m, (i + q) * LANES)
+                square[q].accumulate(gradient, gradient)
+        for one in square:
+            all_squares.add(one)
+    squares.set_vector(all_squares.get(), 0)
     return k.program()

@@ -1,11 +1,14 @@
 """Updates: from gradients to new parameters, over a chunk of the one flat vector of parameters.
 
-Chunks are independent of one another, so each may be another thread's; the caller advances the pointers. A chunk is a
-whole number of 16 scalars. `gradients` has a row for each shard, of which the chunk is the beginning; rows are added
-in the order 0, 1, 2, ... `decay` holds 1 for parameters that weight decay applies to, and 0 for biases.
+    sum_shards      g = sum of the shards' gradients, and the sum of its squares
+    clip            norm = sqrt(sum of all squares),   factor = min(1, limit / norm)
+    sgd, adamw      the update, by factor * g
 
-Instead of a stretch of the vector, a chunk may be a part of a matrix of weights: some scalars of each of its `rows`,
-which are `total` scalars apart. Then gradients have one shard, and decay applies to all of it, so nobody asks `decay`.
+Chunks are independent of one another, so each may be another thread's; the caller advances the pointers. A chunk is a
+whole number of 16 scalars. `decay` holds 1 for parameters that weight decay applies to, and 0 for biases.
+
+Instead of a stretch of the vector, a chunk of an update may be a part of a matrix of weights: some scalars of each of
+its `rows`, which are `total` scalars apart. Then decay applies to all of it, so nobody asks `decay`.
 """
 
 from __future__ import annotations
@@ -13,11 +16,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lanewise.errors import ProgramError
+from lanewise.kernels.across import lane_sum
 from lanewise.kernels.tiles import blocks
 from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value, kernel
 
 HYPER = 16
 """Scalars in the buffer `hyper`; those that an update has no use for may hold anything."""
+
+LIMIT = HYPER - 4
+"""Where `hyper` has the largest norm that a gradient may have."""
+
+NORM, FACTOR, CLIPPED = 0, 1, 16
+"""What `clip` writes: the norm of the gradient, and the factor that brings it down to the limit, exactly 1 where it is
+not above; and how many scalars there is room for, a line of the cache."""
 
 UNROLL = 4
 
@@ -47,19 +58,79 @@ def over_shards(gradients: Buffer, at: Index, shards: int) -> Value:
     return total
 
 
+@kernel
+def sum_shards(chunk: int, shards: int, total: int) -> Program:
+    """The gradient of a whole batch, written over the first shard's; and the sum of its squares, lane by lane.
+
+        g = sum over shards s, in the order 0, 1, 2, ..., of gradients[s]
+        squares = sum over the chunk's vectors, in their order, of g**2
+
+    Parameters
+    ----------
+    chunk : int
+        Scalars worked on, a multiple of 16: the beginning of each row.
+    shards, total : int
+        Shape of `gradients`.
+
+    Buffers: gradients (shards, total) and squares (16).
+    """
+    k = Recorder("sum_shards")
+    gradients, squares = k.scalars("gradients", (shards, total)), k.scalars("squares", (LANES,))
+    square = k.register()
+    for at in _vectors(k, chunk, UNROLL):
+        g = over_shards(gradients, at, shards)
+        square.accumulate(g, g)
+        if shards > 1:
+            gradients.set_vector(g, 0, at)
+    squares.set_vector(square.get(), 0)
+    return k.program()
+
+
+@kernel
+def clip(parts: int) -> Program:
+    """The norm of a gradient, and the factor that brings it down to a limit.
+
+        total[q] = sum over the parts n = q, q + 4, ..., in their order, of squares[n]
+        norm = sqrt(sum over lanes, by the fixed tree, of (total[0] + total[1]) + (total[2] + total[3]))
+        factor = limit / norm  where that is above the limit, else 1
+
+    Pascanu and others 2013, "On the difficulty of training recurrent neural networks".
+
+    Parameters
+    ----------
+    parts : int
+        How many sums of squares there are.
+
+    Buffers: squares (parts, of 16 lanes), hyper (16: with the limit) and clipped (16: norm and factor are written).
+    """
+    k = Recorder("clip")
+    squares, hyper = k.lanes("squares", (parts,)), k.scalars("hyper", (HYPER,))
+    clipped = k.scalars("clipped", (CLIPPED,))
+    totals = [k.register() for _ in range(UNROLL)]
+    for first, width in blocks(k, parts, UNROLL):
+        for q in range(width):
+            totals[q].add(squares[first + q])
+    a, b, c, d = (total.get() for total in totals)
+    norm, limit = k.apply("sqrt", lane_sum(k, (a + b) + (c + d))), hyper[LIMIT]
+    clipped[NORM] = norm
+    clipped[FACTOR] = k.apply("where_gt", norm, limit, limit / norm, 1.0)
+    return k.program()
+
+
 class _Chunk:
     """The buffers of an update, declared in the order in which they are given, and where their vectors are."""
 
     def __init__(
-        self, k: Recorder, states: tuple[str, ...], chunk: int, shards: int, total: int, rows: int, own_rates: bool
+        self, k: Recorder, states: tuple[str, ...], chunk: int, rows: int, total: int, own_rates: bool
     ) -> None:
         self._k, self._scalars, self._rows = k, chunk, rows
-        self._shards = shards
         shape = (rows, total) if rows else (1, chunk)
-        self.parameters, *self.states = (k.scalars(name, shape) for name in ("parameters", *states))
-        self._gradients = k.scalars("gradients", shape if rows else (shards, total))
+        self.parameters, *self.states, self._gradients = (
+            k.scalars(name, shape) for name in ("parameters", *states, "gradients")
+        )
         self._decay = None if rows else k.scalars("decay", (chunk,))
         self._hyper = k.scalars("hyper", (HYPER,))
+        self._factor = k.scalars("clipped", (CLIPPED,))[FACTOR]
         self._rates = k.scalars("rates", (chunk,)) if own_rates else None
 
     def hyper(self, count: int) -> list[Value]:
@@ -73,9 +144,8 @@ class _Chunk:
                 yield row, at
 
     def gradient(self, place: tuple[Index, Index]) -> Value:
-        """The sum of all shards' gradients."""
-        row, at = place
-        return self._gradients.vector(row, at) if self._rows else over_shards(self._gradients, at, self._shards)
+        """The gradient, clipped."""
+        return self._factor * self._gradients.vector(*place)
 
     def decayed(self, weight_decay: Value, place: tuple[Index, Index]) -> Value:
         """Weight decay where it applies, else 0."""
@@ -87,10 +157,10 @@ class _Chunk:
 
 
 @kernel
-def sgd(chunk: int, shards: int, total: int, nesterov: bool, rows: int = 0, own_rates: bool = False) -> Program:
+def sgd(chunk: int, nesterov: bool, rows: int = 0, total: int = 0, own_rates: bool = False) -> Program:
     """Gradient descent with momentum.
 
-        g = gradient + weight_decay * decay * p
+        g = factor * gradient + weight_decay * decay * p
         v = momentum * v + g
         p = p - learning_rate * (g + momentum * v  with nesterov, else v)
 
@@ -98,20 +168,20 @@ def sgd(chunk: int, shards: int, total: int, nesterov: bool, rows: int = 0, own_
     ----------
     chunk : int
         Scalars worked on, a multiple of 16; of each row, if there are any.
-    shards, total : int
-        Shape of `gradients`.
     nesterov : bool
     rows : int
         Of a part of a matrix; 0 for a stretch of the vector.
+    total : int
+        How far its rows are apart.
     own_rates : bool
         Whether the learning rate of each parameter is a multiple of its own; not with `rows`.
 
-    Buffers: parameters (chunk), velocity (chunk), gradients (shards, total), decay (chunk),
-    hyper (16: learning rate, momentum, weight decay) and, with `own_rates`, rates (chunk: the multiples). With `rows`,
+    Buffers: parameters (chunk), velocity (chunk), gradients (chunk), decay (chunk), hyper (16: learning rate, momentum,
+    weight decay), clipped (16: as `clip` writes it) and, with `own_rates`, rates (chunk: the multiples). With `rows`,
     the first three are (rows, total), and there is no decay.
     """
     k = Recorder("sgd")
-    part = _Chunk(k, ("velocity",), chunk, shards, total, rows, own_rates)
+    part = _Chunk(k, ("velocity",), chunk, rows, total, own_rates)
     parameters, (velocity,) = part.parameters, part.states
     learning_rate, momentum, weight_decay = part.hyper(3)
     down = k.apply("sub", 0.0, learning_rate)
@@ -126,21 +196,22 @@ def sgd(chunk: int, shards: int, total: int, nesterov: bool, rows: int = 0, own_
 
 
 @kernel
-def adamw(chunk: int, shards: int, total: int, rows: int = 0, own_rates: bool = False) -> Program:
+def adamw(chunk: int, rows: int = 0, total: int = 0, own_rates: bool = False) -> Program:
     """AdamW: steps scaled by running moments of the gradient, and decay apart from them.
 
         m = beta1 * m + (1 - beta1) * g
         s = beta2 * s + (1 - beta2) * g**2
         p = p - learning_rate * (correction1 * m / (sqrt(correction2 * s) + epsilon) + weight_decay * decay * p)
 
-    Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization". Parameters as for `sgd`.
+    Here g is the clipped gradient. Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization". Parameters as
+    for `sgd`.
 
-    Buffers: parameters (chunk), mean (chunk), square (chunk), gradients (shards, total), decay (chunk),
-    hyper (16: learning rate, beta1, beta2, epsilon, weight decay, correction1, correction2) and perhaps rates. The
+    Buffers: parameters (chunk), mean (chunk), square (chunk), gradients (chunk), decay (chunk), hyper (16: learning
+    rate, beta1, beta2, epsilon, weight decay, correction1, correction2), clipped (16) and perhaps rates. The
     corrections of step t (from 1) are 1 / (1 - beta1**t) and 1 / (1 - beta2**t); `mean` and `square` start as zeros.
     """
     k = Recorder("adamw")
-    part = _Chunk(k, ("mean", "square"), chunk, shards, total, rows, own_rates)
+    part = _Chunk(k, ("mean", "square"), chunk, rows, total, own_rates)
     parameters, (mean, square) = part.parameters, part.states
     learning_rate, beta1, beta2, epsilon, weight_decay, correction1, correction2 = part.hyper(7)
     rest1, rest2 = k.apply("sub", 1.0, beta1), k.apply("sub", 1.0, beta2)

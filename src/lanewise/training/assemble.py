@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -63,6 +64,8 @@ def model_of(
             "stopped_early": result.stopped_early,
             "best_epoch": result.best_epoch,
             "candidates": round(result.candidates, 2),
+            "gradient_clipping": None if math.isinf(engine.optimizer.clip_norm) else engine.optimizer.clip_norm,
+            "setbacks": result.setbacks,
             **provenance,
         },
     )

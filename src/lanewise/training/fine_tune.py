@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from math import prod
 
-from lanewise.engine.trainer import Optimizer
 from lanewise.errors import TooLargeError
 from lanewise.interrupts import attend, defer
 from lanewise.limits import check_memory
@@ -120,11 +119,12 @@ def _tuned(
     preprocessing = found.engine.preprocessing
     if head.tuned:
         preprocessing, examples = _before(head, found, examples, options, progress)
+    decay = WEIGHT_DECAYS[options.optimizer] if options.weight_decay is None else options.weight_decay
     engine = replace(
         found.engine,
         graph=last,
         preprocessing=preprocessing.taking(type_of(examples.pixels)),
-        optimizer=_optimizer(options),
+        optimizer=optimizer_of(options, decay),
     )
     task = TrainingTask(
         pixels=examples.pixels,
@@ -132,6 +132,7 @@ def _tuned(
         indices=examples.trained,
         weights=examples.weights,
         validation=examples.validation,
+        frequencies=examples.frequencies,
         batch_size=found.batch_size,
         seed=options.seed,
         learning_rate=options.learning_rate or LEARNING_RATES[options.optimizer] / GOING_ON,
@@ -172,11 +173,6 @@ def _before(
     channels, rows, columns = front.output_shape
     ones, zeros = (1.0,) * channels, (0.0,) * channels
     return Preprocessing(rows, columns, channels, "float32", scale=ones, offset=zeros), examples
-
-
-def _optimizer(options: TrainOptions) -> Optimizer:
-    decay = WEIGHT_DECAYS[options.optimizer] if options.weight_decay is None else options.weight_decay
-    return optimizer_of(options, decay)
 
 
 def _norms_frozen(graph: Graph) -> Graph:

@@ -49,6 +49,7 @@ from lanewise.training.crossvalidation import (
 )
 from lanewise.training.effort import effort_for
 from lanewise.training.fine_tune import check_room, fine_tuned
+from lanewise.training.frequencies import weighting
 from lanewise.training.held_out import held_out
 from lanewise.training.leaks import leaks_told, split_of
 from lanewise.training.learning_rate import SCHEDULES
@@ -181,7 +182,8 @@ def _train_new_head(
     assert images.labels is not None
     if options.augment not in ("auto", "none") or any(options.changes.values()):
         say(Caution("Features of a model are computed once for each image, so images are not augmented."))
-    examples = Examples(images.pixels, images.labels, data.weights, data.trained, data.validation)
+    weights, shares = weighting(head.graph, images, data.trained, data.weights, options)
+    examples = Examples(images.pixels, images.labels, weights, data.trained, data.validation, shares)
     check_room(head, examples)
     with watched(options.verbose, options.progress) as watch:
         found = trained(start, head, examples, options, began, watch, say)
@@ -377,11 +379,13 @@ def _set_up(data: _Data, chosen: _Recipe, options: TrainOptions, budget_from: fl
         looks_twice(options.tta, chosen.augment),
     )
     assert data.images.labels is not None
+    weights, shares = weighting(engine.graph, data.images, data.trained, data.weights, options)
     task = TrainingTask(
         pixels=data.images.pixels,
         labels=data.images.labels,
         indices=data.trained,
-        weights=data.weights,
+        weights=weights,
+        frequencies=shares,
         validation=data.validation,
         batch_size=chosen.batch_size,
         seed=options.seed,

@@ -5,6 +5,7 @@
         for each chunk of steps (one native call, about a tenth of a second):
             train on it
             report progress
+        if training has died, go back to the best epoch, or to the start, with a smaller rate (health.py)
         evaluate on the validation set, keep the weights if they are the best so far (best_weights.py)
 
 Random numbers are counter-based: the order of an epoch depends on (seed, epoch), the augmentation of an image on
@@ -16,37 +17,52 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lanewise.engine.inference import Inference
 from lanewise.engine.parameters import Floats
 from lanewise.engine.trainer import Steps, Trainer
 from lanewise.errors import LanewiseError
 from lanewise.interrupts import attend, defer
+from lanewise.network.channelwise import BatchNorm
+from lanewise.notes import Caution, Say, unheard
 from lanewise.training.best_weights import Choice
+from lanewise.training.frequencies import Evaluates
+from lanewise.training.health import Epoch, Guess, Health
 from lanewise.training.learning_rate import COOLING, Cooling
+from lanewise.training.options import LEARNING_RATES
 from lanewise.training.task import Indices, Progress, TrainingTask, TrainResult
 
 CHUNK_SECONDS = 0.1
+SLOWER = 3.0
+"""Training that went back goes on at the learning rate divided by this."""
 
 
 class DivergedError(LanewiseError):
     """The loss became infinite or no number at all."""
 
 
-@dataclass(slots=True)
-class Epoch:
-    """An epoch that is going on, and sums over the images trained on in it."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Good:
+    """The end of the best epoch so far, or the beginning of training: where to go back to.
 
-    number: int
-    loss: float = 0.0
-    correct: float = 0.0
-    images: int = 0
+    Attributes
+    ----------
+    vector, averaged : all parameters, and those to evaluate
+    epochs : how many were finished
+    seconds : that training had taken
+    carried : the attributes of the loop named in `GOES_BACK`
+    """
+
+    vector: Floats
+    averaged: Floats
+    epochs: int
+    seconds: float
+    carried: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +82,12 @@ class TrainingState:
     rate : learning rate of the last step
     epoch : the one that is going on, or None between two
     cooling : the end of a training that stops early, or None
+    health : what tells whether training is alive
+    dead : whether it is not, after the last epoch, and goes on all the same
+    first, good : where to go back to: the start, and the best epoch
+    share : of the learning rate that the task asks for
+    setbacks : as in the result
+    over : whether training ended because no rate was any better
     """
 
     engine: Mapping[str, NDArray[np.generic]]
@@ -76,10 +98,20 @@ class TrainingState:
     rate: float
     epoch: Epoch | None
     cooling: Cooling | None
+    health: Health
+    dead: bool
+    first: Good
+    good: Good
+    share: float
+    setbacks: list[dict[str, float | int | str | None]]
+    over: bool
 
 
 CARRIED = tuple(one.name for one in fields(TrainingState) if one.name != "engine")
 """What the loop itself carries, in attributes of these names."""
+
+GOES_BACK = tuple(name for name in CARRIED if name not in ("first", "good", "share", "setbacks", "over"))
+"""What is as it was when training goes back."""
 
 
 class Loop:
@@ -89,17 +121,25 @@ class Loop:
     ----------
     trainer : Trainer
         Its parameters are where training starts.
-    inference : Inference
+    inference : Evaluates
         Shares the parameters that the trainer has to be evaluated; None without a validation set.
     task : TrainingTask
         What to train on, and for how long.
     progress : callable
         Told how it goes; a KeyboardInterrupt raised anywhere ends training with the best weights so far.
+    say : callable, optional
+        Given a note where training went wrong.
     """
 
     def __init__(
-        self, trainer: Trainer, inference: Inference | None, task: TrainingTask, progress: Callable[[Progress], None]
+        self,
+        trainer: Trainer,
+        inference: Evaluates | None,
+        task: TrainingTask,
+        progress: Callable[[Progress], None],
+        say: Say = unheard,
     ) -> None:
+        self.say = say
         self.trainer, self.inference, self.task, self.progress = trainer, inference, task, progress
         self.steps_per_epoch = -(-len(task.indices) // task.batch_size)
         self.result = TrainResult(trainer.averaged.copy())
@@ -110,6 +150,22 @@ class Loop:
         self.rate = 0.0
         self.epoch: Epoch | None = None
         self.cooling: Cooling | None = None
+        classes = max(2, *trainer.graph.output_shape)
+        labels, weights = task.labels[task.indices], task.weights[task.indices]
+        self.health = Health(Guess.of(labels, weights, classes, trainer.label_smoothing))
+        self.share, self.dead, self.over = 1.0, False, False
+        self.setbacks: list[dict[str, float | int | str | None]] = []
+        self.first = self.good = self.as_it_is()
+
+    def as_it_is(self) -> Good:
+        """All that going back to this moment, between two epochs, needs; arrays are never changed in place."""
+        kept = {name: copy(getattr(self, name)) for name in GOES_BACK}
+        kept["choice"], kept["health"] = deepcopy(self.choice), deepcopy(self.health)
+        kept["result"].history = list(self.result.history)
+        newest = self.choice.best_epoch == len(self.result.history) and not self.since_evaluation
+        averaged = self.result.vector if newest else self.trainer.averaged.copy()
+        vector = self.trainer.vector.copy() if self.trainer.optimizer.ema else averaged
+        return Good(vector, averaged, len(self.result.history), self.seconds, kept)
 
     def state(self) -> TrainingState:
         """A copy of all that `restore` needs, between two steps: `progress` may ask for it."""
@@ -153,7 +209,7 @@ class Loop:
 
     def more(self) -> bool:
         """Whether there is a step to go."""
-        return self.total_steps() - self.result.steps >= 0.5
+        return not self.over and self.total_steps() - self.result.steps >= 0.5
 
     def run(self) -> TrainResult:
         """Train to the end.
@@ -166,7 +222,11 @@ class Loop:
         try:
             attend()
             while self.more():
-                self.one_epoch()
+                try:
+                    self.one_epoch()
+                except DivergedError:
+                    if not self.task.retries or not self.go_back("Training diverged"):
+                        raise
             defer()
         except KeyboardInterrupt:
             self.result.interrupted = True
@@ -192,8 +252,72 @@ class Loop:
         if self.choice.right or self.task.start is not None:
             self.result.best_epoch = self.choice.best_epoch
             self.result.candidates = self.choice.effective()
+        elif self.good.epochs and self.ends_dead():
+            self.result.vector = self.good.averaged
         else:
             self.result.vector = self.trainer.averaged.copy()
+        self.result.learning_rate = self.task.learning_rate * self.share
+        self.result.setbacks = self.setbacks
+
+    def ends_dead(self) -> bool:
+        """Whether training is dead where it ends, be it in the middle of an epoch."""
+        if self.epoch is None or not self.epoch.images:
+            return self.dead
+        return self.health.trouble(self.epoch, self.total_steps()) is not None
+
+    def go_back(self, why: str) -> bool:
+        """Go back to the best epoch, or to the start, and on from there with a smaller rate; whether that was done.
+
+        After the best epoch, the start is next. Where no smaller rate was any better, training ends with the best
+        epoch; if there is none, it goes on from the start at the first rate. Where the rate was given, it goes on as it
+        is. The user hears of all that.
+
+        Parameters
+        ----------
+        why : str
+            What went wrong, in a sentence.
+        """
+        task, tried = self.task, len(self.setbacks)
+        again = tried > 0 and self.setbacks[-1]["back_to"] == self.good.epochs and tried < task.retries
+        good = self.first if again else self.good
+        asked, number = task.learning_rate, self.epoch.number + 1 if self.epoch else 0
+        if not task.retries:
+            if not tried:
+                self.setbacks.append({"epoch": number, "why": why, "back_to": None, "learning_rate": asked})
+                self.say(Caution(f"{why}, at the learning rate of {asked:.3g} that was given. {self.remedy(asked)}"))
+            return False
+        if tried > task.retries:
+            return False
+        share = self.share / SLOWER
+        if tried == task.retries:
+            self.over, share = good.epochs > 0, 1.0
+        rate = asked * share
+        if self.over:
+            then = f"going back to epoch {good.epochs}, whose weights are the result. {self.remedy(asked)}"
+        elif good.epochs:
+            then = f"going back to epoch {good.epochs}, and on with a learning rate of {rate:.3g}."
+        elif tried == task.retries:
+            then = f"nor did it at any smaller learning rate, so it starts again with {rate:.3g}. {self.remedy(None)}"
+        else:
+            then = f"starting again with a learning rate of {rate:.3g}."
+        self.say(Caution(f"{why}; {then}"))
+        self.setbacks.append({"epoch": number, "why": why, "back_to": good.epochs, "learning_rate": rate})
+        self.trainer.start_from(good.vector, good.averaged)
+        vars(self).update(deepcopy(dict(good.carried)))
+        self.begun, self.share = time.perf_counter() - good.seconds, share
+        return True
+
+    def remedy(self, rate: float | None) -> str:
+        """What would help, in a sentence; with another rate than this, if it is that."""
+        layers = [node.layer for node in self.trainer.graph.nodes]
+        low = LEARNING_RATES[self.trainer.optimizer.name]
+        means = [] if rate is None else [f"a learning rate of {low if rate < low / 10 else rate / SLOWER:.3g}"]
+        if not any(isinstance(layer, BatchNorm) for layer in layers):
+            means.append("batchnorm behind each convolution")
+        if math.isinf(self.trainer.optimizer.clip_norm):
+            means.append("gradient clipping")
+        means.append("fewer layers, or labels that the images can tell")
+        return f"What may help: {'; '.join(means)}."
 
     def one_epoch(self) -> None:
         """Begin an epoch, or go on with the one that was restored."""
@@ -215,18 +339,25 @@ class Loop:
                 self.tell(epoch, epoch_done=False)
         if epoch.images == 0:  # the budget ran out between two epochs
             return
+        patient = not task.retries or (self.more() and not self.setbacks)
+        trouble = self.health.trouble(epoch, self.total_steps(), patient=patient)
+        if trouble is not None and self.go_back(trouble):
+            return
+        self.dead = trouble is not None
         held_out = len(task.validation.indices) if task.validation else 0
         if self.inference is not None and (not self.more() or self.since_evaluation >= 3 * held_out):
             self.evaluate(epoch)
         self.record(epoch)
         self.epoch = None
+        if not self.dead and self.health.improved(epoch):
+            self.good = self.as_it_is()
         self.tell(epoch, epoch_done=True)
 
     def rate_at(self, step: int, total: float) -> float:
         """The learning rate of a step, of so many."""
         if self.cooling is not None:
             return self.cooling.rate_at(step)
-        return self.task.learning_rate * self.task.schedule(step / total)
+        return self.task.learning_rate * self.share * self.task.schedule(step / total)
 
     def chunk(self) -> int:
         """Steps of the next native call."""
@@ -262,11 +393,16 @@ class Loop:
         epoch.loss += float(losses.reshape(-1)[present].sum(dtype=np.float64))
         epoch.correct += float(correct.reshape(-1)[present].sum(dtype=np.float64))
         epoch.images += len(part)
+        shares = weights.astype(np.float64).reshape(count, batch)
+        epoch.losses += (losses * shares).sum(axis=1).tolist()
+        epoch.corrects += (correct * shares).sum(axis=1).tolist()
+        epoch.weights += shares.sum(axis=1).tolist()
+        epoch.norms += self.trainer.norms.tolist()
         self.rate = float(rates[-1])
         self.result.steps += count
         self.result.images += len(part)
         self.since_evaluation += len(part)
-        if not np.isfinite(epoch.loss):
+        if not np.isfinite(losses).all():
             raise DivergedError(
                 f"training diverged in epoch {epoch.number + 1}: the loss is no longer finite at a learning rate of "
                 f"{self.rate:.3g}; choose a smaller one"

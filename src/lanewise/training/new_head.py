@@ -169,13 +169,15 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Examples:
-    """What to train on: all images at hand with their labels and weights, and which of them are the training set."""
+    """What to train on: all images at hand with their labels and weights, which of them are the training set, and the
+    frequencies of the classes where these are to count alike."""
 
     pixels: Pixels
     labels: NDArray[np.int32]
     weights: Floats
     trained: Indices
     validation: Validation | None
+    frequencies: Floats | None = None
 
 
 def trained(
@@ -228,6 +230,7 @@ def trained(
         indices=examples.trained,
         weights=examples.weights,
         validation=examples.validation,
+        frequencies=examples.frequencies,
         batch_size=batch_size,
         seed=options.seed,
         learning_rate=options.learning_rate or RATE / preprocessing.rows,

@@ -18,7 +18,7 @@ from lanewise.errors import OptionError
 from lanewise.network.base import Layer
 from lanewise.resizing import FITS
 from lanewise.training.learning_rate import SCHEDULES
-from lanewise.training.rules import CALLED, SHARE, SWITCH, Rule, between, one_of, positive, such, whole
+from lanewise.training.rules import CALLED, NETWORK, SHARE, SWITCH, Rule, between, one_of, positive, such, whole
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -34,23 +34,18 @@ WEIGHT_DECAYS = {"sgd": 5e-4, "adamw": 0.01}
 ALL = "all"
 """All stages of a network."""
 
-PRESETS = ("quick", "good", "best")
 AUGMENTATIONS = ("auto", "none", "shift", "flip", "shift+flip")
 CHANGES = ("zoom", "rotate", "brightness", "contrast", "saturation", "erase", "mixup", "cutmix")
 """What else augmentation can do; each an option of its own."""
 
 
-def _by_optimizer(defaults: Mapping[str, float]) -> str:
-    return ", ".join(f"{value:g} for {name}" for name, value in defaults.items())
-
-
-def _is_network(value: Any) -> bool:
-    return isinstance(value, str) or all(isinstance(layer, Layer) for layer in value)
-
-
 def _is_mapping_of_weights(value: Any) -> bool:
     """Whether it is a word, which is looked at later, or maps labels to numbers."""
     return isinstance(value, str) or all(isinstance(weight, Real) for _, weight in value.items())
+
+
+def _by_optimizer(defaults: Mapping[str, float]) -> str:
+    return ", ".join(f"{value:g} for {name}" for name, value in defaults.items())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,7 +120,7 @@ class FitOptions:
         "chosen from the images",
         more="With `start`, its own network is the default. Layers marked `frozen`, and `fixed` filters, stay as they "
         "are.",
-        values=such("text like 'conv 16@3x3 same, relu, dense 10', or layers", _is_network),
+        values=NETWORK,
         metavar="TEXT",
     )
     _: KW_ONLY
@@ -133,7 +128,7 @@ class FitOptions:
         "good",
         "How much work the default network and number of epochs are for: 'quick' takes half the epochs and no batch "
         "normalisation for small images, 'best' three times the epochs and for many images twice the filters.",
-        values=one_of("preset", PRESETS),
+        values=one_of("preset", ("quick", "good", "best")),
     )
     epochs: int | None = option(
         None, "Number of passes over the training set.", "chosen from the number of images", values=whole()
@@ -143,9 +138,8 @@ class FitOptions:
         "Seconds to train for, instead of epochs.",
         "no limit",
         command="Time to train for, instead of --epochs: 30s, 2m, 1h.",
-        more="The schedule is stretched over what the measured speed allows, up to three times the "
-        "default number of epochs. The default network for many images that are hard to tell apart is the largest that "
-        "it is enough for.",
+        more="The schedule is stretched over what the measured speed allows, up to three times the default number of "
+        "epochs. The default network for many images that are hard to tell apart is the largest that it is enough for.",
         values=positive("a budget must be a number of seconds", "seconds"),
     )
     batch_size: int | None = option(
@@ -158,7 +152,7 @@ class FitOptions:
         None,
         "Peak learning rate.",
         f"{_by_optimizer(LEARNING_RATES)}; with batch normalisation {NORMALISED_LEARNING_RATES['sgd']:g} for sgd",
-        more="If it is left to Lanewise and training diverges, training starts again at a third of it.",
+        more="If it is left to Lanewise and training dies or diverges, training goes back and on at a third of it.",
         values=positive("the learning rate must be"),
     )
     momentum: float = option(0.9, "Momentum; for adamw, its beta1.", values=SHARE)
@@ -177,6 +171,11 @@ class FitOptions:
         "no average",
         more="In the first steps the decay is smaller, so that the average forgets where training started.",
         values=SHARE,
+    )
+    gradient_clipping: float = option(
+        10.0,
+        "Largest norm of a step's gradient; a longer one is scaled down to it. 0 clips none.",
+        values=between(0, float("inf")),
     )
     schedule: str = option("one-cycle", "Learning-rate schedule.", values=one_of("schedule", tuple(SCHEDULES)))
     label_smoothing: float | None = option(
@@ -242,9 +241,9 @@ class FitOptions:
     )
     class_weight: Mapping[Any, float] | Literal["balanced"] | None = option(
         None,
-        "Weights of classes: 'balanced' gives all classes the same total weight.",
+        "'balanced' recognises classes as if all were as frequent, however many images each has.",
         "all images have the same weight",
-        more="A dict {label: weight} gives 1 to classes that it does not name.",
+        more="A dict {label: weight} gives images weights in the loss, 1 to classes that it does not name.",
         values=such("'balanced' or a dict of class to weight", _is_mapping_of_weights),
         words=("balanced",),
     )

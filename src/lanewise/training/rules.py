@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Literal
 
+from lanewise.network.base import Layer
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rule:
@@ -78,5 +80,11 @@ def between(low: float, high: float) -> Rule:
 SHARE = Rule(lambda value: 0 <= value < 1, "{name} must be from 0 to below 1, not {value!r}", "number")
 """Numbers from 0 to below 1."""
 
+
+def _is_network(value: Any) -> bool:
+    return isinstance(value, str) or all(isinstance(layer, Layer) for layer in value)
+
+
+NETWORK = such("text like 'conv 16@3x3 same, relu, dense 10', or layers", _is_network)
 SWITCH = such("True or False", lambda value: value in (True, False))
 CALLED = such("a function", callable)

@@ -1,7 +1,8 @@
-"""One run of training: the engine set up, the start evaluated, and again more slowly if it diverges."""
+"""One run of training: the engine set up, the start evaluated, and again more slowly if it spoiled a model."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,16 +13,17 @@ from lanewise.engine.parameters import Floats
 from lanewise.engine.trainer import Optimizer, Trainer
 from lanewise.kernels.augmentation import Augment
 from lanewise.network.graph import Graph
-from lanewise.notes import Caution, Note, Say
+from lanewise.notes import Note, Say
 from lanewise.preprocessing import Preprocessing
 from lanewise.training.best_weights import Verdict
-from lanewise.training.loop import DivergedError, Loop, evaluated
+from lanewise.training.frequencies import Balanced, Evaluates, on_top, output_bias
+from lanewise.training.loop import SLOWER, Loop, evaluated
 from lanewise.training.options import FitOptions
 from lanewise.training.start import Start
 from lanewise.training.task import Progress, TrainingTask, TrainResult, Validation
 
-RESTARTS = 3
-"""How often training that diverged starts again at a third of the learning rate, where the rate is ours to choose."""
+RETRIES = 3
+"""How often training that died goes on at a third of the learning rate, where the rate is ours to choose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ def optimizer_of(options: FitOptions, weight_decay: float) -> Optimizer:
         weight_decay=weight_decay,
         ema=options.ema or 0.0,
         bias_scaler=float(options.bias_scaler),
+        clip_norm=options.gradient_clipping or math.inf,
     )
 
 
@@ -135,7 +138,7 @@ def run(
     progress: Callable[[Progress], None] | None,
     say: Say,
 ) -> tuple[TrainResult, Trainer, float]:
-    """Train; if the learning rate was not given, start again at a third of it if training diverges.
+    """Train; if the learning rate was not given, with a third of it if training dies or spoils the model it began with.
 
     Parameters
     ----------
@@ -157,19 +160,34 @@ def run(
     learning_rate : float
         The peak learning rate that was used in the end.
     """
-    restarts = RESTARTS if restart else 0
+    retries = RETRIES if restart else 0
+    bias = None if task.frequencies is None else output_bias(engine.graph)
+    begun = parameters
+    if bias is not None and task.frequencies is not None:
+        added = on_top(task.frequencies, len(parameters[bias]))
+        begun = [*parameters[:bias], parameters[bias] + added, *parameters[bias + 1 :]]
     while True:
-        trainer = engine.trainer(parameters, task.batch_size)
-        inference = None if task.validation is None else engine.inference(trainer.averaged)
-        try:
-            result = Loop(trainer, inference, task, progress or (lambda report: None)).run()
-            if not (restarts and _spoiled(result, task)):
-                return result, trainer, task.learning_rate
-            kind, why = Note, "Fine-tuning made the model far worse: the learning rate was too high"
-        except DivergedError:
-            if not restarts:
-                raise
-            kind, why = Caution, "Training diverged"
-        restarts -= 1
-        task = replace(task, learning_rate=task.learning_rate / 3)
-        say(kind(f"{why}; starting again with a learning rate of {task.learning_rate:.3g}."))
+        task = replace(task, retries=retries)
+        trainer = engine.trainer(begun, task.batch_size)
+        inference: Evaluates | None = None
+        if task.validation is not None:
+            inference = engine.inference(trainer.averaged)
+            if bias is not None and task.frequencies is not None:
+                inference = Balanced(inference, task.frequencies)
+        result = Loop(trainer, inference, task, progress or (lambda report: None), say).run()
+        if not (retries and _spoiled(result, task)):
+            break
+        retries -= 1
+        task = replace(task, learning_rate=result.learning_rate / SLOWER)
+        say(
+            Note(
+                "Fine-tuning made the model far worse: the learning rate was too high; starting again with a learning "
+                f"rate of {task.learning_rate:.3g}."
+            )
+        )
+    if bias is not None:
+        result.vector = result.vector.copy()
+        trainer.flat.views(result.vector)[bias][...] -= added
+        if result.best_epoch == 0:  # to the last bit what it was
+            result.vector = trainer.flat.pack(parameters)
+    return result, trainer, result.learning_rate

@@ -100,6 +100,8 @@ class TrainingTask:
     patience : epochs without improvement after which to stop, or None; under a budget, half of all if that is more
     started : time.perf_counter() when the budget began to run
     start : what the weights to start from get on the validation images, if they are a candidate for the best
+    frequencies : of the classes, where these are to count alike (frequencies.py); None where they count as they come
+    retries : how often training that dies goes back and on at a smaller learning rate; 0 if the rate was given
     """
 
     pixels: Pixels
@@ -117,6 +119,8 @@ class TrainingTask:
     patience: int | None
     started: float
     start: Verdict | None = None
+    frequencies: Floats | None = None
+    retries: int = 0
 
 
 @short
@@ -136,3 +140,7 @@ class TrainResult:
     evaluated."""
     candidates: float = 1.0
     """Among how many independent candidates the validation images chose."""
+    learning_rate: float = 0.0
+    """The peak that was used in the end."""
+    setbacks: list[dict[str, float | int | str | None]] = field(default_factory=list)
+    """When and why training died, to which epoch it went back, if it did, and the learning rate from there on."""

@@ -1,0 +1,131 @@
+"""What a step does behind the passes of all shards: gradients added up, their norm, the update.
+
+    sums       slices of large dense layers' gradients; elsewhere the shards' added; the squares of both
+    update     the norm of the whole gradient, the factor that clips it, and by it each slice and chunk
+    average    perhaps a moving average of the parameters
+
+All tasks of a phase are independent of one another, and the order of sums does not depend on who runs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from lanewise.engine.gradients import Deferred, Gradients, Segment, Slice, Squares, even, gradient_slices, pieces
+from lanewise.engine.parameters import CHUNK
+from lanewise.engine.schedule import Call, Phase, Place, Section
+from lanewise.kernels import batchnorm, optimizers
+from lanewise.lanes.program import LANES, Program
+
+AVERAGE = "average"
+"""The array of the moving average of the parameters. What is frozen is its own average."""
+
+HYPER = Place("hyper", by_step=4 * optimizers.HYPER)
+"""What updates take from their step: its learning rate, and more."""
+
+CLIPPED = Place("clipped", by_thread=4 * optimizers.CLIPPED)
+"""Where each thread has the norm of the gradient, and the factor that clips it."""
+
+MOST_CHUNKS = 64
+"""About how many chunks the vector of parameters has at most, as each update adds up what all have of the norm."""
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """The phases of the update.
+
+    Attributes
+    ----------
+    layout : Gradients
+    states : names of the arrays of the optimizer's state
+    program : callable
+        The kernel of the optimizer, for so many scalars of each of some rows (0 for a stretch of the vector), which are
+        so far apart; and with rates of their own or without.
+    own_rates : whether parameters have rates of their own
+    squares : where the sums of squares are written
+    """
+
+    layout: Gradients
+    states: tuple[str, ...]
+    program: Callable[[int, int, int, bool], Program]
+    own_rates: bool
+    squares: Squares = field(default_factory=Squares)
+
+    def phases(self, deferred: Sequence[Deferred], registers: int, *, average: bool) -> Iterator[Phase]:
+        """All of them, in order.
+
+        Parameters
+        ----------
+        deferred : sequence of Deferred
+            Layers whose gradient is computed here.
+        registers : int
+            How many values of 16 lanes the target's registers hold.
+        average : bool
+            Whether a moving average is kept.
+        """
+        slices = list(gradient_slices(self.layout, deferred, registers, self.squares))
+        yield Phase.of_kinds([*((count, (gradient,)) for count, gradient, _ in slices), *self._sums()])
+
+        # Each task works the factor out anew: that takes less than all waiting for one task to do it.
+        updates = [(count, self._slice(part)) for count, _, part in slices]
+        updates += [update for segment in self.layout.segments for update in self._stretches(segment)]
+        yield Phase.of_kinds(
+            [
+                *((count, (self._clip(CLIPPED), update)) for count, update in updates),
+                *((1, (self._statistics(segment),)) for segment in self.layout.segments if segment.positions),
+                (1, (self._clip(Place("norms", by_step=4 * optimizers.CLIPPED)),)),
+            ]
+        )
+        if average:
+            places = tuple(Place(name, by_task=4 * CHUNK) for name in (AVERAGE, "parameters"))
+            call = Call(optimizers.average(CHUNK), (*places, HYPER))
+            yield Phase(self.layout.flat.total // CHUNK, (Section((call,)),))
+
+    def _clip(self, place: Place) -> Call:
+        return Call(optimizers.clip(self.squares.parts), (Place("squares"), HYPER, place))
+
+    def _chunks(self, segment: Segment) -> Iterator[tuple[int, int, int]]:
+        """A segment of the vector in chunks: the first scalar of some alike, how long each is, and how many they are.
+
+        None of one whose gradients are computed at once, or that has none. Large vectors have longer chunks, not more.
+        """
+        if not (segment.deferred or segment.positions):
+            most = CHUNK // LANES * -(-self.layout.flat.total // (MOST_CHUNKS * CHUNK))
+            yield from pieces(segment.scalars, LANES * even(segment.scalars // LANES, most))
+
+    def _sums(self) -> Iterator[tuple[int, tuple[Call, ...]]]:
+        """The gradients of all shards added, for all parameters whose gradients are not computed at once."""
+        for segment in self.layout.segments:
+            for first, chunk, count in self._chunks(segment):
+                gradients = Place("gradients", 4 * (segment.place + first), by_task=4 * chunk)
+                program = optimizers.sum_shards(chunk, segment.rows, self.layout.shared)
+                yield count, (Call(program, (gradients, self.squares.of(count))),)
+
+    def _statistics(self, segment: Segment) -> Call:
+        """The update of the running mean and variance of a batch normalisation."""
+        half, row = segment.scalars // 2, self.layout.shared
+        places = [Place("parameters", 4 * (segment.start + n * half)) for n in range(2)]
+        places += [Place("gradients", 4 * (segment.place + n * half)) for n in range(2)]
+        program = batchnorm.update_statistics(half, segment.positions, segment.rows, row)
+        return Call(program, (*places, HYPER))
+
+    def _stretches(self, segment: Segment) -> Iterator[tuple[int, Call]]:
+        """Updates of a segment of the vector: how many chunks alike, and the call."""
+        for first, chunk, count in self._chunks(segment):
+
+            def place(base: str, start: int, by_task: int = 4 * chunk) -> Place:
+                return Place(base, 4 * start, by_task=by_task)
+
+            at = segment.start + first
+            places = [place(base, at) for base in ("parameters", *self.states)]
+            places += [place("gradients", segment.place + first), place("decay", at), HYPER, CLIPPED]
+            if self.own_rates:
+                places.append(place("rates", at))
+            yield count, Call(self.program(chunk, 0, 0, self.own_rates), tuple(places))
+
+    def _slice(self, part: Slice) -> Call:
+        """The update of a part of a matrix of weights."""
+        states = [replace(part.weight, base=base) for base in self.states]
+        places = (part.weight, *states, part.dweight, HYPER, CLIPPED)
+        return Call(self.program(part.scalars, part.rows, part.total, False), places)
