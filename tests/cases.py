@@ -224,6 +224,7 @@ NETWORK_CASES = [
         "residual(prelu, conv 5@3 same), prelu frozen, residual(prelu), dense 7, prelu, dense 4",
         (2, 13, 11),
     ),
+    Case("harmonic", "fixed dct3, conv 3@1, relu, fixed dct2 valid stride 2, conv 3@1, relu, dense 4", (2, 6, 5)),
     Case("norms_first", "batchnorm, conv 4@3 same frozen, batchnorm, tanh, fixed blur, batchnorm, dense 4", (2, 7, 6)),
     Case("norms_winograd", "conv 16@3 same, batchnorm, relu, conv 32@3 same, batchnorm, relu, dense 3", (3, 16, 14)),
     Case(

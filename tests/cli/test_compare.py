@@ -30,12 +30,12 @@ def test_a_line_a_training_the_table_and_the_conclusion(photos):
     result = run("compare", photos, *SMALL, "--seeds", 1)
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
-    assert lines[2].startswith("1/4 ")
+    assert lines[2].startswith("1/5 ")
     assert "fully connected, seed 0" in lines[2]
     assert "Hand-made features  fixed sobel" in result.stdout
     (said,) = (line for line in lines if line.startswith("Conclusion"))
     assert "Each was trained once" in said
-    assert "4 trainings had been done before" in run("compare", photos, *SMALL, "--seeds", 1).stdout
+    assert "5 trainings had been done before" in run("compare", photos, *SMALL, "--seeds", 1).stdout
 
 
 def test_json_and_files(photos, here):

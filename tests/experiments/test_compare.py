@@ -1,4 +1,4 @@
-"""Four ways side by side, and no claim that the intervals do not bear."""
+"""Five ways side by side, and no claim that the intervals do not bear."""
 
 import json
 
@@ -10,8 +10,9 @@ from lanewise.errors import NetworkError, OptionError
 from lanewise.experiments import trial as trials
 from lanewise.experiments.compare import _differences, compare
 from lanewise.experiments.conclusion import Difference, conclusion
-from lanewise.experiments.methods import BANK, GREY_BANK, methods_for
+from lanewise.experiments.methods import BANK, GREY_BANK, harmonic, methods_for
 from lanewise.experiments.trial import Trial
+from lanewise.network.text import parse
 from lanewise.training.recipe import default_network
 
 NETWORK = "conv 4@3x3 same, relu, conv 4@3x3 same, relu, max 2, dense 8, relu, dense 1"
@@ -21,13 +22,17 @@ def texts(*arguments, **options):
     return {method.name: method.network for method in methods_for(*arguments, **options)}
 
 
-def test_the_four_ways_for_the_default_network():
+def test_the_five_ways_for_the_default_network():
     found = texts("auto", (3, 30, 30), 2)
     assert found["fully connected"] == "dense 100, relu, dense 100, relu, dense 1, sigmoid"
     assert found["hand-made features"] == f"fixed {BANK}, relu, max 2, max 2, dense 100, relu, dense 1, sigmoid"
     assert found["convolutional"] == default_network((3, 30, 30), 2)
     assert found["first layer fixed"] == found["convolutional"].replace("conv 16@3x3 same", f"fixed {BANK}", 1)
-    assert list(found) == ["fully connected", "hand-made features", "first layer fixed", "convolutional"]
+    blocks = found["convolutional"]
+    for filters in (16, 32, 64):
+        blocks = blocks.replace(f"conv {filters}@3x3 same", f"fixed dct3, batchnorm, conv {filters}@1x1")
+    assert found["harmonic"] == blocks
+    assert list(found) == ["fully connected", "hand-made features", "first layer fixed", "harmonic", "convolutional"]
 
 
 def test_grey_images_get_more_filters_and_small_ones_less_pooling():
@@ -62,20 +67,30 @@ def test_all_get_the_same_images_epochs_and_seeds(sets, tmp_path, monkeypatch):
     monkeypatch.setattr(trials, "train", train)
     steps = []
     found = lanewise.compare(sets, NETWORK, seeds=(4, 6), epochs=3, folder=tmp_path, progress=steps.append)
-    assert [seed for _, _, seed in given] == [4] * 4 + [6] * 4
+    assert [seed for _, _, seed in given] == [4] * 5 + [6] * 5
     assert len(set(given)) == 2
-    assert [step.done for step in steps if step.accuracy is not None] == list(range(1, 9))
+    assert [step.done for step in steps if step.accuracy is not None] == list(range(1, 11))
     assert [row.name for row in found.rows][-1] == "convolutional"
-    assert [len(row.curves) for row in found.rows] == [2] * 4
+    assert [len(row.curves) for row in found.rows] == [2] * 5
+    scales = 9 * (1 + 4)  # one for each channel and frequency
+    assert found.rows[3].learned_weights == found.rows[4].learned_weights + scales
     fixed = found.rows[2]
     assert fixed.weights - fixed.learned_weights == 1 * (2 + 1 + 1 + 1 + 4 + 1 + 1) * 25
     assert fixed.gap == pytest.approx(fixed.train_accuracy - np.mean(fixed.accuracies))
     again = compare(sets, NETWORK, seeds=(4, 6), epochs=3, folder=tmp_path)
-    assert len(given) == 8
-    assert (again.recalled, again.rows, again.differences) == (8, found.rows, found.differences)
+    assert len(given) == 10
+    assert (again.recalled, again.rows, again.differences) == (10, found.rows, found.differences)
     assert json.loads(json.dumps(found.to_json()))["sentence"] == found.sentence
     assert str(found).endswith(found.sentence)
-    assert found.table()[1][3][0] == "convolutional"
+    assert found.table()[1][4][0] == "convolutional"
+
+
+def test_harmonic_blocks_take_the_place_of_convolutions_wherever_they_are():
+    others = "gate(global average, conv 4@1x1, sigmoid), conv 4@3x3 same groups 4, conv 4@5x3 same, conv 4@5x5 frozen"
+    plain = "conv 4@3x3 same stride 2 nobias, batchnorm, residual(conv 4@3x3 same, relu | conv 4@1x1)"
+    block = "fixed dct3, batchnorm, conv 4@1x1"
+    blocks = f"{block.replace(',', ' stride 2,', 1)} nobias, batchnorm, residual({block}, relu | conv 4@1x1)"
+    assert harmonic(parse(f"{plain}, {others}")) == parse(f"{blocks}, {others}")
 
 
 def difference(against, low, high):

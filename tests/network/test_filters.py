@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lanewise.errors import NetworkError
-from lanewise.network.filters import BANKS, bank, labels, resembles
+from lanewise.network.filters import BANKS, COSINES, HAND_MADE, bank, labels, resembles
 from lanewise.network.graph import build
 from lanewise.network.initial import initial_parameters
 from lanewise.network.reference import forward
@@ -22,7 +22,7 @@ def response(name, image):
     return dict(zip(labels([name]), middle, strict=True))
 
 
-@pytest.mark.parametrize("name", BANKS)
+@pytest.mark.parametrize("name", HAND_MADE)
 def test_even_areas_give_nothing_or_stay(name):
     for value in response(name, np.full((9, 9), 3.0)).values():
         assert value == pytest.approx(0 if name in EDGES else 3, abs=1e-6)
@@ -64,6 +64,32 @@ def test_gabor_is_the_same_on_every_machine():
     assert (kernels[2] == kernels[0].T).all()
 
 
+@pytest.mark.parametrize("name", COSINES)
+def test_cosines_are_a_basis_and_the_same_on_every_machine(name):
+    kernels = bank([name]).astype(np.float64)
+    count, size, _ = kernels.shape
+    assert (count, labels([name])[size]) == (size * size, "dct 1,0")
+    flat = kernels.reshape(count, count)
+    assert flat @ flat.T == pytest.approx(np.eye(count), abs=1e-3)
+    assert (kernels[1:].sum(axis=(1, 2)) == 0).all()
+    assert (kernels * 4096**2 == np.round(kernels * 4096**2)).all()
+    if size == 3:
+        assert (kernels[1, 0] * 4096**2).tolist() == [2365 * 2896, 0, -2365 * 2896]
+        assert (kernels[7] == kernels[5].T).all()
+
+
+def test_a_harmonic_block_is_a_convolution():
+    random = np.random.default_rng(0)
+    weight, bias = random.normal(size=(4, 18, 1, 1)), random.normal(size=4)
+    cosines = bank(["dct3"]).astype(np.float64)
+    kernels = np.einsum("oin,nuv->oiuv", weight.reshape(4, 2, 9), cosines)
+    x = random.normal(size=(2, 2, 6, 5))
+    block = build(parse("fixed dct3, conv 4@1x1"), (2, 6, 5))
+    plain = build(parse("conv 4@3x3 same"), (2, 6, 5))
+    fixed = initial_parameters(block, 0)[0]
+    assert forward(block, [fixed, weight, bias], x)[-1] == pytest.approx(forward(plain, [kernels, bias], x)[-1])
+
+
 def test_smaller_filters_lie_in_the_middle_of_the_largest():
     assert bank(["sobel", "identity"]).shape == (3, 3, 3)
     assert bank(["identity"]).shape == (1, 1, 1)
@@ -93,7 +119,7 @@ def test_unknown_names(names):
             function(names)
 
 
-@pytest.mark.parametrize("name", BANKS)
+@pytest.mark.parametrize("name", HAND_MADE)
 @pytest.mark.parametrize("factor", [1, -0.01, 300])
 def test_each_filter_resembles_itself(name, factor):
     kernels = bank([name])

@@ -26,7 +26,7 @@ from lanewise.model_file.read import read_own
 from lanewise.network import reference
 from lanewise.network.activations import ACTIVATIONS
 from lanewise.network.channelwise import CHANNELWISE
-from lanewise.network.filters import BANKS
+from lanewise.network.filters import HAND_MADE
 from lanewise.network.graph import Graph, build
 from lanewise.network.layers import BatchNorm, Elementwise, LayerNorm, MaxPool2D, Sigmoid, Softmax
 from lanewise.network.text import parse, to_text
@@ -110,7 +110,7 @@ def _layer(random: np.random.Generator, depth: int = 0) -> str:
         text = f"{kind} {_pair(random, [1, 2, 2, 3, 4])}{_window(random)}"
         return text + (_sometimes(random, " count-padding") if kind == "average" else "")
     if kind == "fixed":
-        return f"fixed {'+'.join(random.choice([*BANKS], random.integers(1, 3), replace=False))}{_window(random)}"
+        return f"fixed {'+'.join(random.choice([*HAND_MADE], random.integers(1, 3), replace=False))}{_window(random)}"
     if kind == "dense":
         return f"dense {random.choice([1, 5, 16, 33])}{_sometimes(random, ' nobias', ' frozen')}"
     if kind == "residual":

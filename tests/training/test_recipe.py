@@ -79,6 +79,8 @@ def test_large_images_get_batch_normalisation_and_residual_blocks():
         ("conv 8@3x3, batchnorm, relu, dense 2", 0.2),
         ("residual(conv 3@3x3 same, batchnorm), relu, dense 2", 0.2),
         ("conv 8@3x3, batchnorm frozen, relu, dense 2", 0.05),
+        ("fixed dct3, batchnorm, conv 8@1x1, relu, dense 2", 0.05),
+        ("fixed dct3, batchnorm, conv 8@1x1, batchnorm, relu, dense 2", 0.2),
     ],
 )
 def test_batch_normalisation_bears_a_higher_learning_rate(text, rate):

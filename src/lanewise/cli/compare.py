@@ -36,13 +36,14 @@ EVALUATED = ("accuracy %", "95 %", "gap", "training")
 )
 @experiment_options(seeds=3)
 def compare(images: str, network: str, bank: str | None, **options: Any) -> None:
-    """Measure what learned filters are worth, by training four networks on the same images.
+    """Measure what learned filters are worth, by training five networks on the same images.
 
     The networks are a fully connected one; one on hand-made features (fixed edge, blur and sharpen filters, ReLU,
-    pooling, and a trained classifier); a convolutional one whose first layer is fixed; and a convolutional one that
-    learns all its filters. All are trained on the same images for the same number of epochs, with several seeds. The
-    best weights are chosen on the validation set and evaluated on the test set; without a test set, they are evaluated
-    on the validation set, and without either, on a fifth of the images. IMAGES is what `lanewise train` takes.
+    pooling, and a trained classifier); a convolutional one whose first layer is fixed; one of harmonic blocks (fixed
+    cosines and learned 1x1 convolutions); and a convolutional one that learns all its filters. All are trained on the
+    same images for the same number of epochs, with several seeds. The best weights are chosen on the validation set and
+    evaluated on the test set; without a test set, they are evaluated on the validation set, and without either, on a
+    fifth of the images. IMAGES is what `lanewise train` takes.
 
     Finished trainings are kept: the same command resumes a run that was stopped or killed.
     """

@@ -39,7 +39,7 @@ class Comparison(Found):
     Attributes
     ----------
     rows : tuple of MethodRow
-        Fully connected, hand-made features, first layer fixed, convolutional.
+        Fully connected, hand-made features, first layer fixed, harmonic, convolutional.
     differences : tuple of Difference
         The accuracy of the convolutional network less that of each other one; all hold together with 95 % confidence.
     """
@@ -104,6 +104,8 @@ def compare(
     **options: Any,
 ) -> Comparison:
     """Compare a convolutional network with a fully connected one, hand-made features, and itself with fixed filters.
+
+    Fixed filters take the place of its first layer; fixed cosines, with learned 1x1 mixing, that of all convolutions.
 
     All are trained on the same images, for the same number of epochs (or the same time), with the same seeds. The best
     weights of each are chosen on the validation set and evaluated on the test set; without a test set, they are

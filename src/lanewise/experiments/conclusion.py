@@ -17,6 +17,7 @@ LONG = {
     "fully connected": "the fully connected network",
     "hand-made features": "hand-made features",
     "first layer fixed": "the same network with its first layer fixed",
+    "harmonic": "the same network of harmonic blocks",
 }
 
 

@@ -1,17 +1,22 @@
-"""Four ways to tell images apart, as networks: what is laid down beforehand, and what is learned.
+"""Five ways to tell images apart, as networks: what is laid down beforehand, and what is learned.
 
 fully connected        every pixel with every neuron; nothing is known of neighbourhoods
 hand-made features     fixed filters, ReLU, pooling; only the classifier behind them is learned
 first layer fixed      the convolutional network with fixed filters in place of its first convolution
+harmonic               the convolutional network with fixed cosines, normalised, and learned 1x1 mixing in place of each
+                       convolution
 convolutional          the network itself, which learns all its filters
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lanewise.errors import NetworkError, NetworkTextError
 from lanewise.experiments.grid import Candidate
+from lanewise.network.channelwise import BatchNorm
 from lanewise.network.filters import BANKS
-from lanewise.network.layers import Conv2D, Dense, Fixed, Flatten, Layer
+from lanewise.network.layers import Concat, Conv2D, Dense, Fixed, Flatten, Gate, Layer, Residual
 from lanewise.network.text import parse, to_text
 from lanewise.training.recipe import USUAL, Effort, network_for, output_layers
 
@@ -22,6 +27,7 @@ GREY_BANK = "sobel+laplacian+blur+sharpen+gabor+gaussian+emboss"
 FULLY_CONNECTED = "fully connected"
 HAND_MADE = "hand-made features"
 FIRST_FIXED = "first layer fixed"
+HARMONIC = "harmonic"
 CONVOLUTIONAL = "convolutional"
 
 HIDDEN = "dense 100, relu, dense 100, relu"
@@ -37,7 +43,7 @@ def methods_for(
     bank: str | None = None,
     effort: Effort = USUAL,
 ) -> tuple[Candidate, ...]:
-    """The four methods for images of `shape` (channels, rows, columns), of which `network` is the convolutional one.
+    """The five methods for images of `shape` (channels, rows, columns), of which `network` is the convolutional one.
 
     Parameters
     ----------
@@ -52,7 +58,7 @@ def methods_for(
     Raises
     ------
     NetworkError
-        The network does not begin with a convolution, or with these images one of the four makes no network.
+        The network does not begin with a convolution, or with these images one of the five makes no network.
     """
     bank = bank or (GREY_BANK if shape[0] == 1 else BANK)
     unknown = [name for name in bank.split("+") if name not in BANKS]
@@ -64,6 +70,7 @@ def methods_for(
         FULLY_CONNECTED: f"{HIDDEN}, {output_layers(classes)}",
         HAND_MADE: _hand_made(layers, bank, shape, classes),
         FIRST_FIXED: to_text(_first_fixed(layers, bank)),
+        HARMONIC: to_text(harmonic(layers)),
         CONVOLUTIONAL: full,
     }
     return tuple(_method(name, text, shape, classes) for name, text in texts.items())
@@ -86,6 +93,31 @@ def _hand_made(layers: tuple[Layer, ...], bank: str, shape: tuple[int, int, int]
     first = next((n for n, layer in enumerate(layers) if isinstance(layer, Dense | Flatten)), None)
     classifier = output_layers(classes) if first is None else to_text(layers[first:])
     return ", ".join([f"fixed {bank}", "relu", *pools, classifier])
+
+
+def harmonic(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+    """The layers with harmonic blocks in place of convolutions: all cosines of the size of the kernel, with its padding
+    and stride, each normalised, and a 1x1 convolution to as many filters.
+
+    Convolutions of groups, with gaps, frozen ones, and kernels that are not 2x2 to 8x8 stay as they are.
+    """
+    found: list[Layer] = []
+    for layer in layers:
+        match layer:
+            case Conv2D(kernel=(rows, columns), dilation=(1, 1), groups=1, frozen=False) if (
+                rows == columns and (name := f"dct{rows}") in BANKS
+            ):
+                cosines = Fixed((name,), layer.stride, layer.padding)
+                found += [cosines, BatchNorm(), Conv2D(layer.filters, (1, 1), bias=layer.bias)]
+            case Residual():
+                found.append(replace(layer, body=harmonic(layer.body), shortcut=harmonic(layer.shortcut)))
+            case Gate():
+                found.append(replace(layer, body=harmonic(layer.body)))
+            case Concat():
+                found.append(replace(layer, branches=tuple(map(harmonic, layer.branches))))
+            case _:
+                found.append(layer)
+    return tuple(found)
 
 
 def _first_fixed(layers: tuple[Layer, ...], bank: str) -> tuple[Layer, ...]:

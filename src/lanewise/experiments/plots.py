@@ -11,8 +11,8 @@ from lanewise.experiments.rows import COSTS, MethodRow, Row, best_of
 from lanewise.figures import format_of, require_matplotlib, save_figure
 
 INK, PALE, GREY, ORANGE = "#222222", "#d9d9d9", "#9aa4ae", "#c8501e"
-COLOURS, MARKERS = ("#7a7a7a", ORANGE, "#8a6d00", "#1f5fa8"), ("o", "s", "^", "D")
-"""Of the four methods."""
+COLOURS, MARKERS = ("#7a7a7a", ORANGE, "#8a6d00", "#2e8b57", "#1f5fa8"), ("o", "s", "^", "v", "D")
+"""Of the five methods."""
 
 MOST_LABELS = 6
 """Trade-offs that are named in an image; of more, those that gain most."""

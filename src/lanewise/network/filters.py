@@ -2,7 +2,8 @@
 
 `fixed sobel+blur` in the text of a network is a bank of them, applied to every channel. Weights meet pixels as they lie
 here, unflipped: [[-1, 0, 1]] answers where it gets brighter to the right. Those that tell of edges add up to 0, so even
-areas give nothing, and their positive weights to about 4; the others add up to 1 and keep the brightness.
+areas give nothing, and their positive weights to about 4; the others add up to 1 and keep the brightness. Cosines, like
+those of `dct3`, are not hand-made: they are a basis in which any kernel can be written.
 """
 
 from __future__ import annotations
@@ -106,10 +107,49 @@ def _stripes(degrees: int) -> Kernel:
     return np.array(parts, np.float32).reshape(5, 5) / np.float32(4096)
 
 
-BANKS: dict[str, dict[str, Kernel]] = {
+def dct(size: int) -> dict[str, Kernel]:
+    """The waves of the discrete cosine transform (DCT-II) of size x size pixels: of length 1, at right angles.
+
+        a(u) a(v) cos(pi u (r + 1/2) / size) cos(pi v (c + 1/2) / size),    a(0)^2 = 1 / size, otherwise 2 / size
+
+    with u waves down and v to the right. Every kernel of that size is a sum of them, so a convolution by them and a 1x1
+    convolution behind it are together any convolution: a harmonic block (Ulicny, Krylov and Dahyot 2022, "Harmonic
+    convolutional networks based on discrete cosine transform", Pattern Recognition 129).
+
+    Parameters
+    ----------
+    size : int
+        Rows and columns.
+    """
+    waves = [_wave(size, u) for u in range(size)]
+    return {
+        f"dct {u},{v}": np.outer(down, right).astype(np.float32)
+        for u, down in enumerate(waves)
+        for v, right in enumerate(waves)
+    }
+
+
+def _wave(size: int, u: int) -> npt.NDArray[np.float64]:
+    """In whole 4096ths, the same with every mathematical library; those of a wave, not of a mean, add up to 0."""
+    length = math.sqrt((1 if u == 0 else 2) / size)
+    parts = [round(4096 * length * math.cos(math.pi * u * (r + 0.5) / size)) for r in range(size)]
+    if u:  # where the number is odd, the middle takes what rounding left; else both sides cancel, or the two of it do
+        left = sum(parts)
+        parts[size // 2] -= left - left // 2
+        parts[(size - 1) // 2] -= left // 2
+    return np.array(parts) / 4096
+
+
+HAND_MADE: dict[str, dict[str, Kernel]] = {
     make.__name__: make()
     for make in (identity, blur, gaussian, sharpen, emboss, sobel, prewitt, scharr, laplacian, gabor)
 }
+"""What described images before networks learned filters of their own, which a learned one may resemble."""
+
+COSINES = {f"dct{size}": size for size in range(2, 9)}
+"""Name of a bank of cosines -> its rows and columns."""
+
+BANKS: dict[str, dict[str, Kernel]] = HAND_MADE | {name: dct(size) for name, size in COSINES.items()}
 """Name in the text of a network -> its filters, by a label for people."""
 
 
@@ -194,7 +234,7 @@ class Resemblance:
 
 
 def resembles(kernels: npt.ArrayLike) -> tuple[Resemblance, ...]:
-    """For each kernel the fixed filter that it is most like, whatever its strength, sign, place and quarter turn.
+    """For each kernel the hand-made filter that it is most like, whatever its strength, sign, place and quarter turn.
 
     The score is the cosine of the angle between kernel and filter. Among so many filters chance alone finds some: of
     3x3 kernels of random numbers half score above 0.66 and one in twenty above 0.83, of 5x5 ones 0.51 and 0.64.
@@ -233,7 +273,7 @@ def _candidates(rows: int, columns: int) -> Iterator[Resemblance]:
     """Every filter, first as it is and then turned, at every place in a kernel of this size."""
     seen: list[Kernel] = []
     for turns in range(4):
-        for label, kernel in _filters(BANKS).items():
+        for label, kernel in _filters(HAND_MADE).items():
             turned = np.ascontiguousarray(np.rot90(kernel, turns))
             if not any(turned.shape == old.shape and _same_but_for_sign(turned, old) for old in seen):
                 seen.append(turned)

@@ -14,7 +14,7 @@ from lanewise.data.neighbours import agreement
 from lanewise.errors import NetworkError
 from lanewise.network.channelwise import BatchNorm
 from lanewise.network.graph import Graph, build
-from lanewise.network.layers import Layer, Sigmoid, Softmax
+from lanewise.network.layers import FilterBank, Layer, Sigmoid, Softmax
 from lanewise.network.text import parse, to_text
 from lanewise.training.augment import FEW, PHOTOGRAPH
 from lanewise.training.options import LEARNING_RATES, NORMALISED_LEARNING_RATES
@@ -243,9 +243,13 @@ def network_for(
 
 
 def default_learning_rate(optimizer: str, graph: Graph) -> float:
-    """The peak learning rate, higher where batch normalisation is trained."""
-    layers = (node.layer for node in graph.nodes)
-    normalised = any(isinstance(layer, BatchNorm) and not layer.frozen for layer in layers)
+    """The peak learning rate, higher where batch normalisation is trained, unless it normalises fixed filters alone."""
+    normalised = any(
+        isinstance(node.layer, BatchNorm)
+        and not node.layer.frozen
+        and not isinstance(graph.nodes[node.inputs[0]].layer, FilterBank)
+        for node in graph.nodes
+    )
     return (NORMALISED_LEARNING_RATES if normalised else LEARNING_RATES)[optimizer]
 
 
