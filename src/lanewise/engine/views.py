@@ -59,8 +59,7 @@ def of_both(plan: SinglePlan, graph: Graph, image: int, *, registers: int, threa
     """The plan for one image and its mirror image, from that for the scores of one.
 
     The second image follows the first in the array "image". In "outputs" is the answer, then the scores of both. A plan
-    for one thread becomes two tasks, a view each, so that two threads take no longer than one for one view; another
-    is run twice.
+    for one thread becomes two tasks, a view each, so that each of two threads has one to compute; another is run twice.
 
     Parameters
     ----------
