@@ -204,7 +204,10 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             row = strangers[0]
             raise DataError(f"y[{row}] is {given.tolist()[row]!r}, which is none of the classes {known.tolist()}")
         once: dict[str, Any] = {"epochs": 1, "budget": None, "schedule": "constant", "validation_fraction": 0.0}
-        if going_on and self.learning_rate is None:  # images come in parts, but it is one training: at one rate
+        if going_on and self.learning_rate in (
+            None,
+            "find",
+        ):  # images come in parts, but it is one training: at one rate
             once["learning_rate"] = self.model_.provenance["learning_rate"]
         return self._train(pixels, given, weights, known, going_on, None, **once)
 

@@ -134,7 +134,7 @@ def test_a_value_of_any_type_trains_or_is_refused(name, value):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"learning_rate": "fast"}, "the learning rate must be above 0, not 'fast'"),
+        ({"learning_rate": "fast"}, "the learning rate must be above 0, or \"find\", not 'fast'"),
         ({"early_stopping": "no"}, "early_stopping must be True or False, not 'no'"),
         ({"start": 3}, "start must be a Model, a model file, or the name of a pretrained network: 'lite0', not 3"),
         ({"class_weight": {"a": "2"}}, "class_weight must be 'balanced' or a dict of class to weight"),

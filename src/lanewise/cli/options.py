@@ -205,6 +205,8 @@ def training_option(one: Field[Any]) -> Decorator:
             kind |= {"type": click.IntRange(least), "metavar": "N"}
         case Rule(kind="seconds"):
             kind |= {"callback": seconds, "metavar": "TIME"}
+        case Rule(kind="number", names=(word,)):
+            kind |= {"callback": _number_or(word), "metavar": f"X|{word}"}
         case Rule(kind="number"):
             kind |= {"type": float, "metavar": "X"}
         case Rule(kind="word", names=names):
@@ -216,6 +218,18 @@ def training_option(one: Field[Any]) -> Decorator:
     if known.alone:
         kind |= {"is_flag": False, "flag_value": known.alone, "callback": _checked(one.name, known.values)}
     return click.option(name, one.name, help=text, **kind)
+
+
+def _number_or(word: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """Read a number or a word."""
+
+    def callback(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+        try:
+            return value if value is None or value == word else float(value)
+        except ValueError:
+            raise click.BadParameter(f"{value!r} is no number, nor {word!r}.", ctx, param) from None
+
+    return callback
 
 
 def _checked(name: str, values: Rule | None) -> Callable[[click.Context, click.Parameter, Any], Any]:

@@ -261,7 +261,15 @@ def report(
             "total_seconds": round(time.perf_counter() - began, 3),
             **{
                 key: provenance[key]
-                for key in ("epochs", "images_per_second", "seed", "interrupted", "learning_rate", "setbacks")
+                for key in (
+                    "epochs",
+                    "images_per_second",
+                    "seed",
+                    "interrupted",
+                    "learning_rate",
+                    "learning_rate_curve",
+                    "setbacks",
+                )
             },
             "history": model.history,
             "notes": prepared.notes,

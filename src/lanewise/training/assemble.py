@@ -119,3 +119,9 @@ def preprocessing_of(
         bits=images.bits,
         standardised=start is None or start.preprocessing.standardised,
     )
+
+
+def origin_of(start: Model | None) -> dict[str, Any]:
+    """Origin and licence of pretrained weights, which go with all that is made of them."""
+    known = {} if start is None else start.provenance
+    return {name: known[name] for name in ("pretrained",) if known.get(name)}

@@ -23,6 +23,7 @@ from lanewise.network.graph import Graph, assemble
 from lanewise.notes import Caution, Note, Say
 from lanewise.preprocessing import Preprocessing, type_of
 from lanewise.training.features import Backbone
+from lanewise.training.find_rate import given_rate
 from lanewise.training.learning_rate import SCHEDULES
 from lanewise.training.loop import DivergedError
 from lanewise.training.new_head import Examples, NewHead, Outcome, on_maps
@@ -135,7 +136,7 @@ def _tuned(
         frequencies=examples.frequencies,
         batch_size=found.batch_size,
         seed=options.seed,
-        learning_rate=options.learning_rate or LEARNING_RATES[options.optimizer] / GOING_ON,
+        learning_rate=given_rate(options) or LEARNING_RATES[options.optimizer] / GOING_ON,
         schedule=SCHEDULES[options.schedule],
         epochs=options.epochs or (None if options.budget else EPOCHS),
         budget=options.budget and max(options.budget - (time.perf_counter() - began), 0.0),
@@ -146,7 +147,7 @@ def _tuned(
     first = as_it_starts(engine, Start(last, None, parameters, whole=True), examples.validation, say)
     if first is not None:
         task = replace(task, start=first[1])
-    result, trainer, rate = run(engine, parameters, task, options.learning_rate is None, progress, say)
+    result, trainer, rate = run(engine, parameters, task, given_rate(options) is None, progress, say)
     took = duration(time.perf_counter() - now)
     if result.interrupted and not result.best_epoch:
         raise KeyboardInterrupt

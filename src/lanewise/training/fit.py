@@ -38,7 +38,7 @@ from lanewise.training import augment as augmenting
 from lanewise.training import recipe
 from lanewise.training.advice import advice, curves_of
 from lanewise.training.answers import finished, looks_twice
-from lanewise.training.assemble import labels_of, model_of, preprocessing_of
+from lanewise.training.assemble import labels_of, model_of, origin_of, preprocessing_of
 from lanewise.training.crossvalidation import (
     InterruptedFoldError,
     check_folds,
@@ -48,6 +48,7 @@ from lanewise.training.crossvalidation import (
     offered,
 )
 from lanewise.training.effort import effort_for
+from lanewise.training.find_rate import at_rate_found, given_rate
 from lanewise.training.fine_tune import check_room, fine_tuned
 from lanewise.training.frequencies import weighting
 from lanewise.training.held_out import held_out
@@ -117,13 +118,14 @@ def _train(source: Source, y: ArrayLike | None, options: TrainOptions) -> Model:
             return replace(stopped.model, provenance=provenance, **labels_of(data.images, y))
         budget_from = time.perf_counter()
     engine, task = _set_up(data, chosen, options, budget_from)
+    task, curve = at_rate_found(options, engine, chosen.start.parameters, task, say)
     began_at = None
     if (first := as_it_starts(engine, chosen.start, data.validation, say)) is not None:
         began_at, verdict = first
         task = replace(task, start=verdict)
     folds = options.folds or 0
     with fold_of(folds + 1, folds) if folds else nullcontext(), watched(options.verbose, options.progress) as watch:
-        result, trainer, rate = run(engine, chosen.start.parameters, task, options.learning_rate is None, watch, say)
+        result, trainer, rate = run(engine, chosen.start.parameters, task, given_rate(options) is None, watch, say)
         watch.said = ending(result, figures)
     if result.interrupted and result.steps == 0:
         raise KeyboardInterrupt
@@ -141,12 +143,13 @@ def _train(source: Source, y: ArrayLike | None, options: TrainOptions) -> Model:
             "images": len(data.trained),
             "batch_size": task.batch_size,
             "learning_rate": rate,
+            "learning_rate_curve": curve,
             "augment": options.augment,
             "augmentation": chosen.augment and chosen.augment.record,
             "seconds": round(time.perf_counter() - began, 3),
             "cross_validation": figures,
             "start": began_at and {"validation_loss": began_at[0], "validation_accuracy": began_at[1]},
-            **_origin(data.start),
+            **origin_of(data.start),
             **_kept_of(data),
         },
     )
@@ -158,12 +161,6 @@ def _train(source: Source, y: ArrayLike | None, options: TrainOptions) -> Model:
         if curves and (found := advice(curves, options, chosen.augment, data.images)) is not None:
             say(found)
     return model
-
-
-def _origin(start: Model | None) -> dict[str, Any]:
-    """Origin and licence of pretrained weights, which go with all that is made of them."""
-    known = {} if start is None else start.provenance
-    return {name: known[name] for name in ("pretrained",) if known.get(name)}
 
 
 def _kept_of(data: _Data) -> dict[str, Any]:
@@ -208,7 +205,7 @@ def _train_new_head(
             "seconds": round(time.perf_counter() - began, 3),
             "cross_validation": None,
             "start": None,
-            **_origin(start),
+            **origin_of(start),
             "finetuned": 0 if found is alone else head.stages,
             **_kept_of(data),
         },
@@ -362,7 +359,7 @@ def _cross_validate(data: _Data, chosen: _Recipe, options: TrainOptions, say: Sa
 
 def _set_up(data: _Data, chosen: _Recipe, options: TrainOptions, budget_from: float) -> tuple[Engine, TrainingTask]:
     """All that the engine needs, and all that the loop does."""
-    rate, decay = options.learning_rate, options.weight_decay
+    rate, decay = given_rate(options), options.weight_decay
     if rate is None:
         rate = recipe.default_learning_rate(options.optimizer, chosen.start.graph)
         rate /= GOING_ON if chosen.start.whole else 1

@@ -325,8 +325,7 @@ class Loop:
         if self.epoch is None:
             self.epoch = Epoch(self.result.steps // self.steps_per_epoch)
         epoch = self.epoch
-        random = np.random.Generator(np.random.Philox(key=[task.seed % 2**64, epoch.number]))
-        order = task.indices[_permutation(random, len(task.indices))]
+        order = task.order(epoch.number)
         step = self.result.steps - epoch.number * self.steps_per_epoch
         while step < self.steps_per_epoch:
             total = self.total_steps()
@@ -497,9 +496,3 @@ def right(outputs: Floats, labels: NDArray[np.int32]) -> NDArray[np.bool_]:
 
 def _of_all_classes(outputs: Floats) -> Floats:
     return np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
-
-
-def _permutation(random: np.random.Generator, count: int) -> Indices:
-    """A random order from raw bits alone: what NumPy derives from them may change with its version."""
-    bits = random.bit_generator.random_raw(count)
-    return np.argsort(np.asarray(bits, np.uint64), kind="stable")

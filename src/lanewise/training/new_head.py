@@ -30,6 +30,7 @@ from lanewise.network.text import parse, to_text
 from lanewise.notes import Note, Say
 from lanewise.preprocessing import Preprocessing
 from lanewise.training.features import Backbone
+from lanewise.training.find_rate import FIND, given_rate
 from lanewise.training.learning_rate import SCHEDULES
 from lanewise.training.options import ALL, TrainOptions
 from lanewise.training.recipe import default_batch_size, output_layers
@@ -204,6 +205,11 @@ def trained(
     say : callable
         Given each note.
     """
+    if options.learning_rate == FIND:
+        raise OptionError(
+            'learning_rate="find" is for a network that is trained from its first layer on, not for the new last layer '
+            "of a start: leave it out"
+        )
     if head.stages:  # what was given is for what follows
         options = replace(options, learning_rate=None, epochs=None, budget=None, weight_decay=None)
     parameters = [start.parameters[place] for place in head.taken]
@@ -233,7 +239,7 @@ def trained(
         frequencies=examples.frequencies,
         batch_size=batch_size,
         seed=options.seed,
-        learning_rate=options.learning_rate or RATE / preprocessing.rows,
+        learning_rate=given_rate(options) or RATE / preprocessing.rows,
         schedule=SCHEDULES[options.schedule],
         epochs=options.epochs or (None if options.budget else max(20, -(-STEPS * batch_size // count))),
         budget=options.budget and max(options.budget - (time.perf_counter() - began), 0.0) / len(decays),
@@ -241,7 +247,7 @@ def trained(
         patience=None,
         started=began,
     )
-    found = _best_of(decays, engine, task, options.learning_rate is None, progress, say)
+    found = _best_of(decays, engine, task, given_rate(options) is None, progress, say)
     return Outcome(
         replace(found.engine, graph=head.graph, preprocessing=start.preprocessing),
         [*parameters, *_on_raw_features(found.parameters, preprocessing)],

@@ -148,12 +148,12 @@ class FitOptions:
     optimizer: str = option(
         "sgd", "SGD with Nesterov momentum, or AdamW.", values=one_of("optimizer", tuple(LEARNING_RATES))
     )
-    learning_rate: float | None = option(
+    learning_rate: float | Literal["find"] | None = option(
         None,
-        "Peak learning rate.",
+        "Peak learning rate; 'find' looks at the loss over rates that grow for 100 steps.",
         f"{_by_optimizer(LEARNING_RATES)}; with batch normalisation {NORMALISED_LEARNING_RATES['sgd']:g} for sgd",
         more="If it is left to Lanewise and training dies or diverges, training goes back and on at a third of it.",
-        values=positive("the learning rate must be"),
+        values=positive("the learning rate must be", word="find"),
     )
     momentum: float = option(0.9, "Momentum; for adamw, its beta1.", values=SHARE)
     weight_decay: float | None = option(

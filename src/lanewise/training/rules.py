@@ -55,9 +55,22 @@ def whole(least: int = 1, zero: str = "") -> Rule:
     return Rule(fits, refusal, "whole", 0 if zero else least)
 
 
-def positive(said: str, kind: Literal["number", "seconds"] = "number") -> Rule:
-    """Numbers above 0, or lengths of time; `said` begins the sentence that refuses others."""
-    return Rule(lambda value: bool(value > 0), f"{said} above 0, not {{value!r}}", kind)
+def positive(said: str, kind: Literal["number", "seconds"] = "number", word: str = "") -> Rule:
+    """Numbers above 0, or lengths of time, or perhaps a word; `said` begins the sentence that refuses others.
+
+    Parameters
+    ----------
+    said : str
+    kind : {"number", "seconds"}
+    word : str
+    """
+    or_word = f', or "{word}"' if word else ""
+    return Rule(
+        lambda value: (word != "" and value == word) or bool(value > 0),
+        f"{said} above 0{or_word}, not {{value!r}}",
+        kind,
+        names=(word,) if word else (),
+    )
 
 
 def such(said: str, test: Callable[[Any], bool]) -> Rule:

@@ -122,6 +122,14 @@ class TrainingTask:
     frequencies: Floats | None = None
     retries: int = 0
 
+    def order(self, epoch: int) -> Indices:
+        """The training images in the random order of an epoch.
+
+        It comes from raw bits alone: what NumPy derives from them may change with its version.
+        """
+        bits = np.random.Philox(key=[self.seed % 2**64, epoch]).random_raw(len(self.indices))
+        return self.indices[np.argsort(np.asarray(bits, np.uint64), kind="stable")]
+
 
 @short
 @dataclass(slots=True)
