@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lanewise.abstention import summary
 from lanewise.data.images import Pixels
@@ -45,38 +46,42 @@ def finished(model: Model, pixels: Pixels, validation: Validation | None, thread
     """
     if model.provenance["interrupted"]:
         return model
-    model = _settled(model, validation, threads, say)
+    answers = None
+    if validation is not None and len(validation.indices):
+        answers = _answers(model, validation, threads)
+        if validation.unseen:
+            model = _settled(model, validation, answers, threads, say)
     if model.tta is not None and say is not unheard:
-        _tell_tta(model, pixels, validation, threads, say)
+        _tell_tta(model, pixels, validation, answers, threads, say)
     return model
 
 
-def _settled(model: Model, validation: Validation | None, threads: int | None, say: Say) -> Model:
+def _answers(model: Model, validation: Validation, threads: int | None) -> NDArray[np.float32]:
+    return model.predict_proba(validation.pixels[validation.indices], threads=threads)
+
+
+def _settled(
+    model: Model, validation: Validation, answers: NDArray[np.float32], threads: int | None, say: Say
+) -> Model:
     """Calibrate a model by the held-out images, and note what they allow it to promise where it abstains.
 
     Parameters
     ----------
     model : Model
-    validation : Validation or None
+    validation : Validation
         The held-out images, which the model was not trained on.
+    answers : (N, classes) float32
+        Its probabilities for them.
     threads : int, optional
     say : callable
         Given a note on the temperature.
     """
-    if validation is None or not validation.unseen or not len(validation.indices):
-        return model
-    pixels, targets, weights = (
-        validation.pixels[validation.indices],
-        validation.targets,
-        validation.sample_weights,
-    )
-    answers = model.predict_proba(pixels, threads=threads)
-    known = dict(model.provenance)
-    node, found = last_sum(model.graph), calibration(answers, targets, weights)
+    targets, known = validation.targets, dict(model.provenance)
+    node, found = last_sum(model.graph), calibration(answers, targets, validation.sample_weights)
     if found is not None and node is not None:
         parameters = divided(model.graph, model.parameters, node, found.temperature)
         model = replace(model, parameters=parameters)
-        answers = model.predict_proba(pixels, threads=threads)
+        answers = _answers(model, validation, threads)
         known["temperature"] = {
             "value": found.temperature,
             "images": len(targets),
@@ -94,7 +99,14 @@ def _settled(model: Model, validation: Validation | None, threads: int | None, s
     return replace(model, provenance=known)
 
 
-def _tell_tta(model: Model, pixels: Pixels, validation: Validation | None, threads: int | None, say: Say) -> None:
+def _tell_tta(
+    model: Model,
+    pixels: Pixels,
+    validation: Validation | None,
+    answers: NDArray[np.float32] | None,
+    threads: int | None,
+    say: Say,
+) -> None:
     """Say what test-time augmentation brings and costs.
 
     Parameters
@@ -104,6 +116,8 @@ def _tell_tta(model: Model, pixels: Pixels, validation: Validation | None, threa
         Images to measure the speed by.
     validation : Validation or None
         Images to compare the accuracy by.
+    answers : (N, classes) float32 or None
+        The model's probabilities for these.
     threads : int, optional
     say : callable
         Given the note.
@@ -111,8 +125,9 @@ def _tell_tta(model: Model, pixels: Pixels, validation: Validation | None, threa
     plain = replace(model, tta=None)
     speeds = [f"{speed:,.0f}" for speed in _images_per_second((model, plain), pixels, threads)]
     gained = ""
-    if validation is not None:
-        shares = [100 * _accuracy(one, validation, threads) for one in (model, plain)]
+    if validation is not None and answers is not None:
+        both = (answers, _answers(plain, validation, threads))
+        shares = [100 * float(np.mean(each.argmax(axis=1) == validation.targets)) for each in both]
         gained = (
             f" On the {len(validation.indices):,} validation images the accuracy is {shares[0]:.1f} %, "
             f"without it {shares[1]:.1f} %."
@@ -124,11 +139,6 @@ def _tell_tta(model: Model, pixels: Pixels, validation: Validation | None, threa
             "in Python)."
         )
     )
-
-
-def _accuracy(model: Model, validation: Validation, threads: int | None) -> float:
-    answers = model.predict_proba(validation.pixels[validation.indices], threads=threads)
-    return float(np.mean(answers.argmax(axis=1) == validation.targets))
 
 
 def _images_per_second(models: Sequence[Model], pixels: Pixels, threads: int | None) -> list[float]:
