@@ -71,6 +71,15 @@ def test_same_bits_on_any_threads_and_for_the_mirror_image(graph: Graph) -> None
         np.testing.assert_array_equal([shared.run(image) for image in mirrored], one)
 
 
+def test_two_threads_work_in_memory_of_their_own() -> None:
+    graph = cases()[1]
+    shared, alone = (sharing_all(graph, parameters_for(graph), threads, tta=True) for threads in (2, 1))
+    assert (shared.threads, alone.threads) == (2, 1)
+    assert shared._plan.arena == 2 * alone._plan.arena
+    steps = {place.by_thread for call in shared._plan.calls for place in call.places if place.base == "arena"}
+    assert steps == {alone._plan.arena}
+
+
 def test_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(many, "LARGE", 1)
     graph = network("conv 64@1, relu6, global average, dense 5, softmax", (3, 5, 6))

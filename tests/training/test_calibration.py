@@ -51,7 +51,8 @@ def test_last_digits_change_nothing():
 
 
 def test_none_where_nothing_is_to_be_gained_or_too_little_is_known():
-    assert calibration(*drawn(2000, 1.0)[:2]) is None
+    found = [calibration(*drawn(500, 1.0, seed=seed)[:2]) for seed in range(40)]
+    assert 0 < len(found) - found.count(None) <= 6  # chance, in one of twenty
     assert calibration(*drawn(90, 3.0)[:2]) is None
     probabilities, _, _ = drawn(1000, 3.0)
     assert calibration(probabilities, probabilities.argmax(axis=1).astype(np.int32)) is None
