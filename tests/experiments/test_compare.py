@@ -10,8 +10,9 @@ from lanewise.errors import NetworkError, OptionError
 from lanewise.experiments import trial as trials
 from lanewise.experiments.compare import _differences, compare
 from lanewise.experiments.conclusion import Difference, conclusion
-from lanewise.experiments.methods import BANK, GREY_BANK, harmonic, methods_for
+from lanewise.experiments.methods import BANK, GREY_BANK, methods_for
 from lanewise.experiments.trial import Trial
+from lanewise.network.harmonic import harmonic
 from lanewise.network.text import parse
 from lanewise.training.recipe import default_network
 

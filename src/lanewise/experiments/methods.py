@@ -10,13 +10,11 @@ convolutional          the network itself, which learns all its filters
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from lanewise.errors import NetworkError, NetworkTextError
 from lanewise.experiments.grid import Candidate
-from lanewise.network.channelwise import BatchNorm
 from lanewise.network.filters import BANKS
-from lanewise.network.layers import Concat, Conv2D, Dense, Fixed, Flatten, Gate, Layer, Residual
+from lanewise.network.harmonic import harmonic
+from lanewise.network.layers import Conv2D, Dense, Fixed, Flatten, Layer
 from lanewise.network.text import parse, to_text
 from lanewise.training.recipe import USUAL, Effort, network_for, output_layers
 
@@ -93,31 +91,6 @@ def _hand_made(layers: tuple[Layer, ...], bank: str, shape: tuple[int, int, int]
     first = next((n for n, layer in enumerate(layers) if isinstance(layer, Dense | Flatten)), None)
     classifier = output_layers(classes) if first is None else to_text(layers[first:])
     return ", ".join([f"fixed {bank}", "relu", *pools, classifier])
-
-
-def harmonic(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
-    """The layers with harmonic blocks in place of convolutions: all cosines of the size of the kernel, with its padding
-    and stride, each normalised, and a 1x1 convolution to as many filters.
-
-    Convolutions of groups, with gaps, frozen ones, and kernels that are not 2x2 to 8x8 stay as they are.
-    """
-    found: list[Layer] = []
-    for layer in layers:
-        match layer:
-            case Conv2D(kernel=(rows, columns), dilation=(1, 1), groups=1, frozen=False) if (
-                rows == columns and (name := f"dct{rows}") in BANKS
-            ):
-                cosines = Fixed((name,), layer.stride, layer.padding)
-                found += [cosines, BatchNorm(), Conv2D(layer.filters, (1, 1), bias=layer.bias)]
-            case Residual():
-                found.append(replace(layer, body=harmonic(layer.body), shortcut=harmonic(layer.shortcut)))
-            case Gate():
-                found.append(replace(layer, body=harmonic(layer.body)))
-            case Concat():
-                found.append(replace(layer, branches=tuple(map(harmonic, layer.branches))))
-            case _:
-                found.append(layer)
-    return tuple(found)
 
 
 def _first_fixed(layers: tuple[Layer, ...], bank: str) -> tuple[Layer, ...]:

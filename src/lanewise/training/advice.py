@@ -1,7 +1,8 @@
 """One sentence of advice at the end of training, where its curves say clearly what would help.
 
     underfitting        accuracy in training is low, and hardly above that on unseen images: more epochs or filters
-    overfitting         accuracy in training is far above that on unseen images: more augmentation, a pretrained start
+    overfitting         accuracy in training is far above that on unseen images: augmentation, a pretrained start, or
+                        harmonic blocks
 
 Accuracy in training is that of the last epoch, on augmented images and with dropout, so rather too low; on images that
 are zoomed, partly erased or mixed it says nothing of underfitting. Nothing is said in between, and where nothing that
@@ -16,8 +17,10 @@ from typing import Any
 
 from lanewise.data.images import Images
 from lanewise.kernels.augmentation import Augment
+from lanewise.network.harmonic import harmonic
+from lanewise.network.text import parse, to_text
 from lanewise.notes import Note
-from lanewise.training.augment import COLOURS, ERASE, PHOTOGRAPH, ROTATE
+from lanewise.training.augment import PHOTOGRAPH
 from lanewise.training.options import TrainOptions
 from lanewise.training.recipe import features_would_help
 
@@ -34,8 +37,11 @@ APART = 0.08
 """How far it is above that on unseen images at least, where the network overfits; and `SURE` standard errors."""
 
 SURE = 3.0
-ZOOM = 1.3
-"""That is advised: what most images bear."""
+FEW = 2_000
+"""Images, below which harmonic blocks are advised: measured on 50 to 1,000 (docs/experiments.md)."""
+
+LONGEST = 400
+"""Of a network's text that is advised, in characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +90,9 @@ def curves_of(
     return None if unseen is None else Curves(accuracy, float(unseen), held, epochs, more)
 
 
-def advice(curves: Curves, options: TrainOptions, augment: Augment | None, images: Images) -> Note | None:
+def advice(
+    curves: Curves, options: TrainOptions, augment: Augment | None, images: Images, network: str | None
+) -> Note | None:
     """What the curves advise to do; None where they do not say it, or all is well.
 
     Parameters
@@ -95,6 +103,8 @@ def advice(curves: Curves, options: TrainOptions, augment: Augment | None, image
     augment : Augment or None
         What was done to images.
     images : Images
+    network : str or None
+        Its text.
     """
     if curves.count < ENOUGH:
         return None
@@ -105,7 +115,7 @@ def advice(curves: Curves, options: TrainOptions, augment: Augment | None, image
         f"{100 * curves.unseen:.1f} %"
     )
     if gap >= max(APART, SURE * error):
-        ways = _against_overfitting(options, augment, images)
+        ways = _against_overfitting(options, network, images)
         return Note(f"{told}: the network overfits. Try {' or '.join(ways)}.") if ways else None
     harder = augment is not None and (augment.zoom > 1 or augment.erase > 0 or augment.mixes)
     if gap <= CLOSE and curves.accuracy < LEARNED and not harder:
@@ -122,20 +132,19 @@ def _against_underfitting(curves: Curves, options: TrainOptions) -> list[str]:
     return [f"--epochs {2 * curves.epochs} (epochs={2 * curves.epochs})", filters]
 
 
-def _against_overfitting(options: TrainOptions, augment: Augment | None, images: Images) -> list[str]:
-    """What was not done of what helps, with the options."""
-    rows, columns, ways = *images.size, list[str]()
-    if options.augment == "none":
-        ways.append('--augment auto (augment="auto")')
-    elif min(rows, columns) > 1 and not any(options.changes.values()):
-        done = augment or Augment(0, 0)
-        amounts = {"zoom": ZOOM, "rotate": ROTATE, "brightness": COLOURS["brightness"], "erase": ERASE}
-        left = {name: amount for name, amount in amounts.items() if getattr(done, name) in (0, 1)}
-        if left:
-            command = " ".join(f"--{name} {amount:g}" for name, amount in left.items())
-            python = ", ".join(f"{name}={amount:g}" for name, amount in left.items())
-            ways.append(f"{command} ({python}), as far as images still look like their class then")
+def _against_overfitting(options: TrainOptions, network: str | None, images: Images) -> list[str]:
+    """What was not done of what helps, with the options.
+
+    Where augmentation is chosen by the images, more of it is not advised: 1,000 images of 32x32 lost by it.
+    """
+    if options.augment != "auto":
+        return ['--augment auto (augment="auto")']
+    ways = []
     said_before = options.network == "auto" and features_would_help(images)
-    if options.start is None and images.channels == 3 and min(rows, columns) >= PHOTOGRAPH and not said_before:
+    if options.start is None and images.channels == 3 and min(images.size) >= PHOTOGRAPH and not said_before:
         ways.append('a pretrained start, --start lite0 (start="lite0")')
+    if options.start is None and network is not None and len(images) < FEW:
+        blocks = to_text(harmonic(parse(network)))
+        if blocks != network and "dct" not in network and len(blocks) <= LONGEST:
+            ways.append(f'harmonic blocks, --network "{blocks}" (network= in Python)')
     return ways

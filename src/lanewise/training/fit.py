@@ -158,7 +158,7 @@ def _train(source: Source, y: ArrayLike | None, options: TrainOptions) -> Model:
         more = not result.stopped_early and len(result.history) < task.most_epochs
         held = 0 if data.validation is None else len(data.validation.indices)
         curves = curves_of(result.history, result.best_epoch, held, figures, more=more)
-        if curves and (found := advice(curves, options, chosen.augment, data.images)) is not None:
+        if curves and (found := advice(curves, options, chosen.augment, data.images, chosen.start.text)) is not None:
             say(found)
     return model
 
