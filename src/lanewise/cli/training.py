@@ -260,7 +260,7 @@ def report(
             "seconds": provenance["seconds"],
             "total_seconds": round(time.perf_counter() - began, 3),
             **{
-                key: provenance[key]
+                key: provenance.get(key)
                 for key in (
                     "epochs",
                     "images_per_second",
