@@ -403,15 +403,26 @@ def signboard(data: Path, seeds: int, threads: int, **output: Any) -> None:
     show_default=True,
     help="How classes are made to count alike.",
 )
+@click.option("--preset", type=click.Choice(("quick", "good", "best")), default="quick", show_default=True)
+@click.option("--epochs", type=click.IntRange(1), default=12, show_default=True)
 @options.seeds
 @options.threads()
 @options.output
-def longtail(data: Path, ratio: float, ways: tuple[str, ...], seeds: int, threads: int, **output: Any) -> None:
+def longtail(
+    data: Path,
+    ratio: float,
+    ways: tuple[str, ...],
+    preset: str,
+    epochs: int,
+    seeds: int,
+    threads: int,
+    **output: Any,
+) -> None:
     """Classes of very different numbers of images, and what makes them count alike."""
     from benchmarks import longtail
 
     before = Environment.now()
-    _show(longtail.measure(data, ratio, ways, seeds, threads, _say), before, **output)
+    _show(longtail.measure(data, ratio, ways, preset, epochs, seeds, threads, _say), before, **output)
 
 
 @main.command()

@@ -2,7 +2,8 @@
 
 Of a data set with as many images of each class, class k of K keeps a share of 1 / ratio to the power of k / (K - 1):
 the long tail of Cui and others 2019, "Class-balanced loss based on effective number of samples". All networks are the
-default one with the default recipe, and are evaluated on the whole test set, in which classes are as frequent.
+default one of a preset with the default recipe, and are evaluated on the whole test set, in which classes are as
+frequent.
 """
 
 from __future__ import annotations
@@ -65,9 +66,16 @@ class Run:
 
 
 def measure(
-    data: Path, ratio: float, ways: Iterable[str], seeds: int, threads: int, say: Callable[[str], None]
+    data: Path,
+    ratio: float,
+    ways: Iterable[str],
+    preset: str,
+    epochs: int,
+    seeds: int,
+    threads: int,
+    say: Callable[[str], None],
 ) -> Report:
-    """Train each way with each seed."""
+    """Train each way with each seed; sampling makes longer epochs, so it has fewer."""
     sets = lanewise.load(data, notes=lambda note: None)
     train, test = sets.train, sets.test
     assert test is not None
@@ -89,7 +97,8 @@ def measure(
                 threads=threads,
                 folds=0,
                 notes=lambda note: None,
-                epochs=max(1, round(150_000 / len(images))) if way == "sampling" else None,
+                preset=preset,
+                epochs=max(1, round(epochs * len(few) / len(images))),
                 **options_of(way, few.labels, few.classes),
             )
             seconds = time.process_time() - began

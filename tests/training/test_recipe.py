@@ -8,6 +8,7 @@ from lanewise.data.images import Images
 from lanewise.errors import NetworkError
 from lanewise.network.layers import Dense, Sigmoid, Softmax
 from lanewise.network.text import parse
+from lanewise.training.default_rate import default_learning_rate
 from lanewise.training.recipe import (
     MANY,
     USUAL,
@@ -16,7 +17,6 @@ from lanewise.training.recipe import (
     default_batch_size,
     default_epochs,
     default_label_smoothing,
-    default_learning_rate,
     default_network,
     difficulty_of,
     network_for,

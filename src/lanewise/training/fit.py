@@ -47,6 +47,7 @@ from lanewise.training.crossvalidation import (
     figures_told,
     offered,
 )
+from lanewise.training.default_rate import peak_rate
 from lanewise.training.effort import effort_for
 from lanewise.training.find_rate import at_rate_found, given_rate
 from lanewise.training.fine_tune import check_room, fine_tuned
@@ -61,7 +62,7 @@ from lanewise.training.progress import ending, fold_of, watched
 from lanewise.training.run import Engine, as_it_starts, optimizer_of, run
 from lanewise.training.signatures import Source, options_of_training
 from lanewise.training.sources import sets_of
-from lanewise.training.start import GOING_ON, Start, check_images, knows, moments, network_and_weights, outcome
+from lanewise.training.start import Start, check_images, knows, moments, network_and_weights, outcome
 from lanewise.training.task import Indices, TrainingTask, TrainResult, Validation
 from lanewise.training.whitening import TrainingPixels
 
@@ -359,10 +360,7 @@ def _cross_validate(data: _Data, chosen: _Recipe, options: TrainOptions, say: Sa
 
 def _set_up(data: _Data, chosen: _Recipe, options: TrainOptions, budget_from: float) -> tuple[Engine, TrainingTask]:
     """All that the engine needs, and all that the loop does."""
-    rate, decay = given_rate(options), options.weight_decay
-    if rate is None:
-        rate = recipe.default_learning_rate(options.optimizer, chosen.start.graph)
-        rate /= GOING_ON if chosen.start.whole else 1
+    rate, decay = peak_rate(options, chosen.start), options.weight_decay
     if decay is None:
         decay = WEIGHT_DECAYS[options.optimizer]
     engine = Engine(

@@ -290,7 +290,8 @@ class Loop:
             return False
         share = self.share / SLOWER
         if tried == task.retries:
-            self.over, share = good.epochs > 0, 1.0
+            self.over = good.epochs > 0
+            share = self.share if self.over else 1.0
         rate = asked * share
         if self.over:
             then = f"going back to epoch {good.epochs}, whose weights are the result. {self.remedy(asked)}"

@@ -151,7 +151,7 @@ class FitOptions:
     learning_rate: float | Literal["find"] | None = option(
         None,
         "Peak learning rate; 'find' looks at the loss over rates that grow for 100 steps.",
-        f"{_by_optimizer(LEARNING_RATES)}; with batch normalisation {NORMALISED_LEARNING_RATES['sgd']:g} for sgd",
+        f"{_by_optimizer(LEARNING_RATES)}; sgd: {NORMALISED_LEARNING_RATES['sgd']:g} with batchnorm, less if deep",
         more="If it is left to Lanewise and training dies or diverges, training goes back and on at a third of it.",
         values=positive("the learning rate must be", word="find"),
     )

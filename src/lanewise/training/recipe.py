@@ -12,12 +12,10 @@ import numpy as np
 from lanewise.data.images import Images
 from lanewise.data.neighbours import agreement
 from lanewise.errors import NetworkError
-from lanewise.network.channelwise import BatchNorm
 from lanewise.network.graph import Graph, build
-from lanewise.network.layers import FilterBank, Layer, Sigmoid, Softmax
+from lanewise.network.layers import Layer, Sigmoid, Softmax
 from lanewise.network.text import parse, to_text
 from lanewise.training.augment import FEW, PHOTOGRAPH
-from lanewise.training.options import LEARNING_RATES, NORMALISED_LEARNING_RATES
 
 MOST_STAGES = 4
 MOST_FILTERS = 128
@@ -240,17 +238,6 @@ def network_for(
     if not isinstance(layers[-1], Softmax | Sigmoid):
         layers = (*layers, Sigmoid() if outputs == (1,) else Softmax())
     return build(layers, shape), to_text(layers)
-
-
-def default_learning_rate(optimizer: str, graph: Graph) -> float:
-    """The peak learning rate, higher where batch normalisation is trained, unless it normalises fixed filters alone."""
-    normalised = any(
-        isinstance(node.layer, BatchNorm)
-        and not node.layer.frozen
-        and not isinstance(graph.nodes[node.inputs[0]].layer, FilterBank)
-        for node in graph.nodes
-    )
-    return (NORMALISED_LEARNING_RATES if normalised else LEARNING_RATES)[optimizer]
 
 
 def default_batch_size(count: int) -> int:

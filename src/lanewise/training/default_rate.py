@@ -1,0 +1,67 @@
+"""The learning rate that suits a network and a batch, where none was given.
+
+    rate = 0.05                                     0.2 where batch normalisation is trained
+           times (DEEP / depth)**2                  beyond DEEP layers without normalisation or a way past them
+           times batch / SMALL, or sqrt(batch / LARGE)      for batches smaller or larger than that
+
+These are for SGD; Adam's steps are as long whatever the gradient. What was measured: docs/decisions/find-rate.md.
+"""
+
+from __future__ import annotations
+
+from lanewise.network.channelwise import BatchNorm
+from lanewise.network.graph import Graph
+from lanewise.network.layers import Add, Conv2D, Dense, FilterBank, LayerNorm
+from lanewise.training.find_rate import given_rate
+from lanewise.training.options import LEARNING_RATES, NORMALISED_LEARNING_RATES, FitOptions
+from lanewise.training.start import GOING_ON, Start
+
+DEEP = 9
+"""Layers of weights, one behind the other, that learn at the full rate."""
+
+SMALL, LARGE, MOST = 16, 128, 4.0
+"""Images of a step between which the rate is the same; and how many times as high it may become for large steps."""
+
+
+def depth(graph: Graph) -> int:
+    """How many layers of weights come one behind the other without normalisation, by the shorter way at each sum."""
+    depths = [0]
+    for node in graph.nodes[1:]:
+        before = [depths[place] for place in node.inputs]
+        own = min(before) if isinstance(node.layer, Add) else max(before)
+        weights = isinstance(node.layer, Conv2D | Dense) and not isinstance(node.layer, FilterBank)
+        depths.append(0 if isinstance(node.layer, BatchNorm | LayerNorm) else own + weights)
+    return max(depths)
+
+
+def peak_rate(options: FitOptions, start: Start) -> float:
+    """The rate that was given, or the default: for weights that go on a part of it."""
+    rate = given_rate(options)
+    if rate is not None:
+        return rate
+    return default_learning_rate(options.optimizer, start.graph, options.batch_size) / (GOING_ON if start.whole else 1)
+
+
+def default_learning_rate(optimizer: str, graph: Graph, batch_size: int | None = None) -> float:
+    """The peak learning rate, higher where batch normalisation is trained, unless it normalises fixed filters alone.
+
+    Parameters
+    ----------
+    optimizer : str
+    graph : Graph
+    batch_size : int, optional
+        Where it was given.
+    """
+    normalised = any(
+        isinstance(node.layer, BatchNorm)
+        and not node.layer.frozen
+        and not isinstance(graph.nodes[node.inputs[0]].layer, FilterBank)
+        for node in graph.nodes
+    )
+    rate = (NORMALISED_LEARNING_RATES if normalised else LEARNING_RATES)[optimizer]
+    if optimizer != "sgd":
+        return rate
+    if batch_size is not None:
+        rate *= min(1.0, batch_size / SMALL) * min(MOST, max(1.0, batch_size / LARGE) ** 0.5)
+    layers = depth(graph)
+    return rate * (DEEP / layers) ** 2 if layers > DEEP else rate
