@@ -11,7 +11,7 @@ import lanewise
 from lanewise.data.images import Images
 from lanewise.network.graph import build
 from lanewise.network.text import parse
-from lanewise.training.frequencies import MOST, Balanced, frequencies, on_top, output_bias, weighting
+from lanewise.training.frequencies import Balanced, frequencies, on_top, output_bias, weighting
 from lanewise.training.loop import Loop
 from lanewise.training.options import TrainOptions
 
@@ -66,16 +66,16 @@ def test_evaluation_takes_away_what_training_puts_on_top(outputs: int) -> None:
     np.testing.assert_allclose(came, outputs_of(logits), rtol=1e-4, atol=1e-6)
 
 
-def test_without_biases_weights_are_capped() -> None:
+def test_without_biases_weights_are_roots_of_balanced_ones() -> None:
     labels = np.int32([0] * 99 + [1])
     images = Images(np.zeros((100, 4, 4, 1), np.uint8), labels, ("a", "b"))
     weights, everything = np.float32([0.5] * 99 + [50]), np.arange(100)
     nobias, bias = graph_of("dense 1 nobias, sigmoid"), graph_of("dense 1, sigmoid")
     balanced = TrainOptions(class_weight="balanced")
-    capped, shares = weighting(nobias, images, everything, weights, balanced)
+    rooted, shares = weighting(nobias, images, everything, weights, balanced)
     assert shares is None
-    assert capped.max() == MOST
-    assert capped[0] == 0.5
+    assert rooted.mean() == pytest.approx(1)
+    assert rooted[99] / rooted[0] == pytest.approx(10)
     same, shares = weighting(bias, images, everything, weights, balanced)
     assert (same == 1).all()
     assert shares is not None

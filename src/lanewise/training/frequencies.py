@@ -27,9 +27,6 @@ from lanewise.network.layers import Conv2D, Dense, Flatten, GlobalAvgPool2D, Sig
 from lanewise.training.options import TrainOptions
 from lanewise.training.task import Indices
 
-MOST = 10.0
-"""The weight that an image of a rare class has at most, where it is weights that make classes count alike."""
-
 
 def output_bias(graph: Graph) -> int | None:
     """The position in `graph.parameters` of the biases that are added to the logits; None if there are none."""
@@ -86,12 +83,13 @@ def weighting(
     Returns
     -------
     weights, frequencies
-        The latter None, and the weights capped, where the logits have no biases.
+        The latter None, and the weights the roots of balanced ones, 1 on average, where the logits have no biases.
     """
     if options.class_weight != "balanced":
         return weights, None
     if output_bias(graph) is None:
-        return np.minimum(weights, MOST), None
+        roots = np.sqrt(weights)
+        return (roots / roots[trained].mean()).astype(np.float32), None
     natural, labels = image_weights(images, None, options.sample_weight), images.labels
     assert labels is not None
     return natural, frequencies(labels[trained], natural[trained], len(images.classes))
