@@ -101,7 +101,7 @@ def test_a_loss_that_stays_at_that_of_guessing() -> None:
     assert [Health(TEN).trouble(one, 60, patient=False) is None for one in slow[:2]] == [True, False]
     assert judged(*slow, *[epoch(n, 2.4, 0.1) for n in range(9, 20)])[-1] is not None
     short = Epoch(5, 0, 0, 192, [2.31] * 3, [0.1] * 3, [1.0] * 3, [1.0] * 3)
-    for total, epochs in ((300, 34), (120, 20), (10, 7)):
+    for total, epochs in ((300, 34), (120, 20), (10, 17)):
         health = Health(TEN)
         said_in = [n for n in range(1, 40) if health.trouble(short, total) is not None]
         assert said_in[0] == epochs, "few steps say little, but half of a short training says enough"

@@ -26,7 +26,7 @@ NO_BETTER = 0.98
 MARGIN, SURE = 0.1, 3.0
 """Nor is an accuracy above that of guessing by less than this share of what is left, or fewer standard errors."""
 
-EPOCHS, STEPS, FEWEST_STEPS = 2, 100, 20
+EPOCHS, STEPS, FEWEST_STEPS = 2, 100, 50
 """How long a loss may stay at that of guessing before something is wrong; of a short training, half of it."""
 
 ALMOST_ALL = 0.95
