@@ -28,6 +28,7 @@ from benchmarks import (
     memory,
     mnist,
     normalisation,
+    parts,
     report,
     svg,
     threads,
@@ -460,3 +461,31 @@ def test_photographs_are_raced_against_onnx_runtime(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(features, "_difference", lambda ours, theirs: 0.1)
     made = features.measure([tmp_path / "net.legacy.onnx"], (2,), 2, 1, 1, lambda sentence: None)
     assert made.remarks == ("Outputs differ too much: net.",)
+
+
+def test_parts_of_the_recipe_are_compared_seed_by_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    x, y = random.integers(0, 256, (60, 4, 4), np.uint8), np.arange(60) % 3
+    np.savez(tmp_path / "few.npz", x_train=x[:45], y_train=y[:45], x_test=x[45:], y_test=y[45:])
+    for seed in (0, 1, 2):
+        train, test = parts.split(str(tmp_path / "few.npz"), seed)
+        assert (train.counts(), test.counts()) == ((15,) * 3, (5,) * 3)
+        every = np.concatenate([train.pixels, test.pixels]).reshape(60, -1)
+        assert (np.unique(every, axis=0) == np.unique(x.reshape(60, -1), axis=0)).all()
+        assert (test.pixels[..., 0] == x[45:]).all() == (seed == 0)
+    options = json.dumps({"epochs": 1, "network": "dense 3"})
+    asked = [str(tmp_path / "few.npz"), "--seeds", "2", "--part", "the recipe itself", "--part", "ema 0.99"]
+    asked += ["--options", options, "--file", str(tmp_path / "kept.jsonl")]
+    first = CliRunner().invoke(parts.main, asked)
+    assert first.exit_code == 0, first.output
+    lines = (tmp_path / "kept.jsonl").read_text()
+    monkeypatch.delattr(parts, "trained")  # what is known is not computed again
+    assert CliRunner().invoke(parts.main, asked).output == first.output
+    assert (tmp_path / "kept.jsonl").read_text() == lines
+    known = [json.loads(line) for line in lines.splitlines()]
+    for one, accuracy in zip(known, (0.5, 0.6, 0.4, 0.44), strict=True):
+        one["accuracy"] = accuracy
+    assert [row.split("|")[1:4] for row in parts.rows(known)][2:] == [
+        [" the recipe itself ", " 45.0 (50.0, 40.0) ", " +0.0 ± 0.0 "],
+        [" ema 0.99 ", " 52.0 (60.0, 44.0) ", " +7.0 ± 3.0 "],
+    ]
