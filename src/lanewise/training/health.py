@@ -26,6 +26,9 @@ NO_BETTER = 0.98
 MARGIN, SURE = 0.1, 3.0
 """Nor is an accuracy above that of guessing by less than this share of what is left, or fewer standard errors."""
 
+FALLING = 0.995
+"""A loss below this share of what it was half as many epochs ago is falling."""
+
 EPOCHS, STEPS, FEWEST_STEPS = 2, 100, 50
 """How long a loss may stay at that of guessing before something is wrong; of a short training, half of it."""
 
@@ -129,7 +132,7 @@ class Health:
         total : float
             Steps of the whole training, as far as one can tell.
         patient : bool
-            Whether a loss above that of guessing is no trouble as long as it falls.
+            Whether a loss is no trouble as long as it falls, even if it is above that of guessing.
         """
         loss, accuracy, images = epoch.judged(END)
         norm = float(np.median(epoch.norms[-END:]))
@@ -137,7 +140,7 @@ class Health:
             return f"The gradient exploded in epoch {epoch.number + 1} (its norm is {norm:.3g})"
         self.norm = min(self.norm, float(np.median(epoch.norms)))
         self.ends.append(loss)
-        falling = patient and loss < NO_BETTER * self.ends[(len(self.ends) - 1) // 2]
+        falling = (patient or loss < self.guess.loss) and loss < FALLING * self.ends[(len(self.ends) - 1) // 2]
         self.guessed = self.guessed + len(epoch.losses) if self.guess.like(loss, accuracy, images) else 0
         if self.alive and self.guessed >= END:
             return (
