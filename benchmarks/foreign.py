@@ -81,7 +81,10 @@ def measure(folder: Path, nets: tuple[str, ...], threads: int, burst: float, say
     speeds = ("Lanewise", "ONNX Runtime", "ratio") if burst else ()
     columns = ("network", "exporter", "nodes", "outcome", "largest difference", *speeds)
     title = "Networks from elsewhere, beside ONNX Runtime" + (f"; images/s, threads: {threads}" if burst else "")
-    batches = f"Batches of {BATCH} images; files that are fixed to another number of images get that."
+    batches = (
+        f"Batches of {BATCH} images; files that are fixed to another number of images get that. One image is given to "
+        "`predict_one`."
+    )
     remarks = (said, batches) if burst else (said,)
     return Report("foreign", (Table(title, columns, tuple(table)),), remarks, {"rows": [asdict(row) for row in rows]})
 
@@ -146,8 +149,16 @@ def tried(net: str, exporter: str, path: Path, threads: int, burst: float) -> Ro
         return row
     many = x if isinstance(entry.shape[0], int) else np.repeat(x, BATCH // batch, axis=0)
     ours = many if last else np.ascontiguousarray(many.transpose(0, 2, 3, 1))
+
+    def own() -> object:
+        return (
+            model.predict_one(ours[0], threads=threads)
+            if len(ours) == 1
+            else model.predict_proba(ours, threads=threads)
+        )
+
     rates = _rates(
-        (lambda: model.predict_proba(ours, threads=threads), lambda: session.run(None, {entry.name: many})),
+        (own, lambda: session.run(None, {entry.name: many})),
         len(many),
         burst,
     )
