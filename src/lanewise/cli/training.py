@@ -135,8 +135,7 @@ def prepare(out: Output, name: str, options: Mapping[str, Any]) -> Prepared:
         else:
             known = {name: options[name] for name in ("preset", "budget", "threads")}
             effort = effort_for(train, **known) if wanted == "auto" else USUAL
-            shape = (train.channels, *train.size)
-            graph, wanted = network_for(wanted, shape, len(train.classes), effort=effort)
+            graph, wanted = network_for(wanted, (train.channels, *train.size), len(train.classes), effort=effort)
             text = wanted
         _tell_network(out, graph, text, chosen=start is None and options["network"] in (None, "auto"))
     only = tuple((pattern, part.matching(pattern)) for pattern in options["only"])

@@ -177,13 +177,13 @@ def default_folds(network: str | tuple[Layer, ...], images: Images, batch_size: 
     int
         0 for none, or as many as each class has images for, up to `FOLDS`.
     """
-    effort = recipe.Effort(recipe.difficulty_of(images))
-    shape = (images.channels, *images.size)
-    graph, _ = recipe.network_for(network, shape, len(images.classes), effort=effort)
     count, fewest = len(images), min((count for count in images.counts() if count), default=0)
     folds = min(FOLDS, fewest if images.groups is None else _fewest_groups(images))
     if fewest >= FEW_A_CLASS or folds < 2:
         return 0
+    effort = recipe.Effort(recipe.difficulty_of(images))
+    shape = (images.channels, *images.size)
+    graph, _ = recipe.network_for(network, shape, len(images.classes), effort=effort)
     batch_size = min(batch_size or recipe.default_batch_size(count), count)
     photographs = few_photographs(count, images.pixels.shape[1:])
     epochs = recipe.default_epochs(count, batch_size, effort=effort, photographs=photographs)
