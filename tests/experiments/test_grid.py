@@ -83,3 +83,35 @@ def test_where_none_can_be_built_the_first_reason_is_told():
     with pytest.raises(NetworkTextError) as caught:
         candidates(expand("conv {4,8}@3x3, rleu"), (1, 8, 8), 2)
     assert "^^^^" in str(caught.value)
+
+
+def test_ranges_of_whole_numbers_and_steps_stand_for_all_their_values():
+    assert expand("conv {8..10}@3x3, dense 2") == [f"conv {n}@3x3, dense 2" for n in (8, 9, 10)]
+    assert expand("dropout {0.1..0.3 by 0.1}, dense {4..16 by 4}")[::4] == [
+        f"dropout {share}, dense 4" for share in (0.1, 0.2, 0.3)
+    ]
+
+
+def test_a_name_puts_the_same_choice_into_several_places():
+    assert expand("conv {n=4,8}@3x3 same, residual(conv {n}@3x3 same), dense 2") == [
+        f"conv {n}@3x3 same, residual(conv {n}@3x3 same), dense 2" for n in (4, 8)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "marked", "problem"),
+    [
+        ("conv {0.1..0.5}@3", "{0.1..0.5}", "no end of numbers"),
+        ("conv {8..64 log}@3", "{8..64 log}", "no end of numbers"),
+        ("conv {64..8}@3", "{64..8}", "smaller number first"),
+        ("conv {8..}@3", "{8..}", "write one alone, like 16..64"),
+        ("conv {8,16..64}@3", "{8,16..64}", "write one alone"),
+        ("conv {8..16 by 9}@3", "{8..16 by 9}", "do not fit between its ends"),
+        ("dropout {0..0.5 log}", "{0..0.5 log}", "begin above 0"),
+        ("conv {n=8,16}@3, conv {n=8,16}@3", "{n=8,16}", "n has its alternatives already: write {n}"),
+    ],
+)
+def test_slips_in_ranges_and_names_are_shown_where_they_are(text, marked, problem):
+    with pytest.raises(NetworkTextError, match=problem) as caught:
+        expand(text)
+    assert text[caught.value.start : caught.value.stop] == marked

@@ -1,26 +1,22 @@
-"""Many networks in one text: braces hold alternatives.
+"""Many networks in one text with braces (braces.py): all of them.
 
-    expand("conv {8,16}@{3x3,5x5}, relu, dense 10")  ->  four texts, the last brace varying fastest
-
-What stands between the commas of a brace is put into its place as it is: numbers, sizes, names of layers, options.
+expand("conv {8,16}@{3x3,5x5}, relu, dense 10")  ->  four texts, the last brace varying fastest
 """
 
 from __future__ import annotations
 
 import math
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
 from lanewise.errors import NetworkError, NetworkTextError
+from lanewise.experiments.braces import Brace, Choices, Template, template
 from lanewise.network.graph import Graph
 from lanewise.training.recipe import network_for
 
 MOST_NETWORKS = 1000
 """More are a slip of the pen rather than an experiment."""
-
-_NOTHING = "\0"
-"""Stands for an alternative that is nothing until it is known whether a whole layer is nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,54 +39,33 @@ class Impossible:
 def expand(text: str) -> list[str]:
     """All texts that a text with braces stands for, each once, in order.
 
-    An alternative that is nothing leaves out an option, "conv 8@3x3 {same,}", or a layer, "conv 8@3x3, {relu,}, max 2".
-
     Raises
     ------
     NetworkTextError
-        Braces that do not close, are empty or lie within one another.
+        Braces that are not well-formed (braces.py), or a range without an end of values.
     NetworkError
         More than 1,000 networks.
     """
-    parts, start = [], 0
-    for brace in _braces(text):
-        parts += [[text[start : brace.start()]], [one.strip() or _NOTHING for one in brace.group(1).split(",")]]
-        start = brace.end()
-    parts.append([text[start:]])
-    count = math.prod(map(len, parts))
+    found = template(text)
+    values = [_values(found, brace) for brace in found.braces]
+    count = math.prod(map(len, values))
     if count > MOST_NETWORKS:
         raise NetworkError(
             f"the braces stand for {count:,} networks, but at most {MOST_NETWORKS:,} are allowed: leave some out"
         )
-    return list(dict.fromkeys(_tidy("".join(one)) for one in product(*parts)))
+    return list(dict.fromkeys(found.filled(one) for one in product(*values)))
 
 
-def _tidy(text: str) -> str:
-    """Leave out layers that are nothing, with a comma of theirs, and the spaces around options that are."""
-    text = re.sub(rf"(^|[,(|])(?:[\s{_NOTHING}]*{_NOTHING}\s*,)+", r"\1", text)
-    text = re.sub(rf",[\s{_NOTHING}]*{_NOTHING}(?=\s*(?:[)|]|$))", "", text)
-    return re.sub(r"\s+(?=[\s,)]|$)", "", text.replace(_NOTHING, "")).strip()
-
-
-def _braces(text: str) -> list[re.Match[str]]:
-    opened: int | None = None
-    for place, sign in enumerate(text):
-        if sign == "{" and opened is not None:
-            raise NetworkTextError(
-                "braces cannot be nested: write all alternatives in one pair", text, place, place + 1
-            )
-        if sign == "}" and opened is None:
-            raise NetworkTextError("this brace has no opening brace", text, place, place + 1)
-        if sign == "{":
-            opened = place
-        elif sign == "}":
-            assert opened is not None
-            if not text[opened + 1 : place].strip(" ,"):
-                raise NetworkTextError("these braces hold nothing; write {8,16}", text, opened, place + 1)
-            opened = None
-    if opened is not None:
-        raise NetworkTextError("this brace is not closed", text, opened, opened + 1)
-    return list(re.finditer(r"\{([^{}]*)\}", text))
+def _values(found: Template, brace: Brace) -> Sequence[object]:
+    """All that may stand in a brace."""
+    alternatives = brace.alternatives
+    if isinstance(alternatives, Choices):
+        return alternatives.values
+    values = alternatives.values()
+    if values is None:
+        problem = "there is no end of numbers in this range: give steps, like 0.1..0.5 by 0.1, or search it"
+        raise NetworkTextError(problem, found.text, brace.start, brace.stop)
+    return [alternatives.rounded(value) for value in values]
 
 
 def candidates(texts: list[str], shape: tuple[int, int, int], classes: int) -> tuple[list[Candidate], list[Impossible]]:
