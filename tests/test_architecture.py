@@ -32,6 +32,7 @@ FLOORS: dict[str, int] = {
     "extras.py": 0,
     "private.py": 0,
     "caching.py": 0,
+    "cache_limit.py": 0,
     "forking.py": 0,
     "processors.py": 0,
     "target.py": 0,

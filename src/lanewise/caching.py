@@ -17,15 +17,18 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
-from lanewise.private import entered, private_folder, read_private, secret, write_private
+from lanewise.private import entered, open_within, private_folder, secret, write_private
 
 _MAGIC = b"lanewise object 3\n"
 _SEAL = 32
 
 DAY = 86400.0
 KEPT_FOR = 30 * DAY
-"""Seconds that what nobody uses is kept by caches that are swept."""
+"""Seconds that what nobody uses is kept."""
+
+_HOUR = 3600.0
 
 
 def cache_folder(kind: str) -> Path:
@@ -41,6 +44,13 @@ def cache_folder(kind: str) -> Path:
     places = filter(os.path.isabs, (os.environ.get("XDG_CACHE_HOME", ""), own))
     # a user without a home: nothing can be written below os.devnull, so nothing is kept
     return Path(next(places, os.devnull), "lanewise", kind)
+
+
+def note_use(file: IO[bytes], path: Path) -> None:
+    """Note that an entry was used, in its time of modification, to the hour: `cache_limit.py` removes others first."""
+    with suppress(OSError):
+        if time.time() - os.fstat(file.fileno()).st_mtime > _HOUR:
+            os.utime(file.fileno() if os.utime in os.supports_fd else path)
 
 
 class Cache:
@@ -96,34 +106,6 @@ class Cache:
         with suppress(OSError), entered(self.folder) as folder:
             write_private(folder, self._path(key), _MAGIC + self._seal(key, content) + content)
 
-    def used(self, key: str) -> None:
-        """Note that an entry was used, for `sweep`."""
-        with suppress(OSError), entered(self.folder) as folder:
-            os.utime(self._path(key) if folder is None else self._path(key).name, dir_fd=folder)
-
-    def sweep(self, most: int) -> None:
-        """Remove entries until they take `most` bytes, those that were not used for longest first; all that were not
-        for 30 days; and what a killed process left half written a day ago.
-
-        Parameters
-        ----------
-        most : int
-            Bytes of all entries of this cache's suffix.
-        """
-        now, total = time.time(), 0
-        with suppress(OSError), entered(self.folder) as folder:
-            with os.scandir(self.folder if folder is None else folder) as found:
-                ours = [(one.stat(follow_symlinks=False), one.name) for one in found if self._is_ours(one.name)]
-            for status, name in sorted(ours, key=lambda one: -one[0].st_mtime_ns):
-                total += status.st_size
-                part = name.endswith(".part")
-                if total > most or now - status.st_mtime > (DAY if part else KEPT_FOR):
-                    with suppress(OSError):
-                        os.unlink(self.folder / name if folder is None else name, dir_fd=folder)
-
-    def _is_ours(self, name: str) -> bool:
-        return name.endswith(self.suffix) or (f"{self.suffix}-" in name and name.endswith(".part"))
-
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}{self.suffix}"
 
@@ -131,8 +113,9 @@ class Cache:
         if self._secret is None:
             return None
         try:
-            with entered(self.folder) as folder:
-                entry = read_private(folder, self._path(key))
+            with entered(self.folder) as folder, open(open_within(folder, self._path(key)), "rb") as file:
+                entry = file.read()
+                note_use(file, self._path(key))
         except OSError:
             return None
         head = len(_MAGIC) + _SEAL

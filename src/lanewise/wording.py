@@ -83,7 +83,9 @@ def shape(sizes: Shape) -> str:
 
 
 def file_size(count: int) -> str:
-    """Bytes as "54 kB" or "1.2 MB"."""
+    """Bytes as "54 kB", "1.2 MB" or "20.0 GB"."""
+    if count >= 1e9:
+        return f"{count / 1e9:,.1f} GB"
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{max(1, round(count / 1e3))} kB"
 
 

@@ -1,12 +1,8 @@
 """Features are computed once for each image, and the same whoever computes them."""
 
-import os
-import time
-
 import numpy as np
 import pytest
 
-from lanewise import caching
 from lanewise.caching import Cache
 from lanewise.engine import many
 from lanewise.network.graph import build
@@ -86,43 +82,3 @@ def test_threads_change_nothing(large, backbone, pixels, monkeypatch, tmp_path):
         for threads in (1, 2)
     ]
     assert np.array_equal(*found)
-
-
-def test_what_was_not_used_for_longest_goes_first_where_features_take_too_much_room(backbone, pixels, monkeypatch):
-    def folder():
-        return {path.name: path for path in backbone.cache.folder.glob("*.features")}
-
-    backbone.features(pixels)
-    first = folder()
-    for number, name in enumerate(sorted(first)):
-        os.utime(first[name], (10**9 + number,) * 2)
-    monkeypatch.setattr(caching, "KEPT_FOR", float("inf"))
-    monkeypatch.setattr(features, "MOST_KEPT", 2 * sum(path.stat().st_size for path in first.values()))
-    backbone.features(pixels[:3])  # used, if long ago
-    used = {name for name, path in first.items() if path.stat().st_mtime > 1.5e9}
-    assert 1 <= len(used) <= 3
-    other = Backbone(backbone.graph, [2 * array for array in backbone.parameters], PREPROCESSING, cache=backbone.cache)
-    other.features(pixels)
-    third = Backbone(backbone.graph, [3 * array for array in backbone.parameters], PREPROCESSING, cache=backbone.cache)
-    third.features(pixels[:20])
-    left = folder()
-    gone = set(first) - set(left)
-    assert gone
-    assert gone == set(sorted(set(first) - used)[: len(gone)])
-    assert used <= set(left)
-    assert sum(path.stat().st_size for path in left.values()) <= features.MOST_KEPT
-
-
-def test_what_nobody_used_for_a_month_and_what_was_left_half_written_goes(backbone, pixels):
-    backbone.features(pixels[:1])
-    (old,) = backbone.cache.folder.glob("*.features")
-    half, young, foreign = (
-        backbone.cache.folder / name for name in ("a.features-12.part", "b.features-34.part", "notes.txt")
-    )
-    for path in (half, young, foreign):
-        path.write_bytes(b"some")
-    long_ago = time.time() - 31 * 86400
-    for path in (old, half, foreign):
-        os.utime(path, (long_ago, long_ago))
-    backbone.features(pixels[1:2])
-    assert [path.exists() for path in (old, half, young, foreign)] == [False, False, True, True]

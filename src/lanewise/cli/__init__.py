@@ -1,4 +1,5 @@
-"""The command `lanewise`: train, predict, evaluate, inspect, report, check, import, compare, vary, bench and lesson.
+"""The command `lanewise`: train, predict, evaluate, inspect, report, check, import, compare, vary, bench, lesson
+and cache.
 
     output.py       what is said: to people on the terminal, to programs as JSON
     progress.py     the live bar, or plain lines where there is no terminal
@@ -11,7 +12,7 @@
     experimenting.py   what commands that train several networks share
     options.py      values like 30s and 30x30x3, and options that commands share
     train.py predict.py evaluate.py inspect.py report.py check.py import_.py compare.py vary.py bench.py
-                    lesson.py   a command each
+                    lesson.py cache.py   a command each
     group.py        the command `lanewise` itself: errors as one line, exit status
 
 Before a command runs, nothing is imported but click, so that help comes at once.

@@ -20,6 +20,7 @@ import click
 
 from lanewise import interrupts
 from lanewise.cli.bench import bench
+from lanewise.cli.cache import cache
 from lanewise.cli.check import check
 from lanewise.cli.compare import compare
 from lanewise.cli.evaluate import evaluate
@@ -224,8 +225,9 @@ def lanewise() -> None:
     lanewise check photos/                check images before training
     lanewise bench                        compare speed with other frameworks
     lanewise lesson                       learn what a convolutional network is
+    lanewise cache                        show or clear what is kept on disk
     """
 
 
-for _command in (train, predict, evaluate, inspect, report, check, import_, compare, vary, bench, lesson):
+for _command in (train, predict, evaluate, inspect, report, check, import_, compare, vary, bench, lesson, cache):
     lanewise.add_command(_command)

@@ -4,8 +4,9 @@
 
 A NumPy file with something after its end, so `numpy.load` opens it. The JSON holds what else is known of the images,
 the stamp of the files they were decoded from, and the CRC-32 of the pixels. A file is written under a temporary name
-and renamed, so processes may do that at the same time; one that is damaged or out of date counts for nothing, and so
-does one that another user may have written.
+and renamed; one that is damaged or out of date counts for nothing, and so does one that another user may have written.
+Whoever maps a file holds a shared lock on it, so that it is not removed to make room (see `cache_limit.py`): a mapping
+has a descriptor of its own, so that ends with it.
 """
 
 from __future__ import annotations
@@ -15,17 +16,18 @@ import io
 import json
 import math
 import os
-import re
 import struct
 import tempfile
-import time
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from lanewise.cache_limit import hold, make_room, only_one
+from lanewise.caching import note_use
 from lanewise.data.images import SLACK, Pixels, empty_pixels
 from lanewise.private import open_private, private_folder
 
@@ -33,21 +35,24 @@ IN_MEMORY = 64 * 2**20
 """Sets of fewer bytes are read into memory, larger ones are mapped."""
 
 _SUFFIX = ".images.npy"
-_OURS = re.compile(r"[0-9a-f]{32}(\.images\.npy|-\w+\.tmp)")
 _FOOT = struct.Struct("<QI8s")
 _MAGIC = b"LANEPIX1"
 _BLOCK = 8 * 2**20
-_DAY = 86400.0
+_REST = 4096  # bytes that what is known of images takes, about
 
 Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Draft:
-    """A cache file that is being written: `pixels` is mapped from it, to be filled in and given to `publish`."""
+    """A cache file that is being written: `pixels` is mapped from it, to be filled in and given to `publish`.
+
+    It is not `kept` afterwards where the limit leaves no room for it; then it lives as long as the mapping.
+    """
 
     pixels: np.memmap[Any, np.dtype[np.uint8]]
     path: Path
+    kept: bool = True
 
 
 def entry(folder: Path, key: str) -> Path:
@@ -69,47 +74,90 @@ def read(path: Path, stamp: str) -> tuple[Pixels, dict[str, Any]] | None:
         return None
     try:
         with open(open_private(path), "rb") as file:
-            foot_at = file.seek(-_FOOT.size, os.SEEK_END)
-            length, crc, magic = _FOOT.unpack(file.read(_FOOT.size))
-            if magic != _MAGIC or length > foot_at:
-                return None
-            file.seek(foot_at - length)
-            text = file.read(length)
-            if zlib.crc32(text) != crc:
-                return None
-            about = json.loads(text)
+            hold(file.fileno())
+            about, end = _about(file)
             if about["stamp"] != stamp:
                 return None
-            with contextlib.suppress(OSError):  # in use: not to be swept away
-                os.utime(file.fileno() if os.utime in os.supports_fd else path)
-            pixels = _stored(file, tuple(about["shape"]), foot_at - length)
+            note_use(file, path)
+            pixels = _stored(file, tuple(about["shape"]), end)
         if pixels is None or _crc(pixels) != about["crc"]:
             return None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, struct.error):
         return None
     known: dict[str, Any] = about["known"]
     return pixels, known
 
 
-def reserve(path: Path, shape: Shape) -> Draft | None:
-    """Begin a cache file with room for pixels of `shape`; None where it cannot be written."""
+@contextlib.contextmanager
+def one_at_a_time(path: Path) -> Iterator[None]:
+    """Let one process at a time make an entry: the others wait, and find it."""
+    if not private_folder(path.parent):
+        yield
+        return
+    with only_one(path.with_name(path.name.removesuffix(_SUFFIX) + ".lock")):
+        yield
+
+
+def known_of(path: Path) -> tuple[Shape, dict[str, Any]] | None:
+    """The shape of the pixels in a cache file and what else is known of them, without a look at them."""
+    try:
+        with open(open_private(path), "rb") as file:
+            about, _ = _about(file)
+        return tuple(about["shape"]), about["known"]
+    except (OSError, ValueError, KeyError, TypeError, struct.error):
+        return None
+
+
+def _about(file: BinaryIO) -> tuple[dict[str, Any], int]:
+    """What the JSON of an open cache file says, and where it begins; ValueError if that is not sound."""
+    foot_at = file.seek(-_FOOT.size, os.SEEK_END)
+    length, crc, magic = _FOOT.unpack(file.read(_FOOT.size))
+    if magic != _MAGIC or length > foot_at:
+        raise ValueError
+    file.seek(foot_at - length)
+    text = file.read(length)
+    if zlib.crc32(text) != crc:
+        raise ValueError
+    about: dict[str, Any] = json.loads(text)
+    return about, foot_at - length
+
+
+def reserve(path: Path, shape: Shape, *, always: bool = True) -> Draft | None:
+    """Begin a cache file with room for pixels of `shape`; what was not used for longest makes room for it.
+
+    Parameters
+    ----------
+    path : Path
+    shape : (N, rows, columns, channels)
+    always : bool
+        Also if it will not be kept.
+
+    Returns
+    -------
+    Draft or None
+        None where it cannot be written.
+    """
     start = len(_npy_header(shape))
     size = start + math.prod(shape) + SLACK
     if not private_folder(path.parent):
         return None
     try:
-        _sweep(path.parent)
+        with contextlib.suppress(OSError):
+            path.unlink()  # what it holds is of other files, or damaged: no room need be made for both
+        kept = make_room(size + _REST, path.parent)
+        if not (kept or always):
+            return None
         descriptor, name = tempfile.mkstemp(".tmp", path.name.removesuffix(_SUFFIX) + "-", path.parent)
     except OSError:
         return None
     try:
-        _take_room(descriptor, size)
-        return Draft(np.memmap(name, np.uint8, "r+", start, shape), Path(name))
+        with open(descriptor, "r+b") as file:
+            hold(descriptor)
+            _take_room(descriptor, size)
+            return Draft(np.memmap(file, np.uint8, "r+", start, shape), Path(name), kept)
     except OSError:
         os.unlink(name)
         return None
-    finally:
-        os.close(descriptor)
 
 
 def publish(draft: Draft, path: Path, count: int, stamp: str, known: dict[str, Any]) -> Pixels:
@@ -135,6 +183,8 @@ def publish(draft: Draft, path: Path, count: int, stamp: str, known: dict[str, A
     about = {"shape": shape, "stamp": stamp, "crc": _crc(pixels), "known": known}
     text = json.dumps(about).encode()
     try:
+        if not draft.kept:
+            raise OSError
         draft.pixels.flush()
         with open(draft.path, "r+b") as file:
             header = _npy_header(shape)
@@ -169,7 +219,7 @@ def write(path: Path, pixels: Pixels, stamp: str, known: dict[str, Any]) -> None
     known : dict
         As in `publish`.
     """
-    draft = reserve(path, pixels.shape)
+    draft = reserve(path, pixels.shape, always=False)
     if draft is not None:
         draft.pixels[...] = pixels
         publish(draft, path, len(pixels), stamp, known)
@@ -210,13 +260,3 @@ def _crc(pixels: Pixels) -> int:
     for start in range(0, flat.size, _BLOCK):
         crc = zlib.crc32(flat[start : start + _BLOCK].data, crc)
     return crc
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what nobody read for 30 days, and what a killed process left half written a day ago."""
-    now = time.time()
-    for path in folder.iterdir():
-        if _OURS.fullmatch(path.name):
-            with contextlib.suppress(OSError):
-                if now - path.stat().st_mtime > (_DAY if path.suffix == ".tmp" else 30 * _DAY):
-                    path.unlink()

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from lanewise.cache_limit import VARIABLE
 from lanewise.data import image_cache
 from lanewise.data.decode import MAX_PIXELS, Header, PassingError, bits_in_use, decoder, read_header, read_pixels
 from lanewise.data.folders import ImageFile, Listing, perhaps_parts, printable
@@ -24,7 +25,7 @@ from lanewise.errors import DataError
 from lanewise.notes import Caution, Note
 from lanewise.resizing import CROP, PAD, STRETCH
 from lanewise.target import default_threads
-from lanewise.wording import plural
+from lanewise.wording import file_size, plural
 
 FilesProgress = Callable[[int, int], None]
 """Called with the number of images read so far and the number of all."""
@@ -73,13 +74,22 @@ def read_listing(listing: Listing, target: Target, cache: Path, progress: FilesP
     DataError
         When none of the files can be read.
     """
-    key, stamp = _key(listing, target), _stamp(listing)
-    path = image_cache.entry(cache, key)
+    path, stamp = image_cache.entry(cache, _key(listing, target)), _stamp(listing)
     found = image_cache.read(path, stamp)
-    if found is not None:
-        if progress is not None:
-            progress(len(listing.files), len(listing.files))
-        return _images(listing, target, *found)
+    if found is None:
+        with image_cache.one_at_a_time(path):
+            found = image_cache.read(path, stamp)  # another process may have decoded them meanwhile
+            if found is None:
+                return _images(listing, target, *_decoded(listing, target, path, stamp, progress))
+    if progress is not None:
+        progress(len(listing.files), len(listing.files))
+    return _images(listing, target, *found)
+
+
+def _decoded(
+    listing: Listing, target: Target, path: Path, stamp: str, progress: FilesProgress | None
+) -> tuple[Pixels, dict[str, Any]]:
+    """Decode the images of a listing, and keep them in the cache file of this path if possible."""
     size, channels = _chosen(listing.files, target)
     shape = (len(listing.files), *size, channels)
     draft = image_cache.reserve(path, shape) if np.prod(shape) >= image_cache.IN_MEMORY else None
@@ -94,14 +104,17 @@ def read_listing(listing: Listing, target: Target, cache: Path, progress: FilesP
         if draft is not None:
             image_cache.discard(draft)
         raise
+    known["folder"] = printable(os.path.realpath(listing.folder))
     if known.pop("passing"):  # what failed this time may succeed the next
         if draft is not None:
             image_cache.discard(draft)
-        return _images(listing, target, pixels[:count], known)
-    if draft is not None:
-        return _images(listing, target, image_cache.publish(draft, path, count, stamp, known), known)
-    image_cache.write(path, pixels[:count], stamp, known)
-    return _images(listing, target, pixels[:count], known)
+    elif draft is None:
+        image_cache.write(path, pixels[:count], stamp, known)
+    else:
+        kept = draft.kept
+        pixels = image_cache.publish(draft, path, count, stamp, known)
+        known = known if kept else known | {"not_kept": pixels.nbytes}
+    return pixels[:count], known
 
 
 def decode_into(
@@ -242,6 +255,11 @@ def _notes(
         bits = known["bits"]
         yield Note(
             f"{images} in {folder} {have} 16 bits a value, of which {bits} are in use: the upper 8 of these are kept"
+        )
+    if "not_kept" in known:
+        yield Caution(
+            f"the decoded images take {file_size(known['not_kept'])}, more than there is room for in the caches "
+            f"({VARIABLE} says how much they may take): they are decoded anew the next time"
         )
     yield from listing.notes
     if (said := perhaps_parts(listing)) is not None:

@@ -20,6 +20,7 @@ from typing import Any
 
 from llvmlite import binding
 
+from lanewise.cache_limit import keep_within_limit
 from lanewise.caching import Cache
 from lanewise.errors import LanewiseError
 from lanewise.lanes.llvm import render
@@ -142,6 +143,7 @@ def _objects(texts: dict[str, Text], target: Target, cache: Cache) -> list[bytes
         for key, code in zip(missing, compiled([texts[key] for key in missing], target), strict=True):
             cache.keep(key, code)
             found[key] = code
+        keep_within_limit()
     return [code for code in found.values() if code is not None]
 
 

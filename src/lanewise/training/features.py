@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from lanewise.cache_limit import keep_within_limit
 from lanewise.caching import Cache, cache_folder
 from lanewise.data.images import Pixels
 from lanewise.engine.many import for_many
@@ -30,9 +31,6 @@ SHELVES = 64
 
 KEPT = 2**13
 """Values of an image, at most, that are kept: maps would fill a disk."""
-
-MOST_KEPT = 2**30
-"""Bytes on disk of all features: 200,000 images with 1,280 each. What was not used for longest goes first."""
 
 _KEY = 16
 
@@ -150,7 +148,6 @@ class _Shelves:
                 key = record["key"].tobytes()
                 if key in wanted:
                     found[key] = record["features"]
-            self.cache.used(self._entry(shelf))
         return found
 
     def write(self, new: dict[bytes, Floats]) -> None:
@@ -161,8 +158,7 @@ class _Shelves:
             for record, (key, features) in zip(records, here.items(), strict=True):
                 record["key"], record["features"] = np.void(key), features.reshape(-1)
             self.cache.keep(self._entry(shelf), self._records(shelf).tobytes() + records.tobytes())
-        if new:
-            self.cache.sweep(MOST_KEPT)
+        keep_within_limit()
 
     def _records(self, shelf: int) -> NDArray[np.void]:
         content = self.cache.find(self._entry(shelf)) or b""
