@@ -74,7 +74,7 @@ def test_softmax_of_mixed_images(classes: int, label_smoothing: float) -> None:
     _, expected_gradient = reference.softmax_cross_entropy(logits, targets, weights, label_smoothing)
     np.testing.assert_allclose(losses, expected, rtol=2e-6, atol=1e-6)
     np.testing.assert_allclose(gradient, expected_gradient, atol=5e-7)
-    np.testing.assert_array_equal(correct, logits.argmax(axis=1) == labels)
+    np.testing.assert_allclose(correct, targets[np.arange(16), logits.argmax(axis=1)], atol=1e-7)
 
 
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
@@ -83,12 +83,13 @@ def test_sigmoid_of_mixed_images(label_smoothing: float) -> None:
     logits, weights = (4 * rng.normal(size=(16, 1))).astype(np.float32), rng.choice([0, 0.25, 1 / 3, 1], 16)
     (labels, others), shares = rng.integers(0, 2, (2, 16)), np.float32(rng.random(16))
     program = loss.sigmoid_cross_entropy(label_smoothing, mixed=True)
-    gradient, losses, _ = computed(program, logits, labels, weights, TARGETS, (others, shares))
+    gradient, losses, correct = computed(program, logits, labels, weights, TARGETS, (others, shares))
     targets = (1 - shares) * labels + shares * others
     expected, _ = reference.sigmoid_cross_entropy(logits, targets, np.ones(16), label_smoothing)
     _, expected_gradient = reference.sigmoid_cross_entropy(logits, targets, weights, label_smoothing)
     np.testing.assert_allclose(losses, expected, rtol=2e-6, atol=1e-6)
     np.testing.assert_allclose(gradient, expected_gradient, atol=3e-7)
+    np.testing.assert_allclose(correct, np.where(logits[:, 0] > 0, targets, 1 - targets), atol=1e-7)
 
 
 @pytest.mark.parametrize("mixed", [False, True])

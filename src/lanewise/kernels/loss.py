@@ -12,7 +12,8 @@ Buffers, lane n belonging to image n: logits and dlogits (one element of 16 lane
 weights (f32, 16), loss (f32, 16), correct (f32, 16), in the order logits, labels, weights, dlogits, loss, correct, and
 if images are mixed others (i32, 16), shares (f32, 16).
 A weight is the image's own, divided by the batch's sum of weights, and 0 for lanes without an image. `loss` is written
-without the weight; `correct` is 1 where the image is classified rightly and else 0.
+without the weight; `correct` is 1 where the image is classified rightly and else 0, or the share of the label that it
+is classified as if it was mixed.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def softmax_cross_entropy(classes: int, label_smoothing: float = 0.0, mixed: boo
         loss = log S - (1 - s) (z[label] - m) - s / K * sum over k of (z[k] - m)
 
     where z[label] + t (z[other] - z[label]) stands for z[label] if images are mixed. `correct` says whether the first
-    of the largest logits is the label's.
+    of the largest logits is the label's; of mixed images, that label's share.
 
     Parameters
     ----------
@@ -96,7 +97,7 @@ def softmax_cross_entropy(classes: int, label_smoothing: float = 0.0, mixed: boo
     chosen = k.apply("fma", mix[1], others.get() - own.get(), own.get()) if mix and others else own.get()
     loss = k.apply("fma", chosen - most, -rest, functions.log(k, total.get()))
     losses.set_vector(k.apply("fma", total_shifted, -off, loss) if label_smoothing else loss, 0)
-    correct.set_vector(k.apply("where_eq", best, label, 1.0, 0.0), 0)
+    correct.set_vector(_share_of(k, best.get(), label, mix), 0)
     return k.program()
 
 
@@ -110,7 +111,7 @@ def sigmoid_cross_entropy(label_smoothing: float = 0.0, mixed: bool = False) -> 
         dz = weight * (sigmoid(u) - s / 2), with its sign turned for label 1
 
     where s / 2 + (1 - s) t stands for s / 2 in images that are `mixed` with one of the other label.
-    `correct` says whether (logit > 0) is the label.
+    `correct` says whether (logit > 0) is the label; of mixed images, that label's share.
     """
     k = Recorder("sigmoid_cross_entropy")
     logits, labels, weights, dlogits, losses, correct = _declare(k, 1)
@@ -118,15 +119,23 @@ def sigmoid_cross_entropy(label_smoothing: float = 0.0, mixed: bool = False) -> 
     sign = k.apply("where_eq", label, 0.0, 1.0, -1.0)
     u = z * sign
     wrong: Value | float = label_smoothing / 2
-    if mixed:
-        other, t = _other(k)
+    mix = _other(k) if mixed else None
+    if mix:
+        other, t = mix
         wrong = k.apply("where_eq", other, label, 0.0, t * (1.0 - label_smoothing)) + label_smoothing / 2
     dlogits[0] = weights.vector(0) * sign * (functions.sigmoid(k, u) - wrong)
     loss = k.apply("max", u, 0.0) + _log_1_plus(k, functions.exp(k, functions.negative(k, functions.magnitude(k, u))))
     losses.set_vector(k.apply("fma", u, wrong * -1.0, loss), 0)
-    answer = k.apply("where_gt", z, 0.0, 1.0, 0.0)
-    correct.set_vector(k.apply("where_eq", answer, label, 1.0, 0.0), 0)
+    correct.set_vector(_share_of(k, k.apply("where_gt", z, 0.0, 1.0, 0.0), label, mix), 0)
     return k.program()
+
+
+def _share_of(k: Recorder, answer: Value, label: Value, mix: tuple[Value, Value] | None) -> Value:
+    """The share that an answer has in an image: 1 - t of the label, t of the other label that was mixed in."""
+    if mix is None:
+        return k.apply("where_eq", answer, label, 1.0, 0.0)
+    other, t = mix
+    return k.apply("where_eq", answer, label, k.constant(1.0) - t, 0.0) + k.apply("where_eq", answer, other, t, 0.0)
 
 
 def _log_1_plus(k: Recorder, e: Value) -> Value:
