@@ -103,6 +103,26 @@ def test_probabilities_are_calibrated_by_the_held_out_images(calibrated, digits)
     assert held.accuracy == model.history[-1]["validation_accuracy"]
 
 
+def test_cross_validation_calibrates_the_final_model(digits):
+    """By the answers of networks that had not seen an image; its accuracy stays, and nothing is promised."""
+    said: list[str] = []
+    options = QUICK | {"network": "dense 10", "epochs": 3, "label_smoothing": 0.5, "augment": "none", "folds": 2}
+    some = digits.train.take(np.arange(400))
+    model = lanewise.train(some, notes=said.append, **options)
+    known = model.provenance["temperature"]
+    assert known["value"] < 0.8
+    assert known["images"] == 400
+    assert known["loss"][0] == pytest.approx(model.provenance["cross_validation"]["loss"], abs=1e-5)
+    assert known["loss"][1] < known["loss"][0] - 0.05
+    (note,) = [note for note in said if "temperature" in note]
+    assert "on the 400 images of cross-validation from" in note
+    assert model.provenance.get("abstention") is None
+    plain = lanewise.train(some, **options | {"folds": 0, "validation_fraction": 0})
+    tested = [lanewise.evaluate(one, digits.test) for one in (model, plain)]
+    assert tested[0].accuracy == tested[1].accuracy
+    assert tested[0].loss < tested[1].loss - 0.05  # what cross-validation said holds for new images
+
+
 def test_a_model_abstains_by_what_the_held_out_images_say(calibrated, digits):
     model, _ = calibrated
     kept = model.provenance["abstention"]

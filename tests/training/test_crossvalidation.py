@@ -13,8 +13,9 @@ from lanewise.data.seen import hashes_of
 from lanewise.errors import LanewiseWarning, OptionError
 from lanewise.evaluation.evaluate import cross_validated, evaluate, wilson
 from lanewise.proportions import over_folds
+from lanewise.training import crossvalidation
 from lanewise.training.best_weights import Choice
-from lanewise.training.crossvalidation import fold_of_each
+from lanewise.training.crossvalidation import default_folds, fold_of_each
 from tests.cli.conftest import run
 
 
@@ -102,6 +103,19 @@ def test_few_images_get_folds_by_default_and_it_is_said(few):
     assert any("--folds 5" in note for note in said)
     given = lanewise.train(few, network="dense 10", epochs=2, notes=quiet)
     assert given.provenance["cross_validation"] is None
+
+
+def test_the_preset_counts_in_the_time_of_folds(few, monkeypatch):
+    """'best' trains for three times the epochs, 'quick' for half of them."""
+    monkeypatch.setattr(crossvalidation, "SPEED", 1e8)
+    monkeypatch.setattr(crossvalidation, "SECONDS", 1e9)
+    seconds = {}
+    for preset in ("quick", "good", "best"):
+        said: list[str] = []
+        assert default_folds("dense 300, relu, dense 10", few, None, preset, said.append) == 5
+        seconds[preset] = int(said[0].partition("(about ")[2].partition(" s)")[0])
+    assert seconds["best"] == pytest.approx(3 * seconds["good"], rel=0.1)
+    assert seconds["quick"] == pytest.approx(seconds["good"] / 2, rel=0.1)
 
 
 def test_folds_that_would_say_nothing_are_refused(few):

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.abstention import summary
 from lanewise.data.images import Pixels
+from lanewise.engine.parameters import Floats
 from lanewise.kernels.augmentation import Augment
 from lanewise.model import Model
 from lanewise.notes import Note, Say, unheard
@@ -25,12 +26,36 @@ TIMED, ROUNDS = 0.03, 3
 """Seconds that a measurement of speed takes at least, and how many there are."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class OutOfFold:
+    """What the networks of cross-validation say of images that they were not trained on.
+
+    Attributes
+    ----------
+    probabilities : (N, classes) float32
+    targets : (N,) int32
+    weights : (N,) float32
+        Of the images, as in the loss of training.
+    """
+
+    probabilities: Floats
+    targets: NDArray[np.int32]
+    weights: Floats
+
+
 def looks_twice(asked: bool, augment: Augment | None) -> bool:
     """Whether the answer is that to an image and its mirror image: where training showed both, unless not wanted."""
     return asked and augment is not None and augment.flip_columns
 
 
-def finished(model: Model, pixels: Pixels, validation: Validation | None, threads: int | None, say: Say) -> Model:
+def finished(
+    model: Model,
+    pixels: Pixels,
+    validation: Validation | None,
+    threads: int | None,
+    say: Say,
+    folds: OutOfFold | None = None,
+) -> Model:
     """A trained model as it is to answer, unless its training was interrupted: then it is wanted at once.
 
     Parameters
@@ -43,9 +68,14 @@ def finished(model: Model, pixels: Pixels, validation: Validation | None, thread
     threads : int, optional
     say : callable
         Given notes.
+    folds : OutOfFold, optional
+        Where there was cross-validation: the model is calibrated by it. It says nothing of which images to name.
     """
     if model.provenance["interrupted"]:
         return model
+    if folds is not None:
+        which = f"{len(folds.targets):,} images of cross-validation"
+        model = _calibrated(model, folds.probabilities, folds.targets, folds.weights, which, say)
     answers = None
     if validation is not None and len(validation.indices):
         answers = _answers(model, validation, threads)
@@ -76,27 +106,50 @@ def _settled(
     say : callable
         Given a note on the temperature.
     """
-    targets, known = validation.targets, dict(model.provenance)
-    node, found = last_sum(model.graph), calibration(answers, targets, validation.sample_weights)
-    if found is not None and node is not None:
-        parameters = divided(model.graph, model.parameters, node, found.temperature)
-        model = replace(model, parameters=parameters)
-        answers = _answers(model, validation, threads)
-        known["temperature"] = {
-            "value": found.temperature,
-            "images": len(targets),
-            "loss": [round(found.before, 6), round(found.after, 6)],
-        }
-        kind = "high" if found.temperature > 1 else "low"
-        say(
-            Note(
-                f"The highest probabilities were too {kind}: scores are divided by a temperature of "
-                f"{found.temperature:.2f}, which takes the loss on the {len(targets):,} validation images from "
-                f"{found.before:.3f} to {found.after:.3f}."
-            )
+    targets = validation.targets
+    which = f"{len(targets):,} validation images"
+    settled = _calibrated(model, answers, targets, validation.sample_weights, which, say)
+    if settled is not model:
+        answers = _answers(settled, validation, threads)
+    known = {"abstention": summary(answers.max(axis=1), answers.argmax(axis=1) == targets)}
+    return replace(settled, provenance={**settled.provenance, **known})
+
+
+def _calibrated(
+    model: Model, answers: Floats, targets: NDArray[np.int32], weights: Floats | None, which: str, say: Say
+) -> Model:
+    """The model with its scores divided by the temperature that images ask for; itself if they ask for none.
+
+    Parameters
+    ----------
+    model : Model
+    answers : (N, classes) float32
+        Probabilities for images that were not trained on.
+    targets : (N,) int32
+    weights : (N,) float32, optional
+    which : str
+        The images, in words.
+    say : callable
+        Given a note on the temperature.
+    """
+    node, found = last_sum(model.graph), calibration(answers, targets, weights)
+    if found is None or node is None:
+        return model
+    temperature = {
+        "value": found.temperature,
+        "images": len(targets),
+        "loss": [round(found.before, 6), round(found.after, 6)],
+    }
+    kind = "high" if found.temperature > 1 else "low"
+    say(
+        Note(
+            f"The highest probabilities were too {kind}: scores are divided by a temperature of "
+            f"{found.temperature:.2f}, which takes the loss on the {which} from {found.before:.3f} to "
+            f"{found.after:.3f}."
         )
-    known["abstention"] = summary(answers.max(axis=1), answers.argmax(axis=1) == targets)
-    return replace(model, provenance=known)
+    )
+    parameters = divided(model.graph, model.parameters, node, found.temperature)
+    return replace(model, parameters=parameters, provenance={**model.provenance, "temperature": temperature})
 
 
 def _tell_tta(

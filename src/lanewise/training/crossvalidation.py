@@ -28,6 +28,7 @@ from lanewise.notes import Note, Say
 from lanewise.proportions import over_folds
 from lanewise.training import recipe
 from lanewise.training.augment import few_photographs
+from lanewise.training.effort import effort_for
 from lanewise.training.progress import fold_of
 from lanewise.training.start import seen_by
 from lanewise.training.task import Indices
@@ -93,7 +94,7 @@ def cross_validate(
     seed: int,
     fit: Callable[[Indices], Model],
     say: Say,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], NDArray[np.float32]]:
     """Train on all folds but one, for each in turn, and evaluate on that one.
 
     Parameters
@@ -108,8 +109,10 @@ def cross_validate(
 
     Returns
     -------
-    dict
-        The figures of all folds together, as values that JSON can hold.
+    figures : dict
+        Those of all folds together, as values that JSON can hold.
+    probabilities : (N, classes) float32
+        What was said of each image by the network that was not trained on it.
     """
     assert images.labels is not None
     labels = images.labels[chosen]
@@ -139,7 +142,7 @@ def cross_validate(
     predicted, size = probabilities.argmax(axis=1), len(images.classes)
     count, correct = len(labels), int((labels == predicted).sum())
     confusion = np.bincount(labels.astype(np.int64) * size + predicted, minlength=size * size)
-    return {
+    figures = {
         "folds": folds,
         "images": count,
         "correct": correct,
@@ -149,6 +152,7 @@ def cross_validate(
         "accuracies": accuracies,
         "confusion": confusion.reshape(size, size).tolist(),
     }
+    return figures, probabilities
 
 
 def offered(held: int, count: int) -> Iterator[Note]:
@@ -160,7 +164,9 @@ def offered(held: int, count: int) -> Iterator[Note]:
         )
 
 
-def default_folds(network: str | tuple[Layer, ...], images: Images, batch_size: int | None, say: Say) -> int:
+def default_folds(
+    network: str | tuple[Layer, ...], images: Images, batch_size: int | None, preset: str, say: Say
+) -> int:
     """Choose the number of folds from the images and the time that they would take.
 
     Parameters
@@ -169,6 +175,7 @@ def default_folds(network: str | tuple[Layer, ...], images: Images, batch_size: 
     images : Images
     batch_size : int, optional
         By default chosen by the number of images.
+    preset : {"quick", "good", "best"}
     say : callable
         Given a sentence on the choice.
 
@@ -181,7 +188,7 @@ def default_folds(network: str | tuple[Layer, ...], images: Images, batch_size: 
     folds = min(FOLDS, fewest if images.groups is None else _fewest_groups(images))
     if fewest >= FEW_A_CLASS or folds < 2:
         return 0
-    effort = recipe.Effort(recipe.difficulty_of(images))
+    effort = effort_for(images, preset=preset)
     shape = (images.channels, *images.size)
     graph, _ = recipe.network_for(network, shape, len(images.classes), effort=effort)
     batch_size = min(batch_size or recipe.default_batch_size(count), count)

@@ -37,7 +37,7 @@ from lanewise.pretrained.load import better_start, load_start
 from lanewise.training import augment as augmenting
 from lanewise.training import recipe
 from lanewise.training.advice import advice, curves_of
-from lanewise.training.answers import finished, looks_twice
+from lanewise.training.answers import OutOfFold, finished, looks_twice
 from lanewise.training.assemble import labels_of, model_of, origin_of, preprocessing_of
 from lanewise.training.crossvalidation import (
     InterruptedFoldError,
@@ -110,10 +110,10 @@ def _train(source: Source, y: ArrayLike | None, options: TrainOptions) -> Model:
             f"{'finetune' if options.finetune else 'cut'}"
         )
     chosen = _choose(data, options, say)
-    figures = None
+    figures = outside = None
     if options.folds:
         try:
-            figures = _cross_validate(data, chosen, options, say)
+            figures, outside = _cross_validate(data, chosen, options, say)
         except InterruptedFoldError as stopped:
             provenance = {**stopped.model.provenance, "interrupted": True}
             return replace(stopped.model, provenance=provenance, **labels_of(data.images, y))
@@ -154,7 +154,7 @@ def _train(source: Source, y: ArrayLike | None, options: TrainOptions) -> Model:
             **_kept_of(data),
         },
     )
-    model = finished(model, data.images.pixels, data.validation, options.threads, say)
+    model = finished(model, data.images.pixels, data.validation, options.threads, say, outside)
     if not result.interrupted:
         more = not result.stopped_early and len(result.history) < task.most_epochs
         held = 0 if data.validation is None else len(data.validation.indices)
@@ -265,7 +265,8 @@ def _hold_out(sets: ImageSets, start: Model | None, options: TrainOptions, say: 
     assert images.labels is not None
     weights = image_weights(images, options.class_weight, options.sample_weight)
     if options.folds is None and sets.validation is None and sets.test is None and _all_default(options):
-        options = replace(options, folds=default_folds(options.network, images, options.batch_size, say))
+        folds = default_folds(options.network, images, options.batch_size, options.preset, say)
+        options = replace(options, folds=folds)
     if options.folds:
         check_folds(sets, start)
         budget = None if options.budget is None else options.budget / (options.folds + 1)
@@ -333,8 +334,8 @@ def _check_memory(data: _Data, options: TrainOptions, batch_size: int, effort: r
     check_training_fits(dtype, batch_size, options.threads, options.winograd, graph, resized)
 
 
-def _cross_validate(data: _Data, chosen: _Recipe, options: TrainOptions, say: Say) -> dict[str, Any]:
-    """The figures of networks that were each trained on all folds but one."""
+def _cross_validate(data: _Data, chosen: _Recipe, options: TrainOptions, say: Say) -> tuple[dict[str, Any], OutOfFold]:
+    """The figures of networks that were each trained on all folds but one, and what they said of the other."""
     text = chosen.start.text
     options = replace(
         options,
@@ -353,9 +354,10 @@ def _cross_validate(data: _Data, chosen: _Recipe, options: TrainOptions, say: Sa
         return _train(data.images.take(places), None, one)
 
     assert options.folds
-    figures = cross_validate(data.images, data.trained, data.hashes, options.folds, options.seed, fit, say)
+    figures, said = cross_validate(data.images, data.trained, data.hashes, options.folds, options.seed, fit, say)
     say(figures_told(figures))
-    return figures
+    assert data.images.labels is not None
+    return figures, OutOfFold(said, data.images.labels[data.trained], data.weights[data.trained])
 
 
 def _set_up(data: _Data, chosen: _Recipe, options: TrainOptions, budget_from: float) -> tuple[Engine, TrainingTask]:
