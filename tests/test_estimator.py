@@ -81,6 +81,27 @@ def test_labels_come_back_as_they_were(name, labels, tmp_path):
     classifier.model_.save(tmp_path / "model.onnx")
 
 
+def test_predict_may_abstain():
+    """As the model does, by the images that `fit` held out; labels of any type."""
+    y = np.array([f"digit {label}" for label in Y])
+    classifier = quick(epochs=3, validation_fraction=0.4).fit(X[:1000], y[:1000])
+    answers, plain = classifier.predict(X[1000:], abstain=0.02), classifier.predict(X[1000:])
+    named = np.array([answer is not None for answer in answers])
+    assert answers.dtype == object
+    assert 0.2 < named.mean() < 1
+    assert np.array_equal(answers[named], plain[named])
+    assert (plain[named] != y[1000:][named]).mean() < 0.7 * (plain != y[1000:]).mean()
+    expected = classifier.model_.predict(IMAGES[1000:], abstain=0.02)
+    assert np.array_equal(answers, expected)
+    with pytest.raises(OptionError, match="cannot be promised"):
+        classifier.predict(X, abstain=1e-4)
+    with pytest.raises(NotFittedError):
+        quick().predict(X, abstain=0.05)
+    unsure = quick(early_stopping=False).fit(X[:100], y[:100])
+    with pytest.raises(OptionError, match="needs images that were held out"):
+        unsure.predict(X, abstain=0.05)
+
+
 def test_images_of_two_three_and_four_dimensions_are_the_same():
     flat = quick().fit(X[:200], Y[:200])
     assert hasattr(flat, "n_features_in_")

@@ -217,10 +217,24 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         probabilities: NDArray[np.float32] = self.model_.predict_proba(self._images(X), threads=self.threads)
         return probabilities
 
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """The most probable class of each image (samples,)."""
-        chosen = self.predict_proba(X).argmax(axis=1)
-        labels: NDArray[Any] = self.classes_[chosen]
+    def predict(self, X: ArrayLike, *, abstain: float | None = None) -> NDArray[Any]:
+        """The most probable class of each image (samples,).
+
+        Parameters
+        ----------
+        X : (samples, features) or images
+        abstain : float, optional
+            0.01 names only images of which on average at most 1 % are wrong, as far as the images say that `fit` held
+            out for validation; the others get None, in an array of objects. An OptionError says what can be promised
+            if that cannot. See `Model.predict`.
+        """
+        check_is_fitted(self)
+        rule = None if abstain is None else self.model_.threshold(abstain)
+        probabilities = self.predict_proba(X)
+        labels: NDArray[Any] = self.classes_[probabilities.argmax(axis=1)]
+        if rule is not None:
+            labels = labels.astype(object)
+            labels[~rule.named(probabilities)] = None
         return labels
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:

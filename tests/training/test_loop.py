@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lanewise.data.load import load
-from lanewise.engine.trainer import Optimizer
+from lanewise.engine.trainer import Optimizer, Trainer
 from lanewise.network.graph import build
 from lanewise.network.initial import initial_parameters
 from lanewise.network.text import parse
@@ -52,6 +52,24 @@ def loop(optimizer: str, progress: Any, ema: float = 0.0) -> Loop:
     )
     trainer = engine.trainer(initial_parameters(graph, 1), task.batch_size)
     return Loop(trainer, engine.inference(trainer.averaged), task, progress)
+
+
+def test_the_rates_of_steps_warm_up_from_a_tenth_over_the_first_quarter(monkeypatch):
+    """As they reach the engine; training that went back takes its share of them."""
+    taken: list[np.ndarray] = []
+    run = Trainer.run
+    monkeypatch.setattr(
+        Trainer, "run", lambda self, x, steps: taken.append(steps.learning_rates) or run(self, x, steps)
+    )
+    whole = loop("sgd", lambda now: None)
+    whole.share = 0.5
+    whole.run()
+    rates, steps = np.concatenate(taken), 4 * 7
+    warm = steps // 4
+    np.testing.assert_allclose(rates[: warm + 1], 0.005 * np.linspace(0.1, 1, warm + 1), rtol=1e-6)
+    assert len(rates) == steps
+    assert (np.diff(rates[warm:]) < 0).all()
+    assert rates[-1] < 0.005 * 0.02
 
 
 @pytest.mark.parametrize(("optimizer", "ema"), [("sgd", 0.0), ("adamw", 0.9)])
