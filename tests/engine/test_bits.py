@@ -240,8 +240,19 @@ LESSONS = {
         2,
         0.0,
         None,
-        "6409dffe5e9f74edcaeff9902aef3dd60c3ec901218e56a448ca92c3e183392e",
-        "a8a35e2a2d1afec904346a358ee894a8ded867446d9265f618ef1dbd476510a6",
+        "16362f1c7bf91bc7b7ddb0c2b115af3840e22287ce03dfd54c986e92f0c9177f",
+        "44f2565c6a99eb64290e1f164335a51275d5584c98729da5b9b07af6fb42c103",
+    ),
+    "many_shards": Lesson(
+        "conv 16@3 same nobias, batchnorm, relu, max 2, dense 64, relu, dense 3, softmax",
+        (1, 8, 8),
+        Optimizer(weight_decay=5e-4, clip_norm=0.1),
+        1030,
+        2,
+        0.0,
+        None,
+        "2fba03e614a80879a601b73edef7e66d89341212551ef53da390c04511657626",
+        "cee886ded9524cfac67bc2e9c2f3c1cf600d32544dfacb214490d1d104dd91dc",
     ),
     "scales": Lesson(
         "conv 5@3 same nobias, scale, relu, max 2, residual(conv 5@3 same, relu, conv 5@3 same, scale), relu, "

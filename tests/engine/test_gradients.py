@@ -25,10 +25,12 @@ NETWORKS = {
     "nothing but weights": ("dense 64 nobias, softmax", (2, 16, 16)),
 }
 
+NORMALISED = ("conv 5@3 same nobias, batchnorm, relu, max 2, dense 20, relu, dense 4, softmax", (2, 6, 6))
+
 
 def train(name: str, batch: int, optimizer: Optimizer, **options: object) -> Trainer:
     """Some steps, of which not all are full."""
-    graph = network(*NETWORKS[name])
+    graph = network(*(NETWORKS | {"normalised": NORMALISED})[name])
     images = np.arange(4 * batch).reshape(4, batch) % 60
     images[1, batch // 3 + 1 :] = -1
     images[3, batch - batch // 5 :] = -1
@@ -43,6 +45,36 @@ def train(name: str, batch: int, optimizer: Optimizer, **options: object) -> Tra
     )
     trainer.run(images_for(graph, 60), steps_of(images, max(2, graph.output_shape[0]), learning_rate=0.02))
     return trainer
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "deferred"])
+@pytest.mark.parametrize("batch", [300, 1100])
+def test_rounds_change_no_bits(batch: int, late: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shards that go in rounds, for want of memory, are added by the same tree; also where steps are not full."""
+    monkeypatch.setattr(gradients, "_pays", lambda *_: late)
+    monkeypatch.setattr(gradients, "FEWEST_ROWS", 3)
+    trained = {}
+    for enough in (2**26, 0):
+        monkeypatch.setattr(gradients, "ENOUGH", enough)
+        for threads in (1, 3):
+            trainer = train("normalised", batch, Optimizer(clip_norm=0.5), threads=threads)
+            trained[len(trainer.layout.rounds), threads] = trainer
+    assert {rounds for rounds, _ in trained} == {1, 4 if batch == 300 else 8}
+    first = trained[1, 1]
+    for trainer in trained.values():
+        assert trainer.vector.tobytes() == first.vector.tobytes()
+        assert trainer.norms.tobytes() == first.norms.tobytes()
+        assert [g.tobytes() for g in trainer.gradients] == [g.tobytes() for g in first.gradients]
+
+
+def test_rounds_bound_memory() -> None:
+    """A batch of 1,024 takes 64 rows of a small network, and no more than twice eight of a large one."""
+    text = "conv {0}@3 same, conv {0}@3, global average, dense 4, softmax"
+    small, large = (network(text.format(filters), (2, 9, 9)) for filters in (9, 800))
+    for graph, rows in ((small, 64), (large, 8 + 3)):
+        layout = Gradients.of(graph, 64, 1)
+        assert layout.scalars == rows * layout.shared
+        assert len(Gradients.of(graph, 64, 1, threads=64).rounds) == 1, "a shard for each thread"
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from lanewise.kernels import dense
+from lanewise.kernels import dense, optimizers
 from lanewise.lanes.ir import LANES, Program
-from tests.kernels.support import Arrays, aligned, buffer, run_everywhere, run_native
+from tests.kernels.support import Arrays, aligned, buffer, by_tree, run_everywhere, run_native
 
 Array = npt.NDArray[Any]
 
@@ -171,23 +171,34 @@ def slices(s: Setting, vectors: int, shards: int, groups: int, registers: int = 
     return dw, x, dy, np.array(squares)
 
 
+def sums_of_squares(dw: Array, vectors: int) -> Array:
+    """What `sum_squares` makes of the same slices."""
+    units, width = dw.shape
+    found = []
+    for first in range(0, width, vectors * LANES):
+        program = optimizers.sum_squares(units, min(vectors * LANES, width - first), width)
+        found.append(run_native(program, [buffer(np.roll(dw, -first, axis=1)), buffer(np.zeros(LANES))])[-1])
+    return np.array(found)
+
+
 @sizes
-@pytest.mark.parametrize(("vectors", "shards", "groups"), [(1, 3, 1), (2, 1, 2), (3, 2, 3)])
+@pytest.mark.parametrize(("vectors", "shards", "groups"), [(1, 5, 1), (2, 1, 2), (3, 2, 3)])
 def test_slices_of_a_batch(inputs: int, units: int, vectors: int, shards: int, groups: int) -> None:
-    """What `backward_weight` makes of each shard, group after group, and then the shards in order: the very bits."""
+    """What `backward_weight` makes of each shard, group after group, and then the tree of shards: the very bits."""
     s = Setting(inputs, units, whole=False)
     dw, x, dy, squares = slices(s, vectors, shards, groups)
     close(dw[:, :inputs], np.einsum("gon,gin->oi", dy.astype(float), x[:, :inputs]), False)
-    total = np.zeros_like(dw)
+    parts = []
     for shard in range(shards):
         part = buffer(np.zeros_like(dw))
         for group in range(shard * groups, (shard + 1) * groups):
             s.x, s.dy = x[group, :inputs], dy[group]
             program, arrays = s.backward_weight(bias=False)
             part = run_native(program, [*arrays[:2], part])[2]
-        total += part.reshape(dw.shape)
-    np.testing.assert_array_equal(dw, total)
+        parts.append(part.reshape(dw.shape))
+    np.testing.assert_array_equal(dw, by_tree(parts))
     np.testing.assert_allclose(squares.sum(axis=0), (dw.reshape(-1, LANES).astype(float) ** 2).sum(axis=0), rtol=1e-5)
+    assert sums_of_squares(dw, vectors).tobytes() == squares.tobytes()
     for values in VALUES[1:]:
         other, *_, other_squares = slices(s, vectors, shards, groups, values)
         np.testing.assert_array_equal(other, dw)

@@ -8,9 +8,10 @@ import pytest
 
 from lanewise.errors import ProgramError
 from lanewise.kernels import optimizers
+from lanewise.kernels.shards import nodes
 from lanewise.lanes.program import Program
 from lanewise.network import reference
-from tests.kernels.support import buffer, run_everywhere
+from tests.kernels.support import buffer, by_tree, run_everywhere
 
 CHUNK, SHARDS, TOTAL = 112, 3, 160  # seven vectors: a whole turn of the loop and a part of one
 
@@ -127,10 +128,46 @@ def test_sum_of_shards(shards: int) -> None:
     np.testing.assert_allclose(squares, (expected[:CHUNK].reshape(-1, 16) ** 2).sum(axis=0), rtol=1e-5)
 
 
-def test_shards_are_added_in_order() -> None:
-    gradients = np.zeros((3, 16), np.float32)
-    gradients[:, 0] = [2.0**24, 1.0, -(2.0**24)]  # 0 in this order, 1 in any other
-    assert not sum_of(gradients, 16)[0][0].any()
+@pytest.mark.parametrize("shards", [*range(1, 9), 13, 64])
+def test_shards_are_added_by_a_tree(shards: int) -> None:
+    gradients = np.random.default_rng(shards).normal(size=(shards, 16)).astype(np.float32)
+    assert sum_of(gradients, 16)[0][0].tobytes() == by_tree(list(gradients)).tobytes()
+    others = [gradients.sum(axis=0), gradients[::-1].cumsum(axis=0)[-1]]
+    assert shards < 8 or all((other != by_tree(list(gradients))).any() for other in others), "no order would do"
+
+
+@pytest.mark.parametrize("shards", [8, 11, 13, 64])
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_nodes_are_added_like_the_whole_tree(shards: int, depth: int) -> None:
+    """Each node by itself, and then by pairs."""
+    gradients = list(np.random.default_rng(shards).normal(size=(shards, 16)).astype(np.float32))
+    parts = nodes(shards, depth)
+    assert [n for first, count in parts for n in range(first, first + count)] == list(range(shards))
+    assert max(count for _, count in parts) <= min(count for _, count in parts) + 1
+    sums: list[Array] = [by_tree(gradients[first : first + count]) for first, count in parts]
+    while len(sums) > 1:
+        sums = [sums[n] + sums[n + 1] for n in range(0, len(sums), 2)]
+    assert sums[0].tobytes() == by_tree(gradients).tobytes()
+
+
+def test_sums_are_carried_from_round_to_round() -> None:
+    """Rows 3 and 4 hold what shards before came to; the sum goes where the next round finds it."""
+    gradients = np.float32(np.random.default_rng(1).normal(size=(7, TOTAL)))
+    program = optimizers.sum_shards(CHUNK, 3, TOTAL, (3, 4), 5, squares=False)
+    came = run_everywhere(program, [buffer(gradients[:6])])[0].reshape(6, TOTAL)
+    expected = gradients[4] + (gradients[3] + by_tree(list(gradients[:3])))
+    np.testing.assert_array_equal(came[5, :CHUNK], expected[:CHUNK])
+    np.testing.assert_array_equal(came[:5], gradients[:5])
+    np.testing.assert_array_equal(came[5, CHUNK:], gradients[5, CHUNK:])
+
+
+def test_squares_alone_are_those_of_the_sum() -> None:
+    """Of a part of a matrix whose rows are further apart."""
+    matrix = np.float32(np.random.default_rng(1).normal(size=(5, TOTAL)))
+    program = optimizers.sum_squares(5, CHUNK, TOTAL)
+    *_, squares = run_everywhere(program, [buffer(matrix), buffer(np.full(16, np.nan))])
+    expected = (matrix[:, :CHUNK].astype(np.float64).reshape(-1, 16) ** 2).sum(axis=0)
+    np.testing.assert_allclose(squares, expected, rtol=1e-5)
 
 
 def clipped(squares: npt.ArrayLike, limit: float) -> tuple[float, float]:

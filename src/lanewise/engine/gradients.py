@@ -1,11 +1,12 @@
 """Where the gradients of the parameters lie, and which of them are computed for a whole batch at once.
 
-Each shard sums gradients in a row of its own, and a later phase adds the rows in order, into the first. For the
-weights of a large dense layer, of which each image makes one use only, writing these rows and reading them again is
-most of the work. So their gradient is *deferred*: the layer's inputs and the gradients of its outputs are kept for all
-groups of the batch, from which a later phase computes it slice by slice, in each slice shard after shard: the same sums
-in the same order, written once. Frozen parameters have no gradients, so the update never comes by them.
-Why, and what it gains: docs/decisions/deferred-gradients.md.
+Each shard sums gradients in a row of its own, and a later phase adds the rows by a fixed tree, into the first. Where
+rows of all shards would take too much memory, shards go in *rounds*: the shards of one node of the tree, whose sum is
+carried in one row to those of the next. For the weights of a large dense layer, of which each image makes one use only,
+writing rows and reading them again is most of the work. So their gradient is *deferred*: the layer's inputs and the
+gradients of its outputs are kept for all groups of the batch, from which a later phase computes it slice by slice, in
+each slice by the same tree: the same sums in the same order, written once. Frozen parameters have no gradients, so the
+update never comes by them. Why, and what it gains: docs/decisions/deferred-gradients.md, shard-tree.md.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from lanewise.engine.parameters import FlatParameters
 from lanewise.engine.schedule import Call, Place
 from lanewise.kernels import dense, optimizers
+from lanewise.kernels.shards import nodes
 from lanewise.lanes.program import LANES
 from lanewise.network.graph import Graph, is_frozen
 
@@ -30,12 +32,19 @@ MOST_PAIRS, FEWEST_SLICES = 4, 4
 """A slice of a deferred gradient is at most so many pairs of vectors of 16 inputs, but leaves work for other
 threads."""
 
+ENOUGH = 2**26
+"""Bytes of rows from which on shards go in rounds."""
+
+FEWEST_ROWS = 8
+"""Shards of a round, at least; and as many as there are threads."""
+
 Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of the vector of parameters, in scalars, whose gradients lie alike: `rows` of them, from `place` on.
+    """A stretch of the vector of parameters, in scalars, whose gradients lie alike: `rows` of them, the first at
+    `place`.
 
     `positions`, if it is not 0, says that these are the mean and variance of a batch normalisation that has so many
     values for each image and channel: what lies in place of gradients are sums of values and of their squares.
@@ -64,14 +73,17 @@ class Deferred:
 
 @dataclass(frozen=True, slots=True)
 class Gradients:
-    """The array of all gradients: for each shard a row of `shared` scalars, and behind these the deferred ones.
+    """The array of all gradients: the deferred ones, then a row of `shared` scalars for each shard of a round, and rows
+    that carry the sums of rounds. In the end all gradients of the batch are one stretch, of `summed` scalars.
 
     Attributes
     ----------
     flat : the vector of parameters
-    shards, groups : how many shards a batch has, and groups each of them
+    shards, groups : how many shards are added here, and groups each of them has
     deferred : nodes whose weights' gradient is deferred
+    late : how many scalars these have
     shared : the length of a shard's row
+    rounds : of the shards, the first and how many, each a node of their tree
     segments : the whole vector but for frozen parameters, in order; updated with their gradients if those are
     `deferred`
     """
@@ -80,11 +92,13 @@ class Gradients:
     shards: int
     groups: int
     deferred: frozenset[int]
+    late: int
     shared: int
+    rounds: tuple[tuple[int, int], ...]
     segments: tuple[Segment, ...]
 
     @staticmethod
-    def of(graph: Graph, shards: int, groups: int) -> Gradients:
+    def of(graph: Graph, shards: int, groups: int, *, own: int | None = None, threads: int = 1) -> Gradients:
         """Decide which layers are deferred, by shape alone, and lay the gradients out.
 
         Parameters
@@ -94,7 +108,12 @@ class Gradients:
             Of a batch.
         groups : int
             Groups of 16 images of a shard.
+        own : int, optional
+            How many of the shards are added here; all by default.
+        threads : int
+            A round leaves a shard for each.
         """
+        own = own or shards
         flat = FlatParameters.of(graph)
         late, statistics, apart = set(), set(), []
         for n, (parameter, learns) in enumerate(zip(flat.parameters, graph.trainable, strict=True)):
@@ -105,27 +124,49 @@ class Gradients:
             if n in late or not learns:
                 apart.append(n)
         shared = flat.total - sum(flat.size(n) for n in apart if n not in statistics)
-        segments, end, in_row, behind = [], 0, 0, shards * shared
+        rounds = _rounds(own, 4 * shared, threads)
+        rows = _rows(rounds)
+        segments, end, in_front, in_row = [], 0, 0, sum(flat.size(n) for n in late)
         for n in apart:
             start, size = flat.starts[n], flat.size(n)
-            segments.append(Segment(end, start - end, in_row, shards))
+            segments.append(Segment(end, start - end, in_row, rows))
             end, in_row = start + size, in_row + start - end
             if n in late:
-                segments.append(Segment(start, size, behind, 1, deferred=True))
-                behind += size
+                segments.append(Segment(start, size, in_front, 1, deferred=True))
+                in_front += size
             elif n in statistics:
                 positions = prod(graph.nodes[flat.parameters[n].node].shape[1:])
                 if flat.parameters[n].role == "mean":  # and its variance, which comes next
-                    segments.append(Segment(start, 2 * size, in_row, shards, positions=positions))
+                    segments.append(Segment(start, 2 * size, in_row, rows, positions=positions))
                 in_row += size
-        segments.append(Segment(end, flat.total - end, in_row, shards))
-        nodes = frozenset(flat.parameters[n].node for n in late)
-        return Gradients(flat, shards, groups, nodes, shared, tuple(s for s in segments if s.scalars))
+        segments.append(Segment(end, flat.total - end, in_row, rows))
+        deferred = frozenset(flat.parameters[n].node for n in late)
+        kept = tuple(s for s in segments if s.scalars)
+        return Gradients(flat, own, groups, deferred, in_front, shared, rounds, kept)
 
     @property
     def scalars(self) -> int:
         """The length of the array."""
         return sum(segment.rows * segment.scalars for segment in self.segments)
+
+    @property
+    def summed(self) -> int:
+        """How many scalars, from the first on, hold the gradients of the batch when all are added."""
+        return self.late + self.shared
+
+    def carried(self, number: int) -> tuple[tuple[int, ...], int]:
+        """The rows that a round adds to its sum, and the row that the sum goes to: like carries of a binary number."""
+        if number == len(self.rounds) - 1:
+            return tuple(range(_rows(self.rounds) - self._levels, _rows(self.rounds))), 0
+        levels = 0
+        while number >> levels & 1:
+            levels += 1
+        first = _rows(self.rounds) - self._levels
+        return tuple(range(first, first + levels)), first + levels
+
+    @property
+    def _levels(self) -> int:
+        return len(self.rounds).bit_length() - 1
 
     @property
     def accumulate(self) -> bool:
@@ -135,7 +176,7 @@ class Gradients:
     @property
     def row(self) -> Place:
         """Where a shard's row starts; the shard is the task."""
-        return Place("gradients", by_task=4 * self.shared)
+        return Place("gradients", 4 * self.late, by_task=4 * self.shared)
 
     @property
     def images(self) -> int:
@@ -143,12 +184,12 @@ class Gradients:
         return self.shards * self.groups * LANES
 
     def places(self, parameters: Iterable[int]) -> list[Place]:
-        """Where the gradients of some parameters go: into the shard's row, or behind the rows if they are deferred."""
+        """Where the gradients of some parameters go: into the shard's row, or before the rows if they are deferred."""
         places = []
         for start in (self.flat.starts[number] for number in parameters):
             segment = next(s for s in self.segments if s.start <= start < s.start + s.scalars)
-            offset, in_row = segment.place + start - segment.start, segment.place < self.shared
-            places.append(Place("gradients", 4 * offset, by_task=self.row.by_task if in_row else 0))
+            offset = segment.place + start - segment.start
+            places.append(Place("gradients", 4 * offset, by_task=0 if segment.deferred else self.row.by_task))
         return places
 
     def kept(self, offset: int, elements: int) -> Place:
@@ -157,12 +198,25 @@ class Gradients:
         return Place("kept", offset, by_task=size * self.groups, by_repeat=size)
 
     def total(self, array: Array) -> Array:
-        """The vector of gradients, when all rows were added into the first; zeros for statistics."""
+        """The vector of gradients, when all are added; zeros for statistics."""
         vector = np.zeros(self.flat.total, np.float32)
         for segment in self.segments:
             if not segment.positions:
                 vector[segment.start :][: segment.scalars] = array[segment.place :][: segment.scalars]
         return vector
+
+
+def _rounds(shards: int, row: int, threads: int) -> tuple[tuple[int, int], ...]:
+    """The shards in rounds, as few as memory allows, whose rows have so many bytes."""
+    depth, fewest = 0, max(FEWEST_ROWS, threads)
+    while row * (shards >> depth) > ENOUGH and fewest <= shards >> depth + 1:
+        depth += 1
+    return tuple(nodes(shards, depth))
+
+
+def _rows(rounds: Sequence[tuple[int, int]]) -> int:
+    """How many rows the shards of a round need, and those that carry sums."""
+    return max(count for _, count in rounds) + len(rounds).bit_length() - 1
 
 
 def _pays(units: int, inputs: int, shards: int, groups: int) -> bool:
@@ -207,7 +261,7 @@ class Squares:
 
 
 def gradient_slices(
-    gradients: Gradients, layers: Iterable[Deferred], registers: int, squares: Squares
+    gradients: Gradients, layers: Iterable[Deferred], registers: int, squares: Squares | None
 ) -> Iterator[tuple[int, Call, Slice]]:
     """What is done behind all groups' passes: tasks alike, what each calls for its gradient, and what that is of.
 
@@ -217,7 +271,8 @@ def gradient_slices(
     layers : sequence of Deferred
     registers : int
         How many values of 16 lanes the target's registers hold.
-    squares : Squares
+    squares : Squares or None
+        Where sums of squares go, if they are taken at once.
     """
     for layer in layers:
         vectors = dense.padded(layer.inputs) // LANES
@@ -225,7 +280,13 @@ def gradient_slices(
         width = 2 * even(pairs, max(1, min(MOST_PAIRS, pairs // FEWEST_SLICES))) or 1
         for first, size, count in pieces(vectors, width):
             program = dense.backward_weight_slice(
-                layer.inputs, layer.units, size, gradients.shards, gradients.groups, registers=registers
+                layer.inputs,
+                layer.units,
+                size,
+                gradients.shards,
+                gradients.groups,
+                registers=registers,
+                squares=squares is not None,
             )
             step = 4 * LANES * size
             weight, dweight = (
@@ -237,7 +298,7 @@ def gradient_slices(
                 Place("kept", layer.dy.offset),
                 Place("scratch", by_thread=4 * program.buffers[2].scalars),  # as long for all layers of a batch
                 dweight,
-                squares.of(count),
+                *(() if squares is None else (squares.of(count),)),
             )
             part = Slice(layer.units, LANES * size, dense.padded(layer.inputs), weight, dweight)
             yield count, Call(program, places), part

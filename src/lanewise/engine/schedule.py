@@ -65,8 +65,8 @@ class Section:
     """Calls that a task runs `repeats` times.
 
     Where repetitions are groups of images, a step may have fewer than all: those that are "present" run, or those that
-    are "absent". Of the phase's tasks, it is the `tasks` from `first` on (by default all) that run them, and `by_task`
-    counts from that one.
+    are "absent"; the phase's first one is group number `before`. Of the phase's tasks, it is the `tasks` from `first`
+    on (by default all) that run them, and `by_task` counts from that one.
     """
 
     calls: tuple[Call, ...]
@@ -74,17 +74,26 @@ class Section:
     groups: Literal["all", "present", "absent"] = "all"
     first: int = 0
     tasks: int | None = None
+    before: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
     """Tasks that are independent of one another; all threads meet when they are done.
 
-    `tasks=None`: as many as `Executable.run` is told.
+    Attributes
+    ----------
+    tasks : int or None
+        None for as many as `Executable.run` is told.
+    sections : tuple of Section
+    function : callable or None
+        Called instead, by one thread, where there are no sections. What it raises is raised behind the steps of the
+        run, in which it is called no more.
     """
 
     tasks: int | None
     sections: tuple[Section, ...]
+    function: Callable[[], None] | None = None
 
     @staticmethod
     def of_kinds(kinds: Iterable[tuple[int, tuple[Call, ...]]]) -> Phase:
@@ -117,7 +126,9 @@ class Executable:
         self._driver = self._library.driver()
         self.bases = sorted({place.base for call in calls for place in call.places})
         self._kept: list[NDArray[np.int64]] = []
-        self._counted: list[NDArray[np.int64]] = []
+        self._counted: list[tuple[int, NDArray[np.int64]]] = []
+        self._callbacks: list[Any] = []
+        self._raised: list[BaseException] = []
         self._phases = self._table([self._phase(phase) for phase in phases])
         self._most = default_threads()  # which reads files of the system: as long as a small network takes
         self._waiting = self._table([[SPINS, YIELDS, *_waiting_functions()]])
@@ -148,9 +159,9 @@ class Executable:
         counts : int64 array of `steps`, how many groups each has; for sections of those present or absent
         """
         with self._running:  # the tables are filled in for one run at a time
-            if counts is not None:
-                for record in self._counted:
-                    record[5] = counts.ctypes.data
+            left = {} if counts is None else {before: counts - before for before, _ in self._counted}
+            for before, record in self._counted if left else ():
+                record[5] = left[before].ctypes.data
             for record, phase in zip(self._phases.reshape(-1, 3), self.phases, strict=True):
                 record[0] = tasks if phase.tasks is None else phase.tasks
             bases = np.array([arrays[name].ctypes.data for name in self.bases], np.int64)
@@ -169,6 +180,8 @@ class Executable:
             )
             self._waiting[0] = self.spins(threads)
             run_threads(self._driver, job.ctypes.data, threads)
+            if self._raised:
+                raise self._raised.pop()
 
     def spins(self, threads: int) -> int:
         """How often one of so many threads looks before it yields or sleeps."""
@@ -182,10 +195,13 @@ class Executable:
         return table
 
     def _phase(self, phase: Phase) -> list[int]:
+        if phase.function is not None:
+            call = self._table([[self._callback(phase.function), 0, 0]])
+            return [0, 1, self._table([[0, _ALL, 1, 1, call.ctypes.data, 0, 0]]).ctypes.data]
         table = self._table([self._section(section) for section in phase.sections])
         for number, section in enumerate(phase.sections):
             if section.groups != "all":
-                self._counted.append(table[SECTION_FIELDS * number :][:SECTION_FIELDS])
+                self._counted.append((section.before, table[SECTION_FIELDS * number :][:SECTION_FIELDS]))
         return [0, len(phase.sections), table.ctypes.data]
 
     def _section(self, section: Section) -> list[int]:
@@ -200,6 +216,22 @@ class Executable:
             [self.bases.index(p.base), p.offset, p.by_thread, p.by_step, p.by_task, p.by_repeat] for p in call.places
         ]
         return [next(self._addresses), len(rows), self._table(rows).ctypes.data]
+
+    def _callback(self, function: Callable[[], None]) -> int:
+        """The address of native code that calls a function of Python; the driver passes no errors on."""
+
+        def call(_pointers: int) -> None:
+            if not self._raised:
+                try:
+                    function()
+                except BaseException as error:
+                    self._raised.append(error)
+
+        self._callbacks.append(_CALLBACK(call))
+        return _address(self._callbacks[-1])
+
+
+_CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
 def run_threads(function: Callable[[int, int], None], job: int, threads: int) -> None:

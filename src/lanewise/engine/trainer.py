@@ -1,7 +1,7 @@
 """Training steps in native code: gather, forward, loss, backward, update, for many batches in one call.
 
-A batch is cut into shards of whole groups of 16 images. Each shard sums its gradients alone; the shards are added in
-order, and with them goes the sum of the squares of all gradients. Where its root, the norm, is above a limit, the
+A batch is cut into shards of whole groups of 16 images. Each shard sums its gradients alone; the shards are added by a
+fixed tree, and with them goes the sum of the squares of all gradients. Where its root, the norm, is above a limit, the
 gradient is scaled down to that: one factor for all parameters. Threads take whole shards, so results do not depend on
 their number.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from lanewise.engine.plan import GroupPlan, Planner
 from lanewise.engine.schedule import Call, Executable, Phase, Place, Section, aligned
 from lanewise.engine.update import AVERAGE, Update
 from lanewise.errors import NetworkError
-from lanewise.kernels import batchnorm, gather, loss, mixing, optimizers
+from lanewise.kernels import batchnorm, dense, gather, loss, mixing, optimizers
 from lanewise.kernels.augmentation import Augment
 from lanewise.lanes.program import LANES, Program
 from lanewise.limits import check_memory
@@ -31,7 +31,7 @@ from lanewise.network.layers import Sigmoid, Softmax
 from lanewise.preprocessing import Preprocessing
 from lanewise.target import Target, chosen, usable_threads
 
-MOST_SHARDS = 8
+MOST_SHARDS = 64
 
 Integers = NDArray[np.int32]
 
@@ -127,7 +127,7 @@ class Trainer:
             "parameters": aligned(self.flat.total),
             "gradients": aligned(self.layout.scalars),
             "kept": aligned(plan.kept // 4),
-            "scratch": aligned(2 * LANES * self.layout.images * self.threads),
+            "scratch": aligned(self._scratch),
             "decay": aligned(self.flat.total),
         }
         self._arrays |= preprocessing.constants | {state: aligned(self.flat.total) for state in self._carried}
@@ -191,13 +191,17 @@ class Trainer:
         self.norms = np.zeros(0, np.float32)
         """The norm of the gradient of each step of the last run, before it was clipped."""
 
-        self.layout = Gradients.of(graph, self.shards, self.groups_per_shard)
+        self.layout = Gradients.of(graph, self.shards, self.groups_per_shard, threads=usable_threads(threads, None))
         # Beside the shards there is the update, too little to share, and what large dense layers put off.
         self.threads = usable_threads(threads, None if self.layout.deferred else self.shards)
         plan = self._plan(winograd)
-        scratch = 2 * LANES * self.layout.images * self.threads
-        scalars = 7 * self.flat.total + self.layout.scalars + plan.transformed + scratch
+        scalars = 7 * self.flat.total + self.layout.scalars + plan.transformed + self._scratch
         return plan, plan.arena * self.threads + plan.kept + 4 * scalars
+
+    @property
+    def _scratch(self) -> int:
+        """Scalars for slices of large dense layers."""
+        return self.threads * dense.slice_scratch(self.shards, self.groups_per_shard) if self.layout.deferred else 0
 
     @property
     def cache(self) -> Cache:
@@ -386,17 +390,21 @@ class Trainer:
         """What a step does, one after the other."""
         if plan.preparations:
             yield Phase.of_kinds((1, (call,)) for call in plan.preparations)
-        yield self._shard_phase(plan)
+        for number, (first, shards) in enumerate(self.layout.rounds):
+            yield self._shard_phase(plan, first, shards)
+            if number + 1 < len(self.layout.rounds):
+                yield Phase.of_kinds(update.sums(number))
         yield from update.phases(plan.deferred, self.target.registers, average=bool(self.optimizer.ema))
 
-    def _shard_phase(self, plan: GroupPlan) -> Phase:
+    def _shard_phase(self, plan: GroupPlan, first: int, shards: int) -> Phase:
         """A shard's gradients start as zeros, unless it is one group, which then writes them if it is there."""
+        groups, before = self.groups_per_shard, first * self.groups_per_shard
         clear = Call(optimizers.zero(self.layout.shared), (self.layout.row,))
-        start = Section((clear,), groups="all" if self.layout.accumulate else "absent")
-        sections = [start, Section(plan.calls, self.groups_per_shard, "present")]
+        start = Section((clear,), groups="all" if self.layout.accumulate else "absent", before=before)
+        sections = [start, Section(_later(plan.calls, first), groups, "present", before=before)]
         if plan.deferred:
-            sections.append(Section(clear_kept(plan.deferred), self.groups_per_shard, "absent"))
-        return Phase(self.shards, tuple(sections))
+            sections.append(Section(_later(clear_kept(plan.deferred), first), groups, "absent", before=before))
+        return Phase(shards, tuple(sections))
 
     def _loss(self, outputs: int) -> Program:
         if isinstance(self.graph.nodes[-1].layer, Sigmoid):
@@ -423,6 +431,17 @@ class Trainer:
         if self.optimizer.name == "sgd":
             return optimizers.sgd(chunk, self.optimizer.nesterov, rows, total, own_rates)
         return optimizers.adamw(chunk, rows, total, own_rates)
+
+
+def _later(calls: tuple[Call, ...], shards: int) -> tuple[Call, ...]:
+    """The same calls for shards that come so many later; each round uses the same rows of gradients."""
+
+    def later(place: Place) -> Place:
+        if not shards or place.base == "gradients":
+            return place
+        return replace(place, offset=place.offset + shards * place.by_task)
+
+    return tuple(replace(call, places=tuple(map(later, call.places))) for call in calls)
 
 
 def _logits_node(graph: Graph) -> int:

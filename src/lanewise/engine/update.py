@@ -1,6 +1,7 @@
 """What a step does behind the passes of all shards: gradients added up, their norm, the update.
 
     sums       slices of large dense layers' gradients; elsewhere the shards' added; the squares of both
+    exchange   with other ranks, if there are any: their sums added, then the squares
     update     the norm of the whole gradient, the factor that clips it, and by it each slice and chunk
     average    perhaps a moving average of the parameters
 
@@ -43,6 +44,8 @@ class Update:
         The kernel of the optimizer, for so many scalars of each of some rows (0 for a stretch of the vector), which are
         so far apart; and with rates of their own or without.
     own_rates : whether parameters have rates of their own
+    exchange : callable or None
+        What adds the gradients of other ranks to ours.
     squares : where the sums of squares are written
     """
 
@@ -50,6 +53,7 @@ class Update:
     states: tuple[str, ...]
     program: Callable[[int, int, int, bool], Program]
     own_rates: bool
+    exchange: Callable[[], None] | None = None
     squares: Squares = field(default_factory=Squares)
 
     def phases(self, deferred: Sequence[Deferred], registers: int, *, average: bool) -> Iterator[Phase]:
@@ -64,8 +68,13 @@ class Update:
         average : bool
             Whether a moving average is kept.
         """
-        slices = list(gradient_slices(self.layout, deferred, registers, self.squares))
-        yield Phase.of_kinds([*((count, (gradient,)) for count, gradient, _ in slices), *self._sums()])
+        alone = self.exchange is None
+        slices = list(gradient_slices(self.layout, deferred, registers, self.squares if alone else None))
+        last = len(self.layout.rounds) - 1
+        yield Phase.of_kinds([*((count, (gradient,)) for count, gradient, _ in slices), *self.sums(last)])
+        if self.exchange is not None:
+            yield Phase(1, (), self.exchange)
+            yield Phase.of_kinds([*self._squares([(count, part) for count, _, part in slices])])
 
         # Each task works the factor out anew: that takes less than all waiting for one task to do it.
         updates = [(count, self._slice(part)) for count, _, part in slices]
@@ -94,21 +103,44 @@ class Update:
             most = CHUNK // LANES * -(-self.layout.flat.total // (MOST_CHUNKS * CHUNK))
             yield from pieces(segment.scalars, LANES * even(segment.scalars // LANES, most))
 
-    def _sums(self) -> Iterator[tuple[int, tuple[Call, ...]]]:
-        """The gradients of all shards added, for all parameters whose gradients are not computed at once."""
+    def sums(self, number: int) -> Iterator[tuple[int, tuple[Call, ...]]]:
+        """The gradients of a round's shards added, for all parameters whose gradients are not computed at once.
+
+        Parameters
+        ----------
+        number : int
+            Of the round; the last one has the sum of all, and its squares.
+        """
+        (_, shards), (carried, into) = self.layout.rounds[number], self.layout.carried(number)
+        squares = self.exchange is None and number == len(self.layout.rounds) - 1
         for segment in self.layout.segments:
             for first, chunk, count in self._chunks(segment):
-                gradients = Place("gradients", 4 * (segment.place + first), by_task=4 * chunk)
-                program = optimizers.sum_shards(chunk, segment.rows, self.layout.shared)
-                yield count, (Call(program, (gradients, self.squares.of(count))),)
+                places = [Place("gradients", 4 * (segment.place + first), by_task=4 * chunk)]
+                places += [self.squares.of(count)] if squares else []
+                program = optimizers.sum_shards(chunk, shards, self.layout.shared, carried, into, squares)
+                yield count, (Call(program, tuple(places)),)
+            if segment.positions and (shards > 1 or carried or into):
+                place = Place("gradients", 4 * segment.place)
+                program = optimizers.sum_shards(segment.scalars, shards, self.layout.shared, carried, into, False)
+                yield 1, (Call(program, (place,)),)
+
+    def _squares(self, slices: Sequence[tuple[int, Slice]]) -> Iterator[tuple[int, tuple[Call, ...]]]:
+        """The squares of gradients that were added elsewhere, too; in the order in which `sums` takes them."""
+        for count, part in slices:
+            program = optimizers.sum_squares(part.rows, part.scalars, part.total)
+            yield count, (Call(program, (part.dweight, self.squares.of(count))),)
+        for segment in self.layout.segments:
+            for first, chunk, count in self._chunks(segment):
+                place = Place("gradients", 4 * (segment.place + first), by_task=4 * chunk)
+                program = optimizers.sum_shards(chunk, 1, self.layout.shared)
+                yield count, (Call(program, (place, self.squares.of(count))),)
 
     def _statistics(self, segment: Segment) -> Call:
         """The update of the running mean and variance of a batch normalisation."""
-        half, row = segment.scalars // 2, self.layout.shared
+        half = segment.scalars // 2
         places = [Place("parameters", 4 * (segment.start + n * half)) for n in range(2)]
         places += [Place("gradients", 4 * (segment.place + n * half)) for n in range(2)]
-        program = batchnorm.update_statistics(half, segment.positions, segment.rows, row)
-        return Call(program, (*places, HYPER))
+        return Call(batchnorm.update_statistics(half, segment.positions), (*places, HYPER))
 
     def _stretches(self, segment: Segment) -> Iterator[tuple[int, Call]]:
         """Updates of a segment of the vector: how many chunks alike, and the call."""

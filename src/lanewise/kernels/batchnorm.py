@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator
 from lanewise.kernels.across import lane_sum
 from lanewise.kernels.channelwise import Place, channels_together, positions, summed
 from lanewise.kernels.layout import Layout
-from lanewise.kernels.optimizers import HYPER, over_shards
+from lanewise.kernels.optimizers import HYPER
 from lanewise.kernels.pointwise import put
 from lanewise.kernels.pool import finisher
 from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value, kernel
@@ -220,10 +220,10 @@ def backward_applied(dy: Layout, dx: Layout, epsilon: float, accumulate: bool) -
 
 
 @kernel
-def update_statistics(scalars: int, positions: int, shards: int, total: int) -> Program:
+def update_statistics(scalars: int, positions: int) -> Program:
     """Running mean and variance after a batch: a share of them is replaced by those of the whole batch.
 
-        s = sum of the shards' s / n,   q likewise,   n = images * positions
+        s = sum of the batch's values / n,   q likewise of squares,   n = images * positions
         variance = variance + rate (q - s**2 - variance)
         mean = mean + rate s
 
@@ -236,20 +236,18 @@ def update_statistics(scalars: int, positions: int, shards: int, total: int) -> 
         Channels, filled up to a multiple of 16.
     positions : int
         Rows times columns.
-    shards, total : int
-        How many rows of gradients there are, and their length.
 
-    Buffers: mean, variance (scalars), dmean, dvariance (shards, total: the rows from there on) and hyper (16, the last
-    two of them the rate and 1 / images of the batch).
+    Buffers: mean, variance, dmean, dvariance (scalars, the last two the sums of all shards) and hyper (16, the last two
+    of them the rate and 1 / images of the batch).
     """
     k = Recorder("batchnorm_update_statistics")
     mean, variance = k.scalars("mean", (scalars,)), k.scalars("variance", (scalars,))
-    sums, squares = k.scalars("dmean", (shards, total)), k.scalars("dvariance", (shards, total))
+    sums, squares = k.scalars("dmean", (scalars,)), k.scalars("dvariance", (scalars,))
     hyper = k.scalars("hyper", (HYPER,))
     rate, share = hyper[HYPER - 2], hyper[HYPER - 1] * (1 / positions)
     for block in k.loop(scalars // LANES):
         at = block * LANES
-        s, q = (over_shards(rows, at, shards) * share for rows in (sums, squares))
+        s, q = (row.vector(at) * share for row in (sums, squares))
         old = variance.vector(at)
         variance.set_vector(k.apply("fma", _variance(k, s, q) - old, rate, old), at)
         mean.set_vector(k.apply("fma", s, rate, mean.vector(at)), at)

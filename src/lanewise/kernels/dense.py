@@ -12,10 +12,13 @@ multiply-add each, instead of a reduction per weight.
 
 from __future__ import annotations
 
+from functools import partial
+
 from lanewise.kernels.across import lane_sum, transpose
 from lanewise.kernels.pointwise import put
+from lanewise.kernels.shards import over_shards
 from lanewise.kernels.tiles import blocks
-from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, kernel
+from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value, kernel
 
 BY_ROWS, ROWS = 100_000, 12
 """From so many weights on, the input gradient takes so many rows of them at a time."""
@@ -144,13 +147,23 @@ def _bias_gradient(k: Recorder, dy: Buffer, units: int, accumulate: bool) -> Non
         db[o] = db[o] + gradient if accumulate else gradient
 
 
+SLICE_TILES = {32: (12, 2), 8: (3, 1)}
+"""Weights whose gradients a slice sums at once, and vectors of 16 inputs among these, by the target's registers."""
+
+
+def slice_scratch(shards: int, groups: int) -> int:
+    """Scalars of scratch that slices of any layer take at most: inputs transposed, and what each shard came to."""
+    most, vectors = SLICE_TILES[32]
+    return shards * (groups * LANES + most) * vectors * LANES
+
+
 @kernel
 def backward_weight_slice(
-    inputs: int, units: int, vectors: int, shards: int, groups: int, *, registers: int = 32
+    inputs: int, units: int, vectors: int, shards: int, groups: int, *, registers: int = 32, squares: bool = True
 ) -> Program:
     """The weight gradient of a whole batch for `vectors` * 16 inputs and all units: written once, however many images.
 
-        dw[o, i] = sum over shards s of (sum over images n of shard s of  dy[o, n] x[i, n])
+        dw[o, i] = tree over shards s of (sum over images n of shard s of  dy[o, n] x[i, n])
         squares = sum over vectors i of (sum over o of  dw[o, i]**2)
 
     These are the sums, in their order, that shards come to with `backward_weight` and the update then adds. A slice of
@@ -162,42 +175,51 @@ def backward_weight_slice(
     shards, groups : int
         How many shards there are, and groups of images in each.
     registers : int
+    squares : bool
+        Whether there is a buffer for the squares.
 
     Buffers: x (groups of all shards, `padded(inputs)`) from the slice's first input on, dy (groups, units), scratch,
-    dweight from the slice's first input on, squares (16). What x holds beyond `inputs` must be zero.
+    dweight from the slice's first input on and perhaps squares (16). What x holds beyond `inputs` must be zero.
     """
     k = Recorder("dense backward weight slice")
-    most, tile_i = {32: (12, 2), 8: (3, 1)}.get(registers, (1, 1))
+    most, tile_i = SLICE_TILES.get(registers, (1, 1))
     x, dy = k.lanes("x", (shards * groups, padded(inputs))), k.scalars("dy", (shards * groups, units, LANES))
-    turned = k.lanes("scratch", (shards * groups * LANES, tile_i))
-    dw, squares = k.scalars("dweight", (units, padded(inputs))), k.scalars("squares", (LANES,))
+    images = shards * groups * LANES
+    scratch = k.lanes("scratch", (images + shards * most, tile_i))  # x transposed; the shards' sums of a tile
+    dw = k.scalars("dweight", (units, padded(inputs)))
+    sums = k.scalars("squares", (LANES,)) if squares else None
     all_squares = k.register()
     for i, width in blocks(k, vectors, tile_i):
         square = [k.register() for _ in range(width)]
         for g in k.loop(shards * groups):
             for q in k.loop(width):
                 for n, value in enumerate(transpose(k, [x[g, (i + q) * LANES + n] for n in range(LANES)])):
-                    turned[g * LANES + n, q] = value
+                    scratch[g * LANES + n, q] = value
         for o, height in blocks(k, units, most // width):
             tile = [(m, q) for m in range(height) for q in range(width)]
-            total = {place: k.register() for place in tile}
             for s in k.loop(shards):
                 part = {place: k.register() for place in tile}
                 for g in k.loop(groups):
                     for first, count in blocks(k, LANES, 4):
                         for n in range(count):
-                            seen = [turned[(s * groups + g) * LANES + first + n, q] for q in range(width)]
+                            seen = [scratch[(s * groups + g) * LANES + first + n, q] for q in range(width)]
                             for m in range(height):
                                 gradient = dy[s * groups + g, o + m, first + n]
                                 for q in range(width):
                                     part[m, q].accumulate(gradient, seen[q])
-                for place in tile:
-                    total[place].add(part[place].get())
-            for m, q in tile:
-                gradient = total[m, q].get()
-                dw.set_vector(gradient, o + m, (i + q) * LANES)
-                square[q].accumulate(gradient, gradient)
+                for m, q in tile:
+                    scratch[images + m * shards + s, q] = part[m, q].get()
+            for row in k.loop(height):
+                for q in range(width):
+                    gradient = over_shards(shards, partial(_sum_of, scratch, images + row * shards, q))
+                    dw.set_vector(gradient, o + row, (i + q) * LANES)
+                    square[q].accumulate(gradient, gradient)
         for one in square:
             all_squares.add(one)
-    squares.set_vector(all_squares.get(), 0)
+    if sums:
+        sums.set_vector(all_squares.get(), 0)
     return k.program()
+
+
+def _sum_of(scratch: Buffer, first: Index, q: int, shard: int) -> Value:
+    return scratch[first + shard, q]

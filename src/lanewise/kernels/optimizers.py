@@ -1,6 +1,7 @@
 """Updates: from gradients to new parameters, over a chunk of the one flat vector of parameters.
 
     sum_shards      g = sum of the shards' gradients, and the sum of its squares
+    sum_squares     the latter for what was summed elsewhere
     clip            norm = sqrt(sum of all squares),   factor = min(1, limit / norm)
     sgd, adamw      the update, by factor * g
 
@@ -14,9 +15,11 @@ its `rows`, which are `total` scalars apart. Then decay applies to all of it, so
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from lanewise.errors import ProgramError
 from lanewise.kernels.across import lane_sum
+from lanewise.kernels.shards import over_shards
 from lanewise.kernels.tiles import blocks
 from lanewise.lanes.program import LANES, Buffer, Index, Program, Recorder, Value, kernel
 
@@ -42,47 +45,79 @@ def _vectors(k: Recorder, scalars: int, unroll: int) -> Iterator[Index]:
             yield (first + q) * LANES
 
 
-def over_shards(gradients: Buffer, at: Index, shards: int) -> Value:
-    """The sum over the first rows of a buffer, in their order, of the 16 scalars from `at` on.
-
-    Parameters
-    ----------
-    gradients : Buffer
-    at : Index
-    shards : int
-        How many rows there are.
-    """
-    total = gradients.vector(0, at)
-    for shard in range(1, shards):
-        total = total + gradients.vector(shard, at)
-    return total
+def _row(gradients: Buffer, at: Index, row: int) -> Value:
+    return gradients.vector(row, at)
 
 
 @kernel
-def sum_shards(chunk: int, shards: int, total: int) -> Program:
-    """The gradient of a whole batch, written over the first shard's; and the sum of its squares, lane by lane.
+def sum_shards(
+    chunk: int, shards: int, total: int, carried: tuple[int, ...] = (), into: int = 0, squares: bool = True
+) -> Program:
+    """The gradient of some shards, or of the whole batch; and perhaps the sum of its squares, lane by lane.
 
-        g = sum over shards s, in the order 0, 1, 2, ..., of gradients[s]
+        g = tree over shards s of gradients[s];   g = gradients[c] + g   for each row c that is carried
         squares = sum over the chunk's vectors, in their order, of g**2
+
+    The order of the tree is that of `kernels/shards.py`.
 
     Parameters
     ----------
     chunk : int
         Scalars worked on, a multiple of 16: the beginning of each row.
     shards, total : int
-        Shape of `gradients`.
+        How many rows are added, the first ones, and how long each row is.
+    carried : tuple of int
+        Rows with what shards before came to, added in this order.
+    into : int
+        The row that g is written to.
+    squares : bool
+        Whether there is a buffer for the squares.
 
-    Buffers: gradients (shards, total) and squares (16).
+    Buffers: gradients (rows, total) and perhaps squares (16).
     """
     k = Recorder("sum_shards")
-    gradients, squares = k.scalars("gradients", (shards, total)), k.scalars("squares", (LANES,))
+    rows = max(shards - 1, into, *carried) + 1
+    gradients = k.scalars("gradients", (rows, total))
+    sums = k.scalars("squares", (LANES,)) if squares else None
     square = k.register()
     for at in _vectors(k, chunk, UNROLL):
-        g = over_shards(gradients, at, shards)
-        square.accumulate(g, g)
-        if shards > 1:
-            gradients.set_vector(g, 0, at)
-    squares.set_vector(square.get(), 0)
+        g = over_shards(shards, partial(_row, gradients, at))
+        for row in carried:
+            g = gradients.vector(row, at) + g
+        if sums:
+            square.accumulate(g, g)
+        if shards > 1 or carried or into:
+            gradients.set_vector(g, into, at)
+    if sums:
+        sums.set_vector(square.get(), 0)
+    return k.program()
+
+
+@kernel
+def sum_squares(rows: int, chunk: int, total: int) -> Program:
+    """The squares of a part of a matrix, added up lane by lane.
+
+        squares = sum over vectors i of (sum over rows o of  g[o, i]**2)
+
+    Parameters
+    ----------
+    rows, chunk : int
+        How many rows there are, and how many scalars of each are looked at, a multiple of 16.
+    total : int
+        How far rows are apart.
+
+    Buffers: gradients (rows, total) and squares (16).
+    """
+    k = Recorder("sum_squares")
+    gradients, squares = k.scalars("gradients", (rows, total)), k.scalars("squares", (LANES,))
+    total_of_all = k.register()
+    for at in _vectors(k, chunk, 1):
+        square = k.register()
+        for row in k.loop(rows):
+            g = gradients.vector(row, at)
+            square.accumulate(g, g)
+        total_of_all.add(square.get())
+    squares.set_vector(total_of_all.get(), 0)
     return k.program()
 
 

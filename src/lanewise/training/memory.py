@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
-from lanewise.engine.trainer import MOST_SHARDS, Trainer
+from lanewise.engine.gradients import FEWEST_ROWS
+from lanewise.engine.trainer import Trainer
 from lanewise.errors import LanewiseError, TooLargeError
 from lanewise.lanes.program import LANES
 from lanewise.limits import available_memory
@@ -70,7 +71,7 @@ def check_training_fits(
         return
 
     def bytes_of(graph: Graph, batch_size: int, threads: int | None = threads) -> int:
-        least = 4 * graph.parameter_count * (MOST_SHARDS + COPIES)
+        least = 4 * graph.parameter_count * (FEWEST_ROWS + COPIES)
         # Where parameters alone are too much, nothing need be laid out, which takes long.
         return least if least > available else needed(graph, dtype, batch_size, threads, winograd)
 
@@ -95,7 +96,7 @@ def check_training_fits(
 def _values(graph: Graph, threads: int | None) -> int:
     """Bytes of all values of a group of images in each thread, and of all parameters and their gradients by shard."""
     values = sum(math.prod(node.shape) for node in graph.nodes) * LANES * usable_threads(threads, None)
-    return 4 * (values + graph.parameter_count * (MOST_SHARDS + COPIES))
+    return 4 * (values + graph.parameter_count * (FEWEST_ROWS + COPIES))
 
 
 def _halves(batch_size: int) -> Iterator[int]:

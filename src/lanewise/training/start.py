@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from lanewise.data.images import Images, statistics
 from lanewise.data.seen import Seen
+from lanewise.engine.gradients import FEWEST_ROWS
 from lanewise.engine.parameters import Floats
-from lanewise.engine.trainer import MOST_SHARDS
 from lanewise.errors import DataError
 from lanewise.limits import check_memory
 from lanewise.model import Model
@@ -176,7 +176,7 @@ def network_and_weights(
         return Start(start.graph, start.network, [np.array(p) for p in start.parameters], whole=True)
     graph, text = recipe.network_for(network, shape, len(images.classes), effort=effort)
     # before the first weight is drawn: parameters, their gradients by shard, state, and copies of the best
-    check_memory("training this network", 4 * graph.parameter_count * (MOST_SHARDS + 6))
+    check_memory("training this network", 4 * graph.parameter_count * (FEWEST_ROWS + 6))
     say(f"{'Network chosen' if network == 'auto' else 'Network'}: {text}")
     parameters = whiten(graph, initial_parameters(graph, seed), training, say)
     if start is None:
