@@ -22,6 +22,7 @@ _WHERE = {
     "train": "lanewise.training.fit",
     "Progress": "lanewise.training.task",
     "load": "lanewise.data.load",
+    "ImageFiles": "lanewise.data.source",
     "Model": "lanewise.model",
     "evaluate": "lanewise.evaluation.evaluate",
     "check": "lanewise.data_check.check",
@@ -40,6 +41,7 @@ _PACKAGES = ("explain",)
 __all__ = [
     "CNNClassifier",
     "CNNFeatures",
+    "ImageFiles",
     "LanewiseError",
     "LanewiseWarning",
     "Model",
@@ -58,6 +60,7 @@ __all__ = [
 if TYPE_CHECKING:
     from lanewise import explain
     from lanewise.data.load import load
+    from lanewise.data.source import ImageFiles
     from lanewise.data_check.check import check
     from lanewise.errors import LanewiseError, LanewiseWarning
     from lanewise.estimator import CNNClassifier

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from lanewise.cli.options import PATH, check_page, check_place, json_option
+from lanewise.cli.options import PATH, check_page, check_place, columns_options, image_files, json_option
 
 if TYPE_CHECKING:
     from lanewise.cli.output import Output
@@ -60,6 +60,7 @@ STYLES = {"serious": "bold red", "warning": "yellow", "note": ""}
     "are found.  [default: none]",
 )
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="Number of threads.  [default: all processors]")
+@columns_options
 @click.option("--strict", is_flag=True, help="End with exit status 1 if anything serious is found.")
 @json_option
 def check(
@@ -74,19 +75,21 @@ def check(
     threads: int | None,
     strict: bool,
     as_json: bool,
+    **columns: Any,
 ) -> None:
     """Check images for problems before training.
 
     IMAGES is what `lanewise train` takes: a folder with one subfolder of images per class, optionally inside folders
-    train, val and test; an .npz file; or the word digits. Finds duplicates, above all across training and test set,
-    images that look mislabelled, unreadable files, classes with few images, and outliers. Changes nothing.
+    train, val and test; a table (.csv) of paths and classes; tar files; an .npz file; or the word digits. Finds
+    duplicates, above all across training and test set, images that look mislabelled, unreadable files, classes with few
+    images, and outliers. Changes nothing.
     """
     import lanewise
     from lanewise.cli.output import open_output
     from lanewise.errors import DataError
     from lanewise.wording import shown
 
-    out = open_output(as_json)
+    out, source = open_output(as_json), image_files(images, columns)
     if page is not None:
         check_page(page)
         check_place(page, force)
@@ -96,7 +99,7 @@ def check(
     loaded = None if model is None else lanewise.Model.load(model)
     with _progress(out) as progress:
         found = lanewise.check(
-            images,
+            source,
             labels=labels,
             model=loaded,
             start=start,

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from lanewise.cli.options import PATH, abstain_option, json_option, split_option, strict_option
+from lanewise.cli.options import (
+    PATH,
+    abstain_option,
+    files_options,
+    image_files,
+    json_option,
+    split_option,
+    strict_option,
+)
 
 
 @click.command(no_args_is_help=True)
@@ -27,6 +37,7 @@ from lanewise.cli.options import PATH, abstain_option, json_option, split_option
     help="Images that belong together, as for `lanewise train`: of a group that MODEL knows, all are left out. "
     " [default: by folder, if MODEL was trained so]",
 )
+@files_options
 @strict_option
 @json_option
 def evaluate(
@@ -39,11 +50,13 @@ def evaluate(
     group_by: str | None,
     strict: bool,
     as_json: bool,
+    **columns: Any,
 ) -> None:
     """Evaluate a model on labelled images.
 
     MODEL is a file that `lanewise train` saved. IMAGES is a folder with one subfolder of images per class, optionally
-    inside folders train, val and test; an .npz file; or the word digits. Shows the accuracy with its 95 % interval,
+    inside folders train, val and test; a table or tar files, as for `lanewise train`; an .npz file; or the word digits.
+    Shows the accuracy with its 95 % interval,
     figures for each class, the confusion matrix and the worst mistakes.
     """
     import time
@@ -54,7 +67,7 @@ def evaluate(
     from lanewise.model import Model
     from lanewise.wording import plural, shape, shown
 
-    started = time.perf_counter()
+    started, source = time.perf_counter(), image_files(images, columns)
     out = open_output(as_json)
     loaded = Model.load(model)
     check_top(loaded, top)
@@ -62,7 +75,7 @@ def evaluate(
         loaded.threshold(abstain)  # refused before images are read
     out.tell("Model", f"{shown(model)}: {shape(loaded.graph.input_shape)}, {plural(len(loaded.classes), 'class')}")
     with out.reading() as progress:
-        found, part = images_for(loaded, images, split=split, strict=strict, progress=progress, group_by=group_by)
+        found, part = images_for(loaded, source, split=split, strict=strict, progress=progress, group_by=group_by)
     if only is not None:
         found = found.matching(only)
     more = []

@@ -16,10 +16,11 @@ from rich.table import Table
 
 from lanewise.caching import cache_folder
 from lanewise.cli import evaluating
-from lanewise.cli.options import INTERRUPTED, check_place, passed_on
+from lanewise.cli.options import INTERRUPTED, check_place, image_files, passed_on
 from lanewise.cli.output import Output, laid_out, open_output, with_former_keys
 from lanewise.data.images import ImageSets
 from lanewise.data.load import load
+from lanewise.data.source import ImageFiles
 from lanewise.errors import MissingPackageError, OptionError
 from lanewise.experiments.compare import Comparison
 from lanewise.experiments.trial import Roles, images_to_evaluate, prepared, settings_of
@@ -75,7 +76,8 @@ def conduct(
         check_place(plot, force)
     check_folder(output, name, force)
     out = open_output(options["as_json"], quiet=options["quiet"])
-    sets, roles = read(out, images, options)
+    options = dict(options)
+    sets, roles = read(out, image_files(images, options), options)
     chosen = passed_on(options, FitOptions)
     folder = journal_folder(output, sets, chosen)
     if networks:
@@ -138,13 +140,13 @@ def _begins_as_results(path: Path) -> bool:
         return False
 
 
-def read(out: Output, name: str, options: Mapping[str, Any]) -> tuple[ImageSets, Roles]:
+def read(out: Output, name: str | ImageFiles, options: Mapping[str, Any]) -> tuple[ImageSets, Roles]:
     """Read the images, print what there is, and choose the evaluation set.
 
     Parameters
     ----------
     out : Output
-    name : str
+    name : str or ImageFiles
         The images, as `lanewise.train` takes them.
     options : mapping
         Those of the command; those on reading and "validation_fraction" are used.

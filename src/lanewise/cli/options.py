@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Callable, Container, Mapping
 from dataclasses import Field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,9 @@ from lanewise.errors import OptionError
 from lanewise.training.options import FitOptions, TrainOptions, about
 from lanewise.training.rules import Rule
 from lanewise.wording import shown
+
+if TYPE_CHECKING:
+    from lanewise.data.source import ImageFiles
 
 
 class Name(click.Path):
@@ -180,6 +183,56 @@ strict_option: Decorator = click.option(
     "--strict", is_flag=True, help="Stop if a file cannot be used, instead of skipping it."
 )
 quiet_option: Decorator = click.option("--quiet", "-q", is_flag=True, help="Print only the results.")
+_COLUMNS = {
+    "path_column": click.option(
+        "--path-column",
+        metavar="NAME",
+        help="The column of image files in a table, by its name or its number from 1.  [default: found by its values]",
+    ),
+    "label_column": click.option(
+        "--label-column",
+        metavar="NAME",
+        help="The column of classes in a table, or the key of the class in JSON of tar files.  [default: label, class "
+        "or the like]",
+    ),
+    "split_column": click.option(
+        "--split-column",
+        metavar="NAME",
+        help="The column of a table that says train, val or test.  [default: split, set or the like, if there is one]",
+    ),
+}
+"""Options on tables of image files, by the parameters of `ImageFiles`."""
+
+path_column_option: Decorator = _COLUMNS["path_column"]
+
+
+def columns_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that name columns of a table of image files."""
+    return _all(*_COLUMNS.values())(command)
+
+
+def files_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options on a table of image files, of commands that take a folder of images, too."""
+    labels = click.option(
+        "--labels",
+        metavar="FILE",
+        type=PATH,
+        help="A table (CSV) of paths and classes; IMAGES is then the folder that the paths are below.  [default: "
+        "folders are the classes]",
+    )
+    return columns_options(labels(command))
+
+
+def image_files(images: str, options: dict[str, Any]) -> str | ImageFiles:
+    """What the images are, with the options on tables of files, which are taken out of `options`."""
+    told = {name: options.pop(name, None) for name in ("labels", *_COLUMNS)}
+    if not any(told.values()):
+        return images
+    from lanewise.data.source import ImageFiles
+
+    return ImageFiles(images, **told)
+
+
 colour_option: Decorator = click.option(
     "--grey/--colour",
     "--gray/--color",
@@ -290,6 +343,7 @@ def experiment_options(seeds: int) -> Decorator:
         training_options(FitOptions, without=("network",)),
         *(training_option(one) for one in fields(TrainOptions) if one.name in ("size", "fit", "group_by")),
         colour_option,
+        files_options,
         click.option(
             "--output",
             "-o",

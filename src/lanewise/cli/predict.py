@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import click
 
-from lanewise.cli.options import PATH, abstain_option, csv_option, json_option, strict_option
+from lanewise.cli.options import (
+    PATH,
+    abstain_option,
+    csv_option,
+    image_files,
+    json_option,
+    path_column_option,
+    strict_option,
+)
 
 
 @click.command(no_args_is_help=True)
@@ -16,6 +24,7 @@ from lanewise.cli.options import PATH, abstain_option, csv_option, json_option, 
 @abstain_option
 @csv_option
 @click.option("--force", is_flag=True, help="Allow --csv to replace a file.")
+@path_column_option
 @strict_option
 @json_option
 def predict(
@@ -25,13 +34,15 @@ def predict(
     abstain: float | None,
     csv: str | None,
     force: bool,
+    path_column: str | None,
     strict: bool,
     as_json: bool,
 ) -> None:
     """Predict the classes of images.
 
     Prints the most probable class of each image and its probability. MODEL is a file that `lanewise train` saved. PATHS
-    are image files and folders, which are searched recursively. Images are preprocessed as in training.
+    are image files; folders, which are searched recursively; tables (.csv) of paths; and tar files. Images are
+    preprocessed as in training.
     """
     if as_json and csv == "-":
         raise click.UsageError("--json and --csv - both want standard output: give a file to one of them.")
@@ -52,8 +63,9 @@ def predict(
     check_table(csv, force, "--csv")
     loaded = Model.load(model)
     rule = None if abstain is None else loaded.threshold(abstain)
+    sources = [image_files(path, {"path_column": path_column}) for path in paths]
     with out.reading() as progress:
-        pixels, names, skipped = read_files(paths, loaded.preprocessing, progress)
+        pixels, names, skipped = read_files(sources, loaded.preprocessing, progress)
     if skipped and (strict or not names):
         raise DataError(f"{plural(len(skipped), 'file')} cannot be used ({listed_reasons(skipped)})")
     scaled, note = on_scale(pixels, loaded.preprocessing)

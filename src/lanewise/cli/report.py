@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from lanewise.cli.options import PATH, json_option, split_option, strict_option
+from lanewise.cli.options import PATH, files_options, image_files, json_option, split_option, strict_option
 
 
 @click.command(no_args_is_help=True)
@@ -15,15 +17,23 @@ from lanewise.cli.options import PATH, json_option, split_option, strict_option
 )
 @click.option("--force", is_flag=True, help="Allow --output to replace a file.")
 @split_option
+@files_options
 @strict_option
 @json_option
 def report(
-    model: str, images: str, output: str | None, force: bool, split: str | None, strict: bool, as_json: bool
+    model: str,
+    images: str,
+    output: str | None,
+    force: bool,
+    split: str | None,
+    strict: bool,
+    as_json: bool,
+    **columns: Any,
 ) -> None:
     """Write a report on a model: one HTML file that opens offline.
 
     MODEL is a file that `lanewise train` saved. IMAGES is a folder with one subfolder of images per class, optionally
-    inside folders train, val and test; an .npz file; or the word digits.
+    inside folders train, val and test; a table or tar files, as for `lanewise train`; an .npz file; or the word digits.
 
     The report shows the data and its problems, the network beside a fully connected one, learning curves, accuracy with
     intervals, the confusion matrix, calibration, the worst mistakes, the learned filters, and for some images all
@@ -38,14 +48,14 @@ def report(
     from lanewise.report.page import check_installed, report_html, report_images
     from lanewise.wording import shown
 
-    started = time.perf_counter()
+    started, source = time.perf_counter(), image_files(images, columns)
     check_installed()
     out = open_output(as_json)
     loaded = Model.load(model)
     path = reporting.page_for(model, output, force)
     out.tell("Model", shown(model))
     with out.reading() as progress:
-        found, part, parts = report_images(loaded, images, split=split, strict=strict, progress=progress)
+        found, part, parts = report_images(loaded, source, split=split, strict=strict, progress=progress)
     notes = evaluating.tell_images(out, images, loaded, found, part)
     with out.reading("comparing") as progress:
         page = report_html(loaded, found, part, parts, os.path.basename(model), progress)

@@ -61,7 +61,9 @@ def place_for(images: str, output: str | None, force: bool) -> Destination:
     ModelFileError
         Nothing can be written there.
     """
-    name = (Path(os.path.abspath(images)).name.removesuffix(".npz") or "model") + SUFFIX
+    from lanewise.data.source import stem_of
+
+    name = (stem_of(images) or "model") + SUFFIX
     if output is None or os.path.isdir(output):
         path = Path(output or "", name)  # or another one with a number, which is found when there is a model
         _try(path)

@@ -12,6 +12,8 @@ from lanewise.cli.options import (
     INTERRUPTED,
     PATH,
     colour_option,
+    files_options,
+    image_files,
     json_option,
     quiet_option,
     strict_option,
@@ -24,6 +26,7 @@ from lanewise.training.options import TrainOptions
 @click.argument("images", type=PATH)
 @training_options(TrainOptions)
 @colour_option
+@files_options
 @click.option("--output", "-o", metavar="FILE", type=PATH, help="File for the model; by default IMAGES.onnx.")
 @click.option("--force", is_flag=True, help="Allow --output to replace a file.")
 @click.option(
@@ -61,12 +64,15 @@ def train(
 ) -> None:
     """Train a network to classify images, and save the model.
 
-    IMAGES is a folder that holds a folder of images per class, or folders train, val and test that do; an .npz file
-    with arrays x_train and y_train; or the word digits, for the built-in handwritten digits. The model is evaluated on
-    the test set. Without one it is evaluated on the validation set, and the figure is called validation accuracy.
+    IMAGES is a folder that holds a folder of images per class, or folders train, val and test that do; a table (.csv)
+    of paths and classes, or a folder and such a table as --labels; tar files like 'train-{000..009}.tar', of
+    WebDataset's form; an .npz file with arrays x_train and y_train; or the word digits, for the built-in handwritten
+    digits. The model is evaluated on the test set. Without one it is evaluated on the validation set, and the figure is
+    called validation accuracy.
 
     Ctrl-C or SIGTERM stops training and keeps the best model so far; the exit status is then 130.
     """
+    source = image_files(images, options)
     if options["epochs"] is not None and options["budget"] is not None:
         raise click.UsageError("Give --epochs or --budget, not both.")
     if options["only"]:
@@ -90,7 +96,7 @@ def train(
         check_installed()
         reporting.page_for(place.path, report or None, force)
     with Presses(all_signals=True) as presses:
-        prepared = training.prepare(out, images, options)
+        prepared = training.prepare(out, source, options)
         model = training.fit(out, prepared, options)
         # Saved before it is evaluated: whatever happens from here on, the model is there.
         saved = save(model, place)

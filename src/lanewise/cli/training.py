@@ -24,6 +24,7 @@ from lanewise.cli.progress import training_progress
 from lanewise.cli.saving import Saved
 from lanewise.data.images import Images, ImageSets
 from lanewise.data.load import fit_like, load
+from lanewise.data.source import ImageFiles
 from lanewise.evaluation.evaluate import cross_validated, evaluate_images
 from lanewise.evaluation.result import Evaluation
 from lanewise.evaluation.unseen import called, evaluating_part
@@ -69,7 +70,7 @@ class Prepared:
         Sentences that were said; more are added while training.
     """
 
-    name: str
+    name: str | ImageFiles
     sets: ImageSets
     network: str
     start: Model | None
@@ -79,13 +80,13 @@ class Prepared:
     notes: list[str]
 
 
-def prepare(out: Output, name: str, options: Mapping[str, Any]) -> Prepared:
+def prepare(out: Output, name: str | ImageFiles, options: Mapping[str, Any]) -> Prepared:
     """Read the images, build the network, and show both. Whatever can fail before training fails here.
 
     Parameters
     ----------
     out : Output
-    name : str
+    name : str or ImageFiles
         The images, as `lanewise.train` takes them.
     options : mapping
         Those of the command.
@@ -286,7 +287,7 @@ def _page(out: Output, prepared: Prepared, model: Model, saved: Saved) -> str:
         return report_html(model, images, split, parts, saved.path.name, progress)
 
 
-def _tell_images(out: Output, name: str, sets: ImageSets) -> None:
+def _tell_images(out: Output, name: str | ImageFiles, sets: ImageSets) -> None:
     train = sets.train
     colour = {1: "grey", 3: "colour"}.get(train.channels, plural(train.channels, "channel"))
     size = f"{train.size[0]}x{train.size[1]}"

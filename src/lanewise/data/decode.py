@@ -77,15 +77,15 @@ def decoder() -> str:
     return f"{_DECODER}, AVIF and HEIC {telephones}"
 
 
-def read_header(path: str, max_pixels: int = MAX_PIXELS) -> Header:
-    """Read size and kind of an image without decoding it.
+def read_header(source: str | bytes, max_pixels: int = MAX_PIXELS) -> Header:
+    """Read size and kind of an image, of which the path or the content is given, without decoding it.
 
     Raises
     ------
     DataError
         With the reason alone, like "it is cut short": the caller knows the name.
     """
-    with _reasons(), open(path, "rb") as file:
+    with _reasons(), _file(source) as file:
         image = _opened(file, max_pixels)
         return _header(image, _orientation(image))
 
@@ -125,7 +125,7 @@ def read_pixels(
     DataError
         The message is the reason alone, without the file.
     """
-    with _reasons(), io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
+    with _reasons(), _file(source) as file:
         image = _opened(file, max_pixels)
         header = _header(image, _orientation(image))
         colours = _wide_colours(image) if bits < 16 else None
@@ -139,15 +139,19 @@ def read_pixels(
         return _fitted(plain, size, channels, fit), header
 
 
-def bits_in_use(path: str, max_pixels: int = MAX_PIXELS) -> int:
+def bits_in_use(source: str | bytes, max_pixels: int = MAX_PIXELS) -> int:
     """How many bits the largest value of an image takes, 8 at least; 8 for those that have no more."""
-    with _reasons(), open(path, "rb") as file:
+    with _reasons(), _file(source) as file:
         image = _opened(file, max_pixels)
         colours = _wide_colours(image)
         if colours is None and not image.mode.startswith("I"):
             return 8
         most = colours().max() if colours is not None else np.asarray(_loaded(image, file)).max()
         return min(max(int(most).bit_length(), 8), 16)
+
+
+def _file(source: str | bytes) -> BinaryIO:
+    return io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb")
 
 
 def is_pillow(image: object) -> TypeGuard[Image.Image]:

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lanewise.data.decode import PassingError
 from lanewise.data.formats import named_by
 from lanewise.errors import DataError
 from lanewise.notes import Caution, Note
@@ -65,23 +66,44 @@ class ImageFile:
         Position among the classes; -1 where there are none.
     stamp : (bytes, modified ns, changed ns)
         Differs when the file was written again.
+    within : (start, length) or None
+        Which bytes of the file are the image; None for all.
     """
 
     path: str
     name: str
     label: int
     stamp: tuple[int, int, int]
+    within: tuple[int, int] | None = None
+
+    def source(self) -> str | bytes:
+        """What to decode: the path, or the bytes of an image that is part of a file."""
+        if self.within is None:
+            return self.path
+        start, length = self.within
+        try:
+            with open(self.path, "rb", buffering=0) as file:
+                file.seek(start)
+                return file.read(length)
+        except OSError as error:
+            raise PassingError(f"it cannot be read: {os.strerror(error.errno or 5).lower()}") from None
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One set of images on disk: the files of all classes, the files left aside, and notes."""
+    """One set of images on disk: the files of all classes, the files left aside, and notes.
+
+    `folder` may be a table or shards, of which this is one `part`; then the group of each file may be known.
+    """
 
     folder: Path
     files: tuple[ImageFile, ...]
     classes: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...]
     notes: tuple[Note, ...] = ()
+    groups: tuple[str, ...] | None = None
+    grouped_by: str = ""
+    part: str | None = None
 
 
 def list_sets(root: Path) -> dict[str, Listing]:
@@ -261,6 +283,8 @@ def _unpacked(folder: Path) -> Path:
 def perhaps_parts(listing: Listing) -> Caution | None:
     """A word where each class holds folders of the same names, which may be the classes."""
     inside: dict[int, set[str]] = {}
+    if listing.part is not None:  # classes are no folders
+        return None
     for file in listing.files:
         # Only what lies between the folder of the class and the file: nothing else names a class.
         below = Path(file.path).relative_to(listing.folder).parts[1:-1]

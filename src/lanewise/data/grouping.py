@@ -18,7 +18,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from lanewise.data.images import Groups, Images, ImageSets
+from lanewise.data.images import Groups, Images, ImageSets, numbered
 from lanewise.data.near_copies import similar
 from lanewise.data.split import Indices
 from lanewise.errors import DataError, OptionError
@@ -84,7 +84,7 @@ def groups_given(values: npt.ArrayLike, count: int, by: str = GIVEN) -> Groups:
         given = given[:, 0]
     if given.ndim != 1 or len(given) != count:
         raise DataError(f"{by} has the shape {given.shape}, but there are {count:,} images: give one group per image")
-    return _numbered(given.tolist(), by)
+    return numbered(given.tolist(), by)
 
 
 def joint(parts: Sequence[Images]) -> Groups | None:
@@ -186,7 +186,7 @@ def by_names(images: Images, by: str) -> Groups:
             f"{len(without):,} of {count:,} files have" if len(without) < count else f"none of {count:,} files has"
         )
         raise DataError(f"group_by: {some_do} {'no' if len(without) < count else 'a'} group: {example!r} {lacks}")
-    return _numbered([group for group in found if group is not None], by)
+    return numbered([group for group in found if group is not None], by)
 
 
 def _by_pattern(names: Sequence[str], by: str) -> list[str | None]:
@@ -234,10 +234,3 @@ def _by_table(names: Sequence[str], by: str) -> list[str | None]:
         ends = ("/".join(parts[n:]) for n in range(len(parts)))
         found.append(next((of_file[one] for one in ends if of_file.get(one)), None))
     return found
-
-
-def _numbered(values: Sequence[object], by: str) -> Groups:
-    """Groups in the order of their names, which does not depend on that of the images."""
-    distinct = sorted(set(values), key=lambda value: (isinstance(value, str), value))
-    number = {value: n for n, value in enumerate(distinct)}
-    return Groups(np.array([number[value] for value in values], np.int64), tuple(map(str, distinct)), by)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -66,6 +67,13 @@ class Groups:
     def to_json(self) -> dict[str, Any]:
         """How images were grouped, as values that JSON can hold."""
         return {"by": self.by, "count": self.count}
+
+
+def numbered(values: Sequence[object], by: str) -> Groups:
+    """Groups in the order of their names, which does not depend on that of the images."""
+    distinct = sorted(set(values), key=lambda value: (isinstance(value, str), value))
+    number = {value: n for n, value in enumerate(distinct)}
+    return Groups(np.array([number[value] for value in values], np.int64), tuple(map(str, distinct)), by)
 
 
 @short

@@ -19,10 +19,12 @@ import numpy.typing as npt
 from lanewise.caching import cache_folder
 from lanewise.data.arrays import DIGITS_FILE, from_arrays, read_npz, read_npz_to_evaluate
 from lanewise.data.decode import MAX_PIXELS
-from lanewise.data.folders import TRAIN, ImageFile, Listing, list_sets, list_to_evaluate, list_tree, single_file
+from lanewise.data.folders import TRAIN, ImageFile, Listing, single_file
 from lanewise.data.grouping import grouped
 from lanewise.data.images import Images, ImageSets, Pixels, empty_pixels, with_missing_told
+from lanewise.data.listings import images_in, sets_in, to_evaluate_in
 from lanewise.data.reading import FilesProgress, Target, decode_into, listed_reasons, read_listing
+from lanewise.data.source import is_files
 from lanewise.errors import DataError, OptionError
 from lanewise.keywords import hinting
 from lanewise.notes import Note, say
@@ -63,7 +65,8 @@ def load(
     ----------
     source : str, path or (x, y)
         A folder with a folder per class; a folder with train, val (or validation) and test, each with a folder
-        per class; an `.npz` file; "digits", built in; or two arrays.
+        per class; a table of paths and labels (`.csv`); tar files (`train-{000..009}.tar`);
+        `lanewise.ImageFiles`, which names columns; an `.npz` file; "digits", built in; or two arrays.
     size : str, int or (rows, columns), optional
         What all images are resized to. By default one size up to 96 is kept, and others become 64 at most.
     channels : 1 or 3, optional
@@ -104,7 +107,7 @@ def load(
     elif _is_npz(source):
         sets = read_npz(Path(source), group_by)
     else:
-        sets = _from_folder(Path(source), target, cache_dir, progress, strict)
+        sets = _from_files(source, target, cache_dir, progress, strict, group_by)
     _check_fit(sets.train, target)
     if group_by is not None:
         sets = grouped(sets, group_by)
@@ -113,11 +116,16 @@ def load(
     return sets
 
 
-def _from_folder(
-    folder: Path, target: Target, cache_dir: str | os.PathLike[str] | None, progress: FilesProgress | None, strict: bool
+def _from_files(
+    source: str | os.PathLike[str],
+    target: Target,
+    cache_dir: str | os.PathLike[str] | None,
+    progress: FilesProgress | None,
+    strict: bool,
+    group_by: str | None,
 ) -> ImageSets:
     """All parts, with size, channels and bits of the first of them unless `target` has them."""
-    listings = list_sets(folder)
+    listings = sets_in(source, group_by)
     total = sum(len(listing.files) for listing in listings.values())
     done = 0
     parts: dict[str, Images] = {}
@@ -143,6 +151,7 @@ def load_to_evaluate(
     progress: FilesProgress | None = None,
     max_pixels: int = MAX_PIXELS,
     group_by: str | None = None,
+    split: str | None = None,
 ) -> tuple[Images, str]:
     """Read labelled images to evaluate a model by; some of its classes may have none.
 
@@ -153,6 +162,8 @@ def load_to_evaluate(
         Those of the training images.
     group_by : str, optional
         Which images belong together.
+    split : str, optional
+        Which set of a table or of shards; of a folder, the folder of the set is given.
 
     Returns
     -------
@@ -170,7 +181,7 @@ def load_to_evaluate(
         part, images = read_npz_to_evaluate(path, classes, group_by)
     else:
         check_files_will_do(channels)
-        part, listing = list_to_evaluate(Path(source), classes)
+        part, listing = to_evaluate_in(source, classes, split, group_by)
         images = _read(listing, target, cache_dir, progress, strict)
     _check_fit(images, target)
     return (images if group_by is None else grouped(ImageSets(images), group_by).train), part
@@ -191,7 +202,7 @@ def load_for_prediction(
     Parameters
     ----------
     paths : sequence of path
-        Image files, whatever their names end in, and folders, which are searched to the bottom.
+        Image files, whatever their names end in; folders, which are searched to the bottom; tables and shards.
     size, channels, fit, bits
         Those of the training images.
 
@@ -213,13 +224,13 @@ def load_for_prediction(
     check_files_will_do(channels)
     files: list[ImageFile] = []
     skipped: list[tuple[str, str]] = []
-    for path in map(Path, paths):
-        if os.path.isdir(path):
-            listing = list_tree(path)
+    for path in paths:
+        if is_files(path):
+            listing = images_in(path)
             files += listing.files
             skipped += listing.skipped
         elif os.path.isfile(path):
-            files.append(single_file(path))
+            files.append(single_file(Path(path)))
         else:
             raise DataError(f"no such {'image file' if os.path.exists(path) else 'file or folder'}: {path}")
     if not files:
@@ -232,9 +243,8 @@ def load_for_prediction(
 
 
 def fit_like(like: Preprocessing | None, source: object) -> str | None:
-    """How a model's images were brought to their size, for a folder of others; None for arrays, which are not."""
-    folder = isinstance(source, str | os.PathLike) and os.path.isdir(source)
-    return like.fit if like is not None and folder else None
+    """How a model's images were brought to their size, for files of others; None for arrays, which are not."""
+    return like.fit if like is not None and is_files(source) else None
 
 
 def parse_size(size: Size | None) -> tuple[int, int] | None:
@@ -290,7 +300,7 @@ def _digits() -> ImageSets:
 
 
 def _is_npz(source: str | os.PathLike[str]) -> bool:
-    return os.fspath(source).lower().endswith(".npz") and not os.path.isdir(source)
+    return not is_files(source) and os.fspath(source).lower().endswith(".npz")
 
 
 def _check_fit(images: Images, target: Target) -> None:

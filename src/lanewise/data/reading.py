@@ -7,7 +7,7 @@ import itertools
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from lanewise.cache_limit import VARIABLE
 from lanewise.data import image_cache
 from lanewise.data.decode import MAX_PIXELS, Header, PassingError, bits_in_use, decoder, read_header, read_pixels
 from lanewise.data.folders import ImageFile, Listing, perhaps_parts, printable
-from lanewise.data.images import Images, Pixels, empty_pixels
+from lanewise.data.images import Groups, Images, Pixels, empty_pixels, numbered
 from lanewise.errors import DataError
 from lanewise.notes import Caution, Note
 from lanewise.resizing import CROP, PAD, STRETCH
@@ -153,7 +153,7 @@ def decode_into(
 
     def decode(n: int) -> Header | DataError:
         try:
-            pixels[n], header = read_pixels(files[n].path, size, channels, max_pixels, used, fit)
+            pixels[n], header = read_pixels(files[n].source(), size, channels, max_pixels, used, fit)
         except DataError as reason:
             return reason
         return header
@@ -173,7 +173,7 @@ def decode_into(
             if progress is not None and ((n + 1) % _CHUNK == 0 or n + 1 == len(files)):
                 progress(n + 1, len(files))
     if bits is None and wide:
-        used = max(_in_threads(lambda n: bits_in_use(files[n].path, max_pixels), wide, _threads(files)))
+        used = max(_in_threads(lambda n: bits_in_use(files[n].source(), max_pixels), wide, _threads(files)))
         if used < 16:  # all that was kept of them so far is the upper 8 bits of 16
             with closing(_in_threads(decode, wide, _threads(files))) as outcomes:
                 passing = any(isinstance(outcome, DataError) for outcome in outcomes) or passing
@@ -204,7 +204,7 @@ def _chosen(files: Sequence[ImageFile], target: Target) -> tuple[tuple[int, int]
 
     def look(file: ImageFile) -> Header | None:
         try:
-            return read_header(file.path, target.max_pixels)
+            return read_header(file.source(), target.max_pixels)
         except DataError:
             return None
 
@@ -231,7 +231,15 @@ def _images(listing: Listing, target: Target, pixels: Pixels, known: dict[str, A
         notes=tuple(_notes(listing, target, size, known, len(good), skipped)),
         resize=target.fit,
         bits=known["bits"],
+        groups=_groups(listing, reasons),
     )
+
+
+def _groups(listing: Listing, bad: Container[int]) -> Groups | None:
+    """The groups that came with the files, as far as these can be read."""
+    if listing.groups is None:
+        return None
+    return numbered([name for n, name in enumerate(listing.groups) if n not in bad], listing.grouped_by)
 
 
 def _notes(
@@ -310,13 +318,16 @@ def _close_gaps(pixels: Pixels, bad: Iterable[int]) -> None:
 def _key(listing: Listing, target: Target) -> str:
     """Which entry of the cache: the folder and what its images are to become."""
     text = os.fsencode(os.path.realpath(listing.folder)) + f"\0{target}".encode() + f"\0{decoder()}".encode()
+    if listing.part is not None:
+        text += f"\0{listing.part}".encode()
     return hashlib.blake2b(text, digest_size=16).hexdigest()
 
 
 def _stamp(listing: Listing) -> str:
     """What the files are: differs when one was added, removed, renamed or written again."""
     digest = hashlib.blake2b(digest_size=16)
-    start = len(os.fspath(listing.folder))
+    start = len(os.fspath(listing.folder)) if listing.part is None else 0
     for file in listing.files:
-        digest.update(f"{file.path[start:]!r} {file.stamp}\n".encode())
+        within = f" {file.within}" if file.within else ""
+        digest.update(f"{file.path[start:]!r} {file.stamp}{within}\n".encode())
     return digest.hexdigest()

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from lanewise.data.decode import MAX_PIXELS, Header, read_header
-from lanewise.data.folders import ImageFile, entered, list_sets, list_tree, part_named, printable
+from lanewise.data.folders import UNLABELLED, ImageFile, Listing, entered, list_sets, list_tree, part_named, printable
 from lanewise.data.grouping import joint
-from lanewise.data.images import Images, ImageSets, Pixels, empty_pixels
+from lanewise.data.images import Images, ImageSets, Pixels, empty_pixels, numbered
+from lanewise.data.listings import records_of
 from lanewise.data.load import check_files_will_do, load
 from lanewise.data.reading import FilesProgress, choose_size, decode_into
+from lanewise.data.records import Records
+from lanewise.data.source import is_files
 from lanewise.data_check.findings import Collection
 from lanewise.errors import DataError
 from lanewise.notes import unheard
@@ -63,8 +68,9 @@ def gather(
     if isinstance(source, str | os.PathLike):
         if y is not None:
             raise DataError(f"{os.fspath(source)} has labels already: omit `y`")
-        if os.path.isdir(source):
-            return _from_folder(entered(Path(source))[0], progress, like)
+        if is_files(source):
+            found = records_of(source, group_by)
+            return _from_folder(source, progress, like) if found is None else _from_records(found, progress, like)
         return _from_sets(load(source, progress=progress, group_by=group_by, notes=unheard))
     if y is None:
         raise DataError("images given as an array need labels: check(x, y)")
@@ -109,10 +115,48 @@ def _from_sets(sets: ImageSets) -> Collection:
     return from_parts(sets.parts, sets.skipped)
 
 
-def _from_folder(root: Path, progress: FilesProgress | None, like: Preprocessing | None) -> Collection:
+Place = tuple[str | None, str | None]
+"""The set that an image is of, and its class, as far as it has them."""
+
+
+def _from_folder(
+    source: str | os.PathLike[str], progress: FilesProgress | None, like: Preprocessing | None
+) -> Collection:
+    root = entered(Path(source))[0]
     listing = list_tree(root)
     if not listing.files:
         raise DataError(f"there are no images in {root}")
+    start = len(printable(str(root)).rstrip("/")) + 1
+    listing = replace(
+        listing,
+        files=tuple(replace(file, name=file.name[start:]) for file in listing.files),
+        skipped=tuple((name[start:], reason) for name, reason in listing.skipped),
+    )
+    folders = [file.name.split("/")[:-1] for file in listing.files]
+    in_parts = all(part_named(path[0]) for path in folders if path)
+    places: list[Place] = []
+    for path in folders:
+        part = part_named(path[0]) if in_parts and path else None
+        inside = path[1:] if part else path
+        places.append((part, inside[0] if inside else None))
+    return _read(listing, places, progress, like, _layout(root))
+
+
+def _from_records(found: Records, progress: FilesProgress | None, like: Preprocessing | None) -> Collection:
+    known = [record for record in found.records if record.part != UNLABELLED]
+    listing = Records(found.source, known, found.skipped, found.notes, found.grouped_by).listing(None, found.classes())
+    return _read(listing, [(record.part, record.label) for record in known], progress, like, None)
+
+
+def _read(
+    listing: Listing,
+    places: Sequence[Place],
+    progress: FilesProgress | None,
+    like: Preprocessing | None,
+    layout: str | None,
+) -> Collection:
+    """All images of a listing with a place each, those that cannot be read left out."""
+    root = listing.folder
     none = f"none of {len(listing.files):,} images in {root} can be read"
     known, bad = _headers(listing.files)
     if not known:
@@ -130,7 +174,12 @@ def _from_folder(root: Path, progress: FilesProgress | None, like: Preprocessing
         raise DataError(f"{none}; {files[0].name!r}: {broken[0]}")
     bad += [(files[n].name, reason) for n, reason in broken.items()]
     good = [pair for n, pair in enumerate(known) if n not in broken]
-    return _collected(root, pixels[: len(good)], good, sorted(bad), listing.skipped)
+    at = {file: n for n, file in enumerate(listing.files)}
+    of = [at[file] for file, _ in good]
+    groups = None if listing.groups is None else numbered([listing.groups[n] for n in of], listing.grouped_by)
+    collection = _collected(pixels[: len(good)], good, [places[n] for n in of])
+    unreadable, ignored = tuple(sorted(bad)), listing.skipped
+    return replace(collection, unreadable=unreadable, ignored=ignored, layout=layout, groups=groups)
 
 
 def _headers(files: Sequence[ImageFile]) -> tuple[list[tuple[ImageFile, Header]], list[tuple[str, str]]]:
@@ -140,47 +189,30 @@ def _headers(files: Sequence[ImageFile]) -> tuple[list[tuple[ImageFile, Header]]
         warnings.filterwarnings("ignore", module=r"PIL\.")  # about metadata, which is no concern here
         for file in files:
             try:
-                known.append((file, read_header(file.path)))
+                known.append((file, read_header(file.source())))
             except DataError as reason:
                 bad.append((file.name, str(reason)))
     return known, bad
 
 
-def _collected(
-    root: Path,
-    pixels: Pixels,
-    known: Sequence[tuple[ImageFile, Header]],
-    unreadable: Sequence[tuple[str, str]],
-    ignored: Sequence[tuple[str, str]],
-) -> Collection:
-    start = len(printable(str(root)).rstrip("/")) + 1
-    names = [file.name[start:] for file, _ in known]
-    folders = [name.split("/")[:-1] for name in names]
-    in_parts = all(part_named(path[0]) for path in folders if path)
-    parts, labels = [], []
-    for path in folders:
-        part = part_named(path[0]) if in_parts and path else None
-        parts.append(part or "train")
-        inside = path[1:] if part else path
-        labels.append(inside[0] if inside else None)
+def _collected(pixels: Pixels, known: Sequence[tuple[ImageFile, Header]], places: Sequence[Place]) -> Collection:
+    parts = [part or "train" for part, _ in places]
+    labels = [label for _, label in places]
     part_names = tuple(part for part in ("train", "validation", "test") if part in parts)
     classes = tuple(sorted({label for label in labels if label is not None}))
-    read = [_digest(file.path) for file, _ in known]
+    read = [_digest(file) for file, _ in known]
     return Collection(
         pixels=pixels,
         labels=np.array([-1 if label is None else classes.index(label) for label in labels], np.int32),
         classes=classes,
         parts=np.array([part_names.index(part) for part in parts], np.int32),
         part_names=part_names,
-        names=tuple(names),
+        names=tuple(file.name for file, _ in known),
         sizes=np.array([(header.rows, header.columns) for _, header in known], np.int32),
         grey=np.array([header.grey for _, header in known]),
         alpha=np.array([header.alpha for _, header in known]),
         files=tuple(digest for digest, _ in read),
         kinds=tuple(kind for _, kind in read),
-        unreadable=tuple((name[start:], reason) for name, reason in unreadable),
-        ignored=tuple((name[start:], reason) for name, reason in ignored),
-        layout=_layout(root),
         sources=tuple(file for file, _ in known),
     )
 
@@ -194,10 +226,11 @@ def _layout(root: Path) -> str | None:
     return None
 
 
-def _digest(path: str) -> tuple[bytes, str]:
+def _digest(file: ImageFile) -> tuple[bytes, str]:
     """A digest of a file, and the suffix that its first bytes ask for."""
-    with open(path, "rb") as file:
-        start = file.read(8)
-        file.seek(0)
-        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()
+    source = file.source()
+    with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as content:
+        start = content.read(8)
+        content.seek(0)
+        digest = hashlib.file_digest(content, lambda: hashlib.blake2b(digest_size=16)).digest()
     return digest, next((suffix for sign, suffix in _STARTS if start.startswith(sign)), "")

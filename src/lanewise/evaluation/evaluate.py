@@ -22,8 +22,9 @@ from lanewise.data.arrays import from_arrays
 from lanewise.data.folders import entered, part_named
 from lanewise.data.grouping import grouped
 from lanewise.data.images import Images, ImageSets
-from lanewise.data.load import DIGITS, Source, load, load_to_evaluate
+from lanewise.data.load import Source, load, load_to_evaluate
 from lanewise.data.reading import FilesProgress
+from lanewise.data.source import FOLDER, is_files, kind_of
 from lanewise.errors import DataError, OptionError
 from lanewise.evaluation.result import Abstention, ClassFigures, Evaluation, Group, Mistake, TopFigures
 from lanewise.evaluation.unseen import GROUPS, called, candidates_of, fit_to_evaluate, kinds_of
@@ -321,14 +322,15 @@ def images_for(
     }
     folder: Source | None = None
     if split in PARTS and not isinstance(source, tuple):
-        if source == DIGITS or not os.path.isdir(source):
+        if not is_files(source):
             sets = load(source, size=(rows, columns), channels=channels, group_by=group_by, notes=notes.unheard)
             return called(model, _relabelled(_part_of(sets, source, split), like_learning["classes"]), split)
-        folder = _folder_of(entered(Path(source), model.class_names)[0], split)
-    images, found = load_to_evaluate(folder or source, **like_learning, strict=strict, progress=progress)
+        if kind_of(source) == FOLDER:
+            folder = _folder_of(entered(Path(source), model.class_names)[0], split)
+    images, found = load_to_evaluate(folder or source, **like_learning, strict=strict, progress=progress, split=split)
     if split == "all" and found in ("test", "validation"):
         raise DataError(f"{source} has parts: choose one of them, test, validation or train, instead of all")
-    if split is not None and (folder or isinstance(source, tuple)):
+    if split is not None and (folder or isinstance(source, tuple) or (found == split and split in PARTS)):
         return called(model, images, split)
     if split is None or split == "all":
         return fit_to_evaluate(model, images, split, found)
