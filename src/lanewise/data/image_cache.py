@@ -1,9 +1,9 @@
 """Decoded images on disk: one file a folder and image size, mapped into memory when it is large.
 
-    .npy header | pixels | 64 zero bytes | JSON | length of the JSON, CRC-32 of the JSON, b"LANEPIX1"
+    .npy header | pixels | 64 zero bytes | JSON | length of the JSON, CRC-32 of the JSON, b"LANEPIX2"
 
 A NumPy file with something after its end, so `numpy.load` opens it. The JSON holds what else is known of the images,
-the stamp of the files they were decoded from, and the CRC-32 of the pixels. A file is written under a temporary name
+the stamp of the files they were decoded from, and a checksum of the pixels. A file is written under a temporary name
 and renamed; one that is damaged or out of date counts for nothing, and so does one that another user may have written.
 Whoever maps a file holds a shared lock on it, so that it is not removed to make room (see `cache_limit.py`): a mapping
 has a descriptor of its own, so that ends with it.
@@ -28,6 +28,7 @@ import numpy as np
 
 from lanewise.cache_limit import hold, make_room, only_one
 from lanewise.caching import note_use
+from lanewise.data.blocks import in_blocks, take_room
 from lanewise.data.images import SLACK, Pixels, empty_pixels
 from lanewise.private import open_private, private_folder
 
@@ -36,7 +37,7 @@ IN_MEMORY = 64 * 2**20
 
 _SUFFIX = ".images.npy"
 _FOOT = struct.Struct("<QI8s")
-_MAGIC = b"LANEPIX1"
+_MAGIC = b"LANEPIX2"
 _BLOCK = 8 * 2**20
 _REST = 4096  # bytes that what is known of images takes, about
 
@@ -153,7 +154,7 @@ def reserve(path: Path, shape: Shape, *, always: bool = True) -> Draft | None:
     try:
         with open(descriptor, "r+b") as file:
             hold(descriptor)
-            _take_room(descriptor, size)
+            take_room(descriptor, size)
             return Draft(np.memmap(file, np.uint8, "r+", start, shape), Path(name), kept)
     except OSError:
         os.unlink(name)
@@ -238,15 +239,6 @@ def _stored(file: BinaryIO, shape: Shape, end: int) -> Pixels | None:
     return pixels if file.readinto(pixels.reshape(-1).data) == size else None  # type: ignore[attr-defined]
 
 
-def _take_room(descriptor: int, size: int) -> None:
-    """Make a file `size` bytes long now, so that no full disk is found out while writing to mapped memory."""
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(descriptor, 0, size)
-        return
-    for start in range(0, size, _BLOCK):
-        os.write(descriptor, bytes(min(_BLOCK, size - start)))
-
-
 def _npy_header(shape: Shape) -> bytes:
     """How a NumPy file of bytes begins; NumPy leaves room in it, so its length does not depend on the first axis."""
     buffer = io.BytesIO()
@@ -255,8 +247,7 @@ def _npy_header(shape: Shape) -> bytes:
 
 
 def _crc(pixels: Pixels) -> int:
+    """The CRC-32 of those of all blocks, which all processors work out."""
     flat = pixels.reshape(-1)
-    crc = 0
-    for start in range(0, flat.size, _BLOCK):
-        crc = zlib.crc32(flat[start : start + _BLOCK].data, crc)
-    return crc
+    blocks = in_blocks(lambda start, stop: zlib.crc32(flat[start:stop].data), flat.size, _BLOCK)
+    return zlib.crc32(b"".join(crc.to_bytes(4, "little") for crc in blocks))

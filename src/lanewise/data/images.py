@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lanewise.brief import short
+from lanewise.data.blocks import in_blocks, on_disk
 from lanewise.errors import DataError, TooLargeError
 from lanewise.limits import available_memory
 from lanewise.notes import Caution
@@ -26,6 +27,9 @@ Moments = npt.NDArray[np.float64]
 
 SLACK = 64
 """Bytes that may be read after the last pixel: vector code loads whole registers."""
+
+MOST_OF_MEMORY = 0.5
+"""The share of the free memory that pixels may take at most."""
 
 _BLOCK = 256  # images at most that are looked at together: so many squares of a byte fit in 32 bits
 _BLOCK_BYTES = 2**22  # or so many bytes, which the processor caches: twice as fast for large images
@@ -139,12 +143,9 @@ class Images:
 
     def take(self, indices: npt.NDArray[np.int64]) -> Images:
         """Copy the images at `indices`, in that order."""
-        pixels = empty_pixels((len(indices), *self.pixels.shape[1:]), self.pixels.dtype)
-        for start in range(0, len(indices), _BLOCK):
-            pixels[start : start + _BLOCK] = self.pixels[indices[start : start + _BLOCK]]
         return replace(
             self,
-            pixels=pixels,
+            pixels=taken(self.pixels, indices),
             labels=None if self.labels is None else self.labels[indices],
             names=tuple(self.names[n] for n in indices) if self.names else (),
             groups=None if self.groups is None else self.groups.take(indices),
@@ -203,16 +204,30 @@ def with_missing_told(sets: ImageSets) -> ImageSets:
     return replace(sets, **told)
 
 
+def taken(pixels: Pixels, indices: npt.NDArray[np.int64]) -> Pixels:
+    """Copy the images at `indices`, in that order."""
+    copy = empty_pixels((len(indices), *pixels.shape[1:]), pixels.dtype)
+    for start in range(0, len(indices), _BLOCK):
+        copy[start : start + _BLOCK] = pixels[indices[start : start + _BLOCK]]
+    return copy
+
+
 def empty_pixels(shape: tuple[int, ...], dtype: npt.DTypeLike = np.uint8) -> Pixels:
-    """Allocate pixels with `SLACK` bytes after the last one, which belong to the same memory."""
+    """Allocate pixels with `SLACK` bytes after the last one, which belong to the same memory.
+
+    What would take more than `MOST_OF_MEMORY` of the memory that is free lies in a file that the system may write to
+    and read from, as decoded images do.
+    """
     count = math.prod(shape) * np.dtype(dtype).itemsize
     free = available_memory()
-    if free is not None and count > free:
+    memory = on_disk(count + SLACK) if free is not None and count > MOST_OF_MEMORY * free else None
+    if free is not None and count > free and memory is None:
         raise TooLargeError(
             f"{shape[0]:,} images of {shape[1]}x{shape[2]}x{shape[3]} need {count / 2**30:,.1f} GB, more than the "
             f"{free / 2**30:,.1f} GB of memory that are free: make room in the cache folder, or choose a smaller size"
         )
-    memory = np.empty(count + SLACK, np.uint8)
+    if memory is None:
+        memory = np.empty(count + SLACK, np.uint8)
     memory[count:] = 0
     return memory[:count].view(dtype).reshape(shape)
 
@@ -241,13 +256,17 @@ def statistics(pixels: Pixels, indices: npt.NDArray[np.int64] | None = None) -> 
     total: list[float] = [0] * channels
     squares: list[float] = [0] * channels
     together = min(max(_BLOCK_BYTES // pixels[0].nbytes, 1), _BLOCK)
-    for start in range(0, len(chosen), together):
-        here = chosen[start : start + together]
+
+    def sums_of(start: int, stop: int) -> list[tuple[float, float]]:
+        here = chosen[start:stop]
         block = pixels[here[0] : here[-1] + 1] if (np.diff(here) == 1).all() else pixels[here]
         sums, square_sums = _block_sums(block, shift)
-        for c in range(channels):
-            total[c] += _total(sums[:, :, c])
-            squares[c] += _total(square_sums[:, :, c])
+        return [(_total(sums[:, :, c]), _total(square_sums[:, :, c])) for c in range(channels)]
+
+    for sums in in_blocks(sums_of, len(chosen), together):
+        for c, (one, square) in enumerate(sums):
+            total[c] += one
+            squares[c] += square
     count = len(chosen) * pixels.shape[1] * pixels.shape[2]
     mean = np.array([total[c] / count for c in range(channels)])
     variance = np.array([(squares[c] * count - total[c] ** 2) / count**2 for c in range(channels)])

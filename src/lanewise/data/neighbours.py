@@ -16,6 +16,7 @@ from lanewise.data.images import Pixels
 COMPARED = 2000
 """Images at most."""
 
+_BLOCK = 64  # images whose pixels are looked at at once
 _SIDE = 12  # rows and columns that images are averaged down to before they are compared
 
 
@@ -141,7 +142,9 @@ def _averaged(pixels: Pixels, chosen: NDArray[np.int64], *, centred: bool = True
     row_edges = np.linspace(0, rows, min(rows, _SIDE) + 1).astype(int)[:-1]
     column_edges = np.linspace(0, columns, min(columns, _SIDE) + 1).astype(int)[:-1]
     # A mirrored image must be averaged over mirrored blocks, or the comparison would be unfair.
-    image = pixels[chosen].astype(np.float32).mean(axis=3)
+    image = np.empty((len(chosen), rows, columns), np.float32)
+    for start in range(0, len(chosen), _BLOCK):
+        image[start : start + _BLOCK] = pixels[chosen[start : start + _BLOCK]].astype(np.float32).mean(axis=3)
     if centred:
         image -= image.mean(axis=(1, 2), keepdims=True)
     there = np.add.reduceat(np.add.reduceat(image, row_edges, axis=1), column_edges, axis=2)

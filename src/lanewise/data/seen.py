@@ -17,6 +17,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lanewise.data.blocks import in_blocks
 
 NEW, HELD, TRAINED = 0, 1, 2
 
@@ -35,6 +38,7 @@ FORMS = {"bytes": (1.0, 0.0), "unit": (255.0, 0.0), "signed": (127.5, 127.5), "p
 """How floats become bytes, x * scale + offset; "plain" ones do not."""
 
 _BLOCK = 256
+_SMALL = 2**14  # bytes of an image, below which threads would mostly wait for the interpreter's lock
 _NEAR = 0.01  # of a whole number, in steps of a byte
 
 Hashes = NDArray[np.uint64]
@@ -98,11 +102,13 @@ class Seen:
 def hashes_of(pixels: Pixels, form: str = "bytes") -> Hashes:
     """The hash of each image (N, rows, columns, channels)."""
     key = str(pixels.shape[1:]).encode()
-    digests = bytearray()
-    for start in range(0, len(pixels), _BLOCK):
-        for image in _canonical(pixels[start : start + _BLOCK], form):
-            digests += hashlib.blake2b(image, digest_size=HASH_BYTES, key=key[:64]).digest()
-    return _numbers(np.frombuffer(digests, np.uint8).reshape(-1, HASH_BYTES))
+
+    def digests(start: int, stop: int) -> bytes:
+        block = _canonical(pixels[start:stop], form)
+        return b"".join(hashlib.blake2b(image, digest_size=HASH_BYTES, key=key[:64]).digest() for image in block)
+
+    found = b"".join(in_blocks(digests, len(pixels), _BLOCK, 1 if math.prod(pixels.shape[1:]) < _SMALL else None))
+    return _numbers(np.frombuffer(found, np.uint8).reshape(-1, HASH_BYTES))
 
 
 def _canonical(block: Pixels, form: str) -> list[bytes]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.abstention import summary
-from lanewise.data.images import Pixels
+from lanewise.data.images import Pixels, taken
 from lanewise.engine.parameters import Floats
 from lanewise.kernels.augmentation import Augment
 from lanewise.model import Model
@@ -87,7 +87,7 @@ def finished(
 
 
 def _answers(model: Model, validation: Validation, threads: int | None) -> NDArray[np.float32]:
-    return model.predict_proba(validation.pixels[validation.indices], threads=threads)
+    return model.predict_proba(taken(validation.pixels, validation.indices), threads=threads)
 
 
 def _settled(
