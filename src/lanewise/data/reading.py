@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
+import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
@@ -17,7 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from lanewise.cache_limit import VARIABLE
-from lanewise.data import image_cache
+from lanewise.data import decoding, image_cache
 from lanewise.data.decode import MAX_PIXELS, Header, PassingError, bits_in_use, decoder, read_header, read_pixels
 from lanewise.data.folders import ImageFile, Listing, perhaps_parts, printable
 from lanewise.data.images import Groups, Images, Pixels, empty_pixels, numbered
@@ -95,7 +96,8 @@ def _decoded(
     draft = image_cache.reserve(path, shape) if np.prod(shape) >= image_cache.IN_MEMORY else None
     pixels = empty_pixels(shape) if draft is None else draft.pixels
     try:
-        known = decode_into(pixels, listing.files, target.max_pixels, progress, target.bits, target.fit)
+        file = None if draft is None else draft.path
+        known = decode_into(pixels, listing.files, target.max_pixels, progress, target.bits, target.fit, file)
         count = len(pixels) - len(known["bad"])
         if count == 0:
             first = listing.files[0].name
@@ -124,6 +126,7 @@ def decode_into(
     progress: FilesProgress | None = None,
     bits: int | None = None,
     fit: str = STRETCH,
+    mapped: Path | None = None,
 ) -> dict[str, Any]:
     """Decode files into an array, then close the gaps of those that cannot be read.
 
@@ -141,6 +144,8 @@ def decode_into(
         As in `Images`; found here by default.
     fit : str
         How images of another shape fit the size.
+    mapped : Path, optional
+        The file that `pixels` is mapped from: then many files are decoded by several processes.
 
     Returns
     -------
@@ -161,7 +166,14 @@ def decode_into(
     used, wide, passing = bits or 16, list[int](), False
     bad: list[tuple[int, str]] = []
     sizes: Counter[tuple[int, int]] = Counter()
-    with closing(_in_threads(decode, range(len(files)), _threads(files))) as outcomes:
+    decoded: Generator[Header | DataError, None, None]
+    processes, at = min(default_threads(), 16), getattr(pixels, "offset", 0)
+    if mapped is None or processes < 2 or len(files) < decoding.MANY or getattr(sys, "frozen", False):
+        decoded = _in_threads(decode, range(len(files)), _threads(files))
+    else:
+        how = {"max_pixels": max_pixels, "bits": used, "fit": fit}
+        decoded = decoding.in_processes(files, (mapped, at, pixels.shape), how, processes)
+    with closing(decoded) as outcomes:
         for n, outcome in enumerate(outcomes):
             if isinstance(outcome, DataError):
                 bad.append((n, str(outcome)))
