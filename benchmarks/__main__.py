@@ -105,6 +105,33 @@ def latency(nets: tuple[str, ...], threads: int, rounds: int, burst: float, **ou
 
 
 @main.command()
+@click.option("--images", type=click.IntRange(0), default=200_000, show_default=True, help="Small files; 0 for none.")
+@click.option(
+    "--gigabytes",
+    type=click.FloatRange(0),
+    default=20.0,
+    show_default=True,
+    help="Large images, by what they decode to; 0 for none.",
+)
+@click.option(
+    "--place",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default="/tmp",
+    show_default=True,
+    help="Folder on a disk with room for all of it, which is removed again.",
+)
+@options.threads()
+@options.peers_env
+@options.output
+def files(images: int, gigabytes: float, place: Path, threads: int, peers_env: Path, **output: Any) -> None:
+    """Folders of many files, and of more than memory holds: time and memory beside torchvision's ImageFolder."""
+    from benchmarks import files
+
+    before = Environment.now()
+    _show(files.measure(images, gigabytes, threads, place, environment.python_of(peers_env), _say), before, **output)
+
+
+@main.command()
 @click.option(
     "--files",
     "folder",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -20,6 +21,7 @@ from benchmarks import (
     default,
     environment,
     features,
+    files,
     foreign,
     growth,
     infer,
@@ -489,3 +491,14 @@ def test_parts_of_the_recipe_are_compared_seed_by_seed(tmp_path: Path, monkeypat
         [" the recipe itself ", " 45.0 (50.0, 40.0) ", " +0.0 ± 0.0 "],
         [" ema 0.99 ", " 52.0 (60.0, 44.0) ", " +7.0 ± 3.0 "],
     ]
+
+
+def test_folders_of_files_are_read_by_both_and_have_a_row_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANEWISE_CACHE", str(tmp_path / "cache"))
+    files.make(tmp_path / "images", 20, 16)
+    assert len(list((tmp_path / "images").rglob("*.png"))) == 20
+    assert files.read(str(tmp_path / "images"), 16)["seconds"] > 0
+    command = [sys.executable, "-c", 'print(\'{"ready": 1, "seconds": 2}\')']
+    run = files._watched("20 files", "nobody", command, dict(os.environ))
+    (table,) = files.report([run], 2).tables
+    assert table.rows[0][:3] == ("20 files: nobody", "1.00", "2.00")
