@@ -17,7 +17,7 @@ from lanewise.data.load import load
 from lanewise.errors import DataError, LanewiseWarning
 from lanewise.notes import Caution
 from lanewise.report import page
-from lanewise.training.options import LEARNING_RATES
+from lanewise.training.optimizers import LEARNING_RATES
 
 OPTIONS: dict[str, Any] = {"epochs": 12, "batch_size": 32, "folds": 0, "verbose": 0}
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

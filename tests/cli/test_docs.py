@@ -13,7 +13,8 @@ from lanewise.cli.output import FORMER_KEYS
 from lanewise.evaluation.evaluate import SPLITS
 from lanewise.preprocessing import USUAL
 from lanewise.training.learning_rate import SCHEDULES
-from lanewise.training.options import AUGMENTATIONS, LEARNING_RATES
+from lanewise.training.optimizers import LEARNING_RATES
+from lanewise.training.options import AUGMENTATIONS
 from tests.cli.conftest import run
 
 PAGE = Path(__file__).parents[2] / "docs" / "command-line.md"

@@ -311,6 +311,18 @@ LESSONS = {
         "0e152ea5e8e9dfcd280882df44adc2c7a79a7ae897cf8d09d8408ddbc692512e",
         "8e4d74a9dc090dd44e59bfce1d093587c1195bf29329e53cee1f576e5dc94da0",
     ),
+    "muon": Lesson(
+        "conv 40@1 nobias, batchnorm, relu, residual(conv 40@3 same, relu, conv 40@3 same groups 2), max 2, conv 7@2, "
+        "relu, dense 90, dense 3, softmax",
+        (2, 9, 8),
+        Optimizer("muon", weight_decay=0.1),
+        37,
+        3,
+        0.0,
+        None,
+        "6ebb8d6bcfc4197341110f0f40730b46ad084aa2851c046687f0e9bcf7f1f4ec",
+        "5c8bd0a5728fc5f1312bde8c80427a4cb9ee5c7fdde9c20526de11076ba1255b",
+    ),
     "sigmoid": Lesson(
         "conv 4@3 same stride 2, relu, dense 1, sigmoid",
         (2, 7, 6),

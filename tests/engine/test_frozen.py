@@ -28,7 +28,7 @@ NETWORKS = {
     "frozen on both sides": "conv 8@5 same frozen, dense 16, relu, dense 3 nobias frozen, softmax",
     "branches": "residual(conv 3@3 same, relu | fixed blur, conv 3@1 frozen), relu, dense 1, sigmoid",
 }
-OPTIMIZERS = {"sgd": Optimizer(weight_decay=0.1), "adamw": Optimizer("adamw", weight_decay=0.1)}
+OPTIMIZERS = {name: Optimizer(name, weight_decay=0.1) for name in ("sgd", "adamw", "muon")}
 
 
 def trained(graph: Graph, parameters: list[Floats], optimizer: Optimizer, batch: int = 40, threads: int = 2) -> Trainer:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lanewise.engine import trainer
+from lanewise.engine.muon import OTHERS
 from lanewise.engine.parameters import Floats
 from lanewise.engine.trainer import MOST_SHARDS, Optimizer, Trainer
 from lanewise.errors import NetworkError, TooLargeError
@@ -282,8 +283,9 @@ def test_sigmoid_has_one_output() -> None:
         Optimizer(momentum=0.9, nesterov=True, weight_decay=0.1),
         Optimizer("adamw", weight_decay=0.1),
         Optimizer("adamw", momentum=0.8, beta2=0.9, epsilon=1e-3),
+        Optimizer("muon", weight_decay=0.1),
     ],
-    ids=["sgd", "momentum", "nesterov", "adamw", "adamw options"],
+    ids=["sgd", "momentum", "nesterov", "adamw", "adamw options", "muon"],
 )
 def test_updates(optimizer: Optimizer, batch: int) -> None:
     """Several steps by the reference from the engine's own gradients; weight decay spares biases."""
@@ -298,12 +300,18 @@ def test_updates(optimizer: Optimizer, batch: int) -> None:
         trainer.run(images, steps_of(numbers, 3, learning_rate=rate))
         for n, (parameter, gradient) in enumerate(zip(graph.parameters, trainer.gradients, strict=True)):
             decay = optimizer.weight_decay if parameter.role == "weight" else 0.0
-            if optimizer.name == "sgd":
+            if optimizer.name == "muon" and n == 0:
+                expected[n], states[n][0] = reference.muon(
+                    expected[n], gradient, states[n][0], learning_rate=rate, weight_decay=decay
+                )
+            elif optimizer.name in ("sgd", "muon"):
+                others = OTHERS if optimizer.name == "muon" else 1
+                decay = 0.0 if optimizer.name == "muon" else decay
                 expected[n], states[n][0] = reference.sgd(
                     expected[n],
                     gradient,
                     states[n][0],
-                    learning_rate=rate,
+                    learning_rate=others * rate,
                     momentum=optimizer.momentum,
                     nesterov=optimizer.nesterov,
                     weight_decay=decay,
@@ -324,7 +332,7 @@ def test_updates(optimizer: Optimizer, batch: int) -> None:
         np.testing.assert_allclose(came, wanted, rtol=2e-5, atol=2e-6)
 
 
-@pytest.mark.parametrize("name", ["sgd", "adamw"])
+@pytest.mark.parametrize("name", ["sgd", "adamw", "muon"])
 def test_shifts_of_normalisations_have_a_rate_of_their_own(name: str) -> None:
     graph = network("conv 4@3 nobias, batchnorm, relu, conv 3@1, scale, relu, dense 60, dense 3, softmax", (2, 9, 9))
     images, moved = images_for(graph, 40), []
@@ -468,7 +476,9 @@ def taught(trainer: Trainer, images: Floats, first: int, last: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "optimizer", [Optimizer("sgd", weight_decay=1e-3, ema=0.9), Optimizer("adamw")], ids=lambda o: o.name
+    "optimizer",
+    [Optimizer("sgd", weight_decay=1e-3, ema=0.9), Optimizer("adamw"), Optimizer("muon")],
+    ids=lambda o: o.name,
 )
 def test_training_goes_on_from_its_state_with_the_same_bits(optimizer: Optimizer, tmp_path: Path) -> None:
     graph = network(LITTLE.replace("dense 6", "dense 150"), (2, 22, 22))  # large enough for deferred gradients

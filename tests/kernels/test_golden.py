@@ -26,6 +26,7 @@ from lanewise.kernels import (
     loss,
     lrn,
     mixing,
+    muon,
     optimizers,
     pointwise,
     pool,
@@ -128,6 +129,11 @@ case(gather.gather, (2, 2, 1), "u8", SMALL, Augment(shift_columns=1, flip_column
 case(loss.softmax_cross_entropy, 2, 0.1)
 case(loss.sigmoid_cross_entropy)
 case(mixing.mix, SMALL, Augment(mixup=0.5, cutmix=0.5))
+case(muon.direction, 2, 3)
+case(muon.gram, 2, 1)
+case(muon.polynomial, 1)
+case(muon.product, 1, 1, 1)
+case(muon.step, 1, 18)
 case(optimizers.sum_shards, 16, 5, 32)
 case(optimizers.sum_squares, 2, 32, 48)
 case(optimizers.clip, 2)

@@ -11,6 +11,7 @@ from lanewise.network.reference import (
     adamw,
     backward,
     forward,
+    muon,
     sgd,
     sigmoid_cross_entropy,
     softmax_cross_entropy,
@@ -212,3 +213,15 @@ def test_adamw_by_hand():
     w, mean, square = adamw(w, [1.0], mean, square, 2, learning_rate=0.1)
     m, s = (-0.05 * 0.9 + 0.1) / (1 - 0.9**2), (0.00025 * 0.999 + 0.001) / (1 - 0.999**2)
     assert w.item() == pytest.approx(2.05 - 0.1 * m / (math.sqrt(s) + 1e-8))
+
+
+def test_muon_moves_all_directions_alike():
+    rng = np.random.default_rng(0)
+    gradient = rng.normal(size=(6, 2, 2, 3)) * np.array([1, 1, 10, 10, 0.1, 0.1])[:, None, None, None]
+    w, v = muon(np.zeros(gradient.shape), gradient, np.zeros(gradient.shape), learning_rate=0.1)
+    np.testing.assert_array_equal(v, gradient)
+    sizes = np.linalg.svd(w.reshape(6, 12), compute_uv=False)
+    assert 0.05 < sizes.min() < sizes.max() < 0.125
+    came = np.linalg.svd(gradient.reshape(6, 12), compute_uv=False)
+    assert came.max() > 50 * came.min()
+    assert (w * gradient).sum() < 0

@@ -40,7 +40,8 @@ def test_deep_networks_and_small_batches_get_less() -> None:
     assert rate(1, 4) == 0.0125
     assert rate(1, 512) == 0.1
     assert rate(1, 10**6) == 0.2
-    assert rate(12, 4, "adamw") == 0.002
+    assert rate(12, 4, "adamw") == rate(1, 512, "adamw") == 0.002
+    assert [rate(12, batch, "muon") for batch in (4, 64, 512)] == [0.005, 0.02, 0.04]
 
 
 @pytest.mark.parametrize("size", [8, 28, 47])

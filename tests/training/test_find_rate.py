@@ -10,7 +10,8 @@ import pytest
 import lanewise
 from lanewise.errors import OptionError
 from lanewise.training.find_rate import HIGH, LOW, PART, STEPS, RateCurve, find_rate
-from lanewise.training.options import LEARNING_RATES, TrainOptions
+from lanewise.training.optimizers import LEARNING_RATES
+from lanewise.training.options import TrainOptions
 from tests.training.test_health import ODD, loop_of
 
 

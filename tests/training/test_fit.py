@@ -16,7 +16,7 @@ from lanewise.data.load import load
 from lanewise.data.split import stratified_split
 from lanewise.errors import DataError, LanewiseError, NetworkError, OptionError, TooLargeError
 from lanewise.network.filters import bank
-from lanewise.training.options import LEARNING_RATES
+from lanewise.training.optimizers import LEARNING_RATES
 
 QUICK: dict[str, Any] = {"network": "conv 8@3x3 same, relu, max 2, dense 10", "epochs": 4, "augment": "none"}
 
@@ -312,7 +312,7 @@ def test_ctrl_c_gives_the_best_so_far(digits):
         ({"epochs": 0}, "epochs must be a whole number of at least 1, not 0"),
         ({"epochs": 2, "budget": 3.0}, "not both"),
         ({"budget": -1.0}, "budget"),
-        ({"optimizer": "adam"}, "sgd, adamw"),
+        ({"optimizer": "adam"}, "sgd, adamw, muon"),
         ({"learning_rate": 0.0}, "above 0"),
         ({"label_smoothing": 1.0}, "label_smoothing"),
         ({"weight_decay": -1.0}, "weight_decay"),
@@ -387,3 +387,17 @@ def test_values_at_the_end_of_float32_are_computed_with():
     x[random.random(x.shape) < 0.01] = 3e38
     model = lanewise.train(x, np.arange(20) % 2, network="dense 2", epochs=1, folds=0, verbose=0)
     assert np.isfinite(model.predict_proba(x)).all()
+
+
+def test_muon_leaves_a_network_without_convolutions_to_sgd(digits):
+    told: list[str] = []
+    options = {"epochs": 1, "folds": 0, "threads": 1, "notes": told.append}
+    model = lanewise.train(digits, network="dense 10", optimizer="muon", **options)
+    assert any("Muon" in note and "SGD" in note for note in told)
+    assert model.provenance["optimizer"] == "sgd"
+    twin = lanewise.train(digits, network="dense 10", **options)
+    assert [a.tobytes() for a in model.parameters] == [a.tobytes() for a in twin.parameters]
+    told.clear()
+    model = lanewise.train(digits, network="conv 4@3x3, relu, dense 10", optimizer="muon", **options)
+    assert (model.provenance["optimizer"], model.provenance["weight_decay"]) == ("muon", 0.1)
+    assert not any("Muon" in note for note in told)

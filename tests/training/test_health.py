@@ -20,7 +20,7 @@ from lanewise.preprocessing import Preprocessing
 from lanewise.training.health import Epoch, Guess, Health
 from lanewise.training.learning_rate import SCHEDULES
 from lanewise.training.loop import DivergedError, Loop, TrainingState
-from lanewise.training.options import LEARNING_RATES
+from lanewise.training.optimizers import LEARNING_RATES
 from lanewise.training.run import RETRIES, Engine
 from lanewise.training.task import Progress, TrainingTask, Validation
 

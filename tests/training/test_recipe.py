@@ -87,6 +87,7 @@ def test_batch_normalisation_bears_a_higher_learning_rate(text, rate):
     graph, _ = network_for(text, (3, 8, 8), 2)
     assert default_learning_rate("sgd", graph) == rate
     assert default_learning_rate("adamw", graph) == 0.002
+    assert default_learning_rate("muon", graph) == (0.02 if rate == 0.05 else 0.06)
 
 
 def test_the_last_activation_may_be_left_out():

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.caching import Cache
+from lanewise.engine import muon
 from lanewise.engine.gradients import Gradients, clear_kept
 from lanewise.engine.parameters import FlatParameters, Floats
 from lanewise.engine.plan import GroupPlan, Planner
@@ -40,7 +41,7 @@ Integers = NDArray[np.int32]
 class Optimizer:
     """How parameters are updated; learning rates are given per step.
 
-    name : "sgd" (momentum, Nesterov or not) or "adamw" (beta1 = momentum)
+    name : "sgd" (momentum, Nesterov or not), "adamw" (beta1 = momentum) or "muon" (for convolutions; SGD for the rest)
     ema : decay of an exponential moving average of the parameters; 0 for none
     bias_scaler : learning rate of the shifts of normalisations, in multiples of that of the rest
     clip_norm : the norm that a step's gradient has at most; a larger one is scaled down to it
@@ -117,7 +118,14 @@ class Trainer:
             graph, preprocessing, batch_size, optimizer, label_smoothing, augment, threads, winograd, target
         )
         check_memory("training this network", needed, batch_size)
-        update = Update(self.layout, self._states, self._update, self._own_rates)
+        update = Update(
+            self.layout,
+            self._states,
+            self._update,
+            self._own_rates,
+            matrices=self._matrices,
+            nesterov=self.optimizer.nesterov,
+        )
         self._executable = Executable(list(self._phases(plan, update)), self.target, cache)
         self._arrays = {
             "squares": aligned(LANES * update.squares.parts),
@@ -129,6 +137,7 @@ class Trainer:
             "kept": aligned(plan.kept // 4),
             "scratch": aligned(self._scratch),
             "decay": aligned(self.flat.total),
+            muon.SCRATCH: aligned(muon.scratch(self._matrices) * self.threads),
         }
         self._arrays |= preprocessing.constants | {state: aligned(self.flat.total) for state in self._carried}
         for name in ("parameters", AVERAGE):
@@ -195,7 +204,8 @@ class Trainer:
         # Beside the shards there is the update, too little to share, and what large dense layers put off.
         self.threads = usable_threads(threads, None if self.layout.deferred else self.shards)
         plan = self._plan(winograd)
-        scalars = 7 * self.flat.total + self.layout.scalars + plan.transformed + self._scratch
+        scratch = self._scratch + muon.scratch(self._matrices) * self.threads
+        scalars = 7 * self.flat.total + self.layout.scalars + plan.transformed + scratch
         return plan, plan.arena * self.threads + plan.kept + 4 * scalars
 
     @property
@@ -331,7 +341,10 @@ class Trainer:
         made = self._steps + np.arange(len(learning_rates))
         self._steps += len(learning_rates)
         hyper[:, -3] = 1 - np.minimum(o.ema, (1 + made) / (10 + made))
-        if o.name == "sgd":
+        if o.name == "muon":
+            hyper[:, 0], hyper[:, 1] = muon.OTHERS * learning_rates, o.momentum
+            hyper[:, optimizers.MATRIX_RATE], hyper[:, optimizers.MATRIX_DECAY] = learning_rates, o.weight_decay
+        elif o.name == "sgd":
             hyper[:, 1], hyper[:, 2] = o.momentum, o.weight_decay
         else:
             hyper[:, 1:5] = o.momentum, o.beta2, o.epsilon, o.weight_decay
@@ -421,16 +434,21 @@ class Trainer:
     @property
     def _states(self) -> tuple[str, ...]:
         """The arrays of the optimiser's state."""
-        return ("state0",) if self.optimizer.name == "sgd" else ("state0", "state1")
+        return ("state0", "state1") if self.optimizer.name == "adamw" else ("state0",)
+
+    @property
+    def _matrices(self) -> tuple[muon.Matrix, ...]:
+        """What Muon updates."""
+        return muon.matrices(self.graph) if self.optimizer.name == "muon" else ()
 
     @property
     def _own_rates(self) -> bool:
         return self.optimizer.bias_scaler != 1
 
     def _update(self, chunk: int, rows: int, total: int, own_rates: bool) -> Program:
-        if self.optimizer.name == "sgd":
-            return optimizers.sgd(chunk, self.optimizer.nesterov, rows, total, own_rates)
-        return optimizers.adamw(chunk, rows, total, own_rates)
+        if self.optimizer.name == "adamw":
+            return optimizers.adamw(chunk, rows, total, own_rates)
+        return optimizers.sgd(chunk, self.optimizer.nesterov, rows, total, own_rates)
 
 
 def _later(calls: tuple[Call, ...], shards: int) -> tuple[Call, ...]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from lanewise.engine.gradients import Deferred, Gradients, Segment, Slice, Squares, even, gradient_slices, pieces
+from lanewise.engine.muon import Matrix, Task, scratch
 from lanewise.engine.parameters import CHUNK
 from lanewise.engine.schedule import Call, Phase, Place, Section
 from lanewise.kernels import batchnorm, optimizers
@@ -46,6 +47,9 @@ class Update:
     own_rates : whether parameters have rates of their own
     exchange : callable or None
         What adds the gradients of other ranks to ours.
+    matrices : tuple of Matrix
+        What Muon updates; the program has all the rest.
+    nesterov : whether Muon's momentum looks ahead
     squares : where the sums of squares are written
     """
 
@@ -54,6 +58,8 @@ class Update:
     program: Callable[[int, int, int, bool], Program]
     own_rates: bool
     exchange: Callable[[], None] | None = None
+    matrices: tuple[Matrix, ...] = ()
+    nesterov: bool = True
     squares: Squares = field(default_factory=Squares)
 
     def phases(self, deferred: Sequence[Deferred], registers: int, *, average: bool) -> Iterator[Phase]:
@@ -81,6 +87,7 @@ class Update:
         updates += [update for segment in self.layout.segments for update in self._stretches(segment)]
         yield Phase.of_kinds(
             [
+                *((1, (self._clip(CLIPPED), *self._matrix(matrix, registers))) for matrix in self.matrices),
                 *((count, (self._clip(CLIPPED), update)) for count, update in updates),
                 *((1, (self._statistics(segment),)) for segment in self.layout.segments if segment.positions),
                 (1, (self._clip(Place("norms", by_step=4 * optimizers.CLIPPED)),)),
@@ -94,14 +101,29 @@ class Update:
     def _clip(self, place: Place) -> Call:
         return Call(optimizers.clip(self.squares.parts), (Place("squares"), HYPER, place))
 
-    def _chunks(self, segment: Segment) -> Iterator[tuple[int, int, int]]:
+    def _chunks(self, segment: Segment, *, rest: bool = False) -> Iterator[tuple[int, int, int]]:
         """A segment of the vector in chunks: the first scalar of some alike, how long each is, and how many they are.
 
         None of one whose gradients are computed at once, or that has none. Large vectors have longer chunks, not more.
+
+        Parameters
+        ----------
+        segment : Segment
+        rest : bool
+            Only what is no matrix of Muon's.
         """
-        if not (segment.deferred or segment.positions):
-            most = CHUNK // LANES * -(-self.layout.flat.total // (MOST_CHUNKS * CHUNK))
-            yield from pieces(segment.scalars, LANES * even(segment.scalars // LANES, most))
+        if segment.deferred or segment.positions:
+            return
+        most = CHUNK // LANES * -(-self.layout.flat.total // (MOST_CHUNKS * CHUNK))
+        apart = sorted((m.start, m.start + self.layout.flat.size(m.number)) for m in self.matrices if rest)
+        end = segment.start + segment.scalars
+        inside = [stretch for stretch in apart if segment.start <= stretch[0] < end]
+        edges = [segment.start, *(edge for stretch in inside for edge in stretch), end]
+        for start, stop in zip(edges[::2], edges[1::2], strict=True):
+            vectors = (stop - start) // LANES
+            if vectors:
+                for first, chunk, count in pieces(stop - start, LANES * even(vectors, most)):
+                    yield start - segment.start + first, chunk, count
 
     def sums(self, number: int) -> Iterator[tuple[int, tuple[Call, ...]]]:
         """The gradients of a round's shards added, for all parameters whose gradients are not computed at once.
@@ -144,7 +166,7 @@ class Update:
 
     def _stretches(self, segment: Segment) -> Iterator[tuple[int, Call]]:
         """Updates of a segment of the vector: how many chunks alike, and the call."""
-        for first, chunk, count in self._chunks(segment):
+        for first, chunk, count in self._chunks(segment, rest=True):
 
             def place(base: str, start: int, by_task: int = 4 * chunk) -> Place:
                 return Place(base, 4 * start, by_task=by_task)
@@ -155,6 +177,13 @@ class Update:
             if self.own_rates:
                 places.append(place("rates", at))
             yield count, Call(self.program(chunk, 0, 0, self.own_rates), tuple(places))
+
+    def _matrix(self, matrix: Matrix, registers: int) -> Iterator[Call]:
+        """The update of a matrix by Muon; its gradient lies in the first row."""
+        (gradients,) = self.layout.places([matrix.number])
+        parameters, velocity = (Place(base, 4 * matrix.start) for base in ("parameters", *self.states))
+        task = Task(matrix, scratch(self.matrices), registers, self.nesterov)
+        return task.calls(parameters, velocity, Place("gradients", gradients.offset), HYPER, CLIPPED)
 
     def _slice(self, part: Slice) -> Call:
         """The update of a part of a matrix of weights."""

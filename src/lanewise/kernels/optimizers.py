@@ -29,6 +29,9 @@ HYPER = 16
 LIMIT = HYPER - 4
 """Where `hyper` has the largest norm that a gradient may have."""
 
+MATRIX_RATE, MATRIX_DECAY = 3, 4
+"""Where `hyper` has learning rate and weight decay of Muon's matrices; what `sgd` reads is then all others'."""
+
 NORM, FACTOR, CLIPPED = 0, 1, 16
 """What `clip` writes: the norm of the gradient, and the factor that brings it down to the limit, exactly 1 where it is
 not above; and how many scalars there is room for, a line of the cache."""

@@ -14,10 +14,20 @@ import numpy.typing as npt
 
 from lanewise.network import layers
 from lanewise.network.graph import Graph, Node, is_frozen
-from lanewise.network.reference_training import Array, adamw, sgd, sigmoid_cross_entropy, softmax_cross_entropy
+from lanewise.network.reference_training import Array, adamw, muon, sgd, sigmoid_cross_entropy, softmax_cross_entropy
 from lanewise.network.summary import neighbourhood
 
-__all__ = ["Array", "Masks", "adamw", "backward", "forward", "sgd", "sigmoid_cross_entropy", "softmax_cross_entropy"]
+__all__ = [
+    "Array",
+    "Masks",
+    "adamw",
+    "backward",
+    "forward",
+    "muon",
+    "sgd",
+    "sigmoid_cross_entropy",
+    "softmax_cross_entropy",
+]
 
 Masks = Mapping[int, npt.ArrayLike]
 """Position of a Dropout node -> which of its values are kept (1) or dropped (0), of the shape of its values."""

@@ -158,3 +158,43 @@ def adamw(
     square = beta2 * np.asarray(square, np.float64) + (1 - beta2) * g * g
     m, s = mean / (1 - beta1**step), square / (1 - beta2**step)
     return w - learning_rate * (m / (np.sqrt(s) + epsilon) + weight_decay * w), mean, square
+
+
+def muon(
+    parameter: npt.ArrayLike,
+    gradient: npt.ArrayLike,
+    velocity: npt.ArrayLike,
+    *,
+    learning_rate: float,
+    momentum: float = 0.9,
+    nesterov: bool = True,
+    weight_decay: float = 0.0,
+) -> tuple[Array, Array]:
+    """One step of Muon, for a parameter that is a matrix of its first axis and all others.
+
+        velocity = momentum * velocity + gradient
+        X = gradient + momentum * velocity      with nesterov, else velocity; divided by its norm
+        X = a X + b (X X') X + c (X X')^2 X     five times
+        parameter = parameter - learning_rate * (sqrt(max(1, rows / columns)) X + weight_decay * parameter)
+
+    Parameters
+    ----------
+    parameter, gradient, velocity : arrays of one shape
+        Velocity starts at zero.
+    learning_rate, momentum : float
+    nesterov : bool
+    weight_decay : float
+
+    Returns
+    -------
+    parameter, velocity : float64 arrays
+    """
+    w, g = np.asarray(parameter, np.float64), np.asarray(gradient, np.float64)
+    v = momentum * np.asarray(velocity, np.float64) + g
+    x = (g + momentum * v if nesterov else v).reshape(len(w), -1)
+    x = x / (np.linalg.norm(x) + 1e-7)
+    for _ in range(5):
+        squared = x @ x.T
+        x = 3.4445 * x + (-4.7750 * squared + 2.0315 * squared @ squared) @ x
+    scale = max(1.0, x.shape[0] / x.shape[1]) ** 0.5
+    return w - learning_rate * (scale * x.reshape(w.shape) + weight_decay * w), v

@@ -4,16 +4,19 @@
            times (DEEP / depth)**2                  beyond DEEP layers without normalisation or a way past them
            times batch / SMALL, or sqrt(batch / LARGE)      for batches smaller or larger than that
 
-These are for SGD; Adam's steps are as long whatever the gradient. What was measured: docs/decisions/find-rate.md.
+These are for SGD. AdamW's steps and Muon's are as long whatever the gradient; Muon's follow the batch alone. What was
+measured: docs/decisions/find-rate.md, docs/decisions/muon.md.
 """
 
 from __future__ import annotations
 
+from lanewise.engine.muon import fitting
 from lanewise.network.channelwise import BatchNorm
 from lanewise.network.graph import Graph
 from lanewise.network.layers import Add, Conv2D, Dense, FilterBank, LayerNorm
 from lanewise.training.find_rate import given_rate
-from lanewise.training.options import LEARNING_RATES, NORMALISED_LEARNING_RATES, FitOptions
+from lanewise.training.optimizers import LEARNING_RATES, NORMALISED_LEARNING_RATES
+from lanewise.training.options import FitOptions
 from lanewise.training.start import GOING_ON, Start
 
 DEEP = 9
@@ -58,10 +61,11 @@ def default_learning_rate(optimizer: str, graph: Graph, batch_size: int | None =
         and not isinstance(graph.nodes[node.inputs[0]].layer, FilterBank)
         for node in graph.nodes
     )
+    optimizer = fitting(optimizer, graph)
     rate = (NORMALISED_LEARNING_RATES if normalised else LEARNING_RATES)[optimizer]
+    if optimizer != "adamw" and batch_size is not None:
+        rate *= min(1.0, batch_size / SMALL) * min(MOST, max(1.0, batch_size / LARGE) ** 0.5)
     if optimizer != "sgd":
         return rate
-    if batch_size is not None:
-        rate *= min(1.0, batch_size / SMALL) * min(MOST, max(1.0, batch_size / LARGE) ** 0.5)
     layers = depth(graph)
     return rate * (DEEP / layers) ** 2 if layers > DEEP else rate

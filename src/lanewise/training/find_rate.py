@@ -19,7 +19,8 @@ import numpy as np
 from lanewise.engine.parameters import Floats
 from lanewise.engine.trainer import Steps, Trainer
 from lanewise.notes import Note, Say
-from lanewise.training.options import LEARNING_RATES, FitOptions
+from lanewise.training.optimizers import LEARNING_RATES
+from lanewise.training.options import FitOptions
 from lanewise.training.task import TrainingTask
 
 FIND = "find"

@@ -27,7 +27,8 @@ from lanewise.training.find_rate import given_rate
 from lanewise.training.learning_rate import SCHEDULES
 from lanewise.training.loop import DivergedError
 from lanewise.training.new_head import Examples, NewHead, Outcome, on_maps
-from lanewise.training.options import LEARNING_RATES, WEIGHT_DECAYS, TrainOptions
+from lanewise.training.optimizers import LEARNING_RATES
+from lanewise.training.options import TrainOptions
 from lanewise.training.run import as_it_starts, optimizer_of, run
 from lanewise.training.start import GOING_ON, Start, outcome
 from lanewise.training.task import Progress, TrainingTask
@@ -120,12 +121,12 @@ def _tuned(
     preprocessing = found.engine.preprocessing
     if head.tuned:
         preprocessing, examples = _before(head, found, examples, options, progress)
-    decay = WEIGHT_DECAYS[options.optimizer] if options.weight_decay is None else options.weight_decay
+    optimizer = optimizer_of(options, last)
     engine = replace(
         found.engine,
         graph=last,
         preprocessing=preprocessing.taking(type_of(examples.pixels)),
-        optimizer=optimizer_of(options, decay),
+        optimizer=optimizer,
     )
     task = TrainingTask(
         pixels=examples.pixels,
@@ -136,7 +137,7 @@ def _tuned(
         frequencies=examples.frequencies,
         batch_size=found.batch_size,
         seed=options.seed,
-        learning_rate=given_rate(options) or LEARNING_RATES[options.optimizer] / GOING_ON,
+        learning_rate=given_rate(options) or LEARNING_RATES[optimizer.name] / GOING_ON,
         schedule=SCHEDULES[options.schedule],
         epochs=options.epochs or (None if options.budget else EPOCHS),
         budget=options.budget and max(options.budget - (time.perf_counter() - began), 0.0),
@@ -160,7 +161,7 @@ def _tuned(
     for place, array in zip(places, trainer.flat.unpack(result.vector), strict=True):
         changed[place] = array
     result.candidates += found.result.candidates
-    return Outcome(replace(found.engine, optimizer=engine.optimizer), changed, result, rate, found.batch_size)
+    return Outcome(replace(found.engine, optimizer=optimizer), changed, result, rate, found.batch_size)
 
 
 def _before(

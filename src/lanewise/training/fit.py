@@ -57,7 +57,7 @@ from lanewise.training.leaks import leaks_told, split_of
 from lanewise.training.learning_rate import SCHEDULES
 from lanewise.training.memory import check_training_fits
 from lanewise.training.new_head import Examples, trained, with_new_head
-from lanewise.training.options import WEIGHT_DECAYS, TrainOptions
+from lanewise.training.options import TrainOptions
 from lanewise.training.progress import ending, fold_of, watched
 from lanewise.training.run import Engine, as_it_starts, optimizer_of, run
 from lanewise.training.signatures import Source, options_of_training
@@ -119,6 +119,8 @@ def _train(source: Source, y: ArrayLike | None, options: TrainOptions) -> Model:
             return replace(stopped.model, provenance=provenance, **labels_of(data.images, y))
         budget_from = time.perf_counter()
     engine, task = _set_up(data, chosen, options, budget_from)
+    if engine.optimizer.name != options.optimizer:
+        say(Note("This network has no convolution whose weights Muon could update: SGD trains all of it."))
     task, curve = at_rate_found(options, engine, chosen.start.parameters, task, say)
     began_at = None
     if (first := as_it_starts(engine, chosen.start, data.validation, say)) is not None:
@@ -362,13 +364,10 @@ def _cross_validate(data: _Data, chosen: _Recipe, options: TrainOptions, say: Sa
 
 def _set_up(data: _Data, chosen: _Recipe, options: TrainOptions, budget_from: float) -> tuple[Engine, TrainingTask]:
     """All that the engine needs, and all that the loop does."""
-    rate, decay = peak_rate(options, chosen.start), options.weight_decay
-    if decay is None:
-        decay = WEIGHT_DECAYS[options.optimizer]
     engine = Engine(
         chosen.start.graph,
         chosen.preprocessing,
-        optimizer_of(options, decay),
+        optimizer_of(options, chosen.start.graph),
         chosen.label_smoothing,
         chosen.augment,
         options.winograd,
@@ -386,7 +385,7 @@ def _set_up(data: _Data, chosen: _Recipe, options: TrainOptions, budget_from: fl
         validation=data.validation,
         batch_size=chosen.batch_size,
         seed=options.seed,
-        learning_rate=rate,
+        learning_rate=peak_rate(options, chosen.start),
         schedule=SCHEDULES[options.schedule],
         epochs=chosen.epochs,
         budget=options.budget,

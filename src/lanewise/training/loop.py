@@ -34,7 +34,7 @@ from lanewise.training.best_weights import Choice
 from lanewise.training.frequencies import Evaluates
 from lanewise.training.health import Epoch, Guess, Health
 from lanewise.training.learning_rate import COOLING, Cooling
-from lanewise.training.options import LEARNING_RATES
+from lanewise.training.optimizers import LEARNING_RATES
 from lanewise.training.task import Indices, Progress, TrainingTask, TrainResult
 
 CHUNK_SECONDS = 0.1

@@ -218,10 +218,11 @@ def trained(
     preprocessing = _one_scale(examples.pixels, examples.trained)
     layers = tuple(node.layer for node in head.graph.nodes[len(head.backbone.nodes) :])
     decay = WEIGHT_DECAY if options.weight_decay is None else options.weight_decay
+    graph = build(layers, (1, preprocessing.rows, 1))
     engine = Engine(
-        build(layers, (1, preprocessing.rows, 1)),
+        graph,
         preprocessing,
-        optimizer_of(options, decay),
+        optimizer_of(options, graph, decay),
         options.label_smoothing or 0.0,
         None,
         options.winograd,

@@ -18,6 +18,7 @@ from lanewise.errors import OptionError
 from lanewise.network.base import Layer
 from lanewise.resizing import FITS
 from lanewise.training.learning_rate import SCHEDULES
+from lanewise.training.optimizers import LEARNING_RATES, NORMALISED_LEARNING_RATES, WEIGHT_DECAYS, each
 from lanewise.training.rules import CALLED, NETWORK, SHARE, SWITCH, Rule, between, one_of, positive, such, whole
 
 if TYPE_CHECKING:
@@ -26,11 +27,6 @@ if TYPE_CHECKING:
     from lanewise.model import Model
     from lanewise.training.task import Progress
 
-LEARNING_RATES = {"sgd": 0.05, "adamw": 0.002}
-NORMALISED_LEARNING_RATES = {"sgd": 0.2, "adamw": 0.002}
-"""Of networks with batch normalisation that is trained: the size of weights before it changes nothing but the rate."""
-
-WEIGHT_DECAYS = {"sgd": 5e-4, "adamw": 0.01}
 ALL = "all"
 """All stages of a network."""
 
@@ -42,10 +38,6 @@ CHANGES = ("zoom", "rotate", "brightness", "contrast", "saturation", "erase", "m
 def _is_mapping_of_weights(value: Any) -> bool:
     """Whether it is a word, which is looked at later, or maps labels to numbers."""
     return isinstance(value, str) or all(isinstance(weight, Real) for _, weight in value.items())
-
-
-def _by_optimizer(defaults: Mapping[str, float]) -> str:
-    return ", ".join(f"{value:g} for {name}" for name, value in defaults.items())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,19 +138,21 @@ class FitOptions:
         None, "Number of images in a training step.", "chosen from the number of images", values=whole()
     )
     optimizer: str = option(
-        "sgd", "SGD with Nesterov momentum, or AdamW.", values=one_of("optimizer", tuple(LEARNING_RATES))
+        "sgd",
+        "SGD with Nesterov momentum, AdamW, or Muon for the weights of convolutions and SGD for all else.",
+        more="Muon's learning rate and weight decay are for convolutions; SGD has 10/3 times the rate then, and no "
+        "decay. A network without convolutions gets SGD.",
+        values=one_of("optimizer", tuple(LEARNING_RATES)),
     )
     learning_rate: float | Literal["find"] | None = option(
         None,
         "Peak learning rate; 'find' looks at the loss over rates that grow for 100 steps.",
-        f"{_by_optimizer(LEARNING_RATES)}; sgd: {NORMALISED_LEARNING_RATES['sgd']:g} with batchnorm, less if deep",
+        f"{each(LEARNING_RATES)}; with batchnorm {each(NORMALISED_LEARNING_RATES)}; less for sgd if deep",
         more="If it is left to Lanewise and training dies or diverges, training goes back and on at a third of it.",
         values=positive("the learning rate must be", word="find"),
     )
     momentum: float = option(0.9, "Momentum; for adamw, its beta1.", values=SHARE)
-    weight_decay: float | None = option(
-        None, "Weight decay; biases have none.", _by_optimizer(WEIGHT_DECAYS), values=SHARE
-    )
+    weight_decay: float | None = option(None, "Weight decay; biases have none.", each(WEIGHT_DECAYS), values=SHARE)
     bias_scaler: float = option(
         1.0,
         "Learning rate of the shifts of batch normalisation and its like, in multiples of the learning rate.",

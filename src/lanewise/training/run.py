@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lanewise.engine.inference import Inference
+from lanewise.engine.muon import fitting
 from lanewise.engine.parameters import Floats
 from lanewise.engine.trainer import Optimizer, Trainer
 from lanewise.kernels.augmentation import Augment
@@ -18,6 +19,7 @@ from lanewise.preprocessing import Preprocessing
 from lanewise.training.best_weights import Verdict
 from lanewise.training.frequencies import Balanced, Evaluates, on_top, output_bias
 from lanewise.training.loop import SLOWER, Loop, evaluated
+from lanewise.training.optimizers import WEIGHT_DECAYS
 from lanewise.training.options import FitOptions
 from lanewise.training.start import Start
 from lanewise.training.task import Progress, TrainingTask, TrainResult, Validation
@@ -65,12 +67,22 @@ class Engine:
         )
 
 
-def optimizer_of(options: FitOptions, weight_decay: float) -> Optimizer:
-    """The optimizer that options ask for, with a weight decay that may be the default."""
+def optimizer_of(options: FitOptions, graph: Graph, weight_decay: float | None = None) -> Optimizer:
+    """The optimizer that options ask for, for a network.
+
+    Parameters
+    ----------
+    options : FitOptions
+    graph : Graph
+    weight_decay : float, optional
+        Another than that of the options, or than their default.
+    """
+    name = fitting(options.optimizer, graph)
+    decay = options.weight_decay if weight_decay is None else weight_decay
     return Optimizer(
-        options.optimizer,
+        name,
         momentum=options.momentum,
-        weight_decay=weight_decay,
+        weight_decay=WEIGHT_DECAYS[name] if decay is None else decay,
         ema=options.ema or 0.0,
         bias_scaler=float(options.bias_scaler),
         clip_norm=options.gradient_clipping or math.inf,
