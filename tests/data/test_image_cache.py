@@ -116,6 +116,23 @@ def test_training_gives_the_same_bits_from_mapped_images(tmp_path: Path, monkeyp
     assert weights[0] == weights[1] == weights[2]
 
 
+def test_images_that_were_decoded_for_another_reason_serve(root: Path, cache: Path, decoded: list[int]) -> None:
+    """Training chooses a size and evaluation asks for it, or the other way round: it is decoded once."""
+    first = load(root, cache_dir=cache).train
+    again = load(root, cache_dir=cache, size=8, channels=1, bits=16).train
+    assert (values(first), decoded) == (values(again), [6])
+    load(root, cache_dir=cache, size=9)
+    load(root, cache_dir=cache, size=9, channels=1)
+    assert decoded == [6, 6]
+    load(root, cache_dir=cache, size=8, fit="pad")
+    assert decoded == [6, 6, 6], "another fit is another image"
+    for entry in cache.iterdir():
+        entry.unlink()
+    load(root, cache_dir=cache, size=8, channels=1, bits=16)
+    load(root, cache_dir=cache)
+    assert decoded == [6, 6, 6, 6]
+
+
 @pytest.mark.parametrize("change", ["written", "touched", "added", "removed", "renamed", "size", "channels"])
 def test_any_change_is_noticed(root: Path, cache: Path, decoded: list[int], change: str) -> None:
     load(root, cache_dir=cache)

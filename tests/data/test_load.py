@@ -291,6 +291,7 @@ def test_too_large_for_memory(paint: Paint, monkeypatch: pytest.MonkeyPatch) -> 
     paint("a/0.png")
     root = paint("b/0.png")
     monkeypatch.setattr(image_cache, "reserve", lambda *_: None)
+    monkeypatch.setattr(images, "on_disk", lambda _: None)
     monkeypatch.setattr(images, "available_memory", lambda: 2**29 - 1)
     with pytest.raises(TooLargeError, match=r"2 images of 16384x16384x1 need 0\.5 GB"):
         load(root, size=16384)

@@ -19,7 +19,7 @@ import os
 import struct
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -99,14 +99,38 @@ def one_at_a_time(path: Path) -> Iterator[None]:
         yield
 
 
-def known_of(path: Path) -> tuple[Shape, dict[str, Any]] | None:
-    """The shape of the pixels in a cache file and what else is known of them, without a look at them."""
+def known_of(path: Path, stamp: str | None = None) -> tuple[Shape, dict[str, Any]] | None:
+    """The shape of the pixels in a cache file and what else is known of them, without a look at them.
+
+    None if they are of another stamp than one that is given.
+    """
     try:
         with open(open_private(path), "rb") as file:
             about, _ = _about(file)
+        if stamp not in (None, about["stamp"]):
+            return None
         return tuple(about["shape"]), about["known"]
     except (OSError, ValueError, KeyError, TypeError, struct.error):
         return None
+
+
+def find(folder: Path, stamp: str, wanted: Callable[[Shape, dict[str, Any]], bool]) -> Path | None:
+    """A cache file of images of this stamp of which something is true.
+
+    Parameters
+    ----------
+    folder : Path
+    stamp : str
+    wanted : callable
+        Given the shape of the pixels and what else is known of them.
+    """
+    if not private_folder(folder):
+        return None
+    for path in sorted(folder.glob(f"*{_SUFFIX}")):
+        found = known_of(path, stamp)
+        if found is not None and wanted(*found):
+            return path
+    return None
 
 
 def _about(file: BinaryIO) -> tuple[dict[str, Any], int]:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -76,23 +76,56 @@ def read_listing(listing: Listing, target: Target, cache: Path, progress: FilesP
         When none of the files can be read.
     """
     path, stamp = image_cache.entry(cache, _key(listing, target)), _stamp(listing)
-    found = image_cache.read(path, stamp)
+    found = _kept(path, stamp, target)
     if found is None:
-        with image_cache.one_at_a_time(path):
-            found = image_cache.read(path, stamp)  # another process may have decoded them meanwhile
+        with image_cache.one_at_a_time(image_cache.entry(cache, stamp)):
+            found = _kept(path, stamp, target)  # another process may have decoded them meanwhile
             if found is None:
-                return _images(listing, target, *_decoded(listing, target, path, stamp, progress))
+                size, channels = _chosen(listing.files, target)
+                found = _kept(path, stamp, replace(target, size=size, channels=channels))
+            if found is None:
+                return _images(listing, target, *_decoded(listing, target, (*size, channels), path, stamp, progress))
     if progress is not None:
         progress(len(listing.files), len(listing.files))
     return _images(listing, target, *found)
 
 
+def _kept(path: Path, stamp: str, target: Target) -> tuple[Pixels, dict[str, Any]] | None:
+    """The decoded images from the cache, whatever was asked for when they were decoded."""
+    found = image_cache.read(path, stamp)
+    if found is not None:
+        return found
+    made = image_cache.find(path.parent, stamp, lambda shape, known: _is_as(target, shape, known))
+    return None if made is None else image_cache.read(made, stamp)
+
+
+def _is_as(target: Target, shape: tuple[int, ...], known: dict[str, Any]) -> bool:
+    """Whether decoded images are what a target asks for."""
+    how = known.get("how", {})
+    if how.get("same") != _same(target):
+        return False
+    chosen = how["chosen"]  # size and channels that were chosen by the images
+    size = target.size == shape[1:3] if target.size else chosen[0]
+    channels = target.channels == shape[3] if target.channels else chosen[1]
+    bits = not known["wide"] or (target.bits == known["bits"] if target.bits else chosen[2])
+    return bool(size and channels and bits)
+
+
+def _same(target: Target) -> str:
+    """What must be the same, whatever the size."""
+    return f"{target.fit} {target.max_pixels} {decoder()}"
+
+
 def _decoded(
-    listing: Listing, target: Target, path: Path, stamp: str, progress: FilesProgress | None
+    listing: Listing,
+    target: Target,
+    image: tuple[int, int, int],
+    path: Path,
+    stamp: str,
+    progress: FilesProgress | None,
 ) -> tuple[Pixels, dict[str, Any]]:
-    """Decode the images of a listing, and keep them in the cache file of this path if possible."""
-    size, channels = _chosen(listing.files, target)
-    shape = (len(listing.files), *size, channels)
+    """Decode the images of a listing, each (rows, columns, channels), and keep them in the file of this path."""
+    shape = (len(listing.files), *image)
     draft = image_cache.reserve(path, shape) if np.prod(shape) >= image_cache.IN_MEMORY else None
     pixels = empty_pixels(shape) if draft is None else draft.pixels
     try:
@@ -107,6 +140,7 @@ def _decoded(
             image_cache.discard(draft)
         raise
     known["folder"] = printable(os.path.realpath(listing.folder))
+    known["how"] = {"same": _same(target), "chosen": [not target.size, not target.channels, not target.bits]}
     if known.pop("passing"):  # what failed this time may succeed the next
         if draft is not None:
             image_cache.discard(draft)
