@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lanewise import train
+from lanewise import check, train
 from lanewise.data import decode, image_cache, reading
 from lanewise.data.images import SLACK, Images
 from lanewise.data.load import load as read
@@ -131,6 +131,18 @@ def test_images_that_were_decoded_for_another_reason_serve(root: Path, cache: Pa
     load(root, cache_dir=cache, size=8, channels=1, bits=16)
     load(root, cache_dir=cache)
     assert decoded == [6, 6, 6, 6]
+
+
+def test_a_check_decodes_for_the_training_after_it(
+    root: Path, tmp_path: Path, decoded: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LANEWISE_CACHE", str(tmp_path))
+    (root / "a" / "bad.bmp").write_bytes(b"bad")
+    found = check(root, labels=False).collection
+    images = load(root).train
+    assert decoded == [7]
+    np.testing.assert_array_equal(found.pixels, images.pixels)
+    assert [name for name, _ in found.unreadable] == ["a/bad.bmp"]
 
 
 @pytest.mark.parametrize("change", ["written", "touched", "added", "removed", "renamed", "size", "channels"])

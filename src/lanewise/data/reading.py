@@ -75,6 +75,13 @@ def read_listing(listing: Listing, target: Target, cache: Path, progress: FilesP
     DataError
         When none of the files can be read.
     """
+    return _images(listing, target, *decoded(listing, target, cache, progress))
+
+
+def decoded(
+    listing: Listing, target: Target, cache: Path, progress: FilesProgress | None = None
+) -> tuple[Pixels, dict[str, Any]]:
+    """The pixels of the files that can be read, and what `decode_into` knows of all; see `read_listing`."""
     path, stamp = image_cache.entry(cache, _key(listing, target)), _stamp(listing)
     found = _kept(path, stamp, target)
     if found is None:
@@ -84,10 +91,10 @@ def read_listing(listing: Listing, target: Target, cache: Path, progress: FilesP
                 size, channels = _chosen(listing.files, target)
                 found = _kept(path, stamp, replace(target, size=size, channels=channels))
             if found is None:
-                return _images(listing, target, *_decoded(listing, target, (*size, channels), path, stamp, progress))
+                return _decoded(listing, target, (*size, channels), path, stamp, progress)
     if progress is not None:
         progress(len(listing.files), len(listing.files))
-    return _images(listing, target, *found)
+    return found
 
 
 def _kept(path: Path, stamp: str, target: Target) -> tuple[Pixels, dict[str, Any]] | None:

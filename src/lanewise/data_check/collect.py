@@ -13,13 +13,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lanewise.data.decode import MAX_PIXELS, Header, read_header
+from lanewise.caching import cache_folder
+from lanewise.data.decode import Header, read_header
 from lanewise.data.folders import UNLABELLED, ImageFile, Listing, entered, list_sets, list_tree, part_named, printable
 from lanewise.data.grouping import joint
 from lanewise.data.images import Images, ImageSets, Pixels, empty_pixels, numbered
 from lanewise.data.listings import records_of
 from lanewise.data.load import check_files_will_do, load
-from lanewise.data.reading import FilesProgress, choose_size, decode_into
+from lanewise.data.reading import FilesProgress, Target, choose_size, decoded
 from lanewise.data.records import Records
 from lanewise.data.source import is_files
 from lanewise.data_check.findings import Collection
@@ -166,19 +167,16 @@ def _read(
     if like is not None:
         check_files_will_do(like.channels)
         size, channels, bits, fit = (like.rows, like.columns), like.channels, like.bits, like.fit
-    pixels = empty_pixels((len(known), *size, channels))
-    files = [file for file, _ in known]
-    bad_ones = decode_into(pixels, files, MAX_PIXELS, progress, bits, fit)["bad"]
-    broken = {int(n): str(reason) for n, reason in bad_ones}
-    if len(broken) == len(files):
-        raise DataError(f"{none}; {files[0].name!r}: {broken[0]}")
-    bad += [(files[n].name, reason) for n, reason in broken.items()]
-    good = [pair for n, pair in enumerate(known) if n not in broken]
-    at = {file: n for n, file in enumerate(listing.files)}
-    of = [at[file] for file, _ in good]
+    # all files, and from the cache, so that training after it decodes nothing again
+    pixels, facts = decoded(listing, Target(size, channels, bits=bits, fit=fit), cache_folder("images"), progress)
+    broken = {int(n): str(reason) for n, reason in facts["bad"]}
+    headers = dict(known)
+    of = [n for n in range(len(listing.files)) if n not in broken]
+    good = [(file, headers[file]) for file in (listing.files[n] for n in of)]
     groups = None if listing.groups is None else numbered([listing.groups[n] for n in of], listing.grouped_by)
-    collection = _collected(pixels[: len(good)], good, [places[n] for n in of])
-    unreadable, ignored = tuple(sorted(bad)), listing.skipped
+    collection = _collected(pixels, good, [places[n] for n in of])
+    unreadable = tuple(sorted((listing.files[n].name, reason) for n, reason in broken.items()))
+    ignored = listing.skipped
     return replace(collection, unreadable=unreadable, ignored=ignored, layout=layout, groups=groups)
 
 
