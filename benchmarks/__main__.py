@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from benchmarks import environment, options
-from benchmarks.learners import LEARNERS, Recipe
+from benchmarks.learners import LEARNERS, ODD, Recipe
 from benchmarks.report import Report, show
 from benchmarks.svg import Chart, document
 from lanewise.bench.environment import Environment
@@ -300,6 +300,51 @@ def default(
 
     before = Environment.now()
     report = of_default.measure(data, per_class, seeds, training, threads, peers_env if peers else None, _say)
+    if peers:
+        torch = [peer for peer in PEERS if peer.framework == "torch"]
+        before = before.with_versions(versions_of(torch, environment.installed(peers_env)))
+    _show(report, before, **output)
+
+
+@main.command()
+@click.option("--nets", type=options.Names(tuple(ODD)), default=",".join(ODD), help="By default all twelve.")
+@click.option(
+    "--data",
+    "files",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    default=(options.DATA / "cifar10_jpeg.npz", options.DATA / "signboard30.tar.gz"),
+    show_default=True,
+    help="The images; may come several times.",
+)
+@click.option("--epochs", type=click.IntRange(1), help="By default as many as 80,000 images make, at most 12.")
+@options.seeds
+@options.threads()
+@click.option("--peers/--no-peers", default=True, show_default=True, help="Also PyTorch, at three rates.")
+@click.option(
+    "--known",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Append PyTorch's accuracies to FILE, and do not measure again what is there.",
+)
+@options.peers_env
+@options.output
+def odd(
+    nets: tuple[str, ...],
+    files: tuple[Path, ...],
+    epochs: int | None,
+    seeds: int,
+    threads: int,
+    peers: bool,
+    known: Path | None,
+    peers_env: Path,
+    **output: Any,
+) -> None:
+    """Odd networks at the default learning rate, beside the best of three rates in PyTorch."""
+    from benchmarks import odd as of_odd
+
+    before = Environment.now()
+    report = of_odd.measure(nets, files, epochs, seeds, threads, peers_env if peers else None, known, _say)
     if peers:
         torch = [peer for peer in PEERS if peer.framework == "torch"]
         before = before.with_versions(versions_of(torch, environment.installed(peers_env)))

@@ -1,4 +1,4 @@
-"""What `python -m benchmarks normalisation` trains, and how: for the process of either framework."""
+"""What `python -m benchmarks normalisation` and `odd` train, and how: for the process of either framework."""
 
 from __future__ import annotations
 
@@ -30,6 +30,30 @@ LEARNERS = {
     )
 }
 """Networks to learn with: a shallow one, a deep one without residual blocks, and a deep one with them."""
+
+
+_NORMALISED = "conv 12@3x3 same nobias, batchnorm"
+
+ODD = {
+    "wide": "conv 128@5x5 pad 2 stride 2, relu, max 2",
+    "one large": "conv 32@7x7, relu, max 2",
+    "large": "conv 32@9x9 pad 4 stride 2, relu, max 2, conv 32@5x5 same, relu, max 2",
+    "deep": "4 * (conv 8@3x3 same, relu), max 2, 4 * (conv 16@3x3 same, relu), max 2, "
+    "4 * (conv 32@3x3 same, relu), max 2",
+    "deeper": "conv 8@3x3 pad 1 stride 2, relu, 19 * (conv 8@3x3 same, relu), max 2",
+    "strides": "conv 24@3x3 stride 2, relu, conv 48@3x3 stride 2, relu, conv 96@3x3 stride 2, relu",
+    "tanh": "conv 8@5x5, tanh, average 2, conv 16@5x5, tanh, average 2, dense 80, tanh",
+    "depthwise": "conv 24@3x3 pad 1 stride 2, relu, 3 * (conv 24@3x3 same groups 24, relu, conv 24@1x1, relu), max 2, "
+    "conv 24@3x3 same groups 24, relu, conv 48@1x1, relu, max 2",
+    "concat": "conv 16@3x3 pad 1 stride 2, relu, concat(conv 8@1x1 | conv 12@3x3 same | conv 12@5x5 same), relu, "
+    "max 2, concat(conv 8@1x1 | conv 16@3x3 same | conv 16@5x5 same), relu, global average",
+    "residual": "conv 12@3x3 pad 1 stride 2, relu, 6 * (residual(conv 12@3x3 same, relu, conv 12@3x3 same), relu), "
+    "global average",
+    "batchnorm": f"conv 12@3x3 pad 1 stride 2 nobias, batchnorm, relu, "
+    f"6 * (residual({_NORMALISED}, relu, {_NORMALISED}), relu), global average",
+    "dense": "6 * (dense 128, relu)",
+}
+"""Each network without its last layer, which is dense, with an output for each class."""
 
 
 @dataclass(frozen=True, slots=True)

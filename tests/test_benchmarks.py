@@ -30,6 +30,7 @@ from benchmarks import (
     memory,
     mnist,
     normalisation,
+    odd,
     parts,
     report,
     svg,
@@ -47,6 +48,8 @@ from lanewise.bench.peers import LANEWISE, ONNX_RUNTIME, PEERS
 from lanewise.bench.race import Entry, Settings
 from lanewise.bench.tables import Table
 from lanewise.engine.fuse import fuse
+from lanewise.network import summary
+from lanewise.training.recipe import network_for, output_layers
 from tests.bench.support import entries
 from tests.model_file.models import foreign as exported
 
@@ -434,6 +437,64 @@ def test_the_default_is_trained_by_the_command_that_users_have(tmp_path: Path) -
     run, network = default._lanewise(tmp_path / "40.npz", 40, 3, ["--epochs", "2", "--network", "dense 1"], 1)
     assert (run.images, run.seed, run.epochs, network) == (40, 3, 2, "dense 1, sigmoid")
     assert 0 < run.processor < 60
+
+
+def odd_run(network: str, accuracy: float, torch: dict[float, float], seed: int = 0, setbacks: int = 0) -> odd.Run:
+    return odd.Run("some.npz", network, seed, 0.1, accuracy, 0.05, setbacks, torch)
+
+
+def test_odd_networks_that_are_dead_or_below_the_best_of_three_rates_are_marked() -> None:
+    """The best rate is the one that is best on average, not that of each seed."""
+    runs = [
+        odd_run("wide", 0.5, {0.01: 0.5, 0.05: 0.6, 0.2: 0.1}),
+        odd_run("wide", 0.6, {0.01: 0.6, 0.05: 0.4, 0.2: 0.1}, seed=1),
+        odd_run("deep", 0.57, {0.01: 0.1, 0.05: 0.2, 0.2: 0.6}),
+        odd_run("tanh", 0.12, {0.01: 0.1, 0.05: 0.1, 0.2: 0.1}),
+    ]
+    made = odd.report(runs, 8, 1)
+    assert made.tables[0].rows == (
+        ("wide", "55.0", "0.05", "55.0", "50.0", "10.0", "+0.0", ""),
+        ("deep", "57.0", "0.05", "10.0", "20.0", "60.0", "-3.0", "below"),
+        ("tanh", "12.0", "0.05", "10.0", "10.0", "10.0", "+2.0", "dead"),
+    )
+    assert made.remarks[-1] == "some.npz, deep: below; some.npz, tanh: dead."
+    assert f"wide: {learners.ODD['wide']}" in made.remarks
+    alone = odd.report([odd_run("wide", 0.5, {})], None, 1)
+    assert alone.tables[0].rows[0][3:] == ("–", "–", "–", "–", "")
+    assert alone.remarks[-1] == "None is dead or more than 2 points below the best."
+
+
+@pytest.mark.parametrize("name", learners.ODD)
+def test_odd_networks_fit_their_images(name: str) -> None:
+    assert len(learners.ODD) == 12
+    for size, classes in ((32, 10), (30, 2)):
+        graph, _ = network_for(f"{learners.ODD[name]}, {output_layers(classes)}", (3, size, size), classes)
+        assert summary.totals(summary.summary(graph)).multiply_adds < 10e6
+
+
+def test_odd_networks_are_trained_and_what_pytorch_reached_is_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (40, 8, 8, 3), np.uint8), (np.arange(40) % 2).astype(np.int32)
+    images[0][images[1] == 1, :, 4:] = 255
+    monkeypatch.setattr(odd, "images_of", lambda path, folder: (images, images))
+    monkeypatch.setitem(learners.ODD, "wide", "conv 4@3x3, relu")
+    asked: list[dict[str, object]] = []
+    monkeypatch.setattr(odd, "_torch", lambda question, python: asked.append(question) or dict.fromkeys(odd.RATES, 0.9))
+    for _ in range(2):
+        made = odd.measure(
+            ["wide"], [tmp_path / "some.npz"], 2, 1, 1, tmp_path, tmp_path / "known.jsonl", lambda line: None
+        )
+        (run,) = made.figures["runs"]
+        assert run["torch"] == {0.01: 0.9, 0.05: 0.9, 0.2: 0.9}
+        assert run["guessing"] == 0.5
+    assert len(asked) == 1
+    assert (asked[0]["network"], asked[0]["epochs"], asked[0]["batch"]) == (
+        "conv 4@3x3, relu, dense 1, sigmoid",
+        2,
+        64,
+    )
 
 
 def test_the_first_images_of_each_class_are_read(tmp_path: Path) -> None:

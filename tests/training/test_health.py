@@ -118,6 +118,9 @@ def test_a_collapse() -> None:
     assert said is not None
     assert said.startswith("Training collapsed in epoch 5: the accuracy on the training images fell from 70.0 % to")
     assert judged(good, epoch(4, 1.4, 0.5)) == [None, None], "worse, but alive"
+    start = [epoch(n, 2.2, 0.2) for n in range(3)]
+    assert judged(*start, epoch(3, 2.25, 0.15, end=(2.31, 0.1)), epoch(4, 1.9, 0.3)) == [None] * 5, "it only just began"
+    assert judged(*start, *[epoch(n, 2.31, 0.1) for n in range(3, 6)])[-1] is not None
 
 
 def test_an_explosion() -> None:

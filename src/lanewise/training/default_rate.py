@@ -2,6 +2,8 @@
 
     rate = 0.05                                     0.2 where batch normalisation is trained
            times (DEEP / depth)**2                  beyond DEEP layers without normalisation or a way past them
+           divided by the breadth                   where a layer sums up many values
+           times 2                                  where few layers end in a global average, unless they are broad
            times batch / SMALL, or sqrt(batch / LARGE)      for batches smaller or larger than that
 
 These are for SGD. AdamW's steps and Muon's are as long whatever the gradient; Muon's follow the batch alone. What was
@@ -13,7 +15,8 @@ from __future__ import annotations
 from lanewise.engine.muon import fitting
 from lanewise.network.channelwise import BatchNorm
 from lanewise.network.graph import Graph
-from lanewise.network.layers import Add, Conv2D, Dense, FilterBank, LayerNorm
+from lanewise.network.layers import FilterBank
+from lanewise.network.sensitivity import bearable, depth
 from lanewise.training.find_rate import given_rate
 from lanewise.training.optimizers import LEARNING_RATES, NORMALISED_LEARNING_RATES
 from lanewise.training.options import FitOptions
@@ -24,17 +27,6 @@ DEEP = 9
 
 SMALL, LARGE, MOST = 16, 128, 4.0
 """Images of a step between which the rate is the same; and how many times as high it may become for large steps."""
-
-
-def depth(graph: Graph) -> int:
-    """How many layers of weights come one behind the other without normalisation, by the shorter way at each sum."""
-    depths = [0]
-    for node in graph.nodes[1:]:
-        before = [depths[place] for place in node.inputs]
-        own = min(before) if isinstance(node.layer, Add) else max(before)
-        weights = isinstance(node.layer, Conv2D | Dense) and not isinstance(node.layer, FilterBank)
-        depths.append(0 if isinstance(node.layer, BatchNorm | LayerNorm) else own + weights)
-    return max(depths)
 
 
 def peak_rate(options: FitOptions, start: Start) -> float:
@@ -68,4 +60,4 @@ def default_learning_rate(optimizer: str, graph: Graph, batch_size: int | None =
     if optimizer != "sgd":
         return rate
     layers = depth(graph)
-    return rate * (DEEP / layers) ** 2 if layers > DEEP else rate
+    return rate * bearable(graph) * ((DEEP / layers) ** 2 if layers > DEEP else 1.0)

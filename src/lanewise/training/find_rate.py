@@ -3,9 +3,9 @@
     rate[n] = low * (high / low)**(n / (STEPS - 1))      of step n, from a copy of the first weights
     smooth[n] = mean of the losses until n, of which one step back counts SMOOTHING times as much
 
-While the rate is too small, the loss stays; then it falls, and where the rate is too large, it rises. Training takes a
-part of the rate at which it is least, as that is already at the edge. After Smith 2017, "Cyclical Learning Rates for
-Training Neural Networks".
+While the rate is too small, the loss stays; then it falls, and where the rate is too large, it rises. That of the least
+loss is the edge. Training takes the default rate, but no more than that, and no less than a part of it. After Smith
+2017, "Cyclical Learning Rates for Training Neural Networks".
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ SMOOTHING = 0.9
 TOO_HIGH = 2.0
 """A loss so many times the least one is not followed any further."""
 
-PART = 1 / 4
-"""Of the rate at which the loss is least."""
+PART = 1 / 8
+"""Of the rate at which the loss is least, that training takes at least."""
 
 LEVELS = "▁▂▃▄▅▆▇█"
 
@@ -109,7 +109,7 @@ def find_rate(engine: MakesTrainers, parameters: list[Floats], task: TrainingTas
     parameters : list of arrays
         The weights that training starts from; they stay.
     task : TrainingTask
-        Its images, batches and seed.
+        Its images, batches, seed, and the default rate.
     """
     trainer = engine.trainer(parameters, task.batch_size)
     base = LEARNING_RATES[trainer.optimizer.name]
@@ -133,14 +133,15 @@ def find_rate(engine: MakesTrainers, parameters: list[Floats], task: TrainingTas
         for loss in ((losses * shares).sum(axis=1, dtype=np.float64) / shares.sum(axis=1, dtype=np.float64)).tolist():
             total, weight = SMOOTHING * total + loss, SMOOTHING * weight + 1
             if not math.isfinite(loss) or total / weight > TOO_HIGH * min([*smooth, math.inf]):
-                return _curve(rates, smooth)
+                return _curve(rates, smooth, task.learning_rate)
             smooth.append(total / weight)
-    return _curve(rates, smooth)
+    return _curve(rates, smooth, task.learning_rate)
 
 
-def _curve(rates: list[float], smooth: list[float]) -> RateCurve:
+def _curve(rates: list[float], smooth: list[float], default: float) -> RateCurve:
     """The rates that were tried, and the picked one."""
     if not smooth:
         return RateCurve((rates[0],), (math.inf,), rates[0])
     best = int(np.argmin(smooth))
-    return RateCurve(tuple(rates[: len(smooth)]), tuple(smooth), float(f"{rates[best] * PART:.3g}"))
+    picked = min(max(default, PART * rates[best]), rates[best])
+    return RateCurve(tuple(rates[: len(smooth)]), tuple(smooth), float(f"{picked:.3g}"))

@@ -23,6 +23,9 @@ END = 10
 NO_BETTER = 0.98
 """A loss above this share of that of guessing is no better than guessing."""
 
+FAR_BETTER = 0.9
+"""Training has begun once its loss was below this share of that of guessing; above, a bad step looks like death."""
+
 MARGIN, SURE = 0.1, 3.0
 """Nor is an accuracy above that of guessing by less than this share of what is left, or fewer standard errors."""
 
@@ -111,9 +114,9 @@ class Health:
 
     guess: Guess
     alive: bool = False
-    """Whether an epoch ended clearly better than guessing, by loss and accuracy."""
+    """Whether an epoch ended far better than guessing, by loss, and clearly by accuracy."""
     best: float = math.inf
-    """The least loss of an epoch that ended so."""
+    """The least loss of an epoch that ended clearly better than guessing, by loss and accuracy."""
     norm: float = math.inf
     """The least of the medians that the norm of the gradient had in an epoch."""
     accuracy: float = 0.0
@@ -156,10 +159,11 @@ class Health:
         )
 
     def improved(self, epoch: Epoch) -> bool:
-        """Whether an epoch without trouble was the best so far, and alive to its end: worth going back to."""
+        """Whether an epoch without trouble was the best so far, and better than guessing: worth going back to."""
         loss, accuracy, _ = epoch.judged()
         end, right, images = epoch.judged(END)
         if end > NO_BETTER * self.guess.loss or not self.guess.beaten(right, images) or loss >= self.best:
             return False
-        self.alive, self.best, self.accuracy = True, loss, accuracy
+        self.alive = self.alive or end <= FAR_BETTER * self.guess.loss
+        self.best, self.accuracy = loss, accuracy
         return True
