@@ -78,6 +78,8 @@ DOORS = {
     "scipy": {"explain/"},
     "matplotlib": {"figures.py", "explain/", "lessons/", "report/plots.py", "experiments/plots.py"},
     "jinja2": {"report/page.py"},
+    "optuna": {"experiments/search_worker.py", "experiments/search_trial.py", "experiments/study.py"},
+    "sqlalchemy": {"experiments/study.py"},
     "onnx": {"model_file/"},
     "click": {"cli/"},
     "rich": {"cli/", "training/progress.py"},

@@ -31,6 +31,7 @@ _WHERE = {
     "CNNFeatures": "lanewise.transformer",
     "compare": "lanewise.experiments.compare",
     "vary": "lanewise.experiments.vary",
+    "search": "lanewise.experiments.search",
     "LanewiseError": "lanewise.errors",
     "LanewiseWarning": "lanewise.errors",
 }
@@ -52,6 +53,7 @@ __all__ = [
     "evaluate",
     "explain",
     "load",
+    "search",
     "train",
     "vary",
     "write_report",
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
     from lanewise.estimator import CNNClassifier
     from lanewise.evaluation.evaluate import evaluate
     from lanewise.experiments.compare import compare
+    from lanewise.experiments.search import search
     from lanewise.experiments.vary import vary
     from lanewise.model import Model
     from lanewise.report.page import write_report

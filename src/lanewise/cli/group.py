@@ -30,6 +30,7 @@ from lanewise.cli.lesson import lesson
 from lanewise.cli.options import FAILED, INTERRUPTED
 from lanewise.cli.predict import predict
 from lanewise.cli.report import report
+from lanewise.cli.search import search
 from lanewise.cli.train import train
 from lanewise.cli.vary import vary
 from lanewise.errors import LanewiseError, LanewiseWarning, NetworkTextError, ProgramError
@@ -222,6 +223,7 @@ def lanewise() -> None:
     lanewise import model.onnx            use a classifier from PyTorch or Keras
     lanewise compare photos/              measure what learned filters are worth
     lanewise vary photos/ --network ...   train many variants of a network
+    lanewise search photos/ --trials 50   choose network and options by trying
     lanewise check photos/                check images before training
     lanewise bench                        compare speed with other frameworks
     lanewise lesson                       learn what a convolutional network is
@@ -229,5 +231,19 @@ def lanewise() -> None:
     """
 
 
-for _command in (train, predict, evaluate, inspect, report, check, import_, compare, vary, bench, lesson, cache):
+for _command in (
+    train,
+    predict,
+    evaluate,
+    inspect,
+    report,
+    check,
+    import_,
+    compare,
+    vary,
+    search,
+    bench,
+    lesson,
+    cache,
+):
     lanewise.add_command(_command)

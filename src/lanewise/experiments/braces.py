@@ -166,7 +166,7 @@ def _called(text: str, found: re.Match[str], others: Sequence[Brace], name: re.M
     if name is not None:
         return name[1].lower()
     before = re.sub(r"\{[^{}]*\}", "", text[: found.start()])
-    told = f"{re.split(r'[,(|]', before)[-1].strip()} {found[0]}".strip()
+    told = re.split(r"[,(|]", before)[-1].lstrip() + found[0]
     again = sum(one.name.partition(" #")[0] == told for one in others)
     return f"{told} #{again + 1}" if again else told
 

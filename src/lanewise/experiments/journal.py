@@ -67,14 +67,8 @@ class Journal:
 
     def _compare(self, kept: Any) -> None:
         if kept != self.settings:
-            known = kept if isinstance(kept, dict) else {}
-            changed = [
-                name + _difference(known.get(name), now)
-                for name, now in self.settings.items()
-                if known.get(name) != now
-            ]
             raise OptionError(
-                f"{self.path} was kept with other {' and '.join(changed) or 'settings'}: "
+                f"{self.path} was kept with other {differences(kept, self.settings) or 'settings'}: "
                 "give another folder, or delete that file to start again"
             )
 
@@ -93,6 +87,13 @@ class Journal:
             raise OptionError(f"{self.path} cannot be written: {error.strerror}") from None
         self._begun, self._torn = True, False
         self.entries[training] = dict(outcome)
+
+
+def differences(kept: Any, settings: Mapping[str, Any]) -> str:
+    """The names of the settings that are others than those kept, with what differs in each."""
+    known = kept if isinstance(kept, dict) else {}
+    changed = [name + _difference(known.get(name), now) for name, now in settings.items() if known.get(name) != now]
+    return " and ".join(changed)
 
 
 def _difference(then: Any, now: Any) -> str:

@@ -105,6 +105,59 @@ def roc_curve(found: Roc) -> str:
     return svg[0]
 
 
+Points = Sequence[tuple[float, float]]
+
+
+def trade_off(name: str, others: Points, best: Points, across: str) -> str:
+    """What accuracy costs: the best trade-offs, joined, among all.
+
+    Parameters
+    ----------
+    name : str
+        Of the plot, by which others on the page are told apart.
+    others, best : sequence of (cost, accuracy)
+    across : str
+        What costs are.
+    """
+    with _axes(name, WIDE) as (axes, svg):
+        _dots(axes, others, MUTED, 4, 0.6)
+        if best:
+            axes.plot(*zip(*best, strict=True), color=ACCENT, drawstyle="steps-post", linewidth=1.2)
+        _dots(axes, best, ACCENT, 6, 1.0)
+        costs = [cost for cost, _ in (*others, *best)]
+        if costs and min(costs) > 0 and max(costs) > 10 * min(costs):
+            axes.set_xscale("log")
+        axes.set(xlabel=across, ylabel="validation accuracy")
+        axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
+    return svg[0]
+
+
+def course(complete: Points, stopped: Points) -> str:
+    """The accuracy of each trial by its number, and the best so far.
+
+    Parameters
+    ----------
+    complete, stopped : sequence of (number, accuracy)
+        Trials that were trained to the end, and those that were not.
+    """
+    with _axes("course", WIDE) as (axes, svg):
+        _dots(axes, stopped, MUTED, 3.5, 0.5)
+        _dots(axes, complete, ACCENT, 5, 0.9)
+        if complete:
+            numbers, found = zip(*sorted(complete), strict=True)
+            best = np.maximum.accumulate(found)
+            axes.plot(numbers, best, color=ACCENT, drawstyle="steps-post", linewidth=1.2)
+        axes.set(xlabel="trial", ylabel="validation accuracy")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
+    return svg[0]
+
+
+def _dots(axes: Any, points: Points, colour: str, size: float, alpha: float) -> None:
+    if points:
+        axes.plot(*zip(*points, strict=True), "o", color=colour, markersize=size, alpha=alpha, markeredgewidth=0)
+
+
 def _unit_square(axes: Any, across: str, up: str) -> None:
     axes.plot([0, 1], [0, 1], color=MUTED, linestyle=":", linewidth=1)
     axes.set(xlim=(0, 1.01), ylim=(0, 1.02), xlabel=across, ylabel=up, aspect="equal")
