@@ -254,7 +254,7 @@ def test_ctrl_c_loses_no_trial(sets, tmp_path, monkeypatch):
     def pressed(sets, **options):
         raise KeyboardInterrupt
 
-    for _ in range(5):  # more often than a worker may die
+    for _ in range(4):  # as often than a worker may die
         monkeypatch.setattr(searching, "train", pressed)
         with pytest.raises(KeyboardInterrupt):
             search(sets, trials=2, folder=tmp_path, **SPACE)
@@ -290,6 +290,7 @@ def test_the_trial_of_a_killed_worker_is_begun_again(sets, tmp_path, monkeypatch
     assert told(found)[0] == told(search(sets, trials=1, **SPACE))[0]
 
 
+@pytest.mark.slow
 def test_a_trial_that_kills_its_workers_is_given_up(sets, tmp_path, monkeypatch):
     for _ in range(studies.ATTEMPTS):
         die_in_training(sets, tmp_path, monkeypatch)
