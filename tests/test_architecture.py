@@ -35,6 +35,8 @@ FLOORS: dict[str, int] = {
     "cache_limit.py": 0,
     "forking.py": 0,
     "processors.py": 0,
+    "launch.py": 0,
+    "ranks.py": 0,
     "target.py": 0,
     "limits.py": 0,
     "proportions.py": 0,
@@ -82,6 +84,7 @@ DOORS = {
     "sqlalchemy": {"experiments/study.py"},
     "onnx": {"model_file/"},
     "click": {"cli/"},
+    "mpi4py": {"ranks.py"},
     "rich": {"cli/", "training/progress.py"},
 }
 """Package -> files or folders that may import it."""

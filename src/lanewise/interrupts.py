@@ -99,6 +99,11 @@ def defer() -> None:
         _active.deferred = True
 
 
+def pressed() -> bool:
+    """Whether a press has come that was not raised, as presses were deferred."""
+    return _active is not None and _active.count > 0 and not _active.raised
+
+
 def ignore() -> None:
     """No press may disturb a process that ends anyway while it says so and shuts down."""
     if ends_soon and threading.current_thread() is threading.main_thread():

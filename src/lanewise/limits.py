@@ -6,12 +6,14 @@ import os
 
 from lanewise.errors import TooLargeError
 from lanewise.processors import memory_left, proc_bytes
+from lanewise.ranks import active
 
 
 def available_memory() -> int | None:
-    """Bytes that can be had without swapping or breaking a container's limit, where the system tells."""
+    """Bytes that can be had without swapping or breaking a container's limit, where the system tells; ranks share."""
     known = [bytes_ for bytes_ in (_free_memory(), memory_left()) if bytes_ is not None]
-    return min(known, default=None)
+    ranks = active()
+    return min(known, default=None) if ranks is None or not known else min(known) // ranks.on_host
 
 
 def _free_memory() -> int | None:

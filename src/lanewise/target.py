@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from lanewise import processors
 from lanewise.errors import OptionError
 from lanewise.notes import Note, say
+from lanewise.ranks import active
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +107,9 @@ def host() -> Target:
 
 
 def default_threads() -> int:
-    """The number of processors this process may use, less where a container sets a limit."""
-    return processors.processors()
+    """The number of processors this process may use, less where a container sets a limit, or ranks share them."""
+    ranks = active()
+    return processors.processors() if ranks is None else max(1, processors.processors() // ranks.neighbours)
 
 
 def usable_threads(asked: int | None, tasks: int | None = None) -> int:
@@ -115,7 +117,7 @@ def usable_threads(asked: int | None, tasks: int | None = None) -> int:
 
     Results do not depend on it, and a thread without a processor only makes the others wait.
     """
-    most = default_threads()
+    most = processors.processors()
     if asked is not None and asked > most:
         say(Note(f"{asked} threads were requested, but only {most} run: one per available processor"))
-    return max(1, min(asked or most, most, tasks or most))
+    return max(1, min(asked or default_threads(), most, tasks or most))

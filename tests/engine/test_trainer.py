@@ -11,7 +11,8 @@ import pytest
 from lanewise.engine import trainer
 from lanewise.engine.muon import OTHERS
 from lanewise.engine.parameters import Floats
-from lanewise.engine.trainer import MOST_SHARDS, Optimizer, Trainer
+from lanewise.engine.share import MOST_SHARDS
+from lanewise.engine.trainer import Optimizer, Trainer
 from lanewise.errors import NetworkError, TooLargeError
 from lanewise.kernels.augmentation import MIX_PLACES, Augment
 from lanewise.kernels.random import bits_array
@@ -129,8 +130,9 @@ def test_batch_sizes(batch: int, present: float) -> None:
     numbers = np.where(np.arange(batch) < count, np.arange(batch), -1)
     steps = steps_of(numbers, 4)
     trainer = trainer_for(graph, parameters, batch)
-    assert trainer.shards <= MOST_SHARDS
-    assert trainer.groups <= trainer.shards * trainer.groups_per_shard < trainer.groups + trainer.groups_per_shard
+    share = trainer.share
+    assert share.shards <= MOST_SHARDS
+    assert share.groups <= share.shards * share.groups_per_shard < share.groups + share.groups_per_shard
     losses, _ = trainer.run(images, steps)
     assert losses.shape == (1, batch)
     expected, expected_gradients = evaluated(

@@ -24,9 +24,12 @@ import sys
 def main() -> None:
     """Run the command line: the entry point."""
     from lanewise import interrupts
-    from lanewise.cli.streams import lost, make_lasting
+    from lanewise.cli.streams import lost, make_lasting, silence
+    from lanewise.launch import number
 
     make_lasting()
+    if number() > 0:  # the first rank speaks for all
+        silence()
     interrupts.ends_soon = True
     status: int | str | None = 0
     try:

@@ -35,6 +35,7 @@ from lanewise.cli.train import train
 from lanewise.cli.vary import vary
 from lanewise.errors import LanewiseError, LanewiseWarning, NetworkTextError, ProgramError
 from lanewise.keywords import by_alias
+from lanewise.launch import launched
 from lanewise.wording import NARROW, shown
 
 NARROWEST, WIDEST = 16, 78
@@ -129,6 +130,8 @@ class Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, and translate options named as in other programs."""
         name, command, rest = super().resolve_command(ctx, args)
+        if launched() and name != "train":
+            raise click.UsageError("Only lanewise train shares its work among ranks: start this without mpiexec.")
         return name, command, rest if command is None else in_our_words(command, rest)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

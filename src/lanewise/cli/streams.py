@@ -95,6 +95,12 @@ def make_lasting() -> None:
                 setattr(sys, name, _text(Lasting(stream.fileno()), stream.encoding, ERRORS))
 
 
+def silence() -> None:
+    """Drop whatever is printed from now on: another rank says the same."""
+    for name in ("stdout", "stderr"):
+        setattr(sys, name, _text(Lasting(None), "utf-8", ERRORS))
+
+
 def lost() -> str | None:
     """Why standard output could not be written to the end; None if it was, or if its reader went away."""
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)

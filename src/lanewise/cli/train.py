@@ -85,6 +85,7 @@ def train(
     from lanewise.cli.tables import check_table, write_table
     from lanewise.frames import history_table
     from lanewise.interrupts import Presses
+    from lanewise.ranks import together
     from lanewise.report.page import check_installed
     from lanewise.wording import shown
 
@@ -96,8 +97,11 @@ def train(
         check_installed()
         reporting.page_for(place.path, report or None, force)
     with Presses(all_signals=True) as presses:
-        prepared = training.prepare(out, source, options)
-        model = training.fit(out, prepared, options)
+        with together() as ranks:
+            prepared = training.prepare(out, source, options)
+            model = training.fit(out, prepared, options)
+        if ranks is not None and ranks.rank > 0:  # the first one saves the model
+            raise click.exceptions.Exit(INTERRUPTED if model.provenance["interrupted"] else 0)
         # Saved before it is evaluated: whatever happens from here on, the model is there.
         saved = save(model, place)
         evaluated = training.evaluate(prepared, model)

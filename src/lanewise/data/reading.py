@@ -24,6 +24,7 @@ from lanewise.data.folders import ImageFile, Listing, perhaps_parts, printable
 from lanewise.data.images import Groups, Images, Pixels, empty_pixels, numbered
 from lanewise.errors import DataError
 from lanewise.notes import Caution, Note
+from lanewise.ranks import Ranks, active
 from lanewise.resizing import CROP, PAD, STRETCH
 from lanewise.target import default_threads
 from lanewise.wording import file_size, plural
@@ -84,6 +85,9 @@ def decoded(
     """The pixels of the files that can be read, and what `decode_into` knows of all; see `read_listing`."""
     path, stamp = image_cache.entry(cache, _key(listing, target)), _stamp(listing)
     found = _kept(path, stamp, target)
+    if (ranks := active()) is not None and _decode_together(ranks, listing, known=found is not None):
+        size, channels = _chosen(listing.files, target)
+        return _decoded(listing, target, (*size, channels), path, stamp, progress, ranks)
     if found is None:
         with image_cache.one_at_a_time(image_cache.entry(cache, stamp)):
             found = _kept(path, stamp, target)  # another process may have decoded them meanwhile
@@ -123,6 +127,13 @@ def _same(target: Target) -> str:
     return f"{target.fit} {target.max_pixels} {decoder()}"
 
 
+def _decode_together(ranks: Ranks, listing: Listing, known: bool) -> bool:
+    """Whether ranks share the decoding: not if all know the images, nor if these are not the same files."""
+    names = hashlib.blake2b("\n".join(file.name for file in listing.files).encode(), digest_size=8).hexdigest()
+    told = ranks.gather([names, known])
+    return len({name for name, _ in told}) == 1 and not all(known for _, known in told)
+
+
 def _decoded(
     listing: Listing,
     target: Target,
@@ -130,6 +141,7 @@ def _decoded(
     path: Path,
     stamp: str,
     progress: FilesProgress | None,
+    ranks: Ranks | None = None,
 ) -> tuple[Pixels, dict[str, Any]]:
     """Decode the images of a listing, each (rows, columns, channels), and keep them in the file of this path."""
     shape = (len(listing.files), *image)
@@ -137,7 +149,7 @@ def _decoded(
     pixels = empty_pixels(shape) if draft is None else draft.pixels
     try:
         file = None if draft is None else draft.path
-        known = decode_into(pixels, listing.files, target.max_pixels, progress, target.bits, target.fit, file)
+        known = decode_into(pixels, listing.files, target.max_pixels, progress, target.bits, target.fit, file, ranks)
         count = len(pixels) - len(known["bad"])
         if count == 0:
             first = listing.files[0].name
@@ -148,7 +160,8 @@ def _decoded(
         raise
     known["folder"] = printable(os.path.realpath(listing.folder))
     known["how"] = {"same": _same(target), "chosen": [not target.size, not target.channels, not target.bits]}
-    if known.pop("passing"):  # what failed this time may succeed the next
+    elsewhere = ranks is not None and not ranks.first_here
+    if known.pop("passing") or elsewhere:  # what failed this time may succeed the next; one rank of a machine writes
         if draft is not None:
             image_cache.discard(draft)
     elif draft is None:
@@ -168,6 +181,7 @@ def decode_into(
     bits: int | None = None,
     fit: str = STRETCH,
     mapped: Path | None = None,
+    ranks: Ranks | None = None,
 ) -> dict[str, Any]:
     """Decode files into an array, then close the gaps of those that cannot be read.
 
@@ -187,6 +201,8 @@ def decode_into(
         How images of another shape fit the size.
     mapped : Path, optional
         The file that `pixels` is mapped from: then many files are decoded by several processes.
+    ranks : Ranks, optional
+        Processes that decode a part each, and then have all.
 
     Returns
     -------
@@ -207,15 +223,17 @@ def decode_into(
     used, wide, passing = bits or 16, list[int](), False
     bad: list[tuple[int, str]] = []
     sizes: Counter[tuple[int, int]] = Counter()
+    bounds = [0, len(files)] if ranks is None else ranks.parts(len(files))
+    own = range(*bounds[slice(0, 2) if ranks is None else slice(ranks.rank, ranks.rank + 2)])
     decoded: Generator[Header | DataError, None, None]
-    processes, at = min(default_threads(), 16), getattr(pixels, "offset", 0)
+    processes, at = 1 if ranks else min(default_threads(), 16), getattr(pixels, "offset", 0)
     if mapped is None or processes < 2 or len(files) < decoding.MANY or getattr(sys, "frozen", False):
-        decoded = _in_threads(decode, range(len(files)), _threads(files))
+        decoded = _in_threads(decode, own, _threads(files))
     else:
         how = {"max_pixels": max_pixels, "bits": used, "fit": fit}
         decoded = decoding.in_processes(files, (mapped, at, pixels.shape), how, processes)
     with closing(decoded) as outcomes:
-        for n, outcome in enumerate(outcomes):
+        for n, outcome in zip(own, outcomes, strict=True):
             if isinstance(outcome, DataError):
                 bad.append((n, str(outcome)))
                 passing = passing or isinstance(outcome, PassingError)
@@ -223,16 +241,27 @@ def decode_into(
                 sizes[outcome.rows, outcome.columns] += 1
                 if outcome.wide:
                     wide.append(n)
-            if progress is not None and ((n + 1) % _CHUNK == 0 or n + 1 == len(files)):
-                progress(n + 1, len(files))
-    if bits is None and wide:
-        used = max(_in_threads(lambda n: bits_in_use(files[n].source(), max_pixels), wide, _threads(files)))
+            if progress is not None and ((n + 1) % _CHUNK == 0 or n + 1 == own.stop):
+                done = n + 1 - own.start
+                progress(done if ranks is None else len(files) * done // len(own), len(files))
+    several = wide if ranks is None else [n for part in ranks.gather(wide) for n in part]
+    if bits is None and several:
+        in_use = max(
+            _in_threads(lambda n: bits_in_use(files[n].source(), max_pixels), wide, _threads(files)), default=0
+        )
+        used = in_use if ranks is None else max(ranks.gather(in_use))
         if used < 16:  # all that was kept of them so far is the upper 8 bits of 16
             with closing(_in_threads(decode, wide, _threads(files))) as outcomes:
                 passing = any(isinstance(outcome, DataError) for outcome in outcomes) or passing
+    if ranks is not None:
+        ranks.share(pixels, bounds)
+        told = ranks.gather([bad, passing, [[*pair, count] for pair, count in sizes.items()]])
+        bad = [(n, why) for part, _, _ in told for n, why in part]
+        passing = any(one for _, one, _ in told)
+        sizes = sum((Counter({(r, c): count for r, c, count in part}) for *_, part in told), Counter())
     _close_gaps(pixels, [n for n, _ in bad])
     whole = [(*pair, count) for pair, count in sorted(sizes.items())]
-    return {"bad": bad, "sizes": whole, "bits": used, "wide": len(wide), "passing": passing}
+    return {"bad": bad, "sizes": whole, "bits": used, "wide": len(several), "passing": passing}
 
 
 def choose_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:

@@ -12,14 +12,14 @@ update never comes by them. Why, and what it gains: docs/decisions/deferred-grad
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.engine.parameters import FlatParameters
-from lanewise.engine.schedule import Call, Place
+from lanewise.engine.schedule import Call, Phase, Place, Section
 from lanewise.kernels import dense, optimizers
 from lanewise.kernels.shards import nodes
 from lanewise.lanes.program import LANES
@@ -233,6 +233,40 @@ def clear_kept(layers: Sequence[Deferred]) -> tuple[Call, ...]:
     kept = {(place, size) for d in layers for place, size in ((d.x, dense.padded(d.inputs)), (d.dy, d.units))}
     ordered = sorted(kept, key=lambda entry: entry[0].offset)
     return tuple(Call(optimizers.zero(LANES * size), (place,)) for place, size in ordered)
+
+
+def shard_phase(
+    layout: Gradients, calls: tuple[Call, ...], deferred: Sequence[Deferred], first: int, shards: int
+) -> Phase:
+    """The passes of a round's shards, whose gradients start as zeros, unless a shard is one group, which writes them.
+
+    Parameters
+    ----------
+    layout : Gradients
+    calls : tuple of Call
+        What is done for a group.
+    deferred : sequence of Deferred
+    first, shards : int
+        The first of the round, and how many it has.
+    """
+    groups, before = layout.groups, first * layout.groups
+    clear = Call(optimizers.zero(layout.shared), (layout.row,))
+    start = Section((clear,), groups="all" if layout.accumulate else "absent", before=before)
+    sections = [start, Section(_later(calls, first), groups, "present", before=before)]
+    if deferred:
+        sections.append(Section(_later(clear_kept(deferred), first), groups, "absent", before=before))
+    return Phase(shards, tuple(sections))
+
+
+def _later(calls: tuple[Call, ...], shards: int) -> tuple[Call, ...]:
+    """The same calls for shards that come so many later; each round uses the same rows of gradients."""
+
+    def later(place: Place) -> Place:
+        if not shards or place.base == "gradients":
+            return place
+        return replace(place, offset=place.offset + shards * place.by_task)
+
+    return tuple(replace(call, places=tuple(map(later, call.places))) for call in calls)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.caching import Cache
 from lanewise.engine import muon
-from lanewise.engine.gradients import Gradients, clear_kept
+from lanewise.engine.gradients import Gradients, shard_phase
 from lanewise.engine.parameters import FlatParameters, Floats
 from lanewise.engine.plan import GroupPlan, Planner
-from lanewise.engine.schedule import Call, Executable, Phase, Place, Section, aligned
+from lanewise.engine.schedule import Executable, Phase, Place, aligned
+from lanewise.engine.share import Share
 from lanewise.engine.update import AVERAGE, Update
 from lanewise.errors import NetworkError
 from lanewise.kernels import batchnorm, dense, gather, loss, mixing, optimizers
@@ -30,9 +31,8 @@ from lanewise.limits import check_memory
 from lanewise.network.graph import Graph
 from lanewise.network.layers import Sigmoid, Softmax
 from lanewise.preprocessing import Preprocessing
+from lanewise.ranks import Ranks
 from lanewise.target import Target, chosen, usable_threads
-
-MOST_SHARDS = 64
 
 Integers = NDArray[np.int32]
 
@@ -97,6 +97,8 @@ class Trainer:
     winograd : bool
         Whether 3x3 and 5x5 convolutions may be computed by Winograd's method where that pays: faster, and
         with somewhat larger rounding errors (`docs/winograd.md`).
+    ranks : Ranks, optional
+        Processes that share each batch: all of them make the same trainer, and the same steps.
     """
 
     def __init__(
@@ -113,9 +115,10 @@ class Trainer:
         winograd: bool = True,
         target: Target | None = None,
         cache: Cache | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         plan, needed = self._laid_out(
-            graph, preprocessing, batch_size, optimizer, label_smoothing, augment, threads, winograd, target
+            graph, preprocessing, batch_size, optimizer, label_smoothing, augment, threads, winograd, target, ranks
         )
         check_memory("training this network", needed, batch_size)
         update = Update(
@@ -125,6 +128,7 @@ class Trainer:
             self._own_rates,
             matrices=self._matrices,
             nesterov=self.optimizer.nesterov,
+            exchange=None if ranks is None else self._exchange,
         )
         self._executable = Executable(list(self._phases(plan, update)), self.target, cache)
         self._arrays = {
@@ -157,16 +161,17 @@ class Trainer:
         *,
         threads: int | None = None,
         winograd: bool = True,
+        ranks: Ranks | None = None,
     ) -> int:
         """The bytes that training takes besides images and code; nothing is compiled.
 
         Parameters
         ----------
-        graph, preprocessing, batch_size, threads, winograd
+        graph, preprocessing, batch_size, threads, winograd, ranks
             As for the class.
         """
         _, needed = cls.__new__(cls)._laid_out(
-            graph, preprocessing, batch_size, None, 0.0, None, threads, winograd, None
+            graph, preprocessing, batch_size, None, 0.0, None, threads, winograd, None, ranks
         )
         return needed
 
@@ -181,6 +186,7 @@ class Trainer:
         threads: int | None,
         winograd: bool,
         target: Target | None,
+        ranks: Ranks | None,
     ) -> tuple[GroupPlan, int]:
         """What is done for one group of images, and the bytes that all of it takes."""
         if not any(graph.trainable):
@@ -192,17 +198,16 @@ class Trainer:
         self._mixed = augment is not None and augment.mixes
         self.target = target or chosen()
         self.flat = FlatParameters.of(graph)
-        self.groups = -(-batch_size // LANES)
-        self.groups_per_shard = -(-self.groups // MOST_SHARDS)
-        self.shards = -(-self.groups // self.groups_per_shard)
+        self.ranks, self.share = ranks, Share.of(batch_size, ranks)
         self._powers = np.ones(3)  # of momentum, beta2 and 1 - `batchnorm.RATE`, as many as steps were made
         self._steps = 0
         self.norms = np.zeros(0, np.float32)
         """The norm of the gradient of each step of the last run, before it was clipped."""
 
-        self.layout = Gradients.of(graph, self.shards, self.groups_per_shard, threads=usable_threads(threads, None))
+        most, own = usable_threads(threads, None), self.share.own
+        self.layout = Gradients.of(graph, self.share.shards, self.share.groups_per_shard, own=own, threads=most)
         # Beside the shards there is the update, too little to share, and what large dense layers put off.
-        self.threads = usable_threads(threads, None if self.layout.deferred else self.shards)
+        self.threads = most if self.layout.deferred else min(most, own)
         plan = self._plan(winograd)
         scratch = self._scratch + muon.scratch(self._matrices) * self.threads
         scalars = 7 * self.flat.total + self.layout.scalars + plan.transformed + scratch
@@ -211,7 +216,8 @@ class Trainer:
     @property
     def _scratch(self) -> int:
         """Scalars for slices of large dense layers."""
-        return self.threads * dense.slice_scratch(self.shards, self.groups_per_shard) if self.layout.deferred else 0
+        layout = self.layout
+        return self.threads * dense.slice_scratch(layout.shards, layout.groups) if layout.deferred else 0
 
     @property
     def cache(self) -> Cache:
@@ -295,15 +301,14 @@ class Trainer:
         each step's gradient.
         """
         count, batch = steps.images.shape
-        lanes = self.groups * LANES
+        lanes = self.share.groups * LANES
         images = np.full((count, lanes), -1, np.int32)
         labels, weights = np.zeros((count, lanes), np.int32), np.zeros((count, lanes), np.float32)
         images[:, :batch], labels[:, :batch], weights[:, :batch] = steps.images, steps.labels, steps.weights
         losses, correct = np.zeros((count, lanes), np.float32), np.zeros((count, lanes), np.float32)
         groups = -(-np.count_nonzero(images >= 0, axis=1) // LANES).astype(np.int64)
         norms = np.zeros((count, optimizers.CLIPPED), np.float32)
-        arrays = self._arrays | {
-            "pixels": pixels,
+        by_lane = {
             # Lanes without an image compute too, with a weight of 0, and 0 times a number of the batch's own images
             # is 0, whereas those of an image outside it might be infinite.
             "images": np.where(images >= 0, images, images[:, :1]),
@@ -314,14 +319,29 @@ class Trainer:
             "present": (images >= 0).astype(np.float32),
             "losses": losses,
             "correct": correct,
-            "hyper": self._hyper(steps.learning_rates, np.count_nonzero(images >= 0, axis=1)),
-            "norms": norms,
-            "keys": np.ascontiguousarray(steps.keys, np.int32),
         }
+        own = {name: np.ascontiguousarray(array[:, self.share.lanes]) for name, array in by_lane.items()}
+        arrays = (
+            self._arrays
+            | own
+            | {
+                "pixels": pixels,
+                "hyper": self._hyper(steps.learning_rates, np.count_nonzero(images >= 0, axis=1)),
+                "norms": norms,
+                "keys": np.ascontiguousarray(steps.keys, np.int32),
+            }
+        )
+        groups -= self.layout.groups * self.share.first
         self._executable.run(arrays, steps=count, threads=self.threads, counts=groups)
+        losses, correct = self.share.of_all(own["losses"], own["correct"])
         self.norms = norms[:, optimizers.NORM].copy()
         losses[images < 0], correct[images < 0] = 0, 0
         return losses[:, :batch], correct[:, :batch]
+
+    def _exchange(self) -> None:
+        """Add the gradients of all ranks, in the middle of a step."""
+        assert self.ranks is not None
+        self.ranks.add(self._arrays["gradients"][: self.layout.summed])
 
     def _others(self, labels: Integers) -> Integers:
         """The label of the image that each is mixed with: the next of its group, after the last the first."""
@@ -357,8 +377,8 @@ class Trainer:
         def per_lane(base: str) -> Place:
             return Place(
                 base,
-                by_step=4 * LANES * self.groups,
-                by_task=4 * LANES * self.groups_per_shard,
+                by_step=4 * self.share.lane_count,
+                by_task=4 * LANES * self.layout.groups,
                 by_repeat=4 * LANES,
             )
 
@@ -404,20 +424,10 @@ class Trainer:
         if plan.preparations:
             yield Phase.of_kinds((1, (call,)) for call in plan.preparations)
         for number, (first, shards) in enumerate(self.layout.rounds):
-            yield self._shard_phase(plan, first, shards)
+            yield shard_phase(self.layout, plan.calls, plan.deferred, first, shards)
             if number + 1 < len(self.layout.rounds):
                 yield Phase.of_kinds(update.sums(number))
         yield from update.phases(plan.deferred, self.target.registers, average=bool(self.optimizer.ema))
-
-    def _shard_phase(self, plan: GroupPlan, first: int, shards: int) -> Phase:
-        """A shard's gradients start as zeros, unless it is one group, which then writes them if it is there."""
-        groups, before = self.groups_per_shard, first * self.groups_per_shard
-        clear = Call(optimizers.zero(self.layout.shared), (self.layout.row,))
-        start = Section((clear,), groups="all" if self.layout.accumulate else "absent", before=before)
-        sections = [start, Section(_later(plan.calls, first), groups, "present", before=before)]
-        if plan.deferred:
-            sections.append(Section(_later(clear_kept(plan.deferred), first), groups, "absent", before=before))
-        return Phase(shards, tuple(sections))
 
     def _loss(self, outputs: int) -> Program:
         if isinstance(self.graph.nodes[-1].layer, Sigmoid):
@@ -449,17 +459,6 @@ class Trainer:
         if self.optimizer.name == "adamw":
             return optimizers.adamw(chunk, rows, total, own_rates)
         return optimizers.sgd(chunk, self.optimizer.nesterov, rows, total, own_rates)
-
-
-def _later(calls: tuple[Call, ...], shards: int) -> tuple[Call, ...]:
-    """The same calls for shards that come so many later; each round uses the same rows of gradients."""
-
-    def later(place: Place) -> Place:
-        if not shards or place.base == "gradients":
-            return place
-        return replace(place, offset=place.offset + shards * place.by_task)
-
-    return tuple(replace(call, places=tuple(map(later, call.places))) for call in calls)
 
 
 def _logits_node(graph: Graph) -> int:

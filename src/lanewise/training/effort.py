@@ -13,6 +13,7 @@ from lanewise.network.graph import Graph
 from lanewise.network.initial import initial_parameters
 from lanewise.network.summary import summary, totals
 from lanewise.preprocessing import Preprocessing, type_of
+from lanewise.ranks import active, agreed
 from lanewise.training.augment import FEW, PHOTOGRAPH
 from lanewise.training.recipe import (
     FINE,
@@ -116,4 +117,5 @@ def images_per_second(images: Images, graph: Graph, batch_size: int, threads: in
     while (seconds := time.perf_counter() - began) < MEASURED_SECONDS:
         trainer.run(pixels, steps)
         done += 1
-    return done * batch_size / seconds
+    ranks = active()
+    return agreed(done * batch_size / seconds) * (1 if ranks is None else ranks.size)

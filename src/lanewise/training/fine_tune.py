@@ -22,6 +22,7 @@ from lanewise.network.cutting import behind, until
 from lanewise.network.graph import Graph, assemble
 from lanewise.notes import Caution, Note, Say
 from lanewise.preprocessing import Preprocessing, type_of
+from lanewise.ranks import agreed
 from lanewise.training.features import Backbone
 from lanewise.training.find_rate import given_rate
 from lanewise.training.learning_rate import SCHEDULES
@@ -140,7 +141,7 @@ def _tuned(
         learning_rate=given_rate(options) or LEARNING_RATES[optimizer.name] / GOING_ON,
         schedule=SCHEDULES[options.schedule],
         epochs=options.epochs or (None if options.budget else EPOCHS),
-        budget=options.budget and max(options.budget - (time.perf_counter() - began), 0.0),
+        budget=options.budget and max(options.budget - agreed(time.perf_counter() - began), 0.0),
         most_epochs=3 * EPOCHS,
         patience=None,
         started=time.perf_counter(),

@@ -26,7 +26,6 @@ from lanewise.data.seen import Hashes, Seen
 from lanewise.engine.parameters import Floats
 from lanewise.errors import OptionError
 from lanewise.foreign import fitted
-from lanewise.interrupts import one_press_ends
 from lanewise.kernels.augmentation import Augment
 from lanewise.model import Model
 from lanewise.network.graph import Graph
@@ -60,6 +59,7 @@ from lanewise.training.new_head import Examples, trained, with_new_head
 from lanewise.training.options import TrainOptions
 from lanewise.training.progress import ending, fold_of, watched
 from lanewise.training.run import Engine, as_it_starts, optimizer_of, run
+from lanewise.training.same import one_training
 from lanewise.training.signatures import Source, options_of_training
 from lanewise.training.sources import sets_of
 from lanewise.training.start import Start, check_images, knows, moments, network_and_weights, outcome
@@ -71,7 +71,7 @@ MOST_TIMES = 3
 
 
 @options_of_training(TrainOptions, smoothing="label_smoothing")
-@one_press_ends
+@one_training
 def train(source: Source, y: ArrayLike | None, options: TrainOptions) -> Model:
     """Train a convolutional network to tell images apart.
 

@@ -13,6 +13,7 @@ from lanewise.data.seen import TRAINED, Seen, hashes_of
 from lanewise.engine.parameters import Floats
 from lanewise.model import Model
 from lanewise.notes import Caution, Note, Say
+from lanewise.training.same import check_data
 from lanewise.training.start import seen_by
 from lanewise.training.task import Validation
 
@@ -53,10 +54,12 @@ def held_out(
             say(note)
         unseen = holding.honest and _tells(start)
         validation = Validation(images.pixels, labels, holding.held, weights, unseen) if len(holding.held) else None
+        check_data(images, holding.hashes)
         return holding, validation, holding.seen()
     assert sets.validation.labels is not None
     holding = hold_out(images, chosen, 0, seed, before)
     hashes = hashes_of(sets.validation.pixels, holding.before.form)
+    check_data(images, np.concatenate([holding.hashes, hashes]))
     known = int(np.count_nonzero(holding.before.kinds_by(hashes) == TRAINED))
     if known:
         say(Caution(f"The starting model was trained on {known:,} of the {len(hashes):,} validation images."))

@@ -15,7 +15,6 @@ Random numbers are counter-based: the order of an epoch depends on (seed, epoch)
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping
 from copy import copy, deepcopy
 from dataclasses import dataclass, fields
@@ -27,10 +26,11 @@ from numpy.typing import NDArray
 from lanewise.engine.parameters import Floats
 from lanewise.engine.trainer import Steps, Trainer
 from lanewise.errors import LanewiseError
-from lanewise.interrupts import attend, defer
+from lanewise.interrupts import defer
 from lanewise.network.channelwise import BatchNorm
 from lanewise.notes import Caution, Say, unheard
 from lanewise.training.best_weights import Choice
+from lanewise.training.clock import Clock
 from lanewise.training.frequencies import Evaluates
 from lanewise.training.health import Epoch, Guess, Health
 from lanewise.training.learning_rate import COOLING, Cooling
@@ -143,7 +143,7 @@ class Loop:
         self.trainer, self.inference, self.task, self.progress = trainer, inference, task, progress
         self.steps_per_epoch = -(-len(task.indices) // task.batch_size)
         self.result = TrainResult(trainer.averaged.copy())
-        self.begun = time.perf_counter()
+        self.clock = Clock(trainer.ranks, task.started)
         self.choice = Choice(task.start)
         self.validation: tuple[float, float] | None = None
         self.since_evaluation = 0
@@ -165,12 +165,12 @@ class Loop:
         newest = self.choice.best_epoch == len(self.result.history) and not self.since_evaluation
         averaged = self.result.vector if newest else self.trainer.averaged.copy()
         vector = self.trainer.vector.copy() if self.trainer.optimizer.ema else averaged
-        return Good(vector, averaged, len(self.result.history), self.seconds, kept)
+        return Good(vector, averaged, len(self.result.history), self.clock.training, kept)
 
     def state(self) -> TrainingState:
         """A copy of all that `restore` needs, between two steps: `progress` may ask for it."""
         carried = deepcopy({name: getattr(self, name) for name in CARRIED})
-        carried["result"].seconds = self.seconds
+        carried["result"].seconds = self.clock.training
         return TrainingState(self.trainer.state(), **carried)
 
     def restore(self, state: TrainingState) -> None:
@@ -183,12 +183,7 @@ class Loop:
         """
         self.trainer.restore(state.engine)
         vars(self).update(deepcopy({name: getattr(state, name) for name in CARRIED}))
-        self.begun = time.perf_counter() - state.result.seconds
-
-    @property
-    def seconds(self) -> float:
-        """Seconds of training so far."""
-        return time.perf_counter() - self.begun
+        self.clock.back_to(state.result.seconds)
 
     def total_steps(self) -> float:
         """All steps there will be; under a budget, what the measured speed allows."""
@@ -201,11 +196,11 @@ class Loop:
         if task.epochs is not None:
             return task.epochs * self.steps_per_epoch
         assert task.budget is not None
-        left = task.budget - (time.perf_counter() - task.started)
+        left = task.budget - self.clock.budget
         most = float(task.most_epochs * self.steps_per_epoch)
         if steps == 0:
             return most
-        return min(most, steps + max(0.0, left - 0.02) * steps / self.seconds)
+        return min(most, steps + max(0.0, left - 0.02) * steps / self.clock.training)
 
     def more(self) -> bool:
         """Whether there is a step to go."""
@@ -220,7 +215,7 @@ class Loop:
             The loss is no longer finite.
         """
         try:
-            attend()
+            self.clock.attend()
             while self.more():
                 try:
                     self.one_epoch()
@@ -229,13 +224,15 @@ class Loop:
                         raise
             defer()
         except KeyboardInterrupt:
+            if self.clock.mine_alone():
+                raise
             self.result.interrupted = True
             if self.epoch is not None and self.choice.best_epoch > len(self.result.history):
                 # It came between the evaluation that chose these weights and the record of it.
                 self.result.vector = self.trainer.averaged.copy()
                 self.record(self.epoch)
         self.settle()
-        self.result.seconds = self.seconds
+        self.result.seconds = self.clock.training
         return self.result
 
     def settle(self) -> None:
@@ -305,7 +302,8 @@ class Loop:
         self.setbacks.append({"epoch": number, "why": why, "back_to": good.epochs, "learning_rate": rate})
         self.trainer.start_from(good.vector, good.averaged)
         vars(self).update(deepcopy(dict(good.carried)))
-        self.begun, self.share = time.perf_counter() - good.seconds, share
+        self.share = share
+        self.clock.back_to(good.seconds)
         return True
 
     def remedy(self, rate: float | None) -> str:
@@ -349,6 +347,7 @@ class Loop:
             self.evaluate(epoch)
         self.record(epoch)
         self.epoch = None
+        self.clock.look()
         if not self.dead and self.health.improved(epoch):
             self.good = self.as_it_is()
         self.tell(epoch, epoch_done=True)
@@ -361,7 +360,7 @@ class Loop:
 
     def chunk(self) -> int:
         """Steps of the next native call."""
-        return max(1, int(CHUNK_SECONDS * self.result.steps / self.seconds)) if self.result.steps else 1
+        return max(1, int(CHUNK_SECONDS * self.result.steps / self.clock.training)) if self.result.steps else 1
 
     def train_chunk(self, epoch: Epoch, part: Indices, count: int, total: float) -> None:
         """Train on the images of `count` steps, in one native call.
@@ -402,6 +401,7 @@ class Loop:
         self.result.steps += count
         self.result.images += len(part)
         self.since_evaluation += len(part)
+        self.clock.look()
         if not np.isfinite(losses).all():
             raise DivergedError(
                 f"training diverged in epoch {epoch.number + 1}: the loss is no longer finite at a learning rate of "
@@ -435,7 +435,7 @@ class Loop:
 
     def record(self, epoch: Epoch) -> None:
         """Add a finished epoch to the history."""
-        seconds = {"seconds": round(self.seconds, 4), "images": self.result.images}
+        seconds = {"seconds": round(self.clock.training, 4), "images": self.result.images}
         self.result.history.append(self.figures(epoch) | seconds)
 
     def figures(self, epoch: Epoch) -> dict[str, Any]:
@@ -452,19 +452,20 @@ class Loop:
 
     def tell(self, epoch: Epoch, *, epoch_done: bool) -> None:
         """Report progress."""
-        seconds, total = self.seconds, self.total_steps()
+        seconds, total = self.clock.training, self.total_steps()
         fraction = min(1.0, self.result.steps / max(total, 1))
-        self.progress(
-            Progress(
-                **self.figures(epoch),
-                epochs=total / self.steps_per_epoch,
-                fraction=fraction,
-                images_per_second=self.result.images / seconds,
-                seconds=seconds,
-                seconds_left=seconds * (1 - fraction) / max(fraction, 1e-9),
-                epoch_done=epoch_done,
+        with self.clock.heeding():
+            self.progress(
+                Progress(
+                    **self.figures(epoch),
+                    epochs=total / self.steps_per_epoch,
+                    fraction=fraction,
+                    images_per_second=self.result.images / seconds,
+                    seconds=seconds,
+                    seconds_left=seconds * (1 - fraction) / max(fraction, 1e-9),
+                    epoch_done=epoch_done,
+                )
             )
-        )
 
 
 def evaluated(outputs: Floats, labels: NDArray[np.int32], weights: Floats | None = None) -> tuple[float, float]:

@@ -15,6 +15,7 @@ from lanewise.lanes.program import LANES
 from lanewise.limits import available_memory
 from lanewise.network.graph import Graph
 from lanewise.preprocessing import PixelType, Preprocessing
+from lanewise.ranks import active
 from lanewise.target import usable_threads
 
 COPIES = 4
@@ -41,7 +42,7 @@ def needed(graph: Graph, dtype: PixelType, batch_size: int, threads: int | None 
     raw = Preprocessing(rows, columns, channels, dtype, (1.0,) * channels, (0.0,) * channels)
     # To evaluate, a thread's arena is at most as large as to train.
     copies = 4 * graph.parameter_count * COPIES
-    return copies + 2 * Trainer.memory(graph, raw, batch_size, threads=threads, winograd=winograd)
+    return copies + 2 * Trainer.memory(graph, raw, batch_size, threads=threads, winograd=winograd, ranks=active())
 
 
 def check_training_fits(

@@ -29,6 +29,7 @@ from lanewise.network.layers import Dense, GlobalAvgPool2D, Layer
 from lanewise.network.text import parse, to_text
 from lanewise.notes import Note, Say
 from lanewise.preprocessing import Preprocessing
+from lanewise.ranks import agreed
 from lanewise.training.features import Backbone
 from lanewise.training.find_rate import FIND, given_rate
 from lanewise.training.learning_rate import SCHEDULES
@@ -243,7 +244,7 @@ def trained(
         learning_rate=given_rate(options) or RATE / preprocessing.rows,
         schedule=SCHEDULES[options.schedule],
         epochs=options.epochs or (None if options.budget else max(20, -(-STEPS * batch_size // count))),
-        budget=options.budget and max(options.budget - (time.perf_counter() - began), 0.0) / len(decays),
+        budget=options.budget and max(options.budget - agreed(time.perf_counter() - began), 0.0) / len(decays),
         most_epochs=MOST_EPOCHS,
         patience=None,
         started=began,

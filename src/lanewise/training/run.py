@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from lanewise.data.images import Pixels
 from lanewise.engine.inference import Inference
 from lanewise.engine.muon import fitting
 from lanewise.engine.parameters import Floats
@@ -16,6 +18,7 @@ from lanewise.kernels.augmentation import Augment
 from lanewise.network.graph import Graph
 from lanewise.notes import Note, Say
 from lanewise.preprocessing import Preprocessing
+from lanewise.ranks import Ranks, active
 from lanewise.training.best_weights import Verdict
 from lanewise.training.frequencies import Balanced, Evaluates, on_top, output_bias
 from lanewise.training.loop import SLOWER, Loop, evaluated
@@ -53,11 +56,12 @@ class Engine:
             augment=self.augment,
             winograd=self.winograd,
             threads=self.threads,
+            ranks=active(),
         )
 
-    def inference(self, parameters: Floats | Sequence[Floats]) -> Inference:
-        """What evaluates parameters: a list of them, or the live vector of a trainer."""
-        return Inference(
+    def inference(self, parameters: Floats | Sequence[Floats]) -> Evaluates:
+        """What evaluates parameters: a list of them, or the live vector of a trainer; ranks share the images."""
+        alone = Inference(
             self.graph,
             parameters,
             self.preprocessing,
@@ -65,6 +69,25 @@ class Engine:
             tta=self.tta,
             threads=self.threads,
         )
+        ranks = active()
+        return alone if ranks is None else SharedInference(alone, ranks)
+
+
+@dataclass(frozen=True, slots=True)
+class SharedInference:
+    """Ranks that each evaluate some of the images, and know the outputs for all."""
+
+    alone: Inference
+    ranks: Ranks
+
+    def run(self, pixels: Pixels, images: NDArray[np.int32]) -> Floats:
+        """As `Inference.run`: an image's outputs do not depend on those beside it."""
+        bounds = self.ranks.parts(len(images))
+        own = slice(*bounds[self.ranks.rank : self.ranks.rank + 2])
+        outputs = np.empty((len(images), *self.alone.graph.output_shape), np.float32)
+        outputs[own] = self.alone.run(pixels, images[own])
+        self.ranks.share(outputs, bounds)
+        return outputs
 
 
 def optimizer_of(options: FitOptions, graph: Graph, weight_decay: float | None = None) -> Optimizer:
