@@ -118,10 +118,16 @@ def measure(
                     "LANEWISE_CACHE_LIMIT": "none",
                 }
                 runs.append(_watched(name, reader, [*command, asked], variables))
-                say(f"{name}, {reader}: {runs[-1].seconds:.1f} s")
-            shutil.rmtree(folder)
+                say(_told(runs[-1]))
             shutil.rmtree(cache)
     return report(runs, workers)
+
+
+def _told(run: Run) -> str:
+    return (
+        f"{run.folder}, {run.reader}: {run.ready:.1f} s to the first batch, {run.seconds:.1f} s for a pass, "
+        f"{run.processor:.1f} s of the processor, {run.own / 1e6:,.0f} MB of its own, {run.mapped / 1e6:,.0f} MB mapped"
+    )
 
 
 def _watched(folder: str, reader: str, command: list[str], variables: dict[str, str]) -> Run:

@@ -217,7 +217,7 @@ def test_a_full_disk(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     def full(*args: object) -> None:
         raise OSError(28, "No space left on device")
 
-    for name in ("posix_fallocate", "fsync"):
+    for name in ("posix_fallocate", "replace"):
         for limit in (1, 2**20):
             with monkeypatch.context() as patch:
                 patch.setattr(os, name, full)

@@ -30,7 +30,7 @@ from lanewise.cache_limit import hold, make_room, only_one
 from lanewise.caching import note_use
 from lanewise.data.blocks import in_blocks, take_room
 from lanewise.data.images import SLACK, Pixels, empty_pixels
-from lanewise.private import open_private, private_folder
+from lanewise.private import POSIX, open_private, private_folder
 
 IN_MEMORY = 64 * 2**20
 """Sets of fewer bytes are read into memory, larger ones are mapped."""
@@ -210,7 +210,8 @@ def publish(draft: Draft, path: Path, count: int, stamp: str, known: dict[str, A
     try:
         if not draft.kept:
             raise OSError
-        draft.pixels.flush()
+        if not POSIX:  # elsewhere a file and what is mapped of it are one
+            draft.pixels.flush()
         with open(draft.path, "r+b") as file:
             header = _npy_header(shape)
             file.write(header)
@@ -218,8 +219,7 @@ def publish(draft: Draft, path: Path, count: int, stamp: str, known: dict[str, A
             file.truncate(end)
             file.seek(end)
             file.write(bytes(SLACK) + text + _FOOT.pack(len(text), zlib.crc32(text), _MAGIC))
-            file.flush()
-            os.fsync(file.fileno())
+        # Nobody waits for the disk: what a loss of power leaves half written, the checksum tells.
         os.replace(draft.path, path)
     except OSError:
         discard(draft)
