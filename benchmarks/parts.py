@@ -33,7 +33,10 @@ PARTS: dict[str, dict[str, Any]] = {
     "flip alternating": {"flip": "alternating"},
     "bias_scaler 8": {"bias_scaler": 8.0},
     "bias_scaler 64": {"bias_scaler": 64.0},
+    "label_smoothing 0": {"label_smoothing": 0.0},
     "label_smoothing 0.1": {"label_smoothing": 0.1},
+    "adamw": {"optimizer": "adamw"},
+    "muon": {"optimizer": "muon"},
 }
 RESPLIT = 1000
 """Images from which on the test set stays as it is."""
