@@ -57,6 +57,7 @@ def test_columns_that_are_not_there_get_one_line(photos, table):
     )
     assert "--label-column" in failed(run("train", photos, "--labels", table))
     assert "give labels" in failed(run("train", photos, "--split-column", "x"))
+    assert "Quote a pattern of tar files" in misused(run("train", "a-0.tar", "a-1.tar"))
     assert "empty" in misused(run("train", photos, "--labels", ""))
 
 

@@ -205,7 +205,10 @@ def _say_usage(error: click.UsageError) -> None:
         error.show()
         return
     command = error.ctx.command_path if error.ctx is not None else "lanewise"
-    click.echo(f"{command}: {_safe(error.format_message())} See: {command} --help", err=True)
+    message = error.format_message()
+    if "unexpected extra argument" in message and ".tar" in message:  # the shell took a pattern apart
+        message += " Quote a pattern of tar files, like 'train-{000..009}.tar', or give their folder."
+    click.echo(f"{command}: {_safe(message)} See: {command} --help", err=True)
 
 
 click.Context.formatter_class = Fitting

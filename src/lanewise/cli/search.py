@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -129,6 +128,7 @@ def search(
     goes on with it later. A trial whose worker was killed is begun again. IMAGES is what `lanewise train` takes.
     """
     from lanewise.cli.output import open_output
+    from lanewise.data.source import stem_of
     from lanewise.extras import need
     from lanewise.wording import shown
 
@@ -136,7 +136,7 @@ def search(
     from lanewise.experiments.search_plan import Plan
     from lanewise.experiments.search_worker import Worker
 
-    default = f"{Path(os.path.abspath(images)).name.removesuffix('.npz') or 'images'}-search"
+    default = f"{stem_of(images) or 'images'}-search"
     folder = Path(output if output is not None else default)
     out = open_output(as_json, quiet=quiet)
     if options["epochs"] is not None and options["budget"] is not None:
