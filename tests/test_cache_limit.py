@@ -143,8 +143,9 @@ def test_the_use_of_code_is_noted():
 def test_what_is_in_use_stays(tmp_path, monkeypatch):
     monkeypatch.setattr(image_cache, "IN_MEMORY", 1)
     monkeypatch.setenv(VARIABLE, "1GB")
+    root = photos(tmp_path / "photos")
     for _ in range(2):  # mapped just after decoding, and again
-        pixels = load(photos(tmp_path / "photos"), notes=unheard).train.pixels[2:]
+        pixels = load(root, notes=unheard).train.pixels[2:]
         with monkeypatch.context() as patch:
             patch.setenv(VARIABLE, "0")
             assert not make_room()

@@ -91,6 +91,7 @@ def test_training_copies_no_more_than_blocks(tmp_path):
         "conv 4@3x3 whiten, relu, dense 2",
         epochs=1,
         folds=0,
+        validation_fraction=0.4,
         threads=1,
         notes=lambda note: None,
         verbose=False,

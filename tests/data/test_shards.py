@@ -188,7 +188,7 @@ def test_bad_members_are_left_out_and_named(tmp_path, monkeypatch):
 
 def test_a_file_that_is_cut_short_gives_what_it_holds(tmp_path):
     whole = shard(tmp_path / "w.tar").read_bytes()
-    for length in (512 * 14 + 100, 512 * 12):
+    for length in (512 * 14 + 100, 512 * 13 + 10, 512 * 12):
         (tmp_path / "a.tar").write_bytes(whole[:length])
         said: list[str] = []
         images = load(tmp_path / "a.tar", notes=said.append).train
