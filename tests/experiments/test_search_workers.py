@@ -47,7 +47,7 @@ def kill_while_training(process: subprocess.Popen[str], url: str) -> int:
             mine = trial.user_attrs.get("worker", "").endswith(f":{process.pid}")
             if mine and trial.state.name == "RUNNING" and trial.intermediate_values:
                 process.send_signal(signal.SIGKILL)
-                process.wait()
+                process.communicate()
                 return trial.number
         time.sleep(0.05)
     raise AssertionError(f"no trial was begun: {process.poll()}")
