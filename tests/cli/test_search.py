@@ -19,8 +19,8 @@ def test_a_line_a_trial_then_the_best_and_what_to_do_with_it(photos, here):
     assert result.exit_code == 0, result.output
     said = result.stdout
     assert "22 training images, 2 held out for validation" in said
-    assert "network dense {2..4}, relu, dense 1" in said
-    assert "learning_rate 0.01..0.3 log" in said
+    assert "network: dense {2..4}, relu, dense 1" in said
+    assert "learning_rate: 0.01..0.3 log" in said
     assert [line[:3] for line in said.splitlines() if line.startswith(("1/3", "2/3", "3/3"))] == ["1/3", "2/3", "3/3"]
     lines = {line[:20].strip(): line[20:] for line in said.splitlines()}
     assert lines["Page"] == "photos-search/search.html"

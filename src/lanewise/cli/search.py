@@ -185,9 +185,12 @@ def _tell(out: Output, images: str, plan: Plan) -> None:
     out.tell("", held + ("; the test set is not looked at" if plan.images.tested else ""))
     out.notes(evaluating.without_lists(sets.notes))
     out.skipped(sets.skipped)
-    for n, (name, texts) in enumerate(plan.space.to_json().items()):
-        for text in texts if isinstance(texts, list) else [texts]:
-            out.tell("" if n else "Searched", f"{name} {text}")
+    label = "Searched"
+    for name, texts in plan.space.to_json().items():
+        for n, text in enumerate(texts if isinstance(texts, list) else [texts], 1):
+            number = f" {n}" if isinstance(texts, list) and len(texts) > 1 else ""
+            out.tell(label, f"{name}{number}: {text}")
+            label = ""
     budget = plan.fixed.get("budget")
     length = "" if budget is None else f" of up to {duration(budget)} each, {duration(budget * plan.trials)} in all"
     out.tell("Trials", f"{plan.trials}{length}")
