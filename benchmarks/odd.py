@@ -98,7 +98,8 @@ def measure(
     folder : Path, optional
         The virtual environment in which PyTorch is; without it, Lanewise is alone.
     known : Path, optional
-        A file that PyTorch's accuracies are appended to, a line each; those that it has are not measured again.
+        A file that PyTorch's accuracies are appended to, a line each. Those that it has are not measured again, and are
+        there without PyTorch.
     say : callable
         Given a line on each result as it comes.
     """
@@ -112,13 +113,12 @@ def measure(
             for name in names:
                 for seed in range(seeds):
                     run = _lanewise(path.name, name, train, test, count, seed, threads)
-                    if folder is not None:
-                        asked = _asked(name, train, count, seed)
-                        torch = _remembered(known, asked | {"data": path.name})
-                        if torch is None:
-                            torch = _torch(asked | {"images": str(kept), "threads": threads}, python_of(folder))
-                            _remember(known, asked | {"data": path.name}, torch)
-                        run = Run(**asdict(run) | {"torch": torch})
+                    asked = _asked(name, train, count, seed)
+                    torch = _remembered(known, asked | {"data": path.name})
+                    if torch is None and folder is not None:
+                        torch = _torch(asked | {"images": str(kept), "threads": threads}, python_of(folder))
+                        _remember(known, asked | {"data": path.name}, torch)
+                    run = Run(**asdict(run) | {"torch": torch or {}})
                     runs.append(run)
                     say(_told(run))
     return report(runs, epochs, threads)
@@ -243,7 +243,8 @@ def _rows(runs: Sequence[Run]) -> Iterator[tuple[str, ...]]:
     for name in dict.fromkeys(run.network for run in runs):
         own = [run for run in runs if run.network == name]
         found = mean(run.accuracy for run in own)
-        theirs = {rate: mean(run.torch[rate] for run in own) for rate in RATES} if own[0].torch else {}
+        beside = all(run.torch for run in own)
+        theirs = {rate: mean(run.torch[rate] for run in own) for rate in RATES} if beside else {}
         less = found - max(theirs.values()) if theirs else None
         rates = sorted({run.rate for run in own})
         yield (

@@ -482,9 +482,9 @@ def test_odd_networks_are_trained_and_what_pytorch_reached_is_remembered(
     monkeypatch.setitem(learners.ODD, "wide", "conv 4@3x3, relu")
     asked: list[dict[str, object]] = []
     monkeypatch.setattr(odd, "_torch", lambda question, python: asked.append(question) or dict.fromkeys(odd.RATES, 0.9))
-    for _ in range(2):
+    for folder in (tmp_path, tmp_path, None):
         made = odd.measure(
-            ["wide"], [tmp_path / "some.npz"], 2, 1, 1, tmp_path, tmp_path / "known.jsonl", lambda line: None
+            ["wide"], [tmp_path / "some.npz"], 2, 1, 1, folder, tmp_path / "known.jsonl", lambda line: None
         )
         (run,) = made.figures["runs"]
         assert run["torch"] == {0.01: 0.9, 0.05: 0.9, 0.2: 0.9}

@@ -147,7 +147,7 @@ class FitOptions:
     learning_rate: float | Literal["find"] | None = option(
         None,
         "Peak learning rate; 'find' looks at the loss over rates that grow for 100 steps.",
-        f"{each(LEARNING_RATES)}; with batchnorm {each(NORMALISED_LEARNING_RATES)}; less for sgd if deep",
+        f"{each(LEARNING_RATES)}; with batchnorm {each(NORMALISED_LEARNING_RATES)}; less for sgd if deep or broad",
         more="If it is left to Lanewise and training dies or diverges, training goes back and on at a third of it.",
         values=positive("the learning rate must be", word="find"),
     )
