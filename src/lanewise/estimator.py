@@ -32,9 +32,10 @@ from lanewise.network.layers import Layer
 from lanewise.notes import Caution, say
 from lanewise.pixel_scale import on_scale
 from lanewise.training.fit import train
-from lanewise.training.options import FitOptions, option
+from lanewise.training.options import FitOptions
 from lanewise.training.progress import tell
 from lanewise.training.recipe import network_for
+from lanewise.training.rules import option
 from lanewise.training.signatures import documented, options_of_init
 
 __all__ = ["CNNClassifier"]

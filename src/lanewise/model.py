@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Self, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -40,6 +41,9 @@ __all__ = ["Model", "Preprocessing"]
 Path = str | os.PathLike[str]
 Pixels = NDArray[np.uint8 | np.float32]
 Runner = TypeVar("Runner")
+
+
+_WHEN_SAVED: WeakKeyDictionary[Model, list[Callable[[], None]]] = WeakKeyDictionary()
 
 
 def _check(threads: int | None) -> None:
@@ -197,6 +201,12 @@ class Model(Contents):
             The file cannot be written; the message says why, and an older file is as it was.
         """
         write(self, path, input_name)
+        for done in _WHEN_SAVED.pop(self, ()):
+            done()
+
+    def when_saved(self, done: Callable[[], None]) -> None:
+        """Have something done once this model is saved: what was kept for the case that it is lost can then go."""
+        _WHEN_SAVED.setdefault(self, []).append(done)
 
     @classmethod
     def load(

@@ -2,6 +2,7 @@
 
     write_whole(path, data)       an older file of that name is replaced at once
     write_new(path, data)         no file is replaced: the new one gets a number, which no two processes share
+    beside(path, data)            the new file alone, for who has names of his own for it
 
 A process that is killed on the way leaves a file `.NAME.XXXXXXXXXXXX.lanewise.tmp` behind; the next one that writes in
 the same folder a day later removes it.
@@ -10,6 +11,7 @@ the same folder a day later removes it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -17,6 +19,11 @@ import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 _OURS = re.compile(r"\..*\.[0-9a-f]{12}\.lanewise\.tmp")
 _DAY = 86400.0
@@ -37,7 +44,7 @@ def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
     if target.exists() and not target.is_file():  # a pipe or a device is written to, not replaced
         target.write_bytes(data)
         return
-    with _beside(target, data) as temporary:
+    with beside(target, data) as temporary:
         with contextlib.suppress(OSError):
             os.chmod(temporary, stat.S_IMODE(target.stat().st_mode))
         temporary.replace(target)
@@ -53,13 +60,36 @@ def write_new(path: str | os.PathLike[str], data: bytes) -> Path:
         The name that it got, which no other process can have got as well.
     """
     wanted = Path(path)
-    with _beside(Path(os.path.realpath(wanted.parent)) / wanted.name, data) as temporary:
-        for number in range(1, _MOST_NAMES):
-            free = numbered(wanted, number)
-            if _claimed(temporary, free):
-                flush_folder(free.parent)
-                return free
-    raise FileExistsError(17, os.strerror(17), os.fspath(wanted))
+    with beside(Path(os.path.realpath(wanted.parent)) / wanted.name, data) as temporary:
+        return claim(temporary, wanted)
+
+
+def claim(temporary: Path, wanted: Path, most: int = _MOST_NAMES) -> Path:
+    """Give a finished file in the same folder a name that was free: the wanted one, or up to so many with a number.
+
+    Parameters
+    ----------
+    temporary : Path
+    wanted : Path
+    most : int
+        With 1, the wanted name or none.
+
+    Returns
+    -------
+    Path
+        The name that it got.
+
+    Raises
+    ------
+    FileExistsError
+        All names are taken.
+    """
+    for number in range(1, most + 1):
+        free = numbered(wanted, number)
+        if _claimed(temporary, free):
+            flush_folder(free.parent)
+            return free
+    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(wanted))
 
 
 def numbered(path: Path, number: int) -> Path:
@@ -92,20 +122,45 @@ def _claimed(temporary: Path, name: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _beside(target: Path, data: bytes) -> Iterator[Path]:
+def beside(target: Path, *parts: bytes | memoryview) -> Iterator[Path]:
     """A new file with these bytes in the folder of `target`, on the disk; removed if it is still there afterwards."""
     _sweep(target.parent)
     temporary = temporary_beside(target)
     try:
         # The umask decides who may read it.
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:
-            file.write(data)
+            for part in parts:
+                file.write(part)
             file.flush()
             os.fsync(file.fileno())
         yield temporary
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def hold(path: Path) -> int | None:
+    """Hold a file until its descriptor is closed or the process ends, however it ends; None where systems cannot.
+
+    Raises
+    ------
+    BlockingIOError
+        Another process holds it.
+    OSError
+        It cannot be opened.
+    """
+    if fcntl is None:
+        return None
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise
+    except OSError:  # a file system without locks
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def temporary_beside(target: Path) -> Path:

@@ -17,11 +17,13 @@ from lanewise.network.initial import initial_parameters
 from lanewise.network.text import parse
 from lanewise.notes import Caution
 from lanewise.preprocessing import Preprocessing
+from lanewise.training.checkpoint_file import packed, unpacked
 from lanewise.training.health import Epoch, Guess, Health
 from lanewise.training.learning_rate import SCHEDULES
-from lanewise.training.loop import DivergedError, Loop, TrainingState
+from lanewise.training.loop import DivergedError, Loop
 from lanewise.training.optimizers import LEARNING_RATES
 from lanewise.training.run import RETRIES, Engine
+from lanewise.training.state import TrainingState
 from lanewise.training.task import Progress, TrainingTask, Validation
 
 # Judging an epoch
@@ -259,7 +261,8 @@ def test_a_restored_loop_goes_back_with_the_same_bits(when: str, validation: boo
     first = loop_of(stop, poison=once_in_epoch(4), validation=validation)
     first.run()
     second = loop_of(poison=once_in_epoch(4), validation=validation)
-    second.restore(kept[0])
+    _, state = unpacked(b"".join(packed({}, kept[0])))  # as a checkpoint keeps it
+    second.restore(state)
     result = second.run()
     assert result.vector.tobytes() == whole.vector.tobytes()
     assert len(result.setbacks) == 1

@@ -15,8 +15,9 @@ from lanewise.network.initial import initial_parameters
 from lanewise.network.text import parse
 from lanewise.preprocessing import Preprocessing
 from lanewise.training.learning_rate import one_cycle
-from lanewise.training.loop import Loop, TrainingState, evaluated
+from lanewise.training.loop import Loop, evaluated
 from lanewise.training.run import Engine
+from lanewise.training.state import TrainingState
 from lanewise.training.task import Progress, TrainingTask, Validation
 
 

@@ -17,8 +17,8 @@ import lanewise
 from lanewise.cli.group import lanewise as group
 from lanewise.cli.options import passed_on, training_options
 from lanewise.errors import LanewiseError, OptionError
-from lanewise.training.options import FitOptions, TrainOptions, about, option
-from lanewise.training.rules import whole
+from lanewise.training.options import FitOptions, TrainOptions
+from lanewise.training.rules import about, option, whole
 from lanewise.training.signatures import documented, options_of_init, options_of_training
 
 
@@ -120,7 +120,8 @@ ODD = ("x", "", None, -1, 0, 1.5, float("nan"), [], {}, object(), b"1", True, np
 
 @pytest.mark.parametrize("name", [one.name for one in fields(TrainOptions)])
 @pytest.mark.parametrize("value", ODD, ids=lambda value: type(value).__name__ + repr(value)[:8])
-def test_a_value_of_any_type_trains_or_is_refused(name, value):
+def test_a_value_of_any_type_trains_or_is_refused(name, value, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a name of a file is one
     x, y = np.random.default_rng(0).integers(0, 255, (40, 4, 4)).astype(np.uint8), np.arange(40) % 2
     options = {"epochs": 1, "network": "dense 2", "folds": 0, "verbose": 0, "notes": lambda note: None}
     if name == "budget":

@@ -86,7 +86,7 @@ def conduct(
         with nullcontext() if out.quiet else watch(out, roles.count) as say:
             found = run(sets, seeds=range(options["seeds"]), folder=folder, progress=say, **chosen)
     except KeyboardInterrupt:
-        where = f": {shown(folder)} keeps the finished trainings, and the same command resumes" if folder else ""
+        where = f": {shown(folder)} keeps what is done, and the same command resumes" if folder else ""
         click.echo(f"lanewise: stopped{where}", err=True)
         raise click.exceptions.Exit(INTERRUPTED) from None
     found = replace(found, evaluating=roles)

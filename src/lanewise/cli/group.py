@@ -27,7 +27,7 @@ from lanewise.cli.evaluate import evaluate
 from lanewise.cli.import_ import import_
 from lanewise.cli.inspect import inspect
 from lanewise.cli.lesson import lesson
-from lanewise.cli.options import FAILED, INTERRUPTED
+from lanewise.cli.options import FAILED, INTERRUPTED, WORDS
 from lanewise.cli.predict import predict
 from lanewise.cli.report import report
 from lanewise.cli.search import search
@@ -132,6 +132,7 @@ class Commands(click.Group):
         name, command, rest = super().resolve_command(ctx, args)
         if launched() and name != "train":
             raise click.UsageError("Only lanewise train shares its work among ranks: start this without mpiexec.")
+        ctx.meta[WORDS] = [name, *rest]
         return name, command, rest if command is None else in_our_words(command, rest)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lanewise.errors import OptionError
-from lanewise.training.options import FitOptions, TrainOptions, about
-from lanewise.training.rules import Rule
+from lanewise.training.options import FitOptions, TrainOptions
+from lanewise.training.rules import Rule, about
 from lanewise.wording import shown
 
 if TYPE_CHECKING:
@@ -46,6 +46,9 @@ PATH = Name()
 
 FAILED, INTERRUPTED = 1, 130
 """Exit statuses."""
+
+WORDS = "lanewise.words"
+"""Where the context of a command keeps its name and arguments, as they were typed."""
 
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
@@ -249,6 +252,8 @@ def training_option(one: Field[Any]) -> Decorator:
     text = known.command or known.text
     if one.default is True:
         return click.option(name.replace("--", "--no-", 1), one.name, flag_value=False, default=True, help=text)
+    if one.default is False:
+        return click.option(name, one.name, is_flag=True, default=False, help=text)
     kind: dict[str, Any] = {"default": one.default, "show_default": one.default is not None and not known.default}
     if known.default:
         kind["default"] = None  # whoever reads the value has a default of its own
@@ -267,7 +272,7 @@ def training_option(one: Field[Any]) -> Decorator:
         case _ if known.words:
             kind |= {"type": click.Choice(known.words)}
         case _:
-            kind |= {"type": PATH if known.metavar == "MODEL" else None, "metavar": known.metavar or "N"}
+            kind |= {"type": PATH if known.metavar in ("MODEL", "FILE") else None, "metavar": known.metavar or "N"}
     if known.alone:
         kind |= {"is_flag": False, "flag_value": known.alone, "callback": _checked(one.name, known.values)}
     return click.option(name, one.name, help=text, **kind)

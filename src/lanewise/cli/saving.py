@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lanewise.errors import ModelFileError
-from lanewise.saving import temporary_beside
+from lanewise.errors import LanewiseError, ModelFileError
+from lanewise.saving import free_name, numbered, temporary_beside
 from lanewise.wording import shown
 
 if TYPE_CHECKING:
@@ -42,7 +42,23 @@ class Saved:
     trouble: str | None = None
 
 
-def place_for(images: str, output: str | None, force: bool) -> Destination:
+def name_for(images: str, output: str | None) -> Path:
+    """The file of the model trained on `images`, if nothing has that name.
+
+    Parameters
+    ----------
+    images : str
+        The folder, the `.npz` file or the word that the user named: the default name derives from it.
+    output : str or None
+        The file or folder that the user wants.
+    """
+    from lanewise.data.source import stem_of
+
+    name = (stem_of(images) or "model") + SUFFIX
+    return Path(output or "", name) if output is None or os.path.isdir(output) else Path(output)
+
+
+def place_for(images: str, output: str | None, force: bool, weights: str | None = None) -> Destination:
     """Choose the file of the model trained on `images`, and test whether it can be written.
 
     Parameters
@@ -53,6 +69,9 @@ def place_for(images: str, output: str | None, force: bool) -> Destination:
         The file or folder that the user wants.
     force : bool
         An older file `output` may be replaced.
+    weights : str, optional
+        The digest of weights that were to be saved when the training to be resumed ended: a model that has them is its
+        own, and is replaced.
 
     Raises
     ------
@@ -61,14 +80,16 @@ def place_for(images: str, output: str | None, force: bool) -> Destination:
     ModelFileError
         Nothing can be written there.
     """
-    from lanewise.data.source import stem_of
-
-    name = (stem_of(images) or "model") + SUFFIX
-    if output is None or os.path.isdir(output):
-        path = Path(output or "", name)  # or another one with a number, which is found when there is a model
+    path = name_for(images, output)
+    if output is None or os.path.isdir(output):  # or another name with a number, which is found when there is a model
         _try(path)
-        return Destination(path, replace=False)
-    path = Path(output)
+        last = free_name(path)
+        number, same = 1, None
+        while weights is not None and same is None and (taken := numbered(path, number)) != last:
+            number, same = number + 1, taken if _has(taken, weights) else None
+        return Destination(same or path, replace=same is not None)
+    if weights is not None and _has(path, weights):
+        return Destination(path, replace=True)
     if os.path.lexists(path):
         if not force:
             raise click.BadParameter(
@@ -111,6 +132,17 @@ def amend(model: Model, saved: Saved) -> None:
     """Save a model again where it was saved; if that fails, the older file is still there."""
     with suppress(ModelFileError):
         model.save(saved.path)
+
+
+def _has(path: Path, weights: str) -> bool:
+    """Whether a model is there that has these weights, by their digest."""
+    from lanewise.model_file import read
+    from lanewise.model_file.metadata import digest
+
+    try:
+        return path.is_file() and digest(read(path).parameters) == weights
+    except (LanewiseError, OSError):
+        return False
 
 
 def _new_temporary() -> Path:

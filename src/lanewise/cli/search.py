@@ -20,7 +20,8 @@ from lanewise.cli.options import (
     seconds,
     training_option,
 )
-from lanewise.training.options import FitOptions, TrainOptions, about
+from lanewise.training.options import FitOptions, TrainOptions
+from lanewise.training.rules import about
 from lanewise.training.searched import SEARCHED
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from typing import Any
 
 import click
@@ -70,7 +71,8 @@ def train(
     digits. The model is evaluated on the test set. Without one it is evaluated on the validation set, and the figure is
     called validation accuracy.
 
-    Ctrl-C or SIGTERM stops training and keeps the best model so far; the exit status is then 130.
+    Ctrl-C or SIGTERM stops training and keeps the best model so far; the exit status is then 130. A training that was
+    killed is resumed by the same command with --resume.
     """
     source = image_files(images, options)
     if options["epochs"] is not None and options["budget"] is not None:
@@ -81,7 +83,8 @@ def train(
         options["folds"] = 0
     from lanewise.cli import reporting, training
     from lanewise.cli.output import open_output
-    from lanewise.cli.saving import amend, place_for, save
+    from lanewise.cli.resuming import keeper_for
+    from lanewise.cli.saving import amend, name_for, place_for, save
     from lanewise.cli.tables import check_table, write_table
     from lanewise.frames import history_table
     from lanewise.interrupts import Presses
@@ -92,14 +95,16 @@ def train(
     began = time.perf_counter()
     out = open_output(as_json, quiet=quiet)
     check_table(history, force, "--history")
-    place = place_for(images, output, force)
-    if report is not None:
-        check_installed()
-        reporting.page_for(place.path, report or None, force)
-    with Presses(all_signals=True) as presses:
+    with Presses(all_signals=True) as presses, ExitStack() as last:
         with together() as ranks:
-            prepared = training.prepare(out, source, options)
-            model = training.fit(out, prepared, options)
+            keeper = keeper_for(out, name_for(images, output), options["checkpoint"], options["resume"])
+            last.callback(keeper.close)
+            place = place_for(images, output, force, keeper.about.get("weights"))
+            if report is not None:
+                check_installed()
+                reporting.page_for(place.path, report or None, force)
+            prepared = training.prepare(out, source, options, keeper)
+            model = training.fit(out, prepared, options, keeper)
         if ranks is not None and ranks.rank > 0:  # the first one saves the model
             raise click.exceptions.Exit(INTERRUPTED if model.provenance["interrupted"] else 0)
         # Saved before it is evaluated: whatever happens from here on, the model is there.
@@ -110,6 +115,7 @@ def train(
         write_table(history, force, *history_table(model.history))
     page = None if report is None else reporting.page_for(saved.path, report or None, force)
     training.report(out, prepared, model, evaluated, saved, began, page, new_page=not force)
+    training.end(out, model, keeper)
     if saved.trouble is not None:
         click.echo(f'lanewise: {shown(saved.trouble)}; it was saved as "{shown(saved.path)}" instead', err=True)
         raise click.exceptions.Exit(FAILED)

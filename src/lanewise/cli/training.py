@@ -36,7 +36,8 @@ from lanewise.network.summary import summary, totals
 from lanewise.network.text import layer_text, parse
 from lanewise.notes import unheard
 from lanewise.pretrained.load import load_start
-from lanewise.training.effort import effort_for
+from lanewise.training.checkpoint import Keeper
+from lanewise.training.effort import effort_kept
 from lanewise.training.new_head import with_new_head
 from lanewise.training.options import TrainOptions
 from lanewise.training.recipe import USUAL, network_for
@@ -45,6 +46,9 @@ from lanewise.wording import duration, file_size, plural, quoted, shape, shown
 
 READING = ("size", "fit", "group_by", "channels", "strict")
 """Options that are used up when the images are read."""
+
+SETTLED = ("network", "start", "checkpoint", "resume")
+"""Options that the command has made something of already."""
 
 MOST_CLASSES = 12
 MOST_SHAPES = 12
@@ -80,7 +84,7 @@ class Prepared:
     notes: list[str]
 
 
-def prepare(out: Output, name: str | ImageFiles, options: Mapping[str, Any]) -> Prepared:
+def prepare(out: Output, name: str | ImageFiles, options: Mapping[str, Any], keeper: Keeper) -> Prepared:
     """Read the images, build the network, and show both. Whatever can fail before training fails here.
 
     Parameters
@@ -90,6 +94,8 @@ def prepare(out: Output, name: str | ImageFiles, options: Mapping[str, Any]) -> 
         The images, as `lanewise.train` takes them.
     options : mapping
         Those of the command.
+    keeper : Keeper
+        Knows what was decided before training was killed.
 
     Returns
     -------
@@ -134,8 +140,10 @@ def prepare(out: Output, name: str | ImageFiles, options: Mapping[str, Any]) -> 
         if start is not None and wanted == "auto":
             graph, text = start.graph, start.network
         else:
-            known = {name: options[name] for name in ("preset", "budget", "threads")}
-            effort = effort_for(train, **known) if wanted == "auto" else USUAL
+            preset, budget, threads = (options[name] for name in ("preset", "budget", "threads"))
+            effort = USUAL
+            if wanted == "auto":
+                effort = effort_kept(keeper, train, preset, budget, threads, "effort of the command")
             graph, wanted = network_for(wanted, (train.channels, *train.size), len(train.classes), effort=effort)
             text = wanted
         _tell_network(out, graph, text, chosen=start is None and options["network"] in (None, "auto"))
@@ -143,7 +151,7 @@ def prepare(out: Output, name: str | ImageFiles, options: Mapping[str, Any]) -> 
     return Prepared(name, sets, wanted, start, part, split, only, notes)
 
 
-def fit(out: Output, prepared: Prepared, options: Mapping[str, Any]) -> Model:
+def fit(out: Output, prepared: Prepared, options: Mapping[str, Any], keeper: Keeper) -> Model:
     """Train, and show the progress.
 
     Parameters
@@ -152,6 +160,7 @@ def fit(out: Output, prepared: Prepared, options: Mapping[str, Any]) -> Model:
     prepared : Prepared
     options : mapping
         Those of the command.
+    keeper : Keeper
 
     Returns
     -------
@@ -174,7 +183,8 @@ def fit(out: Output, prepared: Prepared, options: Mapping[str, Any]) -> Model:
             progress=progress,
             notes=say,
             verbose=0,
-            **{key: value for key, value in passed_on(options).items() if key not in ("network", "start", *READING)},
+            checkpoint=keeper,
+            **{key: value for key, value in passed_on(options).items() if key not in (*SETTLED, *READING)},
         )
     out.tell("Trained", _trained(model), "yellow" if model.provenance["interrupted"] else None)
     if (choice := _best_and_last(model)) is not None:
@@ -276,6 +286,21 @@ def report(
             "skipped": skipped_json(prepared.sets.skipped),
         }
     )
+
+
+def end(out: Output, model: Model, keeper: Keeper) -> None:
+    """All is saved: the checkpoint goes, unless the user ended training and named it, to go on some other time.
+
+    Parameters
+    ----------
+    out : Output
+    model : Model
+    keeper : Keeper
+    """
+    if not model.provenance["interrupted"]:
+        keeper.remove()
+    elif keeper.about and keeper.asked:
+        out.tell("Resume", keeper.command)
 
 
 def _page(out: Output, prepared: Prepared, model: Model, saved: Saved) -> str:

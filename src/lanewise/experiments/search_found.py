@@ -13,7 +13,8 @@ from lanewise.brief import short
 from lanewise.errors import OptionError
 from lanewise.experiments.tables import plain_table
 from lanewise.model import Model
-from lanewise.training.options import TrainOptions, about
+from lanewise.training.options import TrainOptions
+from lanewise.training.rules import about
 from lanewise.wording import counted, duration, percent, plural, quoted
 
 OBJECTIVES: dict[str, Literal["maximize", "minimize"]] = {

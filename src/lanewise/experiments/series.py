@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,6 +14,7 @@ from lanewise.data.load import Source
 from lanewise.errors import OptionError
 from lanewise.experiments.journal import Journal
 from lanewise.experiments.trial import Roles, Trial, from_entry, prepared, settings_of, trial_of
+from lanewise.training.checkpoint import SUFFIX, Keeper
 from lanewise.training.task import Progress
 
 
@@ -59,7 +61,8 @@ class Series:
         The images, as for `lanewise.load`.
     seeds : sequence of int
     folder : path, optional
-        Where a journal is kept: trainings that it holds are not repeated.
+        Where a journal is kept: trainings that it holds are not repeated. Beside it is a checkpoint of the one that is
+        under way, from which it goes on.
     options : mapping
         Those of `lanewise.train`, which all trainings share; `groups` are those of the training images.
 
@@ -114,10 +117,23 @@ class Series:
         if known is not None:
             self.recalled += 1
             return known
-        trial = trial_of(self.sets, network, seed, self.options, progress)
+        keeper = self._keeper(key)
+        trial = trial_of(self.sets, network, seed, self.options, progress, keeper)
         if self.journal is not None:
             self.journal.add(key, trial.to_entry())
+        keeper.remove()
         return trial
+
+    def _keeper(self, key: str) -> Keeper:
+        """Where a training that a killed process began goes on; nowhere, if another process is at it."""
+        if self.journal is None:
+            return Keeper()
+        number = hashlib.blake2b(key.encode(), digest_size=6).hexdigest()
+        try:
+            self.journal.path.parent.mkdir(parents=True, exist_ok=True)
+            return Keeper(self.journal.path.with_name(f"{self.journal.path.stem}-{number}{SUFFIX}"), resume=True)
+        except (OptionError, OSError):
+            return Keeper()
 
     def facts(self) -> dict[str, Any]:
         """The fields of `Found`."""

@@ -17,8 +17,9 @@ import numpy as np
 from lanewise.errors import OptionError
 from lanewise.experiments.braces import Alternatives, Choices, Range, Template, alternatives_in, template
 from lanewise.training.optimizers import LEARNING_RATES
-from lanewise.training.options import TrainOptions, about
+from lanewise.training.options import TrainOptions
 from lanewise.training.recipe import Difficulty, Effort, default_network
+from lanewise.training.rules import about
 from lanewise.training.searched import SEARCHED
 
 BY_LOGARITHM = ("learning_rate", "weight_decay")

@@ -19,6 +19,7 @@ from lanewise.experiments.journal import fingerprint
 from lanewise.model import Model
 from lanewise.notes import Say, unheard
 from lanewise.notes import say as tell_user
+from lanewise.training.checkpoint import Keeper
 from lanewise.training.crossvalidation import FEW_HELD_OUT
 from lanewise.training.fit import train
 from lanewise.training.leaks import leaks_told
@@ -216,6 +217,7 @@ def trial_of(
     seed: int,
     options: Mapping[str, Any],
     progress: Callable[[Progress], None] | None,
+    keeper: Keeper | None = None,
 ) -> Trial:
     """Train a network on `sets` and evaluate it.
 
@@ -229,12 +231,14 @@ def trial_of(
         Those of `lanewise.train`.
     progress : callable, optional
         Given a `Progress` while training.
+    keeper : Keeper, optional
+        Has the checkpoint of this training.
 
     Returns
     -------
     Trial
     """
-    told: dict[str, Any] = {"progress": progress, "notes": unheard, "verbose": 0}
+    told: dict[str, Any] = {"progress": progress, "notes": unheard, "verbose": 0, "checkpoint": keeper}
     model = train(sets, network=network, seed=seed, **told, **{"folds": 0, **options})
     if model.provenance["interrupted"]:
         raise KeyboardInterrupt

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lanewise.data.images import Images
+from lanewise.data.seen import Seen
 from lanewise.engine.parameters import Floats
 from lanewise.labels import plain
 from lanewise.model import Model
@@ -119,6 +120,11 @@ def preprocessing_of(
         bits=images.bits,
         standardised=start is None or start.preprocessing.standardised,
     )
+
+
+def kept_of(images: Images, seen: Seen) -> dict[str, Any]:
+    """Which images a model has seen, and how they were grouped."""
+    return {"groups": images.groups and images.groups.to_json(), "seen": seen.to_json()}
 
 
 def origin_of(start: Model | None) -> dict[str, Any]:

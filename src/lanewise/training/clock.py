@@ -7,7 +7,7 @@ press of Ctrl-C in any of them is one in all, at the next look.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from lanewise.interrupts import attend, defer, pressed
@@ -21,27 +21,29 @@ class Clock:
     ----------
     ranks : Ranks or None
     started : float
-        When the budget began to run, by `time.perf_counter`.
+        When the budget began to run.
+    now : callable
+        Seconds of the clock that `started` is by.
     """
 
-    def __init__(self, ranks: Ranks | None, started: float) -> None:
-        self.ranks, self.started, self.begun = ranks, started, time.perf_counter()
+    def __init__(self, ranks: Ranks | None, started: float, now: Callable[[], float] = time.perf_counter) -> None:
+        self.ranks, self.started, self.now, self.begun = ranks, started, now, now()
         self.stop = self.stopped = False
         self._agreed = (0.0, 0.0)
 
     @property
     def training(self) -> float:
         """Seconds of training so far."""
-        return time.perf_counter() - self.begun if self.ranks is None else self._agreed[0]
+        return self.now() - self.begun if self.ranks is None else self._agreed[0]
 
     @property
     def budget(self) -> float:
         """Seconds of the budget that are used up."""
-        return time.perf_counter() - self.started if self.ranks is None else self._agreed[1]
+        return self.now() - self.started if self.ranks is None else self._agreed[1]
 
     def back_to(self, seconds: float) -> None:
         """Go on as if training had taken so long."""
-        self.begun = time.perf_counter() - seconds
+        self.begun = self.now() - seconds
         self.look()
 
     def attend(self) -> None:
@@ -62,7 +64,7 @@ class Clock:
         """
         if self.ranks is None:
             return
-        now = time.perf_counter()
+        now = self.now()
         told = self.ranks.gather([now - self.begun, now - self.started, self.stop or pressed()])
         self._agreed = (told[0][0], told[0][1])
         if any(stop for *_, stop in told) and not self.stopped:

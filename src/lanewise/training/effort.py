@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from lanewise.network.summary import summary, totals
 from lanewise.preprocessing import Preprocessing, type_of
 from lanewise.ranks import active, agreed
 from lanewise.training.augment import FEW, PHOTOGRAPH
+from lanewise.training.checkpoint import Keeper
 from lanewise.training.recipe import (
     FINE,
     Difficulty,
@@ -67,6 +69,28 @@ def effort_for(
     if budget is None or not effort.hard:
         return effort
     return _within(budget, images, effort, threads)
+
+
+def effort_kept(
+    keeper: Keeper, images: Images, preset: str, budget: float | None, threads: int | None, name: str = "effort"
+) -> Effort:
+    """The same, measured once for a training, however often that is resumed.
+
+    Parameters
+    ----------
+    keeper : Keeper
+    images, preset, budget, threads
+        As for `effort_for`.
+    name : str
+        Under which it is kept.
+    """
+
+    def decide() -> list[Any]:
+        effort = effort_for(images, preset=preset, budget=budget, threads=threads)
+        return [effort.difficulty.value, effort.width, effort.length]
+
+    difficulty, width, length = keeper.decided(name, decide) if budget is not None else decide()
+    return Effort(Difficulty(difficulty), width, length)
 
 
 def _within(budget: float, images: Images, effort: Effort, threads: int | None) -> Effort:

@@ -9,7 +9,6 @@ statistics, scales and shifts: the statistics of a few hundred images are worse 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from math import prod
@@ -23,6 +22,7 @@ from lanewise.network.graph import Graph, assemble
 from lanewise.notes import Caution, Note, Say
 from lanewise.preprocessing import Preprocessing, type_of
 from lanewise.ranks import agreed
+from lanewise.training.checkpoint import Keeper
 from lanewise.training.features import Backbone
 from lanewise.training.find_rate import given_rate
 from lanewise.training.learning_rate import SCHEDULES
@@ -63,6 +63,7 @@ def fine_tuned(
     began: float,
     progress: Callable[[Progress], None],
     say: Say,
+    keeper: Keeper,
 ) -> Outcome:
     """Train the last stages of a network, or all of it.
 
@@ -75,11 +76,12 @@ def fine_tuned(
     examples : Examples
     options : TrainOptions
     began : float
-        When a budget of time began to run, by `time.perf_counter`.
+        When a budget of time began to run, by the clock of `keeper`.
     progress : callable
         Given a `Progress` several times a second.
     say : callable
         Given each note.
+    keeper : Keeper
 
     Returns
     -------
@@ -89,7 +91,11 @@ def fine_tuned(
     """
     try:
         attend()
-        tuned = _tuned(head, found, examples, options, began, lambda now: progress(replace(now, tuning=True)), say)
+
+        def tuning(now: Progress) -> None:
+            progress(replace(now, tuning=True))
+
+        tuned = _tuned(head, found, examples, options, began, tuning, say, keeper)
         if tuned is not None:
             return tuned
     except KeyboardInterrupt:
@@ -109,10 +115,11 @@ def _tuned(
     began: float,
     progress: Callable[[Progress], None],
     say: Say,
+    keeper: Keeper,
 ) -> Outcome | None:
     """The network with its last stages trained; None if that is not better."""
     assert head.tuned is not None
-    now = time.perf_counter()
+    now = keeper.now()
     last, places = behind(head.graph, head.tuned)
     last = _norms_frozen(last)
     parameters = [found.parameters[place] for place in places]
@@ -141,16 +148,16 @@ def _tuned(
         learning_rate=given_rate(options) or LEARNING_RATES[optimizer.name] / GOING_ON,
         schedule=SCHEDULES[options.schedule],
         epochs=options.epochs or (None if options.budget else EPOCHS),
-        budget=options.budget and max(options.budget - agreed(time.perf_counter() - began), 0.0),
+        budget=options.budget and max(options.budget - agreed(keeper.now() - began), 0.0),
         most_epochs=3 * EPOCHS,
         patience=None,
-        started=time.perf_counter(),
+        started=keeper.now(),
     )
     first = as_it_starts(engine, Start(last, None, parameters, whole=True), examples.validation, say)
     if first is not None:
         task = replace(task, start=first[1])
-    result, trainer, rate = run(engine, parameters, task, given_rate(options) is None, progress, say)
-    took = duration(time.perf_counter() - now)
+    result, trainer, rate = run(engine, parameters, task, given_rate(options) is None, progress, say, keeper)
+    took = duration(keeper.now() - now)
     if result.interrupted and not result.best_epoch:
         raise KeyboardInterrupt
     say(Note(f"{plural(len(result.history), 'epoch')} of fine-tuning at a learning rate of {rate:.3g} took {took}."))

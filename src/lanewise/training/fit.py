@@ -10,9 +10,9 @@ make the model              assemble.py
 from __future__ import annotations
 
 import os
-import time
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,8 @@ from lanewise.training import augment as augmenting
 from lanewise.training import recipe
 from lanewise.training.advice import advice, curves_of
 from lanewise.training.answers import OutOfFold, finished, looks_twice
-from lanewise.training.assemble import labels_of, model_of, origin_of, preprocessing_of
+from lanewise.training.assemble import kept_of, labels_of, model_of, origin_of, preprocessing_of
+from lanewise.training.checkpoint import Keeper, keeper_of, kept
 from lanewise.training.crossvalidation import (
     InterruptedFoldError,
     check_folds,
@@ -47,7 +48,7 @@ from lanewise.training.crossvalidation import (
     offered,
 )
 from lanewise.training.default_rate import peak_rate
-from lanewise.training.effort import effort_for
+from lanewise.training.effort import effort_kept
 from lanewise.training.find_rate import at_rate_found, given_rate
 from lanewise.training.fine_tune import check_room, fine_tuned
 from lanewise.training.frequencies import weighting
@@ -58,16 +59,14 @@ from lanewise.training.memory import check_training_fits
 from lanewise.training.new_head import Examples, trained, with_new_head
 from lanewise.training.options import TrainOptions
 from lanewise.training.progress import ending, fold_of, watched
-from lanewise.training.run import Engine, as_it_starts, optimizer_of, run
+from lanewise.training.run import MOST_TIMES, Engine, as_it_starts, optimizer_of, run, tell_end
 from lanewise.training.same import one_training
+from lanewise.training.same_run import facts_of
 from lanewise.training.signatures import Source, options_of_training
 from lanewise.training.sources import sets_of
 from lanewise.training.start import Start, check_images, knows, moments, network_and_weights, outcome
-from lanewise.training.task import Indices, TrainingTask, TrainResult, Validation
+from lanewise.training.task import Indices, TrainingTask, Validation
 from lanewise.training.whitening import TrainingPixels
-
-MOST_TIMES = 3
-"""A budget of time trains for so many times the default number of epochs at most."""
 
 
 @options_of_training(TrainOptions, smoothing="label_smoothing")
@@ -94,30 +93,37 @@ def train(source: Source, y: ArrayLike | None, options: TrainOptions) -> Model:
     DataError, NetworkError, OptionError, TooLargeError
         Each with one line that names the culprit and the way out.
     """
-    return _train(source, y, options)
+    keeper = keeper_of(options.checkpoint, options.resume)
+    ours = keeper is not options.checkpoint
+    try:
+        return kept(_train(source, y, options, keeper), keeper, options.notes or tell_user, ours=ours)
+    finally:
+        if ours:
+            keeper.close()
 
 
-def _train(source: Source, y: ArrayLike | None, options: TrainOptions) -> Model:
-    began = budget_from = time.perf_counter()
+def _train(source: Source, y: ArrayLike | None, options: TrainOptions, keeper: Keeper) -> Model:
+    began = budget_from = keeper.now()
     say = options.notes or tell_user
     sets, start = _read(source, y, options, say)
+    keeper.identify(partial(facts_of, sets, start, vars(options)), say)
     data, options = _hold_out(sets, start, options, say)
     if start is not None and options.network == "auto" and not knows(start, data.images):
-        return _train_new_head(data, start, options, y, began, say)
+        return _train_new_head(data, start, options, y, began, say, keeper)
     if options.finetune or options.cut is not None:
         raise OptionError(
             f"the start has the classes of these images, so all of it is trained: leave out "
             f"{'finetune' if options.finetune else 'cut'}"
         )
-    chosen = _choose(data, options, say)
+    chosen = _choose(data, options, say, keeper)
     figures = outside = None
     if options.folds:
         try:
-            figures, outside = _cross_validate(data, chosen, options, say)
+            figures, outside = _cross_validate(data, chosen, options, say, keeper)
         except InterruptedFoldError as stopped:
             provenance = {**stopped.model.provenance, "interrupted": True}
             return replace(stopped.model, provenance=provenance, **labels_of(data.images, y))
-        budget_from = time.perf_counter()
+        budget_from = keeper.now()
     engine, task = _set_up(data, chosen, options, budget_from)
     if engine.optimizer.name != options.optimizer:
         say(Note("This network has no convolution whose weights Muon could update: SGD trains all of it."))
@@ -128,11 +134,13 @@ def _train(source: Source, y: ArrayLike | None, options: TrainOptions) -> Model:
         task = replace(task, start=verdict)
     folds = options.folds or 0
     with fold_of(folds + 1, folds) if folds else nullcontext(), watched(options.verbose, options.progress) as watch:
-        result, trainer, rate = run(engine, chosen.start.parameters, task, given_rate(options) is None, watch, say)
+        result, trainer, rate = run(
+            engine, chosen.start.parameters, task, given_rate(options) is None, watch, say, keeper
+        )
         watch.said = ending(result, figures)
     if result.interrupted and result.steps == 0:
         raise KeyboardInterrupt
-    _tell_end(result, task, options, say)
+    tell_end(result, task, say, heard=options.notes is not None)
     if began_at is not None and data.validation is not None:
         say(outcome(began_at[1], result, len(data.validation.indices)))
     model = model_of(
@@ -149,11 +157,11 @@ def _train(source: Source, y: ArrayLike | None, options: TrainOptions) -> Model:
             "learning_rate_curve": curve,
             "augment": options.augment,
             "augmentation": chosen.augment and chosen.augment.record,
-            "seconds": round(time.perf_counter() - began, 3),
+            "seconds": round(keeper.now() - began, 3),
             "cross_validation": figures,
             "start": began_at and {"validation_loss": began_at[0], "validation_accuracy": began_at[1]},
             **origin_of(data.start),
-            **_kept_of(data),
+            **kept_of(data.images, data.seen),
         },
     )
     model = finished(model, data.images.pixels, data.validation, options.threads, say, outside)
@@ -166,14 +174,8 @@ def _train(source: Source, y: ArrayLike | None, options: TrainOptions) -> Model:
     return model
 
 
-def _kept_of(data: _Data) -> dict[str, Any]:
-    """Which images a model has seen, and how they were grouped."""
-    groups = data.images.groups
-    return {"groups": groups and groups.to_json(), "seen": data.seen.to_json()}
-
-
 def _train_new_head(
-    data: _Data, start: Model, options: TrainOptions, y: ArrayLike | None, began: float, say: Say
+    data: _Data, start: Model, options: TrainOptions, y: ArrayLike | None, began: float, say: Say, keeper: Keeper
 ) -> Model:
     """Train a last layer for other classes on the features of a model."""
     images = data.images
@@ -186,10 +188,10 @@ def _train_new_head(
     examples = Examples(images.pixels, images.labels, weights, data.trained, data.validation, shares)
     check_room(head, examples)
     with watched(options.verbose, options.progress) as watch:
-        found = trained(start, head, examples, options, began, watch, say)
+        found = trained(start, head, examples, options, began, watch, say, keeper)
         alone = found
         if head.stages and not found.result.interrupted:
-            found = fine_tuned(head, alone, examples, options, began, watch, say)
+            found = fine_tuned(head, alone, examples, options, began, watch, say, keeper)
         watch.said = ending(found.result)
     if found.result.interrupted and found.result.steps == 0:
         raise KeyboardInterrupt
@@ -205,12 +207,12 @@ def _train_new_head(
             "batch_size": found.batch_size,
             "learning_rate": found.learning_rate,
             "augment": "none",
-            "seconds": round(time.perf_counter() - began, 3),
+            "seconds": round(keeper.now() - began, 3),
             "cross_validation": None,
             "start": None,
             **origin_of(start),
             "finetuned": 0 if found is alone else head.stages,
-            **_kept_of(data),
+            **kept_of(data.images, data.seen),
         },
     )
     return finished(model, images.pixels, data.validation, options.threads, say)
@@ -291,12 +293,12 @@ def _all_default(options: TrainOptions) -> bool:
     return length and options.start is None and options.sample_weight is None and options.validation_fraction > 0
 
 
-def _choose(data: _Data, options: TrainOptions, say: Say) -> _Recipe:
+def _choose(data: _Data, options: TrainOptions, say: Say, keeper: Keeper) -> _Recipe:
     """Network and initial weights, preprocessing, augmentation, and how long to train."""
     images, trained, auto = data.images, data.trained, options.network == "auto"
     mean, std = moments(data.start, images, trained)
     free = options.epochs is None and options.budget is None
-    effort = effort_for(images, preset=options.preset, budget=options.budget if auto else None, threads=options.threads)
+    effort = effort_kept(keeper, images, options.preset, options.budget if auto else None, options.threads)
     batch_size = min(options.batch_size or recipe.default_batch_size(len(trained)), len(trained))
     _check_memory(data, options, batch_size, effort)
     if (why := recipe.reason(effort, network=auto and data.start is None, epochs=free)) is not None:
@@ -336,7 +338,9 @@ def _check_memory(data: _Data, options: TrainOptions, batch_size: int, effort: r
     check_training_fits(dtype, batch_size, options.threads, options.winograd, graph, resized)
 
 
-def _cross_validate(data: _Data, chosen: _Recipe, options: TrainOptions, say: Say) -> tuple[dict[str, Any], OutOfFold]:
+def _cross_validate(
+    data: _Data, chosen: _Recipe, options: TrainOptions, say: Say, keeper: Keeper
+) -> tuple[dict[str, Any], OutOfFold]:
     """The figures of networks that were each trained on all folds but one, and what they said of the other."""
     text = chosen.start.text
     options = replace(
@@ -353,7 +357,7 @@ def _cross_validate(data: _Data, chosen: _Recipe, options: TrainOptions, say: Sa
         weights = None if options.sample_weight is None else np.asarray(options.sample_weight)[places]
         # images have their groups
         one = replace(options, epochs=epochs, sample_weight=weights, folds=0, groups=None, group_by=None)
-        return _train(data.images.take(places), None, one)
+        return _train(data.images.take(places), None, one, keeper)
 
     assert options.folds
     figures, said = cross_validate(data.images, data.trained, data.hashes, options.folds, options.seed, fit, say)
@@ -394,16 +398,3 @@ def _set_up(data: _Data, chosen: _Recipe, options: TrainOptions, budget_from: fl
         started=budget_from,
     )
     return engine, task
-
-
-def _tell_end(result: TrainResult, task: TrainingTask, options: TrainOptions, say: Say) -> None:
-    """Say why training ended, where it was not for its epochs."""
-    if task.budget is not None and len(result.history) >= task.most_epochs:
-        say(
-            Note(
-                f"Stopped after {task.most_epochs:,} epochs, {MOST_TIMES} times as many as the default, before the "
-                "budget was used up: more passes over the same images would add little."
-            )
-        )
-    if result.interrupted and options.notes is None:  # no warning: where warnings are errors, it would cost the model
-        say(Note(f"Training was interrupted in epoch {len(result.history)}: these are the best weights until then."))

@@ -15,9 +15,8 @@ Random numbers are counter-based: the order of an epoch depends on (seed, epoch)
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from copy import copy, deepcopy
-from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -30,11 +29,13 @@ from lanewise.interrupts import defer
 from lanewise.network.channelwise import BatchNorm
 from lanewise.notes import Caution, Say, unheard
 from lanewise.training.best_weights import Choice
+from lanewise.training.checkpoint import Keeper
 from lanewise.training.clock import Clock
 from lanewise.training.frequencies import Evaluates
 from lanewise.training.health import Epoch, Guess, Health
 from lanewise.training.learning_rate import COOLING, Cooling
 from lanewise.training.optimizers import LEARNING_RATES
+from lanewise.training.state import CARRIED, GOES_BACK, Good, TrainingState
 from lanewise.training.task import Indices, Progress, TrainingTask, TrainResult
 
 CHUNK_SECONDS = 0.1
@@ -44,74 +45,6 @@ SLOWER = 3.0
 
 class DivergedError(LanewiseError):
     """The loss became infinite or no number at all."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Good:
-    """The end of the best epoch so far, or the beginning of training: where to go back to.
-
-    Attributes
-    ----------
-    vector, averaged : all parameters, and those to evaluate
-    epochs : how many were finished
-    seconds : that training had taken
-    carried : the attributes of the loop named in `GOES_BACK`
-    """
-
-    vector: Floats
-    averaged: Floats
-    epochs: int
-    seconds: float
-    carried: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TrainingState:
-    """All that training carries from one step to the next, to go on from in another process.
-
-    Attributes
-    ----------
-    engine : dict of arrays
-        As `Trainer.state` gives it: parameters and the optimizer's state.
-    result : TrainResult
-        What came out so far: the best weights, the history, and how many steps and seconds it took.
-    choice : Choice
-        The evaluations so far, and which was the best.
-    validation : (loss, accuracy) of the last evaluation, or None
-    since_evaluation : images trained on since then
-    rate : learning rate of the last step
-    epoch : the one that is going on, or None between two
-    cooling : the end of a training that stops early, or None
-    health : what tells whether training is alive
-    dead : whether it is not, after the last epoch, and goes on all the same
-    first, good : where to go back to: the start, and the best epoch
-    share : of the learning rate that the task asks for
-    setbacks : as in the result
-    over : whether training ended because no rate was any better
-    """
-
-    engine: Mapping[str, NDArray[np.generic]]
-    result: TrainResult
-    choice: Choice
-    validation: tuple[float, float] | None
-    since_evaluation: int
-    rate: float
-    epoch: Epoch | None
-    cooling: Cooling | None
-    health: Health
-    dead: bool
-    first: Good
-    good: Good
-    share: float
-    setbacks: list[dict[str, float | int | str | None]]
-    over: bool
-
-
-CARRIED = tuple(one.name for one in fields(TrainingState) if one.name != "engine")
-"""What the loop itself carries, in attributes of these names."""
-
-GOES_BACK = tuple(name for name in CARRIED if name not in ("first", "good", "share", "setbacks", "over"))
-"""What is as it was when training goes back."""
 
 
 class Loop:
@@ -129,6 +62,8 @@ class Loop:
         Told how it goes; a KeyboardInterrupt raised anywhere ends training with the best weights so far.
     say : callable, optional
         Given a note where training went wrong.
+    keeper : Keeper, optional
+        Keeps where training is, and has its clock.
     """
 
     def __init__(
@@ -138,12 +73,13 @@ class Loop:
         task: TrainingTask,
         progress: Callable[[Progress], None],
         say: Say = unheard,
+        keeper: Keeper | None = None,
     ) -> None:
-        self.say = say
+        self.say, self.keeper = say, keeper or Keeper()
         self.trainer, self.inference, self.task, self.progress = trainer, inference, task, progress
         self.steps_per_epoch = -(-len(task.indices) // task.batch_size)
         self.result = TrainResult(trainer.averaged.copy())
-        self.clock = Clock(trainer.ranks, task.started)
+        self.clock = Clock(trainer.ranks, task.started, self.keeper.now)
         self.choice = Choice(task.start)
         self.validation: tuple[float, float] | None = None
         self.since_evaluation = 0
@@ -214,6 +150,9 @@ class Loop:
         DivergedError
             The loss is no longer finite.
         """
+        known = self.keeper.begin(self)
+        if known is not None:
+            return known
         try:
             self.clock.attend()
             while self.more():
@@ -222,6 +161,8 @@ class Loop:
                 except DivergedError:
                     if not self.task.retries or not self.go_back("Training diverged"):
                         raise
+                if self.more():
+                    self.keeper.offer(self, epoch_done=True)
             defer()
         except KeyboardInterrupt:
             if self.clock.mine_alone():
@@ -233,6 +174,8 @@ class Loop:
                 self.record(self.epoch)
         self.settle()
         self.result.seconds = self.clock.training
+        if not self.result.interrupted:
+            self.keeper.finish(self)
         return self.result
 
     def settle(self) -> None:
@@ -335,6 +278,7 @@ class Loop:
             step += count
             if step < self.steps_per_epoch and self.more():
                 self.tell(epoch, epoch_done=False)
+                self.keeper.offer(self)
         if epoch.images == 0:  # the budget ran out between two epochs
             return
         patient = not task.retries or (self.more() and not self.setbacks)
@@ -389,8 +333,9 @@ class Loop:
                 np.tile(np.array([task.seed % 2**31, epoch.number], np.int32), (count, 1)),
             ),
         )
-        epoch.loss += float(losses.reshape(-1)[present].sum(dtype=np.float64))
-        epoch.correct += float(correct.reshape(-1)[present].sum(dtype=np.float64))
+        # step by step, so that no digit depends on how many steps a call makes
+        epoch.loss = sum(losses.astype(np.float64).sum(axis=1).tolist(), epoch.loss)
+        epoch.correct = sum(correct.astype(np.float64).sum(axis=1).tolist(), epoch.correct)
         epoch.images += len(part)
         shares = weights.astype(np.float64).reshape(count, batch)
         epoch.losses += (losses * shares).sum(axis=1).tolist()

@@ -30,6 +30,7 @@ from lanewise.network.text import parse, to_text
 from lanewise.notes import Note, Say
 from lanewise.preprocessing import Preprocessing
 from lanewise.ranks import agreed
+from lanewise.training.checkpoint import Keeper
 from lanewise.training.features import Backbone
 from lanewise.training.find_rate import FIND, given_rate
 from lanewise.training.learning_rate import SCHEDULES
@@ -190,6 +191,7 @@ def trained(
     began: float,
     progress: Callable[[Progress], None],
     say: Say,
+    keeper: Keeper,
 ) -> Outcome:
     """Train the last layer on the features of the images.
 
@@ -205,6 +207,8 @@ def trained(
         Given a `Progress` while features are computed, and while the last layer is trained.
     say : callable
         Given each note.
+    keeper : Keeper
+        `began` is by its clock.
     """
     if options.learning_rate == FIND:
         raise OptionError(
@@ -244,12 +248,12 @@ def trained(
         learning_rate=given_rate(options) or RATE / preprocessing.rows,
         schedule=SCHEDULES[options.schedule],
         epochs=options.epochs or (None if options.budget else max(20, -(-STEPS * batch_size // count))),
-        budget=options.budget and max(options.budget - agreed(time.perf_counter() - began), 0.0) / len(decays),
+        budget=options.budget and max(options.budget - agreed(keeper.now() - began), 0.0) / len(decays),
         most_epochs=MOST_EPOCHS,
         patience=None,
         started=began,
     )
-    found = _best_of(decays, engine, task, given_rate(options) is None, progress, say)
+    found = _best_of(decays, engine, task, given_rate(options) is None, progress, say, keeper)
     return Outcome(
         replace(found.engine, graph=head.graph, preprocessing=start.preprocessing),
         [*parameters, *_on_raw_features(found.parameters, preprocessing)],
@@ -275,6 +279,7 @@ def _best_of(
     restart: bool,
     progress: Callable[[Progress], None],
     say: Say,
+    keeper: Keeper,
 ) -> Outcome:
     """Train with each weight decay, and keep the one with the smallest loss; interrupted, the best so far."""
     best: Outcome | None = None
@@ -283,9 +288,9 @@ def _best_of(
     for number, decay in enumerate(decays):
         trial = replace(engine, optimizer=replace(engine.optimizer, weight_decay=decay))
         zeros = [np.zeros(parameter.shape, np.float32) for parameter in engine.graph.parameters]
-        task = replace(task, started=time.perf_counter())
+        task = replace(task, started=keeper.now())
         result, trainer, rate = run(
-            trial, zeros, task, restart, partial(_among, progress, number, len(decays), began), say
+            trial, zeros, task, restart, partial(_among, progress, number, len(decays), began), say, keeper
         )
         candidates += result.candidates
         interrupted = interrupted or result.interrupted

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import KW_ONLY, Field, dataclass, field, fields
+from dataclasses import KW_ONLY, dataclass, fields
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,7 +19,20 @@ from lanewise.network.base import Layer
 from lanewise.resizing import FITS
 from lanewise.training.learning_rate import SCHEDULES
 from lanewise.training.optimizers import LEARNING_RATES, NORMALISED_LEARNING_RATES, WEIGHT_DECAYS, each
-from lanewise.training.rules import CALLED, NETWORK, SHARE, SWITCH, Rule, between, one_of, positive, such, whole
+from lanewise.training.resume_options import ResumeOptions
+from lanewise.training.rules import (
+    CALLED,
+    NETWORK,
+    SHARE,
+    SWITCH,
+    about,
+    between,
+    one_of,
+    option,
+    positive,
+    such,
+    whole,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -38,65 +51,6 @@ CHANGES = ("zoom", "rotate", "brightness", "contrast", "saturation", "erase", "m
 def _is_mapping_of_weights(value: Any) -> bool:
     """Whether it is a word, which is looked at later, or maps labels to numbers."""
     return isinstance(value, str) or all(isinstance(weight, Real) for _, weight in value.items())
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Option:
-    """What is known of an option besides its name, type and default.
-
-    Attributes
-    ----------
-    text : str
-        One or two sentences, for Python's help and that of the command line.
-    default : str
-        The default in words, where the value does not say it.
-    more : str
-        Further sentences for Python's help.
-    values : rule, optional
-        Which values it takes; others are refused. Without one, the code that uses the value checks it.
-    command : str
-        The text for the command line, where it is another; for a switch, what `--no-...` does.
-    metavar : str
-        The word for its value in the help of the command line.
-    words : tuple of str
-        What the command line takes of the values that Python takes.
-    alone : str
-        What the command line takes the option for if it comes without a value.
-    command_line : bool
-        Whether commands have it by this name.
-    """
-
-    text: str
-    default: str = ""
-    more: str = ""
-    values: Rule | None = None
-    command: str = ""
-    metavar: str = ""
-    words: tuple[str, ...] = ()
-    alone: str = ""
-    command_line: bool = True
-
-
-def option(default: Any, text: str, said: str = "", **known: Any) -> Any:
-    """A field of options.
-
-    Parameters
-    ----------
-    default : Any
-    text : str
-        What the option does, for help and docstrings.
-    said : str
-        The default in words.
-    **known
-        What else `Option` holds.
-    """
-    return field(default=default, metadata={"option": Option(text, said, **known)})
-
-
-def about(one: Field[Any]) -> Option:
-    """What is known of a field of options."""
-    found: Option = one.metadata["option"]
-    return found
 
 
 BY_AUGMENT = "as --augment chooses"
@@ -270,7 +224,7 @@ class FitOptions:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class TrainOptions(FitOptions):
+class TrainOptions(ResumeOptions, FitOptions):
     """All options of `lanewise.train`, checked.
 
     Raises

@@ -47,6 +47,12 @@ def fold_of(number: int, folds: int) -> Iterator[None]:
         _FOLD.reset(before)
 
 
+def which_fold() -> str:
+    """The fold that is trained, "in fold 2 of 5, "; nothing for the final model."""
+    fold, folds = _FOLD.get()
+    return f"in fold {fold} of {folds}, " if 0 < fold <= folds else ""
+
+
 def ending(result: TrainResult, figures: Mapping[str, Any] | None = None) -> str:
     """What came out, in one line; `figures` are those of cross-validation."""
     fold, folds = _FOLD.get()

@@ -1,9 +1,12 @@
-"""Which values an option takes, and the sentence that refuses others; nothing heavy is imported."""
+"""What is known of an option: its words, which values it takes, and the sentence that refuses others.
+
+Nothing heavy is imported.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import Field, dataclass, field
 from numbers import Real
 from typing import Any, Literal
 
@@ -101,3 +104,62 @@ def _is_network(value: Any) -> bool:
 NETWORK = such("text like 'conv 16@3x3 same, relu, dense 10', or layers", _is_network)
 SWITCH = such("True or False", lambda value: value in (True, False))
 CALLED = such("a function", callable)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Option:
+    """What is known of an option besides its name, type and default.
+
+    Attributes
+    ----------
+    text : str
+        One or two sentences, for Python's help and that of the command line.
+    default : str
+        The default in words, where the value does not say it.
+    more : str
+        Further sentences for Python's help.
+    values : rule, optional
+        Which values it takes; others are refused. Without one, the code that uses the value checks it.
+    command : str
+        The text for the command line, where it is another; for a switch, what `--no-...` does.
+    metavar : str
+        The word for its value in the help of the command line.
+    words : tuple of str
+        What the command line takes of the values that Python takes.
+    alone : str
+        What the command line takes the option for if it comes without a value.
+    command_line : bool
+        Whether commands have it by this name.
+    """
+
+    text: str
+    default: str = ""
+    more: str = ""
+    values: Rule | None = None
+    command: str = ""
+    metavar: str = ""
+    words: tuple[str, ...] = ()
+    alone: str = ""
+    command_line: bool = True
+
+
+def option(default: Any, text: str, said: str = "", **known: Any) -> Any:
+    """A field of options.
+
+    Parameters
+    ----------
+    default : Any
+    text : str
+        What the option does, for help and docstrings.
+    said : str
+        The default in words.
+    **known
+        What else `Option` holds.
+    """
+    return field(default=default, metadata={"option": Option(text, said, **known)})
+
+
+def about(one: Field[Any]) -> Option:
+    """What is known of a field of options."""
+    found: Option = one.metadata["option"]
+    return found

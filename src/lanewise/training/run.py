@@ -20,12 +20,16 @@ from lanewise.notes import Note, Say
 from lanewise.preprocessing import Preprocessing
 from lanewise.ranks import Ranks, active
 from lanewise.training.best_weights import Verdict
+from lanewise.training.checkpoint import Keeper
 from lanewise.training.frequencies import Balanced, Evaluates, on_top, output_bias
 from lanewise.training.loop import SLOWER, Loop, evaluated
 from lanewise.training.optimizers import WEIGHT_DECAYS
 from lanewise.training.options import FitOptions
 from lanewise.training.start import Start
 from lanewise.training.task import Progress, TrainingTask, TrainResult, Validation
+
+MOST_TIMES = 3
+"""A budget of time trains for so many times the default number of epochs at most."""
 
 RETRIES = 3
 """How often training that died goes on at a third of the learning rate, where the rate is ours to choose."""
@@ -172,6 +176,7 @@ def run(
     restart: bool,
     progress: Callable[[Progress], None] | None,
     say: Say,
+    keeper: Keeper,
 ) -> tuple[TrainResult, Trainer, float]:
     """Train; if the learning rate was not given, with a third of it if training dies or spoils the model it began with.
 
@@ -187,6 +192,7 @@ def run(
         Given a `Progress` while training.
     say : callable
         Given each note.
+    keeper : Keeper
 
     Returns
     -------
@@ -209,7 +215,7 @@ def run(
             inference = engine.inference(trainer.averaged)
             if bias is not None and task.frequencies is not None:
                 inference = Balanced(inference, task.frequencies)
-        result = Loop(trainer, inference, task, progress or (lambda report: None), say).run()
+        result = Loop(trainer, inference, task, progress or (lambda report: None), say, keeper).run()
         if not (retries and _spoiled(result, task)):
             break
         retries -= 1
@@ -226,3 +232,25 @@ def run(
         if result.best_epoch == 0:  # to the last bit what it was
             result.vector = trainer.flat.pack(parameters)
     return result, trainer, result.learning_rate
+
+
+def tell_end(result: TrainResult, task: TrainingTask, say: Say, *, heard: bool) -> None:
+    """Say why training ended, where it was not for its epochs.
+
+    Parameters
+    ----------
+    result : TrainResult
+    task : TrainingTask
+    say : callable
+    heard : bool
+        Whether the user hears of an interruption otherwise.
+    """
+    if task.budget is not None and len(result.history) >= task.most_epochs:
+        say(
+            Note(
+                f"Stopped after {task.most_epochs:,} epochs, {MOST_TIMES} times as many as the default, before the "
+                "budget was used up: more passes over the same images would add little."
+            )
+        )
+    if result.interrupted and not heard:  # no warning: where warnings are errors, it would cost the model
+        say(Note(f"Training was interrupted in epoch {len(result.history)}: these are the best weights until then."))

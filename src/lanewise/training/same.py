@@ -25,7 +25,7 @@ from lanewise.wording import plural
 Result = TypeVar("Result")
 Train = Callable[[Any, Any, TrainOptions], Result]
 
-OWN = ("threads", "verbose", "progress", "notes")
+OWN = ("threads", "verbose", "progress", "notes", "checkpoint")
 """Options that each rank may have as it likes."""
 
 MOST = 6

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from lanewise.training.options import FitOptions, about
+from lanewise.training.options import FitOptions
+from lanewise.training.rules import about
 
 SEARCHED = (
     *(

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 from lanewise.data.images import Images, ImageSets
 from lanewise.keywords import hinting, renamed
 from lanewise.model import Model
-from lanewise.training.options import about
+from lanewise.training.rules import about
 
 Source = str | os.PathLike[str] | ImageSets | Images | ArrayLike
 """What images come from."""
