@@ -117,7 +117,7 @@ def usable_threads(asked: int | None, tasks: int | None = None) -> int:
 
     Results do not depend on it, and a thread without a processor only makes the others wait.
     """
-    most = processors.processors()
+    most = default_threads() if active() is None or asked is None else processors.processors()
     if asked is not None and asked > most:
         say(Note(f"{asked} threads were requested, but only {most} run: one per available processor"))
-    return max(1, min(asked or default_threads(), most, tasks or most))
+    return max(1, min(asked or most, most, tasks or most))

@@ -82,7 +82,13 @@ def read_listing(listing: Listing, target: Target, cache: Path, progress: FilesP
 def decoded(
     listing: Listing, target: Target, cache: Path, progress: FilesProgress | None = None
 ) -> tuple[Pixels, dict[str, Any]]:
-    """The pixels of the files that can be read, and what `decode_into` knows of all; see `read_listing`."""
+    """The pixels of the files that can be read, and what `decode_into` knows of all.
+
+    Parameters
+    ----------
+    listing, target, cache, progress
+        As for `read_listing`.
+    """
     path, stamp = image_cache.entry(cache, _key(listing, target)), _stamp(listing)
     found = _kept(path, stamp, target)
     if (ranks := active()) is not None and _decode_together(ranks, listing, known=found is not None):
