@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -117,11 +118,11 @@ class Series:
         if known is not None:
             self.recalled += 1
             return known
-        keeper = self._keeper(key)
-        trial = trial_of(self.sets, network, seed, self.options, progress, keeper)
-        if self.journal is not None:
-            self.journal.add(key, trial.to_entry())
-        keeper.remove()
+        with closing(self._keeper(key)) as keeper:
+            trial = trial_of(self.sets, network, seed, self.options, progress, keeper)
+            if self.journal is not None:
+                self.journal.add(key, trial.to_entry())
+            keeper.remove()
         return trial
 
     def _keeper(self, key: str) -> Keeper:
