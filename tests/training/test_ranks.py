@@ -162,6 +162,41 @@ def test_a_lost_rank_ends_all(tmp_path: Path) -> None:
     process.stdout.close()
 
 
+def _words_of(process: str) -> list[bytes]:
+    return Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")
+
+
+@needs_mpiexec
+@pytest.mark.slow
+def test_a_training_goes_on_with_fewer_ranks(tmp_path: Path) -> None:
+    """Four ranks, of which one is killed, then two: the weights of one process that never was."""
+    words = [*TRAIN[:5], "800", *TRAIN[6:], "--no-early-stopping"]
+    process = subprocess.Popen(
+        command((4, "lanewise", [*words, "-o", str(tmp_path / "a.onnx")])),
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+    )
+    kept = tmp_path / "a.checkpoint"
+    while not kept.exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    found = subprocess.run(["pgrep", "-f", f"lanewise train .*{tmp_path}"], capture_output=True, text=True, check=True)
+    ranks = [one for one in found.stdout.split() if _words_of(one)[0] == os.fsencode(sys.executable)]
+    assert len(ranks) == 4
+    os.kill(int(ranks[2]), signal.SIGKILL)
+    assert process.wait(60) != 0
+    assert not (tmp_path / "a.onnx").exists()
+    done = run((2, "lanewise", [*words, "-o", str(tmp_path / "a.onnx"), "--resume"]), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    subprocess.run(
+        [sys.executable, "-m", "lanewise", *words, "-o", "b.onnx"], cwd=tmp_path, env=environment(), check=True
+    )
+    one, two = (lanewise.Model.load(tmp_path / name) for name in ("a.onnx", "b.onnx"))
+    for a, b in zip(one.parameters, two.parameters, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 @needs_mpiexec
 @pytest.mark.slow
 def test_ctrl_c_keeps_the_best_so_far(tmp_path: Path) -> None:
