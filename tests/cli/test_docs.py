@@ -13,7 +13,7 @@ from lanewise.cli.output import FORMER_KEYS
 from lanewise.evaluation.evaluate import SPLITS
 from lanewise.preprocessing import USUAL
 from lanewise.training.learning_rate import SCHEDULES
-from lanewise.training.optimizers import LEARNING_RATES
+from lanewise.training.optimizers import AUTO, LEARNING_RATES
 from lanewise.training.options import AUGMENTATIONS
 from tests.cli.conftest import run
 
@@ -43,7 +43,7 @@ def choices(command, option):
 def test_choices_are_those_that_the_library_has():
     assert choices("train", "schedule") == tuple(SCHEDULES)
     assert choices("train", "augment") == AUGMENTATIONS
-    assert choices("train", "optimizer") == tuple(LEARNING_RATES)
+    assert choices("train", "optimizer") == (AUTO, *LEARNING_RATES)
     assert choices("evaluate", "split") == SPLITS
     assert choices("import", "preprocess") == tuple(USUAL)
 

@@ -58,3 +58,17 @@ def test_speed_is_measured_by_training(monkeypatch: pytest.MonkeyPatch) -> None:
     images = noise(200)
     graph, _ = network_for("conv 4@3x3, max 2, dense 4", (1, 16, 16), 4)
     assert images_per_second(images, graph, 64, 1) > 100
+
+
+@pytest.mark.parametrize(
+    ("seconds", "width"),
+    # the wider of the whitened networks have 2.1 and 3.6 times the multiply-adds
+    [(60, None), (170, None), (190, 1), (500, 1), (900, 1.5), (3000, 2)],
+)
+def test_many_hard_images_get_a_whitened_network_for_a_budget(
+    seconds: float, width: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(effort_of_training, "images_per_second", lambda *_: 1000.0)
+    found = effort_for(noise(30_000), budget=seconds)
+    assert (found.width if found.whitened else None) == width
+    assert found.hard is (seconds > 60)

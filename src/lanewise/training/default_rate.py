@@ -12,14 +12,14 @@ measured: docs/decisions/find-rate.md, docs/decisions/muon.md.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lanewise.engine.muon import fitting
-from lanewise.network.channelwise import BatchNorm
 from lanewise.network.graph import Graph
-from lanewise.network.layers import FilterBank
 from lanewise.network.sensitivity import bearable, depth
 from lanewise.training.find_rate import given_rate
-from lanewise.training.optimizers import LEARNING_RATES, NORMALISED_LEARNING_RATES
-from lanewise.training.options import FitOptions
+from lanewise.training.optimizers import LEARNING_RATES, NORMALISED_LEARNING_RATES, normalised, settled
+from lanewise.training.options import FitOptions, TrainOptions
 from lanewise.training.start import GOING_ON, Start
 
 DEEP = 9
@@ -27,6 +27,20 @@ DEEP = 9
 
 SMALL, LARGE, MOST = 16, 128, 4.0
 """Images of a step between which the rate is the same; and how many times as high it may become for large steps."""
+
+
+def with_optimizer(options: TrainOptions, graph: Graph, *, new: bool) -> TrainOptions:
+    """The options with the optimizer settled.
+
+    Parameters
+    ----------
+    options : TrainOptions
+    graph : Graph
+    new : bool
+        Whether weights are drawn anew.
+    """
+    usual = new and given_rate(options) is None and options.weight_decay is None
+    return replace(options, optimizer=settled(options.optimizer, graph, usual=usual))
 
 
 def peak_rate(options: FitOptions, start: Start) -> float:
@@ -47,14 +61,8 @@ def default_learning_rate(optimizer: str, graph: Graph, batch_size: int | None =
     batch_size : int, optional
         Where it was given.
     """
-    normalised = any(
-        isinstance(node.layer, BatchNorm)
-        and not node.layer.frozen
-        and not isinstance(graph.nodes[node.inputs[0]].layer, FilterBank)
-        for node in graph.nodes
-    )
     optimizer = fitting(optimizer, graph)
-    rate = (NORMALISED_LEARNING_RATES if normalised else LEARNING_RATES)[optimizer]
+    rate = (NORMALISED_LEARNING_RATES if normalised(graph) else LEARNING_RATES)[optimizer]
     if optimizer != "adamw" and batch_size is not None:
         rate *= min(1.0, batch_size / SMALL) * min(MOST, max(1.0, batch_size / LARGE) ** 0.5)
     if optimizer != "sgd":

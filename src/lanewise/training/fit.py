@@ -47,7 +47,7 @@ from lanewise.training.crossvalidation import (
     figures_told,
     offered,
 )
-from lanewise.training.default_rate import peak_rate
+from lanewise.training.default_rate import peak_rate, with_optimizer
 from lanewise.training.effort import effort_kept
 from lanewise.training.find_rate import at_rate_found, given_rate
 from lanewise.training.fine_tune import check_room, fine_tuned
@@ -109,6 +109,7 @@ def _train(source: Source, y: ArrayLike | None, options: TrainOptions, keeper: K
     keeper.identify(partial(facts_of, sets, start, vars(options)), say)
     data, options = _hold_out(sets, start, options, say)
     if start is not None and options.network == "auto" and not knows(start, data.images):
+        options = with_optimizer(options, start.graph, new=False)
         return _train_new_head(data, start, options, y, began, say, keeper)
     if options.finetune or options.cut is not None:
         raise OptionError(
@@ -116,6 +117,7 @@ def _train(source: Source, y: ArrayLike | None, options: TrainOptions, keeper: K
             f"{'finetune' if options.finetune else 'cut'}"
         )
     chosen = _choose(data, options, say, keeper)
+    options = with_optimizer(options, chosen.start.graph, new=start is None)
     figures = outside = None
     if options.folds:
         try:

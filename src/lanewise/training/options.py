@@ -18,7 +18,7 @@ from lanewise.errors import OptionError
 from lanewise.network.base import Layer
 from lanewise.resizing import FITS
 from lanewise.training.learning_rate import SCHEDULES
-from lanewise.training.optimizers import LEARNING_RATES, NORMALISED_LEARNING_RATES, WEIGHT_DECAYS, each
+from lanewise.training.optimizers import AUTO, LEARNING_RATES, NORMALISED_LEARNING_RATES, WEIGHT_DECAYS, each
 from lanewise.training.resume_options import ResumeOptions
 from lanewise.training.rules import (
     CALLED,
@@ -92,11 +92,12 @@ class FitOptions:
         None, "Number of images in a training step.", "chosen from the number of images", values=whole()
     )
     optimizer: str = option(
-        "sgd",
+        AUTO,
         "SGD with Nesterov momentum, AdamW, or Muon for the weights of convolutions and SGD for all else.",
+        "muon for new networks with residual blocks and batchnorm, else sgd; sgd with a given rate or weight decay",
         more="Muon's learning rate and weight decay are for convolutions; SGD has 10/3 times the rate then, and no "
         "decay. A network without convolutions gets SGD.",
-        values=one_of("optimizer", tuple(LEARNING_RATES)),
+        values=one_of("optimizer", (AUTO, *LEARNING_RATES)),
     )
     learning_rate: float | Literal["find"] | None = option(
         None,

@@ -60,11 +60,14 @@ class Effort:
         Residual networks get so many times the filters.
     length : float
         Training takes so many times the epochs.
+    whitened : bool
+        The network for many hard images and a budget, see `whitened_network`.
     """
 
     difficulty: Difficulty = Difficulty.USUAL
-    width: int = 1
+    width: float = 1
     length: float = 1.0
+    whitened: bool = False
 
     @property
     def hard(self) -> bool:
@@ -108,7 +111,8 @@ def reason(effort: Effort, *, network: bool, epochs: bool) -> str | None:
             "These images are many and easy to tell apart, so few filters and few epochs are the default; more of "
             "both may still be a little better."
         )
-    chosen = ["a residual network with batch normalisation"] * network + ["more epochs"] * epochs
+    kind = "whitened" if effort.whitened else "residual"
+    chosen = [f"a {kind} network with batch normalisation"] * network + ["more epochs"] * epochs
     return f"These images are hard to tell apart, so {' and '.join(chosen)} {'are' if epochs else 'is'} the default."
 
 
@@ -137,13 +141,40 @@ def default_network(shape: tuple[int, int, int], classes: int, *, effort: Effort
     -------
     str
     """
+    if effort.whitened:
+        return whitened_network(shape, classes, effort.width)
     size = min(shape[1:])
     if size < PHOTOGRAPH and not effort.hard:
         return plain_network(shape, classes, easy=effort.easy)
     filters = 8 if effort.easy else 16 if size >= PHOTOGRAPH else 32
     dropout = [] if effort.easy else [f"dropout {DROPOUT}"]
-    stages = _residual_stages(size, effort.width * filters, effort.width * MOST_FILTERS)
+    stages = _residual_stages(size, round(effort.width * filters), round(effort.width * MOST_FILTERS))
     return to_text(parse(", ".join([*stages, *dropout, output_layers(classes)])))
+
+
+def whitened_network(shape: tuple[int, int, int], classes: int, width: float = 1) -> str:
+    """The text of a network that learns much of many images in few epochs.
+
+    A first layer that decorrelates patches of 2x2, as it is worked out from the images and not trained; then three
+    stages of two convolutions of 3x3 that begin as the identity, with a pooling behind the first; and the largest
+    value of each channel. After Jordan 2024, "94 % on CIFAR-10 in 3.29 Seconds on a Single GPU", with half its filters.
+
+    Parameters
+    ----------
+    shape : (channels, rows, columns)
+    classes : int
+    width : float
+        So many times 32, 128 and 128 filters in the three stages.
+
+    Returns
+    -------
+    str
+    """
+    layers = [f"conv {8 * shape[0]}@2x2 whiten frozen, gelu"]
+    for filters in (32, 128, 128):
+        conv = f"conv {round(width * filters)}@3x3 same nobias identity"
+        layers.append(f"{conv}, max 2, batchnorm, gelu, {conv}, batchnorm, gelu")
+    return to_text(parse(", ".join([*layers, "global max", output_layers(classes)])))
 
 
 def plain_network(shape: tuple[int, int, int], classes: int, *, easy: bool = False) -> str:
