@@ -133,7 +133,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Let training, and what limits it to a time, go by a clock that only its steps move."""
     from lanewise.engine.trainer import Trainer
-    from lanewise.training import fit, loop, new_head
+    from lanewise.training import checkpoint, new_head
 
     clock, run = Clock(), Trainer.run
 
@@ -144,7 +144,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
         return result
 
     monkeypatch.setattr(Trainer, "run", counted)
-    for module in (loop, fit, new_head):
+    for module in (checkpoint, new_head):
         monkeypatch.setattr(module, "time", clock)
     return clock
 
