@@ -152,7 +152,7 @@ def test_options_reach_training(photos, fake):
         "--no-winograd",
         *("--threads", 1, "--seed", 3),
     )
-    del fake.given["progress"], fake.given["notes"]
+    del fake.given["progress"], fake.given["notes"], fake.given["checkpoint"]
     assert fake.given == {
         "verbose": 0,
         "network": "dense 2, softmax",

@@ -37,8 +37,8 @@ def test_presets(count: int, size: int, preset: str, expected: Effort) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "expected"),
-    # 5,000 hard images get 25 epochs, or 125,000 images
-    [(10, Effort()), (40, Effort()), (60, HARD), (200, HARD), (1000, Effort(Difficulty.HARD, width=2))],
+    # 5,000 hard images get 22 epochs, or 110,000 images
+    [(10, Effort()), (30, Effort()), (60, HARD), (200, HARD), (1000, Effort(Difficulty.HARD, width=2))],
 )
 def test_a_budget_chooses_the_largest_network_that_it_is_enough_for(
     seconds: float, expected: Effort, monkeypatch: pytest.MonkeyPatch

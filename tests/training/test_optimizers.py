@@ -9,7 +9,7 @@ import lanewise
 from lanewise.data.images import Images
 from lanewise.network.graph import build
 from lanewise.network.text import parse
-from lanewise.training.optimizers import normalised, settled
+from lanewise.training.default_rate import normalised, settled
 from lanewise.training.recipe import Difficulty, Effort, default_network, whitened_network
 
 BLOCK = "conv 4@3x3 same, batchnorm"

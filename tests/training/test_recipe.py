@@ -168,7 +168,7 @@ def test_hard_images_get_a_residual_network_and_more_epochs():
         "global average, dropout 0.25, dense 10, softmax"
     )
     hard = partial(default_epochs, effort=Effort(Difficulty.HARD))
-    assert [hard(n, 64) for n in (20, 900, 9_000, 45_000, 10**6)] == [200, 60, 19, 8, 8]
+    assert [hard(n, 64) for n in (20, 900, 9_000, 45_000, 10**6)] == [200, 52, 16, 7, 7]
     assert default_label_smoothing(False, Effort(Difficulty.HARD)) == default_label_smoothing(True, USUAL) == 0.1
     assert default_label_smoothing(False, Effort(Difficulty.EASY)) == default_label_smoothing(False, USUAL) == 0
 

@@ -1,4 +1,4 @@
-"""The learning rate that suits a network and a batch, where none was given.
+"""The optimizer and the learning rate that suit a network and a batch, where none was given.
 
     rate = 0.05                                     0.2 where batch normalisation is trained
            times (DEEP / depth)**2                  beyond DEEP layers without normalisation or a way past them
@@ -15,10 +15,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lanewise.engine.muon import fitting
+from lanewise.network.channelwise import BatchNorm
 from lanewise.network.graph import Graph
+from lanewise.network.layers import Add, FilterBank
 from lanewise.network.sensitivity import bearable, depth
 from lanewise.training.find_rate import given_rate
-from lanewise.training.optimizers import LEARNING_RATES, NORMALISED_LEARNING_RATES, normalised, settled
+from lanewise.training.optimizers import AUTO, LEARNING_RATES, NORMALISED_LEARNING_RATES
 from lanewise.training.options import FitOptions, TrainOptions
 from lanewise.training.start import GOING_ON, Start
 
@@ -27,6 +29,38 @@ DEEP = 9
 
 SMALL, LARGE, MOST = 16, 128, 4.0
 """Images of a step between which the rate is the same; and how many times as high it may become for large steps."""
+
+
+def normalised(graph: Graph) -> bool:
+    """Whether batch normalisation is trained, and normalises more than fixed filters."""
+    return any(
+        isinstance(node.layer, BatchNorm)
+        and not node.layer.frozen
+        and not isinstance(graph.nodes[node.inputs[0]].layer, FilterBank)
+        for node in graph.nodes
+    )
+
+
+def settled(optimizer: str, graph: Graph, *, usual: bool) -> str:
+    """The optimizer of that name, or the one that suits the network: see docs/decisions/muon.md.
+
+    Parameters
+    ----------
+    optimizer : str
+    graph : Graph
+    usual : bool
+        Whether weights are drawn anew, and neither a learning rate nor a weight decay was given: these suit one
+        optimizer and no other, and who gives one without its name means SGD.
+
+    Returns
+    -------
+    str
+        For `AUTO` Muon where residual blocks are trained with batch normalisation, else SGD.
+    """
+    if optimizer != AUTO:
+        return optimizer
+    residual = any(isinstance(node.layer, Add) for node in graph.nodes)
+    return "muon" if usual and residual and normalised(graph) else "sgd"
 
 
 def with_optimizer(options: TrainOptions, graph: Graph, *, new: bool) -> TrainOptions:

@@ -290,7 +290,7 @@ def default_epochs(count: int, batch_size: int, *, effort: Effort = USUAL, photo
         Number of training images; so few that the epochs make fewer than 200 steps get more epochs.
     batch_size : int
     effort : Effort
-        Many easy images need as few as 4 epochs. Hard ones get 8 epochs where there are 50,000, twice as many where
+        Many easy images need as few as 4 epochs. Hard ones get 7 epochs where there are 50,000, twice as many where
         there are a quarter of them, and up to 150.
     photographs : bool
         Up to 150 epochs; see `augment.few_photographs`.
@@ -300,7 +300,7 @@ def default_epochs(count: int, batch_size: int, *, effort: Effort = USUAL, photo
     int
     """
     if effort.hard:
-        epochs = max(8, min(150, round(8 * sqrt(50_000 / count))))
+        epochs = max(7, min(150, round(7 * sqrt(50_000 / count))))
     else:
         epochs = max(4 if effort.easy else 8, min(150 if photographs else 60, round(150_000 / count)))
     steps = -(-count // batch_size)
