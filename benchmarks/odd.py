@@ -234,7 +234,8 @@ def report(runs: Sequence[Run], epochs: int | None, threads: int) -> Report:
     wrong = [
         f"{table.title.partition(',')[0]}, {row[0]}: {row[-1]}" for table in tables for row in table.rows if row[-1]
     ]
-    remarks.append("; ".join(wrong) + "." if wrong else "None is dead or more than 2 points below the best.")
+    fine = "None is dead or more than 2 points below the best." if any(run.torch for run in runs) else "None is dead."
+    remarks.append("; ".join(wrong) + "." if wrong else fine)
     return Report("odd", tables, tuple(remarks), {"epochs": epochs, "runs": [asdict(run) for run in runs]})
 
 

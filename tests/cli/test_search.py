@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -82,3 +83,15 @@ def test_epochs_and_budget_do_not_go_together(photos):
 def test_without_optuna_it_says_what_to_install(photos, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     assert failed(run("search", photos)) == 'lanewise: a search needs optuna: pip install "lanewise[search]"\n'
+
+
+def test_a_table_names_the_files_and_the_commands_say_so(photos, here):
+    files = [path for path in sorted(Path(photos).rglob("*")) if path.is_file()]
+    rows = [f"{path.relative_to(photos).as_posix()},{path.parent.name}" for path in files]
+    Path("kinds.csv").write_text("\n".join(["picture,kind", *rows]))
+    table = ("--labels", "kinds.csv", "--path-column", "picture", "--label-column", "kind")
+    result = run("search", photos, *COMMAND, *table, "--json")
+    assert result.exit_code == 0, result.output
+    command = json.loads(result.stdout)["command"]
+    assert " ".join(table) in command
+    assert run(*shlex.split(command)[1:]).exit_code == 0

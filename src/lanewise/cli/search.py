@@ -15,6 +15,8 @@ from lanewise.cli.options import (
     PATH,
     Decorator,
     colour_option,
+    files_options,
+    image_files,
     json_option,
     quiet_option,
     seconds,
@@ -26,6 +28,7 @@ from lanewise.training.searched import SEARCHED
 
 if TYPE_CHECKING:
     from lanewise.cli.output import Output
+    from lanewise.data.source import ImageFiles
     from lanewise.experiments.search_found import SearchRow
     from lanewise.experiments.search_plan import Plan, SearchProgress
     from lanewise.experiments.search_result import SearchResult
@@ -80,6 +83,7 @@ def _searched(one: Any) -> Decorator:
 )
 @_all_options
 @colour_option
+@files_options
 @click.option(
     "--output",
     "-o",
@@ -142,8 +146,9 @@ def search(
     out = open_output(as_json, quiet=quiet)
     if options["epochs"] is not None and options["budget"] is not None:
         raise click.UsageError("Give --epochs or --budget, not both.")
-    plan = Plan(images, trials, network or None, objectives, folder, storage, study, heartbeat, _given(options))
-    _tell(out, images, plan)
+    source = image_files(images, options)
+    plan = Plan(source, trials, network or None, objectives, folder, storage, study, heartbeat, _given(options))
+    _tell(out, source, plan)
     try:
         with _progress(out, plan) as say:
             found = Worker(plan).run(say)
@@ -151,13 +156,13 @@ def search(
         where = shown(folder) if plan.storage is None else "the database"
         click.echo(f"lanewise: stopped: {where} keeps the finished trials, and the same command resumes", err=True)
         raise click.exceptions.Exit(INTERRUPTED) from None
-    page = _page(out, found, folder, images)
-    _show(out, found, images, page)
+    page = _page(out, found, folder, source)
+    _show(out, found, source, page)
     out.finish(
         {
             "images": images,
             **found.to_json(),
-            "command": found.command(images=images) if found.best else None,
+            "command": found.command(images=source) if found.best else None,
             "model": found.best and found.file(found.best) and str(found.file(found.best)),
             "page": page,
         }
@@ -170,7 +175,7 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None and value != defaults[name]}
 
 
-def _tell(out: Output, images: str, plan: Plan) -> None:
+def _tell(out: Output, images: str | ImageFiles, plan: Plan) -> None:
     """Say what there is, and what will be tried."""
     from lanewise.cli import evaluating
     from lanewise.wording import duration, plural, shape, shown
@@ -238,7 +243,7 @@ def _in_a_line(row: SearchRow, count: int) -> str:
     return f"{accuracy}{how}{why}  {duration(row.seconds)}  trial {row.number}: {row.choices}"
 
 
-def _page(out: Output, found: SearchResult, folder: Path, images: str) -> str | None:
+def _page(out: Output, found: SearchResult, folder: Path, images: str | ImageFiles) -> str | None:
     """Write the page, if what draws it is installed."""
     from lanewise.errors import MissingPackageError
     from lanewise.experiments.search_found import file_name
@@ -252,9 +257,10 @@ def _page(out: Output, found: SearchResult, folder: Path, images: str) -> str | 
     return str(path)
 
 
-def _show(out: Output, found: SearchResult, images: str, page: str | None) -> None:
+def _show(out: Output, found: SearchResult, images: str | ImageFiles, page: str | None) -> None:
     """Print the best trials and what to do with them."""
     from lanewise.cli.output import laid_out
+    from lanewise.data.source import words_of
     from lanewise.experiments.search_found import model_file
     from lanewise.wording import percent, quoted, shown
 
@@ -276,6 +282,6 @@ def _show(out: Output, found: SearchResult, images: str, page: str | None) -> No
         elsewhere = f"kept where {best.worker} trained it; the command above trains it again"
         out.result("Model", elsewhere if file is None else shown(file))
         if file is not None and found.tested:
-            out.result("Evaluate it", f"lanewise evaluate {quoted(file)} {quoted(images)}, once all is chosen")
+            out.result("Evaluate it", f"lanewise evaluate {quoted(file)} {words_of(images)}, once all is chosen")
     if page is not None:
         out.result("Page", shown(page))

@@ -9,11 +9,12 @@ from __future__ import annotations
 import glob
 import os
 import re
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from lanewise.errors import DataError
-from lanewise.wording import shown
+from lanewise.wording import quoted, shown
 
 FOLDER, TABLE, SHARDS = "folder", "table", "shards"
 
@@ -63,6 +64,17 @@ class ImageFiles:
 def files_of(source: str | os.PathLike[str]) -> ImageFiles:
     """A source as image files."""
     return source if isinstance(source, ImageFiles) else ImageFiles(source)
+
+
+def words_of(source: str | os.PathLike[str]) -> str:
+    """A source as the words of a command."""
+    files = files_of(source)
+    words = [quoted(os.fspath(files.images))]
+    for one in fields(files)[1:]:
+        value = getattr(files, one.name)
+        if value is not None:
+            words += ["--" + one.name.replace("_", "-"), (shlex.quote if "column" in one.name else quoted)(value)]
+    return " ".join(words)
 
 
 def kind_of(source: str | os.PathLike[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lanewise.brief import short
+from lanewise.data.source import words_of
 from lanewise.errors import OptionError
 from lanewise.experiments.tables import plain_table
 from lanewise.model import Model
@@ -201,18 +203,20 @@ class SearchFound:
         folds = {"folds": 0} if self.own_split and not self.tested else {}  # few images get them by default
         return {**network, **self.reading, **self.fixed, **row.options, **folds}
 
-    def command(self, row: SearchRow | None = None, images: str = "IMAGES", output: str | None = None) -> str:
+    def command(
+        self, row: SearchRow | None = None, images: str | os.PathLike[str] = "IMAGES", output: str | None = None
+    ) -> str:
         """The command that trains a trial again, by default the best one.
 
         Parameters
         ----------
         row : SearchRow, optional
-        images : str
+        images : path
             What the command calls them.
         output : str, optional
             The file of the model.
         """
-        words = ["lanewise", "train", quoted(images)]
+        words = ["lanewise", "train", words_of(images)]
         for name, value in self.settings(row).items():
             words += _words(name, value)
         return " ".join([*words, *([] if output is None else ["-o", quoted(output)])])

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from lanewise.data.source import words_of
 from lanewise.errors import OptionError
 from lanewise.experiments.search_found import COSTS, SearchFound, model_file, written
 from lanewise.extras import need
@@ -27,7 +28,7 @@ def require() -> None:
     need("matplotlib", "a page")
 
 
-def write_page(found: SearchFound, path: str | os.PathLike[str], images: str) -> None:
+def write_page(found: SearchFound, path: str | os.PathLike[str], images: str | os.PathLike[str]) -> None:
     """Write the page, whole or not at all.
 
     Parameters
@@ -51,7 +52,7 @@ def write_page(found: SearchFound, path: str | os.PathLike[str], images: str) ->
         raise OptionError(f"{shown(path)} cannot be written: {error.strerror}") from None
 
 
-def render(found: SearchFound, images: str) -> str:
+def render(found: SearchFound, images: str | os.PathLike[str]) -> str:
     """The page as text."""
     require()
     jinja2 = need("jinja2", "a page")
@@ -83,7 +84,7 @@ def render(found: SearchFound, images: str) -> str:
         spent=duration(sum(row.seconds for row in found.rows)),
         saved=_saved(found),
         timed="budget" in found.fixed,
-        tested="" if file is None or not found.tested else f"lanewise evaluate {quoted(file)} {quoted(images)}",
+        tested="" if file is None or not found.tested else f"lanewise evaluate {quoted(file)} {words_of(images)}",
         sections=[
             ("winner", "The best", best is not None),
             ("trade-off", "What accuracy costs", best is not None),

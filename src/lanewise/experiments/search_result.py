@@ -15,7 +15,7 @@ from lanewise.experiments.search_page import write_page
 class SearchResult(SearchFound):
     """What `search` found: all of `SearchFound`, and a page of it."""
 
-    def save_page(self, path: str | os.PathLike[str], images: str = "IMAGES") -> None:
+    def save_page(self, path: str | os.PathLike[str], images: str | os.PathLike[str] = "IMAGES") -> None:
         """Write a page with the trade-off, the course of the search, what mattered, and the commands.
 
         Parameters
