@@ -461,7 +461,9 @@ def test_odd_networks_that_are_dead_or_below_the_best_of_three_rates_are_marked(
     assert f"wide: {learners.ODD['wide']}" in made.remarks
     alone = odd.report([odd_run("wide", 0.5, {})], None, 1)
     assert alone.tables[0].rows[0][3:] == ("–", "–", "–", "–", "")
-    assert alone.remarks[-1] == "None is dead or more than 2 points below the best."
+    assert alone.remarks[-1] == "None is dead."
+    fine = odd.report([odd_run("wide", 0.5, {0.01: 0.4, 0.05: 0.5, 0.2: 0.1})], None, 1)
+    assert fine.remarks[-1] == "None is dead or more than 2 points below the best."
 
 
 @pytest.mark.parametrize("name", learners.ODD)

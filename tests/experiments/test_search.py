@@ -329,6 +329,9 @@ def test_a_worker_taken_for_dead_neither_fails_nor_counts_twice(sets, tmp_path, 
     assert ended(found) == [("complete", 1), ("complete", 0)]
 
 
+# Filters of warnings are those of the process, so that one thread's end takes them from the other.
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.filterwarnings("ignore:Heartbeat of storage is supposed")
 def test_two_workers_share_a_study(sets, tmp_path, counted):
     results = []
 

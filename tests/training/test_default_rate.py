@@ -9,6 +9,7 @@ from lanewise.network.channelwise import BatchNorm
 from lanewise.network.graph import build
 from lanewise.network.sensitivity import averaged, breadth, depth
 from lanewise.network.text import parse
+from lanewise.notes import unheard
 from lanewise.training.default_rate import default_learning_rate
 from lanewise.training.recipe import Difficulty, Effort, default_network
 
@@ -114,7 +115,7 @@ def test_default_networks_keep_the_full_rate(size: int, difficulty: Difficulty) 
 def test_training_takes_it() -> None:
     digits = lanewise.load("digits")
     text = "conv 8@3x3 same, relu, " * 12 + "max 2, dense 10"
-    model = lanewise.train(digits, network=text, epochs=12, folds=0, threads=1, notes=lambda note: None)
+    model = lanewise.train(digits, network=text, optimizer="sgd", epochs=12, folds=0, threads=1, notes=unheard)
     assert model.provenance["learning_rate"] == pytest.approx(0.05 * (9 / 13) ** 2)
     assert model.history[-1]["validation_accuracy"] > 0.8
     small = lanewise.train(digits, network="dense 10", batch_size=4, epochs=1, folds=0, threads=1)

@@ -8,7 +8,7 @@ import pytest
 from lanewise.data.images import Images
 from lanewise.training import effort as effort_of_training
 from lanewise.training.effort import effort_for, images_per_second
-from lanewise.training.recipe import Difficulty, Effort, network_for
+from lanewise.training.recipe import Difficulty, Effort, network_for, reason
 
 HARD = Effort(Difficulty.HARD)
 
@@ -72,3 +72,13 @@ def test_many_hard_images_get_a_whitened_network_for_a_budget(
     found = effort_for(noise(30_000), budget=seconds)
     assert (found.width if found.whitened else None) == width
     assert found.hard is (seconds > 60)
+
+
+def test_images_are_called_hard_only_if_they_are() -> None:
+    """A preset takes the network for hard images, whatever they are."""
+    labels = (np.arange(200) % 4).astype(np.int32)
+    plain = Images(np.repeat(labels * 60, 256).reshape(200, 16, 16, 1).astype(np.uint8), labels, tuple("abcd"))
+    easy, hard = effort_for(plain, preset="best"), effort_for(noise(200), preset="best")
+    assert easy.hard
+    assert reason(easy, network=True, epochs=True) is None
+    assert "hard to tell apart" in str(reason(hard, network=True, epochs=True))

@@ -397,7 +397,7 @@ def test_the_model_and_its_user_know_of_a_setback(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(LEARNING_RATES, "sgd", 0.4)
     said: list[str] = []
     text = f"{ODD['deep and plain']}, dense 10"
-    options: dict[str, Any] = {"epochs": 8, "folds": 0, "threads": 1, "gradient_clipping": 0}
+    options: dict[str, Any] = {"epochs": 8, "folds": 0, "threads": 1, "gradient_clipping": 0, "optimizer": "sgd"}
     model = lanewise.train("digits", network=text, notes=said.append, **options)
     setbacks = model.provenance["setbacks"]
     assert setbacks[-1]["learning_rate"] == model.provenance["learning_rate"]

@@ -26,16 +26,17 @@ def pictures() -> Images:
     ("text", "optimizer"),
     [
         (RESIDUAL, "muon"),
-        (RESIDUAL.replace("batchnorm", "relu"), "sgd"),
-        (RESIDUAL.replace("batchnorm", "batchnorm frozen"), "sgd"),
-        (RESIDUAL.replace("residual", "").replace("(", "").replace(")", ""), "sgd"),
-        (default_network((3, 32, 32), 10), "sgd"),
+        ("conv 4@3x3, relu, dense 2, softmax", "sgd"),
+        ("fixed sobel, conv 4@3x3, relu, dense 2, softmax", "sgd"),
+        ("conv 4@3x3 frozen, conv 4@3x3, relu, dense 2, softmax", "sgd"),
+        ("dense 4, relu, dense 2, softmax", "sgd"),
+        (default_network((3, 32, 32), 10), "muon"),
         (default_network((3, 32, 32), 10, effort=Effort(Difficulty.HARD)), "muon"),
         (default_network((3, 64, 64), 10), "muon"),
-        (whitened_network((3, 32, 32), 10), "sgd"),
+        (whitened_network((3, 32, 32), 10), "muon"),
     ],
 )
-def test_residual_blocks_with_batch_normalisation_are_trained_by_muon(text: str, optimizer: str) -> None:
+def test_several_convolutions_are_trained_by_muon(text: str, optimizer: str) -> None:
     graph = build(parse(text), (3, 64, 64))
     assert settled("auto", graph, usual=True) == optimizer
     assert settled("auto", graph, usual=False) == "sgd"

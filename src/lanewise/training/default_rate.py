@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lanewise.engine.muon import fitting
+from lanewise.engine.muon import fitting, matrices
 from lanewise.network.channelwise import BatchNorm
 from lanewise.network.graph import Graph
-from lanewise.network.layers import Add, FilterBank
+from lanewise.network.layers import FilterBank
 from lanewise.network.sensitivity import bearable, depth
 from lanewise.training.find_rate import given_rate
 from lanewise.training.optimizers import AUTO, LEARNING_RATES, NORMALISED_LEARNING_RATES
@@ -55,12 +55,11 @@ def settled(optimizer: str, graph: Graph, *, usual: bool) -> str:
     Returns
     -------
     str
-        For `AUTO` Muon where residual blocks are trained with batch normalisation, else SGD.
+        For `AUTO` Muon where it updates the weights of at least two convolutions, else SGD.
     """
     if optimizer != AUTO:
         return optimizer
-    residual = any(isinstance(node.layer, Add) for node in graph.nodes)
-    return "muon" if usual and residual and normalised(graph) else "sgd"
+    return "muon" if usual and len(matrices(graph)) >= 2 else "sgd"
 
 
 def with_optimizer(options: TrainOptions, graph: Graph, *, new: bool) -> TrainOptions:

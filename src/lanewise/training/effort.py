@@ -73,7 +73,7 @@ def effort_for(
     if preset == "best":
         width = 2 if (effort.hard or size >= PHOTOGRAPH) and len(images) >= FEW else 1
         difficulty = Difficulty.HARD if FINE <= size < PHOTOGRAPH else effort.difficulty
-        return replace(effort, difficulty=difficulty, width=width)
+        return replace(effort, difficulty=difficulty, width=width, asked=difficulty is not effort.difficulty)
     if budget is None or not effort.hard:
         return effort
     return _within(budget, images, effort, threads)

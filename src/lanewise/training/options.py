@@ -94,7 +94,7 @@ class FitOptions:
     optimizer: str = option(
         AUTO,
         "SGD with Nesterov momentum, AdamW, or Muon for the weights of convolutions and SGD for all else.",
-        "muon for new networks with residual blocks and batchnorm, else sgd; sgd with a given rate or weight decay",
+        "muon for new networks of several convolutions, else sgd; sgd with a given rate or weight decay",
         more="Muon's learning rate and weight decay are for convolutions; SGD has 10/3 times the rate then, and no "
         "decay. A network without convolutions gets SGD.",
         values=one_of("optimizer", (AUTO, *LEARNING_RATES)),

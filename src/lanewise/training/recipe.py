@@ -62,12 +62,15 @@ class Effort:
         Training takes so many times the epochs.
     whitened : bool
         The network for many hard images and a budget, see `whitened_network`.
+    asked : bool
+        It is the user who asked for the best, whatever the images are.
     """
 
     difficulty: Difficulty = Difficulty.USUAL
     width: float = 1
     length: float = 1.0
     whitened: bool = False
+    asked: bool = False
 
     @property
     def hard(self) -> bool:
@@ -104,7 +107,7 @@ def reason(effort: Effort, *, network: bool, epochs: bool) -> str | None:
     network, epochs : bool
         Whether the network and the number of epochs are ours to choose.
     """
-    if not (network or epochs) or effort.difficulty is Difficulty.USUAL:
+    if not (network or epochs) or effort.difficulty is Difficulty.USUAL or effort.asked:
         return None
     if effort.easy:
         return (
