@@ -77,7 +77,8 @@ def test_many_hard_images_get_a_whitened_network_for_a_budget(
 def test_images_are_called_hard_only_if_they_are() -> None:
     """A preset takes the network for hard images, whatever they are."""
     labels = (np.arange(200) % 4).astype(np.int32)
-    plain = Images(np.repeat(labels * 60, 256).reshape(200, 16, 16, 1).astype(np.uint8), labels, tuple("abcd"))
+    templates = np.random.default_rng(0).integers(0, 255, (4, 16, 16, 1))
+    plain = Images(templates[labels].astype(np.uint8), labels, tuple("abcd"))
     easy, hard = effort_for(plain, preset="best"), effort_for(noise(200), preset="best")
     assert easy.hard
     assert reason(easy, network=True, epochs=True) is None
