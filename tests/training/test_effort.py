@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from lanewise.data.images import Images
 from lanewise.training import effort as effort_of_training
-from lanewise.training.effort import effort_for, images_per_second
+from lanewise.training.checkpoint import Keeper
+from lanewise.training.effort import effort_for, effort_kept, images_per_second
 from lanewise.training.recipe import Difficulty, Effort, network_for, reason
 
 HARD = Effort(Difficulty.HARD)
@@ -83,3 +86,15 @@ def test_images_are_called_hard_only_if_they_are() -> None:
     assert easy.hard
     assert reason(easy, network=True, epochs=True) is None
     assert "hard to tell apart" in str(reason(hard, network=True, epochs=True))
+
+
+@pytest.mark.parametrize("options", [{"preset": "best"}, {"preset": "good", "budget": 900.0}, {"preset": "quick"}])
+def test_what_is_kept_of_an_effort_is_all_of_it(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training takes the network that was chosen, be it resumed or not."""
+    monkeypatch.setattr(effort_of_training, "images_per_second", lambda *_: 1000.0)
+    images, asked = noise(30_000), {"budget": None, "threads": None} | options
+    keeper = Keeper()
+    assert effort_kept(keeper, images, **asked) == effort_for(images, **asked)
+    monkeypatch.setattr(effort_of_training, "images_per_second", lambda *_: 1.0)
+    again = effort_kept(keeper, images, **asked)
+    assert again.whitened == (asked["budget"] is not None)

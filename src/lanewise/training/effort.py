@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -93,12 +93,12 @@ def effort_kept(
         Under which it is kept.
     """
 
-    def decide() -> list[Any]:
+    def decide() -> dict[str, Any]:
         effort = effort_for(images, preset=preset, budget=budget, threads=threads)
-        return [effort.difficulty.value, effort.width, effort.length]
+        return asdict(effort) | {"difficulty": effort.difficulty.value}
 
-    difficulty, width, length = keeper.decided(name, decide) if budget is not None else decide()
-    return Effort(Difficulty(difficulty), width, length)
+    known = keeper.decided(name, decide) if budget is not None else decide()
+    return Effort(**known | {"difficulty": Difficulty(known["difficulty"])})
 
 
 def _within(budget: float, images: Images, effort: Effort, threads: int | None) -> Effort:
