@@ -20,7 +20,7 @@ from lanewise.cache_limit import UNLIMITED, VARIABLE, clear, entries, limit, mak
 from lanewise.caching import Cache, cache_folder
 from lanewise.data import image_cache, reading
 from lanewise.data.load import load
-from lanewise.errors import OptionError
+from lanewise.errors import LanewiseWarning, OptionError
 from lanewise.notes import unheard
 
 NAMES = {
@@ -230,3 +230,12 @@ def test_whoever_is_killed_while_it_decodes_waits_for_nobody(tmp_path, folder):
 def test_nobody_waits_where_no_lock_can_be_made(tmp_path):
     with only_one(Path(tmp_path / "nowhere" / "x.lock")):
         pass
+
+
+def test_no_training_ends_for_a_limit_that_is_none(monkeypatch):
+    """It is told once, where code was written, long after images were read."""
+    monkeypatch.setenv(VARIABLE, "many")
+    monkeypatch.setattr(cache_limit, "_next_look", 0.0)
+    with pytest.warns(LanewiseWarning, match="which is no size"):
+        cache_limit.keep_within_limit()
+    cache_limit.keep_within_limit()

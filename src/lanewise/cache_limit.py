@@ -9,26 +9,21 @@ locks end with their processes. Only files that are named as ours are ever remov
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from lanewise.caching import DAY, KEPT_FOR, cache_folder
 from lanewise.errors import OptionError
+from lanewise.notes import Caution, say
 from lanewise.private import entered
-
-try:
-    import fcntl
-except ImportError:  # Windows, which lets no file be removed that is mapped
-    _lock: Callable[[int, int], None] | None = None
-    ALONE = SHARED = AT_ONCE = 0
-else:
-    _lock, ALONE, SHARED, AT_ONCE = fcntl.flock, fcntl.LOCK_EX, fcntl.LOCK_SH, fcntl.LOCK_NB
+from lanewise.saving import LOCKS, lock
 
 VARIABLE = "LANEWISE_CACHE_LIMIT"
 USUAL = 20 * 10**9
@@ -48,7 +43,7 @@ KINDS = {
 
 _HALF = r"(-[0-9a-f]{16}\.part)"  # see private.write_private
 _NAMES = {kind: re.compile(f"(?:{name}){_HALF}?") for kind, name in KINDS.items()}
-_DRAFT = re.compile(r"[0-9a-f]{32}-\w+\.tmp")  # see data/image_cache.py
+_DRAFT = re.compile(r"[0-9a-f]{32}(-\w+\.tmp|\.lock)")  # see data/image_cache.py
 _UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _EVERY = 60.0  # seconds between two looks of one process at all caches
 _DRAFT_LEFT = 60.0  # seconds after which a draft that no process holds was left by one that was killed
@@ -94,7 +89,11 @@ def limit() -> int:
         found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(i?)b?", text)
         if found is None:
             raise OptionError(f"{VARIABLE} is {text[:40]!r}, which is no size: give one like 20GB or 500MB, or none")
-        return int(float(found[1]) * (1024 if found[3] else 1000) ** _UNITS[found[2]])
+        return int(min(float(found[1]) * (1024 if found[3] else 1000) ** _UNITS[found[2]], UNLIMITED))
+    return _usual()
+
+
+def _usual() -> int:
     return min(USUAL, _disk(cache_folder("images")).total // 4 or USUAL)
 
 
@@ -147,11 +146,18 @@ def make_room(needed: int = 0, folder: Path | None = None) -> bool:
 
 
 def keep_within_limit() -> None:
-    """Make room after small entries were written: at most once a minute, as all caches are looked through."""
+    """Make room after small entries were written: at most once a minute, as all caches are looked through.
+
+    Where the variable says no size, no training ends for that: it is told once, and nothing goes.
+    """
     global _next_look
     if time.monotonic() >= _next_look:
         _next_look = time.monotonic() + _EVERY
-        make_room()
+        try:
+            make_room()
+        except OptionError as problem:
+            _next_look = math.inf
+            say(Caution(str(problem)))
 
 
 def remove(entry: Entry) -> bool:
@@ -164,7 +170,7 @@ def remove(entry: Entry) -> bool:
                 with suppress(OSError):  # a link, or what cannot be opened, is in nobody's use
                     descriptor = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
             if descriptor >= 0 and not (
-                os.fstat(descriptor).st_mtime == entry.used and hold(descriptor, alone=True, wait=False)
+                os.fstat(descriptor).st_mtime == entry.used and lock(descriptor, alone=True, wait=False)
             ):
                 return False
             os.unlink(name, dir_fd=folder)
@@ -173,32 +179,6 @@ def remove(entry: Entry) -> bool:
             if descriptor >= 0:
                 os.close(descriptor)
     return False
-
-
-def hold(descriptor: int, *, alone: bool = False, wait: bool = True) -> bool:
-    """Lock an open file until all its descriptors are closed, those of mappings, too.
-
-    Parameters
-    ----------
-    descriptor : int
-    alone : bool
-        Let nobody else hold it.
-    wait : bool
-        For others to release it.
-
-    Returns
-    -------
-    bool
-        False if others hold it. True where the system has no locks.
-    """
-    if _lock is not None:
-        try:
-            _lock(descriptor, (ALONE if alone else SHARED) | (0 if wait else AT_ONCE))
-        except BlockingIOError:
-            return False
-        except OSError:  # some network file systems have none
-            pass
-    return True
 
 
 @contextmanager
@@ -216,7 +196,7 @@ def only_one(path: Path) -> Iterator[None]:
     held: int | None = None
     try:
         with suppress(OSError):
-            while _lock is not None and held is None:
+            while LOCKS and held is None:
                 held = _held(path)
         yield
     finally:
@@ -231,7 +211,7 @@ def _held(path: Path) -> int | None:
     with entered(path.parent) as folder:
         descriptor = os.open(path.name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
     try:
-        hold(descriptor, alone=True)
+        lock(descriptor, alone=True)
         if os.fstat(descriptor).st_nlink:
             kept, descriptor = descriptor, -1
             return kept
@@ -281,7 +261,7 @@ def _stale(entry: Entry, now: float) -> bool:
     """Whether an entry goes though there is room."""
     if not entry.half:
         return now - entry.used > KEPT_FOR
-    return now - entry.used > (_DRAFT_LEFT if _lock is not None and entry.path.suffix == ".tmp" else DAY)
+    return now - entry.used > (_DRAFT_LEFT if LOCKS and entry.path.suffix == ".tmp" else DAY)
 
 
 def _fresh(entry: Entry, now: float) -> bool:

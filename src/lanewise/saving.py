@@ -22,8 +22,11 @@ from pathlib import Path
 
 try:
     import fcntl
-except ImportError:  # Windows
+except ImportError:  # Windows, which lets no file be removed or replaced that is open
     fcntl = None  # type: ignore[assignment]
+
+LOCKS = fcntl is not None
+"""Whether the system can lock files."""
 
 _OURS = re.compile(r"\..*\.[0-9a-f]{12}\.lanewise\.tmp")
 _DAY = 86400.0
@@ -149,18 +152,40 @@ def hold(path: Path) -> int | None:
     OSError
         It cannot be opened.
     """
-    if fcntl is None:
+    if not LOCKS:
         return None
     descriptor = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not lock(descriptor, alone=True, wait=False):
         os.close(descriptor)
-        raise
-    except OSError:  # a file system without locks
-        os.close(descriptor)
-        return None
+        raise BlockingIOError(errno.EAGAIN, "another process holds it", os.fspath(path))
     return descriptor
+
+
+def lock(descriptor: int, *, alone: bool = False, wait: bool = True) -> bool:
+    """Lock an open file until all its descriptors are closed, those of mappings, too.
+
+    Parameters
+    ----------
+    descriptor : int
+    alone : bool
+        Let nobody else hold it.
+    wait : bool
+        For others to release it.
+
+    Returns
+    -------
+    bool
+        False if others hold it. True where the system, or the file system, has no locks.
+    """
+    if fcntl is not None:
+        kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
+        try:
+            fcntl.flock(descriptor, kind | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            return False
+        except OSError:  # some network file systems have none
+            pass
+    return True
 
 
 def temporary_beside(target: Path) -> Path:

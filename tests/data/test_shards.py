@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import tarfile
@@ -273,3 +274,48 @@ def test_prediction_and_check(tmp_path):
     assert names == ("a.tar/0.png", "a.tar/1.png", "a.tar/2.png")
     found = lanewise.check(shard(tmp_path / "b.tar"), labels=False)
     assert (found.collection.classes, len(found.collection.files)) == (("elm", "oak"), 4)
+
+
+def test_what_comes_behind_the_end_is_told(tmp_path):
+    one, two = shard(tmp_path / "one.tar"), shard(tmp_path / "two.tar")
+    joint = tmp_path / "joint.tar"
+    joint.write_bytes(one.read_bytes() + two.read_bytes())
+    notes = load(joint, notes=unheard).notes
+    assert any("goes on after its end" in note and "4 images before that are used" in note for note in notes)
+    content = bytearray(one.read_bytes())
+    content[2048:4096] = bytes(2048)
+    hole = tmp_path / "hole.tar"
+    hole.write_bytes(content)
+    assert "goes on after its end" in failing(hole)
+    one.write_bytes(one.read_bytes() + bytes(100_000))  # more zeros are no more than an end
+    assert not any("end" in note for note in load(one, notes=unheard).notes)
+
+
+def test_names_that_come_again_are_told(tmp_path):
+    samples = [(f"{n:04}", 10 * n, {"cls": label}) for n, label in enumerate(LABELS)]
+    again = shard(tmp_path / "a.tar", [*samples, ("0001", 90, {"cls": "oak"})])
+    sets = load(again, notes=unheard)
+    assert any("2 members have names of others before; the last of a name counts" in note for note in sets.notes)
+    assert (len(sets.train), seen(sets.train)[1][1:]) == (4, ("oak", 90))
+
+
+def test_a_sparse_member_with_a_long_map_ends_where_it_ends(tmp_path):
+    """GNU's form has 4 holes in the header, and 21 more in each block behind it."""
+    path = shard(tmp_path / "a.tar")
+    block = bytearray(512)
+    block[:5], block[124:136], block[156], block[482] = b"a.png", b"00000000000\0", ord("S"), 1
+    block[257:265] = b"ustar  \0"
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    more, last = bytearray(512), bytearray(512)
+    more[504] = 1
+    path.write_bytes(bytes(block) + more + last + path.read_bytes())
+    sets = load(path, notes=unheard)
+    assert len(sets.train) == 4
+    assert [reason for _, reason in sets.skipped] == ["it is not an ordinary file"]
+
+
+def test_a_packed_file_under_the_name_of_a_tar_file(tmp_path):
+    path = shard(tmp_path / "a.tar")
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    assert "it is packed as a whole: unpack it to a .tar file" in failing(path)

@@ -240,3 +240,49 @@ def test_large_tables_are_read_in_one_go(tmp_path):
 
 def test_names_that_terminals_would_obey(root):
     assert "\x1b" not in shown(failing(table(root, rows() + "\nx\x1b[31m.png,oak"), strict=True))
+
+
+@pytest.mark.parametrize("row", ['b.png,elm,"wide', 'b.png,elm,"5" wide'])
+def test_a_stray_quotation_mark_takes_no_rows_with_it(root, row):
+    lines = rows("file,label,note").splitlines()
+    lines = [lines[0], *(f"{line}," for line in lines[1:])]
+    lines[2] = row
+    message = failing(table(root, "\n".join(lines)))
+    assert "cannot be read as a table: line " in message
+
+
+def test_old_line_ends_and_the_line_that_names_the_separator(root):
+    for text in (rows().replace("\n", "\r"), "sep=;\n" + rows(sign=";"), "sep=;\r\n" + rows(sign=";")):
+        assert sorted(seen(load(table(root, text), notes=unheard).train)) == sorted(WANTED)
+
+
+def test_one_file_is_one_image_however_it_is_spelled(root):
+    spelled = ("a.png", "./a.png", "sub/../a.png", "sub//e.png", *FILES[1:])
+    labels = ("oak", "oak", "oak", "oak", *LABELS[1:])
+    images = load(table(root, rows(files=spelled, labels=labels)), notes=unheard).train
+    assert len(images) == len(FILES)
+    contrary = ("oak", "oak", "elm", "oak", *LABELS[1:])
+    assert "says two things of 1 file" in failing(table(root, rows(files=spelled, labels=contrary)))
+    (root / "link.png").symlink_to(root / "a.png")
+    assert "says two things" in failing(table(root, rows(files=(*FILES, "link.png"), labels=(*LABELS, "elm"))))
+
+
+def test_a_class_is_one_whatever_bytes_its_name_has(root):
+    labels = ("gr\u00fcn", "elm", "gru\u0308n", "elm", "elm", "elm")
+    assert load(table(root, rows(labels=labels)), notes=unheard).train.classes == ("elm", "gr\u00fcn")
+
+
+def test_numbers_of_one_value_have_one_order(root):
+    labels = ("01", "1", "001", "0", "2", "2")
+    assert load(table(root, rows(labels=labels)), notes=unheard).train.classes == ("0", "001", "01", "1", "2")
+
+
+def test_rows_without_a_class_are_one_set_and_no_class(root):
+    parts = ("train", "train", "train", "train", "unlabelled", "unlabelled")
+    text = "\n".join(["file,label,split", *(f"{f},{k},{p}" for f, k, p in zip(FILES, LABELS, parts, strict=True))])
+    assert len(load(table(root, text), notes=unheard).train) == 4
+    lanewise.check(table(root, text))
+    alone = text.replace(",train", ",unlabelled")
+    assert "6 rows are of the set 'unlabelled'" in failing(table(root, alone))
+    with pytest.raises(DataError, match="of the set 'unlabelled'"):
+        lanewise.check(table(root, alone))

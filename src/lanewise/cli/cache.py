@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from lanewise.cache_limit import Entry
     from lanewise.cli.output import Output
 
-KINDS = ("images", "features", "code", "programs", "experiments")
 WHAT = {
     "images": "decoded images",
     "features": "what pretrained networks see in images",
@@ -20,6 +19,7 @@ WHAT = {
     "programs": "what is known of kernels",
     "experiments": "finished trainings of compare and vary",
 }
+KINDS = tuple(WHAT)
 MOST_FOLDERS = 12
 
 

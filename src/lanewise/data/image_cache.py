@@ -26,11 +26,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from lanewise.cache_limit import hold, make_room, only_one
+from lanewise.cache_limit import make_room, only_one
 from lanewise.caching import note_use
 from lanewise.data.blocks import in_blocks, take_room
 from lanewise.data.images import SLACK, Pixels, empty_pixels
 from lanewise.private import POSIX, open_private, private_folder
+from lanewise.saving import lock
 
 IN_MEMORY = 64 * 2**20
 """Sets of fewer bytes are read into memory, larger ones are mapped."""
@@ -75,7 +76,7 @@ def read(path: Path, stamp: str) -> tuple[Pixels, dict[str, Any]] | None:
         return None
     try:
         with open(open_private(path), "rb") as file:
-            hold(file.fileno())
+            lock(file.fileno())
             about, end = _about(file)
             if about["stamp"] != stamp:
                 return None
@@ -177,7 +178,7 @@ def reserve(path: Path, shape: Shape, *, always: bool = True) -> Draft | None:
         return None
     try:
         with open(descriptor, "r+b") as file:
-            hold(descriptor)
+            lock(descriptor)
             take_room(descriptor, size)
             return Draft(np.memmap(file, np.uint8, "r+", start, shape), Path(name), kept)
     except OSError:

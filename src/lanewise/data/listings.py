@@ -31,6 +31,8 @@ def records_of(source: Source, group_by: str | None = None, *, labelled: bool = 
     files, kind = files_of(source), kind_of(source)
     if kind == FOLDER:
         if given := [name for name in ("path_column", "label_column", "split_column") if getattr(files, name)]:
+            if not os.path.isdir(files):
+                raise DataError(f"{shown(files)} is no table of image files, so there is no {given[0]}")
             raise DataError(f"{shown(files)} is a folder of class folders, so there is no {given[0]}: give labels, too")
         return None
     return (list_shards if kind == SHARDS else list_table)(files, group_by, labelled=labelled)

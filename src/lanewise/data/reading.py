@@ -319,11 +319,11 @@ def _images(listing: Listing, target: Target, pixels: Pixels, known: dict[str, A
         notes=tuple(_notes(listing, target, size, known, len(good), skipped)),
         resize=target.fit,
         bits=known["bits"],
-        groups=_groups(listing, reasons),
+        groups=groups_of(listing, reasons),
     )
 
 
-def _groups(listing: Listing, bad: Container[int]) -> Groups | None:
+def groups_of(listing: Listing, bad: Container[int]) -> Groups | None:
     """The groups that came with the files, as far as these can be read."""
     if listing.groups is None:
         return None

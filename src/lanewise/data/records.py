@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lanewise.data.folders import TEST, TRAIN, UNLABELLED, VALIDATION, ImageFile, Listing
+from lanewise.data.folders import TEST, TRAIN, VALIDATION, ImageFile, Listing
 from lanewise.errors import DataError
-from lanewise.notes import Note
+from lanewise.notes import Caution, Note
 from lanewise.wording import shown, some
 
 
@@ -40,8 +40,8 @@ class Records:
 
     def classes(self) -> tuple[str, ...]:
         """The classes, in the order of their names; numbers in that of their values."""
-        names = {record.label for record in self.records if record.part != UNLABELLED}
-        return tuple(sorted(names, key=int if all(map(_is_number, names)) else str))
+        names = sorted({record.label for record in self.records})
+        return tuple(sorted(names, key=int) if all(map(_is_number, names)) else names)
 
     def listing(self, part: str | None, classes: Sequence[str]) -> Listing:
         """One set as a listing; all records if there are no sets.
@@ -84,15 +84,17 @@ def record_sets(found: Records) -> dict[str, Listing]:
         raise DataError(f"{shown(found.source)} holds {' and '.join(parts)} but no train set to train on")
     classes = found.classes()
     if len(classes) < 2:
+        damage = "".join(f"; {note}" for note in found.notes if isinstance(note, Caution))
         raise DataError(
-            f"{shown(found.source)} holds only one class, {''.join(classes)!r}, but training needs at least two"
+            f"{shown(found.source)} holds only one class, {''.join(classes)!r}, but training needs at least two{damage}"
         )
     if not parts:
         return {TRAIN: found.listing(None, classes)}
     sets = {part: found.listing(part, classes) for part in parts}
-    for name, without in ((name, n) for n, name in enumerate(classes)):
-        if not any(file.label == without for file in sets[TRAIN].files):
-            raise DataError(f"the class {name!r} of {shown(found.source)} has no image in the train set")
+    present = {file.label for file in sets[TRAIN].files}
+    without = next((name for n, name in enumerate(classes) if n not in present), None)
+    if without is not None:
+        raise DataError(f"the class {without!r} of {shown(found.source)} has no image in the train set")
     later = {part: replace(one, skipped=(), notes=()) for part, one in sets.items() if part != TRAIN}
     return {TRAIN: sets[TRAIN]} | later
 

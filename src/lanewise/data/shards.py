@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from lanewise.data.folders import SUFFIXES, ImageFile, part_named, printable
+from lanewise.data.folders import SUFFIXES, UNLABELLED, ImageFile, class_named, part_named, printable
 from lanewise.data.records import Record, Records
 from lanewise.data.source import ImageFiles, shards_of
 from lanewise.data.table import LABELS
@@ -31,7 +31,8 @@ LARGEST = 2**28
 _BLOCK = 512
 _LONGEST_NAME = 2**16  # bytes of a name, and of what an extended header says
 _LONGEST_LABEL = 2**20  # bytes of a class or of a JSON object
-_FILE, _FOLDER, _LONG_NAME, _EXTENDED = (b"0", b"\0", b"7"), b"5", b"L", b"x"
+_FILE, _FOLDER, _LONG_NAME, _EXTENDED, _SPARSE = (b"0", b"\0", b"7"), b"5", b"L", b"x", b"S"
+_PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")  # gzip, bzip2, xz, zstandard
 _FOR_ALL = (b"g", b"K")  # comments, long names of links
 
 
@@ -47,7 +48,7 @@ class Member:
 
 @dataclass(slots=True)
 class _Sample:
-    images: list[tuple[str, Member]]
+    images: dict[str, Member]
     others: dict[str, Member]
 
 
@@ -69,9 +70,14 @@ def members(file: BinaryIO) -> Iterator[Member]:
         file.seek(at)
         block = file.read(_BLOCK)
         if not block.strip(b"\0") and (at > 0 or block):
+            if not _all_zero(file):
+                raise DamagedError(f"it goes on after its end at byte {at:,}, which is not read")
             return  # the end, as it should be, or at least at the end of a member
         if len(block) < _BLOCK or not _sound(block):
-            raise DamagedError("it is no tar file" if at == 0 else f"it is damaged or cut short at byte {at:,}")
+            if at > 0:
+                raise DamagedError(f"it is damaged or cut short at byte {at:,}")
+            packed = block.startswith(_PACKED)
+            raise DamagedError("it is packed as a whole: unpack it to a .tar file" if packed else "it is no tar file")
         kind, length = block[156:157], _number(block[124:136])
         start = at + _BLOCK
         if length is None or length < 0:
@@ -89,6 +95,11 @@ def members(file: BinaryIO) -> Iterator[Member]:
                 if any(key.startswith("GNU.sparse") for key in extended):
                     size = -2  # the file is not as long as what is stored
         elif kind not in _FOR_ALL:
+            more = kind == _SPARSE and block[482] != 0  # of GNU's, whose maps of holes go on in blocks of their own
+            while more and start < end:
+                file.seek(start)
+                more = file.read(_BLOCK)[504:505] not in (b"", b"\0")
+                start += _BLOCK
             sparse = size == -2
             length = size if size >= 0 else length
             known = name or _name(block)
@@ -99,6 +110,11 @@ def members(file: BinaryIO) -> Iterator[Member]:
                 yield Member(known, start, length, ordinary)
             name, size = "", -1
         at = start + -(-length // _BLOCK) * _BLOCK
+
+
+def _all_zero(file: BinaryIO) -> bool:
+    """Whether there is nothing but zeros from here on: a few blocks, as a rule."""
+    return not any(part.strip(b"\0") for part in iter(lambda: file.read(2**20), b""))
 
 
 def list_shards(files: ImageFiles, group_by: str | None = None, *, labelled: bool = True) -> Records:
@@ -124,23 +140,25 @@ def list_shards(files: ImageFiles, group_by: str | None = None, *, labelled: boo
     skipped: list[tuple[str, str]] = []
     notes: list[Note] = []
     for path, part in zip(shards, _parts(shards), strict=True):
+        if labelled and part == UNLABELLED:
+            continue
         before = len(records)
         try:
             with open(path, "rb") as file:
                 status = os.fstat(file.fileno())
                 stamp = (status.st_mtime_ns, status.st_ctime_ns)
-                damage = _read_shard(
+                damage, again = _read_shard(
                     file, path, (files.label_column, group_by), labelled, part, stamp, records, skipped
                 )
         except OSError as error:
             raise DataError(f"{shown(path)} cannot be read: {(error.strerror or str(error)).lower()}") from None
         if damage:
-            notes.append(
-                Caution(
-                    f"{shown(path.name)}: {damage}; {plural(len(records) - before, 'image')} before that "
-                    f"{'is' if len(records) - before == 1 else 'are'} used"
-                )
-            )
+            count = len(records) - before
+            used = f"; {plural(count, 'image')} before that {'is' if count == 1 else 'are'} used" if count else ""
+            notes.append(Caution(f"{shown(path.name)}: {damage}{used}"))
+        if again:
+            names = "1 member has the name" if again == 1 else f"{again:,} members have names"
+            notes.append(Caution(f"{shown(path.name)}: {names} of others before; the last of a name counts"))
     if not records:
         raise DataError(_nothing(shards, skipped, notes))
     grouped_by = group_by if group_by and any(record.group is not None for record in records) else ""
@@ -178,10 +196,10 @@ def _read_shard(
     stamp: tuple[int, int],
     records: list[Record],
     skipped: list[tuple[str, str]],
-) -> str:
-    """Add the images of one shard, and what is left aside; what is wrong with the file, or nothing."""
+) -> tuple[str, int]:
+    """Add the images of one shard, and what is left aside; what is wrong with the file, and how many names repeat."""
     samples: dict[str, _Sample] = {}
-    damage = ""
+    damage, again = "", 0
     try:
         for one in members(file):
             folder, _, base = one.name.rpartition("/")
@@ -191,12 +209,11 @@ def _read_shard(
             if not one.ordinary:
                 skipped.append((_called(path, one), "it is not an ordinary file"))
                 continue
-            sample = samples.setdefault(f"{folder}/{stem}", _Sample([], {}))
+            sample = samples.setdefault(f"{folder}/{stem}", _Sample({}, {}))
             suffix = suffix.lower()
-            if f".{suffix.rpartition('.')[2]}" in SUFFIXES:
-                sample.images.append((suffix, one))
-            else:
-                sample.others[suffix] = one
+            kind = sample.images if f".{suffix.rpartition('.')[2]}" in SUFFIXES else sample.others
+            again += suffix in kind
+            kind[suffix] = one
     except DamagedError as reason:
         damage = str(reason)
     for sample in samples.values():
@@ -218,16 +235,16 @@ def _read_shard(
             skipped.append((name, _NO_CLASS))
             continue
         image = ImageFile(os.fspath(path), name, -1, (member.size, *stamp), (member.start, member.size))
-        records.append(Record(image, label, part, group))
-    return damage
+        records.append(Record(image, class_named(label), part, group))
+    return damage, again
 
 
 def _image_of(sample: _Sample) -> Member | None:
     """The image of a sample: of several, the last with the plainest suffix, as `jpg` before `mask.png`."""
     if not sample.images:
         return None
-    fewest = min(suffix.count(".") for suffix, _ in sample.images)
-    return [member for suffix, member in sample.images if suffix.count(".") == fewest][-1]
+    fewest = min(suffix.count(".") for suffix in sample.images)
+    return [member for suffix, member in sample.images.items() if suffix.count(".") == fewest][-1]
 
 
 def _facts(file: BinaryIO, sample: _Sample, wanted: str | None, group_by: str | None) -> tuple[str | None, str | None]:

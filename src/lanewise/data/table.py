@@ -13,12 +13,13 @@ import codecs
 import csv
 import io
 import os
+import re
 import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lanewise.data.folders import SUFFIXES, ImageFile, part_named, printable
+from lanewise.data.folders import SUFFIXES, UNLABELLED, ImageFile, class_named, part_named, printable
 from lanewise.data.records import Record, Records
 from lanewise.data.source import ImageFiles
 from lanewise.errors import DataError
@@ -37,6 +38,7 @@ SPLITS = ("split", "set", "subset", "part", "partition", "fold", "usage")
 """What columns are called, the first that there is counts; case, spaces, `_` and `-` do not matter."""
 
 MOST_BYTES = 2**30
+_SEPARATOR = re.compile("sep=([,;\t|])", re.IGNORECASE)  # a first line that spreadsheets write and read
 _LOOKED_AT = 200  # rows that tell which column holds paths
 _ENDS = (".jpg", ".png", ".jpeg", *(s for s in SUFFIXES if s not in (".jpg", ".png", ".jpeg")))
 
@@ -93,17 +95,23 @@ def read_table(path: Path) -> Table:
         It is no table of text, or it is empty.
     """
     text, notes = _text(path)
-    first = text[: text.find("\n") + 1 or len(text)].strip("\r\n")
+    file = io.StringIO(text, newline="")
+    first = io.StringIO(text, newline=None).readline().rstrip("\n")
     delimiter = max(",;\t|", key=lambda one: (len(_cells(first, one)), one == ","))
+    if (said := _SEPARATOR.fullmatch(first)) is not None:
+        delimiter = said[1]
+        file.readline()
+    # strict, as a stray quotation mark would else take the rows behind it into one cell
+    reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True, strict=True)
+    above = 0 if said is None else 1
     try:
         numbered = [
-            (reader.line_num, [cell.strip() for cell in row])
-            for reader in [csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)]
+            (above + reader.line_num, [cell.strip() for cell in row])
             for row in reader
             if any(cell.strip() for cell in row)
         ]
     except csv.Error as problem:
-        raise DataError(f"{shown(path)} cannot be read as a table: {problem}") from None
+        raise DataError(f"{shown(path)} cannot be read as a table: line {above + reader.line_num}: {problem}") from None
     if not numbered:
         raise DataError(f"{shown(path)} is empty: a table names image files and their classes, one a row")
     head = numbered[0][1]
@@ -153,16 +161,19 @@ def list_table(files: ImageFiles, group_by: str | None = None, *, labelled: bool
     roots = [path.parent] if files.labels is None else [Path(files.images), path.parent]
     if files.labels is not None and not os.path.isdir(files.images):
         raise DataError(f"{shown(files.images)} is no folder: with a table of labels, it is that of the images")
-    found: dict[str, tuple[int, Record]] = {}
+    found: dict[Identity, tuple[int, Record]] = {}
     skipped = list(table.skipped)
     contrary: list[str] = []
-    again, suffix = 0, ""
+    again, unlabelled, suffix = 0, 0, ""
     for line, row in zip(table.lines, table.rows, strict=True):
         name = row[places]
-        label = "" if labels is None else row[labels]
+        label = "" if labels is None else class_named(row[labels])
         part = None if parts is None else part_named(row[parts])
-        shown_name = printable(_tidy(name)) or f"row {line}"
-        file, suffix = _file(roots, _tidy(name), suffix)
+        shown_name = printable(name.removeprefix("./")) or f"row {line}"
+        if labels is not None and part == UNLABELLED:
+            unlabelled += 1
+            continue
+        file, identity, suffix = _file(roots, name, suffix)
         if isinstance(file, str):
             skipped.append((shown_name, file))
         elif labels is not None and not label:
@@ -171,18 +182,20 @@ def list_table(files: ImageFiles, group_by: str | None = None, *, labelled: bool
             skipped.append((shown_name, "it is of no set" if not row[parts] else f"{row[parts]!r} is no name of a set"))
         else:
             record = Record(file, label, part, None if groups is None else row[groups])
-            if file.path not in found:
-                found[file.path] = line, record
-            elif found[file.path][1] == record:
+            before, known = found.setdefault(identity, (line, record))
+            if known is record:
+                continue
+            if (known.label, known.part, known.group) == (label, part, record.group):
                 again += 1
             else:
-                contrary.append(f"{shown_name} in rows {found[file.path][0]} and {line}")
+                contrary.append(f"{shown_name} in rows {before} and {line}")
     if contrary:
         raise DataError(
             f"{shown(path)} says two things of {plural(len(contrary), 'file')}, like {contrary[0]}: keep one row a file"
         )
     if not found:
         reasons = "; ".join(f"{name!r}: {reason}" for name, reason in skipped[:2])
+        reasons = reasons or f"{plural(unlabelled, 'row')} are of the set 'unlabelled'"
         raise DataError(f"no image of {shown(path)} can be used ({reasons}); {_looked_in(roots)}")
     notes = table.notes
     if again:
@@ -303,14 +316,12 @@ def _group_column(table: Table, group_by: str | None, others: Sequence[int | Non
     return found
 
 
-def _tidy(name: str) -> str:
-    """A path with slashes, whatever the system that wrote it."""
-    name = name if os.path.exists(name) else name.replace("\\", "/")
-    return name.removeprefix("./")
+Identity = tuple[int, int] | str
+"""What tells files apart, however they are spelled or linked: their place on the disk, or a path."""
 
 
-def _file(roots: Sequence[Path], name: str, suffix: str) -> tuple[ImageFile | str, str]:
-    """The file of a name, or why there is none; and the suffix that it lacked, if it lacked one.
+def _file(roots: Sequence[Path], name: str, suffix: str) -> tuple[ImageFile | str, Identity, str]:
+    """The file of a name, or why there is none; its identity; and the suffix that it lacked, if it lacked one.
 
     Parameters
     ----------
@@ -321,21 +332,24 @@ def _file(roots: Sequence[Path], name: str, suffix: str) -> tuple[ImageFile | st
         What the one before lacked.
     """
     if not name:
-        return "it names no file", suffix
+        return "it names no file", "", suffix
     if "://" in name:
-        return "it is an address, not a file: fetch it first", suffix
+        return "it is an address, not a file: fetch it first", "", suffix
     endings = [""] if _is_image(name) else ["", *([suffix] if suffix else []), *_ENDS]
     for root in roots:
-        for ending in endings:
-            path = os.path.join(root, name + ending)
-            try:
-                status = os.stat(path)
-            except (OSError, ValueError):
-                continue
-            if not stat.S_ISREG(status.st_mode):
-                if ending or not stat.S_ISDIR(status.st_mode):
+        # a path of another system has other slashes
+        for spelled in dict.fromkeys((name.removeprefix("./"), name.replace("\\", "/").removeprefix("./"))):
+            for ending in endings:
+                path = os.path.join(root, spelled + ending)
+                try:
+                    status = os.stat(path)
+                except (OSError, ValueError):
                     continue
-                return "it is a folder", suffix
-            stamp = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-            return ImageFile(path, printable(name + ending), -1, stamp), ending or suffix
-    return "there is no such file", suffix
+                if not stat.S_ISREG(status.st_mode):
+                    if ending or not stat.S_ISDIR(status.st_mode):
+                        continue
+                    return "it is a folder", "", suffix
+                stamp = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+                identity = (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(path)
+                return ImageFile(path, printable(spelled + ending), -1, stamp), identity, ending or suffix
+    return "there is no such file", "", suffix

@@ -15,12 +15,12 @@ from numpy.typing import ArrayLike
 
 from lanewise.caching import cache_folder
 from lanewise.data.decode import Header, read_header
-from lanewise.data.folders import UNLABELLED, ImageFile, Listing, entered, list_sets, list_tree, part_named, printable
+from lanewise.data.folders import ImageFile, Listing, entered, list_sets, list_tree, part_named, printable
 from lanewise.data.grouping import joint
-from lanewise.data.images import Images, ImageSets, Pixels, empty_pixels, numbered
+from lanewise.data.images import Images, ImageSets, Pixels, empty_pixels
 from lanewise.data.listings import records_of
 from lanewise.data.load import check_files_will_do, load
-from lanewise.data.reading import FilesProgress, Target, choose_size, decoded
+from lanewise.data.reading import FilesProgress, Target, choose_size, decoded, groups_of
 from lanewise.data.records import Records
 from lanewise.data.source import is_files
 from lanewise.data_check.findings import Collection
@@ -144,9 +144,8 @@ def _from_folder(
 
 
 def _from_records(found: Records, progress: FilesProgress | None, like: Preprocessing | None) -> Collection:
-    known = [record for record in found.records if record.part != UNLABELLED]
-    listing = Records(found.source, known, found.skipped, found.notes, found.grouped_by).listing(None, found.classes())
-    return _read(listing, [(record.part, record.label) for record in known], progress, like, None)
+    listing = found.listing(None, found.classes())
+    return _read(listing, [(record.part, record.label) for record in found.records], progress, like, None)
 
 
 def _read(
@@ -173,7 +172,7 @@ def _read(
     headers = dict(known)
     of = [n for n in range(len(listing.files)) if n not in broken]
     good = [(file, headers[file]) for file in (listing.files[n] for n in of)]
-    groups = None if listing.groups is None else numbered([listing.groups[n] for n in of], listing.grouped_by)
+    groups = groups_of(listing, broken)
     collection = _collected(pixels, good, [places[n] for n in of])
     unreadable = tuple(sorted((listing.files[n].name, reason) for n, reason in broken.items()))
     ignored = listing.skipped

@@ -335,14 +335,21 @@ def images_for(
     if split is None or split == "all":
         return fit_to_evaluate(model, images, split, found)
     if split is not None and kinds_of(model, images) is None:
-        raise DataError(f"{source} holds no folder {split!r}, and the model was not trained on it")
+        raise DataError(f"{_without(source, split)}, and the model was not trained on it")
     if split == "test":
-        raise DataError(f"{source} holds no folder {split!r}")
+        raise DataError(_without(source, split))
     return fit_to_evaluate(model, images, split, found)
 
 
 def _grouped(images: Images, by: str | None) -> Images:
     return images if by is None else grouped(ImageSets(images), by).train
+
+
+def _without(source: Source, split: str) -> str:
+    """That there is no such set, of a folder or of other image files."""
+    if isinstance(source, str | os.PathLike) and kind_of(source) != FOLDER:
+        return f"{os.fspath(source)} has no {split} set"
+    return f"{source} holds no folder {split!r}"
 
 
 def _of_sets(model: Model, sets: ImageSets, split: str | None, group_by: str | None) -> tuple[Images, str]:
