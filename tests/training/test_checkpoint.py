@@ -235,7 +235,7 @@ def test_two_damaged_ones_are_refused(images: ImageSets, tmp_path: Path) -> None
     killed(images, tmp_path / "c", 8)
     for path in (tmp_path / "c", before(tmp_path / "c")):
         path.write_bytes(b"nothing")
-    with pytest.raises(OptionError, match=r"c is not used: it is no checkpoint.*Delete it to start training anew"):
+    with pytest.raises(OptionError, match=r"c is not used: it is no checkpoint.*Delete both to start training anew"):
         lanewise.train(images, checkpoint=tmp_path / "c", resume=True, **SMALL)
 
 
@@ -316,7 +316,7 @@ def test_killed_at_each_call_of_a_write(
                 keeper.close()  # as the end of a process does
         keeper.close()
         found = Keeper(path, resume=True)
-        if written or found.resumes:
+        if written or found.about:
             assert found._decided["written"] in (written - 1, written), number
             found.identify(lambda: {"epochs": 1})
             found._write(([], None, {"written": 7}), "somewhere", unheard)
@@ -340,6 +340,47 @@ def test_a_disk_that_takes_no_more_costs_a_caution_and_not_the_training(
     assert bits(model) == bits(whole)
     assert sum("could not be written (No space left on device)" in one for one in said) == 1
     assert not os.listdir(tmp_path)
+
+
+def test_a_checkpoint_that_somebody_removes_is_written_anew(
+    images: ImageSets, whole: lanewise.Model, tmp_path: Path
+) -> None:
+    """A tidy colleague costs neither the training nor the next checkpoint."""
+    path, said, seen = tmp_path / "c", [], []
+
+    def tidied(_: Any) -> None:
+        seen.append(path.exists())
+        path.unlink(missing_ok=True)
+
+    model = lanewise.train(images, checkpoint=path, progress=tidied, **SMALL | {"notes": said.append})
+    assert sum(seen) > 2
+    assert bits(model) == bits(whole)
+    assert not any("could not be written" in one for one in said)
+
+
+def test_a_training_that_is_ended_at_once_can_be_resumed_too(
+    images: ImageSets, whole: lanewise.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A queue of jobs may stop it before there is anything to write; the same command must do the next time."""
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "SHARE", 1e-9)  # none is due
+
+        def interrupted(_: Any) -> None:
+            raise KeyboardInterrupt
+
+        ended = lanewise.train(images, checkpoint=tmp_path / "c", progress=interrupted, **SMALL)
+        assert ended.provenance["interrupted"]
+        assert about_of(tmp_path / "c")["where"] == "at its beginning"
+    assert bits(lanewise.train(images, checkpoint=tmp_path / "c", resume=True, **SMALL)) == bits(whole)
+
+
+def test_a_newest_file_that_cannot_be_read_is_passed_over(
+    images: ImageSets, whole: lanewise.Model, tmp_path: Path
+) -> None:
+    killed(images, tmp_path / "c", 8)
+    (tmp_path / "c").unlink()
+    (tmp_path / "c").symlink_to("c")  # round in circles
+    assert bits(lanewise.train(images, checkpoint=tmp_path / "c", resume=True, **SMALL)) == bits(whole)
 
 
 def test_writing_takes_a_small_share_of_the_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

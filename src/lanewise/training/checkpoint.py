@@ -63,6 +63,7 @@ class Resumable(Protocol):
     trainer: Trainer
     task: TrainingTask
     result: TrainResult
+    steps_per_epoch: int
     say: Say
     clock: Clock
 
@@ -142,9 +143,9 @@ class Keeper:
         try:
             self._held = hold(there[0]) if self._writes else None
         except BlockingIOError:
-            raise OptionError(
-                f"{shown(self.path)} is of a training that is still running: wait for it, or name another checkpoint"
-            ) from None
+            raise OptionError(running(self._name)) from None
+        except OSError:  # it is told below, where it is read
+            self._held = None
         for name in there:
             try:
                 about, state = unpacked(name.read_bytes())
@@ -153,21 +154,12 @@ class Keeper:
                 break
             except (CheckpointError, OSError, ValueError, TypeError) as error:
                 why = error.strerror if isinstance(error, OSError) else str(error)
-                self._troubles.append(f"{shown(name)} is not used: {why}")
+                self._troubles.append(f"{shown(near(name))} is not used: {why}")
         else:
             self.close()
-            raise OptionError(f"{'; '.join(self._troubles)}. Delete it to start training anew")
+            it = "it" if len(there) == 1 else "both"
+            raise OptionError(f"{'; '.join(self._troubles)}. Delete {it} to start training anew")
         self._ours = True
-
-    @property
-    def resumes(self) -> bool:
-        """Whether there is something to go on from."""
-        return bool(self.about)
-
-    @property
-    def identified(self) -> bool:
-        """Whether it is known what is trained."""
-        return self._facts is not None
 
     def identify(self, facts: Callable[[], Facts], say: Say = unheard) -> None:
         """Say what the training depends on; it is worked out when it is needed.
@@ -184,7 +176,7 @@ class Keeper:
         OptionError
             The checkpoint is of another training.
         """
-        if self.identified:  # folds are parts of one training
+        if self._facts is not None:  # folds are parts of one training
             return
         ranks = active()
         times = [] if ranks is None else ranks.gather(self.about.get("time", 0.0))
@@ -221,8 +213,7 @@ class Keeper:
     def _name(self) -> str:
         """The file as the user sees it."""
         assert self.path is not None
-        near = os.path.relpath(self.path)
-        return near if not near.startswith("..") else str(self.path)
+        return near(self.path)
 
     def decided(self, name: str, decide: Callable[[], Decided]) -> Decided:
         """What was decided by looking at the clock, so that it is decided once.
@@ -286,18 +277,27 @@ class Keeper:
         """
         if self.path is None or not self._due(epoch_done):
             return
+        began = time.perf_counter()
         used = self.now() - loop.task.started
         facts = facts_of_loop(loop.trainer, loop.task)
         self._write((self._finished, (loop.state(), used, facts), self._decided), where(loop), loop.say)
+        self._took(began)
+
+    def _took(self, began: float) -> None:
+        """Note what a checkpoint cost, and that of the state that went into it."""
+        self._last = time.perf_counter()
+        self._cost = self._last - began
 
     def finish(self, loop: Resumable) -> None:
         """Keep the result of a loop that has come to its end."""
         if self.path is None:
             return
+        began = time.perf_counter()
         used = self.now() - loop.task.started
         self._finished.append((copied(loop.result), used, facts_of_loop(loop.trainer, loop.task)))
         if self._due(epoch_done=True):
             self._write((self._finished, None, self._decided), where(loop), loop.say)
+            self._took(began)
 
     def _due(self, epoch_done: bool) -> bool:
         passed = time.perf_counter() - self._last
@@ -321,16 +321,21 @@ class Keeper:
                 self.remove()
             elif self._ours:
                 self.about["weights"] = digest
-                self._put(with_about(self._sound.read_bytes(), self.about), say)
+                self._put(self._with_about, say)
+            else:  # it was too early for one: the same command begins anew, and replaces the model
+                self._write((self._finished, None, self._decided), "at its beginning", say, digest)
             return
         if self.asked or self._ours:
-            self.about["weights"] = digest
-            self._write((self._finished, None, self._decided), "after all epochs", say)
+            self._write((self._finished, None, self._decided), "after all epochs", say, digest)
 
-    def _write(self, state: Any, where: str, say: Say) -> None:
+    def _with_about(self) -> list[bytes | memoryview]:
+        assert self._sound is not None
+        return with_about(self._sound.read_bytes(), self.about)
+
+    def _write(self, state: Any, where: str, say: Say, weights: str | None = None) -> None:
         assert self._facts is not None, "identify comes first"
         facts = self._facts()
-        began = time.perf_counter()
+        self.about |= {} if weights is None else {"weights": weights}
         self.about |= {
             "facts": facts,
             "where": where,
@@ -338,15 +343,20 @@ class Keeper:
             "folder": os.getcwd(),
             "time": time.time(),
         }
-        self._put(packed(self.about, state), say)
-        self._last = time.perf_counter()
-        self._cost = self._last - began
+        self._put(lambda: packed(self.about, state), say)
 
-    def _put(self, parts: list[bytes | memoryview], say: Say) -> None:
-        """Put a new file in place, and the one before it beside; where that fails, training goes on without."""
+    def _put(self, parts: Callable[[], list[bytes | memoryview]], say: Say) -> None:
+        """Put a new file in place, and the one before it beside; where that fails, training goes on without.
+
+        Parameters
+        ----------
+        parts : callable
+            Gives what is to be in it.
+        say : callable
+        """
         assert self.path is not None
         try:
-            with beside(self.path, *parts) as temporary:
+            with beside(self.path, *parts()) as temporary:
                 held = hold(temporary)
                 try:
                     if not self._ours:
@@ -354,8 +364,9 @@ class Keeper:
                         self._ours = True
                     else:
                         if self._sound == self.path:  # else it is damaged, and must not replace the one before it
-                            self.path.replace(before(self.path))
-                            self._sound = before(self.path)
+                            with suppress(FileNotFoundError):  # somebody removed it
+                                self.path.replace(before(self.path))
+                                self._sound = before(self.path)
                         temporary.replace(self.path)
                         flush_folder(self.path.parent)
                 except BaseException:
@@ -417,6 +428,17 @@ def _close(descriptor: int | None) -> None:
             os.close(descriptor)
 
 
+def near(path: Path) -> str:
+    """A path as the user would write it: below the current folder, or whole."""
+    short = os.path.relpath(path)
+    return short if not short.startswith("..") else str(path)
+
+
+def running(name: str) -> str:
+    """The refusal of a checkpoint that a living process holds."""
+    return f"{shown(name)} is of a training that is still running: wait for it, or name another checkpoint"
+
+
 def before(path: Path) -> Path:
     """The name of the checkpoint before the last one."""
     return path.with_name(path.name + BEFORE)
@@ -438,7 +460,7 @@ def _in_the_way(path: Path) -> str:
 
 def where(loop: Resumable) -> str:
     """Where training is, in words: "after 3.5 of 12 epochs (40 s)"."""
-    steps = max(1, -(-len(loop.task.indices) // loop.task.batch_size))
+    steps = loop.steps_per_epoch
     done, planned = loop.result.steps / steps, max(loop.planned_steps(), loop.result.steps) / steps
     return f"{which_fold()}after {done:.4g} of {planned:.4g} epochs ({duration(loop.clock.training)})"
 
