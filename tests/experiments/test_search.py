@@ -12,6 +12,7 @@ import pytest
 from optuna.trial import TrialState
 
 import lanewise
+from lanewise.data.arrays import from_arrays
 from lanewise.data.images import ImageSets
 from lanewise.errors import LanewiseError, MissingPackageError, NetworkError, OptionError
 from lanewise.experiments import search_worker as searching
@@ -163,6 +164,18 @@ def test_without_a_space_the_default_one_begins_with_the_default(sets):
     assert found.space["learning_rate"] == "0.01..0.5 log"
     assert found.rows[0].params == {"network": 1, "learning_rate": 0.05, "augment": "auto"}
     assert found.rows[0].network == found.space["network"][0]
+
+
+def test_the_first_trial_is_what_training_does_untouched(sets):
+    """With the network, the optimizer and the rate that it would choose; of hard images, too."""
+    rng = np.random.default_rng(0)
+    noise = ImageSets(from_arrays(rng.integers(0, 255, (80, 16, 16, 1)).astype(np.uint8), np.arange(80) % 2))
+    found = search(noise, trials=1, epochs=1)
+    alone = lanewise.train(noise, epochs=1, notes=lambda note: None)
+    assert "batchnorm" in found.rows[0].network
+    assert found.rows[0].network == alone.network
+    assert found.fixed["optimizer"] == alone.provenance["optimizer"] == "muon"
+    assert found.rows[0].params["learning_rate"] == alone.provenance["learning_rate"]
 
 
 def test_a_network_that_cannot_be_is_told_with_its_reason(sets):

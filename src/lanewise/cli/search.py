@@ -138,6 +138,7 @@ def search(
     from lanewise.wording import shown
 
     need("optuna", "a search", "search")
+    from lanewise.errors import OptionError
     from lanewise.experiments.search_plan import Plan
     from lanewise.experiments.search_worker import Worker
 
@@ -167,6 +168,12 @@ def search(
             "page": page,
         }
     )
+    failed = [row for row in found.rows if row.state == "failed"]
+    if failed and len(failed) == len(found.rows) >= trials:
+        raise OptionError(
+            f"none of {len(failed):,} trials could be trained; trial {failed[0].number}, {failed[0].choices}: "
+            f"{failed[0].reason}"
+        )
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:

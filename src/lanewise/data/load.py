@@ -98,7 +98,7 @@ def load(
     """
     check_fit(fit or STRETCH)
     target = Target(parse_size(size), _check_channels(channels), max_pixels, bits, fit or STRETCH)
-    if fit is not None and (isinstance(source, tuple) or source == DIGITS or _is_npz(source)):
+    if fit is not None and has_its_size(source):
         raise OptionError("arrays are not resized, so there is nothing to fit: leave `fit` out")
     if isinstance(source, tuple):
         sets = ImageSets(from_arrays(*source))
@@ -297,6 +297,11 @@ def _digits() -> ImageSets:
         return sets
     note = Note(f"these are the built-in digits; for the folder of that name give {os.path.join('.', DIGITS)}")
     return replace(sets, train=replace(sets.train, notes=(note,)))
+
+
+def has_its_size(source: object) -> bool:
+    """Whether images are arrays, which are of one size already: given, in a file, or built in."""
+    return not isinstance(source, str | os.PathLike) or source == DIGITS or _is_npz(source)
 
 
 def _is_npz(source: str | os.PathLike[str]) -> bool:

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,6 +39,14 @@ class Choices:
     def __str__(self) -> str:
         return ",".join(map(str, self.values))
 
+    def count(self) -> float:
+        """How many there are."""
+        return len(self.values)
+
+    def ends(self) -> tuple[object, object]:
+        """The first and the last."""
+        return self.values[0], self.values[-1]
+
 
 @dataclass(frozen=True, slots=True)
 class Range:
@@ -58,6 +67,16 @@ class Range:
         if self.step is None or self.log:
             return None
         return [self.low + n * self.step for n in range(int((self.high - self.low) / self.step + 1e-9) + 1)]
+
+    def count(self) -> float:
+        """How many numbers there are in it, perhaps without end; none of them is made for that."""
+        if self.log and self.whole:
+            return self.high - self.low + 1
+        return math.inf if self.step is None or self.log else int((self.high - self.low) / self.step + 1e-9) + 1
+
+    def ends(self) -> tuple[float, float]:
+        """The first and the last as they are tried."""
+        return self.rounded(self.low), self.rounded(self.high)
 
     def rounded(self, value: float) -> float:
         """A number of the range as it is tried, with few digits."""

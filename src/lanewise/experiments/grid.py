@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from lanewise.errors import NetworkError, NetworkTextError
-from lanewise.experiments.braces import Brace, Choices, Template, template
+from lanewise.experiments.braces import Alternatives, Choices, template
 from lanewise.network.graph import Graph
 from lanewise.training.recipe import network_for
 
@@ -47,25 +47,24 @@ def expand(text: str) -> list[str]:
         More than 1,000 networks.
     """
     found = template(text)
-    values = [_values(found, brace) for brace in found.braces]
-    count = math.prod(map(len, values))
+    for brace in found.braces:
+        if not isinstance(brace.alternatives, Choices) and (brace.alternatives.step is None or brace.alternatives.log):
+            problem = "there is no end of numbers in this range: give steps, like 0.1..0.5 by 0.1, or search it"
+            raise NetworkTextError(problem, found.text, brace.start, brace.stop)
+    count = math.prod(brace.alternatives.count() for brace in found.braces)
     if count > MOST_NETWORKS:
         raise NetworkError(
             f"the braces stand for {count:,} networks, but at most {MOST_NETWORKS:,} are allowed: leave some out"
         )
+    values = [_values(brace.alternatives) for brace in found.braces]
     return list(dict.fromkeys(found.filled(one) for one in product(*values)))
 
 
-def _values(found: Template, brace: Brace) -> Sequence[object]:
-    """All that may stand in a brace."""
-    alternatives = brace.alternatives
+def _values(alternatives: Alternatives) -> Sequence[object]:
+    """All that may stand in a brace, of which there is an end."""
     if isinstance(alternatives, Choices):
         return alternatives.values
-    values = alternatives.values()
-    if values is None:
-        problem = "there is no end of numbers in this range: give steps, like 0.1..0.5 by 0.1, or search it"
-        raise NetworkTextError(problem, found.text, brace.start, brace.stop)
-    return [alternatives.rounded(value) for value in values]
+    return [alternatives.rounded(value) for value in alternatives.values() or ()]
 
 
 def candidates(texts: list[str], shape: tuple[int, int, int], classes: int) -> tuple[list[Candidate], list[Impossible]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -102,9 +102,20 @@ class MethodRow:
         ]
 
 
-def best_of(rows: Sequence[Row], cost: str) -> tuple[Row, ...]:
+class Measured(Protocol):
+    """What has an accuracy, and costs."""
+
+    @property
+    def accuracy(self) -> Any:
+        """From 0 to 1."""
+
+
+Weighed = TypeVar("Weighed", bound=Measured)
+
+
+def best_of(rows: Sequence[Weighed], cost: str) -> tuple[Weighed, ...]:
     """The trade-offs that nothing beats, the cheapest first: no other row is as accurate for less `cost`."""
-    found: list[Row] = []
+    found: list[Weighed] = []
     for row in sorted(rows, key=lambda one: (getattr(one, cost), -one.accuracy)):
         if not found or row.accuracy > found[-1].accuracy:
             found.append(row)

@@ -7,12 +7,14 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal
 
 from lanewise.brief import short
 from lanewise.data.source import words_of
 from lanewise.errors import OptionError
+from lanewise.experiments.rows import best_of
 from lanewise.experiments.tables import plain_table
 from lanewise.model import Model
 from lanewise.training.options import TrainOptions
@@ -181,12 +183,8 @@ class SearchFound:
         """
         if cost not in COSTS:
             raise OptionError(f"cost: {cost!r} is unknown; known are {', '.join(COSTS)}")
-        found: list[SearchRow] = []
-        known = [row for row in self.complete if row.cost(cost) is not None]
-        for row in sorted(known, key=lambda one: (one.cost(cost), -(one.accuracy or 0))):
-            if not found or (row.accuracy or 0) > (found[-1].accuracy or 0):
-                found.append(row)
-        return tuple(found)
+        known = [row for row in self.complete if row.cost(cost) is not None and row.accuracy is not None]
+        return best_of(known, cost.replace("-", "_"))
 
     def settings(self, row: SearchRow | None = None) -> dict[str, Any]:
         """The arguments of `lanewise.train` that repeat a trial, by default the best: `train("photos", **settings)`.
@@ -333,8 +331,9 @@ def model_file(study: str, number: int) -> str:
 
 
 def file_name(study: str) -> str:
-    """The name of a study as that of a file."""
-    return re.sub(r"[^\w.-]", "_", study).lstrip(".") or "search"
+    """The name of a study as that of a file; one that is no such name gets some digits, so that no two are alike."""
+    name = re.sub(r"[^\w.-]", "_", study).lstrip(".") or "search"
+    return name if name == study else f"{name}-{blake2b(study.encode(), digest_size=3).hexdigest()}"
 
 
 def _words(name: str, value: Any) -> list[str]:

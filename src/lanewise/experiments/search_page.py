@@ -69,6 +69,7 @@ def render(found: SearchFound, images: str | os.PathLike[str]) -> str:
     file = None if best is None else found.file(best)
     text: str = template.render(
         found=found,
+        images=shown(images),
         best=best,
         front=[
             (row, found.command(row, images, model_file(found.study, row.number)), found.file(row)) for row in front

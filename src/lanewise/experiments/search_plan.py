@@ -10,12 +10,15 @@ from typing import Any
 
 from lanewise.brief import short
 from lanewise.data.images import ImageSets
-from lanewise.data.load import Source
+from lanewise.data.load import Source, has_its_size
 from lanewise.errors import DataError, NetworkError, OptionError
 from lanewise.experiments.journal import fingerprint
 from lanewise.experiments.search_found import OBJECTIVES, SearchRow
 from lanewise.experiments.search_images import SearchedSets, plain
-from lanewise.experiments.space import default_space, space_of, usual_rate
+from lanewise.experiments.space import default_space, space_of
+from lanewise.training.default_rate import default_learning_rate, settled
+from lanewise.training.effort import effort_for
+from lanewise.training.optimizers import AUTO
 from lanewise.training.options import TrainOptions
 from lanewise.training.recipe import network_for
 from lanewise.training.task import Progress
@@ -76,7 +79,7 @@ class Plan:
         self.space, fixed = space_of(network or "auto", given)
         TrainOptions(**fixed)  # a typing error shows before images are read
         self.sizes = self.space.options.get("size")
-        if self.sizes is not None and not isinstance(source, str | os.PathLike):
+        if self.sizes is not None and has_its_size(source):
             raise OptionError("sizes can be searched where images are files: these have a size already")
         first_size = {} if self.sizes is None else {"size": str(self.sizes).partition(",")[0].partition("..")[0]}
         self.images = SearchedSets(source, {name: fixed.pop(name) for name in READING if name in fixed} | first_size)
@@ -95,11 +98,19 @@ class Plan:
         self.count = self.images.count(self.fixed.get("validation_fraction"), int(self.fixed.get("seed", 0)))
 
     def _take_defaults(self, fixed: dict[str, Any]) -> None:
+        """Search what nothing was said of; the first trial is what training does untouched."""
         train = self.images.sets.train
-        options, networks = default_space((train.channels, *train.size), len(train.classes), fixed)
+        shape, classes = (train.channels, *train.size), len(train.classes)
+        effort = effort_for(train, preset=fixed.get("preset", "good"))
+        graph, _ = network_for("auto", shape, classes, effort=effort)
+        if fixed.get("optimizer", AUTO) == AUTO:  # a rate that is searched, and so given, would else mean SGD
+            usual = "learning_rate" not in fixed and fixed.get("weight_decay") is None
+            fixed["optimizer"] = settled(AUTO, graph, usual=usual)
+        options, networks = default_space(shape, classes, fixed, effort)
         self.space, _ = space_of(networks, options)
-        usual = {"learning_rate": usual_rate(fixed), "augment": "auto"}
-        self.first = [{name: value for name, value in usual.items() if name in self.space.options}]
+        rate = default_learning_rate(fixed["optimizer"], graph, fixed.get("batch_size"))
+        usual_choices = {"learning_rate": rate, "augment": "auto"}
+        self.first = [{name: value for name, value in usual_choices.items() if name in self.space.options}]
         if len(networks) > 1:
             self.first[0]["network"] = 1
 
@@ -116,7 +127,7 @@ class Plan:
         for one in self.space.networks:
             problems = []
             for end in (0, -1):
-                values = [_end_of(brace.alternatives, end) for brace in one.braces]
+                values = [brace.alternatives.ends()[end] for brace in one.braces]
                 try:
                     network_for(one.filled(values), (train.channels, *train.size), len(train.classes))
                 except NetworkError as error:
@@ -131,7 +142,8 @@ class Plan:
             "version": __version__,
             "space": self.space.to_json(),
             "objectives": list(self.objectives),
-            "options": {**self.images.reading, **self.fixed},
+            # groups are in the fingerprint, and may be as many as the images
+            "options": {**self.images.reading, **self.fixed, "groups": None},
         }
         found: dict[str, Any] = plain(settings)
         return found
@@ -149,11 +161,3 @@ def check_objectives(given: str | Sequence[str]) -> tuple[str, ...]:
             "accuracy,weights, for example"
         )
     return names
-
-
-def _end_of(alternatives: Any, end: int) -> Any:
-    """The first or the last value."""
-    values = getattr(alternatives, "values")  # noqa: B009
-    if not callable(values):
-        return values[end]
-    return alternatives.rounded(alternatives.low if end == 0 else alternatives.high)

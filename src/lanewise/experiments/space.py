@@ -18,7 +18,7 @@ from lanewise.errors import OptionError
 from lanewise.experiments.braces import Alternatives, Choices, Range, Template, alternatives_in, template
 from lanewise.training.optimizers import LEARNING_RATES
 from lanewise.training.options import TrainOptions
-from lanewise.training.recipe import Difficulty, Effort, default_network
+from lanewise.training.recipe import USUAL, Difficulty, Effort, default_network
 from lanewise.training.rules import about
 from lanewise.training.searched import SEARCHED
 
@@ -163,12 +163,7 @@ def _drawn(trial: Draws, name: str, alternatives: Alternatives) -> Any:
 
 
 def _count(alternatives: Alternatives) -> float:
-    if isinstance(alternatives, Choices):
-        return len(set(alternatives.values))
-    if alternatives.whole and alternatives.log:
-        return alternatives.high - alternatives.low + 1
-    values = alternatives.values()
-    return math.inf if values is None else len(values)
+    return len(set(alternatives.values)) if isinstance(alternatives, Choices) else alternatives.count()
 
 
 def space_of(network: str | Sequence[str], given: Mapping[str, Any]) -> tuple[Space, dict[str, Any]]:
@@ -255,7 +250,7 @@ def _value(name: str, kind: str, text: Any) -> Any:
 
 
 def default_space(
-    shape: tuple[int, int, int], classes: int, given: Mapping[str, Any]
+    shape: tuple[int, int, int], classes: int, given: Mapping[str, Any], effort: Effort = USUAL
 ) -> tuple[dict[str, Any], list[str]]:
     """What is searched if nothing is said: networks from small to large, the learning rate, augmentation.
 
@@ -265,6 +260,8 @@ def default_space(
     classes : int
     given : mapping
         Options that were given, which are not searched.
+    effort : Effort
+        For the default network.
 
     Returns
     -------
@@ -272,7 +269,7 @@ def default_space(
     networks : list of str
         The default one first.
     """
-    efforts = (Effort(), Effort(Difficulty.EASY), Effort(Difficulty.HARD), Effort(Difficulty.HARD, width=2))
+    efforts = (effort, USUAL, Effort(Difficulty.EASY), Effort(Difficulty.HARD), Effort(Difficulty.HARD, width=2))
     networks = list(dict.fromkeys(default_network(shape, classes, effort=one) for one in efforts))
     rate = usual_rate(given)
     options = {"learning_rate": f"{rate / LOWER:g}..{rate * HIGHER:g}", "augment": AUGMENT}
