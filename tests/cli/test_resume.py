@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shlex
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -129,6 +130,31 @@ def test_a_training_that_the_user_ends_goes_on_if_its_checkpoint_was_named(here,
     dies(monkeypatch, Loop, "one_epoch", 3, KeyboardInterrupt)
     assert run(*TRAIN, "-o", "other.onnx").exit_code == 130
     assert not [name for name in os.listdir(here) if "checkpoint" in name], "nobody asked for one"
+
+
+def test_a_checkpoint_of_another_model_is_left_alone(here, monkeypatch):
+    """That of street-2 is not the second of street."""
+    words = ("train", "digits", "--network", "dense 10", "--threads", 1)
+    killed(monkeypatch, *words, "--epochs", 3, "-o", "street-2.onnx", after=2)
+    said = run(*words, "--epochs", 1, "-o", "street.onnx", "--resume")
+    assert "there is no checkpoint street.checkpoint, so training begins" in said.stdout
+    assert sorted(os.listdir(here)) == ["street-2.checkpoint", "street.onnx"]
+    assert "Training goes on" in run(*words, "--epochs", 3, "-o", "street-2.onnx", "--resume").stdout
+
+
+@pytest.mark.skipif(os.name != "posix", reason="files are not held elsewhere")
+def test_a_training_that_still_runs_is_not_begun_a_second_time(here, monkeypatch):
+    killed(monkeypatch, *TRAIN)
+    with closing(checkpoint.Keeper("digits.checkpoint", resume=True)):
+        line = failed(run(*TRAIN, "--resume"))
+    assert "digits.checkpoint is of a training that is still running" in line
+    assert "Training goes on" in run(*TRAIN, "--resume").stdout
+
+
+@pytest.mark.parametrize("other", ["--checkpoint", "--history", "--report"])
+def test_each_output_has_a_file_of_its_own(other, here):
+    assert f"--output and {other} name the same file" in misused(run(*TRAIN, "-o", "a.html", other, "./a.html"))
+    assert not os.listdir(here)
 
 
 def test_python_and_the_command_share_a_format(here, monkeypatch):

@@ -12,9 +12,10 @@ import click
 
 from lanewise.cli.options import WORDS
 from lanewise.cli.output import Output
+from lanewise.errors import OptionError
 from lanewise.ranks import active
 from lanewise.saving import free_name
-from lanewise.training.checkpoint import BEFORE, SUFFIX, Keeper, before, is_held, told
+from lanewise.training.checkpoint import BEFORE, SUFFIX, Keeper, before, is_held, is_of, near, running, told
 from lanewise.training.checkpoint_file import CheckpointError, about_of
 from lanewise.wording import shown
 
@@ -55,12 +56,15 @@ def keeper_for(out: Output, model: Path, checkpoint: str | None, resume: bool) -
 
 def _chosen(out: Output, wanted: Path, command: str, resume: bool) -> Path:
     """The checkpoint to go on from, or the name of a new one."""
-    left = list(_left(wanted))
+    there = list(_there(wanted))
+    left = [(path, about) for path, about, held in there if not held]
     if resume:
         same = [path for path, about in left if about.get("command") == command]
         newest = max(left, key=lambda one: one[1].get("time", 0.0), default=None)
         found = same[-1] if same else newest[0] if newest is not None else None
         if found is None:
+            for path, _, _ in there:
+                raise OptionError(running(near(path)))
             found = free_name(wanted)
             out.tell("Resume", f"there is no checkpoint {shown(wanted)}, so training begins")
         return found
@@ -69,23 +73,24 @@ def _chosen(out: Output, wanted: Path, command: str, resume: bool) -> Path:
     return wanted
 
 
-def _left(wanted: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-    """The checkpoints of this name, or with a number, that no living process holds, and what is told of them."""
-    ours = re.compile(rf"{re.escape(wanted.stem)}(-\d+)?{re.escape(SUFFIX)}({re.escape(BEFORE)})?")
+def _there(wanted: Path) -> Iterator[tuple[Path, Mapping[str, Any], bool]]:
+    """The checkpoints that were to have this name, what is told of them, and whether a living process holds them."""
+    alike = re.compile(rf"{re.escape(wanted.stem)}(-\d+)?{re.escape(SUFFIX)}({re.escape(BEFORE)})?")
     try:
-        names = {path.name.removesuffix(BEFORE) for path in wanted.parent.iterdir() if ours.fullmatch(path.name)}
+        names = {path.name.removesuffix(BEFORE) for path in wanted.parent.iterdir() if alike.fullmatch(path.name)}
     except OSError:
         return
     for path in sorted(wanted.with_name(name) for name in names):
         files = [file for file in (path, before(path)) if file.exists()]
-        if any(map(is_held, files)):
-            continue
+        held = any(map(is_held, files))
         for file in files:
             try:
-                yield path, about_of(file)
-                break
+                about = about_of(file)
             except (CheckpointError, OSError):
                 continue
+            if is_of(about, wanted):
+                yield path, about, held
+            break
 
 
 def this_command(extra: Sequence[str] = (RESUME,)) -> str:

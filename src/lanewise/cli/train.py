@@ -84,7 +84,7 @@ def train(
     from lanewise.cli import reporting, training
     from lanewise.cli.output import open_output
     from lanewise.cli.resuming import keeper_for
-    from lanewise.cli.saving import amend, name_for, place_for, save
+    from lanewise.cli.saving import amend, check_apart, name_for, place_for, save
     from lanewise.cli.tables import check_table, write_table
     from lanewise.frames import history_table
     from lanewise.interrupts import Presses
@@ -95,6 +95,7 @@ def train(
     began = time.perf_counter()
     out = open_output(as_json, quiet=quiet)
     check_table(history, force, "--history")
+    check_apart(output=name_for(images, output), checkpoint=options["checkpoint"], history=history, report=report)
     with Presses(all_signals=True) as presses, ExitStack() as last:
         with together() as ranks:
             keeper = keeper_for(out, name_for(images, output), options["checkpoint"], options["resume"])

@@ -111,6 +111,7 @@ class Keeper:
     ) -> None:
         self.path = None if path is None else Path(os.path.abspath(path))
         self.command, self.asked = command, asked
+        self._wanted = "" if self.path is None else self.path.name
         self.about: dict[str, Any] = {}
         self._facts: Callable[[], Facts] | None = None
         self._finished: list[tuple[TrainResult, float, Facts]] = []
@@ -339,6 +340,7 @@ class Keeper:
         self.about |= {
             "facts": facts,
             "where": where,
+            "name": self.about.get("name", self._wanted),
             "command": self.command,
             "folder": os.getcwd(),
             "time": time.time(),
@@ -463,6 +465,11 @@ def where(loop: Resumable) -> str:
     steps = loop.steps_per_epoch
     done, planned = loop.result.steps / steps, max(loop.planned_steps(), loop.result.steps) / steps
     return f"{which_fold()}after {done:.4g} of {planned:.4g} epochs ({duration(loop.clock.training)})"
+
+
+def is_of(about: Mapping[str, Any], path: Path) -> bool:
+    """Whether a checkpoint was to have this name, and has it, or a number after it because that was taken."""
+    return bool(about.get("name", path.name) == path.name)
 
 
 def told(about: Mapping[str, Any]) -> str:
