@@ -3,7 +3,7 @@
 Images are of CIFAR-10, some of each class. Lanewise is the command that users have, in a process of its own, whose
 processor time is counted from its start to its end. PyTorch trains the network that Lanewise chose, in the order of
 memory that is fastest for it, with the same augmentation, label smoothing and mirrored answers; its imports and its
-predictions of the test images are not counted.
+predictions of the test images are not counted. It does so twice: by SGD, and by Muon, and the better one counts.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import mean
 
@@ -28,10 +28,12 @@ from benchmarks.report import Report
 from lanewise.bench.process import environment
 from lanewise.bench.tables import Table, figure
 
+OPTIMIZERS = ("sgd", "muon")
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One training here: accuracies from 0 to 1, seconds of the processor and of the clock; and PyTorch's accuracy."""
+    """One training here, and in PyTorch by each optimizer: accuracies from 0 to 1, seconds of processor and clock."""
 
     images: int
     seed: int
@@ -39,8 +41,8 @@ class Run:
     epochs: int
     processor: float
     clock: float
-    torch: float | None
-    torch_epochs: float
+    torch: Mapping[str, float]
+    torch_epochs: Mapping[str, float]
 
 
 def measure(
@@ -77,15 +79,25 @@ def measure(
             for seed in range(seeds):
                 run, network = _lanewise(file, len(train[0]), seed, options, threads)
                 if folder is not None:
-                    accuracy, epochs = _torch(network, file, run.processor, seed, threads, python_of(folder))
-                    run = Run(**asdict(run) | {"torch": accuracy, "torch_epochs": epochs})
+                    found = {
+                        name: _torch(network, file, run.processor, seed, threads, python_of(folder), name)
+                        for name in OPTIMIZERS
+                    }
+                    run = replace(
+                        run,
+                        torch={name: accuracy for name, (accuracy, _) in found.items()},
+                        torch_epochs={name: epochs for name, (_, epochs) in found.items()},
+                    )
                 runs.append(run)
                 say(_told(run))
     return report(runs, options, threads)
 
 
 def _told(run: Run) -> str:
-    beside = "" if run.torch is None else f"; PyTorch {100 * run.torch:.1f} % after {run.torch_epochs:.1f} epochs"
+    beside = "".join(
+        f"; PyTorch, {name} {100 * accuracy:.1f} % after {run.torch_epochs[name]:.1f} epochs"
+        for name, accuracy in run.torch.items()
+    )
     return (
         f"{run.images} images, seed {run.seed}: {100 * run.accuracy:.1f} % after {run.epochs} epochs, "
         f"{run.processor:.0f} s of the processor, {run.clock:.0f} s{beside}"
@@ -116,11 +128,14 @@ def _lanewise(file: Path, images: int, seed: int, options: Sequence[str], thread
     said = json.loads(done.stdout)
     processor = after.children_user + after.children_system - before.children_user - before.children_system
     accuracy, epochs = said["accuracy"], said["epochs"]
-    return Run(images, seed, accuracy, epochs, processor, after.elapsed - before.elapsed, None, 0.0), said["network"]
+    return Run(images, seed, accuracy, epochs, processor, after.elapsed - before.elapsed, {}, {}), said["network"]
 
 
-def _torch(network: str, file: Path, seconds: float, seed: int, threads: int, python: Path) -> tuple[float, float]:
+def _torch(
+    network: str, file: Path, seconds: float, seed: int, threads: int, python: Path, optimizer: str
+) -> tuple[float, float]:
     asked = {"network": network, "images": str(file), "seconds": seconds, "seed": seed, "threads": threads}
+    asked["optimizer"] = optimizer
     command = [str(python), "-m", "benchmarks.default_torch", json.dumps(asked)]
     done = subprocess.run(
         command, stdout=subprocess.PIPE, text=True, env=environment(threads, (ROOT, SOURCE)), check=True
@@ -134,7 +149,6 @@ def report(runs: Sequence[Run], options: Sequence[str], threads: int) -> Report:
     rows = []
     for images in dict.fromkeys(run.images for run in runs):
         own = [run for run in runs if run.images == images]
-        beside = [run.torch for run in own if run.torch is not None]
         rows.append(
             (
                 f"{images:,}",
@@ -142,16 +156,19 @@ def report(runs: Sequence[Run], options: Sequence[str], threads: int) -> Report:
                 figure(mean(run.processor for run in own)),
                 figure(mean(run.clock for run in own)),
                 f"{mean(run.epochs for run in own):.0f}",
-                _accuracies(beside) if beside else "–",
-                f"{mean(run.torch_epochs for run in own):.1f}" if beside else "–",
+                *(_accuracies([run.torch[name] for run in own if name in run.torch]) for name in OPTIMIZERS),
+                ", ".join(f"{mean(run.torch_epochs[name] for run in own):.1f}" for name in own[0].torch_epochs) or "–",
             )
         )
-    columns = ("images", "accuracy in %", "seconds of the processor", "of the clock", "epochs", "PyTorch", "its epochs")
+    own_columns = ("images", "accuracy in %", "seconds of the processor", "of the clock", "epochs")
+    columns = (*own_columns, "PyTorch, SGD", "PyTorch, Muon", "its epochs")
     said = " ".join(options) or "no options"
     title = f"lanewise train on CIFAR-10 with {said}, threads: {threads}; PyTorch in the same processor time"
     return Report("default", (Table(title, columns, tuple(rows)),), (), {"runs": [asdict(run) for run in runs]})
 
 
 def _accuracies(all_of_them: Sequence[float]) -> str:
+    if not all_of_them:
+        return "–"
     each = ", ".join(f"{100 * accuracy:.1f}" for accuracy in all_of_them)
     return f"{100 * mean(all_of_them):.1f} ({each})"
