@@ -128,7 +128,7 @@ class FitOptions:
     )
     schedule: str = option("one-cycle", "Learning-rate schedule.", values=one_of("schedule", tuple(SCHEDULES)))
     label_smoothing: float | None = option(
-        None, "Label smoothing, from 0 to below 1.", "0.1 for few photographs, else 0", values=SHARE
+        None, "Label smoothing, from 0 to below 1.", "0.1 for few photographs and for hard images, else 0", values=SHARE
     )
     augment: str = option(
         "auto",
