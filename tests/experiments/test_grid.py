@@ -20,7 +20,7 @@ def test_a_text_without_braces_stands_for_itself():
 
 
 def test_an_alternative_may_be_nothing_and_leaves_no_trace():
-    assert expand("conv 8@3x3 {same,} , dense {10 , 10}") == ["conv 8@3x3 same, dense 10", "conv 8@3x3, dense 10"]
+    assert expand("conv 8@3x3 {same,} , dense {10 }") == ["conv 8@3x3 same, dense 10", "conv 8@3x3, dense 10"]
 
 
 def test_a_layer_may_be_nothing_too():

@@ -1,5 +1,6 @@
 """Searches: what is tried, what is kept, and that nothing is lost, whatever happens to workers and databases."""
 
+import re
 import sys
 import threading
 import time
@@ -14,7 +15,7 @@ from optuna.trial import TrialState
 import lanewise
 from lanewise.data.arrays import from_arrays
 from lanewise.data.images import ImageSets
-from lanewise.errors import LanewiseError, MissingPackageError, NetworkError, OptionError
+from lanewise.errors import LanewiseError, MissingPackageError, NetworkError, NetworkTextError, OptionError
 from lanewise.experiments import search_worker as searching
 from lanewise.experiments import study as studies
 from lanewise.experiments.search import search
@@ -120,6 +121,19 @@ def test_nothing_is_trained_twice_and_a_small_space_has_an_end(sets, counted):
     found = search(sets, trials=20, network="dense {1,2,3}, relu, dense 1", augment="none,shift", epochs=1)
     assert len(counted) == len(found.rows) == 6
     assert len({(row.network, row.options["augment"]) for row in found.rows}) == 6
+    assert found.told.endswith("; all 6 combinations were tried")
+    assert found.told in str(found)
+
+
+def test_a_space_ends_where_different_choices_are_the_same_network(sets, counted):
+    """Counted by its choices, it would never end."""
+    shared = ["dense {1,2}, relu, dense 1", "dense {2,3}, relu, dense 1"]
+    found = search(sets, trials=20, network=shared, epochs=1)
+    assert len(counted) == len({row.network for row in found.rows}) == 3
+    assert found.told.endswith("; all 3 combinations were tried")
+    again = search(sets, trials=2, network=shared, epochs=1)
+    assert len(again.rows) == 2
+    assert "combinations" not in again.told
 
 
 def test_several_objectives_give_a_front(sets, tmp_path):
@@ -193,12 +207,18 @@ def test_a_network_that_cannot_be_is_told_with_its_reason(sets):
     [
         ({"network": "dense 1"}, "there is nothing to choose: give alternatives"),
         ({"network": "dense 1", "learning_rate": 0.1}, "there is nothing to choose"),
+        ({"network": "dense {1}"}, "there is nothing to choose"),
+        ({"network": "dense {1,1}"}, "stands twice"),
         ({"trials": 0}, "trials must be a whole number of at least 1, not 0"),
         ({"heartbeat": 0}, "heartbeat must be a number of seconds above 0"),
         ({"objectives": "accuracy,size"}, 'unknown objective "size": choose of accuracy, loss, weights'),
         ({"objectives": "weights"}, "the objectives 'weights' are not one of accuracy and loss"),
         ({"validation_fraction": 0}, "without any, validation_fraction cannot be 0"),
         ({"epochs": 0}, "epochs must be a whole number of at least 1"),
+        (
+            {"storage": "redis://me:secret@host"},
+            "^redis:// is no database that is known here: give one like sqlite:///",
+        ),
         ({"storage": "nonsense"}, "'nonsense' is no address of a database: give one like"),
         ({"storage": "sqlite:////no/such/folder/x.db"}, "cannot be used: unable to open database file"),
         (
@@ -208,10 +228,42 @@ def test_a_network_that_cannot_be_is_told_with_its_reason(sets):
     ],
 )
 def test_what_makes_no_sense_is_one_line(sets, options, problem):
-    with pytest.raises(OptionError, match=problem) as caught:
+    with pytest.raises((OptionError, NetworkTextError), match=problem) as caught:
         search(sets, **options)
+    assert "\n" not in str(caught.value) or "network" in options
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "module", "told"),
+    [
+        (
+            "mysql",
+            "MySQLdb",
+            "mysql:// needs the module MySQLdb: pip install mysqlclient, or write mysql+pymysql:// and",
+        ),
+        ("mysql+pymysql", "pymysql", "mysql+pymysql:// needs the module pymysql: pip install pymysql"),
+        ("postgres", "psycopg", 'postgresql+psycopg:// needs the module psycopg: pip install "lanewise[search]"'),
+    ],
+)
+def test_a_database_whose_driver_is_missing_says_what_to_install(sets, monkeypatch, url, module, told):
+    monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Without(module), *sys.meta_path])
+    with pytest.raises(MissingPackageError, match=f"^{re.escape(told)}") as caught:
+        search(sets, storage=f"{url}://me:secret@host/x", **SPACE)
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+class Without:
+    """Imports as if a module were not installed."""
+
+    def __init__(self, module):
+        self.module = module
+
+    def find_spec(self, name, *_):
+        if name == self.module:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
 def test_another_study_under_the_same_name_is_refused_by_what_differs(sets, tmp_path):

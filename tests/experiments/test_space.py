@@ -1,8 +1,14 @@
 """What a search may choose, from the text that says it."""
 
+import random
+import re
+from itertools import pairwise
+
 import pytest
 
 from lanewise.errors import NetworkTextError, OptionError
+from lanewise.experiments.braces import LONGEST_NAME, Range, alternatives_in, template
+from lanewise.experiments.grid import expand
 from lanewise.experiments.space import AtRandom, default_space, space_of
 
 
@@ -84,7 +90,14 @@ def test_alternatives_too_long_for_a_database_are_numbered():
         ("learning_rate", "-1..0.1", "the learning rate must be above 0"),
         ("learning_rate", "0.1,fast", "the learning rate must be above 0"),
         ("augment", "none,turn", 'unknown augmentation "turn": choose one of'),
-        ("augment", "none,none", "augment: give different alternatives"),
+        ("augment", "none,none", "augment: 'none' stands twice in 'none,none': give different alternatives"),
+        ("augment", ["none", "none"], "augment: 'none' stands twice in 'none,none'"),
+        ("augment", [], "augment: give alternatives"),
+        ("learning_rate", [0.1, "0.10"], "learning_rate: '0.1' stands twice"),
+        ("size", "8,8x8", "size: '8x8' stands twice"),
+        ("size", "8,0", "size: the image size '0' makes no sense"),
+        ("learning_rate", "0.1,1e999", "the learning rate must be above 0"),
+        ("learning_rate", "0.1,nan", "the learning rate must be above 0"),
         ("augment", "1..3", "augment is no number"),
         ("batch_size", "0.5..8", "batch_size takes whole numbers"),
         ("batch_size", "0,8", "batch_size must be a whole number of at least 1, not 0"),
@@ -96,6 +109,91 @@ def test_values_that_make_no_sense_are_named(name, value, problem):
     with pytest.raises(OptionError) as caught:
         space_of("auto", {name: value})
     assert problem in str(caught.value)
+
+
+SPELLINGS = (" {}", "{} ", "0{}", "{}.0", "{}e0", "+{}")
+
+
+def test_no_alternative_stands_twice_however_it_is_written():
+    """In braces for `vary` and `search`, in options, and among networks."""
+    rng = random.Random(1)
+    for _ in range(200):
+        numbers = rng.sample(range(1, 100), rng.randint(2, 6))
+        texts = list(map(str, numbers))
+        assert space_of("auto", {"batch_size": ",".join(texts)})[0].count() == len(texts)
+        assert len(expand(f"dense {{{','.join(texts)}}}")) == len(texts)
+        again = rng.choice(SPELLINGS).format(rng.choice(texts))
+        texts.insert(rng.randrange(len(texts) + 1), again)
+        text = ",".join(texts)
+        for network, options in (
+            (f"dense {{{text}}}", {}),
+            (f"dense {{n={text}}}", {}),
+            ("auto", {"batch_size": text}),
+            ("auto", {"batch_size": texts}),
+        ):
+            with pytest.raises((OptionError, NetworkTextError), match="stands twice in"):
+                space_of(network, options)
+    for text in ("{relu,RELU}, dense 2", "conv 8@3x3 {same,,}, dense 2", "conv 8@{3x3, 3x3}, dense 2"):
+        with pytest.raises(NetworkTextError, match="stands twice"):
+            expand(text)
+    with pytest.raises(OptionError, match="'dense  2' stands twice"):
+        space_of(["dense 2", "dense {2,3}", "dense  2"], {})
+
+
+def read_or_refused(text):
+    try:
+        found = alternatives_in(text)
+    except OptionError as error:
+        return str(error)
+    assert isinstance(found, Range)
+    return found
+
+
+def test_any_text_of_a_range_is_one_or_is_refused_in_a_line():
+    """And what is drawn lies between its ends, which Optuna takes."""
+    optuna = pytest.importorskip("optuna")
+    rng = random.Random(2)
+    signs = ["0", "1", "5", "9", "10", "0.1", "2.5", "1e3", "1e-9", "1e400", "1e-400", "99999999999999999999", "-1",
+             "nan", "inf", "", "1e", "1.2.3", "0x8", "1_0", "٣", "12345.678"]  # fmt: skip
+    taken = 0
+    for _ in range(3000):
+        text = f"{rng.choice(signs)}..{rng.choice(signs)}{rng.choice(['', '', ' log', ' by ' + rng.choice(signs)])}"
+        found = read_or_refused(text)
+        if isinstance(found, str):
+            assert "\n" not in found
+            assert text.strip() in found or re.search(r"1e-?400|9{20}", found)
+            continue
+        low, high = map(float, re.findall(r"-?[\d.]+(?:e[+-]?\d+)?", text.partition(" ")[0].replace("..", " ")))
+        values = [found.ends()[0], found.ends()[1]]
+        space, _ = space_of(f"dropout {{n={text}}}", {})
+        values += [draw.params["n"] for n in range(5) if space.draw(draw := AtRandom((1, n)))]
+        trial = optuna.trial.FixedTrial({"n": values[-1]})
+        assert space.draw(trial)
+        assert all(low <= found.rounded(value) <= high for value in values)
+        assert found.count() > 1
+        assert len(set(found.ends())) == 2
+        taken += 1
+    assert taken > 100
+
+
+def test_steps_are_as_fine_as_they_are_written():
+    shares = expand("dropout {0.1..0.101 by 0.0001}, dense 2")
+    assert len(shares) == 11
+    assert shares[3] == "dropout 0.1003, dense 2"
+    values = [float(one.split()[1].rstrip(",")) for one in shares]
+    assert all(0 < after - before < 0.00011 for before, after in pairwise(values))
+
+
+def test_no_name_is_too_long_for_a_database():
+    long = "conv {" + ",".join(f"{n}@3x3" for n in range(1, 200)) + "}"
+    names = [brace.name for brace in template(f"{long}, {long}, dense 2").braces]
+    assert len(set(names)) == 2
+    assert all(len(name) <= LONGEST_NAME + 10 for name in names)
+
+
+def test_auto_may_be_one_of_several_networks():
+    space, _ = space_of(["auto", "dense {2,3}, dense 2"], {})
+    assert {one.network for one in drawn(space)} == {"auto", "dense 2, dense 2", "dense 3, dense 2"}
 
 
 def test_mistakes_in_braces_have_a_caret():

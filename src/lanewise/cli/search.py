@@ -205,8 +205,10 @@ def _tell(out: Output, images: str | ImageFiles, plan: Plan) -> None:
             out.tell(label, f"{name}{number}: {text}")
             label = ""
     budget = plan.fixed.get("budget")
-    length = "" if budget is None else f" of up to {duration(budget)} each, {duration(budget * plan.trials)} in all"
-    out.tell("Trials", f"{plan.trials}{length}")
+    trials = int(min(plan.trials, plan.space.count()))
+    length = "" if budget is None else f" of up to {duration(budget)} each, {duration(budget * trials)} in all"
+    fewer = "" if trials == plan.trials else ", as there are no more combinations"
+    out.tell("Trials", f"{trials}{fewer}{length}")
 
 
 @contextmanager

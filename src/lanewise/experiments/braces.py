@@ -15,8 +15,11 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from lanewise.errors import NetworkTextError, OptionError
+
+T = TypeVar("T")
 
 _NOTHING = "\0"
 """Stands for an alternative that is nothing until it is known whether a whole layer is nothing."""
@@ -26,8 +29,15 @@ _RANGE = re.compile(
     rf"\s*({_NUMBER})\s*\.\.\s*({_NUMBER})(?:\s+by\s+({_NUMBER})|\s+(log))?\s*", re.ASCII | re.IGNORECASE
 )
 _NAMED = re.compile(r"\s*([a-z][a-z0-9_]*)\s*=", re.ASCII | re.IGNORECASE)
-DIGITS = 3
-"""Of a number that is drawn from a range: more would say nothing, and make commands long."""
+DIGITS, DIGITS_OF_STEPS = 3, 12
+"""Of a number that is drawn from a range: more would say nothing, and make commands long. Steps are what was written;
+their sums are rid of what binary fractions add."""
+
+LONGEST_NAME = 200
+"""Of a choice: databases take names of up to 512 characters."""
+
+LEAST, MOST = 1e-15, 1e15
+"""Between these, or 0, are the ends and steps of ranges: all whole numbers up to there are exact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,28 +69,36 @@ class Range:
     whole: bool = False
 
     def __str__(self) -> str:
-        step = "" if self.step is None or self.step == self.whole else f" by {self.step:g}"
-        return f"{self.low:g}..{self.high:g}{step}{' log' if self.log else ''}"
+        step = "" if self.step is None or self.step == self.whole else f" by {_written(self.step)}"
+        return f"{_written(self.low)}..{_written(self.high)}{step}{' log' if self.log else ''}"
 
     def values(self) -> list[float] | None:
         """All of them; None where there is no end of them."""
         if self.step is None or self.log:
             return None
-        return [self.low + n * self.step for n in range(int((self.high - self.low) / self.step + 1e-9) + 1)]
+        return [self.low + n * self.step for n in range(self._steps(self.step) + 1)]
+
+    def _steps(self, step: float) -> int:
+        """How many fit between the ends."""
+        return int((self.high - self.low) / step + 1e-9)
 
     def count(self) -> float:
         """How many numbers there are in it, perhaps without end; none of them is made for that."""
         if self.log and self.whole:
             return self.high - self.low + 1
-        return math.inf if self.step is None or self.log else int((self.high - self.low) / self.step + 1e-9) + 1
+        return math.inf if self.step is None or self.log else self._steps(self.step) + 1
 
     def ends(self) -> tuple[float, float]:
         """The first and the last as they are tried."""
-        return self.rounded(self.low), self.rounded(self.high)
+        last = self.high if self.step is None else self.low + self._steps(self.step) * self.step
+        return self.rounded(self.low), self.rounded(last)
 
     def rounded(self, value: float) -> float:
-        """A number of the range as it is tried, with few digits."""
-        return int(value) if self.whole else float(f"{value:.{DIGITS}g}")
+        """A number of the range as it is tried, with few digits, and not beyond an end that has more of them."""
+        if self.whole:
+            return int(value)
+        digits = DIGITS if self.step is None else DIGITS_OF_STEPS
+        return min(max(float(f"{value:.{digits}g}"), self.low), self.high)
 
 
 Alternatives = Choices | Range
@@ -92,23 +110,73 @@ def alternatives_in(text: str) -> Alternatives:
     Raises
     ------
     OptionError
-        A range is not written as one, or has no numbers.
+        A range is not written as one, or has not two numbers; an alternative stands there twice.
     """
     found = _RANGE.fullmatch(text)
+    text = text.strip()
     if found is None:
         if ".." in text:
-            raise OptionError(f"{text.strip()!r} is no range: write one alone, like 16..64, 16..64 by 8 or 16..256 log")
-        return Choices(tuple(one.strip() for one in text.split(",")))
-    whole = all(re.fullmatch(r"-?[0-9]+", one) for one in found.groups()[:3] if one)
-    low, high, step = (float(one) if one else None for one in found.groups()[:3])
-    assert low is not None and high is not None  # noqa: PT018
-    if not low < high:
-        raise OptionError(f"the range {text.strip()} is empty: write the smaller number first")
+            raise OptionError(f"{text!r} is no range: write one alone, like 16..64, 16..64 by 8 or 16..256 log")
+        return Choices(different([one.strip() for one in text.split(",")]))
+    numbers = [_end(one) for one in found.groups()[:3] if one]
+    whole = all("." not in one and _end(one).is_integer() for one in found.groups()[:3] if one)
+    (low, high), step = numbers[:2], numbers[2] if len(numbers) > 2 else None
+    if low > high:
+        raise OptionError(f"the range {text} is empty: write the smaller number first")
+    if low == high:
+        raise OptionError(f"the range {text} holds one number: write {_written(low)} alone")
     if step is not None and not 0 < step <= high - low:
-        raise OptionError(f"the steps of {text.strip()} do not fit between its ends")
+        raise OptionError(f"the steps of {text} do not fit between its ends")
+    if step is not None and (high - low) / step > MOST:
+        raise OptionError(f"the range {text} has too many steps: write longer ones, or none")
     if found[4] and low <= 0:
-        raise OptionError(f"the logarithmic range {text.strip()} must begin above 0")
-    return Range(low, high, 1.0 if step is None and whole and not found[4] else step, bool(found[4]), whole)
+        raise OptionError(f"the logarithmic range {text} must begin above 0")
+    made = Range(low, high, 1.0 if step is None and whole and not found[4] else step, bool(found[4]), whole)
+    if made.step is None and not whole and f"{low:.{DIGITS}g}" == f"{high:.{DIGITS}g}":
+        raise OptionError(
+            f"the ends of {text} are the same to {DIGITS} digits, as numbers are tried: give steps, or alternatives"
+        )
+    return made
+
+
+def _end(text: str) -> float:
+    """An end of a range, or its step."""
+    value = float(text)
+    if not (LEAST <= abs(value) <= MOST or not text.lower().partition("e")[0].strip("-0.")):
+        raise OptionError(f"{text} is no number for a range: they are 0, or from {LEAST:g} to {MOST:g}")
+    return value
+
+
+def _written(value: float) -> str:
+    return f"{value:.15g}"
+
+
+def different(values: Sequence[T]) -> tuple[T, ...]:
+    """Alternatives, of which no two may be the same: "8" and "08" are, and what differs by spaces or capitals.
+
+    Raises
+    ------
+    OptionError
+        Two are.
+    """
+    known: set[object] = set()
+    for value in values:
+        same = _meaning(value)
+        if same in known:
+            told = ",".join(map(str, values))
+            raise OptionError(f"{str(value) or 'nothing'!r} stands twice in {told!r}: give different alternatives")
+        known.add(same)
+    return tuple(values)
+
+
+def _meaning(value: object) -> object:
+    """The same for alternatives that mean the same."""
+    if isinstance(value, bool) or value is None:
+        return str(value).lower()
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return "".join(str(value).lower().split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +211,9 @@ class Template:
 
         One that is nothing leaves out an option, "conv 8@3x3 {same,}", or a layer, "conv 8@3x3, {relu,}, max 2".
         """
-        texts = [f"{value:g}" if isinstance(value, float) else str(value) or _NOTHING for value in values]
+        texts = [
+            f"{value:.{DIGITS_OF_STEPS}g}" if isinstance(value, float) else str(value) or _NOTHING for value in values
+        ]
         return _tidy("".join(part if isinstance(part, str) else texts[part] for part in self.parts))
 
 
@@ -186,6 +256,7 @@ def _called(text: str, found: re.Match[str], others: Sequence[Brace], name: re.M
         return name[1].lower()
     before = re.sub(r"\{[^{}]*\}", "", text[: found.start()])
     told = re.split(r"[,(|]", before)[-1].lstrip() + found[0]
+    told = told if len(told) <= LONGEST_NAME else told[: LONGEST_NAME - 1] + "…"
     again = sum(one.name.partition(" #")[0] == told for one in others)
     return f"{told} #{again + 1}" if again else told
 

@@ -247,10 +247,13 @@ class SearchFound:
 
     @property
     def told(self) -> str:
-        """How many trials ended how, in a line."""
+        """How many trials ended how, in a line; and why there are no more."""
         by = {state: sum(row.state == state for row in self.rows) for state in STATES}
-        return f"{counted(by.pop('complete'), 'trial')} complete" + "".join(
-            f", {count} {state}" for state, count in by.items() if count
+        exhausted = len(self.rows) < self.trials and not by["running"] and not by["waiting"]
+        return (
+            f"{counted(by.pop('complete'), 'trial')} complete"
+            + "".join(f", {count} {state}" for state, count in by.items() if count)
+            + (f"; all {counted(len(self.rows), 'combination')} were tried" if exhausted else "")
         )
 
     def table(self, most: int | None = None) -> tuple[list[str], list[list[str]]]:

@@ -86,7 +86,7 @@ class Plan:
         self.first: list[dict[str, Any]] = []
         if network is None and not self.space.options:
             self._take_defaults(fixed)
-        elif not self.space.options and not self.space.networks:
+        if self.space.count() <= 1:
             raise OptionError(
                 "there is nothing to choose: give alternatives, like the network 'conv {16..64}@{3x3,5x5}, ...' or the "
                 "learning rate 0.01..0.3"

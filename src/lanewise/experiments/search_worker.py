@@ -29,6 +29,11 @@ FILE = "search.db"
 PATIENT = 3
 """Choices in a row that were tried before; the next is drawn at random from what was not."""
 
+DRAWS = 20_000
+"""So many at random of which each was tried before mean that there are no others. How many a space has is not known
+before, as different choices may be the same network: conv 8@3x3 {same,} {same,}, or two networks with some in common.
+"""
+
 
 class _Stopped(Exception):
     """A trial is not worth going on with."""
@@ -41,6 +46,7 @@ class Worker:
         self.plan = plan
         self.models: dict[int, Model] = {}
         self.again = 0
+        self.count = plan.space.count()
 
     def run(self, progress: Callable[[SearchProgress], None] | None) -> SearchResult:
         """Train trials until all are over, those of other workers, too."""
@@ -78,8 +84,7 @@ class Worker:
 
     def _all_chosen(self, study: Study) -> bool:
         """Whether there is nothing that was not tried or is not being tried."""
-        count = self.plan.space.count()
-        return count < self.plan.trials and len(self._chosen(study)) >= count
+        return self.count < self.plan.trials and len(self._chosen(study)) >= self.count
 
     def _chosen(self, study: Study) -> set[str]:
         return {one.user_attrs["setting"] for one in standing(study.seen) if "setting" in one.user_attrs}
@@ -97,8 +102,11 @@ class Worker:
             if self._was_chosen(study, own, setting):
                 self.again += 1
                 study.give_back(trial)
-                if self.again >= PATIENT and (new := self._something_new(study, trial.number)) is not None:
-                    study.queue(new)
+                if self.again >= PATIENT:
+                    if (new := self._something_new(study, trial.number)) is not None:
+                        study.queue(new)
+                    else:
+                        self.count = len(self._chosen(study))
                 return
             self.again = 0
             study.note(trial, "network", setting.network)
@@ -132,7 +140,7 @@ class Worker:
     def _something_new(self, study: Study, number: int) -> dict[str, Any] | None:
         """Choices at random that were not tried, where what comes of them is not known to be better."""
         chosen = self._chosen(study)
-        for n in range(1000):
+        for n in range(DRAWS):
             drawn = AtRandom((int(self.plan.fixed.get("seed", 0)), number, n))
             if self.plan.space.draw(drawn).key() not in chosen:
                 return drawn.params

@@ -14,8 +14,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from lanewise.data.load import parse_size
 from lanewise.errors import OptionError
-from lanewise.experiments.braces import Alternatives, Choices, Range, Template, alternatives_in, template
+from lanewise.experiments.braces import Alternatives, Choices, Range, Template, alternatives_in, different, template
 from lanewise.training.optimizers import LEARNING_RATES
 from lanewise.training.options import TrainOptions
 from lanewise.training.recipe import USUAL, Difficulty, Effort, default_network
@@ -155,7 +156,10 @@ def _drawn(trial: Draws, name: str, alternatives: Alternatives) -> Any:
         if len(str(values)) <= LONGEST:
             return trial.suggest_categorical(name, values)
         return values[trial.suggest_categorical(name, range(1, len(values) + 1)) - 1]
-    low, high, log = alternatives.low, alternatives.high, alternatives.log
+    (low, high), log = (
+        alternatives.ends() if alternatives.step else (alternatives.low, alternatives.high),
+        alternatives.log,
+    )
     if alternatives.whole:
         step = 1 if log or alternatives.step is None else int(alternatives.step)
         return trial.suggest_int(name, int(low), int(high), step=step, log=log)
@@ -188,7 +192,7 @@ def space_of(network: str | Sequence[str], given: Mapping[str, Any]) -> tuple[Sp
         A text or a value that makes no sense.
     """
     texts = [network] if isinstance(network, str) else list(network)
-    templates = tuple(template(text) for text in texts if text.strip() != "auto")
+    templates = tuple(map(template, different(texts))) if texts != ["auto"] else ()
     fixed: dict[str, Any] = {}
     options: dict[str, Alternatives] = {}
     for name, value in given.items():
@@ -226,12 +230,18 @@ def _read(name: str, value: Any) -> Alternatives:
             found = replace(found, whole=False, step=None if found.step == found.whole else found.step)
         if name in BY_LOGARITHM and found.low > 0 and found.step is None:
             found = replace(found, log=True)
-        tried: tuple[Any, ...] = (found.rounded(found.low), found.rounded(found.high))
+        tried: tuple[Any, ...] = found.ends()
     else:
-        if len(set(map(str, found.values))) < len(found.values) or not found.values:
-            raise OptionError(f"{name}: give different alternatives, not {value!r}")
+        if not found.values:
+            raise OptionError(f"{name}: give alternatives, not {value!r}")
         found = Choices(tuple(_value(name, kind, one) for one in found.values))
         tried = found.values
+        try:
+            different(["{}x{}".format(*parse_size(str(one)) or ()) for one in tried] if name == "size" else tried)
+        except OptionError as error:
+            raise OptionError(f"{name}: {error}") from None
+    for one in tried if name == "size" else ():
+        parse_size(str(one))
     for one in tried:
         problem = None if rule is None or one is None else rule.problem(name, one)
         if problem is not None:

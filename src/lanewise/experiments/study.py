@@ -455,7 +455,7 @@ def _opened(url: str, heartbeat: float) -> BaseStorage:
             f"{_without_password(url)!r} is no address of a database: give one like sqlite:///search.db or "
             "postgresql://user@host/name"
         ) from None
-    if address.drivername == "postgresql":
+    if address.drivername in ("postgresql", "postgres"):  # the second is what hosts of databases often write
         address = address.set(drivername="postgresql+psycopg")
     waits = {"sqlite": {"timeout": 60}, "postgresql": {"connect_timeout": 10}}
     name = address.get_backend_name()
@@ -470,15 +470,40 @@ def _opened(url: str, heartbeat: float) -> BaseStorage:
                 grace_period=math.ceil(GRACE * heartbeat),
             )
         except ImportError as error:
-            if name == "postgresql":
-                raise MissingPackageError('PostgreSQL needs psycopg: pip install "lanewise[search]"') from error
-            raise MissingPackageError(f"{name} needs {address.drivername}: {error}") from error
+            raise MissingPackageError(_driver_of(address.drivername, error)) from error
+        except sqlalchemy.exc.NoSuchModuleError:
+            raise OptionError(
+                f"{address.drivername}:// is no database that is known here: give one like sqlite:///search.db or "
+                "postgresql://user@host/name"
+            ) from None
         except sqlalchemy.exc.SQLAlchemyError as error:  # another worker may be making the tables just now
             again = isinstance(error, sqlalchemy.exc.IntegrityError) or "already exists" in str(error)
             if not (patience and (again or "locked" in str(error))):
                 raise
         time.sleep(patience)
     raise AssertionError
+
+
+DRIVERS = {"psycopg": '"lanewise[search]"', "MySQLdb": "mysqlclient", "psycopg2": "psycopg2-binary"}
+"""What brings the modules by which databases are reached, where it is not called as they are."""
+
+
+def _driver_of(name: str, error: ImportError) -> str:
+    """Which package an address needs, in a line.
+
+    Parameters
+    ----------
+    name : str
+        What stands before ://.
+    error : ImportError
+        Optuna's, whose cause is the module that is missing.
+    """
+    module = getattr(error.__cause__, "name", None)
+    if module is None:
+        return f"{name}:// needs a package that cannot be imported: {error.__cause__ or error}".splitlines()[0]
+    module = module.partition(".")[0]
+    other = ", or write mysql+pymysql:// and pip install pymysql" if module == "MySQLdb" else ""
+    return f"{name}:// needs the module {module}: pip install {DRIVERS.get(module, module)}{other}"
 
 
 def _without_password(url: str) -> str:

@@ -5,6 +5,7 @@ Nothing heavy is imported.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import Field, dataclass, field
 from numbers import Real
@@ -69,7 +70,7 @@ def positive(said: str, kind: Literal["number", "seconds"] = "number", word: str
     """
     or_word = f', or "{word}"' if word else ""
     return Rule(
-        lambda value: (word != "" and value == word) or bool(value > 0),
+        lambda value: (word != "" and value == word) or bool(value > 0 and (kind != "number" or math.isfinite(value))),
         f"{said} above 0{or_word}, not {{value!r}}",
         kind,
         names=(word,) if word else (),
