@@ -184,13 +184,13 @@ def changed_pixel(images: ImageSets) -> ImageSets:
         ({"epochs": 4}, "epochs: 3 then, 4 now"),
         ({"seed": 1, "momentum": 0.8}, "momentum: 0.9 then, 0.8 now; seed: 0 then, 1 now"),
         ({"class_weight": {"3": 2.0}}, "class weight: none then, {'3': 2} now"),
-        ({"sample_weight": np.arange(300)}, "another sample weight"),
+        ({"sample_weight": np.arange(300)}, "another sample weight now"),
         ({"network": "dense 10"}, "network: conv 2@3x3, relu, dense 10 then, dense 10 now"),
         (
             {"images": one_fewer},
             "number of training images: 300 then, 299 now",
         ),
-        ({"images": changed_pixel}, "other pixels of training images"),
+        ({"images": changed_pixel}, "other pixels of training images now"),
     ],
 )
 def test_other_data_and_options_are_refused_by_name(

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,18 @@ from PIL import Image
 
 import lanewise
 from lanewise import launch
+from lanewise.data.grouping import groups_given
+from lanewise.data.images import Images, ImageSets
+from lanewise.data.seen import hashes_of
 from lanewise.errors import OptionError
+from lanewise.network.parser import parse
+from lanewise.notes import unheard
 from lanewise.ranks import check_size, together
-from lanewise.training import same
+from lanewise.training import held_out, same
 from lanewise.training.options import TrainOptions
+from lanewise.training.same_run import Facts, differences, facts_of, facts_of_options
+from lanewise.version import __version__
+from tests.explain.support import model
 from tests.mpi import SECONDS, command, environment, needs_mpiexec, run
 
 WORKER = "tests.training.ranks_worker"
@@ -75,8 +84,8 @@ def test_the_command_has_one_voice(tmp_path: Path) -> None:
     [
         (
             [(1, "lanewise", [*TRAIN, "--lr", "0.1"]), (1, "lanewise", [*TRAIN, "--lr", "0.2", "--momentum", "0.5"])],
-            "lanewise: ranks must be given the same, but differ in learning rate: 0.1 on rank 0, 0.2 on rank 1; "
-            "momentum: 0.9 on rank 0, 0.5 on rank 1",
+            "lanewise: ranks must be given the same, but differ (learning rate: 0.1 on rank 0, 0.2 on rank 1; "
+            "momentum: 0.9 on rank 0, 0.5 on rank 1)",
         ),
         ([(3, "lanewise", TRAIN)], "lanewise: 3 ranks cannot share the tree of sums evenly: start 2 or 4"),
         ([(8, "lanewise", TRAIN)], "lanewise: a batch of 64 images is cut into 4 shards, too few for 8 ranks"),
@@ -101,8 +110,10 @@ def test_what_does_not_fit_is_one_line(programs: list[Any], message: str, tmp_pa
 @pytest.mark.slow
 def test_other_images_are_refused_by_name(tmp_path: Path) -> None:
     for one in told(run((2, WORKER, ["others"]), folder=tmp_path)):
-        assert one["text"].startswith("ranks must be given the same, but differ in labels: ")
-        assert "; pixels: " in one["text"]
+        assert one["text"] == (
+            "ranks must be given the same, but differ (other pixels of training images on rank 1; "
+            "other labels of training images on rank 1)"
+        )
 
 
 @needs_mpiexec
@@ -263,25 +274,155 @@ def test_a_number_of_ranks_that_is_no_power_of_two(size: int) -> None:
 class Others:
     """Two ranks, of which the second has something else."""
 
-    def __init__(self, **other: str) -> None:
+    def __init__(self, other: dict[str, Any]) -> None:
         self.other = other
 
-    def gather(self, value: dict[str, str]) -> list[dict[str, str]]:
-        return [value, value | self.other]
+    def gather(self, value: dict[str, Any]) -> list[dict[str, Any]]:
+        return [value, {name: one for name, one in (value | self.other).items() if one != "nothing"}]
 
     def named(self, rank: int) -> str:
         return f"rank {rank}"
 
 
-def test_each_difference_is_named() -> None:
-    same.check_options(Others(), TrainOptions(seed=1))
-    with pytest.raises(OptionError, match=r"differ in version of lanewise: .* on rank 0, 9\.9 on rank 1$"):
-        same.check_options(Others(**{"version of lanewise": "9.9"}), TrainOptions())
-    other = {name: "3" for name in ("seed", "epochs", "batch_size", "momentum", "ema", "folds", "flip", "zoom")}
-    with pytest.raises(OptionError, match=r"batch size: None on rank 0, 3 on rank 1; ema: .*; and 2 differences more"):
-        same.check_options(Others(**other), TrainOptions())
+def refused(other: dict[str, Any], options: TrainOptions) -> str:
+    with pytest.raises(OptionError, match="ranks must be given the same, but differ") as raised:
+        same.check_options(Others(other), options)
+    return str(raised.value).partition("(")[2].removesuffix(")")
 
 
-def test_each_rank_may_have_threads_of_its_own() -> None:
-    assert "threads" in same.OWN
-    assert {*same.OWN} <= {name for name in TrainOptions.__dataclass_fields__}
+def test_each_other_option_is_named() -> None:
+    same.check_options(Others({}), TrainOptions(seed=1))
+    assert refused({"learning rate": 0.2}, TrainOptions()) == "learning rate: none on rank 0, 0.2 on rank 1"
+    assert refused({"resume": True}, TrainOptions()) == "resume: False on rank 0, True on rank 1"
+    assert refused({"machine": "m68k"}, TrainOptions()).endswith("m68k on rank 1")
+    version = "9.9+" + 20 * "abcd"
+    assert refused({"version": version}, TrainOptions()) == f"version: {__version__} on rank 0, {version} on rank 1"
+    other = dict.fromkeys(("seed", "epochs", "batch size", "momentum", "ema", "folds", "flip", "zoom"), 3)
+    assert refused(other, TrainOptions()).endswith("; and 2 differences more")
+
+
+SEVEN = np.arange(7)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"network": "conv 4@3 same, relu, dense 3"}, {"network": "conv  4@3x3 same,relu, dense 3"}),
+        ({"network": "relu, dense 3"}, {"network": parse("relu, dense 3")}),
+        ({"sample_weight": SEVEN}, {"sample_weight": SEVEN.astype(np.float32).tolist()}),
+        ({"sample_weight": np.ones(100)}, {"sample_weight": 100 * [1]}),
+        ({"size": (8, 9)}, {"size": np.array([8, 9])}),
+        ({"epochs": 3, "momentum": 0.5}, {"epochs": np.int64(3), "momentum": np.float32(0.5)}),
+        ({"class_weight": {"a": 1, "b": 2}}, {"class_weight": {"b": 2.0, "a": np.float32(1)}}),
+        ({"groups": ["a", "b"]}, {"groups": [0, 1]}),
+        ({"start": "here.onnx"}, {"start": "there.onnx"}),
+        ({"threads": 1, "verbose": 2, "strict": True, "checkpoint": "a"}, {}),
+    ],
+    ids=["text", "layers", "list", "long list", "size", "numbers", "order", "groups", "files", "free"],
+)
+def test_options_are_compared_by_their_meaning(one: dict[str, Any], other: dict[str, Any]) -> None:
+    """Groups and starts are compared by what was read of them."""
+    assert facts_of_options(one) == facts_of_options(other)
+
+
+def test_large_seeds_are_others() -> None:
+    assert facts_of_options({"seed": 2**63}) != facts_of_options({"seed": 2**63 + 1})
+
+
+def changed(images: Images, **arrays: Any) -> Images:
+    return replace(images, **{name: change(getattr(images, name)) for name, change in arrays.items()})
+
+
+def bumped(array: np.ndarray) -> np.ndarray:
+    array = array.copy()
+    array[3] ^= 1
+    return array
+
+
+@pytest.mark.parametrize("which", ["train", "validation", "test"])
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"pixels": bumped}, "other pixels of {} images on rank 1"),
+        ({"labels": bumped}, "other labels of {} images on rank 1"),
+        ({"classes": lambda known: ("x", *known[1:])}, "classes of {} images: a, b on rank 0, x, b on rank 1"),
+        ({"groups": lambda known: groups_given([0, 0, 1, 1, 1, 1], 6)}, "other groups of {} images on rank 1"),
+        ({"groups": lambda known: None}, "other groups of {} images on rank 1"),
+        ({"resize": lambda known: "crop"}, "fit of {} images: none on rank 0, crop on rank 1"),
+        (
+            {"pixels": lambda known: known.astype(np.float32)},
+            "type of pixels of {} images: uint8 on rank 0, float32 on",
+        ),
+        ({"pixels": lambda known: known[:, :, :3]}, "size of {} images: 4x4x1 on rank 0, 4x3x1 on rank 1"),
+    ],
+    ids=["pixels", "labels", "classes", "groups", "no groups", "fit", "type", "size"],
+)
+def test_each_set_is_compared(which: str, change: dict[str, Any], told: str) -> None:
+    one = sets()
+    other = replace(one, **{which: changed(getattr(one, which), **change)})
+    found = "; ".join(differences(facts(one), facts(other), ("on rank 0", "on rank 1")))
+    called = {"train": "training"}.get(which, which)
+    assert told.format(called) in found
+    assert all(called in each for each in found.split("; "))
+
+
+def test_of_other_numbers_of_images_nothing_else_is_said() -> None:
+    one = sets()
+    for other, told in (
+        (replace(one, test=None), ["number of test images: 6 then, none now"]),
+        (replace(one, train=one.train.take(np.arange(5))), ["number of training images: 6 then, 5 now"]),
+    ):
+        assert list(differences(facts(one), facts(other))) == told
+
+
+def test_starts_are_compared_by_what_they_are() -> None:
+    known = model("conv 2@3x3, relu, dense 3, softmax")
+    weights = [array.copy() for array in known.parameters]
+    weights[0].flat[0] += 1
+    found = [
+        facts(sets(), start)
+        for start in (
+            None,
+            known,
+            replace(known),
+            replace(known, parameters=tuple(weights)),
+            replace(known, classes=tuple("xyz")),
+        )
+    ]
+    assert found[1] == found[2]
+    for n in (0, 3, 4):
+        assert list(differences(found[1], found[n])) == ["another start now"]
+
+
+def test_no_image_is_hashed_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the split asks for is what is compared; a test set is hashed only to be compared."""
+    hashed: list[int] = []
+    monkeypatch.setattr(
+        held_out, "hashes_of", lambda pixels, form: hashed.append(len(pixels)) or hashes_of(pixels, form)
+    )
+    monkeypatch.setattr("lanewise.data.held_out.hashes_of", None)
+    one = sets()
+    hashes = held_out.hashes_by_set(one, None)
+    held_out.held_out(one, hashes, np.ones(6, np.float32), 0.1, 0, None, unheard)
+    assert hashed == [6, 6]
+    facts_of(one, hashes, None, {})
+    assert hashed == [6, 6, 6]
+
+
+def facts(sets: ImageSets, start: lanewise.Model | None = None) -> Facts:
+    return facts_of(sets, held_out.hashes_by_set(sets, None), start, {})
+
+
+def sets() -> ImageSets:
+    """Six images in each of three sets, in two classes and two groups."""
+    rng = np.random.default_rng(0)
+    parts = [
+        Images(
+            rng.integers(0, 256, (6, 4, 4, 1)).astype(np.uint8),
+            np.arange(6, dtype=np.int32) % 2,
+            ("a", "b"),
+            groups=groups_given([0, 0, 0, 1, 1, 1], 6),
+        )
+        for _ in range(3)
+    ]
+    return ImageSets(*parts)

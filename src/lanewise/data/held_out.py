@@ -44,7 +44,9 @@ class Holding:
         return self.before.and_more(self.hashes[self.trained], self.hashes[self.held])
 
 
-def hold_out(images: Images, chosen: Indices, fraction: float, seed: int, before: Seen | None) -> Holding:
+def hold_out(
+    images: Images, chosen: Indices, fraction: float, seed: int, before: Seen | None, hashes: Hashes | None = None
+) -> Holding:
     """Hold out a share of each class for validation, whole groups where images have groups.
 
     Parameters
@@ -58,6 +60,8 @@ def hold_out(images: Images, chosen: Indices, fraction: float, seed: int, before
     before : Seen or None
         Images of an earlier training, from which this one starts: those it was trained on are held out only if no
         others are left.
+    hashes : (N,) array, optional
+        Of all images, if they are known, in the form of `before`.
 
     Returns
     -------
@@ -66,7 +70,7 @@ def hold_out(images: Images, chosen: Indices, fraction: float, seed: int, before
     labels = images.labels
     assert labels is not None
     known = before or Seen.nothing(images.pixels)
-    hashes = hashes_of(images.pixels, known.form)
+    hashes = hashes_of(images.pixels, known.form) if hashes is None else hashes
     none = chosen[:0]
     if fraction == 0:
         return Holding(chosen, none, known, hashes)

@@ -35,7 +35,7 @@ from lanewise.saving import beside, claim, flush_folder, hold
 from lanewise.training.checkpoint_file import CheckpointError, about_of, packed, unpacked, with_about
 from lanewise.training.clock import Clock
 from lanewise.training.progress import which_fold
-from lanewise.training.same_run import Facts, differences, facts_of_loop
+from lanewise.training.same_run import Facts, check_ranks, differences, facts_of_loop
 from lanewise.training.state import TrainingState
 from lanewise.training.task import TrainingTask, TrainResult
 from lanewise.wording import duration, quoted, shown
@@ -175,7 +175,7 @@ class Keeper:
         Raises
         ------
         OptionError
-            The checkpoint is of another training.
+            The checkpoint, or what other ranks were given, is of another training.
         """
         if self._facts is not None:  # folds are parts of one training
             return
@@ -194,10 +194,10 @@ class Keeper:
             return known[0]
 
         self._facts = once
+        check_ranks(once)
         if not self.about:
             return
-        other = differences(self.about.get("facts", {}), once())
-        if other:
+        if other := list(differences(self.about.get("facts", {}), once())):
             self._refuse(other)
         for trouble in self._troubles:
             say(Caution(f"{trouble}; the checkpoint before it is."))
@@ -264,7 +264,7 @@ class Keeper:
         return None
 
     def _compare(self, facts: Mapping[str, Any], loop: Resumable) -> None:
-        if other := differences(facts, facts_of_loop(loop.trainer, loop.task)):
+        if other := list(differences(facts, facts_of_loop(loop.trainer, loop.task))):
             self._refuse(other)
 
     def offer(self, loop: Resumable, *, epoch_done: bool = False) -> None:

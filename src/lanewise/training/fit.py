@@ -10,6 +10,7 @@ make the model              assemble.py
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -28,10 +29,9 @@ from lanewise.errors import OptionError
 from lanewise.foreign import fitted
 from lanewise.kernels.augmentation import Augment
 from lanewise.model import Model
-from lanewise.network.graph import Graph
 from lanewise.notes import Caution, Note, Say, unheard
 from lanewise.notes import say as tell_user
-from lanewise.preprocessing import Preprocessing, type_of
+from lanewise.preprocessing import Preprocessing
 from lanewise.pretrained.load import better_start, load_start
 from lanewise.training import augment as augmenting
 from lanewise.training import recipe
@@ -52,10 +52,10 @@ from lanewise.training.effort import effort_kept
 from lanewise.training.find_rate import at_rate_found, given_rate
 from lanewise.training.fine_tune import check_room, fine_tuned
 from lanewise.training.frequencies import weighting
-from lanewise.training.held_out import held_out
+from lanewise.training.held_out import hashes_by_set, held_out
 from lanewise.training.leaks import leaks_told, split_of
 from lanewise.training.learning_rate import SCHEDULES
-from lanewise.training.memory import check_training_fits
+from lanewise.training.memory import check_room_for
 from lanewise.training.new_head import Examples, trained, with_new_head
 from lanewise.training.options import TrainOptions
 from lanewise.training.progress import ending, fold_of, watched
@@ -106,8 +106,9 @@ def _train(source: Source, y: ArrayLike | None, options: TrainOptions, keeper: K
     began = budget_from = keeper.now()
     say = options.notes or tell_user
     sets, start = _read(source, y, options, say)
-    keeper.identify(partial(facts_of, sets, start, vars(options)), say)
-    data, options = _hold_out(sets, start, options, say)
+    hashes = hashes_by_set(sets, start)
+    keeper.identify(partial(facts_of, sets, hashes, start, vars(options)), say)
+    data, options = _hold_out(sets, hashes, start, options, say)
     if start is not None and options.network == "auto" and not knows(start, data.images):
         options = with_optimizer(options, start.graph, new=False)
         return _train_new_head(data, start, options, y, began, say, keeper)
@@ -265,7 +266,9 @@ def _read(source: Source, y: ArrayLike | None, options: TrainOptions, say: Say) 
     return sets, start
 
 
-def _hold_out(sets: ImageSets, start: Model | None, options: TrainOptions, say: Say) -> tuple[_Data, TrainOptions]:
+def _hold_out(
+    sets: ImageSets, hashes: Callable[[str], Hashes], start: Model | None, options: TrainOptions, say: Say
+) -> tuple[_Data, TrainOptions]:
     """Which images to train on, and which to validate by; the options with the number of folds settled."""
     images = sets.train
     assert images.labels is not None
@@ -279,7 +282,7 @@ def _hold_out(sets: ImageSets, start: Model | None, options: TrainOptions, say: 
         options = replace(options, validation_fraction=0.0, budget=budget)
     if options.folds or (sets.validation is None and options.validation_fraction > 0):
         check_groups(images, np.flatnonzero(weights > 0), options.folds or 0)
-    holding, validation, seen = held_out(sets, weights, options.validation_fraction, options.seed, start, say)
+    holding, validation, seen = held_out(sets, hashes, weights, options.validation_fraction, options.seed, start, say)
     if sets.validation is None and say is not unheard:
         for note in leaks_told(images, *split_of(images, holding, options.folds or 0, options.seed)):
             say(note)
@@ -302,7 +305,7 @@ def _choose(data: _Data, options: TrainOptions, say: Say, keeper: Keeper) -> _Re
     free = options.epochs is None and options.budget is None
     effort = effort_kept(keeper, images, options.preset, options.budget if auto else None, options.threads)
     batch_size = min(options.batch_size or recipe.default_batch_size(len(trained)), len(trained))
-    _check_memory(data, options, batch_size, effort)
+    check_room_for(options, images, data.start, batch_size, effort)
     if (why := recipe.reason(effort, network=auto and data.start is None, epochs=free)) is not None:
         say(why)
     if auto and data.start is None and recipe.features_would_help(images):
@@ -324,20 +327,6 @@ def _choose(data: _Data, options: TrainOptions, say: Say, keeper: Keeper) -> _Re
         default_epochs if free else options.epochs,
         default_epochs,
     )
-
-
-def _check_memory(data: _Data, options: TrainOptions, batch_size: int, effort: recipe.Effort) -> None:
-    """Refuse what does not fit into memory, before a weight is drawn."""
-    images, start = data.images, data.start
-
-    def of_size(size: tuple[int, int]) -> Graph:
-        shape = (images.channels, *size)
-        return recipe.network_for(options.network, shape, len(images.classes), effort=effort)[0]
-
-    graph = start.graph if start is not None and options.network == "auto" else of_size(images.size)
-    resized = None if images.resize is None or start is not None else of_size
-    dtype = type_of(images.pixels)
-    check_training_fits(dtype, batch_size, options.threads, options.winograd, graph, resized)
 
 
 def _cross_validate(

@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 
 import numpy as np
 
 from lanewise.data.held_out import Holding, hold_out
 from lanewise.data.images import Images, ImageSets
 from lanewise.data.sample_weights import class_weights
-from lanewise.data.seen import TRAINED, Seen, hashes_of
+from lanewise.data.seen import TRAINED, Hashes, Seen, hashes_of
 from lanewise.engine.parameters import Floats
 from lanewise.model import Model
 from lanewise.notes import Caution, Note, Say
-from lanewise.training.same import check_data
 from lanewise.training.start import seen_by
 from lanewise.training.task import Validation
 
 
+def hashes_by_set(sets: ImageSets, start: Model | None) -> Callable[[str], Hashes]:
+    """What gives the hashes of the images of a set by its name, each worked out once, and only if it is asked for."""
+    known = seen_by(start) or Seen.nothing(sets.train.pixels)
+    return cache(lambda name: hashes_of(sets.parts[name].pixels, known.form))
+
+
 def held_out(
-    sets: ImageSets, weights: Floats, fraction: float, seed: int, start: Model | None, say: Say
+    sets: ImageSets,
+    hashes: Callable[[str], Hashes],
+    weights: Floats,
+    fraction: float,
+    seed: int,
+    start: Model | None,
+    say: Say,
 ) -> tuple[Holding, Validation | None, Seen]:
     """Choose the images to train on and those that choose the weights.
 
     Parameters
     ----------
     sets : ImageSets
+    hashes : callable
+        Of `hashes_by_set`.
     weights : (N,) float
         Of the training images; those with weight 0 are left out.
     fraction : float
@@ -49,20 +63,18 @@ def held_out(
     chosen = np.flatnonzero(weights > 0)
     before = seen_by(start)
     if sets.validation is None:
-        holding = hold_out(images, chosen, fraction, seed, before)
+        holding = hold_out(images, chosen, fraction, seed, before, hashes("train"))
         for note in _told(images, holding, len(chosen), start):
             say(note)
         unseen = holding.honest and _tells(start)
         validation = Validation(images.pixels, labels, holding.held, weights, unseen) if len(holding.held) else None
-        check_data(images, holding.hashes)
         return holding, validation, holding.seen()
     assert sets.validation.labels is not None
-    holding = hold_out(images, chosen, 0, seed, before)
-    hashes = hashes_of(sets.validation.pixels, holding.before.form)
-    check_data(images, np.concatenate([holding.hashes, hashes]))
-    known = int(np.count_nonzero(holding.before.kinds_by(hashes) == TRAINED))
+    holding = hold_out(images, chosen, 0, seed, before, hashes("train"))
+    of_validation = hashes("validation")
+    known = int(np.count_nonzero(holding.before.kinds_by(of_validation) == TRAINED))
     if known:
-        say(Caution(f"The starting model was trained on {known:,} of the {len(hashes):,} validation images."))
+        say(Caution(f"The starting model was trained on {known:,} of the {len(of_validation):,} validation images."))
     validation = Validation(
         sets.validation.pixels,
         sets.validation.labels,
@@ -70,7 +82,7 @@ def held_out(
         class_weights(labels, weights, len(images.classes))[sets.validation.labels],
         unseen=not known and _tells(start),
     )
-    return holding, validation, holding.seen().and_more(hashes[:0], hashes)
+    return holding, validation, holding.seen().and_more(of_validation[:0], of_validation)
 
 
 def _tells(start: Model | None) -> bool:

@@ -8,15 +8,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
+from lanewise.data.images import Images
 from lanewise.engine.gradients import FEWEST_ROWS
 from lanewise.engine.trainer import Trainer
 from lanewise.errors import LanewiseError, TooLargeError
 from lanewise.lanes.program import LANES
 from lanewise.limits import available_memory
+from lanewise.model import Model
 from lanewise.network.graph import Graph
-from lanewise.preprocessing import PixelType, Preprocessing
+from lanewise.preprocessing import PixelType, Preprocessing, type_of
 from lanewise.ranks import active
 from lanewise.target import usable_threads
+from lanewise.training.options import TrainOptions
+from lanewise.training.recipe import Effort, network_for
 
 COPIES = 4
 """Of all parameters, beside the trainer's: those to start from, the best so far, and those that evaluate."""
@@ -43,6 +47,28 @@ def needed(graph: Graph, dtype: PixelType, batch_size: int, threads: int | None 
     # To evaluate, a thread's arena is at most as large as to train.
     copies = 4 * graph.parameter_count * COPIES
     return copies + 2 * Trainer.memory(graph, raw, batch_size, threads=threads, winograd=winograd, ranks=active())
+
+
+def check_room_for(options: TrainOptions, images: Images, start: Model | None, batch_size: int, effort: Effort) -> None:
+    """Refuse what does not fit into memory, before a weight is drawn.
+
+    Parameters
+    ----------
+    options : TrainOptions
+    images : Images
+    start : Model or None
+        What training starts from.
+    batch_size : int
+    effort : Effort
+        That of the default network.
+    """
+
+    def of_size(size: tuple[int, int]) -> Graph:
+        return network_for(options.network, (images.channels, *size), len(images.classes), effort=effort)[0]
+
+    graph = start.graph if start is not None and options.network == "auto" else of_size(images.size)
+    resized = None if images.resize is None or start is not None else of_size
+    check_training_fits(type_of(images.pixels), batch_size, options.threads, options.winograd, graph, resized)
 
 
 def check_training_fits(
