@@ -7,29 +7,46 @@ import os
 OFF = "LANEWISE_RANKS"
 """Set to "off" in the environment, each process trains alone, whoever started it."""
 
-SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
-"""Where launchers say how many processes they started: MPICH's and Slurm's PMI, Open MPI."""
+LAUNCHERS = (
+    ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
+    ("PMI_SIZE", "PMI_RANK"),
+    ("SLURM_STEP_NUM_TASKS", "PMIX_RANK"),
+)
+"""Where launchers say how many processes they started, and which of them this one is: Open MPI; MPICH, Intel MPI and
+Slurm by PMI; Slurm by PMIx, which leaves the number to Slurm.
 
-OTHERS = ("PMIX_RANK",)
-"""What launchers set that leave the number to the library: PMIx, as Slurm may have it."""
+A launcher may itself have been started by one further down, as in a shell that Slurm gave: that one's are inherited.
+"""
 
-RANKS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK")
-"""Where they say which of them this one is."""
+PMIX = "PMIX_NAMESPACE"
+"""Where PMIx says whose processes these are. What is not Slurm's may be any number, which the library knows."""
 
 
 def launched() -> bool:
     """Whether it did, and they are to train together."""
     if os.environ.get(OFF) == "off":
         return False
-    size = size_told()
-    return any(name in os.environ for name in OTHERS) if size is None else size > 1
+    size, rank = _told()
+    return rank is not None if size is None else size > 1
 
 
 def size_told() -> int | None:
     """How many processes the launcher says that it started, if it does."""
-    return next((int(os.environ[name]) for name in SIZES if os.environ.get(name, "").isdecimal()), None)
+    return _told()[0]
 
 
 def number() -> int:
     """The number of this process among those that were started with it; 0 if there is but one."""
-    return next((int(os.environ[name]) for name in RANKS if name in os.environ), 0) if launched() else 0
+    return (_told()[1] or 0) if launched() else 0
+
+
+def _told() -> tuple[int | None, int | None]:
+    """How many processes there are and which one this is, as far as the innermost launcher says."""
+    for names in LAUNCHERS:
+        size, rank = (int(text) if (text := os.environ.get(name, "")).isdecimal() else None for name in names)
+        if names[1] == "PMIX_RANK":
+            slurm = os.environ.get(PMIX, "slurm.").startswith("slurm.")
+            return (size if slurm and rank is not None else None), rank
+        if size is not None:
+            return size, rank
+    return None, None

@@ -233,27 +233,87 @@ def test_ctrl_c_keeps_the_best_so_far(tmp_path: Path) -> None:
 # Without mpiexec
 
 
+OPEN_MPI = {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "1"}
+MPICH = {"PMI_SIZE": "4", "PMI_RANK": "3", "PMI_FD": "9", "MPI_LOCALNRANKS": "4", "MPI_LOCALRANKID": "3"}
+INTEL = {**MPICH, "I_MPI_HYDRA_HOST_FILE": "hosts"}
+ALLOCATION = {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "4", "SLURM_NPROCS": "4", "SLURM_PROCID": "0"}
+
+
+def step(tasks: int, rank: int, **more: str) -> dict[str, str]:
+    """What Slurm tells a process of a step."""
+    return {**ALLOCATION, "SLURM_STEP_NUM_TASKS": str(tasks), "SLURM_PROCID": str(rank), **more}
+
+
+def pmix(rank: int, of: str = "slurm.pmix.7.0") -> dict[str, str]:
+    return {"PMIX_RANK": str(rank), "PMIX_NAMESPACE": of}
+
+
 @pytest.mark.parametrize(
-    ("known", "launched", "number"),
+    ("known", "size", "number"),
     [
-        ({}, False, 0),
-        ({"PMI_SIZE": "1", "PMI_RANK": "0"}, False, 0),
-        ({"PMI_SIZE": "4", "PMI_RANK": "3"}, True, 3),
-        ({"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "1"}, True, 1),
-        ({"PMIX_RANK": "5"}, True, 5),
-        ({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"}, False, 0),
-        ({"PMI_SIZE": "4", "PMI_RANK": "3", "LANEWISE_RANKS": "off"}, False, 0),
+        ({}, None, 0),
+        (OPEN_MPI, 2, 1),
+        ({**OPEN_MPI, **pmix(1, "prterun-host-1@1")}, 2, 1),
+        ({"OMPI_COMM_WORLD_SIZE": "1", "OMPI_COMM_WORLD_RANK": "0", **pmix(0, "prterun-host-1@1")}, 1, 0),
+        (MPICH, 4, 3),
+        ({"PMI_SIZE": "1", "PMI_RANK": "0"}, 1, 0),
+        (INTEL, 4, 3),
+        ({**INTEL, "PMI_SIZE": "1", "PMI_RANK": "0"}, 1, 0),
+        (ALLOCATION, None, 0),
+        (step(4, 2), None, 0),
+        (step(1, 0), None, 0),
+        (step(4, 2, PMI_SIZE="4", PMI_RANK="2"), 4, 2),
+        (step(1, 0, PMI_SIZE="1", PMI_RANK="0"), 1, 0),
+        (step(4, 2, **pmix(2)), 4, 2),
+        (step(4, 0, **pmix(0)), 4, 0),
+        (step(1, 0, **pmix(0)), 1, 0),
+        (step(1, 0, PMIX_RANK="0"), 1, 0),
+        ({**step(1, 0, **pmix(0)), **MPICH}, 4, 3),
+        ({**step(1, 0, **pmix(0)), **OPEN_MPI}, 2, 1),
+        ({**step(1, 0, PMI_SIZE="1", PMI_RANK="0"), **OPEN_MPI}, 2, 1),
+        ({**step(1, 0), **pmix(5, "prterun-host-1@1")}, "unknown", 5),
+        ({"PMIX_RANK": "5"}, "unknown", 5),
+        ({**MPICH, "LANEWISE_RANKS": "off"}, 4, 0),
+        ({"PMI_SIZE": "", "PMI_RANK": "x", "PMIX_RANK": ""}, None, 0),
     ],
-    ids=["alone", "one", "MPICH", "Open MPI", "PMIx", "a script of Slurm", "off"],
+    ids=[
+        "alone",
+        "Open MPI",
+        "Open MPI 5",
+        "Open MPI, one",
+        "MPICH",
+        "MPICH, one",
+        "Intel MPI",
+        "Intel MPI, one",
+        "a script of Slurm",
+        "srun without MPI",
+        "srun -n 1 without MPI",
+        "srun --mpi=pmi2",
+        "srun -n 1 --mpi=pmi2",
+        "srun --mpi=pmix",
+        "srun --mpi=pmix, the first",
+        "srun -n 1 --mpi=pmix",
+        "srun -n 1, an old PMIx",
+        "MPICH in a shell of Slurm",
+        "Open MPI in a shell of Slurm",
+        "Open MPI in a shell of Slurm with PMI",
+        "another PMIx in a shell of Slurm",
+        "another PMIx",
+        "off",
+        "nonsense",
+    ],
 )
 def test_launchers_are_known_by_the_environment(
-    known: dict[str, str], launched: bool, number: int, monkeypatch: pytest.MonkeyPatch
+    known: dict[str, str], size: int | str | None, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in (*launch.SIZES, *launch.RANKS, *launch.OTHERS, launch.OFF):
-        monkeypatch.delenv(name, raising=False)
+    """How many processes there are, as far as the launcher tells; a process of one trains alone."""
+    for name in list(os.environ):
+        if name.startswith(("PMI", "OMPI", "SLURM", "MPI_", "I_MPI", launch.OFF)):
+            monkeypatch.delenv(name)
     for name, value in known.items():
         monkeypatch.setenv(name, value)
-    assert launch.launched() == launched
+    assert launch.size_told() == (None if size == "unknown" else size)
+    assert launch.launched() == (size not in (None, 1) and launch.OFF not in known)
     assert launch.number() == number
 
 
