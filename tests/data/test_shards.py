@@ -14,10 +14,10 @@ from PIL import Image
 
 import lanewise
 from lanewise import ImageFiles
-from lanewise.data import shards
+from lanewise.data import tar
 from lanewise.data.load import load, load_for_prediction, load_to_evaluate
-from lanewise.data.shards import DamagedError, members
 from lanewise.data.source import shards_of, stem_of
+from lanewise.data.tar import DamagedError, members
 from lanewise.errors import DataError
 from lanewise.notes import unheard
 
@@ -161,7 +161,7 @@ def test_nothing_is_written_and_no_path_followed(tmp_path):
 
 
 def test_bad_members_are_left_out_and_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(shards, "LARGEST", 5000)
+    monkeypatch.setattr(tar, "LARGEST", 5000)
     more = [
         ("bad.png", b"no image", {}),
         ("bad.cls", b"oak", {}),
@@ -254,7 +254,7 @@ def test_any_byte_may_be_wrong(tmp_path):
 
 
 def test_without_classes(tmp_path):
-    message = failing(shard(tmp_path / "a.tar", [(f"oak/{n}", n, {}) for n in range(3)]))
+    message = failing(shard(tmp_path / "a.tar", [(f"{n}", n, {}) for n in range(3)]))
     assert "KEY.cls or KEY.json" in message
     assert "only one class" in failing(shard(tmp_path / "b.tar", [("0", 0, {"cls": "oak"})]))
 

@@ -66,10 +66,10 @@ def train(
     """Train a network to classify images, and save the model.
 
     IMAGES is a folder that holds a folder of images per class, or folders train, val and test that do; a table (.csv)
-    of paths and classes, or a folder and such a table as --labels; tar files like 'train-{000..009}.tar', of
-    WebDataset's form; an .npz file with arrays x_train and y_train; or the word digits, for the built-in handwritten
-    digits. The model is evaluated on the test set. Without one it is evaluated on the validation set, and the figure is
-    called validation accuracy.
+    of paths and classes, or a folder and such a table as --labels; such a folder as a tar file, or tar files like
+    'train-{000..009}.tar' of WebDataset's form; an .npz file with arrays x_train and y_train; or the word digits, for
+    the built-in handwritten digits. The model is evaluated on the test set. Without one it is evaluated on the
+    validation set, and the figure is called validation accuracy.
 
     Ctrl-C or SIGTERM stops training and keeps the best model so far; the exit status is then 130. A training that was
     killed is resumed by the same command with --resume.

@@ -77,8 +77,8 @@ def decoder() -> str:
     return f"{_DECODER}, AVIF and HEIC {telephones}"
 
 
-def read_header(source: str | bytes, max_pixels: int = MAX_PIXELS) -> Header:
-    """Read size and kind of an image, of which the path or the content is given, without decoding it.
+def read_header(source: str | bytes | BinaryIO, max_pixels: int = MAX_PIXELS) -> Header:
+    """Read size and kind of an image, of which the path, the content or an open file is given, without decoding it.
 
     Raises
     ------
@@ -150,8 +150,10 @@ def bits_in_use(source: str | bytes, max_pixels: int = MAX_PIXELS) -> int:
         return min(max(int(most).bit_length(), 8), 16)
 
 
-def _file(source: str | bytes) -> BinaryIO:
-    return io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb")
+def _file(source: str | bytes | BinaryIO) -> BinaryIO:
+    if isinstance(source, str):
+        return open(source, "rb")
+    return io.BytesIO(source) if isinstance(source, bytes) else source
 
 
 def is_pillow(image: object) -> TypeGuard[Image.Image]:

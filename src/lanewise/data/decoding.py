@@ -26,7 +26,7 @@ from typing import IO, Any
 import numpy as np
 
 from lanewise.data.decode import Header, PassingError, read_pixels
-from lanewise.data.folders import ImageFile
+from lanewise.data.tree import ImageFile
 from lanewise.errors import DataError
 
 MANY = 5000

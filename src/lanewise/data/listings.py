@@ -6,19 +6,21 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from lanewise.data.folders import Listing, list_sets, list_to_evaluate, list_tree
+from lanewise.data.folders import Listing, Tree, list_sets, list_to_evaluate, list_tree
 from lanewise.data.records import Records, record_sets, records_to_evaluate
 from lanewise.data.shards import list_shards
 from lanewise.data.source import FOLDER, SHARDS, files_of, kind_of
 from lanewise.data.table import list_table
+from lanewise.data.tree import Disk, printable
 from lanewise.errors import DataError
+from lanewise.notes import Caution
 from lanewise.wording import shown
 
 Source = str | os.PathLike[str]
 
 
-def records_of(source: Source, group_by: str | None = None, *, labelled: bool = True) -> Records | None:
-    """What a table or shards say of each image; None for a folder.
+def contents_of(source: Source, group_by: str | None = None, *, labelled: bool = True) -> Records | Tree:
+    """What a table or shards say of each image; or a folder, on the disk or in tar files.
 
     Parameters
     ----------
@@ -34,14 +36,20 @@ def records_of(source: Source, group_by: str | None = None, *, labelled: bool = 
             if not os.path.isdir(files):
                 raise DataError(f"{shown(files)} is no table of image files, so there is no {given[0]}")
             raise DataError(f"{shown(files)} is a folder of class folders, so there is no {given[0]}: give labels, too")
-        return None
+        return Disk(Path(source))
     return (list_shards if kind == SHARDS else list_table)(files, group_by, labelled=labelled)
 
 
 def sets_in(source: Source, group_by: str | None = None) -> dict[str, Listing]:
-    """The sets of images for training; `train` is always among them. Parameters are those of `records_of`."""
-    found = records_of(source, group_by)
-    return list_sets(Path(source)) if found is None else record_sets(found)
+    """The sets of images for training; `train` is always among them. Parameters are those of `contents_of`."""
+    found = contents_of(source, group_by)
+    if isinstance(found, Records):
+        return record_sets(found)
+    try:
+        return list_sets(found)
+    except DataError as error:  # what is damaged may be why
+        damage = "".join(f"; {note}" for note in found.notes if isinstance(note, Caution))
+        raise DataError(f"{error}{damage}") from None
 
 
 def to_evaluate_in(
@@ -54,17 +62,19 @@ def to_evaluate_in(
     source : path
     classes : sequence of str
     split : str, optional
-        The set that is wanted of a table or shards; of a folder, the folder of the set is given.
+        The set that is wanted.
     group_by : str, optional
-        As in `records_of`.
+        As in `contents_of`.
     """
-    found = records_of(source, group_by)
-    return list_to_evaluate(Path(source), classes) if found is None else records_to_evaluate(found, classes, split)
+    found = contents_of(source, group_by)
+    if isinstance(found, Records):
+        return records_to_evaluate(found, classes, split)
+    return list_to_evaluate(found, classes, split)
 
 
 def images_in(source: Source) -> Listing:
     """All images of a source, without their classes."""
-    found = records_of(source, labelled=False)
-    if found is None:
-        return list_tree(Path(source))
+    found = contents_of(source, labelled=False)
+    if not isinstance(found, Records):
+        return list_tree(found, printable(found.path.name if found.packed else str(found)))
     return Listing(found.source, tuple(record.file for record in found.records), (), found.skipped, found.notes)

@@ -19,12 +19,13 @@ import numpy.typing as npt
 from lanewise.caching import cache_folder
 from lanewise.data.arrays import DIGITS_FILE, from_arrays, read_npz, read_npz_to_evaluate
 from lanewise.data.decode import MAX_PIXELS
-from lanewise.data.folders import TRAIN, ImageFile, Listing, single_file
+from lanewise.data.folders import TRAIN, Listing, single_file
 from lanewise.data.grouping import grouped
 from lanewise.data.images import Images, ImageSets, Pixels, empty_pixels, with_missing_told
 from lanewise.data.listings import images_in, sets_in, to_evaluate_in
 from lanewise.data.reading import FilesProgress, Target, decode_into, listed_reasons, read_listing
 from lanewise.data.source import is_files
+from lanewise.data.tree import ImageFile
 from lanewise.errors import DataError, OptionError
 from lanewise.keywords import hinting
 from lanewise.notes import Note, say
@@ -65,7 +66,7 @@ def load(
     ----------
     source : str, path or (x, y)
         A folder with a folder per class; a folder with train, val (or validation) and test, each with a folder
-        per class; a table of paths and labels (`.csv`); tar files (`train-{000..009}.tar`);
+        per class; a table of paths and labels (`.csv`); tar files (`photos.tar`, `train-{000..009}.tar`);
         `lanewise.ImageFiles`, which names columns; an `.npz` file; "digits", built in; or two arrays.
     size : str, int or (rows, columns), optional
         What all images are resized to. By default one size up to 96 is kept, and others become 64 at most.
@@ -163,7 +164,7 @@ def load_to_evaluate(
     group_by : str, optional
         Which images belong together.
     split : str, optional
-        Which set of a table or of shards; of a folder, the folder of the set is given.
+        Which set, if there are some.
 
     Returns
     -------

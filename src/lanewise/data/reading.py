@@ -20,8 +20,9 @@ import numpy as np
 from lanewise.cache_limit import VARIABLE
 from lanewise.data import decoding, image_cache
 from lanewise.data.decode import MAX_PIXELS, Header, PassingError, bits_in_use, decoder, read_header, read_pixels
-from lanewise.data.folders import ImageFile, Listing, perhaps_parts, printable
+from lanewise.data.folders import Listing
 from lanewise.data.images import Groups, Images, Pixels, empty_pixels, numbered
+from lanewise.data.tree import ImageFile, printable
 from lanewise.errors import DataError
 from lanewise.notes import Caution, Note
 from lanewise.ranks import Ranks, active
@@ -292,7 +293,7 @@ def _chosen(files: Sequence[ImageFile], target: Target) -> tuple[tuple[int, int]
 
     def look(file: ImageFile) -> Header | None:
         try:
-            return read_header(file.source(), target.max_pixels)
+            return read_header(file.peek(), target.max_pixels)
         except DataError:
             return None
 
@@ -358,8 +359,6 @@ def _notes(
             f"({VARIABLE} says how much they may take): they are decoded anew the next time"
         )
     yield from listing.notes
-    if (said := perhaps_parts(listing)) is not None:
-        yield said
     if skipped:
         yield Caution(f"{plural(len(skipped), 'file')} in {folder} skipped: {listed_reasons(skipped)}")
 
@@ -417,5 +416,6 @@ def _stamp(listing: Listing) -> str:
     start = len(os.fspath(listing.folder)) if listing.part is None else 0
     for file in listing.files:
         within = f" {file.within}" if file.within else ""
-        digest.update(f"{file.path[start:]!r} {file.stamp}{within}\n".encode())
+        path = os.path.basename(file.path) if file.within and start else file.path[start:]
+        digest.update(f"{path!r} {file.stamp}{within}\n".encode())
     return digest.hexdigest()

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lanewise.data.folders import TEST, TRAIN, VALIDATION, ImageFile, Listing
+from lanewise.data.folders import TEST, TRAIN, VALIDATION, Listing
+from lanewise.data.tree import ImageFile
 from lanewise.errors import DataError
 from lanewise.notes import Caution, Note
 from lanewise.wording import shown, some

@@ -3,8 +3,7 @@
     000123.jpg  000123.cls          one sample: files of one name up to the first dot; its class as text
     000123.jpg  000123.json         or as a key of a JSON object: {"label": "oak"}
 
-A tar file is read by our own code, which follows no link, allocates nothing that a header claims, and says where a file
-is damaged: `tarfile` ends silently there. Names in it are never paths of ours.
+Tar files in which no image has a class of its own are taken as folders, if images lie in some (`tar_folders.py`).
 """
 
 from __future__ import annotations
@@ -12,38 +11,22 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from lanewise.data.folders import SUFFIXES, UNLABELLED, ImageFile, class_named, part_named, printable
+from lanewise.data.folders import SUFFIXES, UNLABELLED, class_named, part_named
 from lanewise.data.records import Record, Records
 from lanewise.data.source import ImageFiles, shards_of
 from lanewise.data.table import LABELS
+from lanewise.data.tar import Member, Tar, read_tar
+from lanewise.data.tar_folders import TarFolder, folder_of
+from lanewise.data.tree import printable
 from lanewise.errors import DataError
 from lanewise.notes import Caution, Note
 from lanewise.wording import plural, shown
 
-LARGEST = 2**28
-"""Bytes of an image in a tar file: it is read as a whole."""
-
-_BLOCK = 512
-_LONGEST_NAME = 2**16  # bytes of a name, and of what an extended header says
 _LONGEST_LABEL = 2**20  # bytes of a class or of a JSON object
-_FILE, _FOLDER, _LONG_NAME, _EXTENDED, _SPARSE = (b"0", b"\0", b"7"), b"5", b"L", b"x", b"S"
-_PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")  # gzip, bzip2, xz, zstandard
-_FOR_ALL = (b"g", b"K")  # comments, long names of links
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A member of a tar file: its name, its bytes as place and length, and whether it is an ordinary file."""
-
-    name: str
-    start: int
-    size: int
-    ordinary: bool
 
 
 @dataclass(slots=True)
@@ -52,73 +35,8 @@ class _Sample:
     others: dict[str, Member]
 
 
-class DamagedError(DataError):
-    """A tar file that cannot be read from some place on; the message is the reason alone."""
-
-
-def members(file: BinaryIO) -> Iterator[Member]:
-    """The members of an open tar file (USTAR, GNU or PAX), in order.
-
-    Raises
-    ------
-    DamagedError
-        At the place from which on it is damaged or missing.
-    """
-    end = os.fstat(file.fileno()).st_size
-    at, name, size = 0, "", -1
-    while True:
-        file.seek(at)
-        block = file.read(_BLOCK)
-        if not block.strip(b"\0") and (at > 0 or block):
-            if not _all_zero(file):
-                raise DamagedError(f"it goes on after its end at byte {at:,}, which is not read")
-            return  # the end, as it should be, or at least at the end of a member
-        if len(block) < _BLOCK or not _sound(block):
-            if at > 0:
-                raise DamagedError(f"it is damaged or cut short at byte {at:,}")
-            packed = block.startswith(_PACKED)
-            raise DamagedError("it is packed as a whole: unpack it to a .tar file" if packed else "it is no tar file")
-        kind, length = block[156:157], _number(block[124:136])
-        start = at + _BLOCK
-        if length is None or length < 0:
-            raise DamagedError(f"it is damaged at byte {at:,}: a size is no number")
-        if kind in (_LONG_NAME, _EXTENDED):
-            if length > _LONGEST_NAME or start + length > end:
-                raise DamagedError(f"it is damaged at byte {at:,}: a name of {length:,} bytes")
-            content = file.read(length)
-            if kind == _LONG_NAME:
-                name = _text(content)
-            else:
-                extended = _extended(content)
-                name = extended.get("path", name)
-                size = int(extended["size"]) if extended.get("size", "").isdecimal() else size
-                if any(key.startswith("GNU.sparse") for key in extended):
-                    size = -2  # the file is not as long as what is stored
-        elif kind not in _FOR_ALL:
-            more = kind == _SPARSE and block[482] != 0  # of GNU's, whose maps of holes go on in blocks of their own
-            while more and start < end:
-                file.seek(start)
-                more = file.read(_BLOCK)[504:505] not in (b"", b"\0")
-                start += _BLOCK
-            sparse = size == -2
-            length = size if size >= 0 else length
-            known = name or _name(block)
-            if start + length > end:
-                raise DamagedError(f"it is cut short in {printable(known)[:80]!r}")
-            ordinary = kind in _FILE and not sparse and not known.endswith("/")
-            if kind != _FOLDER and not (kind in _FILE and known.endswith("/")):
-                yield Member(known, start, length, ordinary)
-            name, size = "", -1
-        at = start + -(-length // _BLOCK) * _BLOCK
-
-
-def _all_zero(file: BinaryIO) -> bool:
-    """Whether there is nothing but zeros from here on: a few blocks, as a rule."""
-    return not any(part.strip(b"\0") for part in iter(lambda: file.read(2**20), b""))
-
-
-def list_shards(files: ImageFiles, group_by: str | None = None, *, labelled: bool = True) -> Records:
-    """The images in tar files.
+def list_shards(files: ImageFiles, group_by: str | None = None, *, labelled: bool = True) -> Records | TarFolder:
+    """The images in tar files: with classes of their own, or else the folders that they lie in.
 
     Parameters
     ----------
@@ -139,28 +57,28 @@ def list_shards(files: ImageFiles, group_by: str | None = None, *, labelled: boo
     records: list[Record] = []
     skipped: list[tuple[str, str]] = []
     notes: list[Note] = []
+    tars: list[tuple[Tar, str | None]] = []  # until one holds samples
+    folders: set[str] = set()
+    paired = files.label_column is not None
     for path, part in zip(shards, _parts(shards), strict=True):
         if labelled and part == UNLABELLED:
             continue
         before = len(records)
-        try:
-            with open(path, "rb") as file:
-                status = os.fstat(file.fileno())
-                stamp = (status.st_mtime_ns, status.st_ctime_ns)
-                damage, again = _read_shard(
-                    file, path, (files.label_column, group_by), labelled, part, stamp, records, skipped
-                )
-        except OSError as error:
-            raise DataError(f"{shown(path)} cannot be read: {(error.strerror or str(error)).lower()}") from None
-        if damage:
-            count = len(records) - before
-            used = f"; {plural(count, 'image')} before that {'is' if count == 1 else 'are'} used" if count else ""
-            notes.append(Caution(f"{shown(path.name)}: {damage}{used}"))
-        if again:
-            names = "1 member has the name" if again == 1 else f"{again:,} members have names"
-            notes.append(Caution(f"{shown(path.name)}: {names} of others before; the last of a name counts"))
+        tar = read_tar(path)
+        samples, again = _samples(tar, skipped)
+        folders.update(key.rpartition("/")[0] for key, sample in samples.items() if sample.images)
+        _add(tar, samples, (files.label_column, group_by), labelled, part, records, skipped)
+        notes += tar.notes(len(records) - before, again)
+        paired = paired or bool(records if labelled else any(one.images and one.others for one in samples.values()))
+        tars = [] if paired else [*tars, (tar, part)]
+    if not paired and any(folders):
+        return folder_of(Path(files), tars)
     if not records:
         raise DataError(_nothing(shards, skipped, notes))
+    if labelled and files.label_column is None and len(folders) > 1:
+        name = shown(shards[0].name if len(shards) == 1 else Path(files).name)
+        note = f"{name}: the classes are those of .cls and .json files, not those of folders"
+        notes.append(Caution(note) if any(reason == _NO_CLASS for _, reason in skipped) else Note(note))
     grouped_by = group_by if group_by and any(record.group is not None for record in records) else ""
     if grouped_by and (without := [record for record in records if record.group is None]):
         raise DataError(
@@ -177,8 +95,7 @@ def _nothing(shards: list[Path], skipped: list[tuple[str, str]], notes: list[Not
         return f"no image in {name} can be used: {notes[0]}"
     if all(reason == _NO_CLASS for _, reason in skipped) and skipped:
         return (
-            f"no image in {name} has a class: beside KEY.jpg a file KEY.cls or KEY.json is expected; if folders in it "
-            "are the classes, unpack it and give the folder"
+            f"no image in {name} has a class: it lies in no folder, and no file KEY.cls or KEY.json is beside KEY.jpg"
         )
     told = "; ".join(f"{one!r}: {reason}" for one, reason in skipped[:2])
     return f"there are no images in {name}" + (f" ({told})" if told else "")
@@ -187,56 +104,57 @@ def _nothing(shards: list[Path], skipped: list[tuple[str, str]], notes: list[Not
 _NO_CLASS = "it has no class: no .cls and no .json with one has its name"
 
 
-def _read_shard(
-    file: BinaryIO,
-    path: Path,
+def _samples(tar: Tar, skipped: list[tuple[str, str]]) -> tuple[dict[str, _Sample], int]:
+    """The samples of a tar file by folder and key, and how many names repeat; adds to what is left aside."""
+    samples: dict[str, _Sample] = {}
+    again = 0
+    for one in tar.members:
+        folder, _, base = one.name.rpartition("/")
+        if base.startswith(".") or not base or one.folder:
+            continue
+        stem, _, suffix = base.partition(".")
+        if not one.ordinary:
+            skipped.append((_called(tar, one), "it is not an ordinary file"))
+            continue
+        sample = samples.setdefault(f"{folder}/{stem}", _Sample({}, {}))
+        suffix = suffix.lower()
+        kind = sample.images if f".{suffix.rpartition('.')[2]}" in SUFFIXES else sample.others
+        again += suffix in kind
+        kind[suffix] = one
+    return samples, again
+
+
+def _add(
+    tar: Tar,
+    samples: dict[str, _Sample],
     wanted: tuple[str | None, str | None],
     labelled: bool,
     part: str | None,
-    stamp: tuple[int, int],
     records: list[Record],
     skipped: list[tuple[str, str]],
-) -> tuple[str, int]:
-    """Add the images of one shard, and what is left aside; what is wrong with the file, and how many names repeat."""
-    samples: dict[str, _Sample] = {}
-    damage, again = "", 0
-    try:
-        for one in members(file):
-            folder, _, base = one.name.rpartition("/")
-            if base.startswith(".") or not base:
+) -> None:
+    """Add the images of samples, and what is left aside."""
+    with tar.opened() as file:
+        for sample in samples.values():
+            if (member := _image_of(sample)) is None:
                 continue
-            stem, _, suffix = base.partition(".")
-            if not one.ordinary:
-                skipped.append((_called(path, one), "it is not an ordinary file"))
+            name = _called(tar, member)
+            image = tar.image(member, name, -1)
+            if isinstance(image, str):
+                skipped.append((name, image))
                 continue
-            sample = samples.setdefault(f"{folder}/{stem}", _Sample({}, {}))
-            suffix = suffix.lower()
-            kind = sample.images if f".{suffix.rpartition('.')[2]}" in SUFFIXES else sample.others
-            again += suffix in kind
-            kind[suffix] = one
-    except DamagedError as reason:
-        damage = str(reason)
-    for sample in samples.values():
-        if (member := _image_of(sample)) is None:
-            continue
-        name = _called(path, member)
-        if member.size > LARGEST:
-            skipped.append((name, f"it has {member.size:,} bytes, more than {LARGEST:,}"))
-            continue
-        label: str | None = ""
-        group = None
-        if labelled:
-            try:
-                label, group = _facts(file, sample, *wanted)
-            except ValueError as reason:
-                skipped.append((name, str(reason)))
+            label: str | None = ""
+            group = None
+            if labelled:
+                try:
+                    label, group = _facts(file, sample, *wanted)
+                except ValueError as reason:
+                    skipped.append((name, str(reason)))
+                    continue
+            if label is None:
+                skipped.append((name, _NO_CLASS))
                 continue
-        if label is None:
-            skipped.append((name, _NO_CLASS))
-            continue
-        image = ImageFile(os.fspath(path), name, -1, (member.size, *stamp), (member.start, member.size))
-        records.append(Record(image, class_named(label), part, group))
-    return damage, again
+            records.append(Record(image, class_named(label), part, group))
 
 
 def _image_of(sample: _Sample) -> Member | None:
@@ -304,43 +222,5 @@ def _parts(shards: list[Path]) -> list[str | None]:
     return found
 
 
-def _called(path: Path, member: Member) -> str:
-    return printable(f"{path.name}/{member.name}")
-
-
-def _sound(block: bytes) -> bool:
-    """Whether a header has the sum that it says."""
-    told = _number(block[148:156])
-    return told is not None and told == sum(block) - sum(block[148:156]) + 8 * 32
-
-
-def _number(field: bytes) -> int | None:
-    """A number as octal digits, or in binary if the first bit is set."""
-    if field[0] & 0x80:
-        return int.from_bytes(field[1:], "big") if field[0] == 0x80 else -1
-    digits = field.strip(b" \0")
-    return int(digits, 8) if re.fullmatch(rb"[0-7]+", digits) else None if digits else 0
-
-
-def _name(block: bytes) -> str:
-    name = _text(block[:100])
-    prefix = _text(block[345:500]) if block[257:263] == b"ustar\0" else ""
-    return f"{prefix}/{name}" if prefix else name
-
-
-def _text(field: bytes) -> str:
-    return field.partition(b"\0")[0].decode("utf-8", "surrogateescape")
-
-
-def _extended(content: bytes) -> dict[str, str]:
-    """The records of an extended header: `LENGTH KEY=VALUE` and an end of line each."""
-    found: dict[str, str] = {}
-    while content:
-        digits = content.partition(b" ")[0]
-        length = int(digits) if digits.isdigit() and len(digits) < 8 else 0
-        if not len(digits) + 1 < length <= len(content):
-            return found
-        key, _, value = content[len(digits) + 1 : length - 1].partition(b"=")
-        found[key.decode("utf-8", "replace")] = value.decode("utf-8", "surrogateescape")
-        content = content[length:]
-    return found
+def _called(tar: Tar, member: Member) -> str:
+    return printable(f"{tar.path.name}/{member.name}")

@@ -19,9 +19,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lanewise.data.folders import SUFFIXES, UNLABELLED, ImageFile, class_named, part_named, printable
+from lanewise.data.folders import SUFFIXES, UNLABELLED, class_named, part_named
 from lanewise.data.records import Record, Records
 from lanewise.data.source import ImageFiles
+from lanewise.data.tree import ImageFile, printable
 from lanewise.errors import DataError
 from lanewise.notes import Caution, Note
 from lanewise.wording import plural, shown, some

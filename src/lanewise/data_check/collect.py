@@ -8,21 +8,21 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from lanewise.caching import cache_folder
 from lanewise.data.decode import Header, read_header
-from lanewise.data.folders import ImageFile, Listing, entered, list_sets, list_tree, part_named, printable
+from lanewise.data.folders import Listing, Tree, entered, list_sets, list_tree, opened, part_named
 from lanewise.data.grouping import joint
 from lanewise.data.images import Images, ImageSets, Pixels, empty_pixels
-from lanewise.data.listings import records_of
+from lanewise.data.listings import contents_of
 from lanewise.data.load import check_files_will_do, load
 from lanewise.data.reading import FilesProgress, Target, choose_size, decoded, groups_of
 from lanewise.data.records import Records
 from lanewise.data.source import is_files
+from lanewise.data.tree import ImageFile
 from lanewise.data_check.findings import Collection
 from lanewise.errors import DataError
 from lanewise.notes import unheard
@@ -70,8 +70,10 @@ def gather(
         if y is not None:
             raise DataError(f"{os.fspath(source)} has labels already: omit `y`")
         if is_files(source):
-            found = records_of(source, group_by)
-            return _from_folder(source, progress, like) if found is None else _from_records(found, progress, like)
+            found = contents_of(source, group_by)
+            if isinstance(found, Records):
+                return _from_records(found, progress, like)
+            return _from_folder(found, progress, like)
         return _from_sets(load(source, progress=progress, group_by=group_by, notes=unheard))
     if y is None:
         raise DataError("images given as an array need labels: check(x, y)")
@@ -120,19 +122,11 @@ Place = tuple[str | None, str | None]
 """The set that an image is of, and its class, as far as it has them."""
 
 
-def _from_folder(
-    source: str | os.PathLike[str], progress: FilesProgress | None, like: Preprocessing | None
-) -> Collection:
-    root = entered(Path(source))[0]
-    listing = list_tree(root)
+def _from_folder(source: Tree, progress: FilesProgress | None, like: Preprocessing | None) -> Collection:
+    root = entered(opened(source))[0]
+    listing = list_tree(root, "")
     if not listing.files:
         raise DataError(f"there are no images in {root}")
-    start = len(printable(str(root)).rstrip("/")) + 1
-    listing = replace(
-        listing,
-        files=tuple(replace(file, name=file.name[start:]) for file in listing.files),
-        skipped=tuple((name[start:], reason) for name, reason in listing.skipped),
-    )
     folders = [file.name.split("/")[:-1] for file in listing.files]
     in_parts = all(part_named(path[0]) for path in folders if path)
     places: list[Place] = []
@@ -186,7 +180,7 @@ def _headers(files: Sequence[ImageFile]) -> tuple[list[tuple[ImageFile, Header]]
         warnings.filterwarnings("ignore", module=r"PIL\.")  # about metadata, which is no concern here
         for file in files:
             try:
-                known.append((file, read_header(file.source())))
+                known.append((file, read_header(file.peek())))
             except DataError as reason:
                 bad.append((file.name, str(reason)))
     return known, bad
@@ -214,7 +208,7 @@ def _collected(pixels: Pixels, known: Sequence[tuple[ImageFile, Header]], places
     )
 
 
-def _layout(root: Path) -> str | None:
+def _layout(root: Tree) -> str | None:
     try:
         list_sets(root)
     except DataError as error:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lanewise.brief import short
-from lanewise.data.folders import ImageFile
 from lanewise.data.images import Groups, Pixels
+from lanewise.data.tree import ImageFile
 
 SERIOUS, WARNING, NOTE = "serious", "warning", "note"
 SEVERITIES = (SERIOUS, WARNING, NOTE)

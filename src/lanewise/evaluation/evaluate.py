@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,6 @@ from numpy.typing import ArrayLike, NDArray
 from lanewise import notes
 from lanewise.abstention import Threshold
 from lanewise.data.arrays import from_arrays
-from lanewise.data.folders import entered, part_named
 from lanewise.data.grouping import grouped
 from lanewise.data.images import Images, ImageSets
 from lanewise.data.load import Source, load, load_to_evaluate
@@ -320,17 +318,13 @@ def images_for(
         "bits": model.preprocessing.bits,
         "group_by": group_by,
     }
-    folder: Source | None = None
-    if split in PARTS and not isinstance(source, tuple):
-        if not is_files(source):
-            sets = load(source, size=(rows, columns), channels=channels, group_by=group_by, notes=notes.unheard)
-            return called(model, _relabelled(_part_of(sets, source, split), like_learning["classes"]), split)
-        if kind_of(source) == FOLDER:
-            folder = _folder_of(entered(Path(source), model.class_names)[0], split)
-    images, found = load_to_evaluate(folder or source, **like_learning, strict=strict, progress=progress, split=split)
+    if split in PARTS and not isinstance(source, tuple) and not is_files(source):
+        sets = load(source, size=(rows, columns), channels=channels, group_by=group_by, notes=notes.unheard)
+        return called(model, _relabelled(_part_of(sets, source, split), like_learning["classes"]), split)
+    images, found = load_to_evaluate(source, **like_learning, strict=strict, progress=progress, split=split)
     if split == "all" and found in ("test", "validation"):
         raise DataError(f"{source} has parts: choose one of them, test, validation or train, instead of all")
-    if split is not None and (folder or isinstance(source, tuple) or (found == split and split in PARTS)):
+    if split is not None and (isinstance(source, tuple) or (found == split and split in PARTS)):
         return called(model, images, split)
     if split is None or split == "all":
         return fit_to_evaluate(model, images, split, found)
@@ -360,18 +354,6 @@ def _of_sets(model: Model, sets: ImageSets, split: str | None, group_by: str | N
     if split is None or split == "all":
         return fit_to_evaluate(model, _grouped(sets.parts[parts[0]], group_by), split, parts[0])
     return called(model, _grouped(_part_of(sets, "this set of images", split), group_by), split)
-
-
-def _folder_of(source: str | os.PathLike[str], split: str) -> str | None:
-    """The folder in `source` that holds the part `split`; None if it has no parts."""
-    folders = [name for name in sorted(os.listdir(source)) if os.path.isdir(os.path.join(source, name))]
-    for name in folders:
-        if part_named(name) == split:
-            return os.path.join(source, name)
-    if not any(map(part_named, folders)):
-        return None
-    words = ("validation", "val") if split == "validation" else (split,)
-    raise DataError(f"{os.fspath(source)} holds no folder {' or '.join(map(repr, words))}")
 
 
 def _part_of(sets: ImageSets, source: str | os.PathLike[str], split: str) -> Images:
