@@ -40,6 +40,17 @@ def number() -> int:
     return (_told()[1] or 0) if launched() else 0
 
 
+def unconnected() -> int:
+    """How many processes Slurm started that know nothing of each other: 0 unless there are several.
+
+    Without `--mpi` that is what `srun -n 4` does, and each process trains a model of its own. The first one is told.
+    """
+    if os.environ.get(OFF) == "off" or _told()[1] is not None or os.environ.get("SLURM_PROCID") != "0":
+        return 0
+    size = os.environ.get("SLURM_STEP_NUM_TASKS", "")
+    return int(size) if size.isdecimal() and int(size) > 1 else 0
+
+
 def _told() -> tuple[int | None, int | None]:
     """How many processes there are and which one this is, as far as the innermost launcher says."""
     for names in LAUNCHERS:

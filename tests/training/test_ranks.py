@@ -317,6 +317,33 @@ def test_launchers_are_known_by_the_environment(
     assert launch.number() == number
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "0"}, True),
+        ({"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1"}, False),
+        ({"SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"}, False),
+        ({"SLURM_NTASKS": "2", "SLURM_PROCID": "0"}, False),
+        ({"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "0", launch.OFF: "off"}, False),
+        ({"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "0", "PMI_SIZE": "1", "PMI_RANK": "0"}, False),
+    ],
+    ids=["step", "second", "one task", "batch script", "off", "mpiexec within"],
+)
+def test_processes_that_slurm_did_not_connect_are_told_so(
+    given: dict[str, str], told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [*(name for names in launch.LAUNCHERS for name in names), launch.PMIX, launch.OFF, "SLURM_PROCID"]:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    said: list[str] = []
+    with same.with_other_ranks(TrainOptions(notes=said.append)):
+        pass
+    assert [text.startswith("Slurm started 2 processes, and each trains a model of its own") for text in said] == [
+        True
+    ] * told
+
+
 def test_alone_nothing_of_mpi_is_imported() -> None:
     with together() as ranks:
         assert ranks is None

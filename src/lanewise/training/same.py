@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from lanewise.interrupts import one_press_ends
-from lanewise.notes import unheard
+from lanewise.launch import OFF, unconnected
+from lanewise.notes import Caution, say, unheard
 from lanewise.ranks import Ranks, together
 from lanewise.training.options import TrainOptions
 from lanewise.training.same_run import compare, facts_of_options
@@ -43,6 +44,14 @@ def with_other_ranks(options: TrainOptions) -> Iterator[TrainOptions]:
             check_options(ranks, options)
             if ranks.rank > 0:
                 options = replace(options, notes=unheard, progress=None, verbose=0)
+        elif alone := unconnected():
+            (options.notes or say)(
+                Caution(
+                    f"Slurm started {alone} processes, and each trains a model of its own: to train one together, give "
+                    f"srun the --mpi of mpi4py's library (pmi2 for MPICH, pmix for Open MPI); if each is to train "
+                    f'alone, set {OFF}="off".'
+                )
+            )
         yield options
 
 
