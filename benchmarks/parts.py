@@ -35,8 +35,8 @@ PARTS: dict[str, dict[str, Any]] = {
     "bias_scaler 64": {"bias_scaler": 64.0},
     "label_smoothing 0": {"label_smoothing": 0.0},
     "label_smoothing 0.1": {"label_smoothing": 0.1},
+    "sgd": {"optimizer": "sgd"},
     "adamw": {"optimizer": "adamw"},
-    "muon": {"optimizer": "muon"},
 }
 RESPLIT = 1000
 """Images from which on the test set stays as it is."""
