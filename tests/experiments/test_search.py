@@ -1,6 +1,8 @@
 """Searches: what is tried, what is kept, and that nothing is lost, whatever happens to workers and databases."""
 
+import math
 import re
+import signal
 import sys
 import threading
 import time
@@ -22,6 +24,7 @@ from lanewise.experiments.search import search
 from lanewise.experiments.search_found import SearchRow, front
 from lanewise.experiments.search_plan import Plan
 from lanewise.experiments.study import Study, sqlite, standing
+from lanewise.training import checkpoint
 from tests.cli.conftest import make_images
 
 SPACE: Any = {"network": "dense {2..3}, relu, dense 1", "learning_rate": "0.01..0.3", "epochs": 3, "augment": "none"}
@@ -214,6 +217,8 @@ def test_a_network_that_cannot_be_is_told_with_its_reason(sets):
         ({"objectives": "accuracy,size"}, 'unknown objective "size": choose of accuracy, loss, weights'),
         ({"objectives": "weights"}, "the objectives 'weights' are not one of accuracy and loss"),
         ({"validation_fraction": 0}, "without any, validation_fraction cannot be 0"),
+        ({"checkpoint": "x"}, "a search with a folder keeps a checkpoint of each trial itself: leave checkpoint out"),
+        ({"resume": True}, "leave resume out"),
         ({"epochs": 0}, "epochs must be a whole number of at least 1"),
         (
             {"storage": "redis://me:secret@host"},
@@ -327,6 +332,62 @@ def test_ctrl_c_loses_no_trial(sets, tmp_path, monkeypatch):
     found = search(sets, trials=2, folder=tmp_path, **SPACE)
     assert ended(found) == [("complete", 0), ("complete", 0)]
     assert told(found)[0] == told(search(sets, trials=1, **SPACE))[0]
+
+
+@pytest.fixture
+def each_epoch(monkeypatch):
+    """A checkpoint after each epoch, however short."""
+    monkeypatch.setattr(checkpoint, "SHARE", math.inf)
+
+
+def test_ctrl_c_keeps_the_checkpoint_of_the_trial(sets, tmp_path, each_epoch):
+    epochs = []
+
+    def pressed(now):
+        if now.training is not None and now.training.epoch_done:
+            epochs.append(now.training.epoch)
+            if len(epochs) == 2:
+                signal.raise_signal(signal.SIGINT)
+
+    options = SPACE | {"epochs": 5}
+    with pytest.raises(KeyboardInterrupt):
+        search(sets, trials=1, folder=tmp_path, progress=pressed, **options)
+    assert sorted(path.suffix for path in tmp_path.glob("search-0-*")) == [".before", ".checkpoint"]
+    found = search(sets, trials=1, folder=tmp_path, progress=pressed, **options)
+    assert epochs == [1, 2, 2, 3, 4, 5]  # it is kept after what is told of an epoch
+    assert told(found) == told(search(sets, trials=1, **options))
+    assert not list(tmp_path.glob("*.checkpoint*"))
+
+
+def test_a_trial_that_is_over_leaves_no_checkpoint(sets, tmp_path, monkeypatch, each_epoch):
+    """Stopped or complete, here or elsewhere."""
+    tmp_path.joinpath("search-0-0123456789ab.checkpoint").write_bytes(b"")  # of a worker that died on this machine
+    tmp_path.joinpath("search-0-5-0123456789ab.checkpoint").write_bytes(b"")  # of the study search-0
+    there = []
+
+    def behind(self, trial, value, step):
+        there.append(len(list(tmp_path.glob(f"search-{trial.number}-*.checkpoint"))))
+        return trial.number == 1 and step >= 50
+
+    monkeypatch.setattr(Study, "behind", behind)
+    found = search(sets, trials=2, folder=tmp_path, **(SPACE | {"epochs": 4}))
+    assert [row.state for row in found.rows] == ["complete", "stopped"]
+    assert there[-1] == 1
+    assert [path.name for path in tmp_path.glob("*.checkpoint*")] == ["search-0-5-0123456789ab.checkpoint"]
+
+
+def test_a_trial_that_goes_on_is_compared_as_if_it_had_not_ended(tmp_path):
+    study = Study(sqlite(tmp_path / "s.db"), "s", {}, ["maximize"], 0, 1.0)
+    first = study.claim(1)
+    for step, value in ((12, 0.6), (40, 0.7), (60, 0.75)):
+        study.behind(first, value, step)
+    study.tell(first, TrialState.FAIL)
+    again = study.claim(1)
+    study.catch_up(again, 60)
+    trials = study.trials()
+    assert [one.intermediate_values for one in trials] == [{12: 0.6, 40: 0.7, 60: 0.75}, {12: 0.6, 40: 0.7}]
+    assert [name for name in trials[1].system_attrs if name.startswith("completed_rung")]
+    study.close()
 
 
 class Killed(BaseException):

@@ -76,6 +76,53 @@ def test_one_of_two_workers_killed_twice_loses_no_trial(tmp_path):
     assert (tmp_path / "tried" / "search.html").exists()
 
 
+KILLED = """
+import math, os, signal, sys
+from lanewise import search
+from lanewise.data.load import load
+from lanewise.training import checkpoint
+
+checkpoint.SHARE = math.inf  # each epoch
+
+def progress(now):
+    if now.training is not None and now.number == 1 and now.training.epoch_done and now.training.epoch == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+search("digits", folder=sys.argv[1], progress=progress, **OPTIONS)
+"""
+
+
+def test_a_killed_trial_goes_on_from_its_checkpoint_with_the_same_bits(tmp_path):
+    options: Any = {
+        "trials": 2, "network": "dense {6..9}, relu, dense 10", "learning_rate": "0.02..0.2", "epochs": 5,
+        "heartbeat": 0.2, "objectives": "accuracy,weights",
+    }  # fmt: skip
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    program = KILLED.replace("OPTIONS", repr(options))
+    ended = subprocess.run([sys.executable, "-c", program, str(killed)], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert len(list(killed.glob("search-1-*.checkpoint*"))) == 2
+    epochs = []
+
+    def progress(now):
+        if now.training is not None and now.training.epoch_done:
+            epochs.append((now.number, now.training.epoch))
+
+    found = search("digits", folder=killed, progress=progress, **options)
+    assert epochs == [(1, 3), (1, 4), (1, 5)]
+    once = search("digits", folder=whole, **options)
+    assert [row.deaths for row in found.rows] == [0, 1]
+    assert [row.values for row in found.rows] == [row.values for row in once.rows]
+    for row in once.front():
+        one, two = once.model(row), found.model(row)
+        assert one is not None
+        assert two is not None
+        assert [part.tobytes() for part in one.parameters] == [part.tobytes() for part in two.parameters]
+        assert [each["loss"] for each in one.history] == [each["loss"] for each in two.history]
+    assert {path.name for path in killed.iterdir()} == {path.name for path in whole.iterdir()}
+    assert not list(killed.glob("*.checkpoint*"))
+
+
 BINARIES = ("/usr/lib/postgresql/*/bin", "/usr/local/bin", "/opt/homebrew/opt/postgresql*/bin")
 
 

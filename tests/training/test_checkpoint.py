@@ -20,7 +20,7 @@ from lanewise.errors import LanewiseWarning, OptionError
 from lanewise.model_file.metadata import to_properties
 from lanewise.notes import unheard
 from lanewise.training import checkpoint
-from lanewise.training.checkpoint import Keeper, before, is_held
+from lanewise.training.checkpoint import Keeper, before, is_held, keeper_of_part
 from lanewise.training.checkpoint_file import CheckpointError, about_of, packed, unpacked, with_about
 from lanewise.training.effort import effort_kept
 from lanewise.training.health import Epoch
@@ -273,6 +273,24 @@ def test_a_training_that_still_runs_is_not_resumed(images: ImageSets, tmp_path: 
 
 CALLS = ("open", "fsync", "link", "replace")
 """What is asked of the system when a checkpoint is written."""
+
+
+def test_one_of_many_trainings_goes_on_or_begins_without_a_question(images: ImageSets, tmp_path: Path) -> None:
+    """A damaged checkpoint is begun anew; one that another process holds is left to it."""
+    path = tmp_path / "part" / "c"
+    assert keeper_of_part(path).path == path
+    killed(images, path, 4)
+    for name in (path, before(path)):
+        name.write_bytes(name.read_bytes()[:-1])
+    fresh = keeper_of_part(path)
+    assert (fresh.path, fresh.about) == (path, {})
+    assert not list(path.parent.iterdir())
+    killed(images, path, 2)
+    held = keeper_of_part(path)
+    assert held.about["where"].startswith("after")
+    assert keeper_of_part(path).path is None
+    assert path.exists()
+    held.close()
 
 
 def at_call(monkeypatch: pytest.MonkeyPatch, number: int, error: Callable[[], BaseException], after: bool) -> list[int]:

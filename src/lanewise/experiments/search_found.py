@@ -17,6 +17,7 @@ from lanewise.errors import OptionError
 from lanewise.experiments.rows import best_of
 from lanewise.experiments.tables import plain_table
 from lanewise.model import Model
+from lanewise.training.checkpoint import BEFORE, SUFFIX
 from lanewise.training.options import TrainOptions
 from lanewise.training.rules import about
 from lanewise.wording import counted, duration, percent, plural, quoted
@@ -331,6 +332,27 @@ def front(rows: Sequence[SearchRow], objectives: Sequence[str]) -> tuple[SearchR
 def model_file(study: str, number: int) -> str:
     """What the file of a trial's model is called."""
     return f"{file_name(study)}-{number}.onnx"
+
+
+def checkpoint_file(study: str, number: int, training: str) -> str:
+    """What the checkpoint of a trial is called.
+
+    Parameters
+    ----------
+    study : str
+    number : int
+    training : str
+        All that the training depends on, so that what an older study left under that number is not taken for its own.
+    """
+    return f"{file_name(study)}-{number}-{blake2b(training.encode(), digest_size=6).hexdigest()}{SUFFIX}"
+
+
+def trial_of_checkpoint(study: str, name: str) -> int | None:
+    """The number of the trial that a checkpoint is of; None for another file."""
+    found = re.fullmatch(
+        rf"{re.escape(file_name(study))}-(\d+)-[0-9a-f]{{12}}{re.escape(SUFFIX)}(?:{re.escape(BEFORE)})?", name
+    )
+    return None if found is None else int(found[1])
 
 
 def file_name(study: str) -> str:

@@ -76,6 +76,9 @@ class Plan:
         self.objectives = check_objectives(objectives)
         self.folder = None if folder is None else Path(folder)
         given = {name: value for name, value in options.items() if value is not None}
+        for name in ("checkpoint", "resume"):
+            if given.get(name):
+                raise OptionError(f"a search with a folder keeps a checkpoint of each trial itself: leave {name} out")
         self.space, fixed = space_of(network or "auto", given)
         TrainOptions(**fixed)  # a typing error shows before images are read
         self.sizes = self.space.options.get("size")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import time
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 from optuna import Trial
 from optuna.trial import FrozenTrial, TrialState
 
 from lanewise.errors import LanewiseError, OptionError, ProgramError
-from lanewise.experiments.search_found import OBJECTIVES, SearchRow, model_file
+from lanewise.experiments.search_found import OBJECTIVES, SearchRow, checkpoint_file, model_file, trial_of_checkpoint
 from lanewise.experiments.search_images import plain
 from lanewise.experiments.search_plan import Plan, SearchProgress
 from lanewise.experiments.search_result import SearchResult
@@ -21,6 +23,7 @@ from lanewise.experiments.space import AtRandom, Setting
 from lanewise.experiments.study import LostDatabaseError, Study, over, quiet, root, sqlite, standing
 from lanewise.model import Model
 from lanewise.notes import unheard
+from lanewise.training.checkpoint import SUFFIX, Keeper, keeper_of_part
 from lanewise.training.fit import train
 from lanewise.training.task import Progress
 from lanewise.wording import shown
@@ -63,6 +66,7 @@ class Worker:
         try:
             self._work(study, progress or (lambda report: None))
             study.trials()
+            self._tidy(study)
             return self.result(study)
         finally:
             study.close()
@@ -112,21 +116,23 @@ class Worker:
             study.note(trial, "network", setting.network)
             study.note(trial, "options", plain(dict(setting.options)))
             study.note(trial, "setting", setting.key())
-            try:
-                figures, came_to = self._train(study, trial, number, setting, say)
-                state = TrialState.PRUNED if came_to is None else TrialState.COMPLETE
-                study.note(trial, "figures", figures)
-            except (ProgramError, LostDatabaseError):
-                raise
-            except LanewiseError as error:
-                study.note(trial, "reason", str(error).splitlines()[0])
-                came_to, state = None, TrialState.FAIL
-            except BaseException as error:  # it will be begun again
-                if isinstance(error, KeyboardInterrupt):
-                    study.note(trial, "interrupted", True)
-                study.tell(trial, TrialState.FAIL)
-                raise
-            study.tell(trial, state, came_to)
+            with closing(self._keeper(study, number, setting)) as keeper:
+                try:
+                    figures, came_to = self._train(study, trial, setting, keeper, say)
+                    state = TrialState.PRUNED if came_to is None else TrialState.COMPLETE
+                    study.note(trial, "figures", figures)
+                except (ProgramError, LostDatabaseError):
+                    raise
+                except LanewiseError as error:
+                    study.note(trial, "reason", str(error).splitlines()[0])
+                    came_to, state = None, TrialState.FAIL
+                except BaseException as error:  # it will go on
+                    if isinstance(error, KeyboardInterrupt):
+                        study.note(trial, "interrupted", True)
+                    study.tell(trial, TrialState.FAIL)
+                    raise
+                if study.tell(trial, state, came_to):
+                    keeper.remove()
         study.trials()
         self._tidy(study)
         row = next(one for one in self.rows(study) if one.number == number)
@@ -150,8 +156,8 @@ class Worker:
         self,
         study: Study,
         trial: Trial,
-        number: int,
         setting: Setting,
+        keeper: Keeper,
         say: Callable[[SearchProgress], None],
     ) -> tuple[dict[str, Any], list[float] | None]:
         """Train, and measure; no values if it fell behind the others and was stopped.
@@ -160,12 +166,13 @@ class Worker:
         ----------
         study : Study
         trial : Trial
-        number : int
-            The first number of the trial, by which its model is called.
         setting : Setting
+        keeper : Keeper
+            Has the checkpoint of the trial, if one was begun before.
         say : callable
             Given a `SearchProgress`.
         """
+        number = root(next(one for one in study.seen if one.number == trial.number))
         done = self._done(study)
         last: list[Progress] = []
         alone = len(self.plan.objectives) == 1
@@ -177,6 +184,8 @@ class Worker:
                 return
             if step >= 100 or (last and int(100 * last[-1].fraction) >= step):
                 return
+            if not last:
+                study.catch_up(trial, step)
             last.append(now)
             value = now.validation_loss if self.plan.objectives[0] == "loss" else now.validation_accuracy
             assert value is not None
@@ -187,7 +196,7 @@ class Worker:
         sets = self.plan.images.at(options.pop("size", None))
         network = {} if setting.network is None else {"network": setting.network}
         threads = {} if self.plan.threads is None else {"threads": self.plan.threads}
-        told: dict[str, Any] = {"progress": report, "notes": unheard, "verbose": 0, "folds": 0}
+        told: dict[str, Any] = {"progress": report, "notes": unheard, "verbose": 0, "folds": 0, "checkpoint": keeper}
         try:
             model = train(sets, **{**self.plan.fixed, **network, **options, **threads, **told})
         except _Stopped:
@@ -205,6 +214,20 @@ class Worker:
         self._keep(number, model)
         return figures, [float(figures[one.replace("-", "_")]) for one in self.plan.objectives]
 
+    def _keeper(self, study: Study, number: int, setting: Setting) -> Keeper:
+        """Where a trial goes on that another process of this folder began.
+
+        Parameters
+        ----------
+        study : Study
+        number : int
+        setting : Setting
+        """
+        if self.plan.folder is None:
+            return Keeper()
+        training = json.dumps([study.settings, setting.key()])
+        return keeper_of_part(self.plan.folder / checkpoint_file(self.plan.name, number, training))
+
     def _keep(self, number: int, model: Model) -> None:
         """Keep a model, before the database knows of it."""
         if self.plan.folder is None:
@@ -213,14 +236,17 @@ class Worker:
             model.save(self.plan.folder / model_file(self.plan.name, number))
 
     def _tidy(self, study: Study) -> None:
-        """Drop the models of trials that others are better than."""
+        """Drop the models of trials that others are better than, and checkpoints of those that are over."""
         rows = self.result(study, importances=False)
         kept = {row.number for row in rows.front()}
-        for row in rows.rows:
-            if row.state in ("complete", "stopped", "failed") and row.number not in kept:
-                self.models.pop(row.number, None)
-                if self.plan.folder is not None:
-                    (self.plan.folder / model_file(self.plan.name, row.number)).unlink(missing_ok=True)
+        ended = {row.number for row in rows.rows if row.state in ("complete", "stopped", "failed")}
+        for number in ended - kept:
+            self.models.pop(number, None)
+            if self.plan.folder is not None:
+                (self.plan.folder / model_file(self.plan.name, number)).unlink(missing_ok=True)
+        for path in () if self.plan.folder is None else self.plan.folder.glob(f"*{SUFFIX}*"):
+            if trial_of_checkpoint(self.plan.name, path.name) in ended:
+                path.unlink(missing_ok=True)
 
     def rows(self, study: Study) -> list[SearchRow]:
         """All trials that count."""

@@ -15,7 +15,7 @@ from lanewise.data.load import Source
 from lanewise.errors import OptionError
 from lanewise.experiments.journal import Journal
 from lanewise.experiments.trial import Roles, Trial, from_entry, prepared, settings_of, trial_of
-from lanewise.training.checkpoint import SUFFIX, Keeper
+from lanewise.training.checkpoint import SUFFIX, Keeper, keeper_of_part
 from lanewise.training.task import Progress
 
 
@@ -130,11 +130,7 @@ class Series:
         if self.journal is None:
             return Keeper()
         number = hashlib.blake2b(key.encode(), digest_size=6).hexdigest()
-        try:
-            self.journal.path.parent.mkdir(parents=True, exist_ok=True)
-            return Keeper(self.journal.path.with_name(f"{self.journal.path.stem}-{number}{SUFFIX}"), resume=True)
-        except (OptionError, OSError):
-            return Keeper()
+        return keeper_of_part(self.journal.path.with_name(f"{self.journal.path.stem}-{number}{SUFFIX}"))
 
     def facts(self) -> dict[str, Any]:
         """The fields of `Found`."""

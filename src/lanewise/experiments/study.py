@@ -346,6 +346,17 @@ class Study:
         except (StorageInternalError, sqlalchemy.exc.SQLAlchemyError):  # the database may come back
             return False
 
+    def catch_up(self, trial: optuna.Trial, step: int) -> None:
+        """Note how a trial was doing before a step at which it goes on, by what its earlier attempts noted."""
+        number = next(root(one) for one in self.seen if one.number == trial.number)
+        known: dict[int, float] = {}
+        for one in self.seen:
+            if root(one) == number and one.number != trial.number:
+                known |= one.intermediate_values
+        for before, value in sorted(known.items()):
+            if before < step:
+                self.behind(trial, value, before)
+
     def mend(self) -> None:
         """Fail trials whose workers are dead, and queue again what failed for no fault of its own."""
         if isinstance(self.storage, RDBStorage):

@@ -406,6 +406,26 @@ def keeper_of(checkpoint: str | os.PathLike[str] | Keeper | None, resume: bool) 
     return checkpoint if isinstance(checkpoint, Keeper) else Keeper(checkpoint, resume=resume)
 
 
+def keeper_of_part(path: Path) -> Keeper:
+    """That of one of many trainings, which nobody is asked about: it goes on from what a killed process left there.
+
+    Nothing is kept if another process is at it; what is damaged is begun anew.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            return Keeper(path, resume=True)
+        except OptionError:
+            there = [name for name in (path, before(path)) if name.exists()]
+            if any(map(is_held, there)):
+                return Keeper()
+            for name in there:
+                name.unlink()
+            return Keeper(path)
+    except (OptionError, OSError):
+        return Keeper()
+
+
 def kept(model: Model, keeper: Keeper, say: Say, *, ours: bool) -> Model:
     """The model, with its checkpoint there until it is saved.
 
