@@ -120,15 +120,18 @@ def latency(nets: tuple[str, ...], threads: int, rounds: int, burst: float, **ou
     show_default=True,
     help="Folder on a disk with room for all of it, which is removed again.",
 )
+@click.option("--keep", is_flag=True, help="Leave the images there, and take those that are.")
 @options.threads()
 @options.peers_env
 @options.output
-def files(images: int, gigabytes: float, place: Path, threads: int, peers_env: Path, **output: Any) -> None:
+def files(images: int, gigabytes: float, place: Path, keep: bool, threads: int, peers_env: Path, **output: Any) -> None:
     """Folders of many files, and of more than memory holds: time and memory beside torchvision's ImageFolder."""
     from benchmarks import files
 
     before = Environment.now()
-    _show(files.measure(images, gigabytes, threads, place, environment.python_of(peers_env), _say), before, **output)
+    _show(
+        files.measure(images, gigabytes, threads, place, keep, environment.python_of(peers_env), _say), before, **output
+    )
 
 
 @main.command()

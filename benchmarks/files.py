@@ -2,7 +2,8 @@
 
 Two folders are made: many small PNG files, and few large ones that decode to many bytes. Each run is a fresh process
 that reads the folder and copies all images once, in random order, in batches of 128, as training takes them. The first
-run of Lanewise decodes into an empty cache, the second finds it. ImageFolder decodes in each pass.
+run of Lanewise decodes into an empty cache, the second finds it. ImageFolder decodes in each pass. Before each run all
+files are read once, so that none waits for the disk where another had not to.
 
 Memory is that of the process and all its children, added up five times a second: their own (anonymous), and the most
 that was mapped from files, which the system takes back when it needs it.
@@ -71,14 +72,17 @@ def make(folder: Path, count: int, side: int) -> None:
         content = io.BytesIO()
         Image.fromarray(pixels).save(content, "PNG", compress_level=1)
         contents.append(content.getvalue())
+    making = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(making, ignore_errors=True)
     for label in range(CLASSES):
-        (folder / f"class{label}").mkdir(parents=True)
+        (making / f"class{label}").mkdir(parents=True)
     for n in range(count):
-        (folder / f"class{n % CLASSES}" / f"{n:07}.png").write_bytes(contents[n % DISTINCT])
+        (making / f"class{n % CLASSES}" / f"{n:07}.png").write_bytes(contents[n % DISTINCT])
+    making.rename(folder)
 
 
 def measure(
-    images: int, gigabytes: float, workers: int, place: Path, python: Path, say: Callable[[str], None]
+    images: int, gigabytes: float, workers: int, place: Path, keep: bool, python: Path, say: Callable[[str], None]
 ) -> Report:
     """Make the folders, read them, and remove them.
 
@@ -92,6 +96,8 @@ def measure(
         Of ImageFolder, and processors of Lanewise.
     place : Path
         A folder on a disk with room for all of it.
+    keep : bool
+        Leave the images in `place`, and take those that are there; the cache is removed.
     python : Path
         An interpreter that has torchvision.
     say : callable
@@ -99,15 +105,19 @@ def measure(
     runs: list[Run] = []
     large = round(gigabytes * 1e9 / (LARGE * LARGE * 3))
     with TemporaryDirectory(dir=place) as inside:
+        home = place if keep else Path(inside)
         for name, count, side in ((f"{images:,} files", images, SMALL), (f"{gigabytes:g} GB decoded", large, LARGE)):
             if not count:
                 continue
-            folder, cache = Path(inside, f"images{side}"), Path(inside, "cache")
+            folder, cache = home / f"{count}-of-{side}x{side}", Path(inside, "cache")
             cache.mkdir(mode=0o700)
             began = time.perf_counter()
-            make(folder, count, side)
-            say(f"{name}: {count:,} of {side}x{side}, made in {time.perf_counter() - began:.0f} s")
+            if not folder.is_dir():
+                make(folder, count, side)
+            say(f"{name}: {count:,} of {side}x{side}, there after {time.perf_counter() - began:.0f} s")
             for reader in ("lanewise, first run", "lanewise, second run", "ImageFolder, each run"):
+                for path in folder.rglob("*.png"):
+                    path.read_bytes()
                 asked = json.dumps({"folder": str(folder), "workers": workers, "side": side})
                 own = reader.startswith("lanewise")
                 command = (

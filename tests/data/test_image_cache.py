@@ -210,7 +210,9 @@ def test_a_cache_that_cannot_be_written(root: Path, tmp_path: Path, monkeypatch:
     (tmp_path / "file").write_text("in the way")
     for limit in (1, 2**20):
         monkeypatch.setattr(image_cache, "IN_MEMORY", limit)
-        assert values(load(root, cache_dir=tmp_path / "file" / "cache").train) == VALUES
+        images = load(root, cache_dir=tmp_path / "file" / "cache").train
+        assert values(images) == VALUES
+        assert any("is full, or not yours to write to" in note for note in images.notes) == (limit == 1)
 
 
 def test_a_full_disk(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tarfile
 import threading
 from collections.abc import Callable
@@ -196,19 +197,36 @@ def test_limit_on_pixels(paint: Paint) -> None:
 
 
 def test_links(paint: Paint, tmp_path: Path) -> None:
-    """Links to folders are followed, each folder once a class; loops and broken links do no harm."""
+    """Links to folders are followed, but not to those of other classes or around them; broken links do no harm."""
     paint("a/0.png", 1)
+    paint("b/deep/1.png", 3)
     root = paint("b/0.png", 2)
-    (root / "a" / "loop").symlink_to(root / "a")
-    (root / "a" / "up").symlink_to(root)
-    (root / "b" / "x.png").symlink_to("x.png")
-    (root / "b" / "gone.png").symlink_to("nowhere.png")
-    (root / "c").symlink_to(root / "b", target_is_directory=True)
-    (root / "self").symlink_to("self")
+    outside = tmp_path / "outside" / "c"
+    outside.mkdir(parents=True)
+    shutil.copy(root / "a" / "0.png", outside)
+    for place, target in {
+        **{"a/loop": root / "a", "a/up": "..", "a/other": root / "b" / "deep", "a/farther": tmp_path, "c": outside},
+        **{
+            "a/c": outside,
+            "b/x.png": "x.png",
+            "b/gone.png": "nowhere.png",
+            "b/more": tmp_path / "outside",
+            "self": "self",
+        },
+    }.items():
+        (root / place).symlink_to(target)
     sets = load(root)
-    assert sets.train.names == ("a/0.png", "a/up/b/0.png", "b/0.png", "c/0.png")
-    assert dict(sets.skipped)["b/gone.png"] == "no such file or directory"
-    assert "b/x.png" in dict(sets.skipped)
+    assert sets.train.names == ("a/0.png", "b/0.png", "b/deep/1.png", "c/0.png")
+    reasons = dict(sets.skipped)
+    for link in ("a/loop", "a/up", "a/other", "a/farther", "a/c", "b/more/c"):
+        assert "a folder that is read elsewhere, or around it" in reasons[link]
+    assert reasons["b/gone.png"] == "no such file or directory"
+    assert "b/x.png" in reasons
+    names = load_for_prediction([root], size=(8, 8), channels=1)[1]
+    assert [name.rpartition("images/")[2] for name in names] == ["a/0.png", "a/c/0.png", "b/0.png", "b/deep/1.png"]
+    (root / "d").symlink_to("b", target_is_directory=True)
+    with pytest.raises(DataError, match=r"'b' and 'd' in .* are one folder"):
+        load(root)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")

@@ -34,6 +34,8 @@ SUFFIXES = (
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 UNLABELLED = "unlabelled"
 
+_SUFFIXES = frozenset(SUFFIXES)
+
 Tree = Folder[Any]
 """A folder, whatever its entries are."""
 
@@ -199,7 +201,7 @@ def list_tree(root: Tree, name: str) -> Listing:
     root.check()
     files: list[ImageFile] = []
     skipped: list[tuple[str, str]] = []
-    _collect(root, f"{name}/" if name else "", -1, files, skipped, set())
+    _collect(root, root, f"{name}/" if name else "", -1, files, skipped, set())
     return Listing(root.path, tuple(files), (), tuple(skipped), root.notes)
 
 
@@ -317,13 +319,20 @@ def _list_classes(root: Tree, folder: Tree, known: Sequence[str] | None, *, lear
     prefix = printable(os.path.relpath(folder.path, root.path) + "/") if folder.path != root.path else ""
     files: list[ImageFile] = []
     skipped = [(prefix + printable(name), "it lies outside the folders of the classes") for name in loose]
+    own: dict[object, str] = {}
+    for name in names:
+        other = own.setdefault(folder.inside(name).identity(), name)
+        if class_named(other) != class_named(name):
+            raise DataError(f"{other!r} and {name!r} in {folder} are one folder, by a link: remove the link")
     for name in names:
         shown = class_named(name)
         if shown not in place:
             told = some(map(repr, classes))
             raise DataError(f"{folder} holds a folder {shown!r}, which is none of the classes {told}")
         before = len(files)
-        _collect(folder.inside(name), f"{prefix}{shown}/", place[shown], files, skipped, set())
+        inner = folder.inside(name)
+        others = own.keys() - {inner.identity()}
+        _collect(folder, inner, f"{prefix}{shown}/", place[shown], files, skipped, set(others))
         if learning and len(files) == before:
             raise DataError(f"the class {shown!r} in {folder} holds no images: add some, or remove its folder")
     if not files:
@@ -332,7 +341,11 @@ def _list_classes(root: Tree, folder: Tree, known: Sequence[str] | None, *, lear
     return Listing(folder.path, tuple(files), classes, tuple(skipped), doubt)
 
 
+_AGAIN = "it is a link to a folder that is read elsewhere, or around it"
+
+
 def _collect(
+    root: Tree,
     folder: Tree,
     prefix: str,
     label: int,
@@ -340,16 +353,23 @@ def _collect(
     skipped: list[tuple[str, str]],
     seen: set[object],
 ) -> None:
-    """Add the images below `folder`, depth first. Links are followed, but no folder is entered twice."""
+    """Add the images below `folder`, depth first. Links are followed, but no folder is entered twice.
+
+    Those to folders in `root` or around it are not: what lies there has a class by its own name.
+    """
     here = folder.identity()
     if here in seen:
+        skipped.append((prefix[:-1], _AGAIN))
         return
     seen.add(here)
     for entry in _entries(folder):
         shown = prefix + printable(entry.name)
         try:
             if entry.is_dir():
-                _collect(folder.inside(entry.name), f"{shown}/", label, files, skipped, seen)
+                if folder.leads_back(entry, root):
+                    skipped.append((shown, _AGAIN))
+                else:
+                    _collect(root, folder.inside(entry.name), f"{shown}/", label, files, skipped, seen)
                 continue
             file = folder.image(entry, shown, label) if _is_image_name(entry.name) else None
         except OSError as error:
@@ -376,4 +396,4 @@ def _is_folder(entry: Entry) -> bool:
 
 
 def _is_image_name(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in SUFFIXES
+    return name[name.rfind(".") :].lower() in _SUFFIXES

@@ -173,6 +173,8 @@ def _decoded(
             image_cache.discard(draft)
     elif draft is None:
         image_cache.write(path, pixels[:count], stamp, known)
+        if np.prod(shape) >= image_cache.IN_MEMORY:
+            known = known | {"unkept_in": str(path.parent)}
     else:
         kept = draft.kept
         pixels = image_cache.publish(draft, path, count, stamp, known)
@@ -357,6 +359,11 @@ def _notes(
         yield Caution(
             f"the decoded images take {file_size(known['not_kept'])}, more than there is room for in the caches "
             f"({VARIABLE} says how much they may take): they are decoded anew the next time"
+        )
+    if "unkept_in" in known:
+        yield Caution(
+            f"the decoded images lie in memory and are decoded anew the next time, as the cache folder "
+            f"{known['unkept_in']} is full, or not yours to write to"
         )
     yield from listing.notes
     if skipped:

@@ -52,6 +52,10 @@ class TarFolder(Folder[Node]):
         """The same value for the same folder."""
         return id(self._node)
 
+    def leads_back(self, entry: Node, root: Folder[Node]) -> bool:
+        """Links are not followed."""
+        return False
+
     def entries(self) -> Sequence[Node]:
         """All that is in it, in the order of names."""
         return [self._node.inside[name] for name in sorted(self._node.inside)]

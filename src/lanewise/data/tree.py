@@ -137,6 +137,10 @@ class Folder(ABC, Generic[One]):
         """The same value for the same folder under another name."""
 
     @abstractmethod
+    def leads_back(self, entry: One, root: Folder[One]) -> bool:
+        """Whether a folder in it is a link to one that lies in `root` under its own name, or around it."""
+
+    @abstractmethod
     def entries(self) -> Sequence[One]:
         """All that is in it, in the order of names."""
 
@@ -186,6 +190,13 @@ class Disk(Folder[os.DirEntry[str]]):
                 return sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
             raise DataError(f"cannot read the folder {self}: {error.strerror}") from None
+
+    def leads_back(self, entry: os.DirEntry[str], root: Folder[os.DirEntry[str]]) -> bool:
+        """Whether a folder in it is a link to one that lies in `root` under its own name, or around it."""
+        if not entry.is_symlink():
+            return False
+        target, home = Path(os.path.realpath(entry.path)), Path(os.path.realpath(root.path))
+        return target.is_relative_to(home) or home.is_relative_to(target)
 
     def inside(self, name: str) -> Disk:
         """A folder in it."""
