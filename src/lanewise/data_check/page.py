@@ -11,6 +11,7 @@ from lanewise.data.encode import photograph
 from lanewise.data_check.findings import Case, Collection, Finding, Findings
 from lanewise.errors import DataError
 from lanewise.extras import need
+from lanewise.pages import shipped_text, template
 from lanewise.saving import write_whole
 
 MOST_CASES = 30
@@ -70,19 +71,14 @@ def write(findings: Findings, path: str | os.PathLike[str]) -> None:
 
 def render(findings: Findings) -> str:
     """The page as text."""
-    jinja2 = need("jinja2", "a page")
-    here = Path(__file__).parent
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string((here / "page.html").read_text(encoding="utf-8"))
+    page = template("lanewise.data_check", "page.html")
     thumbnails = _Thumbnails(findings.collection, MOST_BYTES)
-    text: str = template.render(
+    text: str = page.render(
         findings=findings,
         collection=findings.collection,
         counts=findings.collection.counts(),
         sections=[_section(one, thumbnails) for one in findings.items],
-        style=(here / "page.css").read_text(encoding="utf-8"),
+        style=shipped_text("lanewise.data_check", "page.css"),
     )
     return text
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 from lanewise.data.source import words_of
 from lanewise.errors import OptionError
 from lanewise.experiments.search_found import COSTS, SearchFound, model_file, written
 from lanewise.extras import need
+from lanewise.pages import shipped_text, template
 from lanewise.report import plots
 from lanewise.saving import write_whole
 from lanewise.version import __version__
@@ -55,19 +55,14 @@ def write_page(found: SearchFound, path: str | os.PathLike[str], images: str | o
 def render(found: SearchFound, images: str | os.PathLike[str]) -> str:
     """The page as text."""
     require()
-    jinja2 = need("jinja2", "a page")
-    here = Path(__file__).parent
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string((here / "search.html").read_text(encoding="utf-8"))
+    page = template("lanewise.experiments", "search.html")
     front, best = found.front(), found.best
     heads, cells = found.table()
     by_number = {row.number: row for row in found.rows}
     importances = [(name, list(shares.items())) for name, shares in found.importances.items() if shares]
     costs = [cost for cost in COSTS if cost in found.objectives] or ["weights"]
     file = None if best is None else found.file(best)
-    text: str = template.render(
+    text: str = page.render(
         found=found,
         images=shown(images),
         best=best,
@@ -94,7 +89,7 @@ def render(found: SearchFound, images: str | os.PathLike[str]) -> str:
             ("trials", "All trials", True),
         ],
         told=TOLD,
-        css=(Path(plots.__file__).parent / "page.css").read_text(encoding="utf-8"),
+        css=shipped_text("lanewise.report", "page.css"),
         percent=percent,
         written=written,
         version=__version__,

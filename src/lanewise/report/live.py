@@ -14,7 +14,6 @@ import html
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -29,9 +28,12 @@ from lanewise.model import Model
 from lanewise.network.graph import Graph, Node, is_frozen
 from lanewise.network.layers import LRN, Activation, AvgPool2D, Conv2D, Elementwise, LayerNorm, MaxPool2D
 from lanewise.network.text import layer_text
+from lanewise.pages import shipped_text
 
 MOST_WEIGHTS = 700_000
 """Weights and biases that a page can carry and stay below 5 MB: 4 bytes each, and a third more as text."""
+
+HERE = "lanewise.report"
 
 SCRIPTS = (
     "network.js",
@@ -112,14 +114,14 @@ def live_section(model: Model, examples: Sequence[Example] = ()) -> str:
     kernels, names = _kernels(plan)
     data = _data(model, plan, names, _checked(model, examples))
     rows, columns, _ = model.preprocessing.shape
-    markup = shipped_text("live.html").replace("@rows@", str(rows)).replace("@columns@", str(columns))
+    markup = shipped_text(HERE, "live.html").replace("@rows@", str(rows)).replace("@columns@", str(columns))
     script = "\n".join(
         [
             '(() => {\n"use strict";',
             javascript.SUPPORT,
             *kernels,
             f"const kernels = {{{', '.join(dict.fromkeys(names))}}};",
-            *(shipped_text(f"scripts/{name}") for name in SCRIPTS),
+            *(shipped_text(HERE, f"scripts/{name}") for name in SCRIPTS),
             'const data = JSON.parse(document.getElementById("live-data").textContent);',
             'globalThis.lanewiseLive = startLive(document.getElementById("live"), data, kernels);',
             "})();",
@@ -128,7 +130,7 @@ def live_section(model: Model, examples: Sequence[Example] = ()) -> str:
     # "<" nowhere in the data, so that no name of a class or file can end the element that holds it
     held = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     return (
-        f"<style>\n{shipped_text('live.css')}</style>\n{markup}"
+        f"<style>\n{shipped_text(HERE, 'live.css')}</style>\n{markup}"
         f'<script type="application/json" id="live-data">{held}</script>\n<script>\n{script}\n</script>\n'
     )
 
@@ -156,11 +158,6 @@ def live_page(model: Model, examples: Sequence[Example] = (), *, title: str = "T
         "background: var(--paper); }</style>\n"
         f"</head>\n<body>\n<main>\n{live_section(model, examples)}</main>\n</body>\n</html>\n"
     )
-
-
-def shipped_text(name: str) -> str:
-    """A file of the page that lies beside this one."""
-    return files("lanewise.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _base64(array: NDArray[Any]) -> str:

@@ -28,13 +28,14 @@ from lanewise.foreign import scaled_by_labels
 from lanewise.model import Model
 from lanewise.network.summary import summary, totals
 from lanewise.notes import unheard
+from lanewise.pages import shipped_text, template
 from lanewise.pixel_scale import scaled
 from lanewise.report import plots
 from lanewise.report.accuracy import accuracy_of, weights_kept
 from lanewise.report.augmented import augmented_images
 from lanewise.report.data import data_figures
 from lanewise.report.drawing import network_rows
-from lanewise.report.live import Example, live_section, shipped_text
+from lanewise.report.live import HERE, Example, live_section
 from lanewise.report.seen import choose, learned_filters, look
 from lanewise.report.similar import trained_among
 from lanewise.saving import write_new, write_whole
@@ -205,7 +206,7 @@ def report_html(
     data = data_figures(parts, split, progress)
     known: dict[str, Any] = {
         "title": title,
-        "css": shipped_text("page.css"),
+        "css": shipped_text(HERE, "page.css"),
         "model": model,
         "split": split,
         "accuracy_titles": TITLES,
@@ -224,12 +225,12 @@ def report_html(
         "plots": _plots(model, evaluated),
     }
     live = live_section(model, [_example(images, n) for n in choose(images.labels, evaluated.probabilities, OFFERED)])
-    template = _template()
+    page = template(HERE, "page.html.j2", percent=percent, number=number)
     text = ""
     for most in LOOKED_INTO:
         chosen = choose(images.labels, evaluated.probabilities, most) if most else []
         looked = [look(model, images, number) for number in chosen]
-        text = template.render(known, looked=looked, live=live, tta=model.tta is not None)
+        text = page.render(known, looked=looked, live=live, tta=model.tta is not None)
         if len(text.encode("utf-8", "replace")) <= MOST_BYTES:
             break
     return text
@@ -293,14 +294,6 @@ def save_report(text: str, path: str | os.PathLike[str], *, new: bool = False) -
         return Path(path)
     except OSError as error:
         raise OptionError(f"the report could not be written to {os.fspath(path)!r}: {error.strerror}") from None
-
-
-def _template() -> Any:
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"percent": percent, "number": number}
-    return environment.from_string(shipped_text("page.html.j2"))
 
 
 def percent(share: float | None, decimals: int = 1) -> str:
