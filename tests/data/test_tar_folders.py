@@ -218,6 +218,30 @@ def test_names_that_climb_and_names_that_come_again(tmp_path):
     assert images.skipped == (("dogs/link.png", "it is not an ordinary file"),)
 
 
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_hard_links_are_what_they_name(tmp_path, form):
+    """`tar` writes the second name of a file as a link to the first; of others there are no bytes."""
+    long = "dogs/" + "long/" * 60 if form != tarfile.USTAR_FORMAT else "dogs/"
+    path = as_tar(tmp_path / "a.tar", BINARY | {f"{long}first.png": 50}, around="./", form=form)
+    with tarfile.open(path, "a", format=form) as archive:
+        for name, target in (
+            ("./cats/again.png", f"./{long}first.png"),
+            ("cats/twice.png", "cats/again.png"),
+            ("cats/1.png", "./cats/2.png"),
+            ("cats/none.png", "cats/later.png"),
+            ("cats/up.png", "../../etc/passwd"),
+            ("cats/later.png", "cats/later.png"),
+        ):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = tarfile.LNKTYPE, target
+            archive.addfile(info)
+    images = load(path, notes=unheard).train
+    values = dict(zip(images.names, images.pixels[:, 0, 0, 0].tolist(), strict=True))
+    more = {f"{long}first.png": 50, "cats/again.png": 50, "cats/twice.png": 50, "cats/1.png": 20}
+    assert values == BINARY | more
+    assert [name for name, _ in images.skipped] == ["cats/later.png", "cats/none.png", "cats/up.png"]
+
+
 def test_what_is_cut_off_is_said(tmp_path):
     path = as_tar(tmp_path / "a.tar", BINARY)
     content = path.read_bytes()

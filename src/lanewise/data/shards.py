@@ -175,6 +175,8 @@ def _facts(file: BinaryIO, sample: _Sample, wanted: str | None, group_by: str | 
         return _word(known.get(wanted)), group
     if "cls" in sample.others:
         return _content(file, sample.others["cls"]).strip() or None, group
+    if not known:
+        return None, group
     plain = {"".join(filter(str.isalnum, key.casefold())): value for key, value in known.items()}
     return next((word for key in LABELS if (word := _word(plain.get(key))) is not None), None), group
 

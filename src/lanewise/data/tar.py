@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,20 +24,32 @@ LARGEST = 2**28
 
 _BLOCK = 512
 _LONGEST_NAME = 2**16  # bytes of a name, and of what an extended header says
-_FILE, _FOLDER, _LONG_NAME, _EXTENDED, _SPARSE = (b"0", b"\0", b"7"), b"5", b"L", b"x", b"S"
+_FILE, _FOLDER, _LINK, _LONG_NAME, _LONG_LINK, _EXTENDED, _SPARSE = (
+    (b"0", b"\0", b"7"),
+    b"5",
+    b"1",
+    b"L",
+    b"K",
+    b"x",
+    b"S",
+)
 _PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")  # gzip, bzip2, xz, zstandard
-_FOR_ALL = (b"g", b"K")  # comments, long names of links
+_FOR_ALL = b"g"  # comments
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A member of a tar file: its name, its bytes as place and length, whether it is an ordinary file, or a folder."""
+    """A member of a tar file: its name, its bytes as place and length, whether it is an ordinary file, or a folder.
+
+    A hard link has no bytes, but the name of a member before it as `link`.
+    """
 
     name: str
     start: int
     size: int
     ordinary: bool
     folder: bool = False
+    link: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +120,22 @@ def read_tar(path: Path) -> Tar:
                 damage = str(reason)
     except OSError as error:
         raise DataError(_cannot(path, error)) from None
+    if any(one.link for one in found):
+        found = _linked(found)
     return Tar(path, found, damage, (status.st_mtime_ns, status.st_ctime_ns))
+
+
+def _linked(found: list[Member]) -> list[Member]:
+    """Members with the bytes of what they are hard links to, where that is there."""
+    known: dict[str, Member] = {}
+    for member in found:
+        target = known.get(_plain(member.link)) if member.link else None
+        known[_plain(member.name)] = member if target is None else replace(target, name=member.name)
+    return [known[_plain(member.name)] if member.link else member for member in found]
+
+
+def _plain(name: str) -> str:
+    return "/".join(part for part in name.split("/") if part not in ("", "."))
 
 
 def _cannot(path: Path, error: OSError) -> str:
@@ -124,7 +151,7 @@ def members(file: BinaryIO) -> Iterator[Member]:
         At the place from which on it is damaged or missing.
     """
     end = os.fstat(file.fileno()).st_size
-    at, name, size = 0, "", -1
+    at, name, link, size = 0, "", "", -1
     while True:
         file.seek(at)
         block = file.read(_BLOCK)
@@ -141,19 +168,21 @@ def members(file: BinaryIO) -> Iterator[Member]:
         start = at + _BLOCK
         if length is None or length < 0:
             raise DamagedError(f"it is damaged at byte {at:,}: a size is no number")
-        if kind in (_LONG_NAME, _EXTENDED):
+        if kind in (_LONG_NAME, _LONG_LINK, _EXTENDED):
             if length > _LONGEST_NAME or start + length > end:
                 raise DamagedError(f"it is damaged at byte {at:,}: a name of {length:,} bytes")
             content = file.read(length)
             if kind == _LONG_NAME:
                 name = _text(content)
+            elif kind == _LONG_LINK:
+                link = _text(content)
             else:
                 extended = _extended(content)
-                name = extended.get("path", name)
+                name, link = extended.get("path", name), extended.get("linkpath", link)
                 size = int(extended["size"]) if extended.get("size", "").isdecimal() else size
                 if any(key.startswith("GNU.sparse") for key in extended):
                     size = -2  # the file is not as long as what is stored
-        elif kind not in _FOR_ALL:
+        elif kind != _FOR_ALL:
             more = kind == _SPARSE and block[482] != 0  # of GNU's, whose maps of holes go on in blocks of their own
             while more and start < end:
                 file.seek(start)
@@ -166,8 +195,10 @@ def members(file: BinaryIO) -> Iterator[Member]:
                 raise DamagedError(f"it is cut short in {printable(known)[:80]!r}")
             ordinary = kind in _FILE and not sparse and not known.endswith("/")
             folder = kind == _FOLDER or (kind in _FILE and known.endswith("/"))
-            yield Member(known, start, length, ordinary, folder)
-            name, size = "", -1
+            yield Member(
+                known, start, length, ordinary, folder, (link or _text(block[157:257])) if kind == _LINK else ""
+            )
+            name, link, size = "", "", -1
         at = start + -(-length // _BLOCK) * _BLOCK
 
 
