@@ -18,7 +18,7 @@ from lanewise.training.learning_rate import one_cycle
 from lanewise.training.loop import Loop, evaluated
 from lanewise.training.run import Engine
 from lanewise.training.state import TrainingState
-from lanewise.training.task import Progress, TrainingTask, Validation
+from lanewise.training.task import Progress, TrainingTask, Validation, ranked
 
 
 def loop(optimizer: str, progress: Any, ema: float = 0.0) -> Loop:
@@ -71,6 +71,24 @@ def test_the_rates_of_steps_warm_up_from_a_tenth_over_the_first_quarter(monkeypa
     assert len(rates) == steps
     assert (np.diff(rates[warm:]) < 0).all()
     assert rates[-1] < 0.005 * 0.02
+
+
+@pytest.mark.parametrize("most", [5, 2**64], ids=["many are equal", "random"])
+def test_the_order_of_keys_is_that_of_a_stable_sort(most: int) -> None:
+    """Whatever NumPy's fastest sort does with equal ones, on any processor."""
+    keys = np.random.default_rng(0).integers(0, most, 5000, np.uint64)
+    np.testing.assert_array_equal(ranked(keys), np.argsort(keys, kind="stable"))
+
+
+def test_batches_hold_the_images_in_their_order() -> None:
+    task = loop("sgd", lambda now: None).task
+    task.weights[:] = np.arange(len(task.weights))
+    part = np.arange(190, 150, -1)
+    images, labels, weights = task.batches(part, 2)
+    assert images.reshape(-1).tolist() == [*part, *24 * [-1]]
+    assert labels.reshape(-1).tolist() == [*task.labels[part], *24 * [0]]
+    assert weights.reshape(-1).tolist() == [*(part / 32), *24 * [0]]
+    assert [array.dtype for array in (images, labels, weights)] == [np.int32, np.int32, np.float32]
 
 
 @pytest.mark.parametrize(("optimizer", "ema"), [("sgd", 0.0), ("adamw", 0.9)])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lanewise.engine.parameters import Floats
 from lanewise.errors import OptionError
@@ -65,6 +67,24 @@ class Share:
         """How many these are."""
         own = self.lanes
         return int(own.stop - own.start)
+
+    def by_lane(self, array: NDArray[Any], absent: int, dtype: type[np.generic]) -> NDArray[Any]:
+        """An array of steps, (steps, batch), with a column for each lane of the batch's groups.
+
+        Parameters
+        ----------
+        array : (steps, batch)
+        absent : int
+            The value of lanes behind the batch.
+        dtype : type
+        """
+        array = np.asarray(array, dtype)
+        lanes = self.bounds[-1]
+        if array.shape[1] == lanes:
+            return array
+        padded = np.full((len(array), lanes), absent, dtype)
+        padded[:, : array.shape[1]] = array
+        return padded
 
     def of_all(self, *own: Floats) -> list[Floats]:
         """What all ranks have of some arrays, each (steps, lanes), of which `own` are our lanes."""

@@ -301,41 +301,41 @@ class Trainer:
         each step's gradient.
         """
         count, batch = steps.images.shape
-        lanes = self.share.groups * LANES
-        images = np.full((count, lanes), -1, np.int32)
-        labels, weights = np.zeros((count, lanes), np.int32), np.zeros((count, lanes), np.float32)
-        images[:, :batch], labels[:, :batch], weights[:, :batch] = steps.images, steps.labels, steps.weights
-        losses, correct = np.zeros((count, lanes), np.float32), np.zeros((count, lanes), np.float32)
-        groups = -(-np.count_nonzero(images >= 0, axis=1) // LANES).astype(np.int64)
-        norms = np.zeros((count, optimizers.CLIPPED), np.float32)
-        by_lane = {
+        images = self.share.by_lane(steps.images, -1, np.int32)
+        labels, weights = (
+            self.share.by_lane(steps.labels, 0, np.int32),
+            self.share.by_lane(steps.weights, 0, np.float32),
+        )
+        present = images >= 0
+        full = bool(present.all())
+        if not full:
             # Lanes without an image compute too, with a weight of 0, and 0 times a number of the batch's own images
             # is 0, whereas those of an image outside it might be infinite.
-            "images": np.where(images >= 0, images, images[:, :1]),
-            "labels": labels,
-            "weights": weights,
-            "others": self._others(np.where(images >= 0, labels, labels[:, :1])),
-            "shares": np.zeros((count, lanes), np.float32),
-            "present": (images >= 0).astype(np.float32),
-            "losses": losses,
-            "correct": correct,
-        }
+            images = np.where(present, images, images[:, :1])
+        in_step = np.full(count, self.share.groups * LANES) if full else np.count_nonzero(present, axis=1)
+        norms = np.zeros((count, optimizers.CLIPPED), np.float32)
+        by_lane = {"images": images, "labels": labels, "weights": weights, "present": present.astype(np.float32)}
+        if self._mixed:
+            by_lane["others"] = self._others(np.where(present, labels, labels[:, :1]))
         own = {name: np.ascontiguousarray(array[:, self.share.lanes]) for name, array in by_lane.items()}
+        made = ("losses", "correct", "shares") if self._mixed else ("losses", "correct")
+        own |= {name: np.zeros((count, self.share.lane_count), np.float32) for name in made}
         arrays = (
             self._arrays
             | own
             | {
                 "pixels": pixels,
-                "hyper": self._hyper(steps.learning_rates, np.count_nonzero(images >= 0, axis=1)),
+                "hyper": self._hyper(steps.learning_rates, in_step),
                 "norms": norms,
                 "keys": np.ascontiguousarray(steps.keys, np.int32),
             }
         )
-        groups -= self.layout.groups * self.share.first
+        groups = -(-in_step // LANES).astype(np.int64) - self.layout.groups * self.share.first
         self._executable.run(arrays, steps=count, threads=self.threads, counts=groups)
         losses, correct = self.share.of_all(own["losses"], own["correct"])
         self.norms = norms[:, optimizers.NORM].copy()
-        losses[images < 0], correct[images < 0] = 0, 0
+        if not full:
+            losses[~present], correct[~present] = 0, 0
         return losses[:, :batch], correct[:, :batch]
 
     def _exchange(self) -> None:

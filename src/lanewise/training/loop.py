@@ -316,19 +316,15 @@ class Loop:
         count : steps
         total : steps of the whole training, as far as one can tell
         """
-        task, batch = self.task, self.task.batch_size
-        images = np.full(count * batch, -1, np.int32)
-        images[: len(part)] = part
-        present = images >= 0
-        weights = np.where(present, task.weights[images] / np.float32(batch), np.float32(0))
-        labels = np.where(present, task.labels[images], 0)
+        task = self.task
+        images, labels, weights = task.batches(part, count)
         rates = np.array([self.rate_at(self.result.steps + n, total) for n in range(count)], np.float32)
         losses, correct = self.trainer.run(
             task.pixels,
             Steps(
-                images.reshape(count, batch),
-                labels.astype(np.int32).reshape(count, batch),
-                weights.astype(np.float32).reshape(count, batch),
+                images,
+                labels,
+                weights,
                 rates,
                 np.tile(np.array([task.seed % 2**31, epoch.number], np.int32), (count, 1)),
             ),
@@ -337,7 +333,7 @@ class Loop:
         epoch.loss = sum(losses.astype(np.float64).sum(axis=1).tolist(), epoch.loss)
         epoch.correct = sum(correct.astype(np.float64).sum(axis=1).tolist(), epoch.correct)
         epoch.images += len(part)
-        shares = weights.astype(np.float64).reshape(count, batch)
+        shares = weights.astype(np.float64)
         epoch.losses += (losses * shares).sum(axis=1).tolist()
         epoch.corrects += (correct * shares).sum(axis=1).tolist()
         epoch.weights += shares.sum(axis=1).tolist()

@@ -128,7 +128,41 @@ class TrainingTask:
         It comes from raw bits alone: what NumPy derives from them may change with its version.
         """
         bits = np.random.Philox(key=[self.seed % 2**64, epoch]).random_raw(len(self.indices))
-        return self.indices[np.argsort(np.asarray(bits, np.uint64), kind="stable")]
+        return self.indices[ranked(np.asarray(bits, np.uint64))]
+
+    def batches(self, part: Indices, count: int) -> tuple[NDArray[np.int32], NDArray[np.int32], Floats]:
+        """Images in `count` batches, of which the last may not be full: their numbers, labels and shares of the loss.
+
+        Parameters
+        ----------
+        part : (images,) positions
+        count : int
+
+        Returns
+        -------
+        images : (count, batch size) int32
+            -1 where there is none.
+        labels : (count, batch size) int32
+        weights : (count, batch size) float32
+        """
+        shape = count, self.batch_size
+        images, labels = np.full(shape, -1, np.int32), np.zeros(shape, np.int32)
+        weights = np.zeros(shape, np.float32)
+        images.reshape(-1)[: len(part)] = part
+        labels.reshape(-1)[: len(part)] = self.labels[part]
+        weights.reshape(-1)[: len(part)] = self.weights[part] / np.float32(self.batch_size)
+        return images, labels, weights
+
+
+def ranked(keys: NDArray[np.uint64]) -> NDArray[np.intp]:
+    """The positions of keys from the smallest to the largest; of equal ones the first comes first.
+
+    NumPy's fastest sort leaves the order of equal ones open, and takes a quarter of the time of one that does not. Of
+    random numbers of 64 bits next to none are equal.
+    """
+    order = np.argsort(keys)
+    there = keys[order]
+    return np.argsort(keys, kind="stable") if (there[1:] == there[:-1]).any() else order
 
 
 @short
