@@ -1,6 +1,6 @@
 """Run by `mpiexec`: `lanewise.train` in each rank. Prints what it came to as a line of JSON, or where it has failed.
 
-python -m tests.training.ranks_worker whole | short | raises | waits | others | reads
+python -m tests.training.ranks_worker whole | short | raises | waits | others | reads | starts
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from lanewise.data import decode, reading
 from lanewise.engine.trainer import Trainer
 from lanewise.launch import number
 from lanewise.ranks import together
+from lanewise.training.features import Backbone
 
 processors.processors = lambda: 2
 NETWORK = "conv 4@3 same nobias, batchnorm, relu, max 2, dense 5, softmax"
@@ -56,6 +57,19 @@ def main(what: str) -> None:
         for threads in (1, 2):
             model = lanewise.train(pixels, labels, epochs=3, threads=threads, gradient_clipping=0.5, **KNOWN)
             say(threads=threads, hash=hash_of(model))
+    elif what == "starts":
+        computed: list[int] = []
+        compute = Backbone._compute
+
+        def noted(self: Backbone, pixels: Any, places: Any, *known: Any) -> None:
+            computed.append(len(places))
+            compute(self, pixels, places, *known)
+
+        setattr(Backbone, "_compute", noted)  # noqa: B010
+        start = lanewise.train(pixels, labels, epochs=1, **KNOWN)
+        for _ in range(2):
+            model = lanewise.train(pixels, labels % 3, epochs=2, start=start, seed=3, verbose=0)
+            say(hash=hash_of(model), computed=computed)
     elif what == "short":
         model = lanewise.train(pixels, labels, budget=1.0, **KNOWN)
         say(hash=hash_of(model), epochs=len(model.history))

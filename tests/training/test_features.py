@@ -1,5 +1,10 @@
 """Features are computed once for each image, and the same whoever computes them."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -44,6 +49,56 @@ def test_each_image_is_computed_once(backbone, pixels):
     told.clear()
     assert np.array_equal(backbone.features(pixels[::-1], lambda *now: told.append(now)), again)
     assert told == []
+
+
+class Together:
+    """One of several ranks, each a thread, that meet to share what they have."""
+
+    def __init__(self, rank: int, size: int, meeting: threading.Barrier, rows: list) -> None:
+        self.rank, self.size, self.first_here = rank, size, rank % 2 == 0
+        self.meeting, self.rows = meeting, rows
+
+    def parts(self, count: int) -> list[int]:
+        return [count * n // self.size for n in range(self.size + 1)]
+
+    def share(self, rows: np.ndarray, bounds: list[int]) -> None:
+        self.rows[self.rank] = rows.copy()
+        self.meeting.wait(20)
+        for rank, (first, end) in enumerate(pairwise(bounds)):
+            rows[first:end] = self.rows[rank][first:end]
+
+
+@pytest.mark.parametrize("kept", [features.KEPT, 0], ids=["kept", "maps"])
+def test_ranks_compute_a_part_each(backbone, pixels, tmp_path, monkeypatch, kept):
+    """Two machines with two ranks and a cache each: the first one of each keeps all, also what another computed."""
+    expected = backbone.features(pixels)
+    monkeypatch.setattr(features, "KEPT", kept)
+    caches = [Cache(tmp_path / f"machine {n}", ".features") for n in range(2)]
+    everybody = [replace(backbone, cache=caches[rank // 2]) for rank in range(4)]
+    everybody[0].features(pixels[::9])  # the first machine knows some of them already
+
+    def run() -> list[list[tuple[int, int]]]:
+        meeting, rows = threading.Barrier(4), 4 * [None]
+        told: list[list[tuple[int, int]]] = [[], [], [], []]
+
+        def work(rank: int) -> np.ndarray:
+            ranks = Together(rank, 4, meeting, rows)
+            return everybody[rank].features(pixels, lambda *now: told[rank].append(now), ranks)
+
+        with ThreadPoolExecutor(4) as threads:
+            for found in threads.map(work, range(4)):
+                assert np.array_equal(found, expected)
+        return told
+
+    told = run()
+    if kept:
+        assert told == [[(15, 15)], [(16, 16)], [(17, 17)], [(18, 18)]]
+        assert run() == [[], [], [], []]
+        monkeypatch.setattr(Backbone, "_compute", lambda self, pixels, places, *known: places.size and 1 / 0)
+        for one in everybody:
+            assert np.array_equal(one.features(pixels), expected)
+    else:
+        assert [one[-1][1] for one in told] == [17, 18, 17, 18]
 
 
 def test_other_weights_have_other_features(backbone, pixels):

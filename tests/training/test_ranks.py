@@ -55,6 +55,19 @@ def test_a_training_is_the_same_on_any_number_of_ranks(ranks: int, tmp_path: Pat
 
 @needs_mpiexec
 @pytest.mark.slow
+def test_features_of_a_start_are_computed_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each image by one rank, once; the model that is trained on them is that of one process."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "one"))
+    alone = told(run((1, WORKER, ["starts"]), folder=tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "four"))
+    found = told(run((4, WORKER, ["starts"]), folder=tmp_path))
+    assert len({one["hash"] for one in alone + found}) == 1
+    assert alone[-1]["computed"] == [230, 0]
+    assert sorted(one["computed"] for one in found if len(one["computed"]) == 2) == [[57, 0], [57, 0], [58, 0], [58, 0]]
+
+
+@needs_mpiexec
+@pytest.mark.slow
 def test_ranks_agree_how_long_a_second_is(tmp_path: Path) -> None:
     found = told(run((2, WORKER, ["short"]), folder=tmp_path))
     assert found[0] == found[1]

@@ -21,6 +21,7 @@ from lanewise.engine.parameters import Floats
 from lanewise.network.comparing import comparable
 from lanewise.network.graph import Graph
 from lanewise.preprocessing import Preprocessing, type_of
+from lanewise.ranks import Ranks
 from lanewise.version import __version__
 
 CHUNK = 64
@@ -57,7 +58,7 @@ class Backbone:
     threads: int | None = None
     cache: Cache = field(default_factory=lambda: Cache(cache_folder("features"), ".features"))
 
-    def features(self, pixels: Pixels, done: Done | None = None) -> Floats:
+    def features(self, pixels: Pixels, done: Done | None = None, ranks: Ranks | None = None) -> Floats:
         """The features of images, from disk as far as they are there.
 
         Parameters
@@ -65,15 +66,22 @@ class Backbone:
         pixels : (N, rows, columns, channels) uint8 or float32
             Raw.
         done : callable, optional
-            Told how many images are done, of how many.
+            Told how many images are done, of how many that are computed here.
+        ranks : Ranks, optional
+            Processes that each compute those of a part of the images, and then have all. The first one of each machine
+            keeps them.
 
         Returns
         -------
         (N, features) or (N, channels, rows, columns) float32
         """
         result = np.empty((len(pixels), *self.graph.output_shape), np.float32)
+        bounds = [0, len(pixels)] if ranks is None else ranks.parts(len(pixels))
+        first, end = bounds[ranks.rank if ranks else 0 :][:2]
         if result[:1].size > KEPT:
-            self._compute(pixels, np.arange(len(pixels)), result, done)
+            self._compute(pixels, np.arange(first, end), result, done)
+            if ranks is not None:
+                ranks.share(result, bounds)
             return result
         keys = [hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=_KEY).digest() for image in pixels]
         shelves = _Shelves(self.cache, self._name(pixels), result[:1].size)
@@ -81,7 +89,8 @@ class Backbone:
         for place, key in enumerate(keys):
             if key in known:
                 result[place] = known[key].reshape(result.shape[1:])
-        new = np.array([place for place, key in enumerate(keys) if key not in known], np.int64)
+        unknown = np.array([place for place, key in enumerate(keys) if key not in known], np.int64)
+        new = unknown[(first <= unknown) & (unknown < end)]
         complete = 0
 
         def count(images: int, all_images: int) -> None:
@@ -92,6 +101,9 @@ class Backbone:
 
         try:
             self._compute(pixels, new, result, count)
+            if ranks is not None:
+                ranks.share(result, bounds)
+                new, complete = unknown, len(unknown) * ranks.first_here
         finally:  # what an interruption leaves is not computed again
             shelves.write({keys[place]: result[place] for place in new[:complete]})
         return result

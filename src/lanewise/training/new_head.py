@@ -29,7 +29,7 @@ from lanewise.network.layers import Dense, GlobalAvgPool2D, Layer
 from lanewise.network.text import parse, to_text
 from lanewise.notes import Note, Say
 from lanewise.preprocessing import Preprocessing
-from lanewise.ranks import agreed
+from lanewise.ranks import active, agreed
 from lanewise.training.checkpoint import Keeper
 from lanewise.training.features import Backbone
 from lanewise.training.find_rate import FIND, given_rate
@@ -340,7 +340,7 @@ def on_maps(
         )
 
     def images(pixels: Pixels) -> Floats:
-        values = backbone.features(pixels, done)
+        values = backbone.features(pixels, done, active())
         return values[:, :, None, None] if values.ndim == 2 else np.ascontiguousarray(values.transpose(0, 2, 3, 1))
 
     pixels = images(examples.pixels)
