@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import tarfile
 from pathlib import Path
 
@@ -232,6 +233,12 @@ def header(**fields):
 def test_files_that_are_no_tar_files_get_one_line(tmp_path, content):
     (tmp_path / "a.tar").write_bytes(content)
     assert "a.tar" in failing(tmp_path / "a.tar")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.tar")
+    assert "a.tar is not an ordinary file" in failing(tmp_path / "a.tar")
 
 
 def test_any_byte_may_be_wrong(tmp_path):

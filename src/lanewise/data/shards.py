@@ -70,7 +70,9 @@ def list_shards(files: ImageFiles, group_by: str | None = None, *, labelled: boo
         _add(tar, samples, (files.label_column, group_by), labelled, part, records, skipped)
         notes += tar.notes(len(records) - before, again)
         paired = paired or bool(records if labelled else any(one.images and one.others for one in samples.values()))
-        tars = [] if paired else [*tars, (tar, part)]
+        tars.append((tar, part))
+        if paired:
+            tars.clear()
     if not paired and any(folders):
         return folder_of(Path(files), tars)
     if not records:

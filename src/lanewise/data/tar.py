@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -111,6 +112,8 @@ def read_tar(path: Path) -> Tar:
     found: list[Member] = []
     damage = ""
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe is not waited for
+            raise DataError(f"{shown(path)} is not an ordinary file: an image in a tar file is looked up by its place")
         with open(path, "rb") as file:
             status = os.fstat(file.fileno())
             try:
