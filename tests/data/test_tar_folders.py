@@ -213,7 +213,7 @@ def test_names_that_climb_and_names_that_come_again(tmp_path):
     images = load(path, notes=notes.append).train
     values = dict(zip(images.names, images.pixels[:, 0, 0, 0].tolist(), strict=True))
     assert values == BINARY | {"cats/1.png": 99, "dogs/root.png": 6}
-    assert any("names with .. are left out, 1 in all" in note for note in notes)
+    assert any("names with .. or too long are left out, 1 in all" in note for note in notes)
     assert any("1 member has the name of others before" in note for note in notes)
     assert images.skipped == (("dogs/link.png", "it is not an ordinary file"),)
 
@@ -240,6 +240,16 @@ def test_hard_links_are_what_they_name(tmp_path, form):
     more = {f"{long}first.png": 50, "cats/again.png": 50, "cats/twice.png": 50, "cats/1.png": 20}
     assert values == BINARY | more
     assert [name for name, _ in images.skipped] == ["cats/later.png", "cats/none.png", "cats/up.png"]
+
+
+def test_folders_deeper_than_the_stack(tmp_path):
+    deep, deeper = "cats/" + "d/" * 1500 + "x.png", "cats/" + "d/" * 15_000 + "x.png"
+    path = as_tar(tmp_path / "a.tar", BINARY | {deep: 50, deeper: 60})
+    notes: list[str] = []
+    images = load(path, notes=notes.append).train
+    assert deep in images.names
+    assert len(images) == len(BINARY) + 1
+    assert any("names with .. or too long are left out, 1 in all" in note for note in notes)
 
 
 def test_what_is_cut_off_is_said(tmp_path):

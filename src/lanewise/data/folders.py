@@ -357,19 +357,29 @@ def _collect(
 
     Those to folders in `root` or around it are not: what lies there has a class by its own name.
     """
-    here = folder.identity()
-    if here in seen:
-        skipped.append((prefix[:-1], _AGAIN))
-        return
-    seen.add(here)
-    for entry in _entries(folder):
+    inside: list[tuple[Tree, str, Iterator[Entry]]] = []  # and no recursion: folders may be deeper than Python's stack
+
+    def enter(folder: Tree, prefix: str) -> None:
+        here = folder.identity()
+        if here in seen:
+            skipped.append((prefix[:-1], _AGAIN))
+            return
+        seen.add(here)
+        inside.append((folder, prefix, _entries(folder)))
+
+    enter(folder, prefix)
+    while inside:
+        folder, prefix, entries = inside[-1]
+        if (entry := next(entries, None)) is None:
+            inside.pop()
+            continue
         shown = prefix + printable(entry.name)
         try:
             if entry.is_dir():
                 if folder.leads_back(entry, root):
                     skipped.append((shown, _AGAIN))
                 else:
-                    _collect(root, folder.inside(entry.name), f"{shown}/", label, files, skipped, seen)
+                    enter(folder.inside(entry.name), f"{shown}/")
                 continue
             file = folder.image(entry, shown, label) if _is_image_name(entry.name) else None
         except OSError as error:

@@ -19,6 +19,9 @@ from lanewise.data.tree import Folder, ImageFile
 from lanewise.notes import Caution, Note
 from lanewise.wording import shown
 
+LONGEST = 4096
+"""Characters of a name: no system unpacks longer ones."""
+
 
 @dataclass(slots=True)
 class Node:
@@ -84,10 +87,12 @@ def folder_of(path: Path, tars: Sequence[tuple[Tar, str | None]]) -> TarFolder:
     tops: dict[str | None, Node] = {}
     notes: list[Note] = []
     for tar, part in tars:
-        images, again, climbing = _put(tar, tops.setdefault(part, Node(part or "")))
+        images, again, impossible = _put(tar, tops.setdefault(part, Node(part or "")))
         notes += tar.notes(images, again)
-        if climbing:
-            notes.append(Caution(f"{shown(tar.path.name)}: names with .. are left out, {climbing:,} in all"))
+        if impossible:
+            notes.append(
+                Caution(f"{shown(tar.path.name)}: names with .. or too long are left out, {impossible:,} in all")
+            )
     if None in tops:  # then there is no other
         return TarFolder(path, tops[None], tuple(notes))
     top = Node("")
@@ -99,14 +104,14 @@ def folder_of(path: Path, tars: Sequence[tuple[Tar, str | None]]) -> TarFolder:
 
 
 def _put(tar: Tar, top: Node) -> tuple[int, int, int]:
-    """Put the members of a tar file below a folder; how many are images by name, come again, and climb."""
-    images = again = climbing = 0
+    """Put the members of a tar file below a folder; how many are images by name, come again, and cannot be."""
+    images = again = impossible = 0
     for member in tar.members:
         *above, name = [part for part in member.name.split("/") if part not in ("", ".")] or [""]
         if not name:
             continue
-        if ".." in (*above, name):
-            climbing += 1
+        if ".." in (*above, name) or len(member.name) > LONGEST:
+            impossible += 1
             continue
         here = top
         for part in above:
@@ -121,4 +126,4 @@ def _put(tar: Tar, top: Node) -> tuple[int, int, int]:
         again += there is not None
         images += there is None and member.ordinary and os.path.splitext(name)[1].lower() in SUFFIXES
         here.inside[name] = Node(name, (tar, member))
-    return images, again, climbing
+    return images, again, impossible
