@@ -23,6 +23,7 @@ from lanewise.experiments import study as studies
 from lanewise.experiments.search import search
 from lanewise.experiments.search_found import SearchRow, front
 from lanewise.experiments.search_plan import Plan
+from lanewise.experiments.space import Space
 from lanewise.experiments.study import Study, sqlite, standing
 from lanewise.training import checkpoint
 from tests.cli.conftest import make_images
@@ -453,6 +454,33 @@ def test_a_worker_taken_for_dead_neither_fails_nor_counts_twice(sets, tmp_path, 
     monkeypatch.setattr(searching, "train", train)
     found = search(sets, trials=2, folder=tmp_path, **SPACE)
     assert ended(found) == [("complete", 1), ("complete", 0)]
+
+
+def test_a_worker_taken_for_dead_at_any_time_goes_on_with_other_trials(sets, tmp_path, monkeypatch):
+    """Before it has drawn its choices, or between two epochs: the database takes no more of that trial."""
+    real, dead = Space.draw, []
+
+    def pronounced_dead(number):
+        dead.append(number)
+        with studies.quiet():
+            optuna.load_study(study_name="search", storage=sqlite(tmp_path / "search.db")).tell(
+                number, state=TrialState.FAIL
+            )
+
+    def draw(self, trial):
+        if not dead:
+            pronounced_dead(trial.number)
+        return real(self, trial)
+
+    def progress(now):
+        if len(dead) == 1 and now.training is not None and now.training.epoch == 1 and now.training.epoch_done:
+            pronounced_dead(1)
+
+    monkeypatch.setattr(Space, "draw", draw)
+    found = search(sets, trials=2, folder=tmp_path, progress=progress, **SPACE)
+    assert dead == [0, 1]
+    assert ended(found)[0] == ("complete", 2)
+    assert ended(found)[1] in (("complete", 0), ("stopped", 0))  # it was first
 
 
 # Filters of warnings are those of the process, so that one thread's end takes them from the other.

@@ -11,6 +11,7 @@ from contextlib import closing
 from typing import Any
 
 from optuna import Trial
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from lanewise.errors import LanewiseError, OptionError, ProgramError
@@ -101,8 +102,11 @@ class Worker:
         own = next(one for one in study.seen if one.number == trial.number)
         number = root(own)
         with study.alive(trial, f"{socket.gethostname()}:{os.getpid()}"):
-            with quiet():
-                setting = study.patiently(lambda: self.plan.space.draw(trial))
+            try:
+                with quiet():
+                    setting = study.patiently(lambda: self.plan.space.draw(trial))
+            except UpdateFinishedTrialError:  # others took this worker for dead: the trial is begun again
+                return
             if self._was_chosen(study, own, setting):
                 self.again += 1
                 study.give_back(trial)

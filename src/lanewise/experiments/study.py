@@ -145,6 +145,7 @@ def quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             warnings.filterwarnings("ignore", "Heartbeat of storage is supposed")  # it has one of ours, too: `alive`
+            warnings.filterwarnings("ignore", "The reported value is ignored")  # two workers had the same trial
             yield
     finally:
         optuna.logging.set_verbosity(level)
@@ -329,7 +330,7 @@ class Study:
         self.patiently(lambda: self.study.enqueue_trial(dict(values)))
 
     def behind(self, trial: optuna.Trial, value: float, step: int) -> bool:
-        """Note how a trial is doing; whether others were so much better at that step that it should stop.
+        """Note how a trial is doing; whether it should stop, as others were so much better at that step, or have it.
 
         Parameters
         ----------
@@ -345,17 +346,18 @@ class Study:
                 return trial.should_prune()
         except (StorageInternalError, sqlalchemy.exc.SQLAlchemyError):  # the database may come back
             return False
+        except (
+            optuna.exceptions.UpdateFinishedTrialError
+        ):  # others took this worker for dead, and begin the trial again
+            return True
 
     def catch_up(self, trial: optuna.Trial, step: int) -> None:
         """Note how a trial was doing before a step at which it goes on, by what its earlier attempts noted."""
         number = next(root(one) for one in self.seen if one.number == trial.number)
-        known: dict[int, float] = {}
-        for one in self.seen:
-            if root(one) == number and one.number != trial.number:
-                known |= one.intermediate_values
+        earlier = [one for one in self.seen if root(one) == number and one.number != trial.number]
+        known = {at: value for one in earlier for at, value in one.intermediate_values.items() if at < step}
         for before, value in sorted(known.items()):
-            if before < step:
-                self.behind(trial, value, before)
+            self.behind(trial, value, before)
 
     def mend(self) -> None:
         """Fail trials whose workers are dead, and queue again what failed for no fault of its own."""
