@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from lanewise.data.images import Images
 from lanewise.training import effort as effort_of_training
 from lanewise.training.checkpoint import Keeper
 from lanewise.training.effort import effort_for, effort_kept, images_per_second
-from lanewise.training.recipe import Difficulty, Effort, network_for, reason
+from lanewise.training.recipe import Difficulty, Effort, default_network, network_for, reason
 
 HARD = Effort(Difficulty.HARD)
+MANY_HARD = Effort(Difficulty.HARD, dropout=False)
 
 
 def noise(count: int, size: int = 16) -> Images:
@@ -29,7 +31,7 @@ def noise(count: int, size: int = 16) -> Images:
         (200, 16, "quick", Effort(Difficulty.USUAL, length=0.5)),
         (200, 16, "good", HARD),
         (200, 16, "best", Effort(Difficulty.HARD, length=3.0)),
-        (5000, 16, "best", Effort(Difficulty.HARD, width=2, length=3.0)),
+        (5000, 16, "best", Effort(Difficulty.HARD, width=2, length=3.0, dropout=False)),
         (200, 8, "best", Effort(Difficulty.USUAL, length=3.0)),
         (200, 50, "best", Effort(Difficulty.USUAL, length=3.0)),
     ],
@@ -41,7 +43,13 @@ def test_presets(count: int, size: int, preset: str, expected: Effort) -> None:
 @pytest.mark.parametrize(
     ("seconds", "expected"),
     # 5,000 hard images get 22 epochs, or 110,000 images
-    [(10, Effort()), (30, Effort()), (60, HARD), (200, HARD), (1000, Effort(Difficulty.HARD, width=2))],
+    [
+        (10, Effort()),
+        (30, Effort()),
+        (60, MANY_HARD),
+        (200, MANY_HARD),
+        (1000, replace(MANY_HARD, width=2)),
+    ],
 )
 def test_a_budget_chooses_the_largest_network_that_it_is_enough_for(
     seconds: float, expected: Effort, monkeypatch: pytest.MonkeyPatch
@@ -65,16 +73,23 @@ def test_speed_is_measured_by_training(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "width"),
-    # the wider of the whitened networks have 2.1 and 3.6 times the multiply-adds
-    [(60, None), (170, None), (190, 1), (500, 1), (900, 1.5), (3000, 2)],
+    # 30,000 hard images get 9 epochs; the wider networks have 2.2, 3.9, 8.6 and 15 times the multiply-adds
+    [(80, None), (100, 1), (850, 1), (950, 1.5), (1700, 2), (3700, 3), (6500, 4)],
 )
-def test_many_hard_images_get_a_whitened_network_for_a_budget(
+def test_the_longer_the_budget_the_wider_the_network(
     seconds: float, width: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(effort_of_training, "images_per_second", lambda *_: 1000.0)
     found = effort_for(noise(30_000), budget=seconds)
-    assert (found.width if found.whitened else None) == width
-    assert found.hard is (seconds > 60)
+    assert (found.width if found.hard else None) == width
+
+
+def test_many_hard_images_need_no_dropout() -> None:
+    assert effort_for(noise(200)).dropout
+    assert not effort_for(noise(5000)).dropout
+    assert effort_for(noise(5000, 8)).dropout, "these are not called hard"
+    text = default_network((3, 32, 32), 10, effort=Effort(Difficulty.HARD, dropout=False))
+    assert text == default_network((3, 32, 32), 10, effort=HARD).replace("dropout 0.25, ", "")
 
 
 def test_images_are_called_hard_only_if_they_are() -> None:
@@ -97,4 +112,4 @@ def test_what_is_kept_of_an_effort_is_all_of_it(options: dict[str, Any], monkeyp
     assert effort_kept(keeper, images, **asked) == effort_for(images, **asked)
     monkeypatch.setattr(effort_of_training, "images_per_second", lambda *_: 1.0)
     again = effort_kept(keeper, images, **asked)
-    assert again.whitened == (asked["budget"] is not None)
+    assert again.hard == (asked["budget"] is not None or asked["preset"] == "best")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from lanewise.data.images import Images
 from lanewise.network.graph import build
 from lanewise.network.text import parse
 from lanewise.training.default_rate import normalised, settled
-from lanewise.training.recipe import Difficulty, Effort, default_network, whitened_network
+from lanewise.training.recipe import Difficulty, Effort, default_network
 
 BLOCK = "conv 4@3x3 same, batchnorm"
 RESIDUAL = f"{BLOCK}, residual({BLOCK}), global average, dense 2, softmax"
@@ -33,7 +35,6 @@ def pictures() -> Images:
         (default_network((3, 32, 32), 10), "muon"),
         (default_network((3, 32, 32), 10, effort=Effort(Difficulty.HARD)), "muon"),
         (default_network((3, 64, 64), 10), "muon"),
-        (whitened_network((3, 32, 32), 10), "muon"),
     ],
 )
 def test_several_convolutions_are_trained_by_muon(text: str, optimizer: str) -> None:
@@ -66,3 +67,18 @@ def test_a_model_says_what_trained_it(options: dict[str, object], optimizer: str
 def test_a_model_that_is_trained_on_is_left_to_sgd(pictures: Images) -> None:
     model = lanewise.train(pictures, network=RESIDUAL, epochs=1, folds=0)
     assert lanewise.train(pictures, start=model, epochs=1, folds=0).provenance["optimizer"] == "sgd"
+
+
+def test_many_hard_images_are_trained_in_large_steps_by_muon(pictures: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rate follows the size of steps, as if that had been given."""
+    monkeypatch.setattr("lanewise.training.recipe.MANY", 30)
+    monkeypatch.setattr("lanewise.training.recipe.FINE", 12)
+    monkeypatch.setattr("lanewise.training.recipe.log2", lambda share: 9)
+    pixels = np.random.default_rng(0).integers(0, 255, (700, 12, 12, 1)).astype(np.uint8)
+    images = Images(pixels, (np.arange(700) % 2).astype(np.int32), ("a", "b"))
+    options: dict[str, Any] = {"network": RESIDUAL, "epochs": 1, "notes": lambda note: None}
+    plain = {"network": RESIDUAL.replace(", batchnorm", "")}
+    changes: tuple[dict[str, Any], ...] = ({}, {"batch_size": 512}, {"optimizer": "sgd"}, plain)
+    found = [lanewise.train(images, **options | more) for more in changes]
+    assert [one.provenance["batch_size"] for one in found] == [512, 512, 128, 128]
+    assert [one.provenance["learning_rate"] for one in found] == [0.12, 0.12, 0.2, 0.02]

@@ -118,6 +118,8 @@ def test_every_default_network_parses():
 
 def test_few_images_make_small_steps():
     assert [default_batch_size(n) for n in (1, MANY - 1, MANY, 10**7)] == [64, 64, 128, 128]
+    numbers = (0, 1, 5_000, 9_000, 20_000, MANY, 10**7)
+    assert [default_batch_size(n, large=True) for n in numbers] == [64, 64, 64, 128, 256, 512, 512]
 
 
 def test_small_data_is_seen_more_often():
@@ -168,7 +170,7 @@ def test_hard_images_get_a_residual_network_and_more_epochs():
         "global average, dropout 0.25, dense 10, softmax"
     )
     hard = partial(default_epochs, effort=Effort(Difficulty.HARD))
-    assert [hard(n, 64) for n in (20, 900, 9_000, 45_000, 10**6)] == [200, 52, 16, 7, 7]
+    assert [hard(n, 64) for n in (20, 900, 9_000, 45_000, 10**6)] == [200, 52, 16, 8, 8]
     assert default_label_smoothing(False, Effort(Difficulty.HARD)) == default_label_smoothing(True, USUAL) == 0.1
     assert default_label_smoothing(False, Effort(Difficulty.EASY)) == default_label_smoothing(False, USUAL) == 0
 

@@ -22,6 +22,7 @@ from lanewise.network.sensitivity import bearable, depth
 from lanewise.training.find_rate import given_rate
 from lanewise.training.optimizers import AUTO, LEARNING_RATES, NORMALISED_LEARNING_RATES
 from lanewise.training.options import FitOptions, TrainOptions
+from lanewise.training.recipe import Effort, default_batch_size
 from lanewise.training.start import GOING_ON, Start
 
 DEEP = 9
@@ -76,6 +77,24 @@ def with_optimizer(options: TrainOptions, graph: Graph, *, new: bool) -> TrainOp
     return replace(options, optimizer=settled(options.optimizer, graph, usual=usual))
 
 
+def with_steps(options: TrainOptions, graph: Graph, count: int, effort: Effort, *, new: bool) -> TrainOptions:
+    """The options with the optimizer and the batch size settled.
+
+    Parameters
+    ----------
+    options : TrainOptions
+    graph : Graph
+    count : int
+        Images that are trained on.
+    effort : Effort
+    new : bool
+        As for `with_optimizer`.
+    """
+    options = with_optimizer(options, graph, new=new)
+    large = effort.hard and normalised(graph) and fitting(options.optimizer, graph) == "muon"
+    return replace(options, batch_size=options.batch_size or default_batch_size(count, large=large))
+
+
 def peak_rate(options: FitOptions, start: Start) -> float:
     """The rate that was given, or the default: for weights that go on a part of it."""
     rate = given_rate(options)
@@ -92,7 +111,6 @@ def default_learning_rate(optimizer: str, graph: Graph, batch_size: int | None =
     optimizer : str
     graph : Graph
     batch_size : int, optional
-        Where it was given.
     """
     optimizer = fitting(optimizer, graph)
     rate = (NORMALISED_LEARNING_RATES if normalised(graph) else LEARNING_RATES)[optimizer]

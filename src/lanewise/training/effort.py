@@ -19,7 +19,6 @@ from lanewise.training.augment import FEW, PHOTOGRAPH
 from lanewise.training.checkpoint import Keeper
 from lanewise.training.recipe import (
     FINE,
-    MANY,
     Difficulty,
     Effort,
     default_batch_size,
@@ -31,14 +30,7 @@ from lanewise.training.recipe import (
 LENGTHS = {"quick": 0.5, "good": 1.0, "best": 3.0}
 """How many times the default number of epochs each preset trains for."""
 
-WIDTHS = (1, 2, 4)
-WHITENED_WIDTHS = (1, 1.5, 2)
-FEWEST_EPOCHS = 6
-"""Epochs from which on a whitened network learns more of many images than a residual one in the same time."""
-
-EPOCHS = 9
-"""Epochs from which on a wider one learns more than twice the epochs of a narrower."""
-
+WIDTHS = (1, 1.5, 2, 3, 4)
 ENOUGH = 1.5
 """A wider network pays if the budget trains it for so many times the default number of epochs."""
 
@@ -67,9 +59,10 @@ def effort_for(
     Effort
     """
     effort = Effort(difficulty_of(images), length=LENGTHS[preset])
+    effort = replace(effort, dropout=not effort.hard or len(images) < FEW)
     size = min(images.size)
     if preset == "quick":
-        return replace(effort, difficulty=Difficulty.USUAL) if effort.hard else effort
+        return replace(effort, difficulty=Difficulty.USUAL, dropout=True) if effort.hard else effort
     if preset == "best":
         width = 2 if (effort.hard or size >= PHOTOGRAPH) and len(images) >= FEW else 1
         difficulty = Difficulty.HARD if FINE <= size < PHOTOGRAPH else effort.difficulty
@@ -102,34 +95,20 @@ def effort_kept(
 
 
 def _within(budget: float, images: Images, effort: Effort, threads: int | None) -> Effort:
-    """The network that learns most in a budget: whitened if images are many, else residual, or a small one."""
-    if len(images) >= MANY and (found := _whitened(budget, images, effort, threads)) is not None:
-        return found
+    """The widest residual network that learns more than a narrower one in a budget, or a small one for a short one."""
     graphs = [_graph(images, replace(effort, width=width)) for width in WIDTHS]
-    batch_size = min(default_batch_size(len(images)), len(images))
+    batch_size = min(default_batch_size(len(images), large=True), len(images))
     wanted = len(images) * default_epochs(len(images), batch_size, effort=effort)
     work = [totals(summary(graph)).multiply_adds for graph in graphs]
     allowed = budget * images_per_second(images, graphs[0], batch_size, threads)
     if allowed < TOO_FEW * wanted:
-        return replace(effort, difficulty=Difficulty.USUAL)
+        return replace(effort, difficulty=Difficulty.USUAL, dropout=True)
     wide = [
         width
         for width, own in zip(WIDTHS, work, strict=True)
         if allowed * work[0] / own >= ENOUGH * wanted and len(images) >= FEW
     ]
     return replace(effort, width=max(wide, default=1))
-
-
-def _whitened(budget: float, images: Images, effort: Effort, threads: int | None) -> Effort | None:
-    """The widest of the whitened networks that the budget is enough for, if it is for any."""
-    efforts = [replace(effort, width=width, whitened=True) for width in WHITENED_WIDTHS]
-    graphs = [_graph(images, one) for one in efforts]
-    work = [totals(summary(graph)).multiply_adds for graph in graphs]
-    epochs = budget * images_per_second(images, graphs[0], default_batch_size(len(images)), threads) / len(images)
-    if epochs < FEWEST_EPOCHS:
-        return None
-    enough = [one for one, own in zip(efforts, work, strict=True) if epochs * work[0] / own >= EPOCHS]
-    return max(enough, key=lambda one: one.width, default=efforts[0])
 
 
 def _graph(images: Images, effort: Effort) -> Graph:

@@ -47,7 +47,7 @@ from lanewise.training.crossvalidation import (
     figures_told,
     offered,
 )
-from lanewise.training.default_rate import peak_rate, with_optimizer
+from lanewise.training.default_rate import peak_rate, with_optimizer, with_steps
 from lanewise.training.effort import effort_kept
 from lanewise.training.find_rate import at_rate_found, given_rate
 from lanewise.training.fine_tune import check_room, fine_tuned
@@ -117,8 +117,7 @@ def _train(source: Source, y: ArrayLike | None, options: TrainOptions, keeper: K
             f"the start has the classes of these images, so all of it is trained: leave out "
             f"{'finetune' if options.finetune else 'cut'}"
         )
-    chosen = _choose(data, options, say, keeper)
-    options = with_optimizer(options, chosen.start.graph, new=start is None)
+    chosen, options = _choose(data, options, say, keeper)
     figures = outside = None
     if options.folds:
         try:
@@ -298,27 +297,28 @@ def _all_default(options: TrainOptions) -> bool:
     return length and options.start is None and options.sample_weight is None and options.validation_fraction > 0
 
 
-def _choose(data: _Data, options: TrainOptions, say: Say, keeper: Keeper) -> _Recipe:
-    """Network and initial weights, preprocessing, augmentation, and how long to train."""
+def _choose(data: _Data, options: TrainOptions, say: Say, keeper: Keeper) -> tuple[_Recipe, TrainOptions]:
+    """Network and initial weights, preprocessing, augmentation, and how long to train; the options settled."""
     images, trained, auto = data.images, data.trained, options.network == "auto"
     mean, std = moments(data.start, images, trained)
     free = options.epochs is None and options.budget is None
     effort = effort_kept(keeper, images, options.preset, options.budget if auto else None, options.threads)
-    batch_size = min(options.batch_size or recipe.default_batch_size(len(trained)), len(trained))
-    check_room_for(options, images, data.start, batch_size, effort)
+    check_room_for(options, images, data.start, len(trained), effort)
     if (why := recipe.reason(effort, network=auto and data.start is None, epochs=free)) is not None:
         say(why)
     if auto and data.start is None and recipe.features_would_help(images):
         say(better_start())
     training = TrainingPixels(images.pixels, trained, mean, std)
     start = network_and_weights(options.network, data.start, images, effort, options.seed, training, say)
+    options = with_steps(options, start.graph, len(trained), effort, new=data.start is None)
+    batch_size = min(options.batch_size or 0, len(trained))
     assert images.labels is not None
     picked = augmenting.choose(options.augment, images.pixels, images.labels, trained, options.changes, options.flip)
     say(picked.said)
     photographs = augmenting.few_photographs(len(trained), images.pixels.shape[1:])
     default_epochs = recipe.default_epochs(len(trained), batch_size, effort=effort, photographs=photographs)
     smoothing = options.label_smoothing
-    return _Recipe(
+    chosen = _Recipe(
         start,
         preprocessing_of(images, trained, mean, std, data.start),
         picked.augment,
@@ -327,6 +327,7 @@ def _choose(data: _Data, options: TrainOptions, say: Say, keeper: Keeper) -> _Re
         default_epochs if free else options.epochs,
         default_epochs,
     )
+    return chosen, options
 
 
 def _cross_validate(

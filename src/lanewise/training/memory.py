@@ -19,6 +19,7 @@ from lanewise.network.graph import Graph
 from lanewise.preprocessing import PixelType, Preprocessing, type_of
 from lanewise.ranks import active
 from lanewise.target import usable_threads
+from lanewise.training.default_rate import with_steps
 from lanewise.training.options import TrainOptions
 from lanewise.training.recipe import Effort, network_for
 
@@ -49,7 +50,7 @@ def needed(graph: Graph, dtype: PixelType, batch_size: int, threads: int | None 
     return copies + 2 * Trainer.memory(graph, raw, batch_size, threads=threads, winograd=winograd, ranks=active())
 
 
-def check_room_for(options: TrainOptions, images: Images, start: Model | None, batch_size: int, effort: Effort) -> None:
+def check_room_for(options: TrainOptions, images: Images, start: Model | None, count: int, effort: Effort) -> None:
     """Refuse what does not fit into memory, before a weight is drawn.
 
     Parameters
@@ -58,7 +59,8 @@ def check_room_for(options: TrainOptions, images: Images, start: Model | None, b
     images : Images
     start : Model or None
         What training starts from.
-    batch_size : int
+    count : int
+        Images that are trained on.
     effort : Effort
         That of the default network.
     """
@@ -68,6 +70,7 @@ def check_room_for(options: TrainOptions, images: Images, start: Model | None, b
 
     graph = start.graph if start is not None and options.network == "auto" else of_size(images.size)
     resized = None if images.resize is None or start is not None else of_size
+    batch_size = min(with_steps(options, graph, count, effort, new=start is None).batch_size or 0, count)
     check_training_fits(type_of(images.pixels), batch_size, options.threads, options.winograd, graph, resized)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from math import sqrt
+from math import log2, sqrt
 
 import numpy as np
 
@@ -60,17 +60,17 @@ class Effort:
         Residual networks get so many times the filters.
     length : float
         Training takes so many times the epochs.
-    whitened : bool
-        The network for many hard images and a budget, see `whitened_network`.
     asked : bool
         It is the user who asked for the best, whatever the images are.
+    dropout : bool
+        Before the last layer; of many hard images, a residual network sees none often enough to need it.
     """
 
     difficulty: Difficulty = Difficulty.USUAL
     width: float = 1
     length: float = 1.0
-    whitened: bool = False
     asked: bool = False
+    dropout: bool = True
 
     @property
     def hard(self) -> bool:
@@ -114,8 +114,7 @@ def reason(effort: Effort, *, network: bool, epochs: bool) -> str | None:
             "These images are many and easy to tell apart, so few filters and few epochs are the default; more of "
             "both may still be a little better."
         )
-    kind = "whitened" if effort.whitened else "residual"
-    chosen = [f"a {kind} network with batch normalisation"] * network + ["more epochs"] * epochs
+    chosen = ["a residual network with batch normalisation"] * network + ["more epochs"] * epochs
     return f"These images are hard to tell apart, so {' and '.join(chosen)} {'are' if epochs else 'is'} the default."
 
 
@@ -144,40 +143,13 @@ def default_network(shape: tuple[int, int, int], classes: int, *, effort: Effort
     -------
     str
     """
-    if effort.whitened:
-        return whitened_network(shape, classes, effort.width)
     size = min(shape[1:])
     if size < PHOTOGRAPH and not effort.hard:
         return plain_network(shape, classes, easy=effort.easy)
     filters = 8 if effort.easy else 16 if size >= PHOTOGRAPH else 32
-    dropout = [] if effort.easy else [f"dropout {DROPOUT}"]
+    dropout = [f"dropout {DROPOUT}"] if effort.dropout and not effort.easy else []
     stages = _residual_stages(size, round(effort.width * filters), round(effort.width * MOST_FILTERS))
     return to_text(parse(", ".join([*stages, *dropout, output_layers(classes)])))
-
-
-def whitened_network(shape: tuple[int, int, int], classes: int, width: float = 1) -> str:
-    """The text of a network that learns much of many images in few epochs.
-
-    A first layer that decorrelates patches of 2x2, as it is worked out from the images and not trained; then three
-    stages of two convolutions of 3x3 that begin as the identity, with a pooling behind the first; and the largest
-    value of each channel. After Jordan 2024, "94 % on CIFAR-10 in 3.29 Seconds on a Single GPU", with half its filters.
-
-    Parameters
-    ----------
-    shape : (channels, rows, columns)
-    classes : int
-    width : float
-        So many times 32, 128 and 128 filters in the three stages.
-
-    Returns
-    -------
-    str
-    """
-    layers = [f"conv {8 * shape[0]}@2x2 whiten frozen, gelu"]
-    for filters in (32, 128, 128):
-        conv = f"conv {round(width * filters)}@3x3 same nobias identity"
-        layers.append(f"{conv}, max 2, batchnorm, gelu, {conv}, batchnorm, gelu")
-    return to_text(parse(", ".join([*layers, "global max", output_layers(classes)])))
 
 
 def plain_network(shape: tuple[int, int, int], classes: int, *, easy: bool = False) -> str:
@@ -274,8 +246,24 @@ def network_for(
     return build(layers, shape), to_text(layers)
 
 
-def default_batch_size(count: int) -> int:
-    """64 images a step, as few images make few steps; 128 where there are many."""
+def default_batch_size(count: int, *, large: bool = False) -> int:
+    """64 images a step, as few images make few steps; more where there are many.
+
+    Parameters
+    ----------
+    count : int
+        Number of training images.
+    large : bool
+        Whether fewer and larger steps cost less and learn more: those of Muon, whose work does not grow with them, for
+        hard images and networks with batch normalisation, see docs/decisions/hard-images.md.
+
+    Returns
+    -------
+    int
+        128 for many images; in large steps about a 75th of them, a power of two from 64 to 512.
+    """
+    if large:
+        return max(64, min(512, 1 << max(0, round(log2(max(1, count) / 75)))))
     return 64 if count < MANY else 128
 
 
@@ -293,8 +281,8 @@ def default_epochs(count: int, batch_size: int, *, effort: Effort = USUAL, photo
         Number of training images; so few that the epochs make fewer than 200 steps get more epochs.
     batch_size : int
     effort : Effort
-        Many easy images need as few as 4 epochs. Hard ones get 7 epochs where there are 50,000, twice as many where
-        there are a quarter of them, and up to 150.
+        Many easy images need as few as 4 epochs. Hard ones get 16 epochs where there are 10,000, twice as many where
+        there are a quarter of them, up to 150, and at least 8.
     photographs : bool
         Up to 150 epochs; see `augment.few_photographs`.
 
@@ -303,7 +291,7 @@ def default_epochs(count: int, batch_size: int, *, effort: Effort = USUAL, photo
     int
     """
     if effort.hard:
-        epochs = max(7, min(150, round(7 * sqrt(50_000 / count))))
+        epochs = max(8, min(150, round(7 * sqrt(50_000 / count))))
     else:
         epochs = max(4 if effort.easy else 8, min(150 if photographs else 60, round(150_000 / count)))
     steps = -(-count // batch_size)
