@@ -68,7 +68,15 @@ class TarFolder(Folder[Node]):
         return TarFolder(self.path / name, self._node.inside[name], self.notes)
 
     def image(self, entry: Node, name: str, label: int) -> ImageFile | str:
-        """A file in it as an image, or the reason why it is none."""
+        """A file in it as an image, or the reason why it is none.
+
+        Parameters
+        ----------
+        entry : Node
+        name : str
+            As in `ImageFile`.
+        label : int
+        """
         assert entry.file is not None
         tar, member = entry.file
         return tar.image(member, name, label)

@@ -203,7 +203,15 @@ class Disk(Folder[os.DirEntry[str]]):
         return Disk(self.path / name)
 
     def image(self, entry: os.DirEntry[str], name: str, label: int) -> ImageFile | str:
-        """A file in it as an image, or the reason why it is none."""
+        """A file in it as an image, or the reason why it is none.
+
+        Parameters
+        ----------
+        entry : os.DirEntry
+        name : str
+            As in `ImageFile`.
+        label : int
+        """
         status = entry.stat()
         if not stat.S_ISREG(status.st_mode):
             return "it is not an ordinary file"
