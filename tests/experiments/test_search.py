@@ -184,8 +184,10 @@ def test_without_a_space_the_default_one_begins_with_the_default(sets):
     assert found.rows[0].network == found.space["network"][0]
 
 
-def test_the_first_trial_is_what_training_does_untouched(sets):
-    """With the network, the optimizer and the rate that it would choose; of hard images, too."""
+@pytest.mark.parametrize(("power", "rate"), [(6, 0.06), (9, 0.12)], ids=["few", "many"])
+def test_the_first_trial_is_what_training_does_untouched(power, rate, monkeypatch):
+    """With the network, the optimizer and the rate that it would choose; of hard images, and of many, too."""
+    monkeypatch.setattr("lanewise.training.recipe.log2", lambda share: power)
     rng = np.random.default_rng(0)
     noise = ImageSets(from_arrays(rng.integers(0, 255, (80, 16, 16, 1)).astype(np.uint8), np.arange(80) % 2))
     found = search(noise, trials=1, epochs=1)
@@ -193,7 +195,7 @@ def test_the_first_trial_is_what_training_does_untouched(sets):
     assert "batchnorm" in found.rows[0].network
     assert found.rows[0].network == alone.network
     assert found.fixed["optimizer"] == alone.provenance["optimizer"] == "muon"
-    assert found.rows[0].params["learning_rate"] == alone.provenance["learning_rate"]
+    assert found.rows[0].params["learning_rate"] == alone.provenance["learning_rate"] == rate
 
 
 def test_a_network_that_cannot_be_is_told_with_its_reason(sets):

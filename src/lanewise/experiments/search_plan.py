@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,8 @@ from lanewise.experiments.journal import fingerprint
 from lanewise.experiments.search_found import OBJECTIVES, SearchRow
 from lanewise.experiments.search_images import SearchedSets, plain
 from lanewise.experiments.space import default_space, space_of
-from lanewise.training.default_rate import default_learning_rate, settled
+from lanewise.training.default_rate import default_learning_rate, with_steps
 from lanewise.training.effort import effort_for
-from lanewise.training.optimizers import AUTO
 from lanewise.training.options import TrainOptions
 from lanewise.training.recipe import network_for
 from lanewise.training.task import Progress
@@ -98,7 +97,10 @@ class Plan:
         self.threads = fixed.get("threads")
         self._check_images()
         self._check_networks()
-        self.count = self.images.count(self.fixed.get("validation_fraction"), int(self.fixed.get("seed", 0)))
+        self.count = self._validation_images(self.fixed)
+
+    def _validation_images(self, fixed: Mapping[str, Any]) -> int:
+        return self.images.count(fixed.get("validation_fraction"), int(fixed.get("seed", 0)))
 
     def _take_defaults(self, fixed: dict[str, Any]) -> None:
         """Search what nothing was said of; the first trial is what training does untouched."""
@@ -106,12 +108,12 @@ class Plan:
         shape, classes = (train.channels, *train.size), len(train.classes)
         effort = effort_for(train, preset=fixed.get("preset", "good"))
         graph, _ = network_for("auto", shape, classes, effort=effort)
-        if fixed.get("optimizer", AUTO) == AUTO:  # a rate that is searched, and so given, would else mean SGD
-            usual = "learning_rate" not in fixed and fixed.get("weight_decay") is None
-            fixed["optimizer"] = settled(AUTO, graph, usual=usual)
+        held = 0 if self.images.sets.validation is not None else self._validation_images(fixed)
+        usual = with_steps(TrainOptions(**fixed), graph, len(train) - held, effort, new=True)
+        fixed["optimizer"] = usual.optimizer  # a rate that is searched, and so given, would else mean SGD
         options, networks = default_space(shape, classes, fixed, effort)
         self.space, _ = space_of(networks, options)
-        rate = default_learning_rate(fixed["optimizer"], graph, fixed.get("batch_size"))
+        rate = default_learning_rate(usual.optimizer, graph, usual.batch_size)
         usual_choices = {"learning_rate": rate, "augment": "auto"}
         self.first = [{name: value for name, value in usual_choices.items() if name in self.space.options}]
         if len(networks) > 1:
