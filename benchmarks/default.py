@@ -3,7 +3,7 @@
 Images are of CIFAR-10, some of each class. Lanewise is the command that users have, in a process of its own, whose
 processor time is counted from its start to its end. PyTorch trains the network that Lanewise chose, in the order of
 memory that is fastest for it, with the same augmentation, label smoothing and mirrored answers; its imports and its
-predictions of the test images are not counted. It does so twice: by SGD, and by Muon, and the better one counts.
+predictions of the test images are not counted. It does so twice, by SGD and by Muon.
 """
 
 from __future__ import annotations

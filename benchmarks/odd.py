@@ -1,8 +1,8 @@
 """`python -m benchmarks odd`: networks that no default was tuned for, at the default rate, and PyTorch at three rates.
 
-Both start from the same weights and train for the same epochs, with batches of the same size, the same momentum and
-schedule, no augmentation and no label smoothing. Lanewise chooses the optimizer, the learning rate and the weight
-decay: networks of several convolutions are trained by Muon. PyTorch trains by SGD with a weight decay of 0.0005, at
+Both start from the same weights and train for the same epochs, with the same momentum and schedule, no augmentation
+and no label smoothing. Lanewise chooses the optimizer, the batch size, the learning rate and the weight decay: networks
+of several convolutions are trained by Muon. PyTorch trains by SGD in batches of 64, with a weight decay of 0.0005, at
 three learning rates, and the best of them on the test images counts. Accuracy is that of the last weights.
 """
 

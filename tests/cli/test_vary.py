@@ -175,3 +175,10 @@ def test_the_growing_table_fits_the_terminal(width, columns):
     assert len(console.file.getvalue().splitlines()) <= 8  # type: ignore[attr-defined]
     assert console.file.getvalue().count("85.0 to 95.0") == console.file.getvalue().count("3.0 s") == 4  # type: ignore[attr-defined]
     assert "weights" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_the_plot_and_the_folder_of_results_have_names_of_their_own(here, photos):
+    """Told before anything is trained, not after."""
+    words = ("vary", photos, "--network", TEXT, "--epochs", 2, "-o", "r.svg", "--plot", "./r.svg")
+    assert "--output and --plot name the same file" in misused(run(*words))
+    assert not (here / "r.svg").exists()

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import lanewise
 from lanewise import ImageFiles
@@ -21,19 +20,9 @@ from lanewise.data.source import shards_of, stem_of
 from lanewise.data.tar import DamagedError, members
 from lanewise.errors import DataError
 from lanewise.notes import unheard
+from tests.data.packed import caches_of_its_own, png  # noqa: F401 - the caches are a fixture
 
 LABELS = ("oak", "elm", "oak", "elm")
-
-
-@pytest.fixture(autouse=True)
-def caches_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.setenv("LANEWISE_CACHE", str(tmp_path / "cache"))
-
-
-def png(value):
-    content = io.BytesIO()
-    Image.fromarray(np.full((8, 8), value, np.uint8)).save(content, "PNG")
-    return content.getvalue()
 
 
 def put(archive, name, content, **header):

@@ -14,6 +14,7 @@ from lanewise.data.table import read_table
 from lanewise.errors import DataError
 from lanewise.notes import unheard
 from lanewise.wording import shown
+from tests.data.packed import caches_of_its_own  # noqa: F401 - the caches are a fixture
 
 FILES = ("a.png", "b.png", "c.png", "d.png", "sub/e.png", "sub/f.png")
 LABELS = ("oak", "elm", "oak", "elm", "oak", "elm")
@@ -27,11 +28,6 @@ def root(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.full((8, 8), 10 * n, np.uint8)).save(path)
     return tmp_path / "photos"
-
-
-@pytest.fixture(autouse=True)
-def caches_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.setenv("LANEWISE_CACHE", str(tmp_path / "cache"))
 
 
 def table(root, text, encoding="utf-8", name="labels.csv"):

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import lanewise
 from lanewise.data.folders import list_sets
@@ -19,19 +18,9 @@ from lanewise.data.tar_folders import folder_of
 from lanewise.data.tree import ImageFile
 from lanewise.errors import DataError
 from lanewise.notes import unheard
+from tests.data.packed import caches_of_its_own, png  # noqa: F401 - the caches are a fixture
 
 BINARY = {"cats/1.png": 10, "cats/2.png": 20, "dogs/1.png": 30, "dogs/deep/er/3.png": 40}
-
-
-@pytest.fixture(autouse=True)
-def caches_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.setenv("LANEWISE_CACHE", str(tmp_path / "cache"))
-
-
-def png(value):
-    content = io.BytesIO()
-    Image.fromarray(np.full((8, 8), value, np.uint8)).save(content, "PNG")
-    return content.getvalue()
 
 
 def as_folder(root, files):

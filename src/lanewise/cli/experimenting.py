@@ -16,7 +16,7 @@ from rich.table import Table
 
 from lanewise.caching import cache_folder
 from lanewise.cli import evaluating
-from lanewise.cli.options import INTERRUPTED, check_place, image_files, passed_on
+from lanewise.cli.options import INTERRUPTED, check_apart, check_place, image_files, passed_on
 from lanewise.cli.output import Output, laid_out, open_output, with_former_keys
 from lanewise.data.images import ImageSets
 from lanewise.data.load import load
@@ -70,6 +70,7 @@ def conduct(
         What the record for JSON says besides.
     """
     output, plot, force = options["output"], options["plot"], options["force"]
+    check_apart(output=output, plot=plot)
     if plot is not None:  # what could not be drawn after hours of training is refused before them
         format_of(plot)
         require_matplotlib()

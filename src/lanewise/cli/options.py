@@ -144,6 +144,28 @@ def check_page(name: object) -> None:
         raise OptionError(f"{shown(name)} is no name of a page: give one that ends in .html")
 
 
+def check_apart(**files: str | os.PathLike[str] | None) -> None:
+    """Refuse that two options name one file, of which one would replace the other.
+
+    Parameters
+    ----------
+    **files : path or None
+        By the name of the option; "-" is standard output.
+
+    Raises
+    ------
+    click.UsageError
+    """
+    seen: dict[str, str] = {}
+    for option, file in files.items():
+        if file is not None and os.fspath(file) not in ("", "-"):
+            other = seen.setdefault(os.path.normcase(os.path.realpath(file)), option)
+            if other != option:
+                raise click.UsageError(
+                    f"--{other} and --{option} name the same file, {shown(file)}: give each its own."
+                )
+
+
 def check_place(name: str, force: bool) -> None:
     """Refuse, before any work, a file that exists, unless `force` lets it be replaced, or whose folder does not."""
     if os.path.lexists(name) and not force:

@@ -104,28 +104,6 @@ def place_for(images: str, output: str | None, force: bool, weights: str | None 
     return Destination(path, replace=force)
 
 
-def check_apart(**files: str | os.PathLike[str] | None) -> None:
-    """Refuse that two options name one file, of which one would replace the other.
-
-    Parameters
-    ----------
-    **files : path or None
-        By the name of the option; "-" is standard output.
-
-    Raises
-    ------
-    click.UsageError
-    """
-    seen: dict[str, str] = {}
-    for option, file in files.items():
-        if file is not None and os.fspath(file) not in ("", "-"):
-            other = seen.setdefault(os.path.normcase(os.path.realpath(file)), option)
-            if other != option:
-                raise click.UsageError(
-                    f"--{other} and --{option} name the same file, {shown(file)}: give each its own."
-                )
-
-
 def save(model: Model, place: Destination) -> Saved:
     """Save a model; in the folder for temporary files or the home folder if its destination fails.
 

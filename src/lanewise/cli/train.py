@@ -12,6 +12,7 @@ from lanewise.cli.options import (
     FAILED,
     INTERRUPTED,
     PATH,
+    check_apart,
     colour_option,
     files_options,
     image_files,
@@ -84,7 +85,7 @@ def train(
     from lanewise.cli import reporting, training
     from lanewise.cli.output import open_output
     from lanewise.cli.resuming import keeper_for
-    from lanewise.cli.saving import amend, check_apart, name_for, place_for, save
+    from lanewise.cli.saving import amend, name_for, place_for, save
     from lanewise.cli.tables import check_table, write_table
     from lanewise.frames import history_table
     from lanewise.interrupts import Presses

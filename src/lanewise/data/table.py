@@ -22,7 +22,7 @@ from pathlib import Path
 from lanewise.data.folders import SUFFIXES, UNLABELLED, class_named, part_named
 from lanewise.data.records import Record, Records
 from lanewise.data.source import ImageFiles
-from lanewise.data.tree import ImageFile, printable
+from lanewise.data.tree import ImageFile, printable, stamp_of
 from lanewise.errors import DataError
 from lanewise.notes import Caution, Note
 from lanewise.wording import plural, shown, some
@@ -350,7 +350,6 @@ def _file(roots: Sequence[Path], name: str, suffix: str) -> tuple[ImageFile | st
                     if ending or not stat.S_ISDIR(status.st_mode):
                         continue
                     return "it is a folder", "", suffix
-                stamp = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
                 identity = (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(path)
-                return ImageFile(path, printable(spelled + ending), -1, stamp), identity, ending or suffix
+                return ImageFile(path, printable(spelled + ending), -1, stamp_of(status)), identity, ending or suffix
     return "there is no such file", "", suffix
